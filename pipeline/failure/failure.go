@@ -1,0 +1,75 @@
+// Package failure says what an error means for the process: which exit code
+// it ends with, and how it is put into the one line a person reads.
+package failure
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Exit codes of every verb.
+const (
+	ExitGood  = 0 // everything asked for was done and proven
+	ExitCheck = 1 // a check failed
+	ExitUsage = 2 // wrong use, or a missing prerequisite
+)
+
+// usage marks an error that the caller can mend without touching the
+// repository: a wrong flag, a malformed file, a missing prerequisite.
+type usage struct{ err error }
+
+func (u usage) Error() string { return u.err.Error() }
+func (u usage) Unwrap() error { return u.err }
+
+// Usage marks err as wrong use or a missing prerequisite. A nil err stays nil.
+func Usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usage{err}
+}
+
+// Usagef is Usage(fmt.Errorf(format, args...)).
+func Usagef(format string, args ...any) error {
+	return Usage(fmt.Errorf(format, args...))
+}
+
+// ExitCode gives the code that a process ending with err returns.
+func ExitCode(err error) int {
+	var u usage
+	switch {
+	case err == nil:
+		return ExitGood
+	case errors.As(err, &u):
+		return ExitUsage
+	default:
+		return ExitCheck
+	}
+}
+
+// Lines gives the lines that tell a person of err: one for each joined error,
+// each a single line.
+func Lines(err error) []string {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return []string{"interrupted: everything that was started has been stopped"}
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var lines []string
+		for _, e := range joined.Unwrap() {
+			lines = append(lines, Lines(e)...)
+		}
+		return lines
+	}
+	var fields []string
+	for f := range strings.SplitSeq(err.Error(), "\n") {
+		if f = strings.TrimSpace(f); f != "" {
+			fields = append(fields, f)
+		}
+	}
+	return []string{strings.Join(fields, "; ")}
+}
