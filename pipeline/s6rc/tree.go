@@ -1,0 +1,166 @@
+package s6rc
+
+import (
+	"embed"
+	"io/fs"
+	"slices"
+	"time"
+)
+
+// Where the sources lie in an image.
+const (
+	Dir        = "/etc/s6-overlay/s6-rc.d"
+	BuiltinDir = "/package/admin/s6-overlay-3.1.6.2/etc/s6-rc/sources"
+)
+
+// Services that s6-rc-compile adds to every database.
+const (
+	OneshotRunner = "s6rc-oneshot-runner" // every oneshot depends on it
+	FdHolder      = "s6rc-fdholder"       // only pipelines do
+)
+
+// Type is what a service source directory declares itself to be.
+type Type string
+
+// The three types.
+const (
+	Oneshot Type = "oneshot"
+	Longrun Type = "longrun"
+	Bundle  Type = "bundle"
+)
+
+// Service is a oneshot or a longrun.
+type Service struct {
+	Name string
+	Type Type   // Oneshot or Longrun
+	Path string // its source directory, e.g. /etc/s6-overlay/s6-rc.d/svc-cron; "" for the two internal ones
+
+	// Requires are the names under dependencies.d as written, sorted, bundles
+	// not expanded.
+	Requires []string
+	// Deps is what has to be up first: bundles expanded, OneshotRunner added
+	// to a oneshot. Direct ones only, in descending database index.
+	Deps []*Service
+	// Dependents are the services that have this one among their Deps, in
+	// descending database index.
+	Dependents []*Service
+
+	// Up and Down are a oneshot's command lines as argument vectors for
+	// execve. Words inside an execline block have a space in front for each
+	// level, and an empty word ends the block. Empty: nothing to run.
+	Up, Down []string
+
+	// NotificationFD is the descriptor a longrun reports readiness on, by a
+	// newline; -1: none, it is ready at spawn.
+	NotificationFD int
+	DownSignal     string // as written, e.g. "SIGINT" or "2"; "": SIGTERM
+
+	// 0 means no limit, but for TimeoutFinish, whose default is 5 s.
+	TimeoutUp, TimeoutDown     time.Duration
+	TimeoutKill, TimeoutFinish time.Duration
+
+	Essential bool // flag-essential: never stopped by "s6-rc -d change"
+
+	producerFor string
+	consumerFor []string
+	index       int
+}
+
+// BundleDef is a bundle: a name for several services.
+type BundleDef struct {
+	Name     string
+	Path     string
+	Contents []string   // as written, sorted
+	Services []*Service // expanded, in ascending database index
+}
+
+// Tree is a compiled set of service sources.
+type Tree struct {
+	// Services in the order of s6-rc's database: longruns (the two internal
+	// ones first), then oneshots.
+	Services []*Service
+	Bundles  []*BundleDef
+	// Warnings are what s6-rc-compile prints behind "s6-rc-compile: warning: ".
+	Warnings []string
+}
+
+// Service gives the oneshot or longrun of that name, or nil.
+func (t *Tree) Service(name string) *Service {
+	for _, s := range t.Services {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// Bundle gives the bundle of that name, or nil.
+func (t *Tree) Bundle(name string) *BundleDef {
+	for _, b := range t.Bundles {
+		if b.Name == name {
+			return b
+		}
+	}
+	return nil
+}
+
+// Closure gives everything that is up once the named services and bundles
+// are: themselves and all they need, in descending database index, which is
+// the order s6-rc looks at them. Unknown names count for nothing.
+func (t *Tree) Closure(names ...string) []*Service {
+	wanted := make([]bool, len(t.Services))
+	var add func(s *Service)
+	add = func(s *Service) {
+		if wanted[s.index] {
+			return
+		}
+		wanted[s.index] = true
+		for _, d := range s.Deps {
+			add(d)
+		}
+	}
+	for _, name := range names {
+		if b := t.Bundle(name); b != nil {
+			for _, s := range b.Services {
+				add(s)
+			}
+		}
+		if s := t.Service(name); s != nil {
+			add(s)
+		}
+	}
+	var out []*Service
+	for i, s := range slices.Backward(t.Services) {
+		if wanted[i] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Source is a directory of service source directories.
+type Source struct {
+	Dir string // its name, for messages
+	FS  fs.FS
+}
+
+//go:embed sources
+var sources embed.FS
+
+// Builtin is the source s6-overlay adds itself: the bundles base and top, and
+// the oneshots fix-attrs, legacy-cont-init and legacy-services. Their commands
+// are left empty here: what they run is the supervisor's own affair.
+func Builtin() Source {
+	sub, err := fs.Sub(sources, "sources")
+	if err != nil {
+		panic(err) // a constant, valid path
+	}
+	return Source{Dir: BuiltinDir, FS: sub}
+}
+
+// Load compiles the content of /etc/s6-overlay/s6-rc.d together with Builtin.
+// The error is a [Problems]. The tree is never nil: with an error it holds
+// what could be read, to look at, not to run.
+func Load(fsys fs.FS) (*Tree, error) {
+	return Compile(Source{Dir: Dir, FS: fsys}, Builtin())
+}
