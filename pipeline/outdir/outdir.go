@@ -1,0 +1,57 @@
+// Package outdir makes directories that are either whole or absent: what a
+// run leaves under dist/ can be trusted by the next verb that reads it.
+package outdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Replace puts a new directory in the place of dir. fill writes it as a hidden
+// sibling (same file system, so that a rename is enough), which takes dir's
+// name once fill returns nil. When fill fails, dir is as it was before.
+//
+// Between two renames dir is absent for an instant; it is never half of
+// anything. Callers keep two runs from replacing the same dir at once.
+func Replace(dir string, fill func(tmp string) error) (err error) {
+	dir = filepath.Clean(dir)
+	parent, name := filepath.Split(dir)
+	if err := os.MkdirAll(filepath.Clean(parent+"."), 0o755); err != nil {
+		return fmt.Errorf("making the directory of %s: %w", dir, err)
+	}
+	work, err := os.MkdirTemp(filepath.Clean(parent+"."), "."+name+".partial-")
+	if err != nil {
+		return fmt.Errorf("making a temporary directory beside %s: %w", dir, err)
+	}
+	defer func() {
+		if rmErr := os.RemoveAll(work); rmErr != nil && err == nil {
+			err = fmt.Errorf("removing %s: %w", work, rmErr)
+		}
+	}()
+
+	fresh, old := filepath.Join(work, "new"), filepath.Join(work, "old")
+	if err := os.Mkdir(fresh, 0o755); err != nil {
+		return fmt.Errorf("preparing %s: %w", dir, err)
+	}
+	if err := fill(fresh); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("moving the old %s out of the way: %w", dir, err)
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		return errors.Join(fmt.Errorf("putting %s in place: %w", dir, err), restore(old, dir))
+	}
+	return nil
+}
+
+// restore brings back what was moved out of the way, if there was anything.
+func restore(old, dir string) error {
+	if err := os.Rename(old, dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("restoring the old %s: %w", dir, err)
+	}
+	return nil
+}

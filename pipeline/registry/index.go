@@ -1,0 +1,130 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+// PlatformImage is the image of one platform.
+type PlatformImage struct {
+	Platform v1.Platform
+	Image    v1.Image
+}
+
+// About is what the index says of itself, as OCI annotations. Empty fields are
+// left out.
+type About struct {
+	Title      string
+	Version    string
+	Revision   string // commit
+	Created    time.Time
+	Source     string // URL of the repository
+	Licenses   string // SPDX expression
+	BaseName   string
+	BaseDigest string
+}
+
+// Annotations gives the fields their names of the OCI image specification.
+func (a About) Annotations() map[string]string {
+	m := map[string]string{
+		"title":       a.Title,
+		"version":     a.Version,
+		"revision":    a.Revision,
+		"source":      a.Source,
+		"licenses":    a.Licenses,
+		"base.name":   a.BaseName,
+		"base.digest": a.BaseDigest,
+	}
+	if !a.Created.IsZero() {
+		m["created"] = a.Created.UTC().Format(time.RFC3339)
+	}
+	out := map[string]string{}
+	for k, v := range m {
+		if v != "" {
+			out["org.opencontainers.image."+k] = v
+		}
+	}
+	return out
+}
+
+// Canonical gives a platform as an index names it: arm64 is always variant v8.
+func Canonical(p v1.Platform) v1.Platform {
+	if p.Architecture == "arm64" && p.Variant == "" {
+		p.Variant = "v8"
+	}
+	return p
+}
+
+// Key names a platform without its variant: "linux/arm64".
+func Key(p v1.Platform) string { return p.OS + "/" + p.Architecture }
+
+// Index assembles the OCI index of images, one manifest a platform, in the
+// order of the platforms' names: the same images give the same digest.
+//
+// An image whose own configuration names another platform is refused, the
+// variant included: clients choose by the index but check the configuration.
+func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
+	if len(images) == 0 {
+		return nil, errors.New("assembling an index: no image given")
+	}
+	images = slices.Clone(images)
+	slices.SortFunc(images, func(a, b PlatformImage) int {
+		return strings.Compare(Canonical(a.Platform).String(), Canonical(b.Platform).String())
+	})
+
+	var adds []mutate.IndexAddendum
+	seen := map[string]bool{}
+	for _, img := range images {
+		platform := Canonical(img.Platform)
+		if seen[platform.String()] {
+			return nil, fmt.Errorf("assembling an index: two images for %s", platform)
+		}
+		seen[platform.String()] = true
+
+		config, err := img.Image.ConfigFile()
+		if err != nil {
+			return nil, fmt.Errorf("reading the configuration of the image for %s: %w", platform, err)
+		}
+		if got := config.Platform(); got == nil || !got.Equals(platform) {
+			return nil, fmt.Errorf("assembling an index: the image for %s says it is for %s", platform, got)
+		}
+		adds = append(adds, mutate.IndexAddendum{
+			Add:        img.Image,
+			Descriptor: v1.Descriptor{Platform: &platform},
+		})
+	}
+	index := mutate.AppendManifests(empty.Index, adds...)
+	return mutate.Annotations(index, about.Annotations()).(v1.ImageIndex), nil
+}
+
+// Images gives the images of an index with their platforms. Whatever is not an
+// image of a known platform is an error: attestations are referrers, never
+// entries.
+func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading an index: %w", err)
+	}
+	var out []PlatformImage
+	for _, d := range manifest.Manifests {
+		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "" || d.Platform.Architecture == "" {
+			return nil, fmt.Errorf("reading an index: entry %s (%s) is not the image of a platform", d.Digest, d.MediaType)
+		}
+		img, err := idx.Image(d.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("reading the image for %s from an index: %w", d.Platform, err)
+		}
+		out = append(out, PlatformImage{Platform: *d.Platform, Image: img})
+	}
+	if len(out) == 0 {
+		return nil, errors.New("reading an index: it has no image")
+	}
+	return out, nil
+}

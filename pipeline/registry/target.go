@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Target is a tag in a repository of a registry that an index goes to.
+type Target struct {
+	tag       name.Tag
+	text      string // as people write it, with the tag
+	plainHTTP bool
+}
+
+// String gives REGISTRY/NAME:TAG.
+func (t Target) String() string { return t.text }
+
+const targetExample = "write REGISTRY/NAME[:TAG], as in ghcr.io/linuxserver/netbox:latest"
+
+var (
+	hostName   = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*$`)
+	pathPart   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*$`)
+	tagPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
+
+// ParseTarget reads REGISTRY/NAME[:TAG]; the tag is latest when left out.
+// Nothing else is guessed: a name without a registry is refused rather than
+// sent to Docker Hub. Registries speak https, those on loopback also plain
+// http; a leading http:// allows plain http to any other.
+func ParseTarget(s string) (Target, error) {
+	bad := func(format string, args ...any) (Target, error) {
+		return Target{}, failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
+	}
+	rest, plain := strings.CutPrefix(s, "http://")
+	switch {
+	case rest == "":
+		return bad("the name is empty")
+	case strings.ContainsAny(rest, " \t\r\n"):
+		return bad("there is white space in it")
+	case strings.Contains(rest, "://"):
+		return bad("leave out %q", rest[:strings.Index(rest, "://")+3])
+	case strings.Contains(rest, "@"):
+		return bad("a digest cannot be published to, only a tag")
+	}
+
+	host, path, found := strings.Cut(rest, "/")
+	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return bad("it does not begin with a registry")
+	}
+	if why := badHost(host); why != "" {
+		return bad("the registry %q %s", host, why)
+	}
+	path, tag, found := strings.Cut(path, ":")
+	if !found {
+		tag = "latest"
+	}
+	if !tagPattern.MatchString(tag) {
+		return bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
+	}
+	for part := range strings.SplitSeq(path, "/") {
+		if !pathPart.MatchString(part) {
+			return bad("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", part)
+		}
+	}
+
+	text := host + "/" + path + ":" + tag
+	opts := []name.Option{name.StrictValidation}
+	if plain = plain || isLoopback(host); plain {
+		opts = append(opts, name.Insecure)
+	}
+	ref, err := name.NewTag(text, opts...)
+	if err != nil {
+		return bad("%v", err)
+	}
+	return Target{tag: ref, text: text, plainHTTP: plain}, nil
+}
+
+// badHost says what is wrong with HOST[:PORT], or nothing.
+func badHost(host string) string {
+	h, port := host, ""
+	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
+		h, port = host[:i], host[i+1:]
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port {
+			return "has no port between 1 and 65535"
+		}
+	}
+	if v6, ok := strings.CutPrefix(h, "["); ok {
+		if v6, ok = strings.CutSuffix(v6, "]"); !ok || net.ParseIP(v6) == nil {
+			return "is no IPv6 address in brackets"
+		}
+		return ""
+	}
+	if !hostName.MatchString(h) {
+		return "is no host name"
+	}
+	return ""
+}
+
+// isLoopback says if HOST[:PORT] is this machine itself.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
