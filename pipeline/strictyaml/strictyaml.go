@@ -1,0 +1,277 @@
+// Package strictyaml reads a YAML file into a struct and lets nothing pass
+// that the struct does not know. Each problem is one line that begins with
+// file and line; all of them are reported at once.
+package strictyaml
+
+import (
+	"bytes"
+	"encoding"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Document remembers where in its file each value stands.
+type Document struct {
+	File  string
+	lines map[string]int
+}
+
+// Line gives the line of the value at path ("base.local.suite",
+// "param_ports[0].desc"), or of the nearest value around it that the file has.
+// For a block scalar it is the line of its key.
+func (d *Document) Line(path string) int {
+	for path != "" {
+		if line, ok := d.lines[path]; ok {
+			return line
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return 1
+}
+
+// Problem is an error about the value at path: wrong use, on one line.
+func (d *Document) Problem(path, format string, args ...any) error {
+	return failure.Usagef("%s:%d: %s: %s", d.File, d.Line(path), path, fmt.Sprintf(format, args...))
+}
+
+// Decode reads data, named file in messages, into the struct that into points
+// to. Fields are named by their `yaml` tag and may be strings, booleans, ints,
+// slices, structs, maps of strings to those, or implement yaml.Unmarshaler or
+// encoding.TextUnmarshaler, which is given any scalar as it is written. An
+// empty value leaves its field
+// untouched. Every error is a failure.Usage; several are joined.
+func Decode(file string, data []byte, into any) (*Document, error) {
+	d := &decoder{doc: &Document{File: file, lines: map[string]int{}}}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var root yaml.Node
+	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
+		return nil, failure.Usagef("%s:1: the file is empty", file)
+	} else if err != nil {
+		return nil, syntaxError(file, err)
+	}
+	if err := dec.Decode(new(yaml.Node)); err == nil {
+		return nil, failure.Usagef("%s:%d: a second YAML document; keep just one", file, root.Line+1)
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxError(file, err)
+	}
+	d.decode("", root.Content[0], reflect.ValueOf(into).Elem())
+	return d.doc, errors.Join(d.problems...)
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
+
+func syntaxError(file string, err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	m := yamlLine.FindStringSubmatch(text)
+	line, _ := strconv.Atoi(m[1])
+	return failure.Usagef("%s:%d: not valid YAML: %s", file, max(1, line), m[2])
+}
+
+type decoder struct {
+	doc      *Document
+	problems []error
+}
+
+func (d *decoder) problem(node *yaml.Node, path, format string, args ...any) {
+	if path != "" {
+		path += ": "
+	}
+	d.problems = append(d.problems, failure.Usagef("%s:%d: %s%s", d.doc.File, node.Line, path, fmt.Sprintf(format, args...)))
+}
+
+func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if _, seen := d.doc.lines[path]; !seen {
+		d.doc.lines[path] = node.Line
+	}
+	if node.ShortTag() == "!!null" && path != "" {
+		return
+	}
+	switch target := into.Addr().Interface().(type) {
+	case yaml.Unmarshaler:
+		if err := target.UnmarshalYAML(node); err != nil {
+			d.problem(node, path, "%v", err)
+		}
+		return
+	case encoding.TextUnmarshaler:
+		if node.Kind != yaml.ScalarNode {
+			d.problem(node, path, "want a single value, got %s", kindOf(node))
+		} else if err := target.UnmarshalText([]byte(node.Value)); err != nil {
+			d.problem(node, path, "%v", err)
+		}
+		return
+	}
+	switch into.Kind() {
+	case reflect.Struct:
+		d.decodeStruct(path, node, into)
+	case reflect.Map:
+		d.decodeMap(path, node, into)
+	case reflect.Slice:
+		if node.Kind != yaml.SequenceNode {
+			d.problem(node, path, "want a list, got %s", kindOf(node))
+			return
+		}
+		into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
+		for i, item := range node.Content {
+			d.decode(fmt.Sprintf("%s[%d]", path, i), item, into.Index(i))
+		}
+	case reflect.String:
+		switch tag := node.ShortTag(); {
+		case tag == "!!str":
+			into.SetString(node.Value)
+		case node.Kind == yaml.ScalarNode:
+			d.problem(node, path, "want text, got %s; put it in quotes", kindOf(node))
+		default:
+			d.problem(node, path, "want text, got %s", kindOf(node))
+		}
+	case reflect.Bool:
+		var value bool
+		if node.ShortTag() != "!!bool" || node.Decode(&value) != nil {
+			d.problem(node, path, "want true or false, got %s", kindOf(node))
+			return
+		}
+		into.SetBool(value)
+	case reflect.Int:
+		var value int
+		if node.ShortTag() != "!!int" || node.Decode(&value) != nil {
+			d.problem(node, path, "want a whole number, got %s", kindOf(node))
+			return
+		}
+		into.SetInt(int64(value))
+	default:
+		panic(fmt.Sprintf("strictyaml: no way to decode into %s", into.Type()))
+	}
+}
+
+// eachKey calls visit for every key of a mapping that is text and stands there
+// for the first time.
+func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) {
+	if node.Kind != yaml.MappingNode {
+		d.problem(node, path, "want keys with values, got %s", kindOf(node))
+		return
+	}
+	first := map[string]int{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		inner := strings.TrimPrefix(path+"."+key.Value, ".")
+		switch line, twice := first[key.Value]; {
+		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge":
+			d.problem(key, path, "only plain keys are understood")
+			continue
+		case twice:
+			d.problem(key, inner, "set a second time; line %d has it too", line)
+			continue
+		}
+		first[key.Value] = key.Line
+		d.doc.lines[inner] = key.Line
+		visit(key.Value, inner, value)
+	}
+}
+
+func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
+	fields := map[string]reflect.Value{}
+	collect(into, fields)
+	d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
+		field, known := fields[key]
+		if !known {
+			d.problem(&yaml.Node{Line: d.doc.lines[inner]}, inner, "unknown key%s", suggestion(key, fields))
+			return
+		}
+		d.decode(inner, value, field)
+	})
+}
+
+func (d *decoder) decodeMap(path string, node *yaml.Node, into reflect.Value) {
+	into.Set(reflect.MakeMap(into.Type()))
+	d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
+		item := reflect.New(into.Type().Elem()).Elem()
+		d.decode(inner, value, item)
+		into.SetMapIndex(reflect.ValueOf(key), item)
+	})
+}
+
+// collect lists the fields of a struct, those of embedded structs included, by
+// the name a file gives them.
+func collect(into reflect.Value, fields map[string]reflect.Value) {
+	for field, value := range into.Fields() {
+		if name := field.Tag.Get("yaml"); name != "" {
+			fields[name] = value
+		} else if field.Anonymous {
+			collect(value, fields)
+		}
+	}
+}
+
+func kindOf(node *yaml.Node) string {
+	switch node.Kind {
+	case yaml.MappingNode:
+		return "keys with values"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	names := map[string]string{
+		"!!str": "text", "!!int": "a whole number", "!!float": "a number",
+		"!!bool": "true or false", "!!timestamp": "a date", "!!null": "nothing",
+	}
+	kind, ok := names[node.ShortTag()]
+	if !ok {
+		kind = node.ShortTag()
+	}
+	return fmt.Sprintf("%s (%s)", kind, node.Value)
+}
+
+// suggestion names the known key that key was most likely meant to be.
+func suggestion(key string, fields map[string]reflect.Value) string {
+	best, bound := "", max(2, len(key)/3)+1
+	for _, name := range sortedKeys(fields) {
+		if far := distance(key, name); far < bound {
+			best, bound = name, far
+		}
+	}
+	if best == "" {
+		return fmt.Sprintf("; known are %s", strings.Join(sortedKeys(fields), ", "))
+	}
+	return fmt.Sprintf(", did you mean %q?", best)
+}
+
+func sortedKeys(fields map[string]reflect.Value) []string {
+	var names []string
+	for name := range fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// distance counts the characters to add, drop or change to get from a to b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

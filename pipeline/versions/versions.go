@@ -1,0 +1,132 @@
+// Package versions reads versions.yml, the one file that pins every input of
+// the build: the NetBox release, the base images, the real services an image
+// is booted against, and the CPU a foreign architecture is emulated with.
+package versions
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
+)
+
+// File is the name of the file at the root of the repository.
+const File = "versions.yml"
+
+// Versions is what versions.yml says.
+type Versions struct {
+	NetBox    NetBox               `yaml:"netbox"`
+	Base      Base                 `yaml:"base"`
+	Sidecars  Sidecars             `yaml:"sidecars"`
+	Emulation map[string]Emulation `yaml:"emulation"` // by architecture, as Go names it
+}
+
+// NetBox names the releases, as the Python package index does.
+type NetBox struct {
+	Release  string `yaml:"release"`  // what is built
+	Previous string `yaml:"previous"` // what upgrades are proven from
+}
+
+// Base names the images a build may start from.
+type Base struct {
+	Local     Local  `yaml:"local"`
+	Published string `yaml:"published"` // image reference with a tag or digest
+}
+
+// Local says what the local base image is made from.
+type Local struct {
+	Suite string `yaml:"suite"` // of Debian, such as trixie
+}
+
+// Sidecars are the services NetBox needs beside it.
+type Sidecars struct {
+	Postgres Sidecar `yaml:"postgres"`
+	Redis    Sidecar `yaml:"redis"`
+}
+
+// Sidecar is one service: its major version and an image that has it.
+type Sidecar struct {
+	Major int    `yaml:"major"`
+	Image string `yaml:"image"` // image reference with a tag or digest
+}
+
+// Emulation says how programs of one architecture are run on another.
+type Emulation struct {
+	CPU string `yaml:"cpu"` // value of QEMU_CPU
+}
+
+// Load reads versions.yml of the repository at dir.
+func Load(dir string) (*Versions, error) {
+	data, err := os.ReadFile(filepath.Join(dir, File))
+	if err != nil {
+		return nil, fmt.Errorf("reading the pinned versions: %w", err)
+	}
+	return Parse(File, data)
+}
+
+var (
+	// A final release of PEP 440: no epoch, pre-, post- or development part.
+	finalRelease = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$`)
+	plainName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+	cpuModel     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(,[A-Za-z0-9._=-]+)*$`)
+)
+
+// Parse reads the text of versions.yml; name is how messages call it. Every
+// error is a failure.Usage on one line with file and line number; all of them
+// are joined.
+func Parse(file string, data []byte) (*Versions, error) {
+	var v Versions
+	doc, err := strictyaml.Decode(file, data, &v)
+	if err != nil {
+		return nil, err
+	}
+	var problems []error
+	check := func(path, value, want string, good func(string) bool) {
+		switch {
+		case value == "":
+			problems = append(problems, doc.Problem(path, "missing; want %s", want))
+		case !good(value):
+			problems = append(problems, doc.Problem(path, "want %s, got %q", want, value))
+		}
+	}
+	const release, reference = `a final release such as "4.7.3"`, `an image reference with a tag or digest`
+	check("netbox.release", v.NetBox.Release, release, finalRelease.MatchString)
+	check("netbox.previous", v.NetBox.Previous, release, finalRelease.MatchString)
+	if v.NetBox.Release != "" && v.NetBox.Release == v.NetBox.Previous {
+		problems = append(problems, doc.Problem("netbox.previous", "must differ from netbox.release"))
+	}
+	check("base.local.suite", v.Base.Local.Suite, `a Debian suite such as "trixie"`, plainName.MatchString)
+	check("base.published", v.Base.Published, reference, strictReference)
+	for _, s := range []struct {
+		path string
+		Sidecar
+	}{{"sidecars.postgres", v.Sidecars.Postgres}, {"sidecars.redis", v.Sidecars.Redis}} {
+		if s.Major < 1 {
+			problems = append(problems, doc.Problem(s.path+".major", "want the major version, a number from 1 on, got %d", s.Major))
+		}
+		check(s.path+".image", s.Image, reference, strictReference)
+	}
+	for _, arch := range slices.Sorted(maps.Keys(v.Emulation)) {
+		if arch != "amd64" && arch != "arm64" {
+			problems = append(problems, doc.Problem("emulation."+arch, `unknown architecture; want "amd64" or "arm64"`))
+			continue
+		}
+		check("emulation."+arch+".cpu", v.Emulation[arch].CPU, "a CPU model of QEMU", cpuModel.MatchString)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+func strictReference(value string) bool {
+	_, err := name.ParseReference(value, name.StrictValidation)
+	return err == nil
+}
