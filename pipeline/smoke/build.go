@@ -1,0 +1,37 @@
+package smoke
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// BuildProbe compiles the probe of the repository at repoDir for linux/goarch
+// into outFile, a static program. Go's build cache makes the second time fast.
+func BuildProbe(ctx context.Context, repoDir, goarch, outFile string) error {
+	out, err := filepath.Abs(outFile)
+	if err != nil {
+		return fmt.Errorf("building the probe: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./pipeline/smoke/probe")
+	cmd.Dir = repoDir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
+	// A cancelled build takes its compilers along.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("building the probe for %s: %w", goarch, ctx.Err())
+		}
+		return fmt.Errorf("building the probe for %s: %w: %s", goarch, err, bytes.TrimSpace(output.Bytes()))
+	}
+	return nil
+}

@@ -1,0 +1,395 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io/fs"
+	"mime/multipart"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+// api asks the REST API, with the token once there is one.
+func (p *probe) api(ctx context.Context, method, endpoint string, in any) reply {
+	q := request{method: method, path: p.root + endpoint, header: map[string]string{"Accept": "application/json"}}
+	if in != nil {
+		body, err := json.Marshal(in)
+		if err != nil {
+			return reply{asked: method + " " + q.path, err: err}
+		}
+		q.body, q.header["Content-Type"] = body, "application/json"
+	}
+	if p.bearer != "" {
+		q.header["Authorization"] = "Bearer " + p.bearer
+	}
+	return p.web.do(ctx, q)
+}
+
+// token makes an API token of version 2 and uses it.
+func (p *probe) token(ctx context.Context) smoke.Result {
+	made := p.api(ctx, http.MethodPost, "api/users/tokens/provision/", map[string]any{
+		"username": p.user, "password": p.password, "description": "smoke test",
+	})
+	var t struct {
+		Version int
+		Key     string
+		Token   string
+	}
+	if !made.is(http.StatusCreated, &t) {
+		return made.bad()
+	}
+	if t.Version != 2 || t.Key == "" || t.Token == "" {
+		return made.badf("201, but a token of version %d with a key of %d and a secret of %d characters", t.Version, len(t.Key), len(t.Token))
+	}
+	bearer := "nbt_" + t.Key + "." + t.Token
+
+	// A token that differs in its secret only must not pass, or the good one
+	// passing would say nothing.
+	wrong := p.web.do(ctx, request{method: http.MethodGet, path: p.root + "api/authentication-check/", header: map[string]string{
+		"Accept": "application/json", "Authorization": "Bearer nbt_" + t.Key + "." + strings.Repeat("x", len(t.Token)),
+	}})
+	wrong.asked += " with a wrong token"
+	if wrong.err != nil || wrong.status != http.StatusUnauthorized && wrong.status != http.StatusForbidden {
+		return wrong.bad()
+	}
+
+	p.bearer = bearer
+	used := p.api(ctx, http.MethodGet, "api/authentication-check/", nil)
+	var who struct{ Username string }
+	if !used.is(http.StatusOK, &who) {
+		return used.bad()
+	}
+	if who.Username != p.user {
+		return used.badf("200, but as user %q", who.Username)
+	}
+	return smoke.Result{OK: true, Asked: made.asked + ", then " + used.asked, Got: "a version-2 token that is known as " + p.user + "'s"}
+}
+
+// status is what /api/status/ tells.
+type status struct {
+	Version string `json:"netbox-version"`
+	Full    string `json:"netbox-full-version"`
+	Workers int    `json:"rq-workers-running"`
+}
+
+func (p *probe) release(ctx context.Context) smoke.Result {
+	r := p.api(ctx, http.MethodGet, "api/status/", nil)
+	var s status
+	if !r.is(http.StatusOK, &s) {
+		return r.bad()
+	}
+	if s.Version != p.version {
+		return r.badf("release %q instead of %q", s.Version, p.version)
+	}
+	return r.okf("release %s", s.Version)
+}
+
+func (p *probe) workers(ctx context.Context) smoke.Result {
+	return p.until(ctx, func(ctx context.Context) smoke.Result {
+		r := p.api(ctx, http.MethodGet, "api/status/", nil)
+		var s status
+		if !r.is(http.StatusOK, &s) {
+			return r.bad()
+		}
+		if s.Workers < 1 {
+			return r.badf("no worker running")
+		}
+		return r.okf("%d running", s.Workers)
+	})
+}
+
+// object is the part all objects of the API have in common.
+type object struct {
+	ID      int
+	Name    string
+	Prefix  netip.Prefix
+	Address netip.Prefix
+}
+
+// create makes an object and reads it back. The path is that of the object.
+func (p *probe) create(ctx context.Context, endpoint string, in any) (o object, at string, r reply, ok bool) {
+	r = p.api(ctx, http.MethodPost, endpoint, in)
+	if !r.is(http.StatusCreated, &o) {
+		return o, "", r, false
+	}
+	made := o.ID
+	at = fmt.Sprintf("%s%d/", endpoint, made)
+	back := p.api(ctx, http.MethodGet, at, nil)
+	o = object{}
+	if !back.is(http.StatusOK, &o) {
+		return o, at, back, false
+	}
+	back.asked = r.asked + ", then " + back.asked
+	return o, at, back, o.ID == made
+}
+
+func (p *probe) site(ctx context.Context) smoke.Result {
+	name := "smoke-" + strings.ToLower(rand.Text()[:10])
+	o, _, r, ok := p.create(ctx, "api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
+	if !ok || o.Name != name {
+		return r.badf("site %d %q instead of %q", o.ID, o.Name, name)
+	}
+	p.siteID, p.siteName = o.ID, o.Name
+	return r.okf("site %d with its name", o.ID)
+}
+
+// network draws a documentation network at random, so that a database that
+// was asked before has room for it.
+func network() netip.Prefix {
+	a := netip.MustParseAddr("2001:db8::").As16()
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails
+	copy(a[4:], random[:])
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
+}
+
+func (p *probe) prefix(ctx context.Context) smoke.Result {
+	want := network()
+	o, at, r, ok := p.create(ctx, "api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
+	if !ok || o.Prefix != want {
+		return r.badf("prefix %d %s instead of %s", o.ID, o.Prefix, want)
+	}
+	p.made.prefix = at
+	return r.okf("prefix %s", o.Prefix)
+}
+
+func (p *probe) address(ctx context.Context) smoke.Result {
+	n := network()
+	a := n.Addr().As16()
+	binary.BigEndian.PutUint16(a[14:], 1)
+	want := netip.PrefixFrom(netip.AddrFrom16(a), n.Bits())
+	o, at, r, ok := p.create(ctx, "api/ipam/ip-addresses/", map[string]any{"address": want})
+	if !ok || o.Address != want {
+		return r.badf("address %d %s instead of %s", o.ID, o.Address, want)
+	}
+	p.made.address = at
+	return r.okf("address %s", o.Address)
+}
+
+func (p *probe) graphql(ctx context.Context) smoke.Result {
+	r := p.api(ctx, http.MethodPost, "graphql/", map[string]any{
+		"query": fmt.Sprintf(`{ site_list(filters: {name: {exact: %q}}) { id name } }`, p.siteName),
+	})
+	var found struct {
+		Data struct {
+			Sites []struct{ Name string } `json:"site_list"`
+		}
+		Errors []struct{ Message string }
+	}
+	switch {
+	case !r.is(http.StatusOK, &found):
+		return r.bad()
+	case len(found.Errors) > 0:
+		return r.badf("an error: %s", found.Errors[0].Message)
+	case len(found.Data.Sites) != 1 || found.Data.Sites[0].Name != p.siteName:
+		return r.badf("%d sites instead of the one made before", len(found.Data.Sites))
+	}
+	return r.okf("the site")
+}
+
+// delete takes away what was made. The site goes last: it holds the others.
+func (p *probe) delete(ctx context.Context) smoke.Result {
+	var asked []string
+	for _, at := range []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("api/dcim/sites/%d/", p.siteID)} {
+		r := p.api(ctx, http.MethodDelete, at, nil)
+		if !r.is(http.StatusNoContent, nil) {
+			return r.bad()
+		}
+		if gone := p.api(ctx, http.MethodGet, at, nil); !gone.is(http.StatusNotFound, nil) {
+			return gone.badf("%s after it was deleted", gone.got())
+		}
+		asked = append(asked, p.root+at)
+	}
+	return smoke.Result{OK: true, Asked: "DELETE, then GET " + strings.Join(asked, " "), Got: "204, then 404 for each"}
+}
+
+// picture is a real image, small and not like any other.
+func picture() ([]byte, error) {
+	img := image.NewRGBA(image.Rect(0, 0, 8, 8))
+	for y := range 8 {
+		for x := range 8 {
+			img.Set(x, y, color.RGBA{uint8(x * 32), uint8(y * 32), 128, 255})
+		}
+	}
+	var buf bytes.Buffer
+	err := png.Encode(&buf, img)
+	return buf.Bytes(), err
+}
+
+// image uploads a picture, finds its file and fetches it back.
+func (p *probe) image(ctx context.Context) smoke.Result {
+	upload := reply{asked: "POST " + p.root + "api/extras/image-attachments/"}
+	pixels, err := picture()
+	if err != nil {
+		return upload.badf("no picture to send: %v", err)
+	}
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	file, err := form.CreateFormFile("image", p.siteName+".png")
+	if err == nil {
+		_, err = file.Write(pixels)
+	}
+	err = errors.Join(err,
+		form.WriteField("object_type", "dcim.site"),
+		form.WriteField("object_id", fmt.Sprint(p.siteID)),
+		form.WriteField("name", p.siteName),
+		form.Close())
+	if err != nil {
+		return upload.badf("no form to send: %v", err)
+	}
+	upload = p.web.do(ctx, request{method: http.MethodPost, path: p.root + "api/extras/image-attachments/", body: body.Bytes(), header: map[string]string{
+		"Accept": "application/json", "Authorization": "Bearer " + p.bearer, "Content-Type": form.FormDataContentType(),
+	}})
+	var made struct {
+		ID    int
+		Image string
+	}
+	if !upload.is(http.StatusCreated, &made) {
+		return upload.bad()
+	}
+	at, err := url.Parse(made.Image)
+	if err != nil || !strings.HasPrefix(at.Path, p.root+"media/") {
+		return upload.badf("an image at %q instead of under %smedia/", made.Image, p.root)
+	}
+
+	kept, err := p.keptFile(path.Base(at.Path))
+	if err != nil {
+		return upload.badf("201, but %v", err)
+	}
+	if content, err := os.ReadFile(kept); err != nil || !bytes.Equal(content, pixels) {
+		return upload.badf("201, but %s differs from what was sent (%d bytes, %v)", kept, len(content), err)
+	}
+
+	back := p.session.get(ctx, at.Path)
+	switch {
+	case !back.is(http.StatusOK, nil):
+		return back.bad()
+	case back.media() != "image/png" || !bytes.Equal(back.body, pixels):
+		return back.badf("%d bytes of %s that differ from what was sent", len(back.body), back.media())
+	}
+	stranger := p.web.get(ctx, at.Path)
+	stranger.asked += " without logging in"
+	if stranger.err != nil || stranger.status < 300 {
+		return stranger.bad()
+	}
+	p.made.image = fmt.Sprintf("api/extras/image-attachments/%d/", made.ID)
+	return smoke.Result{OK: true, Asked: upload.asked + ", then " + back.asked, Got: "the same image, and as " + kept}
+}
+
+// keptFile finds the file of that name under /config and sees that it is its
+// user's.
+func (p *probe) keptFile(name string) (string, error) {
+	var found string
+	err := filepath.WalkDir(p.config, func(at string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // gone since its folder was read
+		}
+		if err != nil {
+			return err
+		}
+		if d.Type().IsRegular() && d.Name() == name {
+			found = at
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	if found == "" {
+		return "", fmt.Errorf("no file %s under %s", name, p.config)
+	}
+	info, err := os.Stat(found)
+	if err != nil {
+		return "", err
+	}
+	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != p.uid {
+		return "", fmt.Errorf("%s is owned by user %d instead of %d", found, owner, p.uid)
+	}
+	return found, nil
+}
+
+// job has a worker read a folder into the database: it takes the queue, the
+// worker, the database and the file system to get there.
+func (p *probe) job(ctx context.Context) (result smoke.Result) {
+	asked := reply{asked: "a folder to read"}
+	folder, err := os.MkdirTemp(p.config, ".smoke-")
+	if err != nil {
+		return asked.badf("%v", err)
+	}
+	defer os.RemoveAll(folder)
+	note := filepath.Join(folder, "note.txt")
+	err = errors.Join(
+		os.WriteFile(note, []byte("asked by the smoke test\n"), 0o600),
+		os.Chown(note, p.uid, -1),
+		os.Chown(folder, p.uid, -1))
+	if err != nil {
+		return asked.badf("%v", err)
+	}
+
+	o, source, r, ok := p.create(ctx, "api/core/data-sources/", map[string]any{
+		"name": filepath.Base(folder), "type": "local", "source_url": "file://" + folder,
+	})
+	if !ok {
+		return r.badf("data source %d", o.ID)
+	}
+	queued := p.api(ctx, http.MethodPost, source+"sync/", nil)
+	if !queued.is(http.StatusOK, nil) {
+		return queued.bad()
+	}
+	result = p.until(ctx, func(ctx context.Context) smoke.Result { return p.finished(ctx, o.ID) })
+	if !result.OK {
+		return result
+	}
+	read := p.api(ctx, http.MethodGet, source, nil)
+	var after struct {
+		Files int `json:"file_count"`
+	}
+	if !read.is(http.StatusOK, &after) || after.Files != 1 {
+		return read.badf("%d files read instead of 1, though the job is completed", after.Files)
+	}
+	if gone := p.api(ctx, http.MethodDelete, source, nil); !gone.is(http.StatusNoContent, nil) {
+		return gone.bad()
+	}
+	result.Asked = queued.asked + ", then " + result.Asked
+	return result
+}
+
+// finished asks for the job of a data source.
+func (p *probe) finished(ctx context.Context, source int) smoke.Result {
+	r := p.api(ctx, http.MethodGet, fmt.Sprintf("api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil)
+	var jobs struct {
+		Results []struct {
+			ID     int
+			Status struct{ Value string }
+			Error  string
+		}
+	}
+	if !r.is(http.StatusOK, &jobs) {
+		return r.bad()
+	}
+	if len(jobs.Results) != 1 {
+		return r.badf("%d jobs instead of 1", len(jobs.Results))
+	}
+	job := jobs.Results[0]
+	if job.Status.Value != "completed" {
+		return r.badf("job %d %s %s", job.ID, job.Status.Value, job.Error)
+	}
+	return r.okf("job %d completed", job.ID)
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+// client speaks HTTP to one address under one host name, whatever that name
+// resolves to, and follows no redirect.
+type client struct {
+	http  *http.Client
+	name  string // host:port as a browser would have it
+	limit time.Duration
+}
+
+func newClient(address, host string, limit time.Duration) *client {
+	dial := (&net.Dialer{Timeout: limit}).DialContext
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		port = "80"
+	}
+	return &client{
+		http: &http.Client{
+			Transport: &http.Transport{
+				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return dial(ctx, network, address)
+				},
+				MaxIdleConnsPerHost: 16,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		name:  net.JoinHostPort(host, port),
+		limit: limit,
+	}
+}
+
+// session gives a client that shares the connections and keeps cookies.
+func (c *client) session() *client {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err) // cookiejar.New without options cannot fail
+	}
+	s := *c
+	kept := *c.http
+	kept.Jar = jar
+	s.http = &kept
+	return &s
+}
+
+// request is one thing to ask.
+type request struct {
+	method string
+	path   string // absolute, with its query
+	host   string // other than the client's, when set
+	header map[string]string
+	body   []byte
+}
+
+// reply is what came back, and can tell both as a finding.
+type reply struct {
+	asked  string
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+func (c *client) do(ctx context.Context, q request) reply {
+	r := reply{asked: q.method + " " + q.path}
+	if q.host != "" {
+		r.asked += " of host " + q.host
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, q.method, "http://"+c.name+q.path, bytes.NewReader(q.body))
+	if err != nil {
+		r.err = err
+		return r
+	}
+	if q.host != "" {
+		req.Host = q.host
+	}
+	for k, v := range q.header {
+		req.Header.Set(k, v)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		r.err = err
+		return r
+	}
+	defer res.Body.Close()
+	r.status, r.header = res.StatusCode, res.Header
+	r.body, r.err = io.ReadAll(io.LimitReader(res.Body, 32<<20))
+	return r
+}
+
+func (c *client) get(ctx context.Context, path string) reply {
+	return c.do(ctx, request{method: http.MethodGet, path: path})
+}
+
+func (c *client) post(ctx context.Context, path string, form url.Values) reply {
+	return c.do(ctx, request{
+		method: http.MethodPost, path: path, body: []byte(form.Encode()),
+		header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
+	})
+}
+
+// is says whether the status is the one wanted and, with out, whether the body
+// is JSON that fits it.
+func (r *reply) is(status int, out any) bool {
+	if r.err != nil || r.status != status {
+		return false
+	}
+	if out == nil {
+		return true
+	}
+	if err := json.Unmarshal(r.body, out); err != nil {
+		r.err = fmt.Errorf("%d, but not the JSON expected: %w", r.status, err)
+		return false
+	}
+	return true
+}
+
+// media is the content type without its parameters.
+func (r reply) media() string {
+	media, _, _ := mime.ParseMediaType(r.header.Get("Content-Type"))
+	return media
+}
+
+// got tells a person what came back: a body only where it explains an error.
+func (r reply) got() string {
+	if r.err != nil {
+		var u *url.Error
+		if errors.As(r.err, &u) {
+			return u.Err.Error() // the address is in what was asked
+		}
+		return r.err.Error()
+	}
+	s := fmt.Sprint(r.status)
+	if to := r.header.Get("Location"); to != "" {
+		s += " to " + to
+	}
+	if r.status >= 400 {
+		if why := explain(r.media(), r.body); why != "" {
+			s += ": " + why
+		}
+	}
+	return s
+}
+
+func (r reply) ok() smoke.Result {
+	return smoke.Result{OK: true, Asked: r.asked, Got: r.got()}
+}
+
+func (r reply) okf(format string, args ...any) smoke.Result {
+	return smoke.Result{OK: true, Asked: r.asked, Got: fmt.Sprintf(format, args...)}
+}
+
+func (r reply) bad() smoke.Result {
+	return smoke.Result{Asked: r.asked, Got: r.got()}
+}
+
+func (r reply) badf(format string, args ...any) smoke.Result {
+	if r.err != nil || r.status >= 400 {
+		return r.bad()
+	}
+	return smoke.Result{Asked: r.asked, Got: fmt.Sprintf(format, args...)}
+}
+
+var (
+	// NetBox's own page for an unforeseen exception: its class, then its text.
+	exception = regexp.MustCompile(`(?s)<pre class="block"><strong>(.*?)</strong><br\s*/?>\s*([^\n]*)`)
+	title     = regexp.MustCompile(`(?s)<title>(.*?)</title>`)
+	alert     = regexp.MustCompile(`(?s)<div class="alert alert-danger[^>]*>(.*?)</div>`)
+	tag       = regexp.MustCompile(`(?s)<[^>]*>`)
+)
+
+// explain finds in an error's body the one line worth telling.
+func explain(media string, body []byte) string {
+	if media == "application/json" {
+		var e struct {
+			Error     string `json:"error"`
+			Exception string `json:"exception"`
+		}
+		if json.Unmarshal(body, &e) == nil && e.Error != "" {
+			return strings.TrimSpace(e.Exception + ": " + e.Error)
+		}
+		return string(body)
+	}
+	if m := exception.FindSubmatch(body); m != nil {
+		return html.UnescapeString(string(m[1]) + ": " + string(m[2]))
+	}
+	for _, re := range []*regexp.Regexp{alert, title} {
+		if m := re.FindSubmatch(body); m != nil {
+			return strings.TrimSpace(html.UnescapeString(string(tag.ReplaceAll(m[1], nil))))
+		}
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	return first
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+// imports has the image's own Python load what is hard to build.
+func (p *probe) imports(ctx context.Context) smoke.Result {
+	const program = "import ldap, django_auth_ldap.backend, PIL.Image, psycopg; PIL.Image.core; print(psycopg.pq.__impl__)"
+	asked := reply{asked: p.python + " to import ldap, django_auth_ldap, PIL and psycopg"}
+	var out, errs strings.Builder
+	cmd := exec.CommandContext(ctx, p.python, "-c", program)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
+		return asked.badf("%v: %s", err, lines[len(lines)-1]) // the last line of a traceback names the exception
+	}
+	if impl := strings.TrimSpace(out.String()); impl != "c" {
+		return asked.badf("all of them, but psycopg's implementation is %q instead of \"c\"", impl)
+	}
+	return asked.okf("all of them, psycopg's implementation in C")
+}
+
+// secretFiles looks at who may read what must stay secret.
+func (p *probe) secretFiles(context.Context) smoke.Result {
+	asked := reply{asked: "mode and owner of " + p.secrets}
+	var names []string
+	for pattern := range strings.SplitSeq(p.secrets, ",") {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return asked.badf("%v", err)
+		}
+		if len(found) == 0 {
+			return asked.badf("no file at %s", pattern)
+		}
+		names = append(names, found...)
+	}
+	for _, name := range names {
+		info, err := os.Lstat(name)
+		if err != nil {
+			return asked.badf("%v", err)
+		}
+		owner := int(info.Sys().(*syscall.Stat_t).Uid)
+		if info.Mode() != 0o600 || owner != p.uid {
+			return asked.badf("%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner, p.uid)
+		}
+	}
+	return asked.okf("0600 of user %d for %d files", p.uid, len(names))
+}
+
+// process is what the kernel tells of one.
+type process struct {
+	id, parent int
+	name       string
+	uids       []string // real, effective, saved, file system
+	command    []string
+}
+
+// processes looks for root where it has no business. Its business are PID 1
+// and s6's supervisors, the base's cron service (which becomes each crontab's
+// user), and what was started from outside: the probe, a health check.
+func (p *probe) processes(context.Context) smoke.Result {
+	asked := reply{asked: "the users of all processes"}
+	all, err := readProcesses(p.proc)
+	if err != nil {
+		return asked.badf("%v", err)
+	}
+	mine := p.ancestry(all, p.self)
+	servants, roots := 0, []string{}
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		proc := all[id]
+		if proc.uids[1] == strconv.Itoa(p.uid) {
+			servants++
+		}
+		if !slices.Contains(proc.uids, "0") || proc.supervises() || slices.Contains(mine, id) {
+			continue
+		}
+		above := p.ancestry(all, id)
+		if slices.ContainsFunc(above, func(a int) bool {
+			return a == p.self || all[a].parent == 0 && a != 1 || all[a].name == "s6-supervise" && slices.Contains(all[a].command, "svc-cron")
+		}) {
+			continue
+		}
+		roots = append(roots, fmt.Sprintf("%d (%s)", id, proc.name))
+	}
+	if len(roots) > 0 {
+		return asked.badf("root for %s", strings.Join(roots, ", "))
+	}
+	if servants == 0 {
+		return asked.badf("none of user %d, which NetBox should run as", p.uid)
+	}
+	return asked.okf("%d of user %d, none of root but supervisors", servants, p.uid)
+}
+
+// supervises says whether the process is part of the init system.
+func (p process) supervises() bool {
+	return p.id == 1 || strings.HasPrefix(p.name, "s6-")
+}
+
+// ancestry is a process and all above it.
+func (p *probe) ancestry(all map[int]process, id int) (ids []int) {
+	for {
+		proc, known := all[id]
+		if !known {
+			return ids
+		}
+		ids = append(ids, id)
+		id = proc.parent
+	}
+}
+
+// readProcesses reads all processes that stay long enough to be read.
+func readProcesses(root string) (map[int]process, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return nil, err
+	}
+	all := map[int]process{}
+	for _, e := range entries {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		status, err := os.ReadFile(filepath.Join(root, e.Name(), "status"))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		proc := process{id: id}
+		for line := range strings.Lines(string(status)) {
+			key, value, _ := strings.Cut(line, ":")
+			switch value = strings.TrimSpace(value); key {
+			case "Name":
+				proc.name = value
+			case "PPid":
+				proc.parent, err = strconv.Atoi(value)
+			case "Uid":
+				proc.uids = strings.Fields(value)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("reading the status of process %d: %w", id, err)
+			}
+		}
+		if len(proc.uids) != 4 {
+			return nil, fmt.Errorf("reading the status of process %d: %d user ids instead of 4", id, len(proc.uids))
+		}
+		command, _ := os.ReadFile(filepath.Join(root, e.Name(), "cmdline")) // empty once it is gone
+		proc.command = strings.Split(strings.TrimRight(string(command), "\x00"), "\x00")
+		all[id] = proc
+	}
+	return all, nil
+}
+
+// processAge is the time since the process was started. The kernel counts it
+// from the machine's boot, in ticks of a hundredth of a second (USER_HZ).
+func processAge(root string, id int) (time.Duration, error) {
+	stat, err := os.ReadFile(filepath.Join(root, strconv.Itoa(id), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	uptime, err := os.ReadFile(filepath.Join(root, "uptime"))
+	if err != nil {
+		return 0, err
+	}
+	// The name, in parentheses, may hold anything; field 3 follows it.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("%d fields in the stat of process %d", len(fields), id)
+	}
+	ticks, err := strconv.ParseFloat(fields[19], 64) // field 22
+	if err != nil {
+		return 0, err
+	}
+	now, _, _ := strings.Cut(string(uptime), " ")
+	up, err := strconv.ParseFloat(now, 64)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration((up - ticks/100) * float64(time.Second)), nil
+}

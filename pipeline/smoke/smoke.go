@@ -1,0 +1,85 @@
+// Package smoke is what is asked of a booted NetBox: the list of checks, the
+// stream in which the probe inside the container reports them, and the
+// judgement of that stream.
+//
+// It is shared by the pipeline and the probe, so it needs nothing but the
+// standard library.
+package smoke
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Check is one promise that is asked of NetBox.
+type Check struct {
+	ID      string
+	Promise string   // what holds when the check passes
+	Look    string   // where a person looks when it does not
+	Needs   []string // checks without whose success this one cannot be asked
+}
+
+// Checks are all checks of a run, in the order they are reported. Each must be
+// reported exactly once for a run to count as passed.
+func Checks() []Check {
+	return []Check{
+		{"ready", "the log-in page answers 200", "the log of svc-netbox-prepare and svc-netbox", nil},
+		{"static", "the log-in page's style sheets, scripts and images are served with their types", "the web server's static mount and BASE_PATH", []string{"ready"}},
+		{"host", "a host name not in ALLOWED_HOST gets 400", "ALLOWED_HOSTS in the configuration module", []string{"ready"}},
+		{"password", "a wrong password is refused", "the authentication back ends", []string{"ready"}},
+		{"login", "the superuser logs in and sees the dashboard", "SUPERUSER_EMAIL, SUPERUSER_PASSWORD and the log of svc-netbox-prepare", []string{"ready"}},
+		{"token", "a version-2 API token is made and accepted", "API_TOKEN_PEPPERS under /config", []string{"ready"}},
+		{"version", "the pinned NetBox release answers", "the release in versions.yml and the image's netbox package", []string{"token"}},
+		{"workers", "a background worker is running", "the worker's log and the Redis settings", []string{"token"}},
+		{"site", "a site is created and read back", "the database's log and the log of svc-netbox", []string{"token"}},
+		{"prefix", "a prefix in that site is created and read back", "the database's log and the log of svc-netbox", []string{"site"}},
+		{"address", "an IP address is created and read back", "the database's log and the log of svc-netbox", []string{"token"}},
+		{"graphql", "GraphQL finds the site", "the log of svc-netbox", []string{"site"}},
+		{"image", "an uploaded image lies under /config and is handed out to those logged in", "MEDIA_ROOT and the owner of its folder", []string{"site", "login"}},
+		{"job", "a background job runs to its end", "the worker's log", []string{"workers"}},
+		{"delete", "address, prefix and site are deleted and then gone", "the log of svc-netbox", []string{"site", "prefix", "address", "graphql", "image"}},
+		{"imports", "LDAP, Pillow and psycopg's C implementation import", "the image's Python packages and their system libraries", []string{"ready"}},
+		{"secrets", "the secrets under /config are kept by PUID with mode 0600", "init-netbox-config", []string{"ready"}},
+		{"processes", "nothing but supervisors runs as root", "the run scripts' s6-setuidgid", []string{"ready"}},
+	}
+}
+
+// find gives the check of that ID.
+func find(id string) (Check, bool) {
+	all := Checks()
+	if i := slices.IndexFunc(all, func(c Check) bool { return c.ID == id }); i >= 0 {
+		return all[i], true
+	}
+	return Check{}, false
+}
+
+// Result is what came of one check.
+type Result struct {
+	Check   string  `json:"check"`
+	OK      bool    `json:"ok"`
+	Asked   string  `json:"asked"`           // what was asked, as a person would say it
+	Got     string  `json:"got"`             // what came back
+	Needs   string  `json:"needs,omitempty"` // the failed check that kept this one from being asked
+	Seconds float64 `json:"seconds"`         // how long the check took
+}
+
+// String is the result as one line for a person.
+func (r Result) String() string {
+	verdict := "ok"
+	if !r.OK {
+		verdict = "FAILED"
+	}
+	s := fmt.Sprintf("%s: %s: asked %s, got %s", r.Check, verdict, r.Asked, r.Got)
+	if c, known := find(r.Check); known && !r.OK {
+		s += "; look at " + c.Look
+	}
+	return s
+}
+
+// Summary is the probe's last word on its findings.
+type Summary struct {
+	Checks  int     `json:"checks"`
+	Failed  int     `json:"failed"`
+	Ready   float64 `json:"ready"`   // seconds from PID 1's start to the first 200 of the log-in page; 0 when it never came
+	Seconds float64 `json:"seconds"` // that the probe took in all
+}

@@ -1,0 +1,163 @@
+package smoke
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// prefix marks the probe's lines among those of the services.
+const prefix = "netbox-probe: "
+
+// limit in bytes of each of a finding's two texts. It keeps a line below
+// PIPE_BUF (4096 bytes), up to which other writers never tear a write to a
+// pipe apart: without control characters escaping at most doubles a text.
+const limit = 800
+
+// message is one line of the stream; exactly one field is set.
+type message struct {
+	Result      *Result    `json:"result,omitempty"`
+	Summary     *Summary   `json:"summary,omitempty"`
+	Terminating *time.Time `json:"terminating,omitempty"`
+}
+
+// WriteResult writes one finding to the stream.
+func WriteResult(w io.Writer, r Result) error {
+	r.Asked, r.Got = clip(r.Asked), clip(r.Got)
+	return write(w, message{Result: &r})
+}
+
+// WriteSummary writes the line that ends the findings.
+func WriteSummary(w io.Writer, s Summary) error { return write(w, message{Summary: &s}) }
+
+// WriteTerminating writes that PID 1 is about to be sent SIGTERM.
+func WriteTerminating(w io.Writer, at time.Time) error { return write(w, message{Terminating: &at}) }
+
+func write(w io.Writer, m message) error {
+	line := bytes.NewBufferString(prefix)
+	enc := json.NewEncoder(line)
+	enc.SetEscapeHTML(false) // people read these lines too
+	if err := enc.Encode(m); err != nil {
+		return fmt.Errorf("writing a finding: %w", err)
+	}
+	// One write, so that no other writer gets in between.
+	_, err := w.Write(line.Bytes())
+	return err
+}
+
+// clip makes a text one line of bounded length.
+func clip(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) <= limit {
+		return s
+	}
+	return strings.ToValidUTF8(s[:limit], "") + "…"
+}
+
+// Report is what the lines of a container tell of the smoke test.
+type Report struct {
+	Results     []Result  // in the order of Checks; those reported only
+	Summary     *Summary  // nil when the probe did not come to its end
+	Terminating time.Time // when the probe sent PID 1 its SIGTERM, by the container's clock; zero when it did not
+	problems    []string  // what is wrong with the stream itself
+}
+
+// Parse reads the probe's findings out of the lines a container wrote. Lines
+// of services in between, and text glued to either end of a finding, do not
+// matter.
+func Parse(lines []string) Report {
+	var rep Report
+	seen := map[string][]Result{}
+	summaries := 0
+	for _, line := range lines {
+		at := strings.Index(line, prefix+"{")
+		if at < 0 {
+			continue
+		}
+		var m message
+		// A decoder stops at the end of the object, whatever is glued to it.
+		if err := json.NewDecoder(strings.NewReader(line[at+len(prefix):])).Decode(&m); err != nil {
+			rep.problems = append(rep.problems, fmt.Sprintf("smoke test: unreadable finding %q: %v; look at the container's log", clip(line[at:]), err))
+			continue
+		}
+		switch {
+		case m.Result != nil:
+			seen[m.Result.Check] = append(seen[m.Result.Check], *m.Result)
+		case m.Summary != nil:
+			rep.Summary = m.Summary
+			summaries++
+		case m.Terminating != nil:
+			rep.Terminating = *m.Terminating
+		}
+	}
+
+	var missing []string
+	for _, c := range Checks() {
+		found := seen[c.ID]
+		delete(seen, c.ID)
+		rep.Results = append(rep.Results, found...)
+		switch len(found) {
+		case 0:
+			missing = append(missing, c.ID)
+		case 1:
+		default:
+			rep.problems = append(rep.problems, fmt.Sprintf("smoke test: check %s was reported %d times instead of once; look at whether two probes ran", c.ID, len(found)))
+		}
+	}
+	for id := range seen {
+		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: unknown check %s was reported; rebuild the probe from this tree", id))
+	}
+	if len(missing) > 0 {
+		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: no finding for %s; look at the container's log for how the probe ended", strings.Join(missing, ", ")))
+	}
+	failed := 0
+	for _, r := range rep.Results {
+		if !r.OK {
+			failed++
+		}
+	}
+	switch s := rep.Summary; {
+	case summaries == 0:
+		rep.problems = append(rep.problems, "smoke test: the probe wrote no summary, so it did not come to its end; look at the container's log")
+	case summaries > 1:
+		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: %d summaries instead of one; look at whether two probes ran", summaries))
+	case s.Checks != len(rep.Results) || s.Failed != failed:
+		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: the summary counts %d checks with %d failed, the findings %d with %d; look at the container's log for lost lines", s.Checks, s.Failed, len(rep.Results), failed))
+	}
+	return rep
+}
+
+// Err is nil when each check was reported once, passed, and the probe came to
+// its end. Else it joins one error a cause: checks that could not be asked
+// because another one failed are left out.
+func (r Report) Err() error {
+	var errs []error
+	for _, res := range r.Results {
+		if !res.OK && res.Needs == "" {
+			errs = append(errs, errors.New("smoke test: "+res.String()))
+		}
+	}
+	if len(errs) == 0 {
+		// Nothing failed by itself, so what was not asked is all there is to tell.
+		for _, res := range r.Results {
+			if !res.OK {
+				errs = append(errs, errors.New("smoke test: "+res.String()))
+			}
+		}
+	}
+	for _, p := range r.problems {
+		errs = append(errs, errors.New(p))
+	}
+	return errors.Join(errs...)
+}
