@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -26,6 +27,13 @@ type Versions struct {
 	Base      Base                 `yaml:"base"`
 	Sidecars  Sidecars             `yaml:"sidecars"`
 	Emulation map[string]Emulation `yaml:"emulation"` // by architecture, as Go names it
+	Epoch     string               `yaml:"epoch"`     // day whose beginning, UTC, is stamped on the image's files
+}
+
+// Stamp is the time stamped on all files of an image.
+func (v *Versions) Stamp() time.Time {
+	t, _ := time.Parse(time.DateOnly, v.Epoch) // Parse has seen that it is one
+	return t
 }
 
 // NetBox names the releases, as the Python package index does.
@@ -113,6 +121,10 @@ func Parse(file string, data []byte) (*Versions, error) {
 		}
 		check(s.path+".image", s.Image, reference, strictReference)
 	}
+	check("epoch", v.Epoch, `a day such as "2026-11-23"`, func(s string) bool {
+		t, err := time.Parse(time.DateOnly, s)
+		return err == nil && t.Unix() > 0
+	})
 	for _, arch := range slices.Sorted(maps.Keys(v.Emulation)) {
 		if arch != "amd64" && arch != "arm64" {
 			problems = append(problems, doc.Problem("emulation."+arch, `unknown architecture; want "amd64" or "arm64"`))

@@ -30,7 +30,7 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 	// for the line on which new begins.
 	for _, c := range []struct{ name, old, new, want string }{
 		{"misspelled key", "suite:", "suit:", `versions.yml:LINE: base.local.suit: unknown key, did you mean "suite"?`},
-		{"unknown key", "emulation:", "frobnicate:", `versions.yml:LINE: frobnicate: unknown key; known are base, emulation, netbox, sidecars`},
+		{"unknown key", "emulation:", "frobnicate:", `versions.yml:LINE: frobnicate: unknown key; known are base, emulation, epoch, netbox, sidecars`},
 		{"number for text", "release: 4.7.3", "release: 4.7", `versions.yml:LINE: netbox.release: want text, got a number (4.7); put it in quotes`},
 		{"pre-release", "release: 4.7.3", "release: 4.8.0b1", `versions.yml:LINE: netbox.release: want a final release such as "4.7.3", got "4.8.0b1"`},
 		{"same release twice", "previous: 4.7.2", "previous: 4.7.3", `versions.yml:LINE: netbox.previous: must differ from netbox.release`},
@@ -67,9 +67,9 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 
 func TestAllMistakesAreListedAtOnce(t *testing.T) {
 	_, err := versions.Parse("versions.yml", []byte("netbox: {release: 4.7.x}\nbase: {local: {suite: trixie}}\n"))
-	// release, previous, published, two majors, two images.
-	if lines := failure.Lines(err); len(lines) != 7 {
-		t.Errorf("got %d lines, want 7:\n%s", len(lines), strings.Join(lines, "\n"))
+	// release, previous, published, two majors, two images, epoch.
+	if lines := failure.Lines(err); len(lines) != 8 {
+		t.Errorf("got %d lines, want 8:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 	if _, err := versions.Parse("versions.yml", nil); err == nil || err.Error() != "versions.yml:1: the file is empty" {
 		t.Errorf("empty file: %v", err)
