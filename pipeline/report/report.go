@@ -1,0 +1,217 @@
+// Package report holds what a run of the pipeline found out, decides from that
+// alone whether it passed, and tells it: a table for people, a directory with
+// report.json and the logs for everything else.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// SchemaVersion is that of report.json. It changes when a reader of the old
+// form would misread the new one; a new field does not change it.
+const SchemaVersion = 1
+
+// Verdict is what came of a stage or of the whole run.
+type Verdict string
+
+// Verdicts. Skipped and missing are not passed: a run that expects such a
+// stage fails.
+const (
+	Passed  Verdict = "passed"
+	Failed  Verdict = "failed"
+	Skipped Verdict = "skipped"
+	Missing Verdict = "missing"
+)
+
+// Report is what a run found out. All durations are in seconds, all sizes in
+// bytes. Its verdict is computed, it has no field for it.
+type Report struct {
+	Project   string     `json:"project"`
+	Commit    string     `json:"commit"`
+	Version   string     `json:"version"` // of NetBox
+	Base      Base       `json:"base"`
+	Engine    string     `json:"engine"`
+	Started   time.Time  `json:"started"`
+	Seconds   float64    `json:"seconds"`
+	Expected  []Key      `json:"expected"` // the stages without which the run has not passed
+	Stages    []Stage    `json:"stages"`   // in order of their end
+	Platforms []Platform `json:"platforms,omitempty"`
+	Published []Tag      `json:"published,omitempty"`
+	Logs      []Log      `json:"logs,omitempty"`
+}
+
+// Base is the image that was built on.
+type Base struct {
+	Name    string            `json:"name"`
+	Digests map[string]string `json:"digests,omitempty"` // by platform
+}
+
+// Key names a stage, of one platform unless Platform is empty.
+type Key struct {
+	Stage    string `json:"stage"`
+	Platform string `json:"platform,omitempty"`
+}
+
+func (k Key) String() string {
+	if k.Platform == "" {
+		return k.Stage
+	}
+	return k.Stage + " " + k.Platform
+}
+
+// Stage is a stage that has ended. Report.End and Report.Skip make them.
+type Stage struct {
+	Key
+	Seconds float64  `json:"seconds"`
+	Errors  []string `json:"errors,omitempty"`  // a line each
+	Skipped string   `json:"skipped,omitempty"` // why
+	Next    string   `json:"next,omitempty"`    // what to do about the errors
+}
+
+// Verdict of a stage that has ended.
+func (s Stage) Verdict() Verdict {
+	switch {
+	case len(s.Errors) > 0:
+		return Failed
+	case s.Skipped != "":
+		return Skipped
+	}
+	return Passed
+}
+
+// MarshalJSON adds the verdict, for readers that do not know the rules.
+func (s Stage) MarshalJSON() ([]byte, error) {
+	type plain Stage // without this method
+	return json.Marshal(struct {
+		plain
+		Verdict Verdict `json:"verdict"`
+	}{plain(s), s.Verdict()})
+}
+
+// Platform is what was found out about the image of one platform.
+type Platform struct {
+	Platform string   `json:"platform"`
+	Image    string   `json:"image,omitempty"` // manifest digest
+	Size     int64    `json:"size,omitempty"`  // compressed, without the manifest
+	Layers   []Layer  `json:"layers,omitempty"`
+	Boot     *Boot    `json:"boot,omitempty"`
+	Smoke    []Check  `json:"smoke,omitempty"`
+	Drift    []string `json:"drift,omitempty"` // differences between the init graph and the documented one
+}
+
+// Layer is one layer of an image.
+type Layer struct {
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`           // compressed
+	From   string `json:"from,omitempty"` // the instruction that made it
+}
+
+// Boot is how a container came up and went down.
+type Boot struct {
+	FirstOK    float64   `json:"firstOK"` // from the container's start to the first 200
+	Stop       float64   `json:"stop"`    // from SIGTERM to the end
+	PeakMemory int64     `json:"peakMemory,omitempty"`
+	Services   []Service `json:"services,omitempty"`
+}
+
+// Service is one service of the init graph; its times are offsets from the
+// container's start.
+type Service struct {
+	Name  string  `json:"name"`
+	Start float64 `json:"start"`
+	Ready float64 `json:"ready"`
+}
+
+// Check is one thing that was asked of the running application.
+type Check struct {
+	Name    string  `json:"name"`
+	Asked   string  `json:"asked,omitempty"`
+	Got     string  `json:"got,omitempty"`
+	Error   string  `json:"error,omitempty"` // empty when the check passed
+	Seconds float64 `json:"seconds"`
+}
+
+// Tag is a tag that points at what was built.
+type Tag struct {
+	Reference string `json:"reference"`
+	Digest    string `json:"digest"` // of the index
+	Blobs     int    `json:"blobs"`  // sent for it
+	Bytes     int64  `json:"bytes"`
+	Unchanged bool   `json:"unchanged,omitempty"` // it pointed there before
+}
+
+// Log is the log of one container.
+type Log struct {
+	Name string `json:"name"` // of the file under logs/
+	Text []byte `json:"-"`
+}
+
+// End adds a stage that was done in the time given, with what failed in it.
+// next is the one thing to do when it failed; empty when the error says so.
+func (r *Report) End(key Key, took time.Duration, err error, next string) {
+	s := Stage{Key: key, Seconds: took.Seconds(), Errors: failure.Lines(err)}
+	if err != nil {
+		s.Next = next
+	}
+	r.Stages = append(r.Stages, s)
+}
+
+// Skip adds a stage that was not done, with the reason.
+func (r *Report) Skip(key Key, why string) {
+	r.Stages = append(r.Stages, Stage{Key: key, Skipped: why})
+}
+
+// Verdict says if the run passed and, if not, the first reason and what to do
+// next.
+//
+// A run passes when every expected stage has ended and passed, no other stage
+// failed, no check of a running application failed and no init graph drifted.
+// A run that expected nothing has proven nothing.
+func (r Report) Verdict() (verdict Verdict, why, next string) {
+	for _, s := range r.Stages {
+		if s.Verdict() == Failed {
+			return Failed, fmt.Sprintf("%s: %s", s.Key, s.Errors[0]), s.Next
+		}
+	}
+	for _, p := range r.Platforms {
+		for _, c := range p.Smoke {
+			if c.Error != "" {
+				return Failed, fmt.Sprintf("smoke %s: %s: %s", p.Platform, c.Name, c.Error), ""
+			}
+		}
+		if len(p.Drift) > 0 {
+			return Failed, fmt.Sprintf("init graph %s: %s", p.Platform, p.Drift[0]), ""
+		}
+	}
+	for _, key := range r.Expected {
+		i := slices.IndexFunc(r.Stages, func(s Stage) bool { return s.Key == key })
+		switch {
+		case i < 0:
+			return Failed, fmt.Sprintf("%s: it was never run", key), ""
+		case r.Stages[i].Verdict() != Passed:
+			return Failed, fmt.Sprintf("%s: it was skipped: %s", key, r.Stages[i].Skipped), ""
+		}
+	}
+	if len(r.Expected) == 0 {
+		return Failed, "no stage was expected, so nothing is proven", ""
+	}
+	return Passed, fmt.Sprintf("all %d stages passed", len(r.Expected)), ""
+}
+
+// MarshalJSON adds the schema version and the verdict.
+func (r Report) MarshalJSON() ([]byte, error) {
+	type plain Report // without this method
+	verdict, why, next := r.Verdict()
+	return json.Marshal(struct {
+		SchemaVersion int     `json:"schemaVersion"`
+		Verdict       Verdict `json:"verdict"`
+		Why           string  `json:"why"`
+		Next          string  `json:"next,omitempty"`
+		plain
+	}{SchemaVersion, verdict, why, next, plain(r)})
+}

@@ -1,0 +1,86 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Summary tells the run to people: first the verdict and, when it failed, why
+// and what to do next; then a table of the stages and the figures of each
+// platform. Only the errors of failed stages can be wider than 80 columns.
+func (r Report) Summary(w io.Writer) error {
+	var b strings.Builder
+	verdict, why, next := r.Verdict()
+	fmt.Fprintf(&b, "%s: %s\n", verdict, why)
+	if next != "" {
+		fmt.Fprintf(&b, "next: %s\n", next)
+	}
+
+	b.WriteString("\n")
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "STAGE\tPLATFORM\tVERDICT\tSECONDS\n")
+	for _, s := range r.Stages {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%7.1f\n", s.Stage, s.Platform, s.Verdict(), s.Seconds)
+	}
+	for _, key := range r.Expected {
+		if !slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Key == key }) {
+			fmt.Fprintf(t, "%s\t%s\t%s\t%7s\n", key.Stage, key.Platform, Missing, "-")
+		}
+	}
+	fmt.Fprintf(t, "all\t\t%s\t%7.1f\n", verdict, r.Seconds)
+	t.Flush()
+
+	r.details(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// details tells the errors beyond the first, the figures and the tags.
+func (r Report) details(b *strings.Builder) {
+	var errors []string
+	for _, s := range r.Stages {
+		for _, e := range s.Errors {
+			errors = append(errors, fmt.Sprintf("%s: %s", s.Key, e))
+		}
+	}
+	if len(errors) > 1 {
+		b.WriteString("\n")
+		for _, e := range errors {
+			fmt.Fprintln(b, e)
+		}
+	}
+
+	if len(r.Platforms) > 0 {
+		b.WriteString("\n")
+	}
+	for _, p := range r.Platforms {
+		fmt.Fprintf(b, "%s", p.Platform)
+		if p.Size > 0 {
+			fmt.Fprintf(b, ", %.1f MB", megabytes(p.Size))
+		}
+		if p.Boot != nil {
+			fmt.Fprintf(b, ", 200 after %.1f s, stop in %.1f s", p.Boot.FirstOK, p.Boot.Stop)
+			if p.Boot.PeakMemory > 0 {
+				fmt.Fprintf(b, ", peak %.0f MB", megabytes(p.Boot.PeakMemory))
+			}
+		}
+		b.WriteString("\n")
+	}
+
+	if len(r.Published) > 0 {
+		b.WriteString("\n")
+	}
+	for _, t := range r.Published {
+		note := ""
+		if t.Unchanged {
+			note = " (unchanged)"
+		}
+		fmt.Fprintf(b, "%s%s\n  %s\n", t.Reference, note, t.Digest)
+	}
+}
+
+// megabytes are 10^6 bytes, as registries count.
+func megabytes(n int64) float64 { return float64(n) / 1e6 }

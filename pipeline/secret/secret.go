@@ -1,0 +1,44 @@
+// Package secret keeps the secrets of a run out of everything the run says.
+package secret
+
+import (
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Mask knows secrets and hides them in text. The zero value knows none. It may
+// be used by many goroutines at once.
+type Mask struct {
+	mu       sync.RWMutex
+	values   []string
+	replacer *strings.Replacer
+}
+
+// Add makes values secret from now on. Empty ones are ignored.
+func (m *Mask) Add(values ...string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range values {
+		if v != "" && !slices.Contains(m.values, v) {
+			m.values = append(m.values, v)
+		}
+	}
+	// The longest first: a secret that begins with another is hidden whole.
+	slices.SortStableFunc(m.values, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, v := range m.values {
+		pairs = append(pairs, v, "***")
+	}
+	m.replacer = strings.NewReplacer(pairs...)
+}
+
+// Hide gives s with every secret in it replaced by ***.
+func (m *Mask) Hide(s string) string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.replacer == nil {
+		return s
+	}
+	return m.replacer.Replace(s)
+}
