@@ -34,8 +34,8 @@ const (
 	longestLine = 64 << 10
 )
 
-// Progress shows steps. It may be used by many goroutines at once.
-type Progress struct {
+// Display shows steps. It may be used by many goroutines at once.
+type Display struct {
 	opts Options
 	stop chan struct{}
 	done chan struct{}
@@ -48,11 +48,11 @@ type Progress struct {
 }
 
 // New shows steps on w. Close it.
-func New(w io.Writer, opts Options) *Progress {
+func New(w io.Writer, opts Options) *Display {
 	if opts.Hide == nil {
 		opts.Hide = func(s string) string { return s }
 	}
-	p := &Progress{opts: opts, w: w, stop: make(chan struct{}), done: make(chan struct{})}
+	p := &Display{opts: opts, w: w, stop: make(chan struct{}), done: make(chan struct{})}
 	if opts.TTY {
 		go p.tick()
 	} else {
@@ -61,7 +61,7 @@ func New(w io.Writer, opts Options) *Progress {
 	return p
 }
 
-func (p *Progress) tick() {
+func (p *Display) tick() {
 	defer close(p.done)
 	ticker := time.NewTicker(repaint)
 	defer ticker.Stop()
@@ -79,7 +79,7 @@ func (p *Progress) tick() {
 
 // Close tells of steps that have not ended, and leaves the terminal as it was
 // found. Whatever steps do later is not shown. Close may be called twice.
-func (p *Progress) Close() {
+func (p *Display) Close() {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -102,7 +102,7 @@ func (p *Progress) Close() {
 
 // Step starts a step: a stage, of one platform unless platform is empty. What
 // is written to it are the lines of its log.
-func (p *Progress) Step(stage, platform string) *Step {
+func (p *Display) Step(stage, platform string) *Step {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &Step{p: p, stage: stage, platform: platform, start: p.opts.Now()}
@@ -121,7 +121,7 @@ func (p *Progress) Step(stage, platform string) *Step {
 
 // Step is one running step.
 type Step struct {
-	p               *Progress
+	p               *Display
 	stage, platform string
 	start           time.Time
 
@@ -206,7 +206,7 @@ func (s *Step) name() string {
 }
 
 // say writes a line that stays.
-func (p *Progress) say(s *Step, text string) {
+func (p *Display) say(s *Step, text string) {
 	if !p.opts.TTY {
 		fmt.Fprintf(p.w, "%s %s: %s\n", p.opts.Now().Format(time.TimeOnly), s.name(), text)
 		return
@@ -216,7 +216,7 @@ func (p *Progress) say(s *Step, text string) {
 
 // paint writes the live lines in the place of those on the terminal, in one
 // write so that it does not flicker.
-func (p *Progress) paint() {
+func (p *Display) paint() {
 	if p.closed {
 		return
 	}
@@ -246,7 +246,7 @@ const (
 )
 
 // erase gives what takes the live lines off the terminal.
-func (p *Progress) erase() string {
+func (p *Display) erase() string {
 	if p.painted == 0 {
 		return ""
 	}

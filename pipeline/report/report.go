@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
 // SchemaVersion is that of report.json. It changes when a reader of the old
@@ -64,7 +62,7 @@ func (k Key) String() string {
 	return k.Stage + " " + k.Platform
 }
 
-// Stage is a stage that has ended. Report.End and Report.Skip make them.
+// Stage is a stage that has ended. A Builder makes them.
 type Stage struct {
 	Key
 	Seconds float64  `json:"seconds"`
@@ -149,21 +147,6 @@ type Tag struct {
 type Log struct {
 	Name string `json:"name"` // of the file under logs/
 	Text []byte `json:"-"`
-}
-
-// End adds a stage that was done in the time given, with what failed in it.
-// next is the one thing to do when it failed; empty when the error says so.
-func (r *Report) End(key Key, took time.Duration, err error, next string) {
-	s := Stage{Key: key, Seconds: took.Seconds(), Errors: failure.Lines(err)}
-	if err != nil {
-		s.Next = next
-	}
-	r.Stages = append(r.Stages, s)
-}
-
-// Skip adds a stage that was not done, with the reason.
-func (r *Report) Skip(key Key, why string) {
-	r.Stages = append(r.Stages, Stage{Key: key, Skipped: why})
 }
 
 // Verdict says if the run passed and, if not, the first reason and what to do
