@@ -1,0 +1,297 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
+)
+
+// container is PID 1 at work.
+type container struct {
+	settings
+	cwd      string   // where the command runs
+	env      []string // of every program that is started
+	children *children
+
+	stop    chan ending // the first one counts
+	ended   chan int    // exit codes; the first one ends the container
+	closing atomic.Bool // the services are coming down, or about to
+
+	// services belongs to one bring-up or bring-down at a time; nil until the
+	// sources are compiled. What waits for it waits for ever: a boot that
+	// cannot end makes the container deaf to SIGTERM, as in the real one.
+	servicesMu sync.Mutex
+	services   *services
+
+	commandMu sync.Mutex
+	command   int // its pid while it runs
+}
+
+// say writes one line to standard error, if the container is that talkative.
+func (c *container) say(verbosity int, format string, args ...any) {
+	if c.verbosity >= verbosity {
+		fmt.Fprintf(os.Stderr, format+"\n", args...)
+	}
+}
+
+// boot is /init. It returns when the container ends.
+func boot(args []string) int {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "s6-overlay-suexec: fatal: can only run as pid 1")
+		return 100
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		cwd = "/"
+	}
+	given := containerEnvironment(os.Environ(), cwd)
+	c := &container{
+		settings: readSettings(given),
+		cwd:      cwd,
+		stop:     make(chan ending, 1),
+		ended:    make(chan int, 1),
+		env:      []string{"PATH=" + variable(given, "PATH")},
+	}
+	if c.keepEnv {
+		c.env = given
+	}
+	syscall.Umask(0o022)
+	if code := c.prepare(given); code != 0 {
+		return code
+	}
+	if err := os.Chdir("/"); err != nil {
+		fmt.Fprintln(os.Stderr, "init: fatal: unable to chdir to /:", errnoText(err))
+		return 111
+	}
+	c.children = newChildren()
+	signals := c.signals()
+	go c.bringUp(args)
+	for {
+		select {
+		case sig := <-signals:
+			c.handle(sig)
+		case how := <-c.stop:
+			if !c.closing.Swap(true) {
+				go c.shutDown(how)
+			}
+		case code := <-c.ended:
+			return code
+		}
+	}
+}
+
+// prepare makes /run ready. The result is an exit code when it cannot.
+func (c *container) prepare(env []string) int {
+	const preinit = "/package/admin/s6-overlay/libexec/preinit"
+	if c.readOnlyRoot {
+		c.say(0, preinit+": info: read-only root")
+		if err := os.WriteFile("/run/test of writability", nil, 0o644); err != nil {
+			c.say(0, "/package/admin/s6-overlay-3.1.6.2/libexec/preinit: 31: cannot create /run/test of writability: %s", errnoText(err))
+			c.say(0, "s6-overlay-suexec: fatal: child failed with exit code 2")
+			return 2
+		}
+		os.Remove("/run/test of writability")
+		c.say(0, preinit+": info: writable /run. Checking for executability.")
+		switch options, mounted := mountOptions("/run"); {
+		case !mounted:
+			c.say(0, preinit+": warning: unable to find /run in /proc/mounts, check that your container manager pre-mounts /proc, and that /run is a tmpfs. The container is likely to crash soon, if /run is (incorrectly) mounted noexec.")
+		case strings.Contains(","+options+",", ",noexec,"):
+			c.say(0, preinit+": warning: your container manager pre-mounts run with the incorrect noexec option, which s6-overlay cannot work with; expect /init to crash soon. To fix the issue, either pre-mount /run with the exec option, or as a workaround give this container the CAP_SYS_ADMIN capability so s6-overlay can fix it at run time.")
+			c.say(0, "/package/admin/s6-overlay-3.1.6.2/libexec/stage0: 87: exec: /run/s6/basedir/bin/init: Permission denied")
+			return 126
+		}
+	}
+	if err := c.layOut(env); err != nil {
+		c.say(0, "s6-rmrf: fatal: unable to remove /run/s6: %s", errnoText(err))
+		c.say(0, "s6-overlay-suexec: fatal: child failed with exit code 111")
+		return 111
+	}
+	return 0
+}
+
+// layOut makes the directories that scripts know, anew: a restarted container
+// still has those of its last life.
+func (c *container) layOut(env []string) error {
+	old := []string{"/run/s6", scanDir, liveDir}
+	entries, _ := os.ReadDir("/run")
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "s6-rc:") {
+			old = append(old, "/run/"+e.Name())
+		}
+	}
+	for _, path := range old {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	for _, path := range []string{baseDir + "/bin", scanDir, exitCodeFile[:strings.LastIndex(exitCodeFile, "/")]} {
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"halt", "poweroff", "reboot", "shutdown"} {
+		if err := os.Symlink("/init", baseDir+"/bin/"+name); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile("/run/s6/workdir", []byte(c.cwd+"\n"), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(exitCodeFile, []byte("0\n"), 0o644); err != nil {
+		return err
+	}
+	if c.keepEnv {
+		return nil
+	}
+	return storeEnvironment(env)
+}
+
+func mountOptions(dir string) (string, bool) {
+	text, _ := os.ReadFile("/proc/mounts")
+	options, found := "", false
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 3 && f[1] == dir {
+			options, found = f[3], true
+		}
+	}
+	return options, found
+}
+
+// bringUp is what rc.init does: hook, compile, services, command.
+func (c *container) bringUp(args []string) {
+	if len(c.hook) > 0 {
+		status := c.foreground(command{argv: c.hook, env: c.env, dir: "/", stdin: os.Stdin}, 26)
+		if status != 0 {
+			c.say(1, "%s: warning: hook %s exited %d", rcInit, strings.Join(c.hook, " "), status)
+		}
+	}
+	if status := c.start(); status != 0 && c.onFailure > 0 {
+		c.say(0, "%s: warning: s6-rc failed to properly bring all the services up! Check your logs (in /run/uncaught-logs/current if you have in-container logging) for more information.", rcInit)
+		if c.onFailure > 1 {
+			c.say(0, "%s: fatal: stopping the container.", rcInit)
+			c.endWith(status)
+			return
+		}
+	}
+	// An invalid tree leaves nothing to go on with, and nobody to end the
+	// container: it stays, as the real one does.
+	if c.services == nil || len(args) == 0 || c.closing.Load() {
+		return
+	}
+	status := c.foreground(command{argv: args, env: append(c.env, "OLDPWD=/", "PWD="+c.cwd), dir: c.cwd, stdin: os.Stdin}, 76)
+	if !c.closing.Load() {
+		c.endWith(status)
+	}
+}
+
+// start compiles the sources and brings "top" up. The result is what s6-rc
+// would exit with.
+func (c *container) start() int {
+	c.servicesMu.Lock()
+	defer c.servicesMu.Unlock()
+	if c.closing.Load() {
+		return 0
+	}
+	dir := c.etc + "/s6-overlay/s6-rc.d"
+	tree, err := s6rc.Compile(s6rc.Source{Dir: dir, FS: os.DirFS(dir)}, s6rc.Builtin())
+	for _, warning := range tree.Warnings {
+		c.say(2, "s6-rc-compile: warning: %s", warning)
+	}
+	if err == nil {
+		c.services, err = c.newServices(tree)
+	}
+	if err != nil {
+		c.say(0, "s6-rc-compile: fatal: %s", err)
+	}
+	if scan := c.supervise(); c.services == nil || scan != nil {
+		return 0
+	}
+	return c.services.change(true, c.bootLimit)
+}
+
+// supervise starts s6-svscan, which takes up what lies in scanDir.
+func (c *container) supervise() error {
+	p, err := c.children.start(command{argv: []string{"s6-svscan", "--", scanDir}, env: c.env, dir: "/"})
+	if err != nil {
+		c.say(0, "init: fatal: unable to exec s6-svscan: %s", errnoText(err))
+		c.endWith(111)
+		return err
+	}
+	go func() {
+		<-p.done
+		if !c.closing.Swap(true) { // s6-svscanctl -t
+			c.ended <- c.result()
+		}
+	}()
+	return nil
+}
+
+// foreground runs a program for rc.init, a script whose shell complains, with
+// the number of its line, when there is no such program. While it runs,
+// signals may be its.
+func (c *container) foreground(cmd command, line int) int {
+	c.commandMu.Lock()
+	p, err := c.children.start(cmd)
+	c.command = p.pid
+	c.commandMu.Unlock()
+	if err != nil {
+		status, reason := execStatus(err), errnoText(err)
+		if status == 127 {
+			reason = "not found"
+		}
+		c.say(0, "%s: %d: %s: %s", rcInit, line, cmd.argv[0], reason)
+		return status
+	}
+	status := exitCode(<-p.done)
+	c.commandMu.Lock()
+	c.command = 0
+	c.commandMu.Unlock()
+	return status
+}
+
+// endWith stops the container with a status.
+func (c *container) endWith(status int) {
+	if err := os.WriteFile(exitCodeFile, []byte(strconv.Itoa(status)+"\n"), 0o644); err != nil {
+		c.say(0, "%s: warning: unable to write %s: %s", rcInit, exitCodeFile, errnoText(err))
+	}
+	c.request(halt)
+}
+
+// result is the container's exit code as it stands in its file, where services
+// may have written another.
+func (c *container) result() int {
+	text, err := os.ReadFile(exitCodeFile)
+	if err != nil {
+		return 111
+	}
+	code, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return code & 0xff
+}
+
+// within waits for a process for at most limit (0: for ever), then ends it
+// with the signals and reports false.
+func within(p process, limit time.Duration, giveUp <-chan struct{}, signals ...syscall.Signal) (syscall.WaitStatus, bool) {
+	var expired <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		expired = timer.C
+	}
+	select {
+	case status := <-p.done:
+		return status, true
+	case <-expired:
+	case <-giveUp:
+	}
+	for _, sig := range signals {
+		syscall.Kill(p.pid, sig)
+	}
+	return 0, false
+}

@@ -1,0 +1,61 @@
+// Command init is /init of the local base image: it plays the part that
+// s6-overlay 3.1.6.2, s6-rc and s6-linux-init play in the published base.
+// Supervision, restart and readiness stay with s6 itself.
+//
+// As PID 1 it prepares /run, compiles /etc/s6-overlay/s6-rc.d, brings the
+// services up in dependency order, runs the container's command, and brings
+// everything down again on a signal or when the command ends; it collects
+// every orphan meanwhile. Lines and exit codes are those of the real programs,
+// as the replay test shows.
+//
+// The same binary is the small programs that services and operators call; its
+// name decides which. See [programs].
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Where things lie in a running container. Scripts in the wild know all of
+// these names.
+const (
+	environmentDir = "/run/s6/container_environment"
+	baseDir        = "/run/s6/basedir"
+	scanDir        = "/run/service"
+	databaseDir    = "/run/s6/db"
+	liveDir        = "/run/s6-rc"
+	legacyDir      = "/run/s6/legacy-services"
+	exitCodeFile   = "/run/s6-linux-init-container-results/exitcode"
+
+	scriptsDir = "/package/admin/s6-overlay-3.1.6.2/etc/s6-rc/scripts"
+	rcInit     = baseDir + "/scripts/rc.init"
+	rcShutdown = baseDir + "/scripts/rc.shutdown"
+)
+
+// programs gives what the binary does under each name, with the arguments
+// behind the name; the result is the exit code.
+func programs() map[string]func(args []string) int {
+	return map[string]func([]string) int{
+		"init":         boot,
+		"with-contenv": withContenv,
+		"printcontenv": printContenv,
+		"halt":         func([]string) int { return request(halt) },
+		"poweroff":     func([]string) int { return request(powerOff) },
+		"reboot":       func([]string) int { return request(reboot) },
+		"shutdown":     shutdownCommand,
+		"s6-rc":        inspectLive,
+		"s6-rc-db":     inspectDatabase,
+	}
+}
+
+func main() {
+	name := filepath.Base(os.Args[0])
+	run, ok := programs()[name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "%s: fatal: this program goes by the names init, with-contenv, printcontenv, halt, poweroff, reboot, shutdown, s6-rc and s6-rc-db\n", name)
+		os.Exit(100)
+	}
+	os.Exit(run(os.Args[1:]))
+}

@@ -1,0 +1,377 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
+)
+
+// services is what s6-rc knows: the compiled services and which are up.
+type services struct {
+	*container
+	tree  *s6rc.Tree
+	index map[*s6rc.Service]int
+	up    []bool // by database index
+	dir   string // servicedirs, the real path
+	lock  *os.File
+}
+
+// outcome is what became of an attempt to start or stop a service.
+type outcome struct {
+	service int
+	status  syscall.WaitStatus
+}
+
+func exited(code int) syscall.WaitStatus { return syscall.WaitStatus(code << 8) }
+
+// newServices does the part of s6-rc-compile and s6-rc-init that the file
+// system sees: a service directory for each longrun, each kept down, linked
+// where s6-svscan will look, and the database for the inspection commands.
+func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
+	s := &services{container: c, tree: tree, index: map[*s6rc.Service]int{}, up: make([]bool, len(tree.Services))}
+	for i, service := range tree.Services {
+		s.index[service] = i
+	}
+	live := fmt.Sprintf("%s:s6-rc-init:%s", liveDir, randomSuffix())
+	s.dir = live + "/servicedirs"
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(filepath.Base(live), liveDir); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.lock, err = os.OpenFile(liveDir+"/lock", os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+		return nil, err
+	}
+	for _, service := range tree.Services {
+		if service.Type != s6rc.Longrun {
+			continue
+		}
+		dir := filepath.Join(s.dir, service.Name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if service.Path == "" {
+			continue // the internal ones: no process stands behind them here
+		}
+		if err := copyServiceDir(service.Path, dir); err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(dir+"/down", nil, 0o644); err != nil {
+			return nil, err
+		}
+		if err := os.Symlink(liveDir+"/servicedirs/"+service.Name, filepath.Join(scanDir, service.Name)); err != nil {
+			return nil, err
+		}
+	}
+	if err := storeDatabase(tree); err != nil {
+		return nil, err
+	}
+	return s, s.storeState()
+}
+
+func randomSuffix() string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	suffix := make([]byte, 6)
+	for i := range suffix {
+		suffix[i] = letters[rand.IntN(len(letters))]
+	}
+	return string(suffix)
+}
+
+// copyServiceDir copies what s6-supervise reads from a longrun's source.
+func copyServiceDir(from, to string) error {
+	for _, name := range []string{"run", "finish", "notification-fd", "lock-fd", "timeout-kill", "timeout-finish", "max-death-tally", "down-signal", "flag-newpidns", "data", "env"} {
+		src, dst := filepath.Join(from, name), filepath.Join(to, name)
+		info, err := os.Stat(src)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return err
+		case info.IsDir():
+			if err := os.CopyFS(dst, os.DirFS(src)); err != nil {
+				return err
+			}
+			continue
+		}
+		text, err := os.ReadFile(src)
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm()
+		if name == "run" || name == "finish" { // whatever its source says
+			mode = 0o755
+		}
+		if err := os.WriteFile(dst, text, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change brings all of "top" up within limit (0: no limit), or everything
+// down. The result is what s6-rc would exit with: 0, 1 when a service failed,
+// 2 when time ran out. Only one change happens at a time.
+func (s *services) change(up bool, limit time.Duration) int {
+	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX); err != nil {
+		s.say(0, "s6-rc: fatal: unable to take locks: %s", errnoText(err))
+		return 111
+	}
+	defer syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
+	t := &transition{
+		services: s,
+		toUp:     up,
+		selected: make([]bool, len(s.tree.Services)),
+		seen:     make([]bool, len(s.tree.Services)),
+		pending:  make([]int, len(s.tree.Services)),
+		outcomes: make(chan outcome, len(s.tree.Services)),
+		expired:  make(chan struct{}),
+	}
+	if up {
+		for _, service := range s.tree.Closure("top") {
+			t.selected[s.index[service]] = true
+		}
+	} else {
+		for i := range t.selected {
+			t.selected[i] = true
+		}
+	}
+	if limit > 0 {
+		t.deadline = time.Now().Add(limit)
+	}
+	return t.run()
+}
+
+// transition is one walk of the graph, as s6-rc walks it: a service is looked
+// at when nothing it waits for is left, which is its dependencies on the way
+// up and its dependents on the way down.
+type transition struct {
+	*services
+	toUp     bool
+	selected []bool
+	seen     []bool
+	pending  []int // how many it still waits for
+	running  int
+	outcomes chan outcome
+	failed   bool
+	deadline time.Time     // zero: none
+	expired  chan struct{} // closed when it has passed
+}
+
+func (t *transition) before(s *s6rc.Service) []*s6rc.Service {
+	if t.toUp {
+		return s.Deps
+	}
+	return s.Dependents
+}
+
+func (t *transition) after(s *s6rc.Service) []*s6rc.Service {
+	if t.toUp {
+		return s.Dependents
+	}
+	return s.Deps
+}
+
+func (t *transition) run() int {
+	t.say(3, "s6-rc: info: bringing selected services %s", direction(t.toUp))
+	for i, service := range t.tree.Services {
+		t.pending[i] = len(t.before(service))
+	}
+	for i := range slices.Backward(t.tree.Services) {
+		t.examine(i)
+	}
+	var tooLate <-chan time.Time
+	if !t.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(t.deadline))
+		defer timer.Stop()
+		tooLate = timer.C
+	}
+	for t.running > 0 {
+		select {
+		case o := <-t.outcomes:
+			t.running--
+			t.conclude(o)
+		case <-tooLate:
+			t.say(0, "s6-rc: fatal: timed out")
+			close(t.expired)
+			for ; t.running > 0; t.running-- {
+				<-t.outcomes
+			}
+			return 2
+		}
+	}
+	if t.failed {
+		return 1
+	}
+	return 0
+}
+
+// examine starts the way of a service that waits for nothing more.
+func (t *transition) examine(i int) {
+	service := t.tree.Services[i]
+	switch {
+	case t.pending[i] > 0 || t.seen[i]:
+	case t.up[i] == t.toUp || !t.selected[i] && !t.toUp:
+		t.seen[i] = true
+		t.pass(service)
+	case !t.selected[i]:
+		t.seen[i] = true
+	case !t.toUp && service.Essential && service.Path != "":
+		t.seen[i] = true
+		t.say(1, "s6-rc: warning: service %s is marked as essential, not stopping it", service.Name)
+	default:
+		t.seen[i] = true
+		t.say(2, "s6-rc: info: service %s: %s", service.Name, map[bool]string{true: "starting", false: "stopping"}[t.toUp])
+		t.running++
+		if service.Path == "" { // internal: nothing to do but to say so
+			t.outcomes <- outcome{i, 0}
+			return
+		}
+		go func() { t.outcomes <- outcome{i, t.attempt(service)} }()
+	}
+}
+
+// pass lets those go on that waited for a service.
+func (t *transition) pass(service *s6rc.Service) {
+	for _, next := range t.after(service) {
+		i := t.index[next]
+		t.pending[i]--
+		t.examine(i)
+	}
+}
+
+func (t *transition) conclude(o outcome) {
+	service := t.tree.Services[o.service]
+	if o.status != 0 {
+		t.failed = true
+		how := fmt.Sprintf("exited %d", o.status.ExitStatus())
+		if o.status.Signaled() {
+			how = fmt.Sprintf("crashed with signal %d", o.status.Signal())
+		}
+		t.say(1, "s6-rc: warning: unable to %s service %s: command %s", map[bool]string{true: "start", false: "stop"}[t.toUp], service.Name, how)
+		return
+	}
+	t.up[o.service] = t.toUp
+	if err := t.storeState(); err != nil {
+		t.say(1, "s6-rc: warning: unable to write state: %s", errnoText(err))
+	}
+	t.say(2, "s6-rc: info: service %s successfully %s", service.Name, map[bool]string{true: "started", false: "stopped"}[t.toUp])
+	t.pass(service)
+}
+
+func direction(up bool) string {
+	if up {
+		return "up"
+	}
+	return "down"
+}
+
+// attempt does what it takes to start or stop one service.
+func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
+	limit := service.TimeoutDown
+	if t.toUp {
+		limit = service.TimeoutUp
+	}
+	if service.Type == s6rc.Longrun {
+		return t.longrun(service, limit)
+	}
+	if legacy := t.legacy(service, t.toUp); legacy != nil {
+		return exited(legacy())
+	}
+	argv := service.Down
+	if t.toUp {
+		argv = service.Up
+	}
+	if len(argv) == 0 {
+		return 0
+	}
+	p, err := t.children.start(command{argv: argv, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
+	if err != nil {
+		t.say(0, "s6-rc-oneshot-run: fatal: unable to exec %s: %s", argv[0], errnoText(err))
+		return exited(execStatus(err))
+	}
+	status, ok := within(p, limit, t.expired, syscall.SIGTERM, syscall.SIGCONT)
+	if !ok {
+		t.say(0, "s6-sudoc: fatal: unable to get exit status from server: Operation timed out")
+		return exited(111)
+	}
+	return exited(exitCode(status))
+}
+
+// longrun has s6 bring a service up or down and waits until s6 says it is:
+// ready if it can say so, or else spawned; down once its finish script is done.
+func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall.WaitStatus {
+	dir := liveDir + "/servicedirs/" + service.Name
+	event, order := "-D", "-d"
+	switch {
+	case !t.toUp:
+		if err := os.WriteFile(dir+"/down", nil, 0o644); err != nil {
+			t.say(1, "s6-rc: warning: unable to write %s/down: %s", dir, errnoText(err))
+		}
+	case service.NotificationFD >= 0:
+		event, order = "-U", "-u"
+	default:
+		event, order = "-u", "-u"
+	}
+	t.awaitSupervisor(dir)
+	argv := []string{"s6-svlisten1", event}
+	if !t.deadline.IsZero() {
+		// Never 0, which means no limit.
+		left := max(time.Until(t.deadline), time.Millisecond)
+		if limit == 0 || left < limit {
+			limit = left
+		}
+	}
+	if limit > 0 {
+		argv = append(argv, "-t", strconv.FormatInt(limit.Milliseconds(), 10))
+	}
+	p, err := t.children.start(command{argv: append(argv, "--", dir, "s6-svc", order, "--", dir), env: t.env, dir: "/"})
+	if err != nil {
+		t.say(0, "s6-rc: fatal: unable to exec s6-svlisten1: %s", errnoText(err))
+		return exited(execStatus(err))
+	}
+	status, ok := within(p, 0, t.expired)
+	if !ok {
+		return exited(111)
+	}
+	if t.toUp && status == 0 {
+		os.Remove(dir + "/down") // a restarted supervisor is to start it
+	}
+	return status
+}
+
+// awaitSupervisor gives s6-svscan, started a moment ago, the time to start
+// the service's supervisor. Past that, s6-svlisten1 says what is wrong.
+func (t *transition) awaitSupervisor(dir string) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		fd, err := syscall.Open(dir+"/supervise/control", syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+		if err == nil {
+			syscall.Close(fd)
+			return
+		}
+	}
+}
+
+// storeState writes the names of the services that are up, a line each, for
+// the inspection commands.
+func (s *services) storeState() error {
+	var text strings.Builder
+	for i, service := range s.tree.Services {
+		if s.up[i] {
+			text.WriteString(service.Name + "\n")
+		}
+	}
+	return os.WriteFile(liveDir+"/state", []byte(text.String()), 0o644)
+}
