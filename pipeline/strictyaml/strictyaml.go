@@ -20,9 +20,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Document remembers where in its file each value stands.
+// Document is a parsed file that remembers where each value stands.
 type Document struct {
 	File  string
+	Root  *yaml.Node // of the only document in the file
 	lines map[string]int
 }
 
@@ -44,14 +45,9 @@ func (d *Document) Problem(path, format string, args ...any) error {
 	return failure.Usagef("%s:%d: %s: %s", d.File, d.Line(path), path, fmt.Sprintf(format, args...))
 }
 
-// Decode reads data, named file in messages, into the struct that into points
-// to. Fields are named by their `yaml` tag and may be strings, booleans, ints,
-// slices, structs, maps of strings to those, or implement yaml.Unmarshaler or
-// encoding.TextUnmarshaler, which is given any scalar as it is written. An
-// empty value leaves its field
-// untouched. Every error is a failure.Usage; several are joined.
-func Decode(file string, data []byte, into any) (*Document, error) {
-	d := &decoder{doc: &Document{File: file, lines: map[string]int{}}}
+// Parse reads data, named file in messages, which must hold one YAML document.
+// Its errors are a failure.Usage.
+func Parse(file string, data []byte) (*Document, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var root yaml.Node
 	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
@@ -59,13 +55,26 @@ func Decode(file string, data []byte, into any) (*Document, error) {
 	} else if err != nil {
 		return nil, syntaxError(file, err)
 	}
-	if err := dec.Decode(new(yaml.Node)); err == nil {
-		return nil, failure.Usagef("%s:%d: a second YAML document; keep just one", file, root.Line+1)
+	var next yaml.Node
+	if err := dec.Decode(&next); err == nil {
+		return nil, failure.Usagef("%s:%d: a second YAML document; keep just one", file, next.Line)
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxError(file, err)
 	}
-	d.decode("", root.Content[0], reflect.ValueOf(into).Elem())
-	return d.doc, errors.Join(d.problems...)
+	return &Document{File: file, Root: root.Content[0], lines: map[string]int{}}, nil
+}
+
+// Decode puts the document into the struct that into points to. Fields are
+// named by their `yaml` tag and may be strings, booleans, ints, slices,
+// structs, maps of strings to those, or implement yaml.Unmarshaler or
+// encoding.TextUnmarshaler, which is given any scalar as it is written. A
+// struct with a `prefix` tag lends its fields to the one around it, with the
+// prefix before their names. An empty value leaves its field untouched. Every
+// error is a failure.Usage; several are joined.
+func (d *Document) Decode(into any) error {
+	dec := decoder{doc: d}
+	dec.decode("", d.Root, reflect.ValueOf(into).Elem())
+	return errors.Join(dec.problems...)
 }
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
@@ -182,7 +191,7 @@ func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path str
 
 func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
 	fields := map[string]reflect.Value{}
-	collect(into, fields)
+	collect(into, "", fields)
 	d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
 		field, known := fields[key]
 		if !known {
@@ -202,14 +211,13 @@ func (d *decoder) decodeMap(path string, node *yaml.Node, into reflect.Value) {
 	})
 }
 
-// collect lists the fields of a struct, those of embedded structs included, by
-// the name a file gives them.
-func collect(into reflect.Value, fields map[string]reflect.Value) {
+// collect lists the fields of a struct by the name a file gives them.
+func collect(into reflect.Value, prefix string, fields map[string]reflect.Value) {
 	for field, value := range into.Fields() {
-		if name := field.Tag.Get("yaml"); name != "" {
-			fields[name] = value
-		} else if field.Anonymous {
-			collect(value, fields)
+		if inner, ok := field.Tag.Lookup("prefix"); ok {
+			collect(value, prefix+inner, fields)
+		} else if name := field.Tag.Get("yaml"); name != "" {
+			fields[prefix+name] = value
 		}
 	}
 }

@@ -90,9 +90,12 @@ var (
 // error is a failure.Usage on one line with file and line number; all of them
 // are joined.
 func Parse(file string, data []byte) (*Versions, error) {
-	var v Versions
-	doc, err := strictyaml.Decode(file, data, &v)
+	doc, err := strictyaml.Parse(file, data)
 	if err != nil {
+		return nil, err
+	}
+	var v Versions
+	if err := doc.Decode(&v); err != nil {
 		return nil, err
 	}
 	var problems []error
