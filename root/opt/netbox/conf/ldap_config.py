@@ -1,0 +1,1 @@
+/config/ldap_config.py

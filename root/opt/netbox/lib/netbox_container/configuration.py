@@ -1,0 +1,156 @@
+"""NetBox's settings: from the environment, then from the user's own files."""
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from netbox_container import environment, keys
+
+HOME = Path('/config')
+
+
+class ConfigurationError(Exception):
+    """What is wrong with the configuration, one line a mistake."""
+
+    def __init__(self, *mistakes: str):
+        super().__init__('\n'.join(mistakes))
+        self.mistakes = mistakes
+
+
+def values(environ: Mapping[str, str], home: Path = HOME) -> SimpleNamespace:
+    """The values of the environment variables. ConfigurationError lists all mistakes."""
+    result, mistakes = environment.read(environ, lenient=(home / 'configuration.py').is_file())
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+    return result
+
+
+def load(environ: Mapping[str, str], home: Path = HOME) -> dict[str, Any]:
+    """All of NetBox's settings by name."""
+    settings = from_values(values(environ, home), home)
+    for file in own_files(home):
+        apply(file, settings)
+    return settings
+
+
+def own_files(home: Path) -> list[Path]:
+    """The user's files in the order they apply: those of mods and drop-ins, then the user's last word."""
+    files = sorted((home / 'configuration.d').glob('*.py'))
+    last = home / 'configuration.py'
+    return [*files, last] if last.is_file() else files
+
+
+def apply(file: Path, settings: dict[str, Any]) -> None:
+    """Runs one of the user's files over the settings it may read, change and add to."""
+    scope = dict(settings, __file__=str(file), __name__='configuration')
+    sys.path.insert(0, str(file.parent))
+    try:
+        exec(compile(file.read_bytes(), str(file), 'exec'), scope)
+    except Exception as error:
+        line = getattr(error, 'lineno', None) or next(
+            (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(file)), 0
+        )
+        raise ConfigurationError(f'{file}, line {line}: {type(error).__name__}: {error}') from error
+    finally:
+        sys.path.remove(str(file.parent))
+    settings.update((name, value) for name, value in scope.items() if not name.startswith('__'))
+    if 'DATABASE' in settings:
+        # The older way to name the database; NetBox refuses to see both.
+        settings['DATABASES'] = {'default': settings.pop('DATABASE')}
+
+
+def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
+    """The settings that follow from the environment alone."""
+    return {
+        'ALLOWED_HOSTS': v.ALLOWED_HOST,
+        'API_TOKEN_PEPPERS': {1: v.API_TOKEN_PEPPER or keys.keep(home / 'keys' / 'token_pepper')},
+        'BASE_PATH': v.BASE_PATH,
+        'CSRF_TRUSTED_ORIGINS': v.CSRF_TRUSTED_ORIGINS,
+        'DATABASES': {
+            'default': {
+                'NAME': v.DB_NAME,
+                'USER': v.DB_USER,
+                'PASSWORD': v.DB_PASSWORD,
+                'HOST': v.DB_HOST,
+                'PORT': str(v.DB_PORT),
+                'CONN_MAX_AGE': 300,
+                'CONN_HEALTH_CHECKS': True,  # a database that came back is used again at once
+                'OPTIONS': {'sslmode': v.DB_SSLMODE},
+            }
+        },
+        'REDIS': {
+            'tasks': _redis(v, v.REDIS_DB_TASK, v.REDIS_HOST, v.REDIS_PORT, v.REDIS_USERNAME, v.REDIS_PASSWORD),
+            'caching': _redis(
+                v,
+                v.REDIS_DB_CACHE,
+                v.REDIS_CACHE_HOST or v.REDIS_HOST,
+                v.REDIS_CACHE_PORT or v.REDIS_PORT,
+                v.REDIS_CACHE_USERNAME or v.REDIS_USERNAME,
+                v.REDIS_CACHE_PASSWORD or v.REDIS_PASSWORD,
+                alone=v.REDIS_CACHE_HOST is not None,
+            ),
+        },
+        # NetBox by itself would mail errors to nobody.
+        'LOGGING': {
+            'version': 1,
+            'disable_existing_loggers': False,
+            'formatters': {'plain': {'format': '[netbox] %(levelname)s %(name)s: %(message)s'}},
+            'handlers': {'console': {'class': 'logging.StreamHandler', 'formatter': 'plain'}},
+            'root': {'handlers': ['console'], 'level': 'WARNING'},
+        },
+        'MEDIA_ROOT': str(home / 'media'),
+        'METRICS_ENABLED': v.METRICS_ENABLED,
+        'REMOTE_AUTH_AUTO_CREATE_USER': v.REMOTE_AUTH_AUTO_CREATE_USER,
+        'REMOTE_AUTH_BACKEND': v.REMOTE_AUTH_BACKEND,
+        'REMOTE_AUTH_DEFAULT_GROUPS': v.REMOTE_AUTH_DEFAULT_GROUPS,
+        'REMOTE_AUTH_DEFAULT_PERMISSIONS': v.REMOTE_AUTH_DEFAULT_PERMISSIONS,
+        'REMOTE_AUTH_ENABLED': v.REMOTE_AUTH_ENABLED,
+        'REMOTE_AUTH_HEADER': v.REMOTE_AUTH_HEADER,
+        'REPORTS_ROOT': str(home / 'reports'),
+        'SCRIPTS_ROOT': str(home / 'scripts'),
+        'SECRET_KEY': v.SECRET_KEY or keys.keep(home / 'keys' / 'secret_key'),
+        'TIME_ZONE': v.TZ,
+    }
+
+
+def _redis(
+    v: SimpleNamespace, database: int, host: str, port: int, username: str, password: str, alone: bool = False
+) -> dict[str, Any]:
+    section = {
+        'HOST': host,
+        'PORT': port,
+        'USERNAME': username,
+        'PASSWORD': password,
+        'DATABASE': database,
+        'SSL': v.REDIS_SSL,
+        'INSECURE_SKIP_TLS_VERIFY': not v.REDIS_SSL_VERIFY,
+    }
+    if v.REDIS_SSL_CA:
+        section['CA_CERT_PATH'] = v.REDIS_SSL_CA
+    if v.REDIS_SENTINELS and not alone:
+        section['SENTINELS'] = v.REDIS_SENTINELS
+        section['SENTINEL_SERVICE'] = v.REDIS_SENTINEL_SERVICE
+    elif ':' in host or username:
+        # NetBox pastes host and user into a URL as they are.
+        address = f'[{host}]' if ':' in host else host
+        section['URL'] = f'{"rediss" if v.REDIS_SSL else "redis"}://{address}:{port}/{database}'
+    return section
+
+
+def die(error: ConfigurationError) -> None:
+    """Says what is wrong, a line each, and ends the process."""
+    for mistake in error.mistakes:
+        print(f'[netbox] configuration: {mistake}', file=sys.stderr)
+    sys.exit(1)
+
+
+def environ_values() -> SimpleNamespace:
+    """The values of this process's environment; ends the process when there is a mistake."""
+    try:
+        return values(os.environ)
+    except ConfigurationError as error:
+        die(error)

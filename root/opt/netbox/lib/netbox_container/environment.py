@@ -1,0 +1,254 @@
+"""The environment variables of the image.
+
+VARIABLES is the whole list: name, what it accepts, default, meaning. A variable
+that is empty counts as unset. Every X can be given as FILE__X=PATH instead.
+No value is ever evaluated as code.
+"""
+
+import ast
+import json
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+KEY_LENGTH = 50  # NetBox refuses shorter keys and peppers
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value: how it is read (ValueError when it is none) and, for people, what it is."""
+
+    says: str
+    parse: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Variable:
+    name: str
+    kind: Kind
+    default: Any
+    meaning: str
+    secret: bool = False  # never shown, not even in a complaint
+    required: bool = False
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _boolean(value: str) -> bool:
+    word = value.strip().lower()
+    if word in ('true', 'yes', 'on', '1', 't', 'y'):
+        return True
+    if word in ('false', 'no', 'off', '0', 'f', 'n'):
+        return False
+    raise ValueError
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r'[0-9]{1,9}', value.strip(), re.ASCII):
+            raise ValueError
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _one_of(*choices: str) -> Kind:
+    def parse(value: str) -> str:
+        if value.strip().lower() not in choices:
+            raise ValueError
+        return value.strip().lower()
+
+    return Kind('one of ' + ', '.join(choices), parse)
+
+
+def _at_least(length: int) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if len(value) < length:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _literal(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise ValueError from None
+
+
+def _strings(value: str) -> list[str]:
+    items = _literal(value)
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
+        raise ValueError
+    return list(items)
+
+
+def _words(value: str) -> list[str]:
+    words = _strings(value) if value.lstrip().startswith(('[', '(')) else re.split(r'[\s,]+', value.strip(' \t\r\n,'))
+    if not words or not all(words):
+        raise ValueError
+    return words
+
+
+def _permissions(value: str) -> dict[str, Any]:
+    mapping = _literal(value)
+    if not isinstance(mapping, dict):
+        raise ValueError
+    for name, constraint in mapping.items():
+        if not isinstance(name, str) or not isinstance(constraint, (dict, list, tuple, type(None))):
+            raise ValueError
+    return mapping
+
+
+def _hosts(value: str) -> list[str]:
+    hosts = _words(value)
+    for host in hosts:
+        # Schemes, ports and paths are what people paste by mistake; Django would never match them.
+        if not re.fullmatch(r'\*|\[[0-9A-Fa-f:.]+\]|\.?[^\s/:@?#\[\]*]+', host):
+            raise ValueError
+    return hosts
+
+
+def _origins(value: str) -> list[str]:
+    origins = _words(value)
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ('http', 'https') or not parts.netloc or parts.path or parts.query or parts.fragment:
+            raise ValueError
+    return origins
+
+
+def _host(value: str) -> str:
+    if not value.strip() or re.search(r'\s', value.strip()):
+        raise ValueError
+    return value.strip()
+
+
+def _sentinels(value: str) -> list[tuple[str, int]]:
+    sentinels = []
+    for word in _words(value):
+        host, colon, port = word.rpartition(':')
+        if not colon or not host:
+            raise ValueError
+        sentinels.append((host.strip('[]'), PORT.parse(port)))
+    return sentinels
+
+
+def _path(value: str) -> str:
+    path = value.strip().strip('/')
+    if not re.fullmatch(r'[A-Za-z0-9._~/-]*', path) or '//' in path or '..' in path.split('/'):
+        raise ValueError
+    return path
+
+
+def _zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError from None
+    return value
+
+
+TEXT = Kind('text', _text)
+HOST = Kind('a host name or address', _host)
+PORT = Kind('a number from 1 to 65535', _number(1, 65535))
+INDEX = Kind('a number from 0 to 65535', _number(0, 65535))
+SECONDS = Kind('a number of seconds from 1 to 86400', _number(1, 86400))
+COUNT = Kind('a number from 1 to 64', _number(1, 64))
+BOOLEAN = Kind('true or false', _boolean)
+KEY = Kind(f'text of {KEY_LENGTH} or more characters', _at_least(KEY_LENGTH))
+HOSTS = Kind('host names without scheme, port or path, separated by commas or spaces, or *', _hosts)
+ORIGINS = Kind('origins like https://netbox.example.com, separated by commas or spaces', _origins)
+SENTINELS = Kind('HOST:PORT, separated by commas or spaces', _sentinels)
+STRINGS = Kind('a list of strings, as JSON or Python: ["one", "two"]', _strings)
+PERMISSIONS = Kind('a mapping of permission to constraints, as JSON or Python: {"dcim.view_site": null}', _permissions)
+PATH = Kind('a path of letters, digits and . _ ~ - /', _path)
+ZONE = Kind('a time zone like Europe/Berlin', _zone)
+
+VARIABLES = (
+    # name                              accepts      default                   meaning
+    Variable('TZ',                      ZONE,        'Etc/UTC',                'Time zone pages are shown in.'),
+    Variable('SUPERUSER_EMAIL',         TEXT,        '',                       'Email address of the account `admin`.'),
+    Variable('SUPERUSER_PASSWORD',      TEXT,        '',                       'Password of the account `admin`, which is made at a start that finds none; an existing account is left alone.', secret=True),
+    Variable('ALLOWED_HOST',            HOSTS,       [],                       'Host names NetBox is reached by; `*` allows any.', required=True),
+    Variable('DB_NAME',                 TEXT,        'netbox',                 'Database name.'),
+    Variable('DB_USER',                 TEXT,        '',                       'Database user, who may create tables in the database.', required=True),
+    Variable('DB_PASSWORD',             TEXT,        '',                       'Database password.', secret=True),
+    Variable('DB_HOST',                 HOST,        'postgres',               'Database host, or the directory of its socket.'),
+    Variable('DB_PORT',                 PORT,        5432,                     'Database port.'),
+    Variable('DB_SSLMODE',              _one_of('disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'), 'prefer', 'How far the connection to the database is encrypted and verified.'),
+    Variable('REDIS_HOST',              HOST,        'redis',                  'Redis host.'),
+    Variable('REDIS_PORT',              PORT,        6379,                     'Redis port.'),
+    Variable('REDIS_USERNAME',          TEXT,        '',                       'Redis user.'),
+    Variable('REDIS_PASSWORD',          TEXT,        '',                       'Redis password.', secret=True),
+    Variable('REDIS_DB_TASK',           INDEX,       0,                        'Redis database number of the task queue.'),
+    Variable('REDIS_DB_CACHE',          INDEX,       1,                        'Redis database number of the cache.'),
+    Variable('REDIS_SSL',               BOOLEAN,     False,                    'Speak TLS to Redis.'),
+    Variable('REDIS_SSL_VERIFY',        BOOLEAN,     True,                     'Verify the certificate of Redis.'),
+    Variable('REDIS_SSL_CA',            TEXT,        '',                       'File with the certificates that Redis is verified by; the system\'s when unset.'),
+    Variable('REDIS_SENTINELS',         SENTINELS,   [],                       'Redis Sentinels; REDIS_HOST and REDIS_PORT are not used then.'),
+    Variable('REDIS_SENTINEL_SERVICE',  TEXT,        'mymaster',               'Name of the service the Sentinels watch.'),
+    Variable('REDIS_CACHE_HOST',        HOST,        None,                     'Redis host of the cache, when it is another one; REDIS_HOST when unset.'),
+    Variable('REDIS_CACHE_PORT',        PORT,        None,                     'Redis port of the cache; REDIS_PORT when unset.'),
+    Variable('REDIS_CACHE_USERNAME',    TEXT,        None,                     'Redis user of the cache; REDIS_USERNAME when unset.'),
+    Variable('REDIS_CACHE_PASSWORD',    TEXT,        None,                     'Redis password of the cache; REDIS_PASSWORD when unset.', secret=True),
+    Variable('BASE_PATH',               PATH,        '',                       'Path under which NetBox is reached, like /netbox.'),
+    Variable('REMOTE_AUTH_ENABLED',     BOOLEAN,     False,                    'Trust a header that names the user who logged in at the reverse proxy.'),
+    Variable('REMOTE_AUTH_BACKEND',     TEXT,        'netbox.authentication.RemoteUserBackend', 'Python path of the authentication backend.'),
+    Variable('REMOTE_AUTH_HEADER',      TEXT,        'HTTP_REMOTE_USER',       'That header, as Django names it: X-Remote-User is HTTP_X_REMOTE_USER.'),
+    Variable('REMOTE_AUTH_AUTO_CREATE_USER', BOOLEAN, False,                   'Make an account for a user seen for the first time.'),
+    Variable('REMOTE_AUTH_DEFAULT_GROUPS', STRINGS,  [],                       'Groups such a new account is put in.'),
+    Variable('REMOTE_AUTH_DEFAULT_PERMISSIONS', PERMISSIONS, {},               'Permissions such a new account is given.'),
+    Variable('CSRF_TRUSTED_ORIGINS',    ORIGINS,     [],                       'Origins forms may be sent from; needed behind a proxy that ends TLS.'),
+    Variable('METRICS_ENABLED',         BOOLEAN,     False,                    'Serve Prometheus metrics at /metrics.'),
+    Variable('SECRET_KEY',              KEY,         None,                     'Key that sessions are signed with; generated and kept under /config when unset.', secret=True),
+    Variable('API_TOKEN_PEPPER',        KEY,         None,                     'Pepper that API tokens are hashed with; generated and kept under /config when unset.', secret=True),
+    Variable('NETBOX_ROLE',             _one_of('all', 'web', 'worker'), 'all', 'What the container runs: everything, the web server only, or background workers only.'),
+    Variable('WEB_WORKERS',             COUNT,       None,                     'Web server processes; one for each processor, from 2 to 4, when unset.'),
+    Variable('WEB_THREADS',             COUNT,       4,                        'Threads of each web server process.'),
+    Variable('STARTUP_TIMEOUT',         SECONDS,     120,                      'How long to wait for PostgreSQL and Redis at the start, in seconds.'),
+)
+
+
+def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNamespace, list[str]]:
+    """The value of every variable, and one line for every mistake.
+
+    With lenient, required variables may be missing: the user's own
+    configuration file stands in for them.
+    """
+    values, mistakes = SimpleNamespace(), []
+    for variable in VARIABLES:
+        raw = environ.get(variable.name, '')
+        if environ.get('FILE__' + variable.name):
+            # The final newline an editor leaves in a file is never meant.
+            raw = raw.removesuffix('\n').removesuffix('\r')
+        value = variable.default
+        if raw:
+            try:
+                raw.encode()  # what is not UTF-8 would fail much later, and obscurely
+                value = variable.kind.parse(raw)
+            except ValueError:
+                shown = '' if variable.secret else f', not {_shown(raw)}'
+                mistakes.append(f'{variable.name} must be {variable.kind.says}{shown}')
+        elif variable.required and not lenient:
+            mistakes.append(f'{variable.name} is required: {variable.kind.says}')
+        setattr(values, variable.name, value)
+    return values, mistakes
+
+
+def _shown(raw: str) -> str:
+    return ascii(raw if len(raw) <= 60 else raw[:57] + '...')
