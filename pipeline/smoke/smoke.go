@@ -39,7 +39,7 @@ func Checks() []Check {
 		{"job", "a background job runs to its end", "the worker's log", []string{"workers"}},
 		{"delete", "address, prefix and site are deleted and then gone", "the log of svc-netbox", []string{"site", "prefix", "address", "graphql", "image"}},
 		{"imports", "LDAP, Pillow and psycopg's C implementation import", "the image's Python packages and their system libraries", []string{"ready"}},
-		{"secrets", "the secrets under /config are kept by PUID with mode 0600", "init-netbox-config", []string{"ready"}},
+		{"secrets", "the secrets under /config are kept by PUID with mode 0600", "init-netbox-config", nil},
 		{"processes", "nothing but supervisors runs as root", "the run scripts' s6-setuidgid", []string{"ready"}},
 	}
 }

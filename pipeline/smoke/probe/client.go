@@ -78,10 +78,13 @@ type reply struct {
 	header http.Header
 	body   []byte
 	err    error
+	took   time.Duration
 }
 
-func (c *client) do(ctx context.Context, q request) reply {
-	r := reply{asked: q.method + " " + q.path}
+func (c *client) do(ctx context.Context, q request) (r reply) {
+	start := time.Now()
+	defer func() { r.took = time.Since(start) }()
+	r.asked = q.method + " " + q.path
 	if q.host != "" {
 		r.asked += " of host " + q.host
 	}
@@ -144,6 +147,9 @@ func (r reply) media() string {
 
 // got tells a person what came back: a body only where it explains an error.
 func (r reply) got() string {
+	if errors.Is(r.err, context.DeadlineExceeded) {
+		return "no answer within " + r.took.Round(100*time.Millisecond).String()
+	}
 	if r.err != nil {
 		var u *url.Error
 		if errors.As(r.err, &u) {
@@ -198,7 +204,7 @@ func explain(media string, body []byte) string {
 			Exception string `json:"exception"`
 		}
 		if json.Unmarshal(body, &e) == nil && e.Error != "" {
-			return strings.TrimSpace(e.Exception + ": " + e.Error)
+			return firstLine(e.Exception + ": " + e.Error)
 		}
 		return string(body)
 	}
@@ -210,6 +216,10 @@ func explain(media string, body []byte) string {
 			return strings.TrimSpace(html.UnescapeString(string(tag.ReplaceAll(m[1], nil))))
 		}
 	}
-	first, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	return firstLine(string(body))
+}
+
+func firstLine(s string) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	return first
 }

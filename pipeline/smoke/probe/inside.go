@@ -60,7 +60,7 @@ func (p *probe) secretFiles(context.Context) smoke.Result {
 			return asked.badf("%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner, p.uid)
 		}
 	}
-	return asked.okf("0600 of user %d for %d files", p.uid, len(names))
+	return asked.okf("0600 of user %d for all (%d)", p.uid, len(names))
 }
 
 // process is what the kernel tells of one.
