@@ -1,0 +1,192 @@
+package base
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// keyring holds the keys of the Debian archive; package debian-archive-keyring
+// puts it at the same place on the host and in the image.
+const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+// apt is how packages are fetched: the host's own way, for another suite.
+type apt struct {
+	sources  string   // one-line sources, as the host has them
+	settings string   // how the host reaches a mirror, in apt.conf's syntax
+	secrets  []string // what must be shown nowhere
+}
+
+// hostApt reads the mirrors of the Debian archive from the host's apt, with
+// the host's own suite replaced.
+func hostApt(ctx context.Context, suite string) (apt, error) {
+	host, err := codename("/etc/os-release")
+	if err != nil {
+		return apt{}, err
+	}
+	// What the mirrors say of themselves is known after apt-get update only;
+	// on a fresh machine the configuration must do.
+	targets, err := output(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)\t$(REPO_URI)\t$(CODENAME)\t$(COMPONENT)", "Created-By: Packages")
+	if err != nil {
+		return apt{}, err
+	}
+	if !strings.Contains(targets, "Debian\t") {
+		targets, err = output(ctx, "apt-get", "indextargets", "--no-release-info", "--format", "Debian\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)", "Created-By: Packages")
+		if err != nil {
+			return apt{}, err
+		}
+	}
+	a, err := translate(targets, host, suite)
+	if err != nil {
+		return apt{}, err
+	}
+	dump, err := output(ctx, "apt-config", "dump")
+	if err != nil {
+		return apt{}, err
+	}
+	a.settings = reach(dump)
+	return a, nil
+}
+
+// translate turns the host's index targets, a line each of origin, URI, suite
+// and component, into sources of another suite.
+func translate(targets, from, to string) (apt, error) {
+	var lines []string
+	var a apt
+	for line := range strings.Lines(targets) {
+		f := strings.Split(strings.TrimSpace(line), "\t")
+		if len(f) != 4 || f[0] != "Debian" || f[3] != "main" {
+			continue
+		}
+		pocket, ok := strings.CutPrefix(f[2], from)
+		if !ok || !slices.Contains([]string{"", "-updates", "-security"}, pocket) {
+			continue
+		}
+		u, err := url.Parse(f[1])
+		if err != nil {
+			return apt{}, failure.Usagef("reading the host's apt sources: a URI for %s is malformed: correct it in /etc/apt/sources.list.d", f[2])
+		}
+		if u.User != nil {
+			a.secrets = append(a.secrets, u.User.String())
+			if p, ok := u.User.Password(); ok {
+				a.secrets = append(a.secrets, p)
+			}
+		}
+		if source := fmt.Sprintf("deb %s %s%s main\n", f[1], to, pocket); !slices.Contains(lines, source) {
+			lines = append(lines, source)
+		}
+	}
+	if len(lines) == 0 {
+		return apt{}, failure.Usagef("making the local base image: apt on this machine has no mirror of the Debian archive for %s main: add one to /etc/apt/sources.list.d", from)
+	}
+	a.sources = strings.Join(lines, "")
+	return a, nil
+}
+
+// reach keeps the settings that decide how a mirror is reached: proxies,
+// certificates, retries. Retries and time-outs are bounded unless the host
+// says otherwise.
+func reach(dump string) string {
+	var b strings.Builder
+	b.WriteString("Acquire::Retries \"3\";\nAcquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\n")
+	for line := range strings.Lines(dump) {
+		for _, prefix := range []string{"Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv"} {
+			if strings.HasPrefix(line, prefix) && !strings.HasSuffix(line, " \"\";\n") {
+				b.WriteString(line)
+				break
+			}
+		}
+	}
+	return b.String()
+}
+
+// shipped are the sources that the image gets: the same mirrors without the
+// host's credentials.
+func (a apt) shipped() string {
+	var b strings.Builder
+	for line := range strings.Lines(a.sources) {
+		f := strings.Fields(line)
+		u, err := url.Parse(f[1])
+		if err != nil {
+			continue // translate has parsed it before
+		}
+		u.User = nil
+		fmt.Fprintf(&b, "deb [signed-by=%s] %s %s\n", keyring, u, strings.Join(f[2:], " "))
+	}
+	return b.String()
+}
+
+var failedFetch = regexp.MustCompile(`(?:Failed to fetch|^Err:\d+) (\S+)(.*)`)
+
+// unanswered finds in the output of apt that a mirror did not answer, and says
+// which one.
+func (a apt) unanswered(output []string) string {
+	for i, line := range output {
+		m := failedFetch.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		why := strings.TrimSpace(m[2])
+		if strings.Contains(line, "Err:") && i+1 < len(output) {
+			why = strings.TrimSpace(output[i+1])
+		}
+		mirror := m[1]
+		for source := range strings.Lines(a.shipped()) {
+			if uri := strings.Fields(source)[2]; strings.HasPrefix(mirror, strings.TrimSuffix(uri, "/")) {
+				mirror = uri
+			}
+		}
+		return fmt.Sprintf("fetching packages from the Debian mirror %s: %s: check the network, the proxy and /etc/apt/sources.list.d of this machine", mirror, why)
+	}
+	return ""
+}
+
+// complaints are the lines of mmdebstrap's output that say what went wrong.
+func complaints(output []string) []string {
+	var c []string
+	for _, line := range output {
+		if strings.HasPrefix(line, "E:") || strings.HasPrefix(line, "dpkg: error") {
+			c = append(c, line)
+		}
+	}
+	if len(c) == 0 {
+		c = output
+	}
+	return c[max(0, len(c)-3):]
+}
+
+// codename reads which Debian release the host is.
+func codename(file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", failure.Usagef("making the local base image needs a Debian machine: %v", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "VERSION_CODENAME="); ok {
+			return strings.Trim(name, `"`), nil
+		}
+	}
+	return "", failure.Usagef("making the local base image needs a Debian machine: %s names no release", file)
+}
+
+// output runs a short command and gives what it writes.
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		first, _ := bufio.NewReader(&stderr).ReadString('\n')
+		return "", fmt.Errorf("running %s %s: %w: %s", name, args[0], err, strings.TrimSpace(first))
+	}
+	return string(out), nil
+}

@@ -1,0 +1,281 @@
+// Package base makes the local base image, and the image of the services that
+// stand beside NetBox in a boot, from Debian packages. It is for a machine
+// with a Debian mirror and no container registry.
+//
+// The base honours the same contract as the published linuxserver.io one:
+// /init as process 1 that reads /etc/s6-overlay/s6-rc.d, fifteen base services,
+// user abc, with-contenv, lsiown, /docker-mods. It has two layers. The lower
+// one is what mmdebstrap makes of the packages; it takes minutes and changes
+// seldom. The upper one holds the files under rootfs/ and the programs that
+// are built from init/ and mods/; it takes seconds.
+//
+// Everything made is kept as an OCI layout under the key of its inputs.
+package base
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+)
+
+// Builder makes the images. Its fields are inputs; it holds no state.
+type Builder struct {
+	Source string            // root of the repository
+	Cache  string            // directory that the Builder may fill
+	Suite  string            // of Debian, such as "trixie"
+	CPU    map[string]string // QEMU_CPU by foreign architecture
+	Log    io.Writer         // receives plain lines of progress; may be nil
+}
+
+// Layout is an image index that is kept on disk.
+type Layout struct {
+	Dir   string // OCI layout that holds every blob of Index
+	Index v1.ImageIndex
+}
+
+// packages of the base, beyond those Debian calls essential and apt. The
+// standalone sysusers is named to keep the whole of systemd out.
+var basePackages = []string{
+	"ca-certificates",
+	"cron",
+	"execline",
+	"s6",
+	"systemd-standalone-sysusers",
+	"tzdata",
+}
+
+// accounts gives the image user abc as the linuxserver.io base has it: 911,
+// with a group of its own and a member of users, which is 1000. It is written
+// plainly because useradd and groupmod look at the host's users too.
+const accounts = `cd "$1/etc" &&
+sed -i 's/^users:x:100:.*/users:x:1000:abc/' group &&
+sed -i 's/^users:\([^:]*\):.*/users:\1::abc/' gshadow &&
+echo 'abc:x:911:' >>group && echo 'abc:!::' >>gshadow &&
+echo 'abc:x:911:911::/config:/bin/false' >>passwd && echo 'abc:!:20309::::::' >>shadow`
+
+// commands gives the programs of s6 and execline their second address, the one
+// that s6-overlay puts first on PATH and scripts name in their first line.
+const commands = `mkdir -p "$1/command" && cd "$1" &&
+for program in usr/bin/s6-* usr/bin/execlineb usr/lib/execline/bin/*; do
+	ln -s "/$program" "command/${program##*/}"
+done`
+
+// epoch is the release of Debian trixie. No file in a layer is younger, so
+// that the same packages give the same bytes on any day.
+var epoch = time.Date(2025, 8, 9, 0, 0, 0, 0, time.UTC)
+
+// Base gives one index with the base image of each platform. What is not in
+// the cache is made, all platforms at once.
+func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, error) {
+	apt, err := hostApt(ctx, b.Suite)
+	if err != nil {
+		return nil, err
+	}
+	programs, err := b.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	debians := make([]debian, len(platforms))
+	overlays := make([]overlay, len(platforms))
+	inputs := []any{baseConfig()}
+	for i, p := range platforms {
+		debians[i] = debian{
+			name:    "base",
+			arch:    p.Architecture,
+			variant: "apt",
+			include: basePackages,
+			hooks:   []string{"--customize-hook=" + accounts, "--customize-hook=" + commands},
+			apt:     apt,
+			drop:    droppedFromBase,
+		}
+		overlays[i] = overlay{arch: p.Architecture, dir: filepath.Join(b.Source, "pipeline/base/rootfs"), programs: programs, sources: apt.shipped()}
+		layers, err := b.keys(debians[i], overlays[i])
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, p.String(), layers)
+	}
+
+	dir, err := b.store().get(ctx, "base", hashOf(inputs), func(ctx context.Context, to layout.Path) error {
+		images := make([]v1.Image, len(platforms))
+		g, ctx := errgroup.WithContext(ctx)
+		for i, p := range platforms {
+			g.Go(func() (err error) {
+				if images[i], err = b.image(ctx, debians[i], overlays[i], baseConfig(), to); err != nil {
+					return fmt.Errorf("making the base image for %s: %w", p, err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+		for i, p := range platforms {
+			index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: images[i], Descriptor: v1.Descriptor{Platform: &p}})
+		}
+		return to.AppendIndex(index)
+	})
+	if err != nil {
+		return nil, err
+	}
+	index, err := soleIndex(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Layout{Dir: dir, Index: index}, nil
+}
+
+// Image gives the base image of one platform.
+func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, error) {
+	l, err := b.Base(ctx, platform)
+	if err != nil {
+		return nil, err
+	}
+	return soleImage(l.Index)
+}
+
+// Sidecars gives the image that holds PostgreSQL and Redis, for this machine's
+// own architecture: see PostgreSQL and Redis for how each is run.
+func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
+	apt, err := hostApt(ctx, b.Suite)
+	if err != nil {
+		return nil, err
+	}
+	d := debian{
+		name:    "sidecars",
+		arch:    runtime.GOARCH,
+		variant: "extract",
+		include: sidecarPackages,
+		hooks:   []string{"--extract-hook=" + sidecarAccounts, "--extract-hook=" + sidecarCluster},
+		apt:     apt,
+		drop:    droppedFromSidecars,
+	}
+	o := overlay{arch: runtime.GOARCH, dir: filepath.Join(b.Source, "pipeline/base/sidecars")}
+	layers, err := b.keys(d, o)
+	if err != nil {
+		return nil, err
+	}
+	config := v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}}
+	dir, err := b.store().get(ctx, "sidecars", hashOf(layers, config), func(ctx context.Context, to layout.Path) error {
+		img, err := b.image(ctx, d, o, config, to)
+		if err != nil {
+			return fmt.Errorf("making the image of PostgreSQL and Redis: %w", err)
+		}
+		return to.AppendImage(img)
+	})
+	if err != nil {
+		return nil, err
+	}
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cached sidecar image %s: %w", dir, err)
+	}
+	return soleImage(index)
+}
+
+// image puts the two layers together; their blobs are in the layout to.
+func (b *Builder) image(ctx context.Context, d debian, o overlay, config v1.Config, to layout.Path) (v1.Image, error) {
+	lower, err := b.debianLayer(ctx, d, to)
+	if err != nil {
+		return nil, err
+	}
+	upper, err := o.layer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(d.arch, config,
+		mutate.Addendum{Layer: lower, MediaType: types.OCILayer, History: v1.History{
+			Created: v1.Time{Time: epoch}, CreatedBy: "mmdebstrap " + b.Suite + " " + strings.Join(d.include, " ")}},
+		mutate.Addendum{Layer: upper, MediaType: types.OCILayer, History: v1.History{
+			Created: v1.Time{Time: epoch}, CreatedBy: "pipeline/base/" + filepath.Base(o.dir)}},
+	)
+}
+
+// keys identifies what image makes.
+func (b *Builder) keys(d debian, o overlay) ([]string, error) {
+	upper, err := o.key()
+	if err != nil {
+		return nil, err
+	}
+	lower, err := b.debianKey(d)
+	if err != nil {
+		return nil, err
+	}
+	return []string{lower, upper}, nil
+}
+
+func (b *Builder) store() store { return store{dir: b.Cache, log: b.Log} }
+
+func baseConfig() v1.Config {
+	return v1.Config{
+		Entrypoint: []string{"/init"},
+		Env: []string{
+			"PATH=/lsiopy/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+			"HOME=/root",
+			"LANG=C.UTF-8",
+			"TERM=xterm",
+			"S6_CMD_WAIT_FOR_SERVICES_MAXTIME=0",
+			"S6_STAGE2_HOOK=/docker-mods",
+			"S6_VERBOSITY=1",
+			"VIRTUAL_ENV=/lsiopy",
+		},
+	}
+}
+
+// assemble makes a reproducible OCI image.
+func assemble(arch string, config v1.Config, layers ...mutate.Addendum) (v1.Image, error) {
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, err := mutate.ConfigFile(img, &v1.ConfigFile{
+		OS:           "linux",
+		Architecture: arch,
+		Created:      v1.Time{Time: epoch},
+		Config:       config,
+		RootFS:       v1.RootFS{Type: "layers"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mutate.Append(img, layers...)
+}
+
+// soleImage gives the only image of an index.
+func soleImage(index v1.ImageIndex) (v1.Image, error) {
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	if len(manifest.Manifests) != 1 {
+		return nil, fmt.Errorf("the index holds %d images where one is expected", len(manifest.Manifests))
+	}
+	return index.Image(manifest.Manifests[0].Digest)
+}
+
+// soleIndex gives the only index of an OCI layout.
+func soleIndex(dir string) (v1.ImageIndex, error) {
+	top, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cached base image %s: %w", dir, err)
+	}
+	manifest, err := top.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the cached base image %s: %w", dir, err)
+	}
+	i := slices.IndexFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.MediaType.IsIndex() })
+	if i < 0 {
+		return nil, fmt.Errorf("the cached base image %s holds no index: remove the directory and try again", dir)
+	}
+	return top.ImageIndex(manifest.Manifests[i].Digest)
+}

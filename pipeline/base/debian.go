@@ -1,0 +1,287 @@
+package base
+
+import (
+	"archive/tar"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/stream"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// debian is a layer of Debian packages, as mmdebstrap makes it.
+type debian struct {
+	name    string   // says what it is for, in the cache and in the log
+	arch    string   // GOARCH, which for the two we have is Debian's name too
+	variant string   // of mmdebstrap
+	include []string // packages
+	hooks   []string // options of mmdebstrap
+	apt     apt
+	drop    func(path string) bool // leaves a path, given without leading slash, out of the layer
+}
+
+// lean is what keeps dpkg's part of an image small. It is a file of the base
+// image, so that later installations follow it too.
+const lean = "pipeline/base/rootfs/etc/dpkg/dpkg.cfg.d/90-lean"
+
+// droppedFromBase leaves out what describes the machine or the moment the
+// layer was made on, and what the kernel or the runtime puts there anyway.
+func droppedFromBase(path string) bool {
+	switch path {
+	case "etc/apt/sources.list", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+		"etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/.pwd.lock",
+		"var/lib/dbus/machine-id", "var/lib/systemd/random-seed":
+		return true
+	}
+	for _, file := range []string{"etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/subuid-", "etc/subgid-"} {
+		if path == file {
+			return true
+		}
+	}
+	for _, dir := range []string{"dev/", "proc/", "sys/", "run/", "tmp/", "var/log/", "var/cache/", "var/lib/apt/lists/"} {
+		if below, ok := strings.CutPrefix(path, dir); ok && below != "" {
+			return true
+		}
+	}
+	return strings.HasPrefix(path, "var/lib/dpkg/") && strings.HasSuffix(path, "-old")
+}
+
+// options are mmdebstrap's, without those that depend on where and when it
+// runs.
+func (b *Builder) options(d debian) []string {
+	return slices.Concat([]string{
+		"--mode=root",
+		"--format=tar",
+		"--variant=" + d.variant,
+		"--architectures=" + d.arch,
+		"--components=main",
+		"--include=" + strings.Join(d.include, ","),
+	}, d.hooks)
+}
+
+func (b *Builder) debianKey(d debian) (string, error) {
+	settings, err := os.ReadFile(filepath.Join(b.Source, lean))
+	if err != nil {
+		return "", fmt.Errorf("reading the package settings of the base image: %w", err)
+	}
+	return hashOf(b.options(d), b.Suite, d.apt.shipped(), settings, epoch, layerFormat), nil
+}
+
+// layerFormat is raised when what becomes of mmdebstrap's output changes.
+const layerFormat = 1
+
+// debianLayer gives the layer from the cache, or makes it. Its blob is put
+// into the layout to as a hard link, so that a base image costs no second
+// copy.
+func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1.Layer, error) {
+	key, err := b.debianKey(d)
+	if err != nil {
+		return nil, err
+	}
+	kind := "debian-" + d.name + "-" + d.arch
+	dir, err := b.store().get(ctx, kind, key, func(ctx context.Context, to layout.Path) error {
+		return b.bootstrap(ctx, d, to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	layer, err := onlyLayer(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cached packages %s: %w", dir, err)
+	}
+	digest, err := layer.Digest()
+	if err != nil {
+		return nil, err
+	}
+	blobs := filepath.Join("blobs", digest.Algorithm)
+	err = os.MkdirAll(filepath.Join(string(to), blobs), 0o755)
+	if err == nil {
+		err = os.Link(filepath.Join(dir, blobs, digest.Hex), filepath.Join(string(to), blobs, digest.Hex))
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("linking the cached packages into the image: %w", err)
+	}
+	return layer, nil
+}
+
+func onlyLayer(dir string) (v1.Layer, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	img, err := soleImage(index)
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	if len(layers) != 1 {
+		return nil, fmt.Errorf("%d layers where one is expected", len(layers))
+	}
+	return layers[0], nil
+}
+
+// bootstrap runs mmdebstrap and stores what it makes as an image of one layer.
+func (b *Builder) bootstrap(ctx context.Context, d debian, to layout.Path) error {
+	if err := b.runnable(d); err != nil {
+		return err
+	}
+	started := time.Now()
+	log := newLog(b.Log, fmt.Sprintf("packages of %s/%s: ", d.name, d.arch), d.apt.secrets)
+	defer log.Flush()
+
+	// Everything that mmdebstrap writes lies inside the cache entry that is
+	// being made: whoever removes the entry removes it all.
+	temp := filepath.Join(string(to), "tmp")
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		return fmt.Errorf("making a directory for mmdebstrap: %w", err)
+	}
+	defer os.RemoveAll(temp)
+	aptConf := filepath.Join(temp, "apt.conf")
+	if err := os.WriteFile(aptConf, []byte(d.apt.settings), 0o600); err != nil {
+		return fmt.Errorf("writing apt's settings for mmdebstrap: %w", err)
+	}
+
+	args := append(b.options(d), "--keyring="+keyring, "--aptopt="+aptConf, "--dpkgopt="+filepath.Join(b.Source, lean))
+	// The sources come by standard input: they may hold a password.
+	args = append(args, b.Suite, "-", "-")
+
+	// Own namespaces, and a kernel that kills all of them with the first: a
+	// cancelled or killed run leaves no process and no mount.
+	args = append([]string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}, args...)
+	cmd := exec.Command("unshare", args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+temp, "SOURCE_DATE_EPOCH="+strconv.FormatInt(epoch.Unix(), 10))
+	if cpu := b.CPU[d.arch]; cpu != "" {
+		cmd.Env = append(cmd.Env, "QEMU_CPU="+cpu)
+	}
+	cmd.Stdin = strings.NewReader(d.apt.sources)
+	cmd.Stderr = log
+
+	pr, pw := io.Pipe()
+	ended := make(chan struct{})
+	var runErr error
+	go func() {
+		defer close(ended)
+		runErr = runFiltered(ctx, cmd, pw, d.drop)
+		pw.CloseWithError(runErr)
+	}()
+	layer := stream.NewLayer(pr, stream.WithMediaType(types.OCILayer))
+	img, err := assemble(d.arch, v1.Config{}, mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
+	if err == nil {
+		err = to.AppendImage(img)
+	}
+	pr.CloseWithError(err)
+	<-ended
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		log.Flush()
+		if why := d.apt.unanswered(log.last); why != "" {
+			return errors.New(why)
+		}
+		return fmt.Errorf("running mmdebstrap for %s: %w: %s", d.arch, cmp.Or(runErr, err), strings.Join(complaints(log.last), "; "))
+	}
+	fmt.Fprintf(log, "done in %.0f s\n", time.Since(started).Seconds())
+	return nil
+}
+
+// runFiltered runs a command that writes a tar archive, and writes that
+// archive without what drop names and with nothing younger than epoch.
+func runFiltered(ctx context.Context, cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
+	// The parent-death signal is tied to the thread that starts the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
+	defer stop()
+	filterErr := filterTar(out, w, drop)
+	if filterErr != nil {
+		cmd.Process.Kill()
+	}
+	io.Copy(io.Discard, out)
+	if err := cmd.Wait(); err != nil && (filterErr == nil || errors.Is(filterErr, io.ErrUnexpectedEOF)) {
+		return err
+	}
+	return filterErr
+}
+
+func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
+	in, out := tar.NewReader(r), tar.NewWriter(w)
+	for {
+		h, err := in.Next()
+		if err == io.EOF {
+			return out.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("reading the archive of mmdebstrap: %w", err)
+		}
+		path := strings.TrimPrefix(h.Name, "./")
+		if path == "" || drop(path) {
+			continue
+		}
+		h.Name = path
+		if h.Typeflag == tar.TypeLink {
+			h.Linkname = strings.TrimPrefix(h.Linkname, "./")
+		}
+		if h.ModTime.After(epoch) {
+			h.ModTime = epoch
+		}
+		h.ModTime = h.ModTime.Truncate(time.Second)
+		h.AccessTime, h.ChangeTime = time.Time{}, time.Time{}
+		h.Format = tar.FormatPAX
+		if err := out.WriteHeader(h); err != nil {
+			return fmt.Errorf("writing %s into the layer: %w", path, err)
+		}
+		if _, err := io.Copy(out, in); err != nil {
+			return fmt.Errorf("writing %s into the layer: %w", path, err)
+		}
+	}
+}
+
+// runnable tells what is missing on this machine before minutes are spent.
+func (b *Builder) runnable(d debian) error {
+	if os.Geteuid() != 0 {
+		return failure.Usagef("making the base image needs root, to mount and to set owners: run the same command with sudo")
+	}
+	for program, pkg := range map[string]string{"mmdebstrap": "mmdebstrap", "unshare": "util-linux"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return failure.Usagef("making the base image needs %s: run apt-get install --yes %s", program, pkg)
+		}
+	}
+	if d.arch == runtime.GOARCH || d.variant == "extract" {
+		return nil
+	}
+	qemu := map[string]string{"arm64": "qemu-aarch64", "amd64": "qemu-x86_64"}[d.arch]
+	state, _ := os.ReadFile("/proc/sys/fs/binfmt_misc/" + qemu)
+	if !strings.HasPrefix(string(state), "enabled") {
+		return failure.Usagef("making the %s base image needs emulation: run apt-get install --yes qemu-user-static binfmt-support, then update-binfmts --enable %s", d.arch, qemu)
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// applied remembers across restarts of a container which mods its file system
+// holds already: a file a mod, its digest inside.
+const applied = "var/lib/docker-mods"
+
+// mod is one image on its way to the root file system.
+type mod struct {
+	ref   string
+	image v1.Image
+	err   error
+	ready chan struct{}
+}
+
+// applyMods fetches all mods at once and lays them over the root file system
+// one after the other, in the order they are named.
+func (h hook) applyMods(ctx context.Context) {
+	var mods []*mod
+	for ref := range strings.SplitSeq(h.mods, "|") {
+		if ref = strings.TrimSpace(ref); ref != "" {
+			m := &mod{ref: ref, ready: make(chan struct{})}
+			mods = append(mods, m)
+			go func() {
+				defer close(m.ready)
+				m.image, m.err = fetch(ctx, m.ref)
+			}()
+		}
+	}
+	for _, m := range mods {
+		<-m.ready
+		err := m.err
+		if err == nil {
+			err = h.apply(ctx, m)
+		}
+		if err != nil {
+			h.say("[mod-init] %s: not applied: %v", m.ref, err)
+		}
+	}
+}
+
+func fetch(ctx context.Context, ref string) (v1.Image, error) {
+	r, err := name.ParseReference(ref)
+	if err != nil {
+		return nil, fmt.Errorf("DOCKER_MODS: %w", err)
+	}
+	image, err := remote.Image(r, remote.WithContext(ctx), remote.WithTransport(guarded{remote.DefaultTransport}),
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+	if err != nil {
+		return nil, fmt.Errorf("fetching it: %w", err)
+	}
+	return image, nil
+}
+
+func (h hook) apply(ctx context.Context, m *mod) error {
+	digest, err := m.image.Digest()
+	if err != nil {
+		return fmt.Errorf("reading its manifest: %w", err)
+	}
+	mark := h.path(applied, strings.NewReplacer("/", "_", ":", "_").Replace(m.ref))
+	if old, _ := os.ReadFile(mark); string(old) == digest.String() {
+		h.say("[mod-init] %s: applied before, %s", m.ref, digest)
+		return nil
+	}
+	layers, err := m.image.Layers()
+	if err != nil {
+		return fmt.Errorf("reading its layers: %w", err)
+	}
+	for _, layer := range layers {
+		if err := h.unpack(ctx, layer); err != nil {
+			return fmt.Errorf("unpacking it: %w", err)
+		}
+	}
+	if err := os.MkdirAll(h.path(applied), 0o755); err != nil {
+		return fmt.Errorf("remembering it: %w", err)
+	}
+	if err := os.WriteFile(mark, []byte(digest.String()), 0o644); err != nil {
+		return fmt.Errorf("remembering it: %w", err)
+	}
+	h.say("[mod-init] %s: applied, %s", m.ref, digest)
+	return nil
+}
+
+// unpack lays a layer over the root file system. Links that stand for
+// directories stay, as /bin does, and so do the modes of directories.
+func (h hook) unpack(ctx context.Context, layer v1.Layer) error {
+	r, err := layer.Uncompressed()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	tar := exec.CommandContext(ctx, "tar", "--extract", "--directory="+h.path(), "--numeric-owner",
+		"--keep-directory-symlink", "--no-overwrite-dir", "--exclude=.wh.*", "--file=-")
+	tar.Env = append(os.Environ(), "PATH=/usr/bin:/bin")
+	tar.Stdin = r
+	var said bytes.Buffer
+	tar.Stderr = &said
+	if err := tar.Run(); err != nil {
+		return fmt.Errorf("%w: %s", err, strings.ReplaceAll(strings.TrimSpace(said.String()), "\n", "; "))
+	}
+	return nil
+}
+
+// guarded refuses to talk to anything but this machine without TLS: what comes
+// back is run as root.
+type guarded struct{ next http.RoundTripper }
+
+func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
+	host := req.URL.Hostname()
+	if ip := net.ParseIP(host); req.URL.Scheme != "https" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, errors.New("the registry " + req.URL.Host + " does not speak TLS")
+	}
+	return g.next.RoundTrip(req)
+}

@@ -1,0 +1,64 @@
+// Command mods is /docker-mods of the local base image: the hook that runs
+// before the services are compiled. It lays the images named in DOCKER_MODS
+// over the root file system, and makes a supervised service of each script in
+// /custom-services.d. With neither it ends at once.
+//
+// A mod that cannot be had is reported and passed over, as in the published
+// base: the container starts without it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// patience is what all registries together get.
+const patience = 5 * time.Minute
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	h := hook{root: "/", mods: variable("DOCKER_MODS"), log: os.Stdout}
+	if err := h.run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "[mod-init] %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// hook is what is to be done to which root file system.
+type hook struct {
+	root string
+	mods string // image references separated by |
+	log  io.Writer
+}
+
+func (h hook) run(ctx context.Context) error {
+	h.applyMods(ctx)
+	return h.customServices()
+}
+
+func (h hook) path(elem ...string) string {
+	return filepath.Join(append([]string{h.root}, elem...)...)
+}
+
+func (h hook) say(format string, args ...any) {
+	fmt.Fprintf(h.log, format+"\n", args...)
+}
+
+// variable reads the environment, or what /init has kept of the container's:
+// it starts the hook with little more than PATH.
+func variable(name string) string {
+	if v, ok := os.LookupEnv(name); ok {
+		return v
+	}
+	v, _ := os.ReadFile(filepath.Join("/run/s6/container_environment", name)) // absent means unset
+	return string(v)
+}

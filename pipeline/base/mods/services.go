@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	services = "etc/s6-overlay/s6-rc.d"
+	prefix   = "custom-svc-"
+)
+
+// customServices makes a supervised service of each file in
+// /custom-services.d, and takes away those whose file is gone since the
+// container's last start.
+func (h hook) customServices() error {
+	old, err := filepath.Glob(h.path(services, prefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range old {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("removing the service %s of an earlier start: %w", filepath.Base(dir), err)
+		}
+		os.Remove(h.path(services, "user/contents.d", filepath.Base(dir)))
+	}
+	files, err := os.ReadDir(h.path("custom-services.d"))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for custom services: %w", err)
+	}
+	for _, f := range files {
+		if f.IsDir() || strings.HasPrefix(f.Name(), ".") {
+			continue
+		}
+		if err := h.customService(f.Name()); err != nil {
+			return fmt.Errorf("making a service of /custom-services.d/%s: %w", f.Name(), err)
+		}
+		h.say("[custom-init] %s: is a service now", f.Name())
+	}
+	return nil
+}
+
+func (h hook) customService(file string) error {
+	script, err := os.ReadFile(h.path("custom-services.d", file))
+	if err != nil {
+		return err
+	}
+	dir := h.path(services, prefix+file)
+	if err := os.MkdirAll(filepath.Join(dir, "dependencies.d"), 0o755); err != nil {
+		return err
+	}
+	for _, w := range []struct {
+		path string
+		mode os.FileMode
+		data []byte
+	}{
+		{filepath.Join(dir, "type"), 0o644, []byte("longrun\n")},
+		{filepath.Join(dir, "run"), 0o755, script},
+		{filepath.Join(dir, "dependencies.d/init-services"), 0o644, nil},
+		{h.path(services, "user/contents.d", prefix+file), 0o644, nil},
+	} {
+		if err := os.WriteFile(w.path, w.data, w.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package base
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/errgroup"
+)
+
+// overlay is the layer of our own files.
+type overlay struct {
+	arch     string
+	dir      string    // its files, laid out as in the image
+	programs *programs // nil for none
+	sources  string    // of apt; empty for none
+}
+
+// programs are the Go programs of the base image.
+type programs struct {
+	root string // of the module
+	key  string // of all their sources and of the Go that compiles them
+}
+
+// installed says where the programs go in the image, by package.
+var installed = map[string]string{
+	"./pipeline/base/init": "init",
+	"./pipeline/base/mods": "docker-mods",
+}
+
+// initNames are the other names by which init is run; it acts by the name.
+var initNames = []string{"command/s6-rc", "command/s6-rc-db", "command/with-contenv", "usr/bin/with-contenv"}
+
+// mountPoints are the directories that the contract promises. Git keeps no
+// empty ones.
+var mountPoints = []string{"app", "config", "defaults", "lsiopy"}
+
+// programs finds every source file that the programs are made of.
+func (b *Builder) programs(ctx context.Context) (*programs, error) {
+	args := []string{"list", "-deps", "-json=Dir,GoFiles,IgnoredGoFiles,EmbedFiles,Module,Standard"}
+	for pkg := range installed {
+		args = append(args, pkg)
+	}
+	slices.Sort(args[3:])
+	list, err := goCommand(ctx, b.Source, "amd64", args...)
+	if err != nil {
+		return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
+	}
+	version, err := goCommand(ctx, b.Source, "amd64", "env", "GOVERSION")
+	if err != nil {
+		return nil, fmt.Errorf("asking Go for its version: %w", err)
+	}
+	inputs := []any{version, installed}
+	for dec := json.NewDecoder(bytes.NewReader(list)); dec.More(); {
+		var pkg struct {
+			Dir                                 string
+			GoFiles, IgnoredGoFiles, EmbedFiles []string
+			Standard                            bool
+			Module                              *struct {
+				Path, Version string
+				Main          bool
+			}
+		}
+		if err := dec.Decode(&pkg); err != nil {
+			return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
+		}
+		switch {
+		case pkg.Standard || pkg.Module == nil:
+		case !pkg.Module.Main:
+			inputs = append(inputs, pkg.Module.Path, pkg.Module.Version)
+		default:
+			for _, name := range slices.Concat(pkg.GoFiles, pkg.IgnoredGoFiles, pkg.EmbedFiles) {
+				data, err := os.ReadFile(filepath.Join(pkg.Dir, name))
+				if err != nil {
+					return nil, fmt.Errorf("reading a source of the base image's programs: %w", err)
+				}
+				inputs = append(inputs, name, data)
+			}
+		}
+	}
+	return &programs{root: b.Source, key: hashOf(inputs...)}, nil
+}
+
+// build cross-compiles the programs; the result is by path in the image.
+func (p *programs) build(ctx context.Context, arch string) (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "docker-netbox-base-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory to compile into: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	g, ctx := errgroup.WithContext(ctx)
+	for pkg, path := range installed {
+		g.Go(func() error {
+			_, err := goCommand(ctx, p.root, arch, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", filepath.Join(dir, path), pkg)
+			if err != nil {
+				return fmt.Errorf("compiling %s for %s: %w", pkg, arch, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	built := map[string][]byte{}
+	for _, path := range installed {
+		if built[path], err = os.ReadFile(filepath.Join(dir, path)); err != nil {
+			return nil, fmt.Errorf("reading what was compiled: %w", err)
+		}
+	}
+	return built, nil
+}
+
+func goCommand(ctx context.Context, dir, arch string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	return out, nil
+}
+
+// key identifies what layer makes.
+func (o overlay) key() (string, error) {
+	files, err := hashTree(o.dir)
+	if err != nil {
+		return "", err
+	}
+	programs := ""
+	if o.programs != nil {
+		programs = o.programs.key
+	}
+	return hashOf(files, programs, o.sources, o.arch, epoch, layerFormat), nil
+}
+
+// layer makes the layer: the same inputs give the same bytes.
+func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
+	entries, err := o.files()
+	if err != nil {
+		return nil, err
+	}
+	if o.programs != nil {
+		built, err := o.programs.build(ctx, o.arch)
+		if err != nil {
+			return nil, err
+		}
+		for path, data := range built {
+			entries = append(entries, entry{path: path, mode: 0o755, data: data})
+		}
+		for _, path := range initNames {
+			entries = append(entries, entry{path: path, link: "/init"})
+		}
+		for _, path := range mountPoints {
+			entries = append(entries, entry{path: path, mode: fs.ModeDir | 0o755})
+		}
+	}
+	if o.sources != "" {
+		entries = append(entries, entry{path: "etc/apt/sources.list.d/debian.list", mode: 0o644, data: []byte(o.sources)})
+	}
+	data, err := archive(entries)
+	if err != nil {
+		return nil, fmt.Errorf("packing the layer of %s: %w", o.dir, err)
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressedCaching)
+}
+
+// entry is a file of a layer.
+type entry struct {
+	path string
+	mode fs.FileMode
+	link string // target, for a symbolic link
+	data []byte
+}
+
+// files reads the overlay's own tree. Of a mode only "executable" counts, as
+// in git; directories are left to who unpacks the layer, since those of Debian
+// must keep their modes.
+func (o overlay) files() ([]entry, error) {
+	var entries []entry
+	err := filepath.WalkDir(o.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(o.dir, path)
+		if err != nil {
+			return err
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(path)
+			entries = append(entries, entry{path: rel, link: target})
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		entries = append(entries, entry{path: rel, mode: 0o644 | info.Mode()&0o111, data: data})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the files of the base image in %s: %w", o.dir, err)
+	}
+	return entries, nil
+}
+
+// archive packs entries, sorted, all root's and all of one age.
+func archive(entries []entry) ([]byte, error) {
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.path, Mode: int64(e.mode.Perm()), ModTime: epoch, Format: tar.FormatPAX, Size: int64(len(e.data)), Typeflag: tar.TypeReg}
+		switch {
+		case e.link != "":
+			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.link, 0o777
+		case e.mode.IsDir():
+			h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(e.data); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}

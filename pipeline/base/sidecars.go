@@ -1,0 +1,65 @@
+package base
+
+import "strings"
+
+// Service is how one service of the sidecar image is run.
+type Service struct {
+	Entrypoint []string
+	Ready      []string // exits 0 once the service answers a real question
+}
+
+// PostgreSQL reads POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB as the
+// official image does, and listens on port 5432 of every address.
+func PostgreSQL() Service {
+	return Service{Entrypoint: []string{"/usr/local/bin/postgres-run"}, Ready: []string{"/usr/local/bin/postgres-ready"}}
+}
+
+// Redis reads REDIS_PASSWORD and listens on port 6379 of every address.
+func Redis() Service {
+	return Service{Entrypoint: []string{"/usr/local/bin/redis-run"}, Ready: []string{"/usr/local/bin/redis-ready"}}
+}
+
+// sidecarPackages are the real services. They are unpacked only: no
+// installation script runs, which would start clusters and make keys.
+var sidecarPackages = []string{"bash", "coreutils", "postgresql-17", "redis-server", "redis-tools", "util-linux"}
+
+const sidecarPath = "/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/usr/sbin"
+
+// sidecarAccounts writes what the installation scripts would have.
+const sidecarAccounts = `cat >"$1/etc/passwd" <<'END' && cat >"$1/etc/group" <<'END'
+root:x:0:0:root:/root:/bin/bash
+postgres:x:999:999::/var/lib/postgresql:/bin/bash
+redis:x:998:998::/var/lib/redis:/bin/bash
+END
+root:x:0:
+postgres:x:999:
+redis:x:998:
+END
+mkdir -p "$1/var/lib/postgresql" "$1/var/lib/redis" "$1/run/postgresql" &&
+chown 999:999 "$1/var/lib/postgresql" "$1/run/postgresql" && chown 998:998 "$1/var/lib/redis"`
+
+// sidecarCluster makes an empty cluster once, so that a container need not.
+// Nothing in it is worth keeping after a power cut.
+const sidecarCluster = `chroot --userspec=999:999 "$1" env LC_ALL=C.UTF-8 \
+	/usr/lib/postgresql/17/bin/initdb --pgdata=/var/lib/postgresql/data --username=postgres \
+	--auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --no-sync --no-instructions >&2`
+
+// droppedFromSidecars leaves out what the services do not use: mostly the
+// just-in-time compiler of PostgreSQL, which is larger than all the rest.
+func droppedFromSidecars(path string) bool {
+	switch {
+	case path == "etc/apt" || strings.HasPrefix(path, "etc/apt/"),
+		strings.HasPrefix(path, "usr/share/doc/"),
+		strings.HasPrefix(path, "usr/share/perl"),
+		strings.HasPrefix(path, "usr/lib/x86_64-linux-gnu/perl"),
+		strings.HasPrefix(path, "usr/lib/aarch64-linux-gnu/perl"),
+		strings.HasPrefix(path, "usr/lib/llvm"),
+		strings.HasPrefix(path, "usr/lib/postgresql/17/lib/bitcode"),
+		strings.Contains(path, "/libLLVM"), strings.Contains(path, "/llvmjit"),
+		strings.Contains(path, "/libclang"):
+		return true
+	case path == "run/postgresql":
+		return false
+	}
+	return droppedFromBase(path)
+}
