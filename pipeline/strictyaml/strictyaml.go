@@ -45,6 +45,14 @@ func (d *Document) Problem(path, format string, args ...any) error {
 	return failure.Usagef("%s:%d: %s: %s", d.File, d.Line(path), path, fmt.Sprintf(format, args...))
 }
 
+// ProblemAt is Problem for a node at hand.
+func (d *Document) ProblemAt(node *yaml.Node, path, format string, args ...any) error {
+	if path != "" {
+		path += ": "
+	}
+	return failure.Usagef("%s:%d: %s%s", d.File, node.Line, path, fmt.Sprintf(format, args...))
+}
+
 // Parse reads data, named file in messages, which must hold one YAML document.
 // Its errors are a failure.Usage.
 func Parse(file string, data []byte) (*Document, error) {
@@ -92,10 +100,7 @@ type decoder struct {
 }
 
 func (d *decoder) problem(node *yaml.Node, path, format string, args ...any) {
-	if path != "" {
-		path += ": "
-	}
-	d.problems = append(d.problems, failure.Usagef("%s:%d: %s%s", d.doc.File, node.Line, path, fmt.Sprintf(format, args...)))
+	d.problems = append(d.problems, d.doc.ProblemAt(node, path, format, args...))
 }
 
 func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {

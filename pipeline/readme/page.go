@@ -1,0 +1,157 @@
+package readme
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+
+	"github.com/pmezard/go-difflib/difflib"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Names of the files at the root of the repository.
+const (
+	File        = "readme-vars.yml"
+	Page        = "README.md"
+	Maintainers = ".github/maintainers.md"
+)
+
+// Extra is what a page says that is not in the variables.
+type Extra struct {
+	Maintainers string // Markdown for those who work on the repository; a heading is put above it
+}
+
+//go:embed README.md.tmpl
+var pageTemplate string
+
+// Render gives the README.md that the repository at dir should have. Mistakes
+// in readme-vars.yml are failure.Usage errors with file and line.
+func Render(dir string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(dir, File))
+	if err != nil {
+		return nil, failure.Usagef("reading the facts about the image: %w", err)
+	}
+	maintainers, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
+	if err != nil {
+		return nil, failure.Usagef("reading the section for maintainers: %w", err)
+	}
+	v, err := Parse(File, data)
+	if err != nil {
+		return nil, err
+	}
+	return v.README(Extra{Maintainers: string(maintainers)})
+}
+
+// README renders the page for GitHub.
+func (v *Vars) README(extra Extra) ([]byte, error) {
+	t, err := template.New(Page).Funcs(template.FuncMap{
+		"cell":   cell,
+		"code":   code,
+		"indent": indent,
+		"note":   note,
+		"trim":   strings.TrimSpace,
+		"escape": func(s string) string { return strings.NewReplacer("<", `\<`, ">", `\>`).Replace(s) },
+		"badge":  func(s string) string { return strings.NewReplacer("-", "--", "_", "__", " ", "%20").Replace(s) },
+		"plain":  func(s string) string { return strings.TrimSuffix(s, ":") },
+	}).Parse(pageTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("reading the template of %s: %w", Page, err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, struct {
+		*Vars
+		Extra
+		Table []entry
+	}{v, extra, inOrder(v.entries(), tableOrder[:])}); err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", Page, err)
+	}
+	return tidy(out.String()), nil
+}
+
+// Param is the entry as a table shows it.
+func (e entry) Param() string { return e.param }
+
+// Desc says what the entry is for.
+func (e entry) Desc() string {
+	if e.optional {
+		return strings.TrimSpace("_Optional._ " + e.desc)
+	}
+	return e.desc
+}
+
+// Diff is a unified diff that takes old to new, empty when they are the same.
+func Diff(old, new []byte) string {
+	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: lines(old), B: lines(new), FromFile: Page, ToFile: Page + " (rendered)", Context: 3,
+	})
+	if err != nil {
+		panic(err) // writing to a string cannot fail
+	}
+	return text
+}
+
+// lines splits text behind each newline; a last line without one gets it, as
+// every other program that shows a diff does.
+func lines(text []byte) []string {
+	if len(text) == 0 {
+		return nil
+	}
+	split := strings.SplitAfter(string(text), "\n")
+	if last := len(split) - 1; split[last] == "" {
+		split = split[:last]
+	} else {
+		split[last] += "\n\\ No newline at end of file\n"
+	}
+	return split
+}
+
+// tidy leaves one empty line where there are more, none at either end, no
+// space at a line's end, and code blocks alone.
+func tidy(page string) []byte {
+	var out []string
+	fence := ""
+	for line := range strings.Lines(page) {
+		line = strings.TrimRight(line, " \t\n")
+		marker := strings.TrimLeft(line, " ")
+		switch {
+		case fence != "" && strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "":
+			fence = ""
+		case fence == "" && (strings.HasPrefix(marker, "```") || strings.HasPrefix(marker, "~~~")):
+			fence = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))]
+		case fence == "" && line == "" && (len(out) == 0 || out[len(out)-1] == ""):
+			continue
+		}
+		out = append(out, line)
+	}
+	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
+}
+
+// cell makes text fit for a cell of a table.
+func cell(text string) string {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "|", `\|`)
+	return strings.ReplaceAll(text, "\n", "<br>")
+}
+
+// code puts text into a code span, whatever backquotes it holds.
+func code(text string) string {
+	fence, pad := "`", ""
+	for strings.Contains(text, fence) {
+		fence, pad = fence+"`", " "
+	}
+	return fence + pad + text + pad + fence
+}
+
+// note is a call-out in GitHub's flavour; kind is NOTE, TIP, IMPORTANT,
+// WARNING or CAUTION.
+func note(kind, text string) string {
+	return "> [!" + kind + "]\n> " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n> ")
+}
+
+func indent(n int, text string) string {
+	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", n))
+}

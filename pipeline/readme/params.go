@@ -1,0 +1,212 @@
+package readme
+
+import (
+	"fmt"
+	"strings"
+)
+
+// kind is what sort of parameter an entry is.
+type kind int
+
+const (
+	privileged kind = iota
+	hostname
+	macAddress
+	network
+	capability
+	securityOption
+	environment
+	volume
+	port
+	device
+	custom
+)
+
+// The orders in which people expect the kinds.
+var (
+	composeOrder = [...]kind{privileged, hostname, macAddress, network, capability, securityOption, environment, volume, port, device, custom}
+	cliOrder     = [...]kind{hostname, macAddress, network, privileged, capability, securityOption, environment, port, volume, device, custom}
+	tableOrder   = [...]kind{hostname, macAddress, network, port, environment, volume, device, privileged, capability, securityOption, custom}
+)
+
+// entry is one parameter as each of the three places shows it.
+type entry struct {
+	kind     kind
+	key      string // in compose
+	list     bool   // the key takes a list
+	value    string // in compose
+	flag     string // on the command line, quoted
+	param    string // in a table
+	desc     string
+	optional bool
+}
+
+// entries lists every parameter that is switched on.
+func (v *Vars) entries() []entry {
+	var all []entry
+	add := func(k kind, key string, list bool, value, flag, param, desc string, optional bool) {
+		all = append(all, entry{k, key, list, value, flag, param, desc, optional})
+	}
+	scalar := func(on Toggle, k kind, key, option string, value Literal, desc string) {
+		if on.On {
+			add(k, key, false, string(value), "--"+option+"="+shellQuote(string(value)), "--"+option+"="+string(value), desc, on.Optional)
+		}
+	}
+	scalar(v.HasHostname, hostname, "hostname", "hostname", v.Hostname, v.HostnameDesc)
+	scalar(v.HasMAC, macAddress, "mac_address", "mac-address", v.MAC, v.MACDesc)
+	scalar(v.HasNet, network, "network_mode", "net", v.Net, v.NetDesc)
+	if v.Privileged.On {
+		add(privileged, "privileged", false, "true", "--privileged", "--privileged", "Gives the container every capability and all of the host's devices.", v.Privileged.Optional)
+	}
+	env := func(e EnvVar, optional bool) {
+		add(environment, "environment", true, e.Name+"="+string(e.Value),
+			"-e "+e.Name+"="+shellQuote(string(e.Value)), "-e "+e.Name+"="+string(e.Value), e.Desc, optional)
+	}
+	if v.CommonEnv.On {
+		for _, e := range []EnvVar{
+			{"PUID", "1000", "User id that the application runs as, [explained below](#user--group-identifiers)."},
+			{"PGID", "1000", "Group id that the application runs as, [explained below](#user--group-identifiers)."},
+			{"TZ", "Etc/UTC", "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."},
+		} {
+			env(e, v.CommonEnv.Optional)
+		}
+	}
+	for _, twin := range []struct {
+		Params
+		optional bool
+	}{{v.Needed, false}, {v.Optional, true}} {
+		list := func(on bool, k kind, key, option, value, param, desc string) {
+			if on {
+				add(k, key, true, value, option+shellQuote(value), option+param, desc, twin.optional)
+			}
+		}
+		for _, e := range twin.Env {
+			// TZ is one of the common three, whoever lists it again.
+			if twin.HasEnv && (e.Name != "TZ" || !v.CommonEnv.On) {
+				env(e, twin.optional)
+			}
+		}
+		for _, e := range twin.Volumes {
+			list(twin.HasVolumes, volume, "volumes", "-v ", e.Host+":"+e.Path, e.Path, e.Desc)
+		}
+		for _, e := range twin.Ports {
+			mapping := string(e.External + ":" + e.Internal)
+			list(twin.HasPorts, port, "ports", "-p ", mapping, mapping, e.Desc)
+		}
+		for _, e := range twin.Devices {
+			list(twin.HasDevices, device, "devices", "--device ", e.Host+":"+e.Path, e.Path, e.Desc)
+		}
+		for _, e := range twin.Caps {
+			list(twin.HasCaps, capability, "cap_add", "--cap-add=", e.Name, e.Name, e.Desc)
+		}
+		for _, e := range twin.Security {
+			compose := e.Compose
+			if compose == "" {
+				compose = e.Run
+			}
+			if twin.HasSecurity {
+				add(securityOption, "security_opt", true, compose, "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
+			}
+		}
+		for _, e := range twin.Custom {
+			key, flag, param := e.Compose, "--"+e.Name, "--"+e.Name
+			if key == "" {
+				key = strings.ReplaceAll(e.Name, "-", "_")
+			}
+			if e.Value != "" {
+				flag, param = flag+"="+shellQuote(string(e.Value)), param+"="+string(e.Value)
+			}
+			value := string(e.Value)
+			if value == "" {
+				value = "true"
+			}
+			add(custom, key, e.Array.On, value, flag, param, e.Desc, twin.optional)
+		}
+	}
+	return all
+}
+
+// inOrder sorts entries by kind, those of one kind as they come.
+func inOrder(entries []entry, order []kind) []entry {
+	var sorted []entry
+	for _, k := range order {
+		for _, e := range entries {
+			if e.kind == k {
+				sorted = append(sorted, e)
+			}
+		}
+	}
+	return sorted
+}
+
+// Image is the reference people pull.
+func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":latest" }
+
+// Compose is a compose file with every parameter, or the one the variables
+// bring along.
+func (v *Vars) Compose() string {
+	if v.CustomCompose != "" {
+		return strings.TrimSpace(v.CustomCompose)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
+	var open string // the list that is being written
+	written := map[string]bool{}
+	for _, e := range inOrder(v.entries(), composeOrder[:]) {
+		mark := ""
+		if e.optional {
+			mark = " #optional"
+		}
+		if !e.list {
+			fmt.Fprintf(&b, "    %s: %s%s\n", e.key, yamlQuote(e.value), mark)
+			open = ""
+			continue
+		}
+		if e.key != open {
+			if written[e.key] {
+				panic("readme: the entries of " + e.key + " do not stand together")
+			}
+			fmt.Fprintf(&b, "    %s:\n", e.key)
+			open, written[e.key] = e.key, true
+		}
+		fmt.Fprintf(&b, "      - %s%s\n", yamlQuote(e.value), mark)
+	}
+	b.WriteString("    restart: unless-stopped")
+	return b.String()
+}
+
+// CommandLine is the same as one docker command. A shell takes the mark of an
+// optional parameter for a command that is only a comment and drops it.
+func (v *Vars) CommandLine() string {
+	lines := []string{"docker run -d", "--name=" + v.ContainerName}
+	for _, e := range inOrder(v.entries(), cliOrder[:]) {
+		line := e.flag
+		if e.optional {
+			line += " `#optional`"
+		}
+		lines = append(lines, line)
+	}
+	lines = append(lines, "--restart unless-stopped", v.Image())
+	return strings.Join(lines, " \\\n  ")
+}
+
+// yamlQuote writes value so that compose reads it back unchanged; $ is doubled
+// because compose replaces variables.
+func yamlQuote(value string) string {
+	value = strings.ReplaceAll(value, "$", "$$")
+	if value != "" && !strings.ContainsAny(value, " \t\n\"'\\#") && !strings.ContainsAny(value[:1], "[]{}&*!|>%@`,?-") && !strings.HasSuffix(value, ":") {
+		return value
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(value) + `"`
+}
+
+// shellQuote writes value so that a shell reads it back unchanged.
+func shellQuote(value string) string {
+	switch {
+	case strings.ContainsAny(value, "\"$`\\!\n"):
+		return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+	case strings.ContainsAny(value, " \t'#&|;<>()*?[]{}~"):
+		return `"` + value + `"`
+	}
+	return value
+}
