@@ -1,0 +1,212 @@
+// Package initgraph knows in what order an image starts its services: it
+// reads the s6-rc sources out of the image's own file system, draws them as
+// the d2 diagram of the documentation, compares the drawing with the one that
+// is declared, and checks both the sources and the log of a boot.
+//
+//	root, err := initgraph.OpenImage(img)
+//	found, tree, err := initgraph.FromFS(root)
+//	err = initgraph.Check(root)                     // before booting
+//	declared, err := initgraph.ParseD2(diagram)
+//	drifts := initgraph.Compare(declared, found)
+//	boot, err := initgraph.CheckBoot(tree, events)  // afterwards
+//
+// Checks report everything they find at once, as joined errors of a line
+// each.
+package initgraph
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
+)
+
+// Graph is the init diagram of an image.
+type Graph struct {
+	Title string   // e.g. netbox:latest
+	Bases []string // the base image, the base's base, ...
+	Nodes []Node   // those that are named on a line of their own
+	Edges []Edge
+}
+
+// Node is a node named on a line of its own.
+type Node struct {
+	Name   string
+	Inside []string // what is drawn in it
+	Line   int      // in the d2 text, from 1
+}
+
+// Edge says that From is up before To starts.
+type Edge struct {
+	From, To string
+	Line     int // in the d2 text, from 1
+}
+
+func (e Edge) String() string { return e.From + " -> " + e.To }
+
+// FromImage reads the graph and the service tree of an image. See FromFS.
+func FromImage(img v1.Image) (*Graph, *s6rc.Tree, error) {
+	root, err := OpenImage(img)
+	if err != nil {
+		return nil, nil, err
+	}
+	return FromFS(root)
+}
+
+// FromFS reads the graph and the service tree under a root file system. The
+// graph has no Title and no Bases: a file system does not know them. A tree
+// that s6-rc-compile would refuse gives an error that wraps s6rc.Problems,
+// next to what could be read.
+func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
+	sources, err := fs.Sub(root, strings.TrimPrefix(s6rc.Dir, "/"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the services under %s: %w", s6rc.Dir, err)
+	}
+	tree, err := s6rc.Load(sources)
+	if err != nil {
+		err = fmt.Errorf("reading the services under %s: %w", s6rc.Dir, err)
+	}
+	return Draw(tree), tree, err
+}
+
+// Draw makes the diagram of a service tree: a fixed preamble for what
+// s6-overlay and the base image do themselves, then service by service in
+// name order what each waits for. Services without dependencies wait for
+// base; svc-* have legacy-services behind them.
+func Draw(tree *s6rc.Tree) *Graph {
+	g := &Graph{}
+	line := 1 // the title's
+	node := func(name string, inside ...string) {
+		line++
+		g.Nodes = append(g.Nodes, Node{Name: name, Inside: inside, Line: line})
+		if len(inside) > 0 {
+			line += len(inside) + 1
+		}
+	}
+	edge := func(from, to string) {
+		line++
+		g.Edges = append(g.Edges, Edge{From: from, To: to, Line: line})
+	}
+	node("docker-mods")
+	node("base", `fix-attr +\nlegacy cont-init`)
+	edge("docker-mods", "base")
+	node("legacy-services")
+	node("custom services")
+	edge("init-services", "legacy-services")
+	edge("init-services", "custom services")
+	edge("custom services", "legacy-services")
+	for _, s := range imageServices(tree) {
+		if strings.HasPrefix(s.Name, "user") {
+			continue
+		}
+		if len(s.Requires) == 0 {
+			edge("base", s.Name)
+		}
+		for _, dep := range s.Requires {
+			edge(dep, s.Name)
+		}
+		if strings.HasPrefix(s.Name, "svc-") {
+			edge(s.Name, "legacy-services")
+		}
+	}
+	return g
+}
+
+// imageServices are the services defined under s6rc.Dir, by name.
+func imageServices(tree *s6rc.Tree) []*s6rc.Service {
+	var services []*s6rc.Service
+	for _, s := range tree.Services {
+		if strings.HasPrefix(s.Path, s6rc.Dir+"/") {
+			services = append(services, s)
+		}
+	}
+	slices.SortFunc(services, func(a, b *s6rc.Service) int { return strings.Compare(a.Name, b.Name) })
+	return services
+}
+
+// Drift is a difference between the declared diagram and the image.
+type Drift struct {
+	Edge  Edge // or, with To empty, the node From
+	Line  int  // in the declared d2 text; 0: not declared
+	Cause Cause
+}
+
+// Cause says what kind of difference a Drift is.
+type Cause string
+
+// The causes.
+const (
+	Undeclared Cause = "undeclared" // in the image, not in the diagram
+	Vanished   Cause = "vanished"   // in the diagram, not in the image
+	Repeated   Cause = "repeated"   // in the diagram once more
+)
+
+// Error is one line that names the edge and the ways out.
+func (d Drift) Error() string {
+	what, file := fmt.Sprintf("edge %q", d.Edge.String()), d.Edge.To+"/dependencies.d/"+d.Edge.From
+	switch {
+	case d.Edge.To == "":
+		what, file = fmt.Sprintf("node %q", d.Edge.From), d.Edge.From
+	case strings.HasPrefix(d.Edge.From, "svc-") && d.Edge.To == "legacy-services":
+		file = d.Edge.From // every svc-* has this edge
+	case d.Edge.From == "base":
+		file = d.Edge.To // drawn for a service without dependencies
+	}
+	switch d.Cause {
+	case Undeclared:
+		return fmt.Sprintf("init graph: %s is in the image but not in init_diagram: add it there, or take %s/%s out of the image", what, s6rc.Dir, file)
+	case Vanished:
+		return fmt.Sprintf("init graph: %s is in init_diagram (line %d) but not in the image: remove the line, or add %s/%s to the image", what, d.Line, s6rc.Dir, file)
+	default:
+		return fmt.Sprintf("init graph: %s is in init_diagram again on line %d: remove that line", what, d.Line)
+	}
+}
+
+// Compare lists what differs, first what the diagram lacks, then what it has
+// too much. Title and Bases are not compared.
+func Compare(declared, found *Graph) []Drift {
+	var undeclared, rest []Drift
+	key := func(e Edge) Edge { return Edge{From: e.From, To: e.To} }
+	index := func(g *Graph) (edges map[Edge]bool, nodes map[string]bool) {
+		edges, nodes = map[Edge]bool{}, map[string]bool{}
+		for _, e := range g.Edges {
+			edges[key(e)], nodes[e.From], nodes[e.To] = true, true, true
+		}
+		for _, n := range g.Nodes {
+			nodes[n.Name] = true
+		}
+		return edges, nodes
+	}
+	declaredEdges, declaredNodes := index(declared)
+	foundEdges, foundNodes := index(found)
+
+	for _, e := range found.Edges {
+		if !declaredEdges[key(e)] {
+			undeclared = append(undeclared, Drift{Edge: key(e), Cause: Undeclared})
+		}
+	}
+	for _, n := range found.Nodes {
+		if !declaredNodes[n.Name] {
+			undeclared = append(undeclared, Drift{Edge: Edge{From: n.Name}, Cause: Undeclared})
+		}
+	}
+	seen := map[Edge]bool{}
+	for _, e := range declared.Edges {
+		if !foundEdges[key(e)] {
+			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Vanished})
+		} else if seen[key(e)] {
+			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Repeated})
+		}
+		seen[key(e)] = true
+	}
+	for _, n := range declared.Nodes {
+		if !foundNodes[n.Name] {
+			rest = append(rest, Drift{Edge: Edge{From: n.Name}, Line: n.Line, Cause: Vanished})
+		}
+	}
+	return append(undeclared, rest...)
+}
