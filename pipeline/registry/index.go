@@ -121,6 +121,14 @@ func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the image for %s from an index: %w", d.Platform, err)
 		}
+		// Not every source of an index compares the two.
+		digest, err := img.Digest()
+		if err != nil {
+			return nil, fmt.Errorf("reading the image for %s from an index: %w", d.Platform, err)
+		}
+		if digest != d.Digest {
+			return nil, fmt.Errorf("reading the image for %s from an index: its manifest is corrupt: digest %s, expected %s", d.Platform, digest, d.Digest)
+		}
 		out = append(out, PlatformImage{Platform: *d.Platform, Image: img})
 	}
 	if len(out) == 0 {

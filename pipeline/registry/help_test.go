@@ -1,0 +1,196 @@
+package registry_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+var (
+	amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
+	arm64 = v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
+)
+
+// image makes an OCI image of two layers for a platform.
+func image(t *testing.T, platform v1.Platform) v1.Image {
+	t.Helper()
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for range 2 {
+		layer, err := random.Layer(20_000, types.OCILayer)
+		must(t, err)
+		img, err = mutate.Append(img, mutate.Addendum{Layer: layer})
+		must(t, err)
+	}
+	config, err := img.ConfigFile()
+	must(t, err)
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	img, err = mutate.ConfigFile(img, config)
+	must(t, err)
+	return img
+}
+
+// index makes the index of an amd64 and an arm64 image, with their digests.
+func index(t *testing.T) (v1.ImageIndex, map[string]v1.Hash) {
+	t.Helper()
+	images := []registry.PlatformImage{{Platform: amd64, Image: image(t, amd64)}, {Platform: arm64, Image: image(t, arm64)}}
+	idx, err := registry.Index(images, registry.About{Title: "netbox", Version: "4.7.3"})
+	must(t, err)
+	booted := map[string]v1.Hash{}
+	for _, img := range images {
+		digest, err := img.Image.Digest()
+		must(t, err)
+		booted[registry.Key(img.Platform)] = digest
+	}
+	return idx, booted
+}
+
+// faulty is a real registry behind a handler that can spoil its answers.
+type faulty struct {
+	host string
+
+	mu       sync.Mutex
+	spoil    func(w http.ResponseWriter, r *http.Request, next http.Handler)
+	requests []string // METHOD URI
+}
+
+func newFaulty(t *testing.T, opts ...ggcr.Option) *faulty {
+	t.Helper()
+	opts = append([]ggcr.Option{ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)}, opts...)
+	real := ggcr.New(opts...)
+	f := &faulty{}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		f.requests = append(f.requests, r.Method+" "+r.URL.RequestURI())
+		spoil := f.spoil
+		f.mu.Unlock()
+		if spoil == nil {
+			real.ServeHTTP(w, r)
+			return
+		}
+		spoil(w, r, real)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Start()
+	t.Cleanup(server.Close)
+	f.host = server.Listener.Addr().String()
+	return f
+}
+
+// with spoils the answers from now on; nil spoils none.
+func (f *faulty) with(spoil func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.spoil = spoil
+}
+
+// asked gives the requests so far with one of the methods, and forgets all.
+func (f *faulty) asked(methods ...string) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for _, r := range f.requests {
+		for _, m := range methods {
+			if strings.HasPrefix(r, m+" ") {
+				out = append(out, r)
+			}
+		}
+	}
+	f.requests = nil
+	return out
+}
+
+func (f *faulty) target(t *testing.T, nameAndTag string) registry.Target {
+	t.Helper()
+	target, err := registry.ParseTarget(f.host + "/" + nameAndTag)
+	must(t, err)
+	return target
+}
+
+// tag gives the digest a tag points at, or "" when there is no such tag.
+func (f *faulty) tag(t *testing.T, nameAndTag string) string {
+	t.Helper()
+	f.with(nil)
+	ref, err := name.NewTag(f.host + "/" + nameAndTag)
+	must(t, err)
+	desc, err := remote.Head(ref)
+	if err != nil {
+		return ""
+	}
+	return desc.Digest.String()
+}
+
+// waits is a clock on which no time passes; it keeps what was waited.
+type waits struct {
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+func (w *waits) clock() registry.Clock {
+	return registry.Clock{
+		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.all = append(w.all, d)
+			return ctx.Err()
+		},
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantError checks that err is one line that says all of parts.
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one saying %q", parts)
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("not one line: %q", err)
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("error %q does not say %q", err, part)
+		}
+	}
+}
+
+// set remembers what was added to it.
+type set struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func newSet() *set { return &set{seen: map[string]bool{}} }
+
+// add says if s is new.
+func (s *set) add(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.seen[key]
+	s.seen[key] = true
+	return !was
+}
