@@ -213,7 +213,8 @@ func explain(media string, body []byte) string {
 	}
 	for _, re := range []*regexp.Regexp{alert, title} {
 		if m := re.FindSubmatch(body); m != nil {
-			return strings.TrimSpace(html.UnescapeString(string(tag.ReplaceAll(m[1], nil))))
+			text := html.UnescapeString(string(tag.ReplaceAll(m[1], []byte(" "))))
+			return strings.Join(strings.Fields(text), " ")
 		}
 	}
 	return firstLine(string(body))

@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		user      = flags.String("user", "admin", "`name` of the superuser, whose password is SUPERUSER_PASSWORD")
 		uid       = flags.String("uid", env("PUID", "911"), "user `id` that NetBox runs as; default from PUID")
 		config    = flags.String("config", "/config", "`directory` that persists")
-		secrets   = flags.String("secrets", "/config/secrets/*", "`pattern` of the files that hold secrets")
+		secrets   = flags.String("secrets", "/config/keys/*", "`pattern` of the files that hold secrets")
 		python    = flags.String("python", "/lsiopy/bin/python", "`program` that runs NetBox")
 		ready     = flags.Duration("ready", time.Minute, "limit for the first 200 of the log-in page")
 		slowness  = flags.Float64("slowness", 1, "`factor` that all limits are stretched by")

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+const password = `p"a<s>s & word`
+
+// from gives an environment.
+func from(env ...map[string]string) func(string) string {
+	return func(name string) string {
+		for _, e := range env {
+			if v := e[name]; v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+}
+
+// ask runs the probe as /init would and gives its exit code and its lines.
+func ask(t *testing.T, o smoke.Options, more ...string) (int, []string) {
+	t.Helper()
+	o.Password = password
+	var out bytes.Buffer
+	// Command begins with `with-contenv PROBE`.
+	code := run(t.Context(), append(o.Command("/probe")[2:], more...), from(o.Env(), o.Secrets()), &out, io.Discard)
+	return code, strings.Split(strings.TrimSpace(out.String()), "\n")
+}
+
+func TestEachCheckIsAskedByExactlyOneFunction(t *testing.T) {
+	how := (&probe{}).checks()
+	for _, c := range smoke.Checks() {
+		if how[c.ID] == nil {
+			t.Errorf("nothing asks %s", c.ID)
+		}
+		delete(how, c.ID)
+	}
+	for id := range how {
+		t.Errorf("%s is asked but not expected", id)
+	}
+}
+
+func TestANetBoxThatNeverListensIsOneCause(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	keys := t.TempDir()
+	if err := os.WriteFile(filepath.Join(keys, "key"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	code, lines := ask(t, smoke.Options{Version: "4.7.3", Ready: 300 * time.Millisecond, UID: os.Getuid()},
+		"-address", address, "-uid", strconv.Itoa(os.Getuid()), "-secrets", keys+"/*", "-then-terminate")
+	if code != 1 {
+		t.Errorf("ended with %d", code)
+	}
+	rep := smoke.Parse(lines)
+	if !rep.Terminating.IsZero() {
+		t.Error("stopped the container after a failure")
+	}
+	err = rep.Err()
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "asked GET /login/, got dial tcp "+address+": connect: connection refused after 0s of asking; look at") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestANetBoxThatFailsIsToldWithoutThePassword(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.URL.Path == "/netbox/login/" {
+			fmt.Fprint(w, `<form><input type="hidden" name="csrfmiddlewaretoken" value="abc"></form>`)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		w.WriteHeader(http.StatusInternalServerError)
+		fmt.Fprintf(w, "echo: %s %s", r.FormValue("password"), password)
+	}))
+	defer s.Close()
+	code, lines := ask(t, smoke.Options{Version: "4.7.3", BasePath: "netbox/", Slowness: 0.1}, "-address", s.Listener.Addr().String())
+	if code != 1 {
+		t.Errorf("ended with %d", code)
+	}
+	for _, line := range lines {
+		if strings.Contains(line, password) || strings.Contains(line, `p\"a`) {
+			t.Errorf("the password is in %s", line)
+		}
+	}
+	err := smoke.Parse(lines).Err()
+	if err == nil || !strings.Contains(err.Error(), "login: FAILED: asked POST /netbox/login/, got 500: echo: ***") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestANetBoxThatHangsIsToldAsSuch(t *testing.T) {
+	release := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer s.Close()
+	defer close(release)
+	c := newClient(s.Listener.Addr().String(), "netbox.test", 200*time.Millisecond)
+	if got := c.get(t.Context(), "/login/").got(); got != "no answer within 200ms" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWrongUseEndsWithTwo(t *testing.T) {
+	good := map[string]string{"SUPERUSER_PASSWORD": "x"}
+	for _, tt := range []struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		{nil, good, "-version"},
+		{[]string{"-version", "4.7.3"}, nil, "SUPERUSER_PASSWORD"},
+		{[]string{"-version", "4.7.3"}, map[string]string{"SUPERUSER_PASSWORD": "x", "PUID": "abc"}, `"abc"`},
+		{[]string{"-version", "4.7.3", "-slowness", "0"}, good, "-slowness"},
+		{[]string{"-weather"}, good, "-weather"},
+	} {
+		var errs strings.Builder
+		if code := run(t.Context(), tt.args, from(tt.env), io.Discard, &errs); code != 2 || !strings.Contains(errs.String(), tt.want) {
+			t.Errorf("%q ended with %d: %s", tt.args, code, errs.String())
+		}
+	}
+}
+
+func TestTheHostIsOneThatIsLetIn(t *testing.T) {
+	for allowed, want := range map[string]string{
+		"":                         "localhost",
+		"*":                        "localhost",
+		"netbox.test":              "netbox.test",
+		"netbox.test,other.test":   "netbox.test",
+		"*  netbox.test":           "netbox.test",
+		".example.com, other.test": "example.com",
+	} {
+		if got := admitted(allowed); got != want {
+			t.Errorf("%q: got %q, want %q", allowed, got, want)
+		}
+	}
+}
+
+// The bodies are those of a real NetBox 4.7.3.
+func TestAnErrorPageIsToldInItsOwnWords(t *testing.T) {
+	for _, tt := range []struct{ media, body, want string }{
+		{"text/html", "<title>Server Error</title>\n<pre class=\"block\"><strong>&lt;class &#x27;django.db.utils.ProgrammingError&#x27;&gt;</strong><br />\nrelation &quot;users_user&quot; does not exist\nLINE 1: SELECT\n", `<class 'django.db.utils.ProgrammingError'>: relation "users_user" does not exist`},
+		{"application/json", `{"error": "relation \"dcim_site\" does not exist\nLINE 1: SELECT 1", "exception": "ProgrammingError", "netbox_version": "4.7.3"}`, `ProgrammingError: relation "dcim_site" does not exist`},
+		{"application/json", `{"detail":"Invalid username/password"}`, `{"detail":"Invalid username/password"}`},
+		{"text/html", "<!DOCTYPE html>\n<html><head>\n<title>Page Not Found | NetBox</title>", "Page Not Found | NetBox"},
+		{"text/html", "\n<h1>Bad Request (400)</h1>\nmore", "<h1>Bad Request (400)</h1>"},
+		{"text/html", `<div class="alert alert-danger" role="alert"><h4>Errors</h4>no</div>`, "Errors no"},
+	} {
+		if got := explain(tt.media, []byte(tt.body)); got != tt.want {
+			t.Errorf("got  %q\nwant %q", got, tt.want)
+		}
+	}
+}
+
+// tree writes processes as the kernel shows them: "id parent uid name command...".
+func tree(t *testing.T, processes ...string) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, line := range processes {
+		f := strings.Fields(line)
+		dir := filepath.Join(root, f[0])
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		status := fmt.Sprintf("Name:\t%s\nPPid:\t%s\nUid:\t%[3]s\t%[3]s\t%[3]s\t%[3]s\n", f[3], f[1], f[2])
+		for name, text := range map[string]string{"status": status, "cmdline": strings.Join(f[4:], "\x00") + "\x00"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return root
+}
+
+func TestOnlySupervisorsAndTheProbeMayBeRoot(t *testing.T) {
+	good := []string{
+		"1 0 0 init /init with-contenv /probe",
+		"10 1 0 s6-svscan s6-svscan -d4 -- /run/service",
+		"20 10 0 s6-supervise s6-supervise svc-netbox",
+		"21 20 1000 python /lsiopy/bin/python -m web",
+		// Under emulation the kernel puts qemu in front.
+		"30 10 0 s6-supervise /usr/libexec/qemu-binfmt/aarch64-binfmt-P /usr/bin/s6-supervise s6-supervise svc-cron",
+		"31 30 0 cron /usr/libexec/qemu-binfmt/aarch64-binfmt-P /usr/sbin/cron cron -f",
+		"40 1 0 rc.init sh -e /run/s6/basedir/scripts/rc.init top /probe",
+		"41 40 0 probe /probe",
+		"42 41 0 python /lsiopy/bin/python -c ...",
+		"50 0 0 sh sh /healthcheck",
+		"51 50 0 curl curl http://localhost",
+	}
+	for _, tt := range []struct {
+		name string
+		more []string
+		want string // the finding; empty for a pass
+	}{
+		{"all as it should be", nil, ""},
+		{"the web server is root", []string{"21 20 0 python python -m web", "22 20 1000 python python"}, "root for 21 (python)"},
+		{"a child of a service is root", []string{"23 21 0 sh sh -c evil"}, "root for 23 (sh)"},
+		{"root left over by init", []string{"60 1 0 sleep sleep 99"}, "root for 60 (sleep)"},
+		{"nothing runs as PUID", []string{"21 20 911 python python -m web"}, "none of user 1000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &probe{proc: tree(t, append(good, tt.more...)...), self: 41, uid: 1000}
+			r := p.processes(t.Context())
+			if r.OK != (tt.want == "") || !strings.Contains(r.Got, tt.want) {
+				t.Errorf("got %+v, want %q", r, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheKernelIsUnderstood(t *testing.T) {
+	all, err := readProcesses("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	me, ok := all[os.Getpid()]
+	if !ok || me.parent != os.Getppid() || me.uids[1] != strconv.Itoa(os.Geteuid()) || me.command[0] != os.Args[0] {
+		t.Errorf("this process is told as %+v", me)
+	}
+	age, err := processAge("/proc", os.Getpid())
+	if err != nil || age < 0 || age > time.Hour {
+		t.Errorf("this process is told to be %s old: %v", age, err)
+	}
+}
+
+func TestASecretThatOthersMayReadIsFound(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "secret_key")
+	p := &probe{secrets: dir + "/*", uid: os.Getuid()}
+	if r := p.secretFiles(t.Context()); r.OK {
+		t.Error("no secret at all passed")
+	}
+	if err := os.WriteFile(key, []byte("k"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.secretFiles(t.Context()); !r.OK {
+		t.Errorf("got %+v", r)
+	}
+	if err := os.Chmod(key, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.secretFiles(t.Context()); r.OK || !strings.Contains(r.Got, key+" is -rw-r-----") {
+		t.Errorf("got %+v", r)
+	}
+	p.uid++
+	if err := os.Chmod(key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.secretFiles(t.Context()); r.OK {
+		t.Error("a secret of somebody else passed")
+	}
+}
+
+func TestImportsTellWhichOneIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	python := filepath.Join(dir, "python")
+	for _, tt := range []struct {
+		script, want string
+		ok           bool
+	}{
+		{"echo c", "in C", true},
+		{"echo python", `is "python" instead of "c"`, false},
+		{"echo Traceback >&2; echo \"ModuleNotFoundError: No module named 'ldap'\" >&2; exit 1", "No module named 'ldap'", false},
+	} {
+		if err := os.WriteFile(python, []byte("#!/bin/sh\n"+tt.script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r := (&probe{python: python}).imports(t.Context())
+		if r.OK != tt.ok || !strings.Contains(r.Got, tt.want) {
+			t.Errorf("%s: got %+v", tt.script, r)
+		}
+	}
+}
