@@ -1,0 +1,39 @@
+package readme_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/readme"
+)
+
+const root = "../../"
+
+var update = flag.Bool("update", false, "write the expected files anew")
+
+// page is README.md as it should be.
+func page(t *testing.T) string {
+	t.Helper()
+	text, err := readme.Render(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestREADMEIsUpToDate(t *testing.T) {
+	want := page(t)
+	if *update {
+		if err := os.WriteFile(root+readme.Page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(root + readme.Page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := readme.Diff(have, []byte(want)); diff != "" {
+		t.Errorf("README.md is not what readme-vars.yml says; run `go run ./ci readme`:\n%s", diff)
+	}
+}
