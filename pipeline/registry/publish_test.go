@@ -264,6 +264,7 @@ func TestFaults(t *testing.T) {
 			spoil: once(onBlobGet(func(w http.ResponseWriter, body []byte) {
 				w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 				w.Write(body[:len(body)/2])
+				w.(http.Flusher).Flush()
 				panic(http.ErrAbortHandler)
 			}))},
 	} {
