@@ -77,6 +77,7 @@ type Container struct {
 	Ready      []string      // side containers: a command that exits 0 once the service answers
 	Capture    []string      // paths of files to bring back after the end, when present
 	StopGrace  time.Duration // between SIGTERM and SIGKILL; 10 s when zero
+	ReadOnly   bool          // the root file system cannot be written; local engine only
 }
 
 // File is a file put into a container before its start.
@@ -88,10 +89,15 @@ type File struct {
 	GID     int
 }
 
-// Mount is a temporary file system or an anonymous volume in a container.
+// Mount is a temporary file system, an anonymous volume or a directory of the
+// host in a container.
 type Mount struct {
 	Path  string
 	Tmpfs bool
+	// Host is a directory of this machine to mount, which outlives the
+	// container: what a test of restarts keeps its volumes in. Local engine
+	// only.
+	Host string
 }
 
 // Line is one line a container wrote.

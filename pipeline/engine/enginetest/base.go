@@ -1,0 +1,112 @@
+// Package enginetest is the contract that every engine must pass, and the tiny
+// image it is checked with.
+package enginetest
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Base makes an index of the tiny image for each platform: one static program
+// in /bin/sh and /bin/tiny, and the account files that a user name needs.
+func Base(t *testing.T, platforms ...v1.Platform) v1.ImageIndex {
+	t.Helper()
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, p := range platforms {
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{
+			Add:        tinyImage(t, p),
+			Descriptor: v1.Descriptor{Platform: &p},
+		})
+	}
+	return index
+}
+
+func tinyImage(t *testing.T, p v1.Platform) v1.Image {
+	t.Helper()
+	exe := filepath.Join(t.TempDir(), "tiny")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", exe,
+		"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest/tiny")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Architecture)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the test image's program for %s: %v\n%s", p, err, out)
+	}
+	program, err := os.ReadFile(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := Layer(t,
+		Entry{Name: "bin/tiny", Mode: 0o755, Content: string(program)},
+		Entry{Name: "bin/sh", Link: "tiny"},
+		Entry{Name: "etc/", Mode: 0o755},
+		Entry{Name: "etc/passwd", Mode: 0o644, Content: "root:x:0:0::/root:/bin/sh\nabc:x:911:911::/config:/bin/sh\n"},
+		Entry{Name: "etc/group", Mode: 0o644, Content: "root:x:0:\nabc:x:911:\nusers:x:100:abc\n"},
+		Entry{Name: "tmp/", Mode: 0o1777},
+		Entry{Name: "volume/", Mode: 0o750, UID: 911, GID: 911},
+	)
+	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
+	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
+	img, err = mutate.ConfigFile(img, &v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant,
+		Config: v1.Config{Env: []string{"PATH=/bin", "FROM_BASE=kept"}, Cmd: []string{"/bin/tiny", "print", "default", "command"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err = mutate.Append(img, mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// Entry is an entry of a layer: a directory when Name ends in a slash, a
+// symbolic link when Link is set, else a file.
+type Entry struct {
+	Name     string
+	Mode     int64
+	Content  string
+	Link     string
+	UID, GID int
+}
+
+// Layer makes a layer of just these entries.
+func Layer(t *testing.T, entries ...Entry) v1.Layer {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.Name, Mode: e.Mode, Uid: e.UID, Gid: e.GID, Typeflag: tar.TypeReg, Size: int64(len(e.Content))}
+		switch {
+		case e.Link != "":
+			h.Typeflag, h.Linkname = tar.TypeSymlink, e.Link
+		case e.Name[len(e.Name)-1] == '/':
+			h.Typeflag = tar.TypeDir
+		}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(fmt.Errorf("making a layer: %s: %w", e.Name, err))
+		}
+		if _, err := io.WriteString(w, e.Content); err != nil {
+			t.Fatal(fmt.Errorf("making a layer: %s: %w", e.Name, err))
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(buf.Bytes())), nil
+	}, tarball.WithMediaType(types.OCILayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
+}

@@ -1,0 +1,149 @@
+// Tiny is all the software of the contract's test image: one static program
+// that plays a shell and the few commands the contract needs, so that the
+// contract needs no distribution and no download.
+//
+// As /bin/sh it is called with -c SCRIPT, otherwise its arguments are one
+// command. A script is commands separated by semicolons, words by blanks;
+// $NAME stands for a variable.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	args := os.Args[1:]
+	if len(args) >= 2 && args[0] == "-c" {
+		for command := range strings.SplitSeq(args[1], ";") {
+			words := strings.Fields(command)
+			for i, w := range words {
+				words[i] = os.ExpandEnv(w)
+			}
+			run(words)
+		}
+		return
+	}
+	run(args)
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tiny:", err)
+		os.Exit(1)
+	}
+}
+
+func run(words []string) {
+	if len(words) == 0 {
+		return
+	}
+	arg := func(i int) string {
+		if i < len(words) {
+			return words[i]
+		}
+		return ""
+	}
+	switch words[0] {
+	case "print":
+		fmt.Println(strings.Join(words[1:], " "))
+	case "warn":
+		fmt.Fprintln(os.Stderr, strings.Join(words[1:], " "))
+	case "exit":
+		code, err := strconv.Atoi(arg(1))
+		check(err)
+		os.Exit(code)
+	case "sleep":
+		d, err := time.ParseDuration(arg(1))
+		check(err)
+		time.Sleep(d)
+	case "write":
+		check(os.WriteFile(arg(1), []byte(strings.Join(words[2:], " ")), 0o644))
+	case "cat":
+		data, err := os.ReadFile(arg(1))
+		check(err)
+		os.Stdout.Write(data)
+	case "stat":
+		info, err := os.Stat(arg(1))
+		check(err)
+		st := info.Sys().(*syscall.Stat_t)
+		fmt.Printf("%s %o %d:%d\n", arg(1), st.Mode&0o7777, st.Uid, st.Gid)
+	case "ls":
+		entries, err := os.ReadDir(arg(1))
+		check(err)
+		for _, entry := range entries {
+			fmt.Println(entry.Name())
+		}
+	case "env":
+		env := os.Environ()
+		slices.Sort(env)
+		fmt.Println(strings.Join(env, "\n"))
+	case "id":
+		groups, err := os.Getgroups()
+		check(err)
+		fmt.Println(os.Getuid(), os.Getgid(), groups)
+	case "pid":
+		fmt.Println("pid", os.Getpid())
+	case "signal": // this process, PID 1 included
+		n, err := strconv.Atoi(arg(1))
+		check(err)
+		signalSelf(syscall.Signal(n))
+	case "hold": // until SIGTERM
+		hold()
+	case "spawn": // a child that goes on in the background
+		child := exec.Command("/proc/self/exe", words[1:]...)
+		child.Stdout, child.Stderr = os.Stdout, os.Stderr
+		check(child.Start())
+	case "serve":
+		serve(arg(1))
+	case "get":
+		conn, err := net.DialTimeout("tcp", arg(1), 5*time.Second)
+		check(err)
+		data, err := io.ReadAll(conn)
+		check(err)
+		fmt.Print(string(data))
+	default:
+		check(fmt.Errorf("%s: not found", words[0]))
+	}
+}
+
+// signalSelf reaches PID 1 too: the kernel drops a signal that PID 1 has no
+// handler for, unless it comes from outside, so a fault is what is left.
+func signalSelf(sig syscall.Signal) {
+	check(syscall.Kill(os.Getpid(), sig))
+	time.Sleep(time.Second)
+}
+
+func hold() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	<-ctx.Done()
+	fmt.Println("stopped by SIGTERM")
+}
+
+func serve(addr string) {
+	l, err := net.Listen("tcp", addr)
+	check(err)
+	fmt.Println("listening on", l.Addr())
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintln(conn, "hello from", os.Getenv("HOSTNAME"))
+			conn.Close()
+		}
+	}()
+	hold()
+}

@@ -1,0 +1,297 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// baseName is what a Dockerfile sees in BASE_IMAGE when the base comes as an
+// index. Nothing is pulled by that name.
+const baseName = "base"
+
+// Ids of the secrets that a RUN may mount. A secret the machine has no file
+// for is absent, which RUN --mount=type=secret takes for empty.
+const (
+	secretCA  = "ca-certificates" // the trusted certificates
+	secretPip = "pip-conf"        // pip's index, proxy and trust settings
+)
+
+// Build builds one platform's image. What it gives is normalised and lies in
+// the cache.
+func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
+	if err := checkPlatform(req.Platform); err != nil {
+		return nil, err
+	}
+	if (req.Base.Reference == "") == (req.Base.Index == nil) {
+		return nil, errors.New("build " + req.Platform.String() + ": exactly one of Base.Reference and Base.Index must be set")
+	}
+	if req.Dockerfile == "" {
+		req.Dockerfile = "Dockerfile"
+	}
+	if !isFile(filepath.Join(req.Context, req.Dockerfile)) {
+		return nil, failure.Usagef("build %s: no Dockerfile at %s", req.Platform, filepath.Join(req.Context, req.Dockerfile))
+	}
+	log := &lineLocked{w: req.Log}
+	if err := e.ensureTools(ctx); err != nil {
+		return nil, err
+	}
+	if foreign(req.Platform) {
+		if err := registerEmulator(ctx, log, req.Platform.Architecture); err != nil {
+			return nil, err
+		}
+	}
+	addr, err := e.daemon.acquire(ctx, log)
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
+	}
+	defer e.daemon.release()
+	tmp, err := e.makeScratch()
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
+	}
+	defer os.RemoveAll(tmp)
+
+	out := filepath.Join(tmp, "image")
+	args, err := e.buildArgs(req, tmp, log)
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
+	}
+	args = append([]string{"--addr", addr, "--wait", "build", "--progress=rawjson",
+		"--output", "type=oci,tar=false,rewrite-timestamp=true,dest=" + out}, args...)
+	if err := e.buildctl(ctx, req, args, log); err != nil {
+		return nil, err
+	}
+	img, err := onlyImage(out)
+	if err != nil {
+		return nil, fmt.Errorf("build %s: reading what BuildKit wrote: %w", req.Platform, err)
+	}
+	img, err = engine.Normalise(img, req)
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
+	}
+	return e.results.keep(out, img)
+}
+
+// buildArgs are buildctl's flags for a request.
+func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) ([]string, error) {
+	dockerfile := filepath.Join(req.Context, req.Dockerfile)
+	args := []string{
+		"--frontend", "dockerfile.v0",
+		"--local", "context=" + req.Context,
+		"--local", "dockerfile=" + filepath.Dir(dockerfile),
+		"--opt", "filename=" + filepath.Base(dockerfile),
+		"--opt", "platform=" + req.Platform.String(),
+	}
+	buildArgs, withheld := e.env.proxyArgs()
+	for _, name := range withheld {
+		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in the process list\n", name)
+	}
+	if foreign(req.Platform) {
+		if cpu := e.opts.QEMUCPU[req.Platform.Architecture]; cpu != "" {
+			buildArgs["QEMU_CPU"] = cpu
+		}
+	}
+	if req.Target != "" {
+		args = append(args, "--opt", "target="+req.Target)
+	}
+	if !req.Epoch.IsZero() {
+		buildArgs["SOURCE_DATE_EPOCH"] = strconv.FormatInt(req.Epoch.Unix(), 10)
+	}
+	for k, v := range req.Args {
+		buildArgs[k] = v
+	}
+	if req.Base.Reference != "" {
+		buildArgs["BASE_IMAGE"] = req.Base.Reference
+	} else {
+		dir, digest, err := e.layBase(req.Base.Index)
+		if err != nil {
+			return nil, err
+		}
+		buildArgs["BASE_IMAGE"] = baseName
+		args = append(args, "--oci-layout", baseName+"="+dir,
+			"--opt", "context:"+baseName+"=oci-layout://"+baseName+"@"+digest.String())
+	}
+	for k, v := range buildArgs {
+		args = append(args, "--opt", "build-arg:"+k+"="+v)
+	}
+	if ca := e.env.caBundle(); ca != "" {
+		args = append(args, "--secret", "id="+secretCA+",src="+ca)
+	}
+	if conf := e.env.pipConf(); conf != nil {
+		path := filepath.Join(tmp, "pip.conf")
+		if err := os.WriteFile(path, conf, 0o600); err != nil {
+			return nil, err
+		}
+		args = append(args, "--secret", "id="+secretPip+",src="+path)
+	}
+	return args, nil
+}
+
+func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []string, log io.Writer) error {
+	cmd := exec.CommandContext(ctx, e.tools.buildctl, args...)
+	cmd.Env = []string{"PATH=" + e.env["PATH"], "HOME=" + e.env["HOME"], "DOCKER_CONFIG=" + e.env["DOCKER_CONFIG"]}
+	// An interrupt lets BuildKit stop the build's processes; the daemon's end
+	// would do it too.
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	r, w := io.Pipe()
+	cmd.Stdout, cmd.Stderr = w, w
+	p := newProgress(log)
+	read := make(chan struct{})
+	go func() {
+		p.read(r)
+		close(read)
+	}()
+	err := cmd.Run()
+	w.Close()
+	<-read
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("build %s: %w", req.Platform, context.Cause(ctx))
+	case err != nil:
+		return p.failure(req, err)
+	}
+	return nil
+}
+
+// layBase writes an index into an OCI layout of the cache, once.
+func (e *Engine) layBase(index v1.ImageIndex) (dir string, digest v1.Hash, err error) {
+	if digest, err = index.Digest(); err != nil {
+		return "", digest, fmt.Errorf("reading the base image: %w", err)
+	}
+	dir = filepath.Join(e.dirs.bases, digest.Hex)
+	err = makeDir(dir, func(tmp string) error {
+		l, err := layout.Write(tmp, empty.Index)
+		if err != nil {
+			return err
+		}
+		return l.AppendIndex(index)
+	})
+	if err != nil {
+		return "", digest, fmt.Errorf("writing the base image to %s: %w", dir, err)
+	}
+	pruneDirs(e.dirs.bases, 3, time.Hour)
+	return dir, digest, nil
+}
+
+// makeDir makes a directory whole or not at all, and marks one that exists as
+// used. Two that make it at once do it twice; the second gives way.
+func makeDir(dir string, fill func(tmp string) error) error {
+	now := time.Now()
+	if os.Chtimes(dir, now, now) == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".tmp-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := fill(tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, dir); err != nil && !isDir(dir) {
+		return err
+	}
+	return nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// pruneDirs removes all but the newest directories, and none used of late:
+// another process may be reading it.
+func pruneDirs(parent string, keep int, age time.Duration) error {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return nil // nothing there yet
+	}
+	type dir struct {
+		path string
+		used time.Time
+	}
+	var dirs []dir
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && entry.IsDir() {
+			dirs = append(dirs, dir{filepath.Join(parent, entry.Name()), info.ModTime()})
+		}
+	}
+	slices.SortFunc(dirs, func(a, b dir) int { return b.used.Compare(a.used) })
+	var errs []error
+	for _, d := range dirs[min(keep, len(dirs)):] {
+		if time.Since(d.used) > age {
+			errs = append(errs, os.RemoveAll(d.path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// onlyImage opens the one image of an OCI layout.
+func onlyImage(dir string) (v1.Image, error) {
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	if len(manifest.Manifests) != 1 || !manifest.Manifests[0].MediaType.IsImage() {
+		return nil, fmt.Errorf("%d manifests in %s, want one image", len(manifest.Manifests), dir)
+	}
+	return index.Image(manifest.Manifests[0].Digest)
+}
+
+// resultStore keeps the images that builds gave, an OCI layout each.
+type resultStore struct{ dir string }
+
+// keep adds the normalised image to the layout that BuildKit wrote, moves it
+// to its place and opens it there.
+func (s *resultStore) keep(out string, img v1.Image) (v1.Image, error) {
+	digest, err := img.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("keeping the image: %w", err)
+	}
+	dir := filepath.Join(s.dir, digest.Hex)
+	err = makeDir(dir, func(tmp string) error {
+		// The layers are there already; only manifest and config are new.
+		every := func(v1.Descriptor) bool { return true }
+		if err := layout.Path(out).ReplaceImage(img, every); err != nil {
+			return err
+		}
+		return unix.Rename(out, tmp) // os.Rename refuses an empty directory in the way
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keeping the image in %s: %w", dir, err)
+	}
+	kept, err := onlyImage(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the image in %s: %w", dir, err)
+	}
+	return kept, nil
+}
+
+func (s *resultStore) prune() error {
+	return pruneDirs(s.dir, 6, 24*time.Hour)
+}

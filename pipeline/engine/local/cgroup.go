@@ -1,0 +1,72 @@
+package local
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	cgroupMount = "/sys/fs/cgroup"
+	// cgroupTop holds one directory a container, and that one runc's: runc
+	// removes its own at the end, with the figures in it.
+	cgroupTop = "docker-netbox"
+)
+
+// cgroupDirs finds a cgroup in the unified hierarchy and in each of the old
+// ones. The name may have wildcards.
+func cgroupDirs(name string) []string {
+	var dirs []string
+	for _, pattern := range []string{filepath.Join(cgroupMount, name), filepath.Join(cgroupMount, "*", name)} {
+		found, _ := filepath.Glob(pattern) // fails for a bad pattern only
+		dirs = append(dirs, found...)
+	}
+	return dirs
+}
+
+// sweepCgroups removes empty cgroups by name, wildcards allowed. The kernel
+// takes a moment to forget killed processes, and so does this.
+func sweepCgroups(name string) {
+	for _, dir := range cgroupDirs(name) {
+		for range 40 {
+			if removeCgroup(dir) {
+				break
+			}
+			time.Sleep(25 * time.Millisecond)
+		}
+	}
+}
+
+func removeCgroup(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	for _, entry := range entries {
+		if entry.IsDir() {
+			removeCgroup(filepath.Join(dir, entry.Name()))
+		}
+	}
+	err := unix.Rmdir(dir)
+	return err == nil || errors.Is(err, fs.ErrNotExist)
+}
+
+// peakMemory reads the most memory, page cache included, that a cgroup held;
+// 0 when the kernel does not tell.
+func peakMemory(name string) int64 {
+	for _, file := range []string{"memory.peak", "memory.max_usage_in_bytes"} {
+		for _, dir := range cgroupDirs(name) {
+			data, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil {
+				continue
+			}
+			if n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64); err == nil && n > 0 {
+				return n
+			}
+		}
+	}
+	return 0
+}

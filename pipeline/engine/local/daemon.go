@@ -1,0 +1,266 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// daemonScript is the first process of the daemon's namespaces. It ends when
+// buildkitd does; when its standard input closes it stops buildkitd, kindly
+// first. With it go all that BuildKit left running and mounted.
+const daemonScript = `mount -t proc proc /proc || exit 125
+exec 3<&0
+"$@" </dev/null 3<&- & d=$!
+{ cat <&3 >/dev/null; kill $d; sleep 5; kill -9 $d; } &
+wait $d`
+
+const (
+	// daemonIdle is how long the daemon stays up with nothing to build, so
+	// that another process waiting for the state gets its turn.
+	daemonIdle = 3 * time.Second
+	// cgroupParent holds the cgroups of build steps, so that leftovers of a
+	// killed daemon can be told from others' and swept.
+	buildCgroup = "docker-netbox-build"
+	// keepStorage bounds buildkitd's cache, in MB: kept at least, left free on
+	// the disk, used at most.
+	keepStorage = "4000,4000,16000"
+)
+
+// daemon is the build daemon: started by the first build, shared by builds
+// that overlap, stopped when none is left.
+type daemon struct {
+	engine *Engine
+
+	mu    sync.Mutex
+	users int
+	run   *daemonRun
+	idle  *time.Timer
+}
+
+type daemonRun struct {
+	socket string
+	lock   *os.File
+	stdin  io.Closer
+	done   chan struct{} // closed when the namespaces are gone
+	log    *tail
+}
+
+// acquire gives the address of a running daemon, to be released.
+func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.idle != nil {
+		d.idle.Stop()
+		d.idle = nil
+	}
+	if d.run != nil {
+		select {
+		case <-d.run.done: // died since
+			d.run.lock.Close()
+			d.run = nil
+		default:
+		}
+	}
+	if d.run == nil {
+		run, err := d.start(ctx, log)
+		if err != nil {
+			return "", err
+		}
+		d.run = run
+	}
+	d.users++
+	return "unix://" + d.run.socket, nil
+}
+
+func (d *daemon) release() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.users--
+	if d.users > 0 || d.run == nil {
+		return
+	}
+	var t *time.Timer
+	t = time.AfterFunc(daemonIdle, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.idle == t && d.users == 0 {
+			d.stop()
+		}
+	})
+	d.idle = t
+}
+
+func (d *daemon) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stop()
+	return nil
+}
+
+// stop is called with the mutex held.
+func (d *daemon) stop() {
+	d.idle = nil
+	if d.run == nil {
+		return
+	}
+	d.run.stop()
+	d.run = nil
+}
+
+func (r *daemonRun) stop() {
+	r.stdin.Close()
+	<-r.done // the script sees to the deadline
+	sweepCgroups(buildCgroup)
+	os.Remove(r.socket)
+	r.lock.Close()
+}
+
+func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err error) {
+	e := d.engine
+	l, err := lock(ctx, filepath.Join(e.dirs.state, "lock"), "the build cache", e.opts.LockWait, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			l.Close()
+		}
+	}()
+	sweepCgroups(buildCgroup)
+	root := filepath.Join(e.dirs.state, "root")
+	config := filepath.Join(e.dirs.state, "buildkitd.toml")
+	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", buildCgroup)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("configuring buildkitd: %w", err)
+	}
+	socket := filepath.Join(e.dirs.state, "sock")
+	os.Remove(socket)
+
+	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", e.tools.buildkitd,
+		"--config", config, "--root", root, "--addr", "unix://"+socket,
+		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
+		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
+		"--oci-worker-gc=true", "--oci-worker-gc-keepstorage="+keepStorage)
+	cmd.Env = d.environ()
+	out := &tail{max: 40}
+	cmd.Stdout, cmd.Stderr = out, out
+	run := &daemonRun{socket: socket, lock: l, done: make(chan struct{}), log: out}
+	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
+		return nil, fmt.Errorf("starting buildkitd: %w", err)
+	}
+	go func() {
+		_ = cmd.Wait()
+		close(run.done)
+	}()
+
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
+			return run, nil
+		}
+		select {
+		case <-run.done:
+			return nil, fmt.Errorf("starting buildkitd: it ended: %s", strings.Join(out.last(3), "; "))
+		default:
+		}
+		if time.Now().After(deadline) {
+			run.stdin.Close()
+			<-run.done
+			return nil, fmt.Errorf("starting buildkitd: no answer on %s after 30 s: %s", socket, strings.Join(out.last(3), "; "))
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			run.stdin.Close()
+			<-run.done
+			return nil, fmt.Errorf("starting buildkitd: %w", err)
+		}
+	}
+}
+
+// environ passes on what a pull needs, the proxy and the CA, and no more.
+func (d *daemon) environ() []string {
+	var environ []string
+	for k, v := range d.engine.env {
+		switch strings.ToUpper(k) {
+		case "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":
+			environ = append(environ, k+"="+v)
+		}
+	}
+	return environ
+}
+
+// startNamespace starts the first process of new namespaces: a mount
+// namespace and those given. Closing the returned pipe, or the end of this
+// process, is what the first process has to end at. A script that does not
+// know the pipe is killed with its namespaces by killing cmd.
+func startNamespace(cmd *exec.Cmd, clone uintptr) (io.Closer, error) {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.SysProcAttr = &unix.SysProcAttr{
+		Cloneflags:   clone,
+		Unshareflags: unix.CLONE_NEWNS, // Go makes it private
+		Setpgid:      true,             // out of reach of a terminal's Ctrl-C
+	}
+	if err := cmd.Start(); err != nil {
+		stdin.Close()
+		if errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
+		}
+		return nil, err
+	}
+	return stdin, nil
+}
+
+// tail keeps the last lines written to it.
+type tail struct {
+	mu    sync.Mutex
+	max   int
+	lines []string
+	part  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.part = append(t.part, p...)
+	for {
+		i := bytes.IndexByte(t.part, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		t.add(string(t.part[:i]))
+		t.part = t.part[i+1:]
+	}
+}
+
+func (t *tail) add(line string) {
+	t.lines = append(t.lines, strings.TrimRight(line, "\r"))
+	if n := len(t.lines) - t.max; n > 0 {
+		t.lines = t.lines[n:]
+	}
+}
+
+func (t *tail) last(n int) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := t.lines
+	if len(t.part) > 0 {
+		lines = append(lines[:len(lines):len(lines)], string(t.part))
+	}
+	return lines[max(0, len(lines)-n):]
+}

@@ -1,0 +1,11 @@
+// Package local is the embedded engine: it builds images with buildkitd and
+// runs them with runc, both pinned in tools/go.mod, on a Linux machine that
+// has neither Docker nor a registry.
+//
+// Nothing it starts outlives it. The build daemon and every pod live in
+// namespaces of their own whose first process reads a pipe from this process:
+// when this process ends, in whatever way, the pipe closes, the first process
+// ends, and the kernel takes down the rest, mounts and networks included. What
+// remains on disk after a kill -9 (upper directories, empty cgroups) is swept
+// by the next start.
+package local

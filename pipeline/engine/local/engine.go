@@ -1,0 +1,134 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Options say where an Engine finds and keeps things.
+type Options struct {
+	Cache     string            // directory for all it keeps; made when absent
+	Tools     string            // directory with the go.mod that pins buildkitd, buildctl and runc
+	Platforms []v1.Platform     // platforms that Setup makes ready for; none means only the machine's own
+	QEMUCPU   map[string]string // CPU model for qemu, by emulated architecture ("arm64": "cortex-a72")
+	LockWait  time.Duration     // how long to wait for another process that builds; 45 min when zero
+	Environ   []string          // the caller's environment, as os.Environ gives it
+	Log       io.Writer         // receives lines that belong to no build; may be nil
+}
+
+// Engine is the embedded engine. New makes one; it is safe for concurrent use.
+type Engine struct {
+	opts Options
+	dirs dirs
+	env  environment
+
+	setup   sync.Mutex // one Setup at a time
+	tools   tools      // filled by Setup
+	daemon  daemon
+	layers  layerStore
+	results resultStore
+	pods    podSet
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// dirs is the layout of the cache.
+type dirs struct {
+	tools   string // programs built from tools/go.mod, by content of what they are built from
+	state   string // buildkitd's
+	bases   string // OCI layouts handed to builds, by digest
+	images  string // OCI layouts that builds gave, by digest
+	layers  string // unpacked layers, by diff ID
+	run     string // one directory a pod
+	scratch string // short-lived files, one directory each
+}
+
+// New makes an engine that keeps everything under opts.Cache. It touches
+// nothing yet.
+func New(opts Options) (*Engine, error) {
+	if opts.Cache == "" || opts.Tools == "" {
+		return nil, errors.New("making the local engine: Options.Cache and Options.Tools must be set")
+	}
+	cache, err := filepath.Abs(opts.Cache)
+	if err != nil {
+		return nil, fmt.Errorf("making the local engine: %w", err)
+	}
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	if opts.LockWait == 0 {
+		opts.LockWait = 45 * time.Minute
+	}
+	root := filepath.Join(cache, "local")
+	e := &Engine{
+		opts: opts,
+		env:  parseEnvironment(opts.Environ),
+		dirs: dirs{
+			tools:   filepath.Join(root, "tools"),
+			state:   filepath.Join(root, "buildkit"),
+			bases:   filepath.Join(root, "bases"),
+			images:  filepath.Join(root, "images"),
+			layers:  filepath.Join(root, "layers"),
+			run:     filepath.Join(root, "run"),
+			scratch: filepath.Join(root, "scratch"),
+		},
+	}
+	e.daemon.engine = e
+	e.layers.dir = e.dirs.layers
+	e.results.dir = e.dirs.images
+	return e, nil
+}
+
+// Name is "local".
+func (e *Engine) Name() string { return "local" }
+
+// Close stops everything the engine started and drops what the cache holds
+// too much of. The engine must not be used afterwards.
+func (e *Engine) Close() error {
+	return errors.Join(e.pods.close(), e.daemon.close(), e.results.prune(), e.layers.prune())
+}
+
+// foreign says whether the machine needs qemu for p.
+func foreign(p v1.Platform) bool {
+	return p.Architecture != "" && p.Architecture != runtime.GOARCH
+}
+
+// check refuses what this engine cannot do on any machine.
+func checkPlatform(p v1.Platform) error {
+	if p.OS != "linux" || (p.Architecture != "amd64" && p.Architecture != "arm64") {
+		return failure.Usagef("platform %q: the local engine knows linux/amd64 and linux/arm64", p.String())
+	}
+	return nil
+}
+
+// makeScratch makes a private directory for short-lived files.
+func (e *Engine) makeScratch() (string, error) {
+	if err := os.MkdirAll(e.dirs.scratch, 0o700); err != nil {
+		return "", fmt.Errorf("making a scratch directory: %w", err)
+	}
+	return os.MkdirTemp(e.dirs.scratch, "")
+}
+
+// sleep waits, or returns early with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,127 @@
+package local
+
+import (
+	"bufio"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// environment is what the caller's machine configures for its package
+// clients, and which a RUN needs as well.
+type environment map[string]string
+
+func parseEnvironment(environ []string) environment {
+	env := environment{}
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			env[k] = v
+		}
+	}
+	return env
+}
+
+const systemBundle = "/etc/ssl/certs/ca-certificates.crt"
+
+// caBundle is the file of certificates this machine trusts, or "".
+func (env environment) caBundle() string {
+	for _, path := range []string{env["SSL_CERT_FILE"], systemBundle} {
+		if path != "" && isFile(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+// proxyArgs are BuildKit's predefined proxy arguments. They reach every RUN
+// and stay out of the image. They travel on buildctl's command line, which
+// everybody on the machine can read, so a proxy with a password in its URL is
+// left out and named.
+func (env environment) proxyArgs() (args map[string]string, withheld []string) {
+	args = map[string]string{}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"} {
+		for _, n := range []string{name, strings.ToLower(name)} {
+			v := env[n]
+			if v == "" {
+				continue
+			}
+			if u, err := url.Parse(v); err == nil && u.User != nil {
+				withheld = append(withheld, n)
+				continue
+			}
+			args[n] = v
+		}
+	}
+	return args, withheld
+}
+
+// pipSettings are those that say where packages come from and whom to trust.
+// Paths to directories of this machine mean nothing inside a RUN.
+var pipSettings = []string{"index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries"}
+
+// pipConf gives the content of the pip configuration in force on this machine,
+// as far as a RUN can use it, or nil. Later sources win, as with pip: the
+// system's file, the user's, PIP_CONFIG_FILE, then PIP_* variables.
+func (env environment) pipConf() []byte {
+	settings := map[string]string{}
+	read := func(path string) {
+		f, err := os.Open(path)
+		if err != nil {
+			return
+		}
+		defer f.Close()
+		section, last := "", ""
+		for s := bufio.NewScanner(f); s.Scan(); {
+			line := strings.TrimSpace(s.Text())
+			switch {
+			case line == "" || line[0] == '#' || line[0] == ';':
+			case line[0] == '[':
+				section, last = strings.Trim(line, "[]"), ""
+			case section != "global" && section != "install" && section != "download":
+			case (s.Text()[0] == ' ' || s.Text()[0] == '\t') && last != "":
+				settings[last] = strings.TrimSpace(settings[last] + "\n    " + line)
+			default:
+				if k, v, ok := strings.Cut(line, "="); ok {
+					last = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(k)), "_", "-")
+					settings[last] = strings.TrimSpace(v)
+				}
+			}
+		}
+	}
+	if file, set := env["PIP_CONFIG_FILE"]; !set || file != os.DevNull {
+		read("/etc/pip.conf")
+		if home := env["HOME"]; home != "" {
+			read(filepath.Join(home, ".pip", "pip.conf"))
+			config := env["XDG_CONFIG_HOME"]
+			if config == "" {
+				config = filepath.Join(home, ".config")
+			}
+			read(filepath.Join(config, "pip", "pip.conf"))
+		}
+		if file != "" {
+			read(file)
+		}
+	}
+	for _, k := range append(slices.Clone(pipSettings), "cert") {
+		if v := env["PIP_"+strings.ToUpper(strings.ReplaceAll(k, "-", "_"))]; v != "" {
+			settings[k] = v
+		}
+	}
+	var lines []string
+	for _, k := range pipSettings {
+		if v := settings[k]; v != "" {
+			lines = append(lines, fmt.Sprintf("%s = %s\n", k, v))
+		}
+	}
+	// The bundle itself goes in as a secret at the usual place.
+	if settings["cert"] != "" && env.caBundle() != "" {
+		lines = append(lines, fmt.Sprintf("cert = %s\n", systemBundle))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return []byte("[global]\n" + strings.Join(lines, ""))
+}

@@ -1,0 +1,196 @@
+package local
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+)
+
+// solveStatus is one line of `buildctl --progress=rawjson`.
+type solveStatus struct {
+	Vertexes []struct {
+		Digest    string
+		Name      string
+		Started   *time.Time
+		Completed *time.Time
+		Cached    bool
+		Error     string
+	}
+	Logs []struct {
+		Vertex string
+		Data   []byte
+	}
+}
+
+// progress turns BuildKit's events into plain lines and remembers what a
+// failure is told from.
+type progress struct {
+	log   io.Writer
+	steps map[string]*step
+	count int
+	plain *tail // lines of buildctl that are no events: its own errors
+}
+
+type step struct {
+	number int
+	name   string
+	said   bool // its start
+	ended  bool
+	err    string
+	part   []byte // an unfinished line
+	output tail
+}
+
+func newProgress(log io.Writer) *progress {
+	return &progress{log: log, steps: map[string]*step{}, plain: &tail{max: 200}}
+}
+
+// read consumes events up to the end of r.
+func (p *progress) read(r io.Reader) {
+	for br := bufio.NewReader(r); ; {
+		line, err := br.ReadBytes('\n')
+		var status solveStatus
+		if len(line) > 0 {
+			if line[0] == '{' && json.Unmarshal(line, &status) == nil {
+				p.event(status)
+			} else {
+				_, _ = p.plain.Write(line)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (p *progress) event(status solveStatus) {
+	for _, v := range status.Vertexes {
+		s := p.step(v.Digest)
+		s.name = v.Name
+		if v.Started != nil && !s.said {
+			s.said = true
+			p.count++
+			s.number = p.count
+			p.say(s, firstLine(s.name))
+		}
+		if v.Completed == nil || s.ended {
+			continue
+		}
+		p.flush(s)
+		s.ended = true
+		switch {
+		case v.Error != "":
+			s.err = v.Error
+			p.say(s, "ERROR: "+firstLine(v.Error))
+		case v.Cached:
+			p.say(s, "cached")
+		case v.Started != nil:
+			p.say(s, fmt.Sprintf("done in %.1f s", v.Completed.Sub(*v.Started).Seconds()))
+		}
+	}
+	for _, l := range status.Logs {
+		s := p.step(l.Vertex)
+		s.part = append(s.part, l.Data...)
+		for {
+			line, rest, found := strings.Cut(string(s.part), "\n")
+			if !found {
+				break
+			}
+			p.output(s, line)
+			s.part = []byte(rest)
+		}
+	}
+}
+
+func (p *progress) step(digest string) *step {
+	s := p.steps[digest]
+	if s == nil {
+		s = &step{output: tail{max: 20}}
+		p.steps[digest] = s
+	}
+	return s
+}
+
+func (p *progress) flush(s *step) {
+	if len(s.part) > 0 {
+		p.output(s, string(s.part))
+		s.part = nil
+	}
+}
+
+func (p *progress) output(s *step, line string) {
+	// What a terminal would show: the text after the last carriage return.
+	line = strings.TrimRight(line, "\r ")
+	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
+		line = line[i+1:]
+	}
+	if line == "" {
+		return
+	}
+	s.output.add(line)
+	p.say(s, line)
+}
+
+func (p *progress) say(s *step, text string) {
+	fmt.Fprintf(p.log, "#%d %s\n", s.number, text)
+}
+
+var (
+	sourceLine = regexp.MustCompile(`(?m)^\S*?([^/\s]+):(\d+)$`)
+	stepPrefix = regexp.MustCompile(`^\[[^\]]*\] `)
+	exitStatus = regexp.MustCompile(`exit code: (\d+)$`)
+)
+
+// failure tells what went wrong in a build that buildctl ended with err.
+func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildError {
+	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: err}
+	// Steps that were stopped because another failed have errors too.
+	for _, s := range p.steps {
+		if s.err == "" || strings.Contains(s.err, "context canceled") {
+			continue
+		}
+		be.Step = stepPrefix.ReplaceAllString(firstLine(s.name), "")
+		be.Output = s.output.last(20)
+		be.Err = fmt.Errorf("%s", reason(s.err))
+	}
+	plain := strings.Join(p.plain.last(200), "\n")
+	if m := sourceLine.FindStringSubmatch(plain); m != nil {
+		be.Line, _ = strconv.Atoi(m[2])
+	}
+	if be.Step == "" || strings.HasPrefix(be.Step, "internal]") {
+		for line := range strings.Lines(plain) {
+			line = strings.TrimSpace(line)
+			if _, text, ok := strings.Cut(line, "error: "); ok {
+				be.Err = fmt.Errorf("%s", strings.TrimPrefix(text, "failed to solve: "))
+			}
+		}
+		if be.Err == err {
+			if last := p.plain.last(1); len(last) == 1 && last[0] != "" {
+				be.Err = fmt.Errorf("%w: %s", err, last[0])
+			}
+		}
+	}
+	return be
+}
+
+// reason shortens BuildKit's "process … did not complete successfully: exit
+// code: 1": the step says already which process.
+func reason(text string) string {
+	text = firstLine(text)
+	if m := exitStatus.FindString(text); m != "" {
+		return m
+	}
+	return text
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return strings.TrimSpace(line)
+}

@@ -1,0 +1,353 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// tools are the programs built from tools/go.mod.
+type tools struct{ buildkitd, buildctl, runc string }
+
+const binfmtDir = "/proc/sys/fs/binfmt_misc"
+
+// emulators is, by emulated architecture, the name under which Debian
+// registers qemu.
+var emulators = map[string]string{"arm64": "qemu-aarch64", "amd64": "qemu-x86_64"}
+
+// Setup finds what the engine needs, and as root on Debian installs what is
+// missing. Each thing it does is a line on log; on a machine that has
+// everything it does nothing, in well under a second. What it may not or
+// cannot do itself is a failure.Usage error with the commands to run.
+func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	return e.setupLocked(ctx, &lineLocked{w: log})
+}
+
+// ensureTools is Setup for a caller that did not.
+func (e *Engine) ensureTools(ctx context.Context) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	if e.tools.runc != "" {
+		return nil
+	}
+	return e.setupLocked(ctx, &lineLocked{w: e.opts.Log})
+}
+
+func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
+	if os.Geteuid() != 0 {
+		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run the same command as root (sudo --preserve-env=PATH), or choose another engine")
+	}
+	key, err := e.toolsKey(ctx)
+	if err != nil {
+		return err
+	}
+	want := tools{
+		buildkitd: filepath.Join(e.dirs.tools, key, "buildkitd"),
+		buildctl:  filepath.Join(e.dirs.tools, key, "buildctl"),
+		runc:      filepath.Join(e.dirs.tools, key, "runc"),
+	}
+	daemonBuilt := isFile(want.buildkitd) && isFile(want.buildctl)
+	runcBuilt := isFile(want.runc) && exec.CommandContext(ctx, want.runc, "--version").Run() == nil
+
+	needs := e.needs(!runcBuilt)
+	if len(needs) > 0 {
+		if err := canInstall(needs); err != nil {
+			return err
+		}
+	}
+	if !daemonBuilt || !runcBuilt {
+		// Two processes that build the same programs would only slow each
+		// other down.
+		l, err := lock(ctx, filepath.Join(e.dirs.tools, "lock"), "the tools' directory", e.opts.LockWait, log)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if isFile(want.buildkitd) && isFile(want.buildctl) {
+			return nil
+		}
+		return e.buildTools(gctx, log, filepath.Dir(want.buildkitd), "0", "",
+			"github.com/moby/buildkit/cmd/buildkitd", "github.com/moby/buildkit/cmd/buildctl")
+	})
+	g.Go(func() error {
+		if err := install(gctx, log, needs); err != nil {
+			return err
+		}
+		if runcBuilt {
+			return nil
+		}
+		// cgo, for seccomp: BuildKit asks for it and runc without it refuses.
+		return e.buildTools(gctx, log, filepath.Dir(want.runc), "1", "seccomp", "github.com/opencontainers/runc")
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, p := range e.opts.Platforms {
+		if err := checkPlatform(p); err != nil {
+			return err
+		}
+		if foreign(p) {
+			if err := registerEmulator(ctx, log, p.Architecture); err != nil {
+				return err
+			}
+		}
+	}
+	e.tools = want
+	return nil
+}
+
+// A need is a Debian package and how its presence is seen.
+type need struct {
+	pkg     string
+	present func() bool
+}
+
+func (e *Engine) needs(buildRunc bool) []string {
+	program := func(names ...string) func() bool {
+		return func() bool {
+			for _, n := range names {
+				if _, err := exec.LookPath(n); err == nil {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	needs := []need{
+		{"util-linux", program("nsenter")},
+		{"mount", program("mount")},
+		{"mmdebstrap", program("mmdebstrap")},
+		{"debian-archive-keyring", func() bool {
+			return isFile("/usr/share/keyrings/debian-archive-keyring.gpg") || isFile("/usr/share/keyrings/debian-archive-keyring.pgp")
+		}},
+	}
+	for _, p := range e.opts.Platforms {
+		if name, known := emulators[p.Architecture]; known && foreign(p) {
+			needs = append(needs,
+				need{"qemu-user-static", program(name+"-static", name)},
+				need{"binfmt-support", program("update-binfmts")})
+		}
+	}
+	if buildRunc {
+		needs = append(needs,
+			need{"gcc", program("gcc")},
+			need{"libc6-dev", func() bool { return isFile("/usr/include/stdlib.h") }},
+			need{"pkg-config", program("pkg-config")},
+			need{"libseccomp-dev", func() bool { return isFile("/usr/include/seccomp.h") }})
+	}
+	var missing []string
+	for _, n := range needs {
+		if !n.present() {
+			missing = append(missing, n.pkg)
+		}
+	}
+	return missing
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+func canInstall(pkgs []string) error {
+	if _, err := exec.LookPath("apt-get"); err == nil {
+		return nil
+	}
+	return failure.Usagef("missing on this machine: %s; it has no apt-get: install what these Debian packages hold, on Debian: apt-get update && apt-get install --no-install-recommends %[1]s",
+		strings.Join(pkgs, " "))
+}
+
+// install installs packages. It refreshes the package lists only when they do
+// not do: on most machines that spares the slowest step.
+func install(ctx context.Context, log io.Writer, pkgs []string) error {
+	if len(pkgs) == 0 {
+		return nil
+	}
+	fmt.Fprintf(log, "installing %s\n", strings.Join(pkgs, " "))
+	apt := func(args ...string) error {
+		args = append([]string{"-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"}, args...)
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		return runQuiet(cmd)
+	}
+	args := append([]string{"install", "--no-install-recommends"}, pkgs...)
+	if apt(args...) == nil {
+		return nil
+	}
+	fmt.Fprintln(log, "refreshing the package lists")
+	err := apt("update")
+	if err == nil {
+		err = apt(args...)
+	}
+	if err != nil && ctx.Err() == nil {
+		return failure.Usagef("installing %s: %w; run: apt-get update && apt-get install --no-install-recommends %[1]s", strings.Join(pkgs, " "), err)
+	}
+	return err
+}
+
+// runQuiet runs a command and puts its last lines into the error.
+func runQuiet(cmd *exec.Cmd) error {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = 5 * time.Second
+	// Interrupted by a terminal's Ctrl-C only through the context, in order.
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.Join(lastLines(out.String(), 3), "; "))
+	}
+	return nil
+}
+
+func lastLines(s string, n int) []string {
+	var lines []string
+	for l := range strings.Lines(s) {
+		if l = strings.TrimSpace(l); l != "" {
+			lines = append(lines, l)
+		}
+	}
+	return lines[max(0, len(lines)-n):]
+}
+
+// toolsKey names the programs by all that decides their content.
+func (e *Engine) toolsKey(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOFLAGS", "GOARCH")
+	cmd.Dir = e.opts.Tools
+	cmd.Env = e.opts.Environ
+	out, err := cmd.Output()
+	if err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return "", failure.Usagef("looking for the go command: %w; install Go", err)
+		}
+		return "", fmt.Errorf("asking go for its version in %s: %w", e.opts.Tools, err)
+	}
+	h := sha256.New()
+	h.Write(out)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		data, err := os.ReadFile(filepath.Join(e.opts.Tools, name))
+		if err != nil {
+			return "", fmt.Errorf("reading the pinned tools: %w", err)
+		}
+		fmt.Fprintf(h, "%s %d\n", name, len(data))
+		h.Write(data)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
+}
+
+// buildTools builds programs into dir, which then has all of them or none.
+func (e *Engine) buildTools(ctx context.Context, log io.Writer, dir, cgo, tags string, pkgs ...string) error {
+	var names []string
+	for _, p := range pkgs {
+		names = append(names, filepath.Base(p))
+	}
+	what := strings.Join(names, " and ")
+	fmt.Fprintf(log, "building %s\n", what)
+	began := time.Now()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("building %s: %w", what, err)
+	}
+	tmp, err := os.MkdirTemp(dir, ".build-")
+	if err != nil {
+		return fmt.Errorf("building %s: %w", what, err)
+	}
+	defer os.RemoveAll(tmp)
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=" + tags, "-o", tmp + "/"}
+	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
+	cmd.Dir = e.opts.Tools
+	cmd.Env = append(append([]string{}, e.opts.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	if err := runQuiet(cmd); err != nil {
+		return fmt.Errorf("building %s from %s: %w", what, e.opts.Tools, err)
+	}
+	for _, n := range names {
+		if err := os.Rename(filepath.Join(tmp, n), filepath.Join(dir, n)); err != nil {
+			return fmt.Errorf("building %s: %w", what, err)
+		}
+	}
+	fmt.Fprintf(log, "built %s in %.0f s\n", what, time.Since(began).Seconds())
+	return nil
+}
+
+// registerEmulator makes the kernel run programs of arch through qemu. The F
+// flag is what counts: the kernel keeps qemu open, so that a container needs
+// no qemu inside.
+func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
+	name, known := emulators[arch]
+	if !known {
+		return failure.Usagef("emulating %s: the local engine can emulate arm64 and amd64", arch)
+	}
+	if emulatorReady(name) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(binfmtDir, "register")); err != nil {
+		fmt.Fprintf(log, "mounting %s\n", binfmtDir)
+		if err := unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", 0, ""); err != nil {
+			return failure.Usagef("mounting binfmt_misc: %w; run: modprobe binfmt_misc && mount -t binfmt_misc binfmt_misc %s", err, binfmtDir)
+		}
+	}
+	if emulatorReady(name) {
+		return nil
+	}
+	fmt.Fprintf(log, "registering %s\n", name)
+	// An entry without F has to go first: enabling it again changes nothing.
+	if _, err := os.Stat(filepath.Join(binfmtDir, name)); err == nil {
+		_ = runQuiet(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
+	}
+	err := runQuiet(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
+	if !emulatorReady(name) {
+		if err == nil {
+			err = errors.New("not enabled with flag F afterwards")
+		}
+		return failure.Usagef("registering %s: %w; run: apt-get install --reinstall qemu-user-static binfmt-support && update-binfmts --enable %[1]s", name, err)
+	}
+	return nil
+}
+
+func emulatorReady(name string) bool {
+	data, err := os.ReadFile(filepath.Join(binfmtDir, name))
+	if err != nil {
+		return false
+	}
+	enabled, fixed := false, false
+	for l := range strings.Lines(string(data)) {
+		l = strings.TrimSpace(l)
+		enabled = enabled || l == "enabled"
+		if flags, ok := strings.CutPrefix(l, "flags:"); ok {
+			fixed = strings.Contains(flags, "F")
+		}
+	}
+	return enabled && fixed
+}
+
+// lineLocked lets goroutines share a writer.
+type lineLocked struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lineLocked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.w == nil {
+		return len(p), nil
+	}
+	return l.w.Write(p)
+}
