@@ -45,6 +45,9 @@ func cells(r rune) int {
 // cut gives as much of s as fits into columns, with … where something is left
 // out.
 func cut(s string, columns int) string {
+	if columns < 1 {
+		return ""
+	}
 	used, fits := 0, 0 // fits: bytes that leave a column for the …
 	for i, r := range s {
 		c := cells(r)

@@ -34,7 +34,7 @@ func (b *Builder) Change(change func(*Report)) {
 // End adds a stage that was done in the time given, with what failed in it.
 // next is the one thing to do when it failed; empty when the error says so.
 func (b *Builder) End(key Key, took time.Duration, err error, next string) {
-	s := Stage{Key: key, Seconds: took.Seconds(), Errors: failure.Lines(err)}
+	s := Stage{Key: key, Seconds: took.Round(time.Millisecond).Seconds(), Errors: failure.Lines(err)}
 	if err != nil {
 		s.Next = next
 	}
@@ -69,7 +69,7 @@ func (b *Builder) Report() Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.report
-	r.Seconds = b.now().Sub(r.Started).Seconds()
+	r.Seconds = b.now().Sub(r.Started).Round(time.Millisecond).Seconds()
 	r.Stages = slices.Clone(r.Stages)
 	r.Platforms = slices.SortedFunc(slices.Values(r.Platforms), func(a, b Platform) int { return strings.Compare(a.Platform, b.Platform) })
 	r.Logs = slices.SortedFunc(slices.Values(r.Logs), func(a, b Log) int { return strings.Compare(a.Name, b.Name) })

@@ -198,3 +198,14 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		plain
 	}{SchemaVersion, verdict, why, next, plain(r)})
 }
+
+// Good tells whether each of the stages has ended and passed.
+func (r Report) Good(keys ...Key) bool {
+	for _, key := range keys {
+		i := slices.IndexFunc(r.Stages, func(s Stage) bool { return s.Key == key })
+		if i < 0 || r.Stages[i].Verdict() != Passed {
+			return false
+		}
+	}
+	return true
+}

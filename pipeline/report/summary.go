@@ -23,7 +23,11 @@ func (r Report) Summary(w io.Writer) error {
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "STAGE\tPLATFORM\tVERDICT\tSECONDS\n")
 	for _, s := range r.Stages {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%7.1f\n", s.Stage, s.Platform, s.Verdict(), s.Seconds)
+		took := fmt.Sprintf("%.1f", s.Seconds)
+		if s.Verdict() == Skipped {
+			took = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%7s\n", s.Stage, s.Platform, s.Verdict(), took)
 	}
 	for _, key := range r.Expected {
 		if !slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Key == key }) {
@@ -38,19 +42,23 @@ func (r Report) Summary(w io.Writer) error {
 	return err
 }
 
-// details tells the errors beyond the first, the figures and the tags.
+// details tells the errors beyond the first, what was skipped and why, the
+// figures and the tags.
 func (r Report) details(b *strings.Builder) {
-	var errors []string
+	var errors, notes []string
 	for _, s := range r.Stages {
 		for _, e := range s.Errors {
 			errors = append(errors, fmt.Sprintf("%s: %s", s.Key, e))
 		}
+		if s.Verdict() == Skipped {
+			notes = append(notes, fmt.Sprintf("%s: skipped: %s", s.Key, s.Skipped))
+		}
 	}
 	if len(errors) > 1 {
-		b.WriteString("\n")
-		for _, e := range errors {
-			fmt.Fprintln(b, e)
-		}
+		notes = append(errors, notes...)
+	}
+	if len(notes) > 0 {
+		fmt.Fprintf(b, "\n%s\n", strings.Join(notes, "\n"))
 	}
 
 	if len(r.Platforms) > 0 {

@@ -1,0 +1,295 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+var (
+	buildAMD = report.Key{Stage: "build", Platform: "linux/amd64"}
+	buildARM = report.Key{Stage: "build", Platform: "linux/arm64"}
+	bootAMD  = report.Key{Stage: "boot", Platform: "linux/amd64"}
+	publish  = report.Key{Stage: "publish"}
+)
+
+// now is a clock that is a minute and a half later at each look.
+func now() func() time.Time {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	return func() time.Time {
+		t := at
+		at = at.Add(90 * time.Second)
+		return t
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	all := []report.Key{buildAMD, bootAMD, publish}
+	for _, c := range []struct {
+		name     string
+		expected []report.Key
+		run      func(b *report.Builder)
+		verdict  report.Verdict
+		why      string
+		next     string
+	}{
+		{"all passed", all, func(b *report.Builder) {
+			b.End(publish, 1, nil, "")
+			b.End(buildAMD, 1, nil, "not needed")
+			b.End(bootAMD, 1, nil, "")
+		}, report.Passed, "all 3 stages passed", ""},
+		{"one failed", all, func(b *report.Builder) {
+			b.End(buildAMD, 1, nil, "")
+			b.End(bootAMD, 1, errors.New("svc-netbox did not start"), "read logs/boot.log")
+			b.Skip(publish, "boot failed")
+		}, report.Failed, "boot linux/amd64: svc-netbox did not start", "read logs/boot.log"},
+		{"the first to fail is the reason", all, func(b *report.Builder) {
+			b.End(bootAMD, 1, errors.Join(errors.New("first"), errors.New("second")), "")
+			b.End(buildAMD, 1, errors.New("third"), "")
+		}, report.Failed, "boot linux/amd64: first", ""},
+		{"one missing", all, func(b *report.Builder) {
+			b.End(buildAMD, 1, nil, "")
+			b.End(bootAMD, 1, nil, "")
+		}, report.Failed, "publish: it was never run", ""},
+		{"one skipped", all, func(b *report.Builder) {
+			b.End(buildAMD, 1, nil, "")
+			b.Skip(bootAMD, "no engine")
+			b.End(publish, 1, nil, "")
+		}, report.Failed, "boot linux/amd64: it was skipped: no engine", ""},
+		{"another platform's stage does not count", all, func(b *report.Builder) {
+			b.End(buildARM, 1, nil, "")
+			b.End(bootAMD, 1, nil, "")
+			b.End(publish, 1, nil, "")
+		}, report.Failed, "build linux/amd64: it was never run", ""},
+		{"a failure that nobody expected", []report.Key{buildAMD}, func(b *report.Builder) {
+			b.End(buildAMD, 1, nil, "")
+			b.End(publish, 1, errors.New("no"), "")
+		}, report.Failed, "publish: no", ""},
+		{"a skip that nobody expected", []report.Key{buildAMD}, func(b *report.Builder) {
+			b.End(buildAMD, 1, nil, "")
+			b.Skip(publish, "no --to")
+		}, report.Passed, "all 1 stages passed", ""},
+		{"a failed check in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
+			b.End(bootAMD, 1, nil, "")
+			b.Platform("linux/amd64", func(p *report.Platform) { p.Smoke = []report.Check{{Name: "login", Error: "got 500"}} })
+		}, report.Failed, "smoke linux/amd64: login: got 500", ""},
+		{"drift in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
+			b.End(bootAMD, 1, nil, "")
+			b.Platform("linux/amd64", func(p *report.Platform) { p.Drift = []string{"a -> b is missing"} })
+		}, report.Failed, "init graph linux/amd64: a -> b is missing", ""},
+		{"nothing expected", nil, func(b *report.Builder) { b.End(buildAMD, 1, nil, "") },
+			report.Failed, "no stage was expected, so nothing is proven", ""},
+	} {
+		b := report.NewBuilder(report.Report{Expected: c.expected}, now())
+		c.run(b)
+		verdict, why, next := b.Report().Verdict()
+		if verdict != c.verdict || why != c.why || next != c.next {
+			t.Errorf("%s: %s, %q, %q; want %s, %q, %q", c.name, verdict, why, next, c.verdict, c.why, c.next)
+		}
+	}
+}
+
+// full is a report with something in every field.
+func full() report.Report {
+	b := report.NewBuilder(report.Report{
+		Project: "docker-netbox", Commit: "0123abc", Version: "4.7.3", Engine: "local",
+		Base:     report.Base{Name: "local", Digests: map[string]string{"linux/amd64": "sha256:01", "linux/arm64": "sha256:02"}},
+		Expected: []report.Key{buildAMD, buildARM, bootAMD, publish},
+	}, now())
+	b.End(buildARM, 65*time.Second, nil, "")
+	b.End(buildAMD, 41200*time.Millisecond, nil, "")
+	b.End(bootAMD, 12345*time.Millisecond, errors.Join(errors.New("svc-netbox did not start; sesame"), errors.New("no 200 in 60 s")),
+		"read dist/report/logs/boot-linux-amd64.log")
+	b.Skip(report.Key{Stage: "readme"}, "boot failed")
+	b.Platform("linux/arm64", func(p *report.Platform) { p.Size = 151_000_000 })
+	b.Platform("linux/amd64", func(p *report.Platform) {
+		p.Image, p.Size = "sha256:aa", 142_345_678
+		p.Layers = []report.Layer{{Digest: "sha256:bb", Size: 42, From: "COPY root/ /"}}
+		p.Boot = &report.Boot{FirstOK: 8.13, Stop: 1.2, PeakMemory: 512e6, Services: []report.Service{{Name: "svc-netbox", Start: 1.5, Ready: 8}}}
+		p.Smoke = []report.Check{{Name: "login", Asked: "GET /login/", Got: "200", Seconds: 0.2}}
+		p.Drift = []string{"a -> b is missing"}
+	})
+	b.Change(func(r *report.Report) {
+		r.Published = []report.Tag{
+			{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:" + strings.Repeat("c", 64), Unchanged: true},
+			{Reference: "127.0.0.1:5000/netbox:4.7.3", Digest: "sha256:" + strings.Repeat("c", 64), Blobs: 12, Bytes: 3},
+		}
+	})
+	b.Log("boot-linux-amd64.log", []byte("PASSWORD=sesame\n"))
+	return b.Report()
+}
+
+func TestSummaryFitsEightyColumnsAndBeginsWithTheReason(t *testing.T) {
+	var out bytes.Buffer
+	if err := full().Summary(&out); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/summary.txt"
+	want, err := os.ReadFile(golden)
+	if err != nil || out.String() != string(want) {
+		t.Errorf("%v: got\n%s\nwant\n%s", err, &out, want)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+func TestAReportIsReadBackAsItWasWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "dist", "report")
+	keep := func(s string) string { return s }
+	want := full()
+	for range 2 { // the second takes the place of the first
+		if err := want.Write(dir, keep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := report.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+func TestTheJSONHasTheVerdictAndAVersion(t *testing.T) {
+	text, err := json.Marshal(full())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		SchemaVersion int
+		Verdict       string
+		Why           string
+		Next          string
+		Stages        []struct{ Stage, Platform, Verdict string }
+	}
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.SchemaVersion != 1 || got.Verdict != "failed" || !strings.Contains(got.Why, "svc-netbox") || got.Next == "" {
+		t.Errorf("%+v", got)
+	}
+	var verdicts []string
+	for _, s := range got.Stages {
+		verdicts = append(verdicts, s.Verdict)
+	}
+	if strings.Join(verdicts, " ") != "passed passed failed skipped" {
+		t.Errorf("verdicts of the stages: %v", verdicts)
+	}
+}
+
+func TestAVerdictSetByHandIsNotBelieved(t *testing.T) {
+	dir := t.TempDir()
+	r := full()
+	if err := r.Write(dir, func(s string) string { return s }); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "report.json")
+	text, _ := os.ReadFile(file)
+	os.WriteFile(file, bytes.ReplaceAll(text, []byte(`"verdict": "failed"`), []byte(`"verdict": "passed"`)), 0o644)
+	back, err := report.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verdict, _, _ := back.Verdict(); verdict != report.Failed {
+		t.Errorf("verdict %s", verdict)
+	}
+}
+
+func TestSecretsAreInNoFileOfTheReport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "report")
+	r := full()
+	const quoted = `a"b<c\d` // looks otherwise in JSON
+	r.Platforms[0].Smoke[0].Got = "token " + quoted
+	hide := strings.NewReplacer("sesame", "***", quoted, "***").Replace
+	if err := r.Write(dir, hide); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"report.json", "logs/boot-linux-amd64.log"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "sesame") || !strings.Contains(string(text), "***") {
+			t.Errorf("%s:\n%s", file, text)
+		}
+	}
+	back, err := report.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := back.Platforms[0].Smoke[0].Got; got != "token ***" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAReportThatIsNotWholeIsNotLoaded(t *testing.T) {
+	keep := func(s string) string { return s }
+	for name, c := range map[string]struct {
+		spoil func(dir string) error
+		error string
+		code  int
+	}{
+		"none":           {os.RemoveAll, "there is none; make it with `go run ./ci check`", failure.ExitUsage},
+		"another schema": {func(dir string) error { return os.WriteFile(dir+"/report.json", []byte(`{"schemaVersion":9}`), 0o644) }, "schema is version 9, this program reads 1", failure.ExitUsage},
+		"no JSON":        {func(dir string) error { return os.WriteFile(dir+"/report.json", []byte(`{"sch`), 0o644) }, "unexpected end of JSON", failure.ExitCheck},
+		"a log gone":     {func(dir string) error { return os.RemoveAll(dir + "/logs") }, "boot-linux-amd64.log", failure.ExitCheck},
+		"a log outside": {func(dir string) error {
+			return os.WriteFile(dir+"/report.json", []byte(`{"schemaVersion":1,"logs":[{"name":"../../secret"}]}`), 0o644)
+		}, "is not named as a file", failure.ExitCheck},
+	} {
+		dir := filepath.Join(t.TempDir(), "report")
+		if err := full().Write(dir, keep); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.spoil(dir); err != nil {
+			t.Fatal(err)
+		}
+		_, err := report.Load(dir)
+		if err == nil || !strings.Contains(err.Error(), c.error) || !strings.Contains(err.Error(), dir) || failure.ExitCode(err) != c.code {
+			t.Errorf("%s: %v (exit %d), want %q (exit %d)", name, err, failure.ExitCode(err), c.error, c.code)
+		}
+	}
+
+	r := full()
+	r.Logs[0].Name = "../report.json"
+	dir := filepath.Join(t.TempDir(), "report")
+	if err := r.Write(dir, keep); err == nil || !strings.Contains(err.Error(), "is not named as a file") {
+		t.Errorf("a log outside was written: %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("half a report was left")
+	}
+}
+
+func TestStagesMayEndAtOnceInAnyOrder(t *testing.T) {
+	b := report.NewBuilder(report.Report{Expected: []report.Key{buildAMD}}, now())
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			b.End(report.Key{Stage: fmt.Sprint(i)}, time.Second, nil, "")
+			b.Platform(fmt.Sprint("p", i%4), func(p *report.Platform) { p.Size++ })
+			b.Log(fmt.Sprint(i), nil)
+		})
+	}
+	wg.Wait()
+	r := b.Report()
+	if len(r.Stages) != 20 || len(r.Logs) != 20 || len(r.Platforms) != 4 || r.Platforms[3].Platform != "p3" || r.Platforms[3].Size != 5 {
+		t.Errorf("%+v", r)
+	}
+}
