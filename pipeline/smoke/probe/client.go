@@ -169,18 +169,18 @@ func (r reply) got() string {
 	return s
 }
 
-func (r reply) ok() smoke.Result {
-	return smoke.Result{OK: true, Asked: r.asked, Got: r.got()}
-}
-
+// okf is a pass, with what came back in the caller's words.
 func (r reply) okf(format string, args ...any) smoke.Result {
 	return smoke.Result{OK: true, Asked: r.asked, Got: fmt.Sprintf(format, args...)}
 }
 
+// bad is a failure told by the reply itself.
 func (r reply) bad() smoke.Result {
 	return smoke.Result{Asked: r.asked, Got: r.got()}
 }
 
+// badf is a failure in the caller's words, unless the reply is an error, which
+// tells more.
 func (r reply) badf(format string, args ...any) smoke.Result {
 	if r.err != nil || r.status >= 400 {
 		return r.bad()
