@@ -225,13 +225,17 @@ func (p *Display) paint() {
 	if len(p.running) > 0 {
 		b.WriteString(hideCursor)
 	}
+	// The last column stays free: some terminals wrap when it is filled.
+	columnsLeft := p.opts.Width() - 1
+	if columnsLeft < 1 { // a terminal that does not know its size
+		columnsLeft = 79
+	}
 	for i, s := range p.running {
 		line := fmt.Sprintf("%s%6s  %s", columns(s), clock(p.opts.Now().Sub(s.start)), s.last)
 		if more := len(p.running) - i; i == liveLines-1 && more > 1 {
 			line = fmt.Sprintf("and %d more", more)
 		}
-		// The last column stays free: some terminals wrap when it is filled.
-		b.WriteString(cut(line, p.opts.Width()-1) + "\n")
+		b.WriteString(cut(line, columnsLeft) + "\n")
 		p.painted++
 		if p.painted == liveLines {
 			break
