@@ -110,23 +110,30 @@ func lines(text []byte) []string {
 	return split
 }
 
-// tidy leaves one empty line where there are more, none at either end, no
-// space at a line's end, and code blocks alone.
+// tidy leaves one empty line where there are more, none at either end, and no
+// space at a line's end but the two that mean a break. Code blocks stay as they
+// are.
 func tidy(page string) []byte {
 	var out []string
 	fence := ""
-	for line := range strings.Lines(page) {
-		line = strings.TrimRight(line, " \t\n")
-		marker := strings.TrimLeft(line, " ")
+	for line := range strings.SplitSeq(page, "\n") {
+		text := strings.TrimRight(line, " \t")
+		marker := strings.TrimLeft(text, " ")
 		switch {
-		case fence != "" && strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "":
-			fence = ""
-		case fence == "" && (strings.HasPrefix(marker, "```") || strings.HasPrefix(marker, "~~~")):
+		case fence != "":
+			if strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "" {
+				fence = ""
+			} else {
+				text = line
+			}
+		case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
 			fence = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))]
-		case fence == "" && line == "" && (len(out) == 0 || out[len(out)-1] == ""):
+		case text == "" && (len(out) == 0 || out[len(out)-1] == ""):
 			continue
+		case text != "" && strings.HasSuffix(line, "  "):
+			text += "  "
 		}
-		out = append(out, line)
+		out = append(out, text)
 	}
 	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
 }

@@ -81,8 +81,9 @@ func (v *Vars) entries() []entry {
 			}
 		}
 		for _, e := range twin.Env {
-			// TZ is one of the common three, whoever lists it again.
-			if twin.HasEnv && (e.Name != "TZ" || !v.CommonEnv.On) {
+			// Whoever lists one of the common three again means the same.
+			common := v.CommonEnv.On && (e.Name == "PUID" || e.Name == "PGID" || e.Name == "TZ")
+			if twin.HasEnv && !common {
 				env(e, twin.optional)
 			}
 		}
@@ -150,26 +151,26 @@ func (v *Vars) Compose() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
-	var open string // the list that is being written
-	written := map[string]bool{}
+	var keys []string
+	text := map[string]string{}
 	for _, e := range inOrder(v.entries(), composeOrder[:]) {
-		mark := ""
+		line := yamlQuote(e.value)
 		if e.optional {
-			mark = " #optional"
+			line += " #optional"
 		}
-		if !e.list {
-			fmt.Fprintf(&b, "    %s: %s%s\n", e.key, yamlQuote(e.value), mark)
-			open = ""
-			continue
+		if text[e.key] == "" {
+			keys = append(keys, e.key)
+			text[e.key] = "    " + e.key + ":"
 		}
-		if e.key != open {
-			if written[e.key] {
-				panic("readme: the entries of " + e.key + " do not stand together")
-			}
-			fmt.Fprintf(&b, "    %s:\n", e.key)
-			open, written[e.key] = e.key, true
+		if e.list {
+			line = "\n      - " + line
+		} else {
+			line = " " + line
 		}
-		fmt.Fprintf(&b, "      - %s%s\n", yamlQuote(e.value), mark)
+		text[e.key] += line
+	}
+	for _, key := range keys {
+		b.WriteString(text[key] + "\n")
 	}
 	b.WriteString("    restart: unless-stopped")
 	return b.String()

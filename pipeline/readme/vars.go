@@ -339,7 +339,17 @@ func (v *Vars) validate() error {
 		}
 		for i, e := range twin.Custom {
 			require(at("custom_params", i, "name"), e.Name)
+			if e.Array.On {
+				require(at("custom_params", i, "value"), string(e.Value))
+			}
 		}
+	}
+	lists := map[string]bool{}
+	for _, e := range v.entries() {
+		if list, again := lists[e.key]; again && !(list && e.list) {
+			problem("custom_params", "%s would be in the compose file twice; where it takes a list, set array: true", e.key)
+		}
+		lists[e.key] = e.list
 	}
 	for i, c := range v.Changelogs {
 		if !changeDate.MatchString(c.Date) {
