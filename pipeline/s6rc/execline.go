@@ -19,6 +19,7 @@ func parseExecline(text string) ([]string, error) {
 		level int
 		p     = 0
 	)
+	text, _, _ = strings.Cut(text, "\x00")
 	next := func() byte { // 0 at the end, and for ever after
 		if p >= len(text) {
 			return 0
@@ -41,15 +42,9 @@ func parseExecline(text string) ([]string, error) {
 			for c != 0 && c != '\n' {
 				c = next()
 			}
-			if c == 0 {
-				p = len(text)
-			}
 			continue
 		case c == '\\':
-			if c = next(); c == 0 {
-				p = len(text)
-				continue
-			} else if c == '\n' {
+			if c = next(); c == 0 || c == '\n' {
 				continue
 			}
 			p -= 2 // a word that begins with an escape: read below
@@ -75,9 +70,6 @@ func parseExecline(text string) ([]string, error) {
 			argv = append(argv, strings.Repeat(" ", level))
 		default:
 			argv = append(argv, strings.Repeat(" ", level)+word)
-		}
-		if ended.by == 0 {
-			p = len(text)
 		}
 	}
 }
@@ -138,6 +130,9 @@ func execlineEscape(word []byte, next func() byte) ([]byte, byte, error) {
 		n, err := strconv.ParseUint(text, base, 16)
 		if err != nil || n == 0 || n > 255 {
 			return word, 0, errExecline
+		}
+		if c == 0 {
+			c = '"' // the real one takes the end for a closing quote just here
 		}
 		return append(word, byte(n)), c, nil
 	}

@@ -1,9 +1,58 @@
 package s6rc
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
 	"slices"
 	"testing"
 )
+
+// The vectors are what execlineb 2.9.7.0 made of random scripts, with -P and
+// "/bin/printf" in front.
+func TestParseExeclineAgreesWithTheRealOne(t *testing.T) {
+	f, err := os.Open("testdata/execline.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	vectors := 0
+	for d := json.NewDecoder(f); ; vectors++ {
+		var v struct {
+			Text, Error string
+			Argv        []string
+		}
+		if err := d.Decode(&v); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		got, err := parseExecline(v.Text)
+		message := ""
+		if err != nil {
+			message = "syntax error"
+			if err != errExecline {
+				message = err.Error()
+			}
+		}
+		if message != v.Error || !slices.Equal(got, v.Argv) {
+			t.Errorf("%q: got %q, %q; want %q, %q", v.Text, got, message, v.Argv, v.Error)
+		}
+	}
+	if vectors != 500 {
+		t.Errorf("%d vectors", vectors)
+	}
+}
+
+func FuzzParseExecline(f *testing.F) {
+	f.Add("foreground { echo \"a\\0x41\" } \\\n# x")
+	f.Fuzz(func(t *testing.T, text string) {
+		if argv, err := parseExecline(text); err != nil && argv != nil {
+			t.Errorf("both %q and %v", argv, err)
+		}
+	})
+}
 
 // The expected vectors are what execline's documented grammar gives.
 func TestParseExecline(t *testing.T) {
