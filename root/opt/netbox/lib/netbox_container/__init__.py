@@ -8,6 +8,7 @@ check          first service: finds every mistake before anything is touched
 services       waits for PostgreSQL and Redis
 snapshot       makes and loads the ready-made schema
 prepare        second service: brings the database up to date
-web, worker    the long-running processes
+serve          third service: keeps the web server and the workers running
+web, worker    those two
 health         asks whether the container works
 """

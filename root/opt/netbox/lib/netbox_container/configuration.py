@@ -82,18 +82,7 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
                 'OPTIONS': {'sslmode': v.DB_SSLMODE},
             }
         },
-        'REDIS': {
-            'tasks': _redis(v, v.REDIS_DB_TASK, v.REDIS_HOST, v.REDIS_PORT, v.REDIS_USERNAME, v.REDIS_PASSWORD),
-            'caching': _redis(
-                v,
-                v.REDIS_DB_CACHE,
-                v.REDIS_CACHE_HOST or v.REDIS_HOST,
-                v.REDIS_CACHE_PORT or v.REDIS_PORT,
-                v.REDIS_CACHE_USERNAME or v.REDIS_USERNAME,
-                v.REDIS_CACHE_PASSWORD or v.REDIS_PASSWORD,
-                alone=v.REDIS_CACHE_HOST is not None,
-            ),
-        },
+        'REDIS': {'tasks': _tasks(v), 'caching': _cache(v)},
         # NetBox by itself would mail errors to nobody.
         'LOGGING': {
             'version': 1,
@@ -117,27 +106,39 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
     }
 
 
-def _redis(
-    v: SimpleNamespace, database: int, host: str, port: int, username: str, password: str, alone: bool = False
-) -> dict[str, Any]:
+def _tasks(v: SimpleNamespace) -> dict[str, Any]:
     section = {
-        'HOST': host,
-        'PORT': port,
-        'USERNAME': username,
-        'PASSWORD': password,
-        'DATABASE': database,
+        'HOST': v.REDIS_HOST,
+        'PORT': v.REDIS_PORT,
+        'USERNAME': v.REDIS_USERNAME,
+        'PASSWORD': v.REDIS_PASSWORD,
+        'DATABASE': v.REDIS_DB_TASK,
         'SSL': v.REDIS_SSL,
         'INSECURE_SKIP_TLS_VERIFY': not v.REDIS_SSL_VERIFY,
     }
     if v.REDIS_SSL_CA:
         section['CA_CERT_PATH'] = v.REDIS_SSL_CA
-    if v.REDIS_SENTINELS and not alone:
+    if v.REDIS_SENTINELS:
         section['SENTINELS'] = v.REDIS_SENTINELS
         section['SENTINEL_SERVICE'] = v.REDIS_SENTINEL_SERVICE
-    elif ':' in host or username:
-        # NetBox pastes host and user into a URL as they are.
-        address = f'[{host}]' if ':' in host else host
-        section['URL'] = f'{"rediss" if v.REDIS_SSL else "redis"}://{address}:{port}/{database}'
+    return section
+
+
+def _cache(v: SimpleNamespace) -> dict[str, Any]:
+    section = _tasks(v)
+    section.update(
+        HOST=v.REDIS_CACHE_HOST or v.REDIS_HOST,
+        PORT=v.REDIS_CACHE_PORT or v.REDIS_PORT,
+        USERNAME=v.REDIS_CACHE_USERNAME or v.REDIS_USERNAME,
+        PASSWORD=v.REDIS_CACHE_PASSWORD or v.REDIS_PASSWORD,
+        DATABASE=v.REDIS_DB_CACHE,
+    )
+    if v.REDIS_CACHE_HOST:
+        section.pop('SENTINELS', None)
+    if 'SENTINELS' not in section and (section['USERNAME'] or ':' in section['HOST']):
+        # NetBox would paste host and user into a URL as they are.
+        host = f'[{section["HOST"]}]' if ':' in section['HOST'] else section['HOST']
+        section['URL'] = f'{"rediss" if v.REDIS_SSL else "redis"}://{host}:{section["PORT"]}/{v.REDIS_DB_CACHE}'
     return section
 
 

@@ -220,6 +220,7 @@ VARIABLES = (
     Variable('NETBOX_ROLE',             _one_of('all', 'web', 'worker'), 'all', 'What the container runs: everything, the web server only, or background workers only.'),
     Variable('WEB_WORKERS',             COUNT,       None,                     'Web server processes; one for each processor, from 2 to 4, when unset.'),
     Variable('WEB_THREADS',             COUNT,       4,                        'Threads of each web server process.'),
+    Variable('RQ_WORKERS',              COUNT,       1,                        'Background workers.'),
     Variable('STARTUP_TIMEOUT',         SECONDS,     120,                      'How long to wait for PostgreSQL and Redis at the start, in seconds.'),
 )
 

@@ -1,0 +1,201 @@
+"""The third service: loads NetBox once, then runs the web server and the background workers as forks of it.
+
+One load instead of one a process makes the start several times faster and the
+container much smaller. This process keeps to itself: it has no threads and no
+connections, waits for signals, and starts a fork again when it ended.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from netbox_container import configuration, health, web, worker
+
+GRACE = 8  # seconds the forks get to finish their requests and jobs after SIGTERM
+SETTLED = 10  # a fork that ran this long may be started again at once
+LONGEST_PAUSE = 30
+READY_FD = 3
+_SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass
+class Process:
+    """A fork that is kept running."""
+
+    name: str
+    run: Callable[[], None]
+    ready: bool = False
+    pid: int = 0
+    started: float = 0  # monotonic
+    due: float = 0  # when to start it (monotonic), while pid is 0
+    pause: float = 1
+
+
+def main() -> None:
+    values = configuration.environ_values()
+    application, question = load()
+    processes = []
+    if values.NETBOX_ROLE != 'worker':
+        processes.append(Process('web', lambda: web.serve(application, values)))
+    if values.NETBOX_ROLE != 'web':
+        numbers = range(1, values.RQ_WORKERS + 1)
+        processes += [Process(f'worker-{number}' if number > 1 else 'worker', worker.work) for number in numbers]
+    Keeper(processes, question).keep()
+
+
+def load():
+    """NetBox's WSGI application, warm, and the question that tells whether it answers."""
+    gc.disable()  # start-up makes no garbage worth a fifth of its time
+    from netbox.wsgi import application
+
+    from django.conf import settings
+    from django.core.cache import caches
+    from django.db import connections
+
+    question = health.Question(
+        web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS)
+    )
+    web.warm(application, question)
+    connections.close_all()
+    caches.close_all()
+    gc.collect()
+    gc.freeze()  # or the collector would unshare the pages that the forks share
+    gc.enable()
+    return application, question
+
+
+class Keeper:
+    """Runs the processes until SIGTERM."""
+
+    def __init__(self, processes: list[Process], question: health.Question):
+        self.processes = processes
+        self.question = question
+        self.asker = 0  # pid of the fork that waits for the web server to answer
+        self.told = False
+
+    def keep(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        while True:
+            self.start()
+            caught = signal.sigtimedwait(_SIGNALS, self.until_due())
+            if caught and caught.si_signo != signal.SIGCHLD:
+                break
+            self.reap()
+        self.stop()
+
+    def start(self) -> None:
+        """Starts what is due; the workers once the web server answers, because people wait for that."""
+        now = time.monotonic()
+        for process in self.processes:
+            if not process.pid and now >= process.due:
+                process.pid, process.started = fork(process.name, process.run), now
+                if process.name == 'web':
+                    self.asker = fork('web-ask', self.question.wait)
+                else:
+                    process.ready = True
+            if process.name == 'web' and not process.ready and not self.told:
+                break
+        self.tell()
+
+    def until_due(self) -> float:
+        pauses = [process.due - time.monotonic() for process in self.processes if not process.pid]
+        return max(0.0, min(pauses, default=60.0))
+
+    def reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid == self.asker:
+                self.asker = 0
+                for process in self.processes:
+                    process.ready = process.ready or process.name == 'web' and bool(process.pid)
+            for process in self.processes:
+                if process.pid == pid:
+                    self.ended(process, os.waitstatus_to_exitcode(status))
+
+    def ended(self, process: Process, code: int) -> None:
+        now = time.monotonic()
+        process.pause = 1 if now - process.started >= SETTLED else min(process.pause * 2, LONGEST_PAUSE)
+        process.pid, process.ready, process.due = 0, False, now + process.pause
+        how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
+        say(f'{process.name} {how}: starting it again in {process.pause} s')
+        if process.name == 'web' and self.asker:
+            os.kill(self.asker, signal.SIGKILL)
+            self.asker = 0
+
+    def tell(self) -> None:
+        """Writes down how things are, for the health check, and tells s6 the first time NetBox answers."""
+        health.write(self.question, {process.name: process.pid if process.ready else 0 for process in self.processes})
+        if not self.told and self.processes[0].ready:
+            self.told = True
+            if self.processes[0].name == 'web':
+                say(f'serving http on port {self.question.port} at {self.question.path.removesuffix("login/")}')
+            try:
+                os.write(READY_FD, b'\n')
+                os.close(READY_FD)
+            except OSError:
+                pass  # run by hand
+
+    def stop(self) -> None:
+        deadline = time.monotonic() + GRACE
+        running = {process.pid for process in self.processes if process.pid}
+        if self.asker:
+            os.kill(self.asker, signal.SIGKILL)
+        for pid in running:
+            os.kill(pid, signal.SIGTERM)
+        while running:
+            caught = signal.sigtimedwait((signal.SIGCHLD,), max(0.0, deadline - time.monotonic()))
+            while True:
+                try:
+                    pid, _ = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    return
+                if not pid:
+                    break
+                running.discard(pid)
+            if not caught and time.monotonic() >= deadline:
+                for pid in running:
+                    os.kill(pid, signal.SIGKILL)
+                return
+
+
+def fork(name: str, run: Callable[[], None]) -> int:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        libc = ctypes.CDLL(None)
+        libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: never outlive the keeper
+        libc.prctl(15, f'netbox-{name}'.encode())  # PR_SET_NAME: what ps shows
+        if os.getppid() == parent:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            run()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def say(text: str) -> None:
+    print(f'[netbox] {text}', file=sys.stderr, flush=True)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,125 @@
+"""Waits for PostgreSQL and Redis, and tells which variable to look at when they do not come."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+import redis
+
+OLDEST_POSTGRES = 15
+OLDEST_REDIS = 6
+ATTEMPT = 5  # seconds a single try may take
+
+
+class NotReady(Exception):
+    """A service that does not answer yet. One line: what failed and which variable to look at."""
+
+
+class Unusable(Exception):
+    """A service that answers but will never do, like one too old. One line."""
+
+
+def wait(name: str, attempt: Callable[[], Any], deadline: float) -> Any:
+    """Repeats attempt until it gives a result; the last NotReady is raised at the deadline (monotonic seconds)."""
+    said = 0.0
+    while True:
+        try:
+            return attempt()
+        except NotReady as reason:
+            now = time.monotonic()
+            if now >= deadline:
+                raise
+            if now - said >= 10:
+                said = now
+                print(f'[netbox] waiting for {name}: {reason} ({deadline - now:.0f} s left)', file=sys.stderr)
+            time.sleep(min(0.5, deadline - now))
+
+
+def database(settings: Mapping[str, Any]) -> psycopg.Connection:
+    """A connection to the database that the settings name, in autocommit mode."""
+    known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
+    options = {key: value for key, value in settings.get('OPTIONS', {}).items() if key in known}
+    where = {
+        'dbname': settings.get('NAME'),
+        'user': settings.get('USER'),
+        'password': settings.get('PASSWORD'),
+        'host': settings.get('HOST'),
+        'port': settings.get('PORT'),
+    }
+    options.update((key, value) for key, value in where.items() if value)
+    options.setdefault('connect_timeout', ATTEMPT)
+    place = f'{options.get("host", "the local socket")}:{options.get("port", 5432)}'
+    try:
+        connection = psycopg.connect(**options, autocommit=True)
+    except psycopg.Error as error:
+        raise NotReady(f'PostgreSQL at {place}: {_why_not(str(error))}') from None
+    major = connection.info.server_version // 10000
+    if major < OLDEST_POSTGRES:
+        raise Unusable(f'PostgreSQL at {place} has version {major}; NetBox needs {OLDEST_POSTGRES} or later: see DB_HOST')
+    return connection
+
+
+def _why_not(error: str) -> str:
+    text = error.strip().rpartition('FATAL:')[2].strip().splitlines()[0] if error.strip() else 'no answer'
+    for sign, variables in (
+        ('password', 'DB_USER and DB_PASSWORD'),
+        ('pg_hba.conf', 'DB_USER, DB_NAME and DB_SSLMODE'),
+        ('role', 'DB_USER'),
+        ('database', 'DB_NAME'),
+        ('SSL', 'DB_SSLMODE'),
+        ('certificate', 'DB_SSLMODE'),
+        ('resolve', 'DB_HOST'),
+        ('Name or service', 'DB_HOST'),
+        ('Name does not resolve', 'DB_HOST'),
+        ('Temporary failure', 'DB_HOST'),
+    ):
+        if sign in text:
+            return f'{text}: see {variables}'
+    return f'{text}: see DB_HOST and DB_PORT'
+
+
+def queue(section: str, settings: Mapping[str, Any]) -> None:
+    """Asks the Redis of one section of NetBox's REDIS setting whether it will do."""
+    prefix = 'REDIS_CACHE' if section == 'caching' else 'REDIS'
+    index = 'REDIS_DB_CACHE' if section == 'caching' else 'REDIS_DB_TASK'
+    limits = {'socket_connect_timeout': ATTEMPT, 'socket_timeout': ATTEMPT}
+    login = {
+        'username': settings.get('USERNAME') or None,
+        'password': settings.get('PASSWORD') or None,
+        'db': settings.get('DATABASE', 0),
+    }
+    tls = {}
+    if settings.get('SSL'):
+        tls = {'ssl': True, 'ssl_cert_reqs': 'none' if settings.get('INSECURE_SKIP_TLS_VERIFY') else 'required'}
+        if settings.get('CA_CERT_PATH'):
+            tls['ssl_ca_certs'] = settings['CA_CERT_PATH']
+    place = f'{settings.get("HOST", "localhost")}:{settings.get("PORT", 6379)}'
+    try:
+        if settings.get('SENTINELS'):
+            place = 'of the Sentinels'
+            client = redis.Sentinel(settings['SENTINELS'], sentinel_kwargs=limits).master_for(
+                settings.get('SENTINEL_SERVICE', 'default'), **limits, **login, **tls
+            )
+        elif settings.get('URL') and section == 'tasks':
+            place = 'of the URL'
+            client = redis.Redis.from_url(settings['URL'], **limits)
+        else:
+            client = redis.Redis(
+                host=settings.get('HOST', 'localhost'), port=settings.get('PORT', 6379), **limits, **login, **tls
+            )
+        with client:
+            client.ping()
+            version = str(client.info('server').get('redis_version', ''))
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        raise NotReady(f'Redis {place}: {error}: see {prefix}_USERNAME and {prefix}_PASSWORD') from None
+    except redis.sentinel.MasterNotFoundError as error:
+        raise NotReady(f'Redis {place}: {error}: see REDIS_SENTINELS and REDIS_SENTINEL_SERVICE') from None
+    except redis.ResponseError as error:
+        see = f'{prefix}_PASSWORD' if 'auth' in str(error).lower() else index
+        raise NotReady(f'Redis {place}: {error}: see {see}') from None
+    except (redis.RedisError, OSError) as error:
+        raise NotReady(f'Redis {place}: {error}: see {prefix}_HOST and {prefix}_PORT') from None
+    if version.partition('.')[0].isdigit() and int(version.partition('.')[0]) < OLDEST_REDIS:
+        raise Unusable(f'Redis {place} has version {version}; NetBox needs {OLDEST_REDIS} or later: see {prefix}_HOST')

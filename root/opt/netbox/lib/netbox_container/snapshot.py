@@ -1,0 +1,74 @@
+"""The ready-made schema: what hundreds of migrations make of an empty database, as one SQL script.
+
+The build makes it with
+
+    python -m netbox_container.snapshot migrate
+    pg_dump --inserts ... | python -m netbox_container.snapshot pack > FILE
+
+and the container loads it.
+"""
+
+import gzip
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+FILE = Path('/opt/netbox/schema.sql.gz')
+
+_ANY_TABLE = """
+    select exists (
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'f') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_')
+"""
+
+
+def wanted(connection) -> bool:
+    """Whether the database is empty, in the plain sense: no table of any user in any schema."""
+    if connection.execute('select current_schema()').fetchone() != ('public',):
+        return False  # the script names the schema public
+    return not connection.execute(_ANY_TABLE).fetchone()[0]
+
+
+def load(connection, file: Path = FILE) -> None:
+    """Fills the empty database, whole or not at all."""
+    script = gzip.decompress(file.read_bytes())
+    try:
+        with connection.transaction():
+            connection.execute(script)
+    finally:
+        connection.execute('reset all')  # the script sets the search path for its session
+
+
+def portable(dump: Iterable[str]) -> Iterator[str]:
+    """The lines of a dump without what only psql, the newest server or the dump's owner understands.
+
+    Moments become the moment of loading, as if the migrations had run then.
+    """
+    for line in dump:
+        if re.match(r'\\(un)?restrict |SET transaction_timeout |COMMENT ON EXTENSION ', line):
+            continue
+        yield re.sub(r"'20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00'", 'now()', line)
+
+
+def _migrate() -> None:
+    import gc
+
+    # Migrations make a great deal of garbage, and looking for it takes longer than making it.
+    gc.set_threshold(200_000, 20, 100)
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+
+    call_command('migrate', interactive=False, verbosity=1)
+
+
+if __name__ == '__main__':
+    match sys.argv[1:]:
+        case ['migrate']:
+            _migrate()
+        case ['pack']:
+            sys.stdout.buffer.write(gzip.compress(''.join(portable(sys.stdin)).encode(), mtime=0))
+        case _:
+            sys.exit('usage: python -m netbox_container.snapshot migrate|pack')

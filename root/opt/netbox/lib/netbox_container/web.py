@@ -1,0 +1,64 @@
+"""The web server: granian around NetBox's WSGI application, static files included."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from wsgiref.util import setup_testing_defaults
+
+from netbox_container import health
+
+PORT = 8000
+DRAIN = 6  # seconds requests get to end after SIGTERM
+
+
+def warm(application, question: health.Question) -> None:
+    """Asks for the log-in page once, so that every fork finds its templates compiled."""
+    environ = {
+        'REQUEST_METHOD': 'GET',
+        'PATH_INFO': question.path,
+        'HTTP_HOST': question.host,
+        'HTTP_X_FORWARDED_PROTO': 'https',
+        'REMOTE_ADDR': '127.0.0.1',
+    }
+    setup_testing_defaults(environ)
+    statuses = []
+    response = application(environ, lambda status, headers, exc_info=None: statuses.append(status))
+    for _ in response:
+        pass
+    response.close()
+    if not statuses[0].startswith(('2', '3')):
+        print(f'[netbox] the log-in page answers {statuses[0]}', file=sys.stderr, flush=True)
+
+
+def serve(application, values: SimpleNamespace) -> None:
+    """Serves until SIGTERM."""
+    from django.conf import settings
+    from granian import Granian
+    from granian.constants import Interfaces
+
+    Granian(
+        'netbox.wsgi:application',
+        address=address(),
+        port=PORT,
+        interface=Interfaces.WSGI,
+        workers=values.WEB_WORKERS or min(4, max(2, len(os.sched_getaffinity(0)))),
+        blocking_threads=values.WEB_THREADS,
+        websockets=False,
+        log_level='warning',
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN,
+        static_path_route=[settings.STATIC_URL.rstrip('/')],
+        static_path_mount=[Path(settings.STATIC_ROOT)],
+    ).serve(target_loader=lambda _: application)
+
+
+def address() -> str:
+    """All addresses, of both families when the kernel has both."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(('::', 0))
+        return '::'
+    except OSError:
+        return '0.0.0.0'
