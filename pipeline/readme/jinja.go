@@ -67,6 +67,7 @@ func (r *renderer) variable(name string, users []string) {
 		return
 	case underway:
 		r.problem(r.values[name], name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[slices.Index(users, name):], ", ")))
+		r.context.Set(name, "") // said once is enough
 		return
 	}
 	r.state[name] = underway
@@ -100,6 +101,7 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 		text, err := execute(node.Value, r.context)
 		if err != nil {
 			r.problem(node, path, err)
+			return
 		}
 		node.Value = text
 	}
@@ -144,13 +146,13 @@ func execute(text string, context *exec.Context) (string, error) {
 	return out.String(), nil
 }
 
-// innermost drops what gonja puts around an error: the whole template's text.
+var gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
+
+// innermost drops what gonja puts around an error: the whole template's text,
+// and its own tokens.
 func innermost(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
+	return errors.New(gonjaToken.ReplaceAllString(err.Error(), ""))
 }

@@ -61,13 +61,13 @@ func Parse(file string, data []byte) (*Document, error) {
 	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
 		return nil, failure.Usagef("%s:1: the file is empty", file)
 	} else if err != nil {
-		return nil, syntaxError(file, err)
+		return nil, syntaxError(file, data, err)
 	}
 	var next yaml.Node
 	if err := dec.Decode(&next); err == nil {
 		return nil, failure.Usagef("%s:%d: a second YAML document; keep just one", file, next.Line)
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxError(file, err)
+		return nil, syntaxError(file, data, err)
 	}
 	return &Document{File: file, Root: root.Content[0], lines: map[string]int{}}, nil
 }
@@ -85,13 +85,30 @@ func (d *Document) Decode(into any) error {
 	return errors.Join(dec.problems...)
 }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
+var (
+	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	// The library counts lines from 0 in what its parser finds, and from 1 in
+	// what its scanner finds.
+	parserError = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',' or )`)
+	anchorError = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
 
-func syntaxError(file string, err error) error {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	m := yamlLine.FindStringSubmatch(text)
-	line, _ := strconv.Atoi(m[1])
-	return failure.Usagef("%s:%d: not valid YAML: %s", file, max(1, line), m[2])
+func syntaxError(file string, data []byte, err error) error {
+	line, problem := 1, err.Error()
+	if m := yamlError.FindStringSubmatch(problem); m != nil {
+		problem = m[2]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = n
+			if parserError.MatchString(problem) {
+				line++
+			}
+		}
+	}
+	if m := anchorError.FindStringSubmatch(problem); m != nil {
+		before, _, _ := bytes.Cut(data, []byte("*"+m[1]))
+		line = bytes.Count(before, []byte("\n")) + 1
+	}
+	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
 }
 
 type decoder struct {
@@ -147,6 +164,8 @@ func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
 			into.SetString(node.Value)
 		case node.Kind == yaml.ScalarNode:
 			d.problem(node, path, "want text, got %s; put it in quotes", kindOf(node))
+		case node.Style&yaml.FlowStyle != 0:
+			d.problem(node, path, "want text, got %s; text that begins with { or [ needs quotes", kindOf(node))
 		default:
 			d.problem(node, path, "want text, got %s", kindOf(node))
 		}
@@ -251,6 +270,11 @@ func suggestion(key string, fields map[string]reflect.Value) string {
 	for _, name := range sortedKeys(fields) {
 		if far := distance(key, name); far < bound {
 			best, bound = name, far
+		}
+	}
+	for _, name := range sortedKeys(fields) {
+		if best == "" && strings.Contains(name, key) {
+			best = name
 		}
 	}
 	if best == "" {
