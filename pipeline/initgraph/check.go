@@ -95,8 +95,10 @@ func (c *check) executable(service, file, how string) {
 		c.report("service %s: %s is not executable (mode %04o): chmod +x it in the repository", service, file, info.Mode().Perm())
 	}
 	head, err := readHead(c.root, rooted(file))
-	if err != nil && info.Mode()&0o111 != 0 {
-		c.report("service %s: reading the first line of %s: %w", service, file, err)
+	if err != nil {
+		if info.Mode()&0o111 != 0 { // else it is reported already, and its content was not kept
+			c.report("service %s: reading the first line of %s: %w", service, file, err)
+		}
 		return
 	}
 	c.interpreter(service, file, head)

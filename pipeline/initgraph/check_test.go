@@ -1,6 +1,7 @@
 package initgraph_test
 
 import (
+	"archive/tar"
 	"io/fs"
 	"strings"
 	"testing"
@@ -65,6 +66,26 @@ func TestCheckFindsEachBrokenPart(t *testing.T) {
 				t.Errorf("%s:\n got %s\nwant init graph: %s...", name, got[i], want)
 			}
 		}
+	}
+}
+
+// A run may be a link out of the services' directory, where content is not
+// kept.
+func TestCheckFollowsLinksInTheImage(t *testing.T) {
+	files := with(map[string]string{"svc-cron/run": "-", "svc-netbox/run": "-"})
+	img := image(t, entries(files), []tar.Header{
+		{Name: services + "svc-cron/run", Typeflag: tar.TypeSymlink, Linkname: "/usr/bin/cron-run"},
+		{Name: services + "svc-netbox/run", Typeflag: tar.TypeSymlink, Linkname: "../../../../usr/bin/netbox-run"},
+		{Name: "usr/bin/cron-run", Mode: 0o755, Linkname: "#!/usr/bin/bash\n" + strings.Repeat("#", 1000)},
+		{Name: "usr/bin/netbox-run", Mode: 0o644, Linkname: "#!/usr/bin/bash\n" + strings.Repeat("#", 1000)},
+	})
+	root, err := initgraph.OpenImage(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "init graph: service svc-netbox: /etc/s6-overlay/s6-rc.d/svc-netbox/run is not executable (mode 0644): chmod +x it in the repository"
+	if err := initgraph.Check(root); err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
 

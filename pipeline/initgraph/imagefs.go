@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func OpenImage(img v1.Image) (fs.FS, error) {
 	}
 	contents := make([]layer, len(layers))
 	var group errgroup.Group
-	group.SetLimit(2) // decompression is what takes the time
+	group.SetLimit(runtime.GOMAXPROCS(0)) // decompression is what takes the time
 	for i, l := range layers {
 		group.Go(func() error {
 			r, err := l.Uncompressed()

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -110,7 +111,9 @@ type rule struct {
 }
 
 // The first that fits wins. Service names may hold blanks and any letters.
-var rules = func() []rule {
+// Compiled on first use: the stand-in init, which only loads trees, starts
+// without.
+var rules = sync.OnceValue(func() []rule {
 	var rules []rule
 	add := func(kind Kind, form string) {
 		rules = append(rules, rule{kind, regexp.MustCompile(`^(?s:` + form + `)$`)})
@@ -154,18 +157,18 @@ var rules = func() []rule {
 	add(KindFixAttrs, `fix-attrs: info: applying (?P<program>.+)`)
 	add(KindFixAttrs, `fix-attrs: (?P<severity>info|warning|fatal): `+any)
 	add(KindServicesUp, `services-up: info: copying legacy longrun (?P<service>\S+)( \(no readiness notification\))?`)
-	add(KindScript, `(?P<program>/run/s6/basedir/scripts/[^:]+|/package/admin/s6-overlay[^:]*): \d+: `+any)
+	add(KindScript, `(?P<program>/run/s6/basedir/scripts/[^:]+|/package/admin/s6-overlay[^:]*): (line )?\d+: `+any)
 	add(KindTool, `(?P<program>s6-[a-z0-9-]+( [^:]+)?): (?P<severity>info|notice|warning|fatal|tracing|usage): `+any)
 	add(KindTool, rcInit+`(?P<severity>info|notice|warning|fatal): `+any)
 	add(KindReady, `\[ls\.io-init\] done\.`)
 	return rules
-}()
+})
 
 // ParseLine understands one line, without its newline. It never fails: what
 // is not s6's is KindOutput.
 func ParseLine(line string) Event {
 	e := Event{Kind: KindOutput, Text: line}
-	for _, r := range rules {
+	for _, r := range rules() {
 		m := r.form.FindStringSubmatch(line)
 		if m == nil {
 			continue

@@ -129,6 +129,8 @@ func TestParseLineFillsTheEvent(t *testing.T) {
 		"/package/admin/s6-overlay/libexec/preinit: info: read-only root":           {Kind: s6rc.KindPreinit, Severity: "info", Detail: "read-only root"},
 		"/run/s6/basedir/scripts/rc.init: 76: nosuchprogram: not found": {
 			Kind: s6rc.KindScript, Program: "/run/s6/basedir/scripts/rc.init", Detail: "nosuchprogram: not found"},
+		"/run/s6/basedir/scripts/rc.init: line 76: nosuchprogram: not found": { // busybox
+			Kind: s6rc.KindScript, Program: "/run/s6/basedir/scripts/rc.init", Detail: "nosuchprogram: not found"},
 		" s6-rc: info: service a: starting": {Kind: s6rc.KindOutput},
 		"":                                  {Kind: s6rc.KindOutput},
 	} {
