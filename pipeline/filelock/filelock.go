@@ -19,14 +19,23 @@ import (
 // poll is how often a lock that another holds is tried again.
 const poll = 100 * time.Millisecond
 
-// Lock takes the exclusive lock of a file, which is made when absent and stays
-// behind. While another process holds it, Lock says so once on log, calling
+// Mode is how a lock is held.
+type Mode int
+
+// Many may share a lock; who has it exclusively is alone.
+const (
+	Exclusive Mode = unix.LOCK_EX
+	Shared    Mode = unix.LOCK_SH
+)
+
+// Lock takes the lock of a file, which is made when absent and stays behind.
+// While another process holds it, Lock says so once on log, calling
 // what is locked by the name given, and waits at most wait. The lock goes with
 // the process, so none is ever stale.
-func Lock(ctx context.Context, path, what string, wait time.Duration, log io.Writer) (unlock func(), err error) {
+func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Duration, log io.Writer) (unlock func(), err error) {
 	deadline := time.After(wait)
 	for said := false; ; {
-		unlock, err := Try(path)
+		unlock, err := Try(path, mode)
 		if !errors.Is(err, ErrHeld) {
 			if err != nil {
 				err = fmt.Errorf("lock %s: %w", what, err)
@@ -52,7 +61,7 @@ func Lock(ctx context.Context, path, what string, wait time.Duration, log io.Wri
 var ErrHeld = errors.New("held by another process")
 
 // Try takes the lock or gives ErrHeld at once.
-func Try(path string) (unlock func(), err error) {
+func Try(path string, mode Mode) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -61,7 +70,7 @@ func Try(path string) (unlock func(), err error) {
 		return nil, err
 	}
 	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err = unix.Flock(int(f.Fd()), int(mode)|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}

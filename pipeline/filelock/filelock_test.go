@@ -15,14 +15,14 @@ import (
 
 func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "lock")
-	unlock, err := filelock.Lock(t.Context(), path, "the cache", time.Minute, nil)
+	unlock, err := filelock.Lock(t.Context(), path, filelock.Exclusive, "the cache", time.Minute, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	released := make(chan time.Time, 1)
 	time.AfterFunc(300*time.Millisecond, func() { released <- time.Now(); unlock() })
 	var log bytes.Buffer
-	second, err := filelock.Lock(t.Context(), path, "the cache", time.Minute, &log)
+	second, err := filelock.Lock(t.Context(), path, filelock.Exclusive, "the cache", time.Minute, &log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,21 +37,35 @@ func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 
 func TestWaitingEndsWithTheDeadlineOrTheContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")
-	unlock, err := filelock.Try(path)
+	unlock, err := filelock.Try(path, filelock.Exclusive)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unlock()
-	if _, err := filelock.Try(path); !errors.Is(err, filelock.ErrHeld) {
+	if _, err := filelock.Try(path, filelock.Exclusive); !errors.Is(err, filelock.ErrHeld) {
 		t.Errorf("try: %v", err)
 	}
-	_, err = filelock.Lock(t.Context(), path, "the cache", time.Millisecond, nil)
+	_, err = filelock.Lock(t.Context(), path, filelock.Exclusive, "the cache", time.Millisecond, nil)
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), path) {
 		t.Errorf("deadline: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := filelock.Lock(ctx, path, "the cache", time.Minute, nil); !errors.Is(err, context.Canceled) {
+	if _, err := filelock.Lock(ctx, path, filelock.Exclusive, "the cache", time.Minute, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancel: %v", err)
+	}
+}
+
+func TestManyShareALockButNotWithOneWhoIsAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	for range 2 {
+		unlock, err := filelock.Try(path, filelock.Shared)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unlock()
+	}
+	if _, err := filelock.Try(path, filelock.Exclusive); !errors.Is(err, filelock.ErrHeld) {
+		t.Errorf("exclusive beside shared: %v", err)
 	}
 }

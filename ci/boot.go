@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func newBoot(e env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "boot",
+		Short: "Boot the image of every platform and ask NetBox everything",
+		Long: `Build the image of every platform, boot it against a real PostgreSQL and a real
+Redis, ask NetBox everything its users rely on, and stop it. Standard output
+carries a line for each thing that was asked.`,
+		Example: `  go run ./ci boot
+  go run ./ci boot --platform linux/amd64 --timeout 3m`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.session(cmd.Context(), func(s *session) error {
+				err := s.tell(s.pipeline.BootAll(cmd.Context()), false)
+				r := s.pipeline.Report()
+				if s.flags.json {
+					if jsonErr := s.printJSON(r); err == nil {
+						err = jsonErr
+					}
+					return err
+				}
+				var text strings.Builder
+				for _, p := range r.Platforms {
+					for _, c := range p.Smoke {
+						verdict := "passed"
+						if c.Error != "" {
+							verdict = "failed"
+						}
+						fmt.Fprintf(&text, "%s %s %s: %s\n", p.Platform, verdict, c.Name, c.Got)
+					}
+				}
+				if printErr := s.print(text.String()); err == nil {
+					err = printErr
+				}
+				return err
+			})
+		},
+	}
+}

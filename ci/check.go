@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+func newCheck(e env) *cobra.Command {
+	var to []string
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Build, boot and prove the image for every platform; the main job",
+		Long: `Build the image of every platform, compare its init graph with the documented
+one, boot it against a real PostgreSQL and a real Redis, ask NetBox everything
+its users rely on, join the images into one index, push it and pull it back, and
+compare README.md with readme-vars.yml. The index is left in dist/image, the
+report in dist/report. Standard output carries the digest of the index.`,
+		Example: `  go run ./ci check
+  go run ./ci check --platform linux/amd64
+  go run ./ci check --to localhost:5000/netbox:test`,
+		Args: noArguments,
+	}
+	addTo(cmd, &to)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		targets, err := parseTargets(to)
+		if err != nil {
+			return err
+		}
+		return e.session(cmd.Context(), func(s *session) error {
+			digest, err := s.pipeline.Check(cmd.Context(), targets)
+			diff := diffOf(err)
+			err = s.tell(err, true)
+			fmt.Fprint(s.err, diff)
+			if err != nil {
+				return err
+			}
+			return s.printIndex(digest)
+		})
+	}
+	return cmd
+}
+
+// addTo adds the flag that names where an index goes.
+func addTo(cmd *cobra.Command, to *[]string) {
+	cmd.Flags().StringArrayVar(to, "to", nil, "`REGISTRY/NAME[:TAG]` to push the index to, may be repeated")
+}
+
+func parseTargets(names []string) ([]registry.Target, error) {
+	var targets []registry.Target
+	for _, name := range names {
+		t, err := registry.ParseTarget(name)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}

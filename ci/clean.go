@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+)
+
+func newClean(e env) *cobra.Command {
+	var cache bool
+	cmd := &cobra.Command{
+		Use:   "clean",
+		Short: "Remove what the pipeline wrote",
+		Long: `Remove the output of the pipeline; with --cache also what it keeps to be fast:
+base images, build cache, built tools. Waits for a run that uses them. Standard
+output carries what was removed.`,
+		Example: `  go run ./ci clean
+  go run ./ci clean --cache`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := cacheDir()
+			if err != nil {
+				return err
+			}
+			mode := filelock.Shared
+			output := e.flags.output
+			// Only what the verbs write: the directory may be anyone's.
+			paths := []string{filepath.Join(output, "image"), filepath.Join(output, "graph"), filepath.Join(output, "report")}
+			if cache {
+				mode = filelock.Exclusive
+				paths = append(paths, dir)
+			}
+			unlock, err := e.lock(cmd.Context(), dir, mode)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			removed := []string{}
+			for _, path := range paths {
+				if _, err := os.Lstat(path); err != nil {
+					continue
+				}
+				if err := os.RemoveAll(path); err != nil {
+					return fmt.Errorf("remove %s: %w: end what uses it and run clean again", path, err)
+				}
+				removed = append(removed, path)
+			}
+			if e.flags.json {
+				return e.printJSON(removed)
+			}
+			for _, path := range removed {
+				if err := e.print(path + "\n"); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&cache, "cache", false, "remove the cache too")
+	return cmd
+}

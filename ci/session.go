@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/base"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// session is a pipeline with everything around it, for one verb.
+type session struct {
+	env
+	pipeline *pipeline.Pipeline
+	display  *progress.Display
+}
+
+// session sets a pipeline up, hands it to do, and takes everything down again.
+func (e env) session(ctx context.Context, do func(*session) error) (err error) {
+	f := e.flags
+	platforms, err := pipeline.ParsePlatforms(f.platforms)
+	if err != nil {
+		return err
+	}
+	if f.timeout <= 0 || f.wait < 0 {
+		return failure.Usagef("read the limits: --timeout %s and --wait %s: pass a time above zero, such as 10m", f.timeout, f.wait)
+	}
+	pins, err := versions.Load(f.repo)
+	if err != nil {
+		return err
+	}
+	commit, err := source.Git(ctx, f.repo)
+	if err != nil {
+		return err
+	}
+	cache, err := cacheDir()
+	if err != nil {
+		return err
+	}
+	unlock, err := e.lock(ctx, cache, filelock.Shared)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	cpu := map[string]string{}
+	for arch, emulation := range pins.Emulation {
+		cpu[arch] = emulation.CPU
+	}
+	eng, err := local.New(local.Options{
+		Cache:     filepath.Join(cache, "engine"),
+		Tools:     filepath.Join(f.repo, "tools"),
+		Platforms: platforms,
+		QEMUCPU:   cpu,
+		LockWait:  f.wait,
+		Environ:   os.Environ(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, eng.Close()) }()
+
+	display := e.display()
+	defer display.Close()
+	in := inputs.Local{
+		Engine:   eng,
+		Builder:  base.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu},
+		BaseName: f.base,
+		CPU:      cpu,
+	}
+	return do(&session{env: e, display: display, pipeline: pipeline.New(ctx, pipeline.Options{
+		Repo:      f.repo,
+		Output:    f.output,
+		Platforms: platforms,
+		BaseName:  f.base,
+		Timeout:   f.timeout,
+		Versions:  pins,
+		Source:    commit,
+		Now:       time.Now,
+	}, eng, in, display)})
+}
+
+// lock keeps other runs from writing to the output directory and, with
+// Exclusive, from using the cache.
+func (e env) lock(ctx context.Context, cache string, mode filelock.Mode) (unlock func(), err error) {
+	unlockCache, err := filelock.Lock(ctx, cache+".lock", mode, "the cache "+cache, e.flags.wait, e.err)
+	if err != nil {
+		return nil, err
+	}
+	output := e.flags.output
+	unlockOutput, err := filelock.Lock(ctx, filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory "+output, e.flags.wait, e.err)
+	if err != nil {
+		unlockCache()
+		return nil, err
+	}
+	return func() { unlockOutput(); unlockCache() }, nil
+}
+
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", failure.Usagef("find the cache directory: %w: set HOME or XDG_CACHE_HOME", err)
+	}
+	return filepath.Join(dir, pipeline.Project), nil
+}
+
+// display shows progress on standard error, live when that is a terminal.
+func (e env) display() *progress.Display {
+	opts := progress.Options{Now: time.Now}
+	if f, ok := e.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && e.getenv("TERM") != "dumb" {
+		opts.TTY = true
+		opts.Width = func() int {
+			width, _, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 80
+			}
+			return width
+		}
+	}
+	return progress.New(e.err, opts)
+}
+
+// toldError is an error that people have read already.
+type toldError struct{ error }
+
+func (t toldError) Unwrap() error { return t.error }
+
+// printJSON is the result of a verb for programs.
+func (e env) printJSON(v any) error {
+	enc := json.NewEncoder(e.out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write the result to standard output: %w", err)
+	}
+	return nil
+}
+
+// tell writes the summary for people and, once everything was tried, the
+// report.
+func (s *session) tell(err error, write bool) error {
+	s.display.Close()
+	r := s.pipeline.Report()
+	summary := r.Summary(s.err)
+	if write {
+		dir := filepath.Join(s.flags.output, "report")
+		if writeErr := r.Write(dir, nil); writeErr != nil {
+			return errors.Join(err, writeErr)
+		}
+		fmt.Fprintf(s.err, "report: %s\n", dir)
+	}
+	if err != nil {
+		return toldError{err}
+	}
+	if verdict, why, _ := r.Verdict(); verdict != report.Passed {
+		return toldError{errors.New(why)}
+	}
+	return summary
+}

@@ -1,0 +1,272 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+const (
+	probePath = "/netbox-probe"
+	// stopLimit is how long a container may take from SIGTERM to its end:
+	// what `docker stop` gives, and some.
+	stopLimit = 15 * time.Second
+	// slowness is what emulation costs at most, against the machine's own
+	// programs.
+	slowness = 20
+	// tail is how many last lines of a container's log go into an error.
+	tail = 5
+)
+
+// phases are the stages of one run of a container, in order. Each begins where
+// the one before ends, which the container's own lines tell.
+var phases = [...]string{"boot", "smoke", "stop"}
+
+// Boot runs the built image of one platform against real services: it comes
+// up, answers everything the probe asks, and goes down.
+func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
+	key := registry.Key(platform)
+	skip := func(err error, why string) error {
+		for _, phase := range phases {
+			p.report.Skip(report.Key{Stage: phase, Platform: key}, why)
+		}
+		return err
+	}
+	img, err := p.image(platform)
+	if err != nil {
+		return skip(err, "there is no image")
+	}
+	sidecars, err := p.sidecars()
+	if err != nil {
+		return skip(err, "there are no services to boot against")
+	}
+	probe, err := p.probe()
+	if err != nil {
+		return skip(err, "there is no probe")
+	}
+	_, tree, err := initgraph.FromImage(img)
+	if err != nil {
+		return skip(err, "the init graph cannot be read")
+	}
+
+	opts := smoke.Options{
+		Version:       p.Versions.NetBox.Release,
+		Password:      rand.Text(),
+		Slowness:      1,
+		ThenTerminate: true,
+	}
+	cpu, emulated := p.inputs.Emulated(platform)
+	if emulated {
+		opts.Slowness = slowness
+	}
+	b := p.newBoot(key)
+	result, err := p.engine.Run(ctx, engine.RunRequest{
+		Main:    netbox(img, opts, cpu, probe, sidecars),
+		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis},
+		Timeout: p.Timeout,
+		OnLine:  b.line,
+	})
+	p.keepLogs(key, result)
+	return b.judge(tree, result, err)
+}
+
+// netbox is the container under test.
+func netbox(img v1.Image, opts smoke.Options, cpu string, probe []byte, with Sidecars) engine.Container {
+	env := opts.Env()
+	maps.Copy(env, map[string]string{
+		"S6_VERBOSITY": "2",
+		"TZ":           "Etc/UTC",
+		"DB_HOST":      with.Postgres.Name,
+		"DB_NAME":      with.Postgres.Env["POSTGRES_DB"],
+		"DB_USER":      with.Postgres.Env["POSTGRES_USER"],
+		"REDIS_HOST":   with.Redis.Name,
+	})
+	if cpu != "" {
+		env["QEMU_CPU"] = cpu
+	}
+	secrets := opts.Secrets()
+	secrets["DB_PASSWORD"] = with.Postgres.Secrets["POSTGRES_PASSWORD"]
+	secrets["REDIS_PASSWORD"] = with.Redis.Secrets["REDIS_PASSWORD"]
+	return engine.Container{
+		Name:      "netbox",
+		Image:     img,
+		Args:      opts.Command(probePath),
+		Env:       env,
+		Secrets:   secrets,
+		Files:     []engine.File{{Path: probePath, Mode: 0o755, Content: probe}},
+		StopGrace: stopLimit,
+	}
+}
+
+// boot follows one run and shows it as the phases it goes through.
+type boot struct {
+	p   *Pipeline
+	key string
+
+	mu    sync.Mutex
+	phase int // index into phases of the one that is going on
+	step  *progress.Step
+	began [len(phases) + 1]time.Time
+}
+
+func (p *Pipeline) newBoot(key string) *boot {
+	b := &boot{p: p, key: key}
+	b.begin()
+	return b
+}
+
+func (b *boot) begin() {
+	b.began[b.phase] = b.p.Now()
+	b.step = b.p.display.Step(phases[b.phase], b.key)
+}
+
+// line takes a line of any container of the run as it appears.
+func (b *boot) line(container string, line engine.Line) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fmt.Fprintf(b.step, "%s: %s\n", container, line.Text)
+	if container != "netbox" {
+		return
+	}
+	next := b.phase
+	switch {
+	case b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady:
+		next = 1
+	case b.phase == 1 && !smoke.Parse([]string{line.Text}).Terminating.IsZero():
+		next = 2
+	}
+	if next != b.phase {
+		b.step.End(nil)
+		b.phase = next
+		b.begin()
+	}
+}
+
+// judge says what each phase came to, once the run has ended.
+func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ended := b.p.Now()
+	b.began[b.phase+1] = ended
+
+	var events []s6rc.Event
+	var texts []string
+	for _, line := range result.Lines {
+		e := s6rc.ParseLine(line.Text)
+		e.At = line.At
+		events = append(events, e)
+		texts = append(texts, line.Text)
+	}
+	live, bootErr := initgraph.CheckBoot(tree, events)
+	asked := smoke.Parse(texts)
+	stopped := b.began[3].Sub(b.began[2])
+	b.p.report.Platform(b.key, func(r *report.Platform) {
+		r.Boot = &report.Boot{PeakMemory: result.PeakMemory}
+		if asked.Summary != nil {
+			r.Boot.FirstOK = asked.Summary.Ready
+		}
+		if b.phase == 2 {
+			r.Boot.Stop = stopped.Seconds()
+		}
+		for _, s := range live.Services {
+			r.Boot.Services = append(r.Boot.Services, report.Service{Name: s.Name, Start: s.Start.Seconds(), Ready: s.Ready.Seconds()})
+		}
+		for _, c := range asked.Results {
+			check := report.Check{Name: c.Check, Asked: c.Asked, Got: c.Got, Seconds: c.Seconds}
+			if !c.OK {
+				check.Error = c.String()
+			}
+			r.Smoke = append(r.Smoke, check)
+		}
+	})
+
+	errs := [len(phases)]error{}
+	errs[0] = bootErr
+	if b.phase >= 1 {
+		errs[1] = asked.Err()
+	}
+	if b.phase == 2 {
+		switch {
+		case runErr != nil:
+		case result.ExitCode != 0:
+			errs[2] = fmt.Errorf("stop netbox on %s: it ended with status %d after SIGTERM, want 0", b.key, result.ExitCode)
+		case stopped > stopLimit:
+			errs[2] = fmt.Errorf("stop netbox on %s: it took %.1f s from SIGTERM to its end, the limit is %s", b.key, stopped.Seconds(), stopLimit)
+		}
+	}
+	// What ended the run belongs to the phase it ended in, and comes first.
+	if runErr != nil {
+		errs[b.phase] = join(runErr, errs[b.phase])
+	} else if b.phase == 0 {
+		errs[0] = join(errs[0], fmt.Errorf("boot netbox on %s: it ended with status %d before all services were up; its last lines: %s",
+			b.key, result.ExitCode, lastLines(texts)))
+	}
+
+	log := fmt.Sprintf("read %s for the whole story", b.p.path("report", "logs", logName("netbox", b.key)))
+	for i, phase := range phases {
+		key := report.Key{Stage: phase, Platform: b.key}
+		if i > b.phase {
+			b.p.report.Skip(key, "it did not get that far")
+			continue
+		}
+		if i == b.phase {
+			b.step.End(errs[i])
+		}
+		b.p.report.End(key, b.began[i+1].Sub(b.began[i]), errs[i], log)
+	}
+	return join(errs[:]...)
+}
+
+// lastLines is the end of a log, for an error.
+func lastLines(lines []string) string {
+	return strings.Join(lines[max(0, len(lines)-tail):], " | ")
+}
+
+func logName(container, key string) string {
+	return container + "-" + strings.ReplaceAll(key, "/", "-") + ".log"
+}
+
+func (p *Pipeline) keepLogs(key string, result engine.RunResult) {
+	keep := func(container string, lines []engine.Line) {
+		var text strings.Builder
+		for _, l := range lines {
+			fmt.Fprintf(&text, "%9.3f %s %s\n", l.At.Seconds(), l.Stream, l.Text)
+		}
+		p.report.Log(logName(container, key), []byte(text.String()))
+	}
+	keep("netbox", result.Lines)
+	for name, lines := range result.SideLines {
+		keep(name, lines)
+	}
+}
+
+// buildProbe compiles the probe and hands it over as a file to put into
+// containers.
+func buildProbe(ctx context.Context, repo, goarch string) ([]byte, error) {
+	dir, err := os.MkdirTemp("", Project+"-probe-")
+	if err != nil {
+		return nil, fmt.Errorf("make room for the probe: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "probe")
+	if err := smoke.BuildProbe(ctx, repo, goarch, file); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+}

@@ -1,0 +1,129 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// SourceURL is where the project lives, as the labels of its images say.
+const SourceURL = "https://github.com/linuxserver/docker-netbox"
+
+// Build makes the image of one platform.
+func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) error {
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	key := registry.Key(platform)
+	var base engine.Base
+	err := p.stage(ctx, report.Key{Stage: "base", Platform: key}, "", func(ctx context.Context, log io.Writer) (err error) {
+		base, err = p.inputs.Base(ctx, platform, log)
+		return err
+	})
+	if err != nil {
+		p.report.Skip(report.Key{Stage: "build", Platform: key}, "there is no base image")
+		return err
+	}
+	return p.stage(ctx, report.Key{Stage: "build", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
+		img, err := p.engine.Build(ctx, p.buildRequest(platform, base, log))
+		if err != nil {
+			return err
+		}
+		if err := p.describe(platform, base, img); err != nil {
+			return err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.images[key] = img
+		return nil
+	})
+}
+
+func (p *Pipeline) buildRequest(platform v1.Platform, base engine.Base, log io.Writer) engine.BuildRequest {
+	args := map[string]string{
+		"NETBOX_RELEASE": p.Versions.NetBox.Release,
+		"VERSION":        p.version(),
+		"BUILD_DATE":     p.Source.Time.Format(time.RFC3339),
+		"REVISION":       p.Source.Revision(),
+	}
+	return engine.BuildRequest{
+		Platform:   platform,
+		Context:    p.Repo,
+		Dockerfile: dockerfile(platform),
+		Base:       base,
+		Args:       args,
+		Epoch:      p.Versions.Stamp(),
+		Log:        log,
+	}
+}
+
+// version is what the image calls itself: the NetBox release and the commit
+// it was made from.
+func (p *Pipeline) version() string {
+	return fmt.Sprintf("v%s-%s", p.Versions.NetBox.Release, p.Source.Short())
+}
+
+// describe reports the figures of a built image.
+func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image) error {
+	key := registry.Key(platform)
+	digest, err := img.Digest()
+	if err != nil {
+		return fmt.Errorf("read the image of %s: %w", key, err)
+	}
+	manifest, err := img.Manifest()
+	if err != nil {
+		return fmt.Errorf("read the manifest of %s: %w", key, err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return fmt.Errorf("read the configuration of %s: %w", key, err)
+	}
+	var made []string // the instruction of each layer
+	for _, h := range config.History {
+		if !h.EmptyLayer {
+			made = append(made, h.CreatedBy)
+		}
+	}
+	size := manifest.Config.Size
+	var layers []report.Layer
+	for i, l := range manifest.Layers {
+		layer := report.Layer{Digest: l.Digest.String(), Size: l.Size}
+		if len(made) == len(manifest.Layers) {
+			layer.From = made[i]
+		}
+		layers = append(layers, layer)
+		size += l.Size
+	}
+	p.report.Platform(key, func(r *report.Platform) {
+		r.Image, r.Size, r.Layers = digest.String(), size, layers
+	})
+	if base.Index != nil {
+		images, err := registry.Images(base.Index)
+		if err != nil {
+			return fmt.Errorf("read the base image: %w", err)
+		}
+		for _, i := range images {
+			if registry.Key(i.Platform) != key {
+				continue
+			}
+			d, err := i.Image.Digest()
+			if err != nil {
+				return fmt.Errorf("read the base image of %s: %w", key, err)
+			}
+			p.report.Change(func(r *report.Report) {
+				if r.Base.Digests == nil {
+					r.Base.Digests = map[string]string{}
+				}
+				r.Base.Digests[key] = d.String()
+			})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package pipeline
+
+import (
+	"context"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// expect says which stages this run must have passed to be good: stages of
+// each platform, and stages of the whole run.
+func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
+	var keys []report.Key
+	for _, stage := range ofRun {
+		keys = append(keys, report.Key{Stage: stage})
+	}
+	for _, platform := range p.Platforms {
+		for _, stage := range ofPlatform {
+			keys = append(keys, report.Key{Stage: stage, Platform: registry.Key(platform)})
+		}
+	}
+	p.report.Change(func(r *report.Report) { r.Expected = keys })
+}
+
+// BuildAll builds the images of all platforms and joins them into the index,
+// whose digest it returns.
+func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
+	p.expect([]string{"base", "build"}, "prerequisites", "index")
+	err := p.eachPlatform(func(platform v1.Platform) error { return p.Build(ctx, platform) })
+	if err != nil {
+		p.skip("", "not every image was built", "index")
+		return v1.Hash{}, err
+	}
+	return p.Index(ctx)
+}
+
+// GraphAll builds the images of all platforms and looks over their init
+// graphs.
+func (p *Pipeline) GraphAll(ctx context.Context) error {
+	p.expect([]string{"base", "build", "graph"}, "prerequisites")
+	return p.eachPlatform(func(platform v1.Platform) error {
+		if err := p.Build(ctx, platform); err != nil {
+			p.skip(registry.Key(platform), "there is no image", "graph")
+			return err
+		}
+		return p.Graph(ctx, platform)
+	})
+}
+
+// BootAll builds and boots the images of all platforms.
+func (p *Pipeline) BootAll(ctx context.Context) error {
+	p.expect(append([]string{"base", "build"}, phases[:]...), "prerequisites", "sidecars")
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	go p.sidecars()
+	return p.eachPlatform(func(platform v1.Platform) error {
+		if err := p.Build(ctx, platform); err != nil {
+			p.skip(registry.Key(platform), "there is no image", phases[:]...)
+			return err
+		}
+		return p.Boot(ctx, platform)
+	})
+}
+
+// Check does everything but publish to the outside, or also that when targets
+// are given. It returns the digest of the index that was proven.
+func (p *Pipeline) Check(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
+	p.expect(append([]string{"base", "build", "graph"}, phases[:]...), "prerequisites", "sidecars", "index", "publish", "readme")
+	readme := make(chan error, 1)
+	go func() { readme <- p.CheckReadme(ctx) }()
+	digest, err := p.prove(ctx, targets)
+	return digest, join(err, <-readme)
+}
+
+// prove builds and boots every platform and publishes what was proven.
+func (p *Pipeline) prove(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
+	if err := p.prepare(); err != nil {
+		return v1.Hash{}, err
+	}
+	// The services are made while the images are built; Boot tells of an error.
+	go p.sidecars()
+	err := p.eachPlatform(func(platform v1.Platform) error {
+		if err := p.Build(ctx, platform); err != nil {
+			p.skip(registry.Key(platform), "there is no image", append([]string{"graph"}, phases[:]...)...)
+			return err
+		}
+		if err := p.Graph(ctx, platform); err != nil {
+			p.skip(registry.Key(platform), "the init graph is not as it should be", phases[:]...)
+			return err
+		}
+		return p.Boot(ctx, platform)
+	})
+	if err != nil {
+		p.skip("", "not every platform was proven", "index", "publish")
+		return v1.Hash{}, err
+	}
+	digest, err := p.Index(ctx)
+	if err != nil {
+		p.skip("", "there is no index", "publish")
+		return v1.Hash{}, err
+	}
+	return digest, p.Publish(ctx, targets, p.Report())
+}
+
+func (p *Pipeline) skip(platform, why string, stages ...string) {
+	for _, stage := range stages {
+		p.report.Skip(report.Key{Stage: stage, Platform: platform}, why)
+	}
+}

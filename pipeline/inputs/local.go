@@ -1,0 +1,101 @@
+// Package inputs is where a pipeline takes its base image and its services
+// from: made from Debian packages, read from a directory, or pulled by name.
+package inputs
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/base"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// Local makes everything on this machine, for the local engine.
+type Local struct {
+	Engine   *local.Engine
+	Builder  base.Builder      // its Log is set for each use
+	BaseName string            // "local", "oci:DIR" or an image reference
+	CPU      map[string]string // QEMU_CPU by foreign architecture
+}
+
+// Native is this machine.
+func (l Local) Native() v1.Platform {
+	return registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+}
+
+// Emulated tells whether a platform is foreign to this machine.
+func (l Local) Emulated(platform v1.Platform) (cpu string, emulated bool) {
+	if platform.Architecture == runtime.GOARCH {
+		return "", false
+	}
+	return l.CPU[platform.Architecture], true
+}
+
+// Prepare has the engine find or install what the machine must have.
+func (l Local) Prepare(ctx context.Context, log io.Writer) error {
+	return l.Engine.Setup(ctx, log)
+}
+
+// Base makes the local base image, or reads the one that was asked for.
+func (l Local) Base(ctx context.Context, platform v1.Platform, log io.Writer) (engine.Base, error) {
+	if l.BaseName == "local" {
+		b := l.Builder
+		b.Log = log
+		platforms := []v1.Platform{platform}
+		if native := l.Native(); !native.Equals(platform) {
+			platforms = append(platforms, native)
+		}
+		made, err := b.Base(ctx, platforms...)
+		if err != nil {
+			return engine.Base{}, err
+		}
+		return engine.Base{Index: made.Index}, nil
+	}
+	if dir, ok := strings.CutPrefix(l.BaseName, "oci:"); ok {
+		idx, err := layout.ImageIndexFromPath(dir)
+		if err != nil {
+			return engine.Base{}, failure.Usagef("read the base image oci:%s: %w: pass the directory of an OCI layout", dir, err)
+		}
+		return engine.Base{Index: idx}, nil
+	}
+	return engine.Base{Reference: l.BaseName}, nil
+}
+
+// Sidecars makes the services from Debian packages, with fresh passwords.
+func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, error) {
+	b := l.Builder
+	b.Log = log
+	img, err := b.Sidecars(ctx)
+	if err != nil {
+		return pipeline.Sidecars{}, fmt.Errorf("make the services to boot against: %w", err)
+	}
+	postgres, redis := base.PostgreSQL(), base.Redis()
+	return pipeline.Sidecars{
+		Postgres: engine.Container{
+			Name:       "postgres",
+			Image:      img,
+			Entrypoint: postgres.Entrypoint,
+			Env:        map[string]string{"POSTGRES_DB": "netbox", "POSTGRES_USER": "netbox"},
+			Secrets:    map[string]string{"POSTGRES_PASSWORD": rand.Text()},
+			Ready:      postgres.Ready,
+		},
+		Redis: engine.Container{
+			Name:       "redis",
+			Image:      img,
+			Entrypoint: redis.Entrypoint,
+			Secrets:    map[string]string{"REDIS_PASSWORD": rand.Text()},
+			Ready:      redis.Ready,
+		},
+	}, nil
+}

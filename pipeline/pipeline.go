@@ -1,0 +1,230 @@
+// Package pipeline is the stages that turn a commit into a proven image, and
+// their order. What a stage does lies in the packages below; here is who waits
+// for whom, and what comes of it.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Project is the project's name, as files and reports call it.
+const Project = "docker-netbox"
+
+// dockerfile names the file that makes the image of a platform, "" when there
+// is no image for it.
+func dockerfile(p v1.Platform) string {
+	switch registry.Key(p) {
+	case "linux/amd64":
+		return "Dockerfile"
+	case "linux/arm64":
+		return "Dockerfile.aarch64"
+	}
+	return ""
+}
+
+// DefaultPlatforms are the platforms of a release, in order.
+func DefaultPlatforms() []string {
+	return []string{"linux/amd64", "linux/arm64"}
+}
+
+// ParsePlatforms reads what people write for platforms, "linux/arm64/v8" for
+// "linux/arm64" included. Repetitions are dropped.
+func ParsePlatforms(names []string) ([]v1.Platform, error) {
+	platforms := map[string]v1.Platform{}
+	for _, name := range names {
+		p, err := v1.ParsePlatform(name)
+		if err != nil || dockerfile(*p) == "" || p.Variant != "" && p.Variant != registry.Canonical(*p).Variant {
+			return nil, failure.Usagef("read platform %q: there is no image for it: pass --platform %s",
+				name, strings.Join(DefaultPlatforms(), " or --platform "))
+		}
+		platforms[registry.Key(*p)] = registry.Canonical(*p)
+	}
+	if len(platforms) == 0 {
+		return nil, failure.Usagef("read platforms: none is given: pass --platform %s", DefaultPlatforms()[0])
+	}
+	var sorted []v1.Platform
+	for _, key := range slices.Sorted(maps.Keys(platforms)) {
+		sorted = append(sorted, platforms[key])
+	}
+	return sorted, nil
+}
+
+// Inputs are what an image is built on and booted against. Where they come
+// from depends on the engine.
+type Inputs interface {
+	// Prepare finds or installs what the machine must have.
+	Prepare(ctx context.Context, log io.Writer) error
+	// Base gives the base image for a platform, and for the platform that
+	// builds natively.
+	Base(ctx context.Context, platform v1.Platform, log io.Writer) (engine.Base, error)
+	// Sidecars gives the services an image is booted against.
+	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
+	// Emulated tells whether a platform's programs run under emulation, and
+	// with which CPU model.
+	Emulated(platform v1.Platform) (cpu string, emulated bool)
+	// Native is the platform that runs without emulation.
+	Native() v1.Platform
+}
+
+// Sidecars are containers that lack nothing but their secrets.
+type Sidecars struct {
+	Postgres, Redis engine.Container
+}
+
+// Options say what is to be done.
+type Options struct {
+	Repo      string        // the repository's directory
+	Output    string        // directory that all files go to
+	Platforms []v1.Platform // what to work on
+	BaseName  string        // what --base said
+	Timeout   time.Duration // limit for one boot
+	Versions  *versions.Versions
+	Source    source.Source
+	Now       func() time.Time
+}
+
+// Pipeline runs stages, shows them as they run and collects what they find.
+type Pipeline struct {
+	Options
+	engine  engine.Engine
+	inputs  Inputs
+	display *progress.Display
+	report  *report.Builder
+
+	prepare  func() error
+	sidecars func() (Sidecars, error)
+	probe    func() ([]byte, error)
+
+	mu     sync.Mutex
+	images map[string]v1.Image // by registry.Key, once built
+}
+
+// New makes a pipeline. Stages that several platforms need run once, when the
+// first one asks for them; ctx ends them.
+func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, display *progress.Display) *Pipeline {
+	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, display: display, images: map[string]v1.Image{}}
+	p.report = report.NewBuilder(report.Report{
+		Project: Project,
+		Commit:  opts.Source.Revision(),
+		Version: opts.Versions.NetBox.Release,
+		Base:    report.Base{Name: opts.BaseName},
+		Engine:  eng.Name(),
+		Started: opts.Now(),
+	}, opts.Now)
+	p.prepare = sync.OnceValue(func() error {
+		return p.stage(ctx, report.Key{Stage: "prerequisites"}, "", inputs.Prepare)
+	})
+	p.sidecars = sync.OnceValues(func() (s Sidecars, err error) {
+		err = p.stage(ctx, report.Key{Stage: "sidecars"}, "", func(ctx context.Context, log io.Writer) error {
+			s, err = inputs.Sidecars(ctx, log)
+			return err
+		})
+		return s, err
+	})
+	p.probe = sync.OnceValues(func() ([]byte, error) { return buildProbe(ctx, opts.Repo, inputs.Native().Architecture) })
+	return p
+}
+
+// Report is what was found so far.
+func (p *Pipeline) Report() report.Report { return p.report.Report() }
+
+// stage runs one stage: it is shown while it runs and reported when it ended.
+// next is the one thing to do when it fails, unless the error says so itself.
+func (p *Pipeline) stage(ctx context.Context, key report.Key, next string, do func(ctx context.Context, log io.Writer) error) error {
+	if err := ctx.Err(); err != nil {
+		p.report.Skip(key, "interrupted")
+		return err
+	}
+	step := p.display.Step(key.Stage, key.Platform)
+	start := p.Now()
+	err := do(ctx, step)
+	step.End(err)
+	p.report.End(key, p.Now().Sub(start), err, next)
+	return err
+}
+
+// eachPlatform runs do for all platforms at once. A platform that fails does
+// not end the others: who reads a red check wants to see all that is wrong.
+func (p *Pipeline) eachPlatform(do func(v1.Platform) error) error {
+	errs := make([]error, len(p.Platforms))
+	var wg sync.WaitGroup
+	for i, platform := range p.Platforms {
+		wg.Go(func() { errs[i] = do(platform) })
+	}
+	wg.Wait()
+	return join(errs...)
+}
+
+// join is errors.Join, flat and without repetitions: platforms that wait for
+// the same stage fail with the same error.
+func join(errs ...error) error {
+	seen := map[string]bool{}
+	var flat []error
+	var add func(err error)
+	add = func(err error) {
+		if err == nil {
+			return
+		}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, e := range joined.Unwrap() {
+				add(e)
+			}
+			return
+		}
+		if !seen[err.Error()] {
+			seen[err.Error()] = true
+			flat = append(flat, err)
+		}
+	}
+	for _, err := range errs {
+		add(err)
+	}
+	switch len(flat) {
+	case 0:
+		return nil
+	case 1:
+		return flat[0]
+	}
+	return multiple(flat)
+}
+
+type multiple []error
+
+func (m multiple) Unwrap() []error { return m }
+
+func (m multiple) Error() string {
+	return strings.Join(failure.Lines(m), "\n")
+}
+
+// path is a file under the output directory.
+func (p *Pipeline) path(elem ...string) string {
+	return filepath.Join(append([]string{p.Output}, elem...)...)
+}
+
+func (p *Pipeline) image(platform v1.Platform) (v1.Image, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	img, ok := p.images[registry.Key(platform)]
+	if !ok {
+		return nil, fmt.Errorf("find the image of %s: it has not been built", registry.Key(platform))
+	}
+	return img, nil
+}

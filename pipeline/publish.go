@@ -1,0 +1,116 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// Index joins the built images of all platforms into the index under the
+// output directory and returns its digest.
+func (p *Pipeline) Index(ctx context.Context) (digest v1.Hash, err error) {
+	err = p.stage(ctx, report.Key{Stage: "index"}, "", func(ctx context.Context, log io.Writer) error {
+		var images []registry.PlatformImage
+		for _, platform := range p.Platforms {
+			img, err := p.image(platform)
+			if err != nil {
+				return err
+			}
+			images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+		}
+		idx, err := registry.Index(images, registry.About{
+			Title:    "netbox",
+			Version:  p.version(),
+			Revision: p.Source.Revision(),
+			Created:  p.Source.Time,
+			Source:   SourceURL,
+			Licenses: "GPL-3.0-only",
+			BaseName: p.BaseName,
+		})
+		if err != nil {
+			return err
+		}
+		if err := registry.WriteLayout(p.path("image"), idx); err != nil {
+			return err
+		}
+		digest, err = idx.Digest()
+		fmt.Fprintf(log, "%s in %s\n", digest, p.path("image"))
+		return err
+	})
+	return digest, err
+}
+
+// Publish pushes the index under the output directory to the targets, or, when
+// there is none, to a registry of its own on loopback, so that pushing is
+// proven all the same. Only images that the report says were booted and passed
+// are published.
+func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report) error {
+	return p.stage(ctx, report.Key{Stage: "publish"}, "", func(ctx context.Context, log io.Writer) error {
+		idx, err := registry.ReadLayout(ctx, p.path("image"))
+		if err != nil {
+			return err
+		}
+		booted, err := bootedDigests(proven)
+		if err != nil {
+			return err
+		}
+		if len(targets) == 0 {
+			blobs, err := os.MkdirTemp("", Project+"-registry-")
+			if err != nil {
+				return fmt.Errorf("make room for the registry on loopback: %w", err)
+			}
+			defer os.RemoveAll(blobs)
+			server, err := registry.Loopback(ctx, blobs)
+			if err != nil {
+				return err
+			}
+			defer server.Close()
+			target, err := registry.ParseTarget(server.Host + "/netbox:latest")
+			if err != nil {
+				return err
+			}
+			targets = append(targets, target)
+		}
+		published, err := registry.Publish(ctx, idx, targets, registry.Options{Booted: booted, Log: log})
+		p.report.Change(func(r *report.Report) {
+			for _, t := range published {
+				r.Published = append(r.Published, report.Tag{
+					Reference: t.Target.String(), Digest: t.Digest.String(),
+					Blobs: t.Blobs, Bytes: t.Bytes, Unchanged: t.Unchanged,
+				})
+			}
+		})
+		return err
+	})
+}
+
+// bootedDigests gives the digest of each image that a run booted and found
+// good, by registry.Key.
+func bootedDigests(r report.Report) (map[string]v1.Hash, error) {
+	booted := map[string]v1.Hash{}
+	for _, platform := range r.Platforms {
+		if !r.Good(report.Key{Stage: "boot", Platform: platform.Platform}, report.Key{Stage: "smoke", Platform: platform.Platform},
+			report.Key{Stage: "stop", Platform: platform.Platform}, report.Key{Stage: "graph", Platform: platform.Platform}) {
+			return nil, failure.Usagef("publish the image of %s: no check has found it good: run \"go run ./ci check\" first", platform.Platform)
+		}
+		hash, err := v1.NewHash(platform.Image)
+		if err != nil {
+			return nil, fmt.Errorf("read the digest of %s in the report: %w", platform.Platform, err)
+		}
+		booted[platform.Platform] = hash
+	}
+	return booted, nil
+}
+
+// PublishProven publishes what an earlier run has proven, as its only stage.
+func (p *Pipeline) PublishProven(ctx context.Context, targets []registry.Target, proven report.Report) error {
+	p.report.Change(func(r *report.Report) { r.Expected = []report.Key{{Stage: "publish"}} })
+	return p.Publish(ctx, targets, proven)
+}
