@@ -21,7 +21,10 @@ func Redis() Service {
 
 // sidecarPackages are the real services. They are unpacked only: no
 // installation script runs, which would start clusters and make keys.
-var sidecarPackages = []string{"bash", "coreutils", "postgresql-17", "redis-server", "redis-tools", "util-linux"}
+var sidecarPackages = []string{
+	"base-files", "bash", "coreutils", "dash", "tzdata", "util-linux",
+	"postgresql-17", "redis-server", "redis-tools",
+}
 
 const sidecarPath = "/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/usr/sbin"
 
@@ -35,8 +38,8 @@ root:x:0:
 postgres:x:999:
 redis:x:998:
 END
-mkdir -p "$1/var/lib/postgresql" "$1/var/lib/redis" "$1/run/postgresql" &&
-chown 999:999 "$1/var/lib/postgresql" "$1/run/postgresql" && chown 998:998 "$1/var/lib/redis"`
+mkdir -p "$1/var/lib/postgresql" "$1/var/lib/redis" &&
+chown 999:999 "$1/var/lib/postgresql" && chown 998:998 "$1/var/lib/redis"`
 
 // sidecarCluster makes an empty cluster once, so that a container need not.
 // Nothing in it is worth keeping after a power cut.
@@ -44,22 +47,21 @@ const sidecarCluster = `chroot --userspec=999:999 "$1" env LC_ALL=C.UTF-8 \
 	/usr/lib/postgresql/17/bin/initdb --pgdata=/var/lib/postgresql/data --username=postgres \
 	--auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --no-sync --no-instructions >&2`
 
-// droppedFromSidecars leaves out what the services do not use: mostly the
-// just-in-time compiler of PostgreSQL, which is larger than all the rest.
+// droppedFromSidecars leaves out what the services do not use: the
+// just-in-time compiler of PostgreSQL is larger than all the rest.
 func droppedFromSidecars(path string) bool {
-	switch {
-	case path == "etc/apt" || strings.HasPrefix(path, "etc/apt/"),
-		strings.HasPrefix(path, "usr/share/doc/"),
-		strings.HasPrefix(path, "usr/share/perl"),
-		strings.HasPrefix(path, "usr/lib/x86_64-linux-gnu/perl"),
-		strings.HasPrefix(path, "usr/lib/aarch64-linux-gnu/perl"),
-		strings.HasPrefix(path, "usr/lib/llvm"),
-		strings.HasPrefix(path, "usr/lib/postgresql/17/lib/bitcode"),
-		strings.Contains(path, "/libLLVM"), strings.Contains(path, "/llvmjit"),
-		strings.Contains(path, "/libclang"):
-		return true
-	case path == "run/postgresql":
-		return false
+	for _, unused := range []string{
+		"etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/i18n/", "usr/share/perl", "usr/share/postgresql-common/",
+		"usr/lib/llvm", "usr/lib/systemd/", "usr/lib/postgresql/17/lib/bitcode/",
+	} {
+		if strings.HasPrefix(path, unused) {
+			return true
+		}
+	}
+	for _, unused := range []string{"/libLLVM", "/llvmjit", "/libclang", "/libz3.", "/libperl.", "/gconv/", "-linux-gnu/perl"} {
+		if strings.Contains(path, unused) {
+			return true
+		}
 	}
 	return droppedFromBase(path)
 }
