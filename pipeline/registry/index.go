@@ -101,7 +101,10 @@ func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
 		})
 	}
 	index := mutate.AppendManifests(empty.Index, adds...)
-	return mutate.Annotations(index, about.Annotations()).(v1.ImageIndex), nil
+	if annotations := about.Annotations(); len(annotations) > 0 {
+		index = mutate.Annotations(index, annotations).(v1.ImageIndex)
+	}
+	return index, nil
 }
 
 // Images gives the images of an index with their platforms. Whatever is not an

@@ -84,7 +84,7 @@ func readLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
 	}
 	// Every layer has been read: what is left to check is how the parts agree.
 	if err := validate.Index(idx, validate.Fast); err != nil {
-		return nil, err
+		return nil, errors.New(oneLine(err))
 	}
 	return idx, nil
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
@@ -20,34 +22,40 @@ type Server struct {
 
 	http *http.Server
 	done chan struct{}
+	err  error // of the clean-up; read after done
 	stop func() bool
 }
 
 // Loopback starts a registry on a free port of 127.0.0.1. Blobs are kept as
 // files under blobDir, manifests and tags in memory. It ends with ctx or with
 // Close, whichever comes first.
-func Loopback(ctx context.Context, blobDir string) (*Server, error) {
+func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("starting a registry on loopback: %w", err)
+		}
+	}()
 	if err := os.MkdirAll(blobDir, 0o755); err != nil {
-		return nil, fmt.Errorf("starting a registry on loopback: %w", err)
+		return nil, err
 	}
-	quiet := log.New(io.Discard, "", 0)
-	return serve(ctx, ggcr.New(
-		ggcr.Logger(quiet),
-		ggcr.WithReferrersSupport(true),
-		ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(blobDir)),
-	))
-}
-
-func serve(ctx context.Context, handler http.Handler) (*Server, error) {
+	uploads, err := os.MkdirTemp(blobDir, "uploads-")
+	if err != nil {
+		return nil, err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, fmt.Errorf("starting a registry on loopback: %w", err)
+		return nil, errors.Join(err, os.RemoveAll(uploads))
 	}
+	quiet := log.New(io.Discard, "", 0)
 	s := &Server{
 		Host: listener.Addr().String(),
 		http: &http.Server{
-			Handler:           handler,
-			ErrorLog:          log.New(io.Discard, "", 0),
+			Handler: spool{uploads, ggcr.New(
+				ggcr.Logger(quiet),
+				ggcr.WithReferrersSupport(true),
+				ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(blobDir)),
+			)},
+			ErrorLog:          quiet,
 			ReadHeaderTimeout: 10 * time.Second,
 		},
 		done: make(chan struct{}),
@@ -55,6 +63,7 @@ func serve(ctx context.Context, handler http.Handler) (*Server, error) {
 	go func() {
 		defer close(s.done)
 		_ = s.http.Serve(listener) // always http.ErrServerClosed: only Close ends it
+		s.err = os.RemoveAll(uploads)
 	}()
 	s.stop = context.AfterFunc(ctx, func() { _ = s.http.Close() })
 	return s, nil
@@ -65,8 +74,72 @@ func (s *Server) Close() error {
 	s.stop()
 	err := s.http.Close()
 	<-s.done
-	if err != nil && !errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	if err = errors.Join(err, s.err); err != nil {
 		return fmt.Errorf("stopping the registry on %s: %w", s.Host, err)
+	}
+	return nil
+}
+
+// spool keeps uploads in files while they come in. The registry behind it
+// would hold each in memory, several times over: a gigabyte for an image.
+type spool struct {
+	dir  string
+	next http.Handler
+}
+
+// upload matches the address of an upload that was opened.
+var upload = regexp.MustCompile(`^(/v2/.+/blobs/uploads/)([0-9]+)$`)
+
+func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	parts := upload.FindStringSubmatch(r.URL.Path)
+	if parts == nil {
+		s.next.ServeHTTP(w, r)
+		return
+	}
+	file := filepath.Join(s.dir, parts[2])
+	switch r.Method {
+	case http.MethodPatch:
+		if err := receive(file, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Location", r.URL.Path)
+		w.WriteHeader(http.StatusAccepted)
+	case http.MethodPut:
+		f, err := os.Open(file)
+		if err != nil {
+			s.next.ServeHTTP(w, r) // the blob is in the request itself
+			return
+		}
+		defer os.Remove(file)
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		// The registry takes a blob that comes in one request as a stream.
+		whole := r.Clone(r.Context())
+		whole.Method, whole.URL.Path = http.MethodPost, parts[1]
+		whole.Body, whole.ContentLength = f, info.Size()
+		s.next.ServeHTTP(w, whole)
+	default:
+		s.next.ServeHTTP(w, r)
+	}
+}
+
+// receive keeps a body in a new file, whole or not at all.
+func receive(file string, body io.Reader) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, body)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(file))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -58,7 +60,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	if len(targets) == 0 {
 		return nil, errors.New("publishing: no target given")
 	}
-	p, err := newPublisher(idx, targets, opts)
+	p, err := newPublisher(ctx, idx, targets, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +156,13 @@ type publisher struct {
 	options   []remote.Option
 	transport guard
 	pusher    *remote.Pusher
+	valid     func() error // that the parts of idx agree; asked once
 	jobs      int
 	clock     Clock
 	log       io.Writer
 }
 
-func newPublisher(idx v1.ImageIndex, targets []Target, opts Options) (*publisher, error) {
+func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) (*publisher, error) {
 	p := &publisher{idx: idx, jobs: opts.Jobs, clock: opts.Clock, log: io.Discard}
 	if p.jobs == 0 {
 		p.jobs = 4
@@ -180,6 +183,7 @@ func newPublisher(idx v1.ImageIndex, targets []Target, opts Options) (*publisher
 	if err := sameAsBooted(p.images, opts.Booted); err != nil {
 		return nil, err
 	}
+	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
 
 	p.transport = guard{next: opts.Transport, clock: opts.Clock, plain: map[string]bool{}}
 	if p.transport.next == nil {
@@ -299,7 +303,8 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 
 // pullBack reads all that a client would read, by digest, and compares each
 // byte by way of the digests: what comes back is the index that was given, and
-// so are its images and their blobs.
+// so are its images and their blobs. That these are valid is then found out
+// here, once for all registries, rather than by unpacking what each sends.
 //
 // Blobs of a repository to which nothing was sent and whose tags are all right
 // already were read when these were set: their presence has just been asked
@@ -334,6 +339,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(p.jobs)
+	g.Go(p.valid)
 	for _, b := range p.blobs {
 		g.Go(func() error {
 			return p.try(gctx, "pulling back blob "+b.digest.String(), func(ctx context.Context) error {
@@ -350,6 +356,59 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	}
 	fmt.Fprintf(p.log, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.images), len(p.blobs))
 	return nil
+}
+
+// validateIndex checks that digests, sizes, media types and platforms agree
+// with each other, and unpacks every layer to compare it with what the image's
+// configuration says of it. Unlike validate.Index in full it reads each layer
+// once: that is seconds instead of half a minute.
+func validateIndex(ctx context.Context, idx v1.ImageIndex, images []PlatformImage) error {
+	if err := validate.Index(idx, validate.Fast); err != nil {
+		return fmt.Errorf("the index is not valid: %s", oneLine(err))
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, img := range images {
+		config, err := img.Image.ConfigFile()
+		if err != nil {
+			return fmt.Errorf("reading the configuration for %s: %w", img.Platform, err)
+		}
+		layers, err := img.Image.Layers()
+		if err != nil {
+			return fmt.Errorf("reading the layers for %s: %w", img.Platform, err)
+		}
+		if len(layers) != len(config.RootFS.DiffIDs) {
+			return fmt.Errorf("the image for %s has %d layers, but its configuration names %d", img.Platform, len(layers), len(config.RootFS.DiffIDs))
+		}
+		for i, layer := range layers {
+			g.Go(func() error {
+				got, err := unpackedDigest(ctx, layer)
+				if err != nil {
+					return fmt.Errorf("unpacking layer %d for %s: %w", i, img.Platform, err)
+				}
+				if want := config.RootFS.DiffIDs[i]; got != want {
+					return fmt.Errorf("layer %d for %s unpacks to %s, but the image's configuration says %s", i, img.Platform, got, want)
+				}
+				return nil
+			})
+		}
+	}
+	return g.Wait()
+}
+
+func unpackedDigest(ctx context.Context, layer v1.Layer) (v1.Hash, error) {
+	rc, err := layer.Uncompressed()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer rc.Close()
+	digest, _, err := v1.SHA256(contextReader{ctx, rc})
+	return digest, err
+}
+
+// oneLine puts an error that package validate tells in many lines into one.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; ")
 }
 
 // manifest is an image or an index.

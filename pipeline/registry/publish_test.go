@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -348,6 +349,24 @@ func TestAnotherImageThanTheBootedOneIsRefusedBeforeAnythingIsSent(t *testing.T)
 		"3 images were booted, but the index has only 2")
 	if asked := reg.asked("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
 		t.Errorf("the registry was asked %q", asked)
+	}
+}
+
+func TestAnImageWhoseLayersAreNotWhatItsConfigurationSaysGetsNoTag(t *testing.T) {
+	img := image(t, amd64)
+	config, err := img.ConfigFile()
+	must(t, err)
+	config = config.DeepCopy()
+	config.RootFS.DiffIDs[1] = config.RootFS.DiffIDs[0]
+	img, err = mutate.ConfigFile(img, config)
+	must(t, err)
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: img}}, registry.About{})
+	must(t, err)
+	reg := newFaulty(t)
+	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{})
+	wantError(t, err, "layer 1 for linux/amd64 unpacks to sha256:", "but the image's configuration says sha256:")
+	if tag := reg.tag(t, "netbox:latest"); tag != "" {
+		t.Errorf("the tag points at %s", tag)
 	}
 }
 
