@@ -156,12 +156,27 @@ func withContenv(args []string) int {
 		fmt.Fprintln(os.Stderr, "exec: usage: exec [ -c ] [ -l ] [ -a argv0 ] prog...")
 		return 100
 	}
+	if mask, err := strconv.ParseUint(variable(env, "UMASK"), 8, 9); err == nil && isService() {
+		syscall.Umask(int(mask))
+	}
 	path, err := lookPath(args[0], env)
 	if err == nil {
 		err = syscall.Exec(path, args, env)
 	}
 	fmt.Fprintf(os.Stderr, "exec: fatal: unable to exec %s: %s\n", args[0], errnoText(err))
 	return execStatus(err)
+}
+
+// isService tells by the working directory whether this is a supervised
+// service. UMASK is for those alone: what the oneshots prepare must stay
+// readable for all of them.
+func isService() bool {
+	dir, err := os.Getwd()
+	if err != nil {
+		return false
+	}
+	parent, name := filepath.Base(filepath.Dir(dir)), filepath.Base(dir)
+	return parent == "servicedirs" && !strings.HasPrefix(name, "s6rc-") || parent == filepath.Base(legacyDir)
 }
 
 // printContenv prints one variable of the container's environment.
