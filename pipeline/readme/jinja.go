@@ -126,7 +126,13 @@ func references(text string) []string {
 	return names
 }
 
-func execute(text string, context *exec.Context) (string, error) {
+func execute(text string, context *exec.Context) (out string, err error) {
+	// gonja panics on some of what it cannot evaluate.
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = fmt.Errorf("the expression cannot be evaluated: %v", reason)
+		}
+	}()
 	settings := config.New()
 	settings.StrictUndefined = true
 	settings.KeepTrailingNewline = true
@@ -139,11 +145,11 @@ func execute(text string, context *exec.Context) (string, error) {
 	if err != nil {
 		return "", innermost(err)
 	}
-	var out strings.Builder
-	if err := template.Execute(&out, context); err != nil {
+	var b strings.Builder
+	if err := template.Execute(&b, context); err != nil {
 		return "", innermost(err)
 	}
-	return out.String(), nil
+	return b.String(), nil
 }
 
 var gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
