@@ -137,10 +137,10 @@ func TestASpoiltLayoutIsNotRead(t *testing.T) {
 		spoil func(t *testing.T, dir string)
 		error string
 	}{
-		"a flipped bit in a layer": {func(t *testing.T, dir string) { flip(t, dir+"/blobs/sha256/"+layer.Hex) }, "blob " + layer.String() + " is corrupt"},
+		"a flipped bit in a layer": {func(t *testing.T, dir string) { flip(t, dir+"/blobs/sha256/"+layer.Hex) }, "blob " + layer.String() + ": it is corrupt"},
 		"a layer cut short": {func(t *testing.T, dir string) {
 			must(t, os.Truncate(dir+"/blobs/sha256/"+layer.Hex, 100))
-		}, "blob " + layer.String() + " is corrupt"},
+		}, "blob " + layer.String() + ": it is corrupt"},
 		"a layer gone":                {func(t *testing.T, dir string) { must(t, os.Remove(dir+"/blobs/sha256/"+layer.Hex)) }, layer.Hex},
 		"a flipped bit in a manifest": {func(t *testing.T, dir string) { flip(t, dir+"/blobs/sha256/"+booted["linux/arm64"].Hex) }, "linux/arm64"},
 		"a flipped bit in the index":  {func(t *testing.T, dir string) { flip(t, dir+"/blobs/sha256/"+digest.Hex) }, ""},

@@ -77,7 +77,12 @@ func readLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for _, b := range blobs {
-		g.Go(func() error { return sameBytes(ctx, b.layer, b.digest, b.size) })
+		g.Go(func() error {
+			if err := sameBytes(ctx, b.layer, b.digest, b.size); err != nil {
+				return fmt.Errorf("blob %s: %w", b.digest, err)
+			}
+			return nil
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -93,15 +98,15 @@ func readLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
 func sameBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64) error {
 	rc, err := layer.Compressed()
 	if err != nil {
-		return fmt.Errorf("opening blob %s: %w", want, err)
+		return err
 	}
 	defer rc.Close()
 	got, n, err := v1.SHA256(contextReader{ctx, rc})
 	if err != nil {
-		return fmt.Errorf("reading blob %s: %w", want, err)
+		return err
 	}
 	if got != want || n != size {
-		return fmt.Errorf("blob %s is corrupt: %d bytes with digest %s, expected %d bytes", want, n, got, size)
+		return fmt.Errorf("it is corrupt: %d bytes with digest %s, expected %d bytes", n, got, size)
 	}
 	return nil
 }

@@ -347,7 +347,12 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 				if err != nil {
 					return err
 				}
-				return sameBytes(ctx, layer, b.digest, b.size)
+				err = sameBytes(ctx, layer, b.digest, b.size)
+				var status *transport.Error
+				if err != nil && !passing(err) && !errors.As(err, &status) {
+					return fmt.Errorf("%w; delete the blob there and publish again", err)
+				}
+				return err
 			})
 		})
 	}

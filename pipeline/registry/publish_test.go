@@ -59,17 +59,29 @@ func TestWhatIsPublishedIsWhatWasBooted(t *testing.T) {
 	}
 }
 
-func TestTheTagIsTheVeryLastThingWritten(t *testing.T) {
+func TestTheTagsAreTheVeryLastThingsWritten(t *testing.T) {
 	reg := newFaulty(t)
 	idx, _ := index(t)
-	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1"), reg.target(t, "netbox:2")}, registry.Options{})
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "a/netbox:1"), reg.target(t, "b/netbox:2")}, registry.Options{})
 	must(t, err)
+	isTag := func(r string) bool { return r == "PUT /v2/a/netbox/manifests/1" || r == "PUT /v2/b/netbox/manifests/2" }
 	all := reg.asked("PUT", "PATCH", "POST", "GET")
-	for i, r := range all {
-		isTag := strings.HasSuffix(r, "/manifests/1") || strings.HasSuffix(r, "/manifests/2")
-		if strings.HasPrefix(r, "PUT ") && isTag != (i >= len(all)-3 && i != len(all)-2) {
-			// The last three: PUT of a tag, the next target's greeting, PUT of its tag.
-			t.Errorf("request %d of %d is %s", i, len(all), r)
+	first := slices.IndexFunc(all, isTag)
+	if first < 0 {
+		t.Fatalf("no tag was set: %q", all)
+	}
+	read := 0
+	for _, r := range all[:first] {
+		if strings.HasPrefix(r, "GET ") && strings.Contains(r, "/blobs/") {
+			read++
+		}
+	}
+	if read != 12 {
+		t.Errorf("%d blobs were read back before the first tag was set, want 6 from each repository", read)
+	}
+	for _, r := range all[first:] {
+		if !isTag(r) && !strings.HasPrefix(r, "GET ") {
+			t.Errorf("after the first tag was set there came %s", r)
 		}
 	}
 }
@@ -235,7 +247,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{name: "a blob comes back with a flipped bit",
 			spoil: onBlobGet(func(w http.ResponseWriter, body []byte) { body[len(body)/2] ^= 1; w.Write(body) }),
-			error: []string{"pulling back blob sha256:", "error verifying sha256 checksum"}},
+			error: []string{"pulling back blob sha256:", "error verifying sha256 checksum", "delete the blob there and publish again"}},
 		{name: "a blob comes back too short",
 			spoil: onBlobGet(func(w http.ResponseWriter, body []byte) { w.Write(body[:len(body)-1]) }),
 			error: []string{"pulling back blob sha256:"}},
@@ -420,6 +432,29 @@ func TestCredentialsComeFromTheKeychainAndAreNeverTold(t *testing.T) {
 type keychain struct{ authn.Authenticator }
 
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.Authenticator, nil }
+
+func TestTokensInAddressesAreNeverTold(t *testing.T) {
+	reg := newFaulty(t)
+	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		switch r.Method {
+		case http.MethodPost:
+			w.Header().Set("Location", "/v2/netbox/blobs/uploads/1?_state=sesame")
+			w.WriteHeader(http.StatusAccepted)
+		case http.MethodPatch:
+			panic(http.ErrAbortHandler)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+	idx, _ := index(t)
+	var log bytes.Buffer
+	var w waits
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{Clock: w.clock(), Log: &log})
+	wantError(t, err, "sending blob", "5 times")
+	if !strings.Contains(log.String(), "/blobs/uploads/1\"") || strings.Contains(log.String()+err.Error(), "sesame") {
+		t.Errorf("error %v, log\n%s", err, &log)
+	}
+}
 
 func TestPlainHTTPStaysOnLoopbackUnlessAskedFor(t *testing.T) {
 	idx, _ := index(t)

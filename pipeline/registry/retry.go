@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -114,12 +115,15 @@ func passing(err error) bool {
 	return errors.As(err, &network) && network.Timeout()
 }
 
+// queries matches what an address asks for: registries put tokens there.
+var queries = regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`)
+
 // explain puts a registry's answer into a few words, with the way out where
 // there is one.
 func explain(err error) error {
 	var status *transport.Error
 	if !errors.As(err, &status) {
-		return err
+		return explained{queries.ReplaceAllString(err.Error(), "$1"), err}
 	}
 	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))
 	for _, e := range status.Errors {
