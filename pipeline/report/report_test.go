@@ -101,6 +101,18 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+func TestGoodStagesHaveEndedAndPassed(t *testing.T) {
+	r := full()
+	if !r.Good(buildAMD, buildARM) {
+		t.Error("two stages that passed are not good")
+	}
+	for _, key := range []report.Key{bootAMD, publish, {Stage: "readme"}} { // failed, missing, skipped
+		if r.Good(buildAMD, key) {
+			t.Errorf("%s is good", key)
+		}
+	}
+}
+
 // full is a report with something in every field.
 func full() report.Report {
 	b := report.NewBuilder(report.Report{
