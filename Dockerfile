@@ -15,16 +15,13 @@ COPY build/packages build/extensions build/extensions.txt build/tools.txt /build
 FROM sources AS extensions-amd64
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
-    --mount=type=cache,target=/root/.cache/pip \
     /build/extensions amd64 /wheels
 
 FROM sources AS extensions-arm64
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
-    --mount=type=cache,target=/root/.cache/pip \
     /build/extensions arm64 /wheels
 
-FROM extensions-${BUILDARCH} AS extensions-native
 FROM extensions-${TARGETARCH} AS extensions-cross
 
 # Where the distribution cannot cross-compile (apk), they are compiled on the target.
@@ -37,16 +34,15 @@ RUN --mount=type=bind,from=extensions-cross,source=/wheels,target=/cross \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     mkdir /wheels && { cp /cross/*.whl /wheels 2>/dev/null || { /build/packages run build && /build/extensions "$TARGETARCH" /wheels; }; }
 
-# NetBox for the building machine.
+# NetBox for the building machine. It can do without the extensions, and so need not wait for them.
 FROM native AS netbox
 ARG NETBOX_RELEASE
 ARG BUILDARCH
 COPY build/install build/requirements.txt /build/
-RUN --mount=type=bind,from=extensions-native,source=/wheels,target=/wheels \
-    --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
+RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     --mount=type=cache,target=/root/.cache/pip \
-    /build/install "$BUILDARCH" /wheels "$NETBOX_RELEASE"
+    /build/install "$BUILDARCH" "$NETBOX_RELEASE"
 
 FROM netbox AS static
 COPY build/static build/settings.py /build/
@@ -72,7 +68,7 @@ RUN --mount=type=bind,from=extensions,source=/wheels,target=/wheels \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     --mount=type=cache,target=/root/.cache/pip \
-    /build/install "$TARGETARCH" /wheels "$NETBOX_RELEASE" && /build/finish
+    /build/install "$TARGETARCH" "$NETBOX_RELEASE" /wheels/*.whl && /build/finish
 
 FROM native AS overlay
 COPY root/ /overlay/
