@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
+)
+
+// compare tells in what a replay differs from its recording, beyond what two
+// recordings of one case differ in.
+func compare(want recording.Case, s scope, got recording.Case) []string {
+	var problems []string
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+
+	if w, g := want.End, got.End; w.Code != g.Code || w.Signal != g.Signal || w.ByRecorder != g.ByRecorder {
+		problem("it ended differently")
+	}
+	if w, g := sinceLastAction(want), sinceLastAction(got); !want.End.ByRecorder && g < w-300*time.Millisecond {
+		problem("its end took %s, recorded %s: some wait was cut short", g, w)
+	}
+	for _, kind := range []struct {
+		name string
+		of   func(recording.Line) bool
+		skip bool
+	}{
+		{"s6", isS6, false},
+		{"output", func(l recording.Line) bool { return l.From == recording.Container && !isS6(l) }, s.output != ""},
+		{"exec", func(l recording.Line) bool { return l.From == recording.Exec }, s.exec != ""},
+	} {
+		if kind.skip {
+			continue
+		}
+		missing, extra := difference(lines(want, kind.of, s), lines(got, kind.of, s))
+		for _, l := range missing {
+			problem("%s line missing: %s", kind.name, l)
+		}
+		for _, l := range extra {
+			problem("%s line not in the recording: %s", kind.name, l)
+		}
+	}
+	return append(problems, order(want, got)...)
+}
+
+// isS6 tells the lines of s6, s6-rc and s6-overlay from those of services.
+func isS6(l recording.Line) bool {
+	return l.From == recording.Container && s6rc.ParseLine(l.Text).Kind != s6rc.KindOutput
+}
+
+// lines gives the text of some lines, without what differs each time.
+func lines(c recording.Case, of func(recording.Line) bool, s scope) []string {
+	var texts []string
+	for _, l := range c.Lines {
+		if !of(l) {
+			continue
+		}
+		text := mask(l)
+		if s.ignore != nil && s.ignore.MatchString(text) {
+			continue
+		}
+		if l.Stream != 0 {
+			text = fmt.Sprintf("%d| %s", l.Stream, text)
+		}
+		if s.repeats != nil && s.repeats.MatchString(text) && slices.Contains(texts, text) {
+			continue
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+var (
+	randomDir = regexp.MustCompile(`s6-rc-init:\w{6}`)
+	longName  = regexp.MustCompile(`\d\d+(\.\d+)?`)
+	// From s6 2.13 on, which the image has, svstat knows the process group,
+	// and finish gets it as its fourth argument.
+	svstatGroup = regexp.MustCompile(`\(pid (\d+) pgid \d+\)`)
+	finishCount = regexp.MustCompile(`(finish: )4 args`)
+	finishGroup = regexp.MustCompile(`(finish\b.* svc-netbox|finish \d+ \d+ \w+) \d+$`)
+	svstatTime  = regexp.MustCompile(`\b\d+ seconds`)
+)
+
+// mask replaces what no two runs have in common. s6's own lines hold no such
+// thing but the name of a directory.
+func mask(l recording.Line) string {
+	text := randomDir.ReplaceAllString(l.Text, "s6-rc-init:XXXXXX")
+	if isS6(l) {
+		return text
+	}
+	text = svstatGroup.ReplaceAllString(text, "(pid $1)")
+	text = finishGroup.ReplaceAllString(text, "$1")
+	text = finishCount.ReplaceAllString(text, "${1}3 args")
+	text = svstatTime.ReplaceAllString(text, "N seconds")
+	return longName.ReplaceAllString(text, "NN")
+}
+
+// difference compares without regard to order, but for the number.
+func difference(want, got []string) (missing, extra []string) {
+	count := map[string]int{}
+	for _, l := range got {
+		count[l]++
+	}
+	for _, l := range want {
+		if count[l]--; count[l] < 0 {
+			missing = append(missing, l)
+		}
+	}
+	for _, l := range got {
+		if count[l] > 0 {
+			count[l]--
+			extra = append(extra, l)
+		}
+	}
+	return missing, extra
+}
+
+// sinceLastAction is how long the container lived on after the last thing
+// that was done to it.
+func sinceLastAction(c recording.Case) time.Duration {
+	var last time.Duration
+	for _, l := range c.Lines {
+		if l.From == recording.Recorder || l.From == recording.Exec || strings.HasPrefix(l.Text, "CMD") {
+			last = l.At
+		}
+	}
+	return c.End.After - last
+}
+
+// order checks that the services follow each other as the tree wants it, and
+// that those which start, or stop, in one go do it in the recorded order.
+func order(want, got recording.Case) []string {
+	var problems []string
+	at := map[s6rc.Kind]map[string]int{}
+	for i, e := range events(got) {
+		if at[e.Kind] == nil {
+			at[e.Kind] = map[string]int{}
+		}
+		at[e.Kind][e.Service] = i + 1 // so that 0 is never
+	}
+	after := func(kind s6rc.Kind, service string, earlier s6rc.Kind, other string) {
+		i, j := at[kind][service], at[earlier][other]
+		if i > 0 && (j == 0 || j > i) {
+			problems = append(problems, fmt.Sprintf("order: %s %s comes without or before %s %s", service, kind, other, earlier))
+		}
+	}
+	if files, ok := want.Tree(); ok {
+		tree, err := s6rc.Load(files)
+		if err != nil {
+			if len(at) > 0 {
+				problems = append(problems, "order: services of an invalid tree are started")
+			}
+			return problems
+		}
+		for _, s := range tree.Services {
+			after(s6rc.KindStarted, s.Name, s6rc.KindStarting, s.Name)
+			after(s6rc.KindStopping, s.Name, s6rc.KindStarted, s.Name)
+			after(s6rc.KindStopped, s.Name, s6rc.KindStopping, s.Name)
+			for _, d := range s.Deps {
+				after(s6rc.KindStarting, s.Name, s6rc.KindStarted, d.Name)
+				if at[s6rc.KindStarted][s.Name] > 0 {
+					after(s6rc.KindStopping, d.Name, s6rc.KindStopped, s.Name)
+				}
+			}
+		}
+	}
+	recorded := batches(want)
+	for set, names := range batches(got) {
+		if other, ok := recorded[set]; ok && other != names {
+			problems = append(problems, fmt.Sprintf("order: together %s, recorded %s", names, other))
+		}
+	}
+	return problems
+}
+
+func events(c recording.Case) []s6rc.Event {
+	var all []s6rc.Event
+	for _, l := range c.Lines {
+		if l.From == recording.Container {
+			if e := s6rc.ParseLine(l.Text); e.Service != "" && e.Kind != s6rc.KindOutput {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
+}
+
+// batches are the services that s6-rc announced in one breath, by the set
+// they form.
+func batches(c recording.Case) map[string]string {
+	found := map[string]string{}
+	var batch []string
+	var kind s6rc.Kind
+	flush := func() {
+		set := slices.Sorted(slices.Values(batch))
+		found[string(kind)+" "+strings.Join(set, " ")] = strings.Join(batch, " ")
+		batch = nil
+	}
+	for _, e := range events(c) {
+		switch {
+		case e.Kind != s6rc.KindStarting && e.Kind != s6rc.KindStopping:
+			flush()
+			continue
+		case e.Kind != kind:
+			flush()
+			kind = e.Kind
+		}
+		batch = append(batch, e.Service)
+	}
+	flush()
+	return found
+}
