@@ -245,7 +245,8 @@ func FuzzTarget(f *testing.F) {
 
 func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	server, err := registry.Loopback(ctx, filepath.Join(t.TempDir(), "blobs"))
+	blobs := filepath.Join(t.TempDir(), "blobs")
+	server, err := registry.Loopback(ctx, blobs)
 	must(t, err)
 	if host, _, _ := net.SplitHostPort(server.Host); host != "127.0.0.1" {
 		t.Errorf("it listens on %s", server.Host)
@@ -263,10 +264,19 @@ func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
 	}
 
 	cancel()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		conn, err := net.Dial("tcp", server.Host)
+		if err != nil {
+			break
+		}
+		conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatalf("%s still answers", server.Host)
+		}
+	}
 	must(t, server.Close())
 	must(t, server.Close()) // twice is well
-	if conn, err := net.Dial("tcp", server.Host); err == nil {
-		conn.Close()
-		t.Errorf("%s still answers", server.Host)
+	if left, _ := filepath.Glob(blobs + "/uploads-*"); len(left) > 0 {
+		t.Errorf("%v is left", left)
 	}
 }
