@@ -263,6 +263,9 @@ func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
 		t.Errorf("referrers: %s", resp.Status)
 	}
 
+	if left, _ := filepath.Glob(blobs + "/uploads-*/*"); len(left) > 0 {
+		t.Errorf("after the blobs have come in, %v is left", left)
+	}
 	cancel()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		conn, err := net.Dial("tcp", server.Host)
