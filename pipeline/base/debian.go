@@ -34,7 +34,7 @@ type debian struct {
 	include []string // packages
 	hooks   []string // options of mmdebstrap
 	apt     apt
-	drop    func(path string) bool // leaves a path, given without leading slash, out of the layer
+	drop    func(path string) bool // leaves a path out of the layer: "etc/passwd", "var/log/" for a directory
 }
 
 // lean is what keeps dpkg's part of an image small. It is a file of the base
@@ -42,21 +42,26 @@ type debian struct {
 const lean = "pipeline/base/rootfs/etc/dpkg/dpkg.cfg.d/90-lean"
 
 // droppedFromBase leaves out what describes the machine or the moment the
-// layer was made on, and what the kernel or the runtime puts there anyway.
+// layer was made on, what the kernel or the runtime puts there anyway, and
+// the daily jobs of apt and dpkg, which are for machines that update
+// themselves.
 func droppedFromBase(path string) bool {
 	switch path {
 	case "etc/apt/sources.list", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
 		"etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/.pwd.lock",
-		"var/lib/dbus/machine-id", "var/lib/systemd/random-seed":
+		"var/lib/dbus/machine-id", "var/lib/systemd/random-seed",
+		"etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/subuid-", "etc/subgid-",
+		"etc/cron.daily/apt-compat", "etc/cron.daily/dpkg":
 		return true
 	}
-	for _, file := range []string{"etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/subuid-", "etc/subgid-"} {
-		if path == file {
+	for _, dir := range []string{"dev/", "proc/", "sys/", "run/", "tmp/"} {
+		if below, ok := strings.CutPrefix(path, dir); ok && below != "" {
 			return true
 		}
 	}
-	for _, dir := range []string{"dev/", "proc/", "sys/", "run/", "tmp/", "var/log/", "var/cache/", "var/lib/apt/lists/"} {
-		if below, ok := strings.CutPrefix(path, dir); ok && below != "" {
+	// Of these the directories stay: later installations count on them.
+	for _, dir := range []string{"var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/info/"} {
+		if strings.HasPrefix(path, dir) && !strings.HasSuffix(path, "/") {
 			return true
 		}
 	}
@@ -85,7 +90,7 @@ func (b *Builder) debianKey(d debian) (string, error) {
 }
 
 // layerFormat is raised when what becomes of mmdebstrap's output changes.
-const layerFormat = 1
+const layerFormat = 2
 
 // debianLayer gives the layer from the cache, or makes it. Its blob is put
 // into the layout to as a hard link, so that a base image costs no second

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -117,7 +116,7 @@ func (s store) prune(kind string) {
 	entries, _ := filepath.Glob(filepath.Join(s.dir, kind+"-*"))
 	for _, e := range entries {
 		info, err := os.Stat(e)
-		if err == nil && !strings.HasSuffix(e, ".part") && time.Since(info.ModTime()) > unusedFor {
+		if err == nil && time.Since(info.ModTime()) > unusedFor {
 			os.RemoveAll(e)
 		}
 	}

@@ -1,0 +1,285 @@
+package base_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestACommandRunsAfterTheServicesAndGivesTheContainerItsStatus(t *testing.T) {
+	t.Parallel()
+	o := native(t).run(t, container{}, "echo command; exit 7")
+	o.exits(t, 7)
+	o.has(t, "[ls.io-init] done.\n", "command\n")
+	if strings.Index(o.out, "done.") > strings.Index(o.out, "command") {
+		t.Errorf("the command ran before the services were up:\n%s", o.out)
+	}
+}
+
+func TestAbcHasTheIdsThatWereAskedFor(t *testing.T) {
+	t.Parallel()
+	const show = `id abc; stat -c '%n %u:%g' /app /config /defaults`
+	r := native(t)
+	for name, c := range map[string]struct {
+		env  map[string]string
+		want []string
+	}{
+		"by default": {nil, []string{"uid=911(abc) gid=911(abc)", ",1000(users)\n", "User UID:    911\n", "/config 911:911\n"}},
+		"both":       {map[string]string{"PUID": "1234", "PGID": "5678"}, []string{"uid=1234(abc) gid=5678(abc)", "User UID:    1234\nUser GID:    5678\n", "/app 1234:5678\n", "/config 1234:5678\n", "/defaults 1234:5678\n"}},
+		"taken ids":  {map[string]string{"PUID": "1", "PGID": "1000"}, []string{"/config 1:1000\n"}},
+		"PUID alone": {map[string]string{"PUID": "1234"}, []string{"/config 1234:911\n"}},
+		"largest":    {map[string]string{"PUID": "4294967294", "PGID": "4294967294"}, []string{"/config 4294967294:4294967294\n"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := r.run(t, container{env: c.env}, show)
+			o.exits(t, 0)
+			o.has(t, c.want...)
+		})
+	}
+	for _, bad := range []string{"abc", "-1", "4294967295", "1 2", "0x10"} {
+		t.Run("refused "+bad, func(t *testing.T) {
+			t.Parallel()
+			o := r.run(t, container{env: map[string]string{"PGID": bad, "S6_BEHAVIOUR_IF_STAGE2_FAILS": "2"}}, "echo command ran")
+			o.exits(t, 1)
+			o.has(t, "PGID is '"+bad+"'")
+			o.lacks(t, "command ran")
+		})
+	}
+}
+
+func TestFilesBecomeVariables(t *testing.T) {
+	t.Parallel()
+	secret := "'\"\\|&/$ *#%{}`\u00e6\nsecond line"
+	o := native(t).run(t, container{
+		env: map[string]string{"FILE__SECRET": "/run-secrets/a", "FILE__NEWLINE": "/run-secrets/b", "FILE__GONE": "/run-secrets/c", "GONE": "kept"},
+		files: map[string]string{
+			"/run-secrets/a": secret,
+			"/run-secrets/b": "value\n",
+		},
+	}, `printf '<%s>' "$SECRET"; printf '<%s>' "$NEWLINE"; printf '<%s>\n' "$GONE"`)
+	o.exits(t, 0)
+	o.has(t, "<"+secret+">", "<value\n>", "<kept>",
+		"FILE__NEWLINE: /run-secrets/b ends in a newline",
+		"FILE__GONE: there is no file /run-secrets/c")
+	o.lacks(t, "FILE__SECRET: /run-secrets/a ends in a newline")
+}
+
+func TestTheTimeZoneIsTheUsers(t *testing.T) {
+	t.Parallel()
+	r := native(t)
+	o := r.run(t, container{env: map[string]string{"TZ": "Asia/Kathmandu"}}, "date +%z")
+	o.has(t, "+0545\n")
+	o.lacks(t, "no known time zone")
+	r.run(t, container{env: map[string]string{"TZ": "Europe/Atlantis"}}, "true").has(t, "TZ is 'Europe/Atlantis', which is no known time zone")
+}
+
+func TestUmaskIsForServicesOnly(t *testing.T) {
+	t.Parallel()
+	c := container{
+		env: map[string]string{"UMASK": "027"},
+		files: map[string]string{
+			"/custom-cont-init.d/10-show":  "echo oneshot umask $(umask)",
+			"/custom-services.d/witness":   "#!/usr/bin/with-contenv bash\necho service umask $(umask); echo up >/config/up; exec sleep infinity",
+			"/custom-services.d/.not-this": "#!/bin/bash\necho hidden file ran; exec sleep infinity",
+		},
+	}
+	const waits = `for ((i = 0; i < 100; i++)); do [[ -e /config/up ]] && break; sleep 0.05; done; stat -c 'mode %a' /config/up`
+	o := native(t).run(t, c, waits)
+	o.has(t, "oneshot umask 0022\n", "service umask 0027\n", "mode 640\n", "[custom-init] witness: is a service now")
+	o.lacks(t, "hidden file ran")
+	delete(c.env, "UMASK")
+	native(t).run(t, c, waits).has(t, "service umask 0022\n", "mode 644\n")
+}
+
+func TestCustomScriptsRunInOrderAndMayFail(t *testing.T) {
+	t.Parallel()
+	o := native(t).run(t, container{
+		env: map[string]string{"WORD": "seen"},
+		files: map[string]string{
+			"/custom-cont-init.d/20-fail":  "exit 9",
+			"/custom-cont-init.d/10-hello": "echo hello, $WORD",
+		},
+	}, "true")
+	o.exits(t, 0)
+	o.has(t, "[custom-init] 10-hello: executing...\nhello, seen\n[custom-init] 10-hello: exited 0\n[custom-init] 20-fail: executing...\n[custom-init] 20-fail: exited 9\n", "[ls.io-init] done.")
+}
+
+func TestMigrationsRunOnceInTheLifeOfConfig(t *testing.T) {
+	t.Parallel()
+	c := container{
+		config: t.TempDir(),
+		files: map[string]string{
+			"/migrations/01-works":  "echo migrating",
+			"/migrations/02-breaks": "exit 4",
+			"/migrations/README":    "echo not a migration",
+		},
+	}
+	first := native(t).run(t, c, "true")
+	first.has(t, "[migrations] 01-works: running\nmigrating\n", "[migrations] 02-breaks: failed with status 4")
+	first.lacks(t, "not a migration")
+	second := native(t).run(t, c, "true")
+	second.has(t, "[migrations] 02-breaks: running")
+	second.lacks(t, "01-works")
+}
+
+func TestCrontabsAreInstalledAndCronRuns(t *testing.T) {
+	t.Parallel()
+	config := t.TempDir()
+	c := container{config: config, files: map[string]string{"/defaults/crontabs/abc": "0 3 * * * true nightly\n"}}
+	const show = `crontab -l -u abc; sleep 0.2; tr '\0' ' ' <"/proc/$(s6-svstat -o pid /run/service/svc-cron)/cmdline"; echo`
+	native(t).run(t, c, show).has(t, "true nightly\n", "cron -f \n")
+	if err := os.WriteFile(filepath.Join(config, "crontabs/abc"), []byte("5 5 * * * true mine\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := native(t).run(t, c, show)
+	o.has(t, "true mine\n")
+	o.lacks(t, "nightly")
+	native(t).run(t, container{}, show).has(t, "sleep infinity \n")
+}
+
+func TestLsiownTouchesOnlyWhatDiffers(t *testing.T) {
+	t.Parallel()
+	o := native(t).run(t, container{}, `
+cd /config && mkdir -p d/e && : >d/e/f && ln -s nowhere d/link && chown abc:abc d/e/f && touch -d @0 mark
+before=$(stat -c %Z d/e/f); sleep 1.1
+lsiown -R abc:abc d && stat -c '%n %U:%G' d d/e && [[ $(stat -c %Z d/e/f) == "$before" ]] && echo untouched
+lsiown root d && stat -c '%n %U:%G' d d/e
+lsiown abc:abc /nowhere && echo tolerated
+lsiown abc; echo "status $?"`)
+	o.has(t, "d abc:abc\nd/e abc:abc\nuntouched\n", "d root:abc\nd/e abc:abc\n", "some owners could not be set", "tolerated\n", "usage:", "status 2\n")
+}
+
+func TestTheBaseHasTheServicesOfThePublishedOne(t *testing.T) {
+	r := native(t)
+	dir := filepath.Join(r.dir, "etc/s6-overlay/s6-rc.d")
+	want := map[string]string{
+		"ci-service-check":          "oneshot legacy-services",
+		"init-adduser":              "oneshot init-migrations",
+		"init-config":               "oneshot init-os-end",
+		"init-config-end":           "oneshot init-config",
+		"init-crontab-config":       "oneshot init-os-end",
+		"init-custom-files":         "oneshot init-mods-end",
+		"init-device-perms":         "oneshot init-adduser",
+		"init-envfile":              "oneshot",
+		"init-migrations":           "oneshot",
+		"init-mods":                 "oneshot base init-config-end",
+		"init-mods-end":             "oneshot init-mods init-mods-package-install",
+		"init-mods-package-install": "oneshot init-mods",
+		"init-os-end":               "oneshot base init-adduser init-device-perms init-envfile init-migrations",
+		"init-services":             "oneshot init-custom-files init-mods-end",
+		"svc-cron":                  "longrun init-services",
+		"user":                      "bundle",
+		"user2":                     "bundle",
+	}
+	names := func(dir string) []string {
+		entries, _ := os.ReadDir(dir) // none where there is no directory
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	for _, name := range names(dir) {
+		kind, err := os.ReadFile(filepath.Join(dir, name, "type"))
+		if err != nil {
+			t.Error(err)
+		}
+		got := strings.Join(append([]string{strings.TrimSpace(string(kind))}, names(filepath.Join(dir, name, "dependencies.d"))...), " ")
+		if got != want[name] {
+			t.Errorf("%s is %q, expected %q", name, got, want[name])
+		}
+		delete(want, name)
+	}
+	for name := range want {
+		t.Errorf("there is no service %s", name)
+	}
+	if got := names(filepath.Join(dir, "user2/contents.d")); !slices.Equal(got, []string{"ci-service-check"}) {
+		t.Errorf("bundle user2 holds %v", got)
+	}
+	if got := names(filepath.Join(dir, "user/contents.d")); len(got) != 14 || slices.Contains(got, "ci-service-check") {
+		t.Errorf("bundle user holds %v", got)
+	}
+}
+
+func TestNothingOfTheMachineOrTheBuildIsInTheImage(t *testing.T) {
+	r := native(t)
+	for path, h := range r.headers {
+		for _, dir := range []string{"dev/", "proc/", "sys/", "run/", "tmp/"} {
+			if strings.HasPrefix(path, dir) {
+				t.Errorf("%s is in the image", path)
+			}
+		}
+		for _, dir := range []string{"var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/man/", "usr/share/info/"} {
+			if strings.HasPrefix(path, dir) && h.Typeflag != '5' {
+				t.Errorf("%s is in the image", path)
+			}
+		}
+		if strings.HasPrefix(path, "usr/share/doc/") && h.Typeflag == '0' && filepath.Base(path) != "copyright" {
+			t.Errorf("%s is in the image", path)
+		}
+		if h.ModTime.Year() > 2025 {
+			t.Errorf("%s is from %s", path, h.ModTime)
+		}
+	}
+	for _, path := range []string{"etc/machine-id", "etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "etc/apt/apt.conf.d/99mmdebstrap", "etc/passwd-", "var/lib/dpkg/status-old"} {
+		if r.headers[path] != nil {
+			t.Errorf("%s is in the image", path)
+		}
+	}
+	for _, path := range []string{"var/lib/dpkg/status", "usr/share/doc/s6/copyright", "etc/ssl/certs/ca-certificates.crt", "usr/share/zoneinfo/Europe/Zurich", "command/s6-setuidgid", "command/with-contenv", "usr/bin/with-contenv", "docker-mods", "usr/bin/lsiown"} {
+		if r.headers[path] == nil {
+			t.Errorf("%s is missing", path)
+		}
+	}
+}
+
+func TestOnlyDebiansOwnProgramsRaisePrivileges(t *testing.T) {
+	r := native(t)
+	known := []string{"chage", "chfn", "chsh", "crontab", "expiry", "gpasswd", "mount", "newgrp", "passwd", "su", "umount", "unix_chkpwd"}
+	for path, h := range r.headers {
+		if h.Typeflag == '0' && h.Mode&0o6000 != 0 && !slices.Contains(known, filepath.Base(path)) {
+			t.Errorf("%s has mode %o", path, h.Mode)
+		}
+		if h.Mode&0o002 != 0 && h.Mode&0o1000 == 0 && (h.Typeflag == '0' || h.Typeflag == '5') {
+			t.Errorf("%s may be written by anybody: %o", path, h.Mode)
+		}
+	}
+}
+
+func TestTheArm64ImageIsArm64AndBoots(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: -short")
+	}
+	t.Parallel()
+	other := "arm64"
+	if runtime.GOARCH == other {
+		other = "amd64"
+	}
+	b := builder(t)
+	img, err := b.Image(t.Context(), platform(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Architecture != other || config.OS != "linux" {
+		t.Errorf("the image is for %s/%s", config.OS, config.Architecture)
+	}
+	r := unpack(t, img)
+	machine := map[string]byte{"arm64": 0xb7, "amd64": 0x3e}[other] // e_machine of ELF
+	for _, path := range []string{"init", "docker-mods", "usr/bin/bash", "usr/bin/s6-svscan"} {
+		data, err := os.ReadFile(filepath.Join(r.dir, path))
+		if err != nil || len(data) < 20 || data[18] != machine {
+			t.Errorf("%s is no program for %s: %v", path, other, err)
+		}
+	}
+	o := r.run(t, container{env: map[string]string{"QEMU_CPU": b.CPU[other], "PUID": "1234"}}, "uname -m; id -u abc")
+	o.exits(t, 0)
+	o.has(t, map[string]string{"arm64": "aarch64\n", "amd64": "x86_64\n"}[other], "1234\n", "[ls.io-init] done.")
+}
