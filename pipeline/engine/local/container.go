@@ -92,7 +92,7 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container, onLine func(st
 	if err := p.name(spec.Name); err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}
-	p.secrets.add(spec.Secrets)
+	p.keepSecret(spec.Secrets)
 	config, err := spec.Image.ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("container %s: reading the image's config: %w", spec.Name, err)
@@ -413,7 +413,7 @@ func (c *Container) runcError(logFile string) error {
 			why += ": " + lines[len(lines)-1].Text
 		}
 	}
-	return fmt.Errorf("starting container %s: %s", c.spec.Name, c.pod.secrets.apply(why))
+	return fmt.Errorf("starting container %s: %s", c.spec.Name, c.pod.secrets.Hide(why))
 }
 
 func (c *Container) read(stream string, r io.ReadCloser) {
@@ -425,7 +425,7 @@ func (c *Container) read(stream string, r io.ReadCloser) {
 			c.add(engine.Line{
 				At:     time.Since(c.began),
 				Stream: stream,
-				Text:   c.pod.secrets.apply(strings.TrimRight(string(text), "\r\n")),
+				Text:   c.pod.secrets.Hide(strings.TrimRight(string(text), "\r\n")),
 			})
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
@@ -707,7 +707,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	err = cmd.Run()
-	stdout, stderr = p.secrets.apply(out.String()), p.secrets.apply(errOut.String())
+	stdout, stderr = p.secrets.Hide(out.String()), p.secrets.Hide(errOut.String())
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
 // daemonScript is the first process of the daemon's namespaces. It ends when
@@ -23,7 +25,7 @@ import (
 const daemonScript = `mount -t proc proc /proc || exit 125
 exec 3<&0
 "$@" </dev/null 3<&- & d=$!
-{ cat <&3 >/dev/null; kill $d; sleep 5; kill -9 $d; } &
+{ cat <&3 >/dev/null; kill $d; sleep 2; kill -9 $d; } &
 wait $d`
 
 const (
@@ -51,10 +53,9 @@ type daemon struct {
 
 type daemonRun struct {
 	socket string
-	lock   *os.File
+	unlock func()
 	stdin  io.Closer
 	done   chan struct{} // closed when the namespaces are gone
-	log    *tail
 }
 
 // acquire gives the address of a running daemon, to be released.
@@ -68,7 +69,7 @@ func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
 	if d.run != nil {
 		select {
 		case <-d.run.done: // died since
-			d.run.lock.Close()
+			d.run.unlock()
 			d.run = nil
 		default:
 		}
@@ -124,22 +125,42 @@ func (r *daemonRun) stop() {
 	<-r.done // the script sees to the deadline
 	sweepCgroups(buildCgroup)
 	os.Remove(r.socket)
-	r.lock.Close()
+	r.unlock()
 }
 
 func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err error) {
 	e := d.engine
-	l, err := lock(ctx, filepath.Join(e.dirs.state, "lock"), "the build cache", e.opts.LockWait, log)
+	unlock, err := filelock.Lock(ctx, filepath.Join(e.dirs.state, "lock"), filelock.Exclusive, "the build cache", e.opts.LockWait, log)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			l.Close()
+			unlock()
 		}
 	}()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		run, err := d.launch(ctx, deadline)
+		if err == nil {
+			run.unlock = unlock
+			return run, nil
+		}
+		// Our lock goes with a process that is killed; the daemon it had takes
+		// a moment more to go, and buildkitd has a lock of its own.
+		if !strings.Contains(err.Error(), "could not lock") || time.Now().After(deadline) {
+			return nil, err
+		}
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("starting buildkitd: %w", err)
+		}
+	}
+}
+
+// launch starts buildkitd and waits until it answers.
+func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, error) {
+	e := d.engine
 	sweepCgroups(buildCgroup)
-	root := filepath.Join(e.dirs.state, "root")
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
 	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", buildCgroup)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -149,14 +170,15 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 	os.Remove(socket)
 
 	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", e.tools.buildkitd,
-		"--config", config, "--root", root, "--addr", "unix://"+socket,
+		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://"+socket,
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
 		"--oci-worker-gc=true", "--oci-worker-gc-keepstorage="+keepStorage)
 	cmd.Env = d.environ()
 	out := &tail{max: 40}
 	cmd.Stdout, cmd.Stderr = out, out
-	run := &daemonRun{socket: socket, lock: l, done: make(chan struct{}), log: out}
+	run := &daemonRun{socket: socket, done: make(chan struct{})}
+	var err error
 	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
@@ -164,8 +186,6 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 		_ = cmd.Wait()
 		close(run.done)
 	}()
-
-	deadline := time.Now().Add(30 * time.Second)
 	for {
 		conn, err := net.Dial("unix", socket)
 		if err == nil {
@@ -175,18 +195,17 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 		select {
 		case <-run.done:
 			return nil, fmt.Errorf("starting buildkitd: it ended: %s", strings.Join(out.last(3), "; "))
-		default:
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+			if time.Now().Before(deadline) {
+				continue
+			}
+			err = fmt.Errorf("no answer on %s: %s", socket, strings.Join(out.last(3), "; "))
 		}
-		if time.Now().After(deadline) {
-			run.stdin.Close()
-			<-run.done
-			return nil, fmt.Errorf("starting buildkitd: no answer on %s after 30 s: %s", socket, strings.Join(out.last(3), "; "))
-		}
-		if err := sleep(ctx, 50*time.Millisecond); err != nil {
-			run.stdin.Close()
-			<-run.done
-			return nil, fmt.Errorf("starting buildkitd: %w", err)
-		}
+		run.stdin.Close()
+		<-run.done
+		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
 }
 

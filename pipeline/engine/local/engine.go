@@ -2,12 +2,14 @@ package local
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,13 +25,14 @@ type Options struct {
 	Tools     string            // directory with the go.mod that pins buildkitd, buildctl and runc
 	Platforms []v1.Platform     // platforms that Setup makes ready for; none means only the machine's own
 	QEMUCPU   map[string]string // CPU model for qemu, by emulated architecture ("arm64": "cortex-a72")
-	LockWait  time.Duration     // how long to wait for another process that builds; 45 min when zero
+	LockWait  time.Duration     // how long to wait for another process that builds
 	Environ   []string          // the caller's environment, as os.Environ gives it
 	Log       io.Writer         // receives lines that belong to no build; may be nil
 }
 
 // Engine is the embedded engine. New makes one; it is safe for concurrent use.
 type Engine struct {
+	id   string // of this process's use of the cache
 	opts Options
 	dirs dirs
 	env  environment
@@ -68,11 +71,9 @@ func New(opts Options) (*Engine, error) {
 	if opts.Log == nil {
 		opts.Log = io.Discard
 	}
-	if opts.LockWait == 0 {
-		opts.LockWait = 45 * time.Minute
-	}
 	root := filepath.Join(cache, "local")
 	e := &Engine{
+		id:   strings.ToLower(rand.Text()[:10]),
 		opts: opts,
 		env:  parseEnvironment(opts.Environ),
 		dirs: dirs{
@@ -105,7 +106,7 @@ func foreign(p v1.Platform) bool {
 	return p.Architecture != "" && p.Architecture != runtime.GOARCH
 }
 
-// check refuses what this engine cannot do on any machine.
+// checkPlatform refuses what this engine cannot do on any machine.
 func checkPlatform(p v1.Platform) error {
 	if p.OS != "linux" || (p.Architecture != "amd64" && p.Architecture != "arm64") {
 		return failure.Usagef("platform %q: the local engine knows linux/amd64 and linux/arm64", p.String())

@@ -3,7 +3,6 @@ package local
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
 // holderScript is the first process of a pod. It holds the namespaces, reaps
@@ -44,13 +45,13 @@ type Pod struct {
 	caps    []string // capabilities a container gets
 	unified bool     // the machine has cgroup v2 alone
 
-	lock    *os.File
+	unlock  func()
 	holder  *exec.Cmd
 	stdin   io.Closer
 	ended   chan struct{} // closed when the holder is gone
 	mnt     *os.File
 	netns   *os.File
-	secrets mask
+	secrets secret.Mask
 
 	mu         sync.Mutex
 	closed     bool
@@ -81,6 +82,7 @@ func Sysctl(name, value string) PodOption {
 type podSet struct {
 	mu    sync.Mutex
 	swept bool
+	count int
 	open  map[*Pod]bool
 }
 
@@ -109,10 +111,10 @@ func (e *Engine) sweepPods() {
 	entries, _ := os.ReadDir(e.dirs.run)
 	for _, entry := range entries {
 		dir := filepath.Join(e.dirs.run, entry.Name())
-		if l, ok := tryLock(filepath.Join(dir, "lock")); ok {
+		if unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive); err == nil {
 			sweepCgroups(filepath.Join(cgroupTop, entry.Name()+"-*"))
 			os.RemoveAll(dir)
-			l.Close()
+			unlock()
 		}
 	}
 	_ = pruneDirs(e.dirs.scratch, 0, 24*time.Hour)
@@ -131,11 +133,14 @@ func (e *Engine) NewPod(ctx context.Context, options ...PodOption) (_ *Pod, err 
 	for _, o := range options {
 		o(&p.opts)
 	}
-	p.id = strings.ToLower(rand.Text()[:10])
+	e.pods.mu.Lock()
+	e.pods.count++
+	p.id = fmt.Sprintf("%s-%d", e.id, e.pods.count)
+	e.pods.mu.Unlock()
 	p.dir = filepath.Join(e.dirs.run, p.id)
 	p.state = filepath.Join(p.dir, "state")
-	if p.lock, err = lock(ctx, filepath.Join(p.dir, "lock"), "a pod's directory", time.Second, io.Discard); err != nil {
-		return nil, err
+	if p.unlock, err = filelock.Try(filepath.Join(p.dir, "lock"), filelock.Exclusive); err != nil {
+		return nil, fmt.Errorf("making a pod: locking its directory: %w", err)
 	}
 	if err := os.Mkdir(p.state, 0o700); err != nil {
 		return nil, errors.Join(fmt.Errorf("making a pod: %w", err), p.Close())
@@ -153,7 +158,7 @@ func (e *Engine) NewPod(ctx context.Context, options ...PodOption) (_ *Pod, err 
 }
 
 func (p *Pod) start() error {
-	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod")
+	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod", p.id)
 	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -214,6 +219,22 @@ func (p *Pod) start() error {
 		}
 		return p.writeHosts()
 	})
+}
+
+// minSecret is the length from which a value is masked: shorter ones occur in
+// innocent text everywhere.
+const minSecret = 4
+
+// keepSecret has values masked in what any container of the pod writes.
+func (p *Pod) keepSecret(secrets map[string]string) {
+	for _, value := range secrets {
+		// A secret of several lines shows up line by line.
+		for part := range strings.Lines(value) {
+			if part = strings.TrimSpace(part); len(part) >= minSecret {
+				p.secrets.Add(part)
+			}
+		}
+	}
 }
 
 // name makes container names known in the pod.
@@ -287,7 +308,7 @@ func (p *Pod) Close() error {
 		_ = unix.Rmdir(dir) // stays while another pod has a cgroup in it
 	}
 	err := os.RemoveAll(p.dir)
-	p.lock.Close()
+	p.unlock()
 	p.engine.pods.mu.Lock()
 	delete(p.engine.pods.open, p)
 	p.engine.pods.mu.Unlock()
@@ -332,9 +353,9 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	if err := pod.name(names...); err != nil {
 		return result, fmt.Errorf("run %s: %w", name, err)
 	}
-	pod.secrets.add(req.Main.Secrets)
+	pod.keepSecret(req.Main.Secrets)
 	for _, side := range req.Sides {
-		pod.secrets.add(side.Secrets)
+		pod.keepSecret(side.Secrets)
 	}
 	var onLine func(string, engine.Line)
 	if req.OnLine != nil {

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
 // tools are the programs built from tools/go.mod.
@@ -75,11 +76,11 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	if !daemonBuilt || !runcBuilt {
 		// Two processes that build the same programs would only slow each
 		// other down.
-		l, err := lock(ctx, filepath.Join(e.dirs.tools, "lock"), "the tools' directory", e.opts.LockWait, log)
+		unlock, err := filelock.Lock(ctx, filepath.Join(e.dirs.tools, "lock"), filelock.Exclusive, "the tools' directory", e.opts.LockWait, log)
 		if err != nil {
 			return err
 		}
-		defer l.Close()
+		defer unlock()
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

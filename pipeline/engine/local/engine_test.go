@@ -1,0 +1,325 @@
+package local_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+var (
+	native  = v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	foreign = v1.Platform{OS: "linux", Architecture: map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]}
+)
+
+// sharedCache is the pipeline's own: its tools take minutes to build.
+func sharedCache(t *testing.T) string {
+	t.Helper()
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "docker-netbox", "engine")
+}
+
+// privateCache is a cache of the test's own, but for the tools: other packages'
+// tests may be building for minutes in the shared one.
+func privateCache(t *testing.T) string {
+	t.Helper()
+	setUp(t, newUnclosed(t, sharedCache(t))) // has the tools built, once
+	dir, err := os.MkdirTemp("", "cache") // short: a socket's path has little room
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Mkdir(filepath.Join(dir, "local"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(sharedCache(t), "local", "tools"), filepath.Join(dir, "local", "tools")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// newEngine makes an engine that is ready for both architectures, and checks
+// at the end that it leaves nothing behind.
+func newEngine(t *testing.T, cache string) *local.Engine {
+	t.Helper()
+	e := newUnclosed(t, cache)
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if left := leftovers(local.ID(e)); len(left) > 0 {
+			t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
+		}
+	})
+	setUp(t, e)
+	return e
+}
+
+func newUnclosed(t *testing.T, cache string) *local.Engine {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: the local engine needs root, and this is not")
+	}
+	e, err := local.New(options(cache, 20*time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func setUp(t *testing.T, e *local.Engine) {
+	t.Helper()
+	var log bytes.Buffer
+	if err := e.Setup(t.Context(), &log); err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+}
+
+func options(cache string, wait time.Duration) local.Options {
+	return local.Options{
+		Cache:     cache,
+		Tools:     filepath.Join("..", "..", "..", "tools"),
+		Platforms: []v1.Platform{native, foreign},
+		QEMUCPU:   map[string]string{"arm64": "cortex-a72"},
+		LockWait:  wait,
+		Environ:   os.Environ(),
+	}
+}
+
+// leftovers lists what on this machine bears an engine's id: processes by
+// command line and cgroup, mounts in any namespace, cgroups.
+func leftovers(id string) []string {
+	var left []string
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range procs {
+		for _, file := range []string{"cmdline", "cgroup", "mountinfo"} {
+			if data, _ := os.ReadFile(filepath.Join(dir, file)); bytes.Contains(data, []byte(id)) {
+				left = append(left, fmt.Sprintf("%s/%s: %.200q", dir, file, data))
+			}
+		}
+	}
+	for _, pattern := range []string{"/sys/fs/cgroup/docker-netbox/", "/sys/fs/cgroup/*/docker-netbox/"} {
+		dirs, _ := filepath.Glob(pattern + id + "*")
+		left = append(left, dirs...)
+	}
+	return left
+}
+
+func TestLocalEngineKeepsTheContract(t *testing.T) {
+	e := newEngine(t, privateCache(t))
+	enginetest.Run(t, e, enginetest.Options{
+		Platforms: []v1.Platform{native, foreign},
+		Leftovers: func() []string { return leftovers(local.ID(e)) },
+	})
+}
+
+func TestSetupOfAReadyMachineTakesUnderASecond(t *testing.T) {
+	e := newEngine(t, privateCache(t))
+	var log bytes.Buffer
+	began := time.Now()
+	if err := e.Setup(t.Context(), &log); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > time.Second || log.Len() > 0 {
+		t.Errorf("took %s and said %q, want under a second and nothing to say", took, log.String())
+	}
+}
+
+func build(ctx context.Context, t *testing.T, e *local.Engine, p v1.Platform, base engine.Base, dockerfile string, log *bytes.Buffer) (v1.Image, error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return e.Build(ctx, engine.BuildRequest{Platform: p, Context: dir, Dockerfile: "Dockerfile", Base: base, Log: log})
+}
+
+func TestBuildFromAPublishedBase(t *testing.T) {
+	e := newEngine(t, privateCache(t))
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/base:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, enginetest.Base(t, native)); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	img, err := build(t.Context(), t, e, native, engine.Base{Reference: ref.String()}, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print pulled\n", &out)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if config, err := img.ConfigFile(); err != nil || config.Architecture != native.Architecture {
+		t.Errorf("config %+v, %v", config, err)
+	}
+}
+
+func TestRunStepsSeeWhatTheMachineConfigures(t *testing.T) {
+	cache := privateCache(t)
+	bundle := filepath.Join(t.TempDir(), "ca.crt")
+	if err := os.WriteFile(bundle, []byte("a certificate"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	opts := options(cache, time.Minute)
+	opts.Environ = append(opts.Environ, "SSL_CERT_FILE="+bundle, "PIP_INDEX_URL=https://user:sesame@index.test/simple",
+		"NO_PROXY=index.test", "PIP_FIND_LINKS=/somewhere")
+	e, err := local.New(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	var log bytes.Buffer
+	img, err := build(t.Context(), t, e, foreign, engine.Base{Index: enginetest.Base(t, foreign)}, `ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+ARG QEMU_CPU
+RUN --mount=type=secret,id=ca-certificates,target=/ca --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
+    cat /ca; print; cat /etc/pip.conf; env; exit 0
+`, &log)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	wanted := []string{"a certificate", "index-url = https://user:sesame@index.test/simple", "NO_PROXY=index.test"}
+	if foreign.Architecture == "arm64" {
+		wanted = append(wanted, "QEMU_CPU=cortex-a72")
+	}
+	for _, want := range wanted {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("RUN did not see %q:\n%s", want, log.String())
+		}
+	}
+	if strings.Contains(log.String(), "/somewhere") {
+		t.Error("RUN was told a path of this machine")
+	}
+	config, err := img.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, trace := range []string{"a certificate", "sesame", "NO_PROXY"} {
+		if bytes.Contains(config, []byte(trace)) {
+			t.Errorf("%q is in the image's config", trace)
+		}
+	}
+}
+
+func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
+	cache := privateCache(t)
+	base := engine.Base{Index: enginetest.Base(t, native)}
+	first := newEngine(t, cache)
+	started := &watch{word: "occupied", seen: make(chan struct{})}
+	done := make(chan error, 1)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print occupied; sleep 3s\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := first.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Base: base, Log: started})
+		done <- err
+	}()
+	<-started.seen
+
+	hasty, err := local.New(options(cache, 100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hasty.Close()
+	const dockerfile = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print second\n"
+	var log bytes.Buffer
+	_, err = build(t.Context(), t, hasty, native, base, dockerfile, &log)
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "build cache") {
+		t.Errorf("with no patience: %v, want a usage error that names the build cache", err)
+	}
+	log.Reset()
+	patient := newEngine(t, cache)
+	if _, err := build(t.Context(), t, patient, native, base, dockerfile, &log); err != nil {
+		t.Errorf("with patience: %v\n%s", err, log.String())
+	}
+	if !strings.Contains(log.String(), "waiting for another process") {
+		t.Errorf("it did not say that it waits:\n%s", log.String())
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// watch tells when a word is written to it.
+type watch struct {
+	word string
+	seen chan struct{}
+	told bool
+	text strings.Builder
+}
+
+func (w *watch) Write(p []byte) (int, error) {
+	w.text.Write(p)
+	if !w.told && strings.Contains(w.text.String(), w.word+"\n") {
+		w.told = true
+		close(w.seen)
+	}
+	return len(p), nil
+}
+
+func TestACancelledBuildLeavesNoProcess(t *testing.T) {
+	e := newEngine(t, privateCache(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	marker := "497m" + fmt.Sprint(os.Getpid()) + "s"
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print running; sleep "+marker+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	running := &watch{word: "running", seen: make(chan struct{})}
+	go func() { <-running.seen; cancel() }()
+	_, err := e.Build(ctx, engine.BuildRequest{Platform: native, Context: dir, Base: engine.Base{Index: enginetest.Base(t, native)}, Log: running})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("err is %v", err)
+	}
+	eventually(t, 5*time.Second, func() error { return noProcess(marker) })
+}
+
+func noProcess(words string) error {
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range procs {
+		if data, _ := os.ReadFile(file); bytes.Contains(data, []byte(words)) && !strings.Contains(file, fmt.Sprintf("/%d/", os.Getpid())) {
+			return fmt.Errorf("%s: %q", file, data)
+		}
+	}
+	return nil
+}
+
+func eventually(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s still: %v", limit, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
