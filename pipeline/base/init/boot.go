@@ -249,11 +249,14 @@ func (c *container) foreground(cmd command, line int) int {
 		c.say(0, "%s: %d: %s: %s", rcInit, line, cmd.argv[0], reason)
 		return status
 	}
-	status := exitCode(<-p.done)
+	status := <-p.done
 	c.commandMu.Lock()
 	c.command = 0
 	c.commandMu.Unlock()
-	return status
+	if sig := status.Signal(); status.Signaled() && sig != syscall.SIGINT && sig != syscall.SIGPIPE && !c.closing.Load() {
+		c.say(0, "%s", strings.ToUpper(sig.String()[:1])+sig.String()[1:]) // the shell's remark
+	}
+	return exitCode(status)
 }
 
 // endWith stops the container with a status.

@@ -21,7 +21,7 @@ type children struct {
 }
 
 func newChildren() *children {
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := os.Open(os.DevNull)
 	if err != nil {
 		null = os.Stdin // a container without /dev/null has other worries
 	}

@@ -45,6 +45,7 @@ func TestReplay(t *testing.T) {
 			left[s.out]++
 			continue
 		}
+		c.Lines = without(c.Lines, s)
 		a := &attempt{Case: c, scope: s, done: make(chan struct{})}
 		attempts = append(attempts, a)
 		go func() {
@@ -67,6 +68,25 @@ func TestReplay(t *testing.T) {
 	for _, reason := range slices.Sorted(maps.Keys(left)) {
 		t.Logf("%d out of scope: %s", left[reason], reason)
 	}
+}
+
+// without leaves out the commands that the scope drops, and all that happened
+// until they were done.
+func without(lines []recording.Line, s scope) []recording.Line {
+	var kept []recording.Line
+	dropping := false
+	for _, l := range lines {
+		if m := executed.FindStringSubmatch(l.Text); l.From == recording.Recorder && m != nil {
+			dropping = s.matches(s.drop, m[1])
+		}
+		if !dropping {
+			kept = append(kept, l)
+		}
+		if strings.HasPrefix(l.Text, "exec exit status") {
+			dropping = false
+		}
+	}
+	return kept
 }
 
 // attempt is the replay of one case.
@@ -295,7 +315,7 @@ func environment(c recording.Case) []string {
 
 // files are the case's own, in place of the image's services.
 func files(c recording.Case) []sandboxFile {
-	list := []sandboxFile{{Path: s6rc.Dir}}
+	list := append([]sandboxFile{{Path: s6rc.Dir}}, tools()...)
 	if tree, ok := c.Tree(); ok {
 		list = append(list, sandboxFile{Path: s6rc.Dir, Mode: fs.ModeDir | 0o755})
 		for name, f := range tree {
@@ -321,4 +341,42 @@ func files(c recording.Case) []sandboxFile {
 	}
 	slices.SortStableFunc(list[1:], func(a, b sandboxFile) int { return strings.Compare(a.Path, b.Path) })
 	return list
+}
+
+// tools are what the recorded commands call and the image has not, to the
+// extent that they call it.
+func tools() []sandboxFile {
+	const ps = `#!/bin/bash
+# ps -eo stat, or whatever else: pid, parent, state, command
+[ "$*" = "-eo stat" ] || echo "  PID  PPID STAT COMMAND"
+for dir in /proc/[0-9]*; do
+	read -r line 2>/dev/null <"$dir/stat" || continue
+	pid=${line%% *} args=()
+	set -- ${line##*) } "$@"
+	mapfile -d "" -t args 2>/dev/null <"$dir/cmdline"
+	if [ "$3 $4" = "-eo stat" ]; then echo "$1"; else echo "$pid $2 $1 ${args[*]}"; fi
+done
+`
+	const python = `#!/bin/bash
+# prints what is between the zero bytes of its input, as Python writes it
+LC_ALL=C
+label=${2#*print(\'} label=${label%%\'*}
+while IFS= read -r -d "" entry; do
+	if [ ${#entry} -ge 300 ]; then
+		echo "$label b'${entry:0:39}' ...(${#entry} bytes)"
+		continue
+	fi
+	entry=${entry//\\/\\\\} entry=${entry//$'\n'/\\n} entry=${entry//$'\t'/\\t}
+	case $entry in
+	*\'*\"*|*\"*\'*) echo "$label '${entry//\'/\\\'}'" ;;
+	*\'*) echo "$label \"$entry\"" ;;
+	*) echo "$label '$entry'" ;;
+	esac
+done
+`
+	return []sandboxFile{
+		{Path: "/usr/bin/ps", Mode: 0o755, Content: []byte(ps)},
+		{Path: "/usr/bin/python3", Mode: 0o755, Content: []byte(python)},
+		{Path: "/app", Mode: fs.ModeDir | 0o755},
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,6 +89,10 @@ func enter() error {
 		return err
 	}
 	if err := unix.Dup2(int(null.Fd()), 0); err != nil {
+		return err
+	}
+	// What this machine left open is nothing to the container.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return err
 	}
 	root := s.Scratch + "/root"

@@ -346,8 +346,11 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	if !ok {
 		return exited(111)
 	}
-	if t.toUp && status == 0 {
+	switch {
+	case t.toUp && status == 0:
 		os.Remove(dir + "/down") // a restarted supervisor is to start it
+	case t.toUp: // what did not come up in time does not stay half up
+		t.s6("s6-svc", "-d", "--", dir)
 	}
 	return status
 }
