@@ -1,5 +1,6 @@
 """NetBox's settings: from the environment, then from the user's own files."""
 
+import logging
 import os
 import sys
 import traceback
@@ -11,6 +12,16 @@ from typing import Any
 from netbox_container import environment, keys
 
 HOME = Path('/config')
+
+
+class Brief(logging.Filter):
+    """Leaves the traceback out: anybody who asks by a wrong host name could fill the log with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info = None
+        record.msg = record.getMessage().replace('ALLOWED_HOSTS', 'ALLOWED_HOST')
+        record.args = ()
+        return True
 
 
 class ConfigurationError(Exception):
@@ -88,7 +99,12 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
             'version': 1,
             'disable_existing_loggers': False,
             'formatters': {'plain': {'format': '[netbox] %(levelname)s %(name)s: %(message)s'}},
-            'handlers': {'console': {'class': 'logging.StreamHandler', 'formatter': 'plain'}},
+            'filters': {'brief': {'()': Brief}},
+            'handlers': {
+                'console': {'class': 'logging.StreamHandler', 'formatter': 'plain'},
+                'brief': {'class': 'logging.StreamHandler', 'formatter': 'plain', 'filters': ['brief']},
+            },
+            'loggers': {'django.security.DisallowedHost': {'handlers': ['brief'], 'propagate': False}},
             'root': {'handlers': ['console'], 'level': 'WARNING'},
         },
         'MEDIA_ROOT': str(home / 'media'),

@@ -21,6 +21,7 @@ GRACE = 8  # seconds the forks get to finish their requests and jobs after SIGTE
 SETTLED = 10  # a fork that ran this long may be started again at once
 LONGEST_PAUSE = 30
 READY_FD = 3
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
 
@@ -40,6 +41,7 @@ class Process:
 def main() -> None:
     values = configuration.environ_values()
     application, question = load()
+    tie_forks()
     processes = []
     if values.NETBOX_ROLE != 'worker':
         processes.append(Process('web', lambda: web.serve(application, values)))
@@ -125,10 +127,10 @@ class Keeper:
 
     def ended(self, process: Process, code: int) -> None:
         now = time.monotonic()
-        process.pause = 1 if now - process.started >= SETTLED else min(process.pause * 2, LONGEST_PAUSE)
-        process.pid, process.ready, process.due = 0, False, now + process.pause
+        pause = 1 if now - process.started >= SETTLED else process.pause
+        process.pid, process.ready, process.due, process.pause = 0, False, now + pause, min(pause * 2, LONGEST_PAUSE)
         how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
-        say(f'{process.name} {how}: starting it again in {process.pause} s')
+        say(f'{process.name} {how}: starting it again in {pause} s')
         if process.name == 'web' and self.asker:
             os.kill(self.asker, signal.SIGKILL)
             self.asker = 0
@@ -169,19 +171,33 @@ class Keeper:
                 return
 
 
+def tie_forks() -> None:
+    """From now on no fork, and no fork of a fork, outlives the process that made it, however that one ends."""
+    prctl = ctypes.CDLL(None).prctl
+    parent = 0
+
+    def before() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was faster
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    os.register_at_fork(before=before, after_in_child=in_child)
+
+
 def fork(name: str, run: Callable[[], None]) -> int:
-    parent = os.getpid()
+    """Runs a function in a fork and gives its pid."""
     pid = os.fork()
     if pid:
         return pid
     code = 1
     try:
-        libc = ctypes.CDLL(None)
-        libc.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: never outlive the keeper
-        libc.prctl(15, f'netbox-{name}'.encode())  # PR_SET_NAME: what ps shows
-        if os.getppid() == parent:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            run()
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f'netbox-{name}'.encode())  # what ps shows
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        run()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -11,6 +11,13 @@ from netbox_container import health
 
 PORT = 8000
 DRAIN = 6  # seconds requests get to end after SIGTERM
+LOGGING = {
+    'version': 1,
+    'disable_existing_loggers': False,
+    'formatters': {'plain': {'format': '[netbox] web: %(message)s'}},
+    'handlers': {'console': {'class': 'logging.StreamHandler', 'formatter': 'plain'}},
+    'loggers': {'_granian': {'handlers': ['console'], 'level': 'INFO', 'propagate': False}},
+}
 
 
 def warm(application, question: health.Question) -> None:
@@ -46,11 +53,12 @@ def serve(application, values: SimpleNamespace) -> None:
         workers=values.WEB_WORKERS or min(4, max(2, len(os.sched_getaffinity(0)))),
         blocking_threads=values.WEB_THREADS,
         websockets=False,
-        log_level='warning',
+        log_dictconfig=LOGGING,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN,
         static_path_route=[settings.STATIC_URL.rstrip('/')],
         static_path_mount=[Path(settings.STATIC_ROOT)],
+        static_path_dir_to_file='index.html',
     ).serve(target_loader=lambda _: application)
 
 
