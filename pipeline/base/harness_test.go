@@ -251,3 +251,23 @@ func (o outcome) exits(t testing.TB, code int) {
 		t.Errorf("it exited %d, expected %d; output:\n%s", o.code, code, o.out)
 	}
 }
+
+// cacheWithPackagesOf gives a new cache that shares nothing with an existing
+// one but the layers of packages, which take minutes to make.
+func cacheWithPackagesOf(t testing.TB, cache string) string {
+	t.Helper()
+	fresh := t.TempDir()
+	packages, err := filepath.Glob(filepath.Join(cache, "debian-base-"+runtime.GOARCH+"-*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range packages {
+		if strings.HasSuffix(dir, ".part") {
+			continue
+		}
+		if err := os.CopyFS(filepath.Join(fresh, filepath.Base(dir)), os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return fresh
+}

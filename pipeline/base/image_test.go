@@ -1,0 +1,133 @@
+package base_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"log"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+func TestWhatIsCachedIsGivenAtOnce(t *testing.T) {
+	b := builder(t)
+	first, err := b.Base(t.Context(), platform(runtime.GOARCH))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	b.Log = &said
+	started := time.Now()
+	second, err := b.Base(t.Context(), platform(runtime.GOARCH))
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(started)
+	t.Logf("it took %s", took)
+	if said.Len() > 0 || second.Dir != first.Dir {
+		t.Errorf("something was made anew in %s:\n%s", second.Dir, &said)
+	}
+	if took > 5*time.Second { // under a second on an idle machine
+		t.Errorf("it took %s", took)
+	}
+}
+
+func TestTheIndexIsValidAndItsLayoutHoldsEveryBlob(t *testing.T) {
+	b := builder(t)
+	l, err := b.Base(t.Context(), platform(runtime.GOARCH))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Index(l.Index); err != nil {
+		t.Error(err)
+	}
+	digest, err := l.Index.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDisk, err := layout.Path(l.Dir).Bytes(digest)
+	if err != nil {
+		t.Fatalf("the index is not in its layout: %v", err)
+	}
+	raw, err := l.Index.RawManifest()
+	if err != nil || !bytes.Equal(onDisk, raw) {
+		t.Errorf("the layout holds another index: %v", err)
+	}
+}
+
+// A second making of the upper layer, on a cache that has the lower one only,
+// gives the image it gave before.
+func TestTheSameInputsGiveTheSameImage(t *testing.T) {
+	b := builder(t)
+	digest := func() v1.Hash {
+		t.Helper()
+		img, err := b.Image(t.Context(), platform(runtime.GOARCH))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	first := digest()
+	b.Cache = cacheWithPackagesOf(t, b.Cache)
+	if second := digest(); second != first {
+		t.Errorf("first %s, then %s", first, second)
+	}
+}
+
+func TestAModIsPartOfTheContainerBeforeItsServicesStart(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	ref := strings.TrimPrefix(server.URL, "http://") + "/mod:v1"
+	var files bytes.Buffer
+	w := tar.NewWriter(&files)
+	const tree = "etc/s6-overlay/s6-rc.d/"
+	for path, content := range map[string]string{
+		tree + "init-mod-greet/type":                         "oneshot\n",
+		tree + "init-mod-greet/up":                           "echo the mod greets\n",
+		tree + "init-mod-greet/dependencies.d/init-mods":     "",
+		tree + "init-mods-end/dependencies.d/init-mod-greet": "",
+		tree + "user/contents.d/init-mod-greet":              "",
+	} {
+		if err := w.WriteHeader(&tar.Header{Name: path, Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, content)
+	}
+	w.Close()
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(tag, img); err != nil {
+		t.Fatal(err)
+	}
+	o := native(t).run(t, container{network: true, env: map[string]string{"DOCKER_MODS": ref, "S6_VERBOSITY": "2"}}, "true")
+	o.exits(t, 0)
+	o.has(t, "[mod-init] "+ref+": applied, sha256:", "the mod greets\n", "service init-mod-greet successfully started", "[ls.io-init] done.")
+}
