@@ -13,6 +13,7 @@
 package base
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -98,6 +99,7 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, 
 			include: basePackages,
 			hooks:   []string{"--customize-hook=" + accounts, "--customize-hook=" + commands},
 			apt:     apt,
+			level:   gzip.DefaultCompression,
 			drop:    droppedFromBase,
 		}
 		overlays[i] = overlay{arch: p.Architecture, dir: filepath.Join(b.Source, "pipeline/base/rootfs"), programs: programs, sources: apt.shipped()}
@@ -161,6 +163,7 @@ func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 		include: sidecarPackages,
 		hooks:   []string{"--extract-hook=" + sidecarAccounts, "--extract-hook=" + sidecarCluster},
 		apt:     apt,
+		level:   gzip.BestSpeed,
 		drop:    droppedFromSidecars,
 	}
 	o := overlay{arch: runtime.GOARCH, dir: filepath.Join(b.Source, "pipeline/base/sidecars")}

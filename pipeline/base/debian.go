@@ -34,6 +34,7 @@ type debian struct {
 	include []string // packages
 	hooks   []string // options of mmdebstrap
 	apt     apt
+	level   int                    // of gzip: small for what is shipped, fast for what is not
 	drop    func(path string) bool // leaves a path out of the layer: "etc/passwd", "var/log/" for a directory
 }
 
@@ -86,11 +87,11 @@ func (b *Builder) debianKey(d debian) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the package settings of the base image: %w", err)
 	}
-	return hashOf(b.options(d), b.Suite, d.apt.shipped(), settings, epoch, layerFormat), nil
+	return hashOf(b.options(d), b.Suite, d.apt.shipped(), settings, d.level, epoch, layerFormat), nil
 }
 
 // layerFormat is raised when what becomes of mmdebstrap's output changes.
-const layerFormat = 2
+const layerFormat = 3
 
 // debianLayer gives the layer from the cache, or makes it. Its blob is put
 // into the layout to as a hard link, so that a base image costs no second
@@ -189,7 +190,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, to layout.Path) error
 		runErr = runFiltered(ctx, cmd, pw, d.drop)
 		pw.CloseWithError(runErr)
 	}()
-	layer := stream.NewLayer(pr, stream.WithMediaType(types.OCILayer))
+	layer := stream.NewLayer(pr, stream.WithMediaType(types.OCILayer), stream.WithCompressionLevel(d.level))
 	img, err := assemble(d.arch, v1.Config{}, mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
 	if err == nil {
 		err = to.AppendImage(img)
