@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -184,6 +185,9 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", failure.Usagef("making the local base image needs a Debian machine: there is no %s here", name)
+	}
 	if err != nil {
 		first, _ := bufio.NewReader(&stderr).ReadString('\n')
 		return "", fmt.Errorf("running %s %s: %w: %s", name, args[0], err, strings.TrimSpace(first))
