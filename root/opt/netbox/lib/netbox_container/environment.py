@@ -246,7 +246,7 @@ def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNa
                 shown = '' if variable.secret else f', not {_shown(raw)}'
                 mistakes.append(f'{variable.name} must be {variable.kind.says}{shown}')
         elif variable.required and not lenient:
-            mistakes.append(f'{variable.name} is required: {variable.kind.says}')
+            mistakes.append(f'{variable.name} is required: {variable.meaning}')
         setattr(values, variable.name, value)
     return values, mistakes
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import psycopg
 import redis
+import redis.backoff
+import redis.retry
+import redis.sentinel
 
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 6
@@ -84,7 +87,11 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
     """Asks the Redis of one section of NetBox's REDIS setting whether it will do."""
     prefix = 'REDIS_CACHE' if section == 'caching' else 'REDIS'
     index = 'REDIS_DB_CACHE' if section == 'caching' else 'REDIS_DB_TASK'
-    limits = {'socket_connect_timeout': ATTEMPT, 'socket_timeout': ATTEMPT}
+    limits = {
+        'socket_connect_timeout': ATTEMPT,
+        'socket_timeout': ATTEMPT,
+        'retry': redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+    }
     login = {
         'username': settings.get('USERNAME') or None,
         'password': settings.get('PASSWORD') or None,
@@ -113,12 +120,13 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
             client.ping()
             version = str(client.info('server').get('redis_version', ''))
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
-        raise NotReady(f'Redis {place}: {error}: see {prefix}_USERNAME and {prefix}_PASSWORD') from None
+        # Without any password the answer is a lecture on the protocol.
+        why = error if settings.get('PASSWORD') else 'it asks for a password'
+        raise NotReady(f'Redis {place}: {why}: see {prefix}_USERNAME and {prefix}_PASSWORD') from None
     except redis.sentinel.MasterNotFoundError as error:
         raise NotReady(f'Redis {place}: {error}: see REDIS_SENTINELS and REDIS_SENTINEL_SERVICE') from None
     except redis.ResponseError as error:
-        see = f'{prefix}_PASSWORD' if 'auth' in str(error).lower() else index
-        raise NotReady(f'Redis {place}: {error}: see {see}') from None
+        raise NotReady(f'Redis {place}: {error}: see {index}') from None
     except (redis.RedisError, OSError) as error:
         raise NotReady(f'Redis {place}: {error}: see {prefix}_HOST and {prefix}_PORT') from None
     if version.partition('.')[0].isdigit() and int(version.partition('.')[0]) < OLDEST_REDIS:

@@ -1,0 +1,132 @@
+// Package image holds the checks of what the image is made from that need no
+// image: its Dockerfiles, its scripts and its Python package.
+package image
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const repository = "../.."
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(repository, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// The two Dockerfiles say the same, but for the base they start from.
+func TestDockerfilesAreInStep(t *testing.T) {
+	amd64 := strings.Split(read(t, "Dockerfile"), "\n")
+	arm64 := strings.Split(read(t, "Dockerfile.aarch64"), "\n")
+	if len(amd64) != len(arm64) {
+		t.Fatalf("Dockerfile has %d lines, Dockerfile.aarch64 has %d", len(amd64), len(arm64))
+	}
+	differ := 0
+	for i := range amd64 {
+		if amd64[i] == arm64[i] {
+			continue
+		}
+		differ++
+		if !strings.HasPrefix(amd64[i], "ARG BASE_IMAGE=") || !strings.HasPrefix(arm64[i], "ARG BASE_IMAGE=") {
+			t.Errorf("line %d differs:\n  Dockerfile:         %s\n  Dockerfile.aarch64: %s", i+1, amd64[i], arm64[i])
+		}
+		if got := strings.Replace(arm64[i], ":arm64v8-", ":", 1); got != amd64[i] {
+			t.Errorf("line %d: the bases are not of one release: %s, %s", i+1, amd64[i], arm64[i])
+		}
+	}
+	if differ == 0 {
+		t.Error("both Dockerfiles start from the base of amd64")
+	}
+}
+
+// A build argument nobody sets still gives the published base of versions.yml.
+func TestDefaultBaseIsThePublishedOne(t *testing.T) {
+	var versions struct {
+		Base struct{ Published string }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "versions.yml")), &versions); err != nil {
+		t.Fatal(err)
+	}
+	name, _, _ := strings.Cut(versions.Base.Published, "@")
+	if first, _, _ := strings.Cut(read(t, "Dockerfile"), "\n"); first != "ARG BASE_IMAGE="+name {
+		t.Errorf("Dockerfile starts with %q, versions.yml has %s", first, name)
+	}
+}
+
+// What is installed is the release that versions.yml pins, and every file by its hash.
+func TestRequirementsAreLocked(t *testing.T) {
+	var versions struct {
+		NetBox struct{ Release string } `yaml:"netbox"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "versions.yml")), &versions); err != nil {
+		t.Fatal(err)
+	}
+	if want := "netbox==" + versions.NetBox.Release + " "; !strings.Contains(read(t, "build/requirements.txt"), "\n"+want) {
+		t.Errorf("build/requirements.txt does not hold %s: run build/lock", want)
+	}
+	entry := regexp.MustCompile(`(?m)^[a-z0-9.-]+==\S+( ;[^\\\n]*)?( \\\n    --hash=sha256:[0-9a-f]{64})+$`)
+	named := regexp.MustCompile(`(?m)^[^#\s].*$`)
+	for _, list := range []string{"requirements.txt", "extensions.txt", "tools.txt"} {
+		text := read(t, "build/"+list)
+		locked, all := entry.FindAllString(text, -1), named.FindAllString(text, -1)
+		if len(all) == 0 || len(locked) != len(all) {
+			t.Errorf("build/%s: %d of %d requirements are locked by hash", list, len(locked), len(all))
+		}
+	}
+}
+
+// Shell scripts parse, in the shell they name, and can be executed.
+func TestScriptsParse(t *testing.T) {
+	found := 0
+	for _, pattern := range []string{"build/*", "root/etc/s6-overlay/s6-rc.d/*/run", "root/usr/bin/*"} {
+		files, err := filepath.Glob(filepath.Join(repository, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text := read(t, strings.TrimPrefix(file, repository+"/"))
+			if !strings.HasPrefix(text, "#!") {
+				continue
+			}
+			found++
+			shell := "sh"
+			if first, _, _ := strings.Cut(text, "\n"); strings.HasSuffix(first, "bash") {
+				shell = "bash"
+			}
+			if out, err := exec.Command(shell, "-n", file).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %s", file, err, out)
+			}
+			if info, err := os.Stat(file); err != nil || info.Mode()&0o111 != 0o111 {
+				t.Errorf("%s is not executable: %v %v", file, info.Mode(), err)
+			}
+		}
+	}
+	if found < 7 {
+		t.Errorf("only %d scripts were found", found)
+	}
+}
+
+// The Python package keeps the promises that need neither NetBox nor a service.
+func TestPython(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "python3", "-W", "error::SyntaxWarning", "-m", "unittest", "discover", "--verbose", "--start-directory", ".")
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(repository, "root/opt/netbox/lib"), "PYTHONDONTWRITEBYTECODE=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("python3 -m unittest: %v\n%s", err, out)
+	}
+	ran := regexp.MustCompile(`(?m)^Ran (\d+) tests?`).FindSubmatch(out)
+	if ran == nil || string(ran[1]) == "0" {
+		t.Fatalf("no test ran:\n%s", out)
+	}
+	t.Logf("%s", out)
+}

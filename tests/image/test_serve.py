@@ -1,0 +1,132 @@
+"""What operators are promised about the processes: kept running, logged, ended in order. Real forks, no NetBox."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from netbox_container import health, snapshot
+
+PROGRAM = """
+import http.server, os, signal, sys, time
+from pathlib import Path
+from netbox_container import health, serve
+health.write.__defaults__ = (Path(sys.argv[1]),)
+serve.tie_forks()
+def web():
+    server = http.server.HTTPServer(('127.0.0.1', port), http.server.SimpleHTTPRequestHandler)
+    if os.fork() == 0:
+        time.sleep(600)
+    server.serve_forever()
+def worker():
+    time.sleep(600)
+os.chdir(sys.argv[2])
+import socket
+with socket.socket() as s:
+    s.bind(('127.0.0.1', 0)); port = s.getsockname()[1]
+serve.Keeper([serve.Process('web', web), serve.Process('worker', worker)], health.Question(port, '/', 'localhost')).keep()
+"""
+
+
+class Kept(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.state = Path(folder.name) / 'health.json'
+        self.errors = open(Path(folder.name) / 'errors', 'w+')
+        self.addCleanup(self.errors.close)
+        self.keeper = subprocess.Popen(
+            [sys.executable, '-c', PROGRAM, self.state, folder.name], stderr=self.errors, env=os.environ | {'PYTHONPATH': os.pathsep.join(sys.path)}
+        )
+        self.addCleanup(self.keeper.kill)
+        self.healthy()
+
+    def healthy(self):
+        self.until(lambda: self.state.exists() and not health.problems(self.state))
+        return json.loads(self.state.read_text())['pids']
+
+    def until(self, done, seconds=20):
+        deadline = time.monotonic() + seconds
+        while not done():
+            self.assertLess(time.monotonic(), deadline, self.log())
+            time.sleep(0.05)
+
+    def log(self):
+        return Path(self.errors.name).read_text()
+
+    def descendants(self):
+        children = {}
+        for stat in Path('/proc').glob('[0-9]*/stat'):
+            try:
+                pid, _, rest = stat.read_text().partition(' ')
+            except OSError:
+                continue
+            children.setdefault(int(rest.rpartition(')')[2].split()[1]), []).append(int(pid))
+        found, todo = [], [self.keeper.pid]
+        while todo:
+            below = children.get(todo.pop(), [])
+            todo += below
+            found += below
+        return found
+
+    def test_a_killed_process_is_started_again_and_logged(self):
+        for name in ('web', 'worker'):
+            before = self.healthy()
+            os.kill(before[name], signal.SIGKILL)
+            self.until(lambda: self.healthy()[name] != before[name])
+            self.assertIn(f'{name} was killed by SIGKILL: starting it again in', self.log())
+
+    def test_a_dead_process_shows_in_the_health_check(self):
+        os.kill(self.healthy()['worker'], signal.SIGKILL)
+        self.until(lambda: 'worker is not running' in health.problems(self.state))
+
+    def test_sigterm_ends_everything_in_good_order(self):
+        pids = self.descendants()
+        self.assertGreaterEqual(len(pids), 3)
+        self.keeper.terminate()
+        self.assertEqual(self.keeper.wait(10), 0)
+        self.until(lambda: not any(running(pid) for pid in pids))
+
+    def test_nothing_outlives_a_killed_keeper(self):
+        pids = self.descendants()
+        self.keeper.kill()
+        self.keeper.wait()
+        self.until(lambda: not any(running(pid) for pid in pids))
+
+
+def running(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+class Health(unittest.TestCase):
+    def test_a_container_that_has_not_started_is_not_healthy(self):
+        self.assertEqual(health.problems(Path('/nonexistent')), ['NetBox has not been started yet'])
+
+    def test_the_question_uses_a_host_that_is_allowed(self):
+        self.assertEqual(health.host_of(['*']), 'localhost')
+        self.assertEqual(health.host_of(['*', 'a.example']), 'a.example')
+        self.assertEqual(health.host_of(['.b.example']), 'b.example')
+
+
+class Snapshot(unittest.TestCase):
+    def test_it_is_made_for_any_server_and_any_moment(self):
+        dump = [
+            '\\restrict abc\n', 'SET transaction_timeout = 0;\n', 'SET row_security = off;\n', '\n', '-- kept: may be a function\'s\n',
+            "COMMENT ON EXTENSION ltree IS 'x';\n", "(1, '2026-11-23 20:08:59.4+00', 'CPU', NULL)\n", '\\unrestrict abc\n',
+        ]  # fmt: skip
+        self.assertEqual(
+            list(snapshot.portable(dump)),
+            ['SET row_security = off;\n', '\n', "-- kept: may be a function's\n", "(1, now(), 'CPU', NULL)\n"],
+        )
+
+
+if __name__ == '__main__':
+    unittest.main()
