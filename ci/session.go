@@ -19,6 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -28,6 +29,7 @@ type session struct {
 	env
 	pipeline *pipeline.Pipeline
 	display  *progress.Display
+	mask     *secret.Mask
 }
 
 // session sets a pipeline up, hands it to do, and takes everything down again.
@@ -75,7 +77,8 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, eng.Close()) }()
 
-	display := e.display()
+	mask := &secret.Mask{}
+	display := e.display(mask.Hide)
 	defer display.Close()
 	in := inputs.Local{
 		Engine:   eng,
@@ -83,7 +86,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		BaseName: f.base,
 		CPU:      cpu,
 	}
-	return do(&session{env: e, display: display, pipeline: pipeline.New(ctx, pipeline.Options{
+	return do(&session{env: e, display: display, mask: mask, pipeline: pipeline.New(ctx, pipeline.Options{
 		Repo:      f.repo,
 		Output:    f.output,
 		Platforms: platforms,
@@ -91,6 +94,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		Timeout:   f.timeout,
 		Versions:  pins,
 		Source:    commit,
+		Mask:      mask,
 		Now:       time.Now,
 	}, eng, in, display)})
 }
@@ -120,8 +124,8 @@ func cacheDir() (string, error) {
 }
 
 // display shows progress on standard error, live when that is a terminal.
-func (e env) display() *progress.Display {
-	opts := progress.Options{Now: time.Now}
+func (e env) display(hide func(string) string) *progress.Display {
+	opts := progress.Options{Now: time.Now, Hide: hide}
 	if f, ok := e.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && e.getenv("TERM") != "dumb" {
 		opts.TTY = true
 		opts.Width = func() int {
@@ -158,7 +162,7 @@ func (s *session) tell(err error, write bool) error {
 	summary := r.Summary(s.err)
 	if write {
 		dir := filepath.Join(s.flags.output, "report")
-		if writeErr := r.Write(dir, nil); writeErr != nil {
+		if writeErr := r.Write(dir, s.mask.Hide); writeErr != nil {
 			return errors.Join(err, writeErr)
 		}
 		fmt.Fprintf(s.err, "report: %s\n", dir)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -75,9 +76,11 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	if emulated {
 		opts.Slowness = slowness
 	}
+	main := netbox(img, opts, cpu, probe, sidecars)
+	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)
 	b := p.newBoot(key)
 	result, err := p.engine.Run(ctx, engine.RunRequest{
-		Main:    netbox(img, opts, cpu, probe, sidecars),
+		Main:    main,
 		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis},
 		Timeout: p.Timeout,
 		OnLine:  b.line,

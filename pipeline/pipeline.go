@@ -21,6 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -98,6 +99,7 @@ type Options struct {
 	Timeout   time.Duration // limit for one boot
 	Versions  *versions.Versions
 	Source    source.Source
+	Mask      *secret.Mask // is told every secret that a stage makes
 	Now       func() time.Time
 }
 

@@ -62,6 +62,9 @@ func Normalise(img v1.Image, req BuildRequest) (v1.Image, error) {
 		config.History[i].Created = stamp
 	}
 	config.Container, config.DockerVersion = "", ""
+	// Clients choose an image by the index and then compare its own platform:
+	// the two must say the same, the variant included.
+	config.Variant = req.Platform.Variant
 	out, err := mutate.ConfigFile(img, config)
 	if err != nil {
 		return nil, fmt.Errorf("normalising the image: %w", err)
