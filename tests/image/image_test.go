@@ -118,6 +118,16 @@ func TestScriptsParse(t *testing.T) {
 
 // The Python package keeps the promises that need neither NetBox nor a service.
 func TestPython(t *testing.T) {
+	// Reading the sources tells go test when a result it remembers is out of date.
+	for _, pattern := range []string{"root/opt/netbox/lib/*/*.py", "tests/image/*.py"} {
+		files, err := filepath.Glob(filepath.Join(repository, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("looking for %s: found %d, %v", pattern, len(files), err)
+		}
+		for _, file := range files {
+			read(t, strings.TrimPrefix(file, repository+"/"))
+		}
+	}
 	cmd := exec.CommandContext(t.Context(), "python3", "-W", "error::SyntaxWarning", "-m", "unittest", "discover", "--verbose", "--start-directory", ".")
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(repository, "root/opt/netbox/lib"), "PYTHONDONTWRITEBYTECODE=1")
 	out, err := cmd.CombinedOutput()

@@ -127,6 +127,13 @@ class Snapshot(unittest.TestCase):
             ['SET row_security = off;\n', '\n', "-- kept: may be a function's\n", "(1, now(), 'CPU', NULL)\n"],
         )
 
+    def test_it_tells_which_migrations_it_holds(self):
+        rows = ["\t(1, 'core', '0001_initial', now())", "\t(2, 'dcim', '0002_more', now())"]
+        script = f'INSERT INTO public.django_migrations VALUES\n{rows[0]},\n{rows[0]};\nINSERT INTO public.django_migrations VALUES\n{rows[1]};\n\n'
+        self.assertEqual(snapshot.migrations(script), {('core', '0001_initial'), ('dcim', '0002_more')})
+        with self.assertRaises(ValueError):
+            snapshot.migrations('')
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -1,7 +1,4 @@
-"""The second service: waits for PostgreSQL and Redis and brings the database up to date.
-
-All in one process, because starting Django is the dearest part of it.
-"""
+"""The second service: waits for PostgreSQL and Redis and brings the database up to date."""
 
 import os
 import sys
@@ -43,7 +40,9 @@ def main() -> None:
         except psycopg.errors.InsufficientPrivilege as error:
             say(f'filling the database: {str(error).splitlines()[0]}: DB_USER needs CREATE on the database DB_NAME')
             sys.exit(1)
-        migrate(values)
+        # Starting Django only to find nothing to do takes longer than all the rest.
+        if settings.get('PLUGINS') or not snapshot.holds_all(connection):
+            migrate()
     say('the database is ready')
 
 
@@ -63,14 +62,15 @@ def only_one(connection: psycopg.Connection):
     yield
 
 
-def migrate(values) -> None:
-    """Applies what is not applied yet and makes the superuser."""
+def migrate() -> None:
+    """Applies what is not applied yet."""
     import gc
 
     gc.disable()  # start-up makes no garbage worth a fifth of its time
     import django
 
     django.setup()
+    gc.enable()
     from django.core.management import call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
@@ -81,15 +81,6 @@ def migrate(values) -> None:
     if plan:
         say(f'applying {len(plan)} migrations')
         call_command('upgrade', no_input=True, skip_static=True)
-
-    from django.contrib.auth import get_user_model
-
-    users = get_user_model().objects
-    if values.SUPERUSER_PASSWORD and not users.filter(username='admin').exists():
-        users.create_superuser('admin', values.SUPERUSER_EMAIL, values.SUPERUSER_PASSWORD)
-        say('made the superuser admin')
-    elif not values.SUPERUSER_PASSWORD and not users.filter(is_superuser=True).exists():
-        say('there is no superuser: set SUPERUSER_PASSWORD to have one made')
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 from netbox_container import configuration, health, web, worker
 
@@ -40,7 +41,7 @@ class Process:
 
 def main() -> None:
     values = configuration.environ_values()
-    application, question = load()
+    application, question = load(values)
     tie_forks()
     processes = []
     if values.NETBOX_ROLE != 'worker':
@@ -51,7 +52,7 @@ def main() -> None:
     Keeper(processes, question).keep()
 
 
-def load():
+def load(values: SimpleNamespace):
     """NetBox's WSGI application, warm, and the question that tells whether it answers."""
     gc.disable()  # start-up makes no garbage worth a fifth of its time
     from netbox.wsgi import application
@@ -63,6 +64,7 @@ def load():
     question = health.Question(
         web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS)
     )
+    make_superuser(values)
     web.warm(application, question)
     connections.close_all()
     caches.close_all()
@@ -70,6 +72,22 @@ def load():
     gc.freeze()  # or the collector would unshare the pages that the forks share
     gc.enable()
     return application, question
+
+
+def make_superuser(values: SimpleNamespace) -> None:
+    """Makes the account admin where there is none. Here, because here Django is loaded anyway."""
+    from django.contrib.auth import get_user_model
+    from django.db import IntegrityError
+
+    users = get_user_model().objects
+    if values.SUPERUSER_PASSWORD and not users.filter(username='admin').exists():
+        try:
+            users.create_superuser('admin', values.SUPERUSER_EMAIL, values.SUPERUSER_PASSWORD)
+            say('made the superuser admin')
+        except IntegrityError:
+            pass  # another container was faster
+    elif not values.SUPERUSER_PASSWORD and not users.filter(is_superuser=True).exists():
+        say('there is no superuser: set SUPERUSER_PASSWORD to have one made')
 
 
 class Keeper:

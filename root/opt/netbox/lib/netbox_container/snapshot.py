@@ -30,6 +30,24 @@ def wanted(connection) -> bool:
     return not connection.execute(_ANY_TABLE).fetchone()[0]
 
 
+def holds_all(connection, file: Path = FILE) -> bool:
+    """Whether every migration of the snapshot has been applied to the database."""
+    if connection.execute("select to_regclass('django_migrations')").fetchone() == (None,):
+        return False
+    applied = set(connection.execute('select app, name from django_migrations').fetchall())
+    return migrations(gzip.decompress(file.read_bytes()).decode()) <= applied
+
+
+def migrations(script: str) -> set[tuple[str, str]]:
+    """The migrations, by application and name, that a snapshot says it holds."""
+    found = set()
+    for block in re.findall(r'^INSERT INTO public\.django_migrations VALUES\n((?:\t.*\n)+)', script, re.MULTILINE):
+        found.update(re.findall(r"^\t\(\d+, '(\w+)', '(\w+)', ", block, re.MULTILINE))
+    if not found:
+        raise ValueError('the schema snapshot lists no migrations')
+    return found
+
+
 def load(connection, file: Path = FILE) -> None:
     """Fills the empty database, whole or not at all."""
     script = gzip.decompress(file.read_bytes())
