@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
@@ -21,7 +23,7 @@ func compare(want recording.Case, s scope, got recording.Case) []string {
 	if w, g := want.End, got.End; w.Code != g.Code || w.Signal != g.Signal || w.ByRecorder != g.ByRecorder {
 		problem("it ended differently")
 	}
-	if w, g := min(sinceLastAction(want), grace(want)), sinceLastAction(got); !want.End.ByRecorder && g < w-50*time.Millisecond {
+	if w, g := min(sinceLastAction(want), grace(want)), sinceLastAction(got); !want.End.ByRecorder && g < w-200*time.Millisecond {
 		problem("its end took %s, S6_KILL_GRACETIME is %s", g, w)
 	}
 	for _, kind := range []struct {
@@ -224,4 +226,43 @@ func batches(c recording.Case) map[string]string {
 	}
 	flush()
 	return found
+}
+
+func TestAReplayThatDiffersIsFound(t *testing.T) {
+	cases, err := recording.ReadAll(os.DirFS("../../s6rc/testdata/recorded"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clean := cases[slices.IndexFunc(cases, func(c recording.Case) bool { return c.Name() == "01-clean-boot/1" })]
+	at := func(c *recording.Case, text string) int {
+		return slices.IndexFunc(c.Lines, func(l recording.Line) bool { return strings.HasSuffix(l.Text, text) })
+	}
+	for name, change := range map[string]func(c *recording.Case){
+		"":                         func(*recording.Case) {},
+		"ended differently":        func(c *recording.Case) { c.End.Code = 1 },
+		"S6_KILL_GRACETIME is 3s":  func(c *recording.Case) { c.End.After -= time.Second },
+		"s6 line missing":          func(c *recording.Case) { i := at(c, "init-os-end: stopping"); c.Lines = slices.Delete(c.Lines, i, i+1) },
+		"s6 line not in the":       func(c *recording.Case) { c.Lines = append(c.Lines, recording.Line{Text: "s6-rc: fatal: timed out"}) },
+		"output line missing: CMD": func(c *recording.Case) { i := at(c, "CMD"); c.Lines = slices.Delete(c.Lines, i, i+1) },
+		"svc-netbox starting comes without or before svc-netbox-prepare": func(c *recording.Case) {
+			i, j := at(c, "svc-netbox: starting"), at(c, "svc-netbox-prepare successfully started")
+			c.Lines[i], c.Lines[j] = c.Lines[j], c.Lines[i]
+		},
+		"svc-netbox-prepare stopping comes without or before svc-netbox": func(c *recording.Case) {
+			i, j := at(c, "svc-netbox-prepare: stopping"), at(c, "svc-netbox successfully stopped")
+			c.Lines[i], c.Lines[j] = c.Lines[j], c.Lines[i]
+		},
+		"together init-config init-crontab-config, recorded": func(c *recording.Case) {
+			i, j := at(c, "init-config: starting"), at(c, "init-crontab-config: starting")
+			c.Lines[i], c.Lines[j] = c.Lines[j], c.Lines[i]
+		},
+	} {
+		got := clean
+		got.Lines = slices.Clone(clean.Lines)
+		change(&got)
+		problems := strings.Join(compare(clean, scope{}, got), "\n")
+		if !strings.Contains(problems, name) || name == "" && problems != "" {
+			t.Errorf("wanted %q among the problems:\n%s", name, problems)
+		}
+	}
 }

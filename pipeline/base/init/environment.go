@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +24,6 @@ type settings struct {
 	cmdGetsSignals bool          // the command gets what PID 1 is sent
 	etc            string        // where the configuration lies
 	waitForLegacy  bool          // legacy-services is up once its services are
-	legacyReady    time.Duration // what a legacy service gets to be supervised
 	legacyGrace    time.Duration // for legacy services to stop
 	finishLimit    time.Duration // for a cont-finish.d script; 0: none
 }
@@ -52,7 +50,6 @@ func readSettings(env []string) settings {
 		cmdGetsSignals: number("S6_CMD_RECEIVE_SIGNALS", 0) != 0,
 		etc:            "/etc",
 		waitForLegacy:  number("S6_CMD_WAIT_FOR_SERVICES", 0) != 0,
-		legacyReady:    ms("S6_SERVICES_READYTIME", 50),
 		legacyGrace:    ms("S6_SERVICES_GRACETIME", 3000),
 		finishLimit:    ms("S6_KILL_FINISH_MAXTIME", 0),
 	}
@@ -79,7 +76,17 @@ func searchPath(path string, set bool) string {
 	return path
 }
 
-var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// identifier tells whether a shell could hold a variable of that name. Not by
+// a regular expression: every start of with-contenv would compile it.
+func identifier(name string) bool {
+	for i, r := range name {
+		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
 
 // containerEnvironment is the environment that services may ask for: what the
 // container was given, less the names no shell could hold, with the PATH that
@@ -92,7 +99,7 @@ func containerEnvironment(given []string, cwd string) []string {
 		switch {
 		case name == "PATH":
 			path, set = value, true
-		case name != "PWD" && identifier.MatchString(name):
+		case name != "PWD" && identifier(name):
 			env = append(env, entry)
 		}
 	}

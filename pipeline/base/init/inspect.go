@@ -208,11 +208,13 @@ func inspectLive(args []string) int {
 		db.print(db.closure(sorted(chosen), down))
 		return 0
 	}
+	var names []string
 	for i, s := range db.Services {
 		if slices.Contains(chosen, i) != down {
-			fmt.Println(s.Name)
+			names = append(names, s.Name)
 		}
 	}
+	fmt.Println(strings.Join(names, "\n")) // an empty line for none
 	return 0
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -210,10 +211,12 @@ func (t *transition) legacyServicesUp() int {
 		return 0
 	}
 	t.s6("s6-svscanctl", "-a", scanDir)
+	for _, dir := range slices.Concat(silent, telling) {
+		t.awaitSupervisor(dir)
+	}
 	if !t.waitForLegacy {
 		return 0
 	}
-	time.Sleep(t.legacyReady) // until then s6-svwait finds no supervisor
 	limit := strconv.FormatInt(t.bootLimit.Milliseconds(), 10)
 	failed := len(silent) > 0 && t.s6("s6-svwait", append([]string{"-u", "-t", limit, "--"}, silent...)...) != 0
 	failed = len(telling) > 0 && t.s6("s6-svwait", append([]string{"-U", "-t", limit, "--"}, telling...)...) != 0 || failed

@@ -355,8 +355,9 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	return status
 }
 
-// awaitSupervisor gives s6-svscan, started a moment ago, the time to start
-// the service's supervisor. Past that, s6-svlisten1 says what is wrong.
+// awaitSupervisor gives s6-svscan the time to start the supervisor of a
+// service it has just been given. Past that, the programs that find none say
+// what is wrong.
 func (t *transition) awaitSupervisor(dir string) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		fd, err := syscall.Open(dir+"/supervise/control", syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)

@@ -94,9 +94,8 @@ func (c *container) shutDown(how ending) {
 	if status := c.bringDown(); status != 0 {
 		c.say(0, "s6-linux-init-shutdownd: warning: %s exited %d", rcShutdown, status)
 	}
-	// The grace passes in full: who is still there cannot be known, since
-	// processes may belong to other PID namespaces' children. The real one
-	// does so, and users rely on its length.
+	// None of these reaches PID 1 itself. The grace passes in full, with
+	// nothing left to wait for too, as in the real one.
 	syscall.Kill(-1, syscall.SIGTERM)
 	syscall.Kill(-1, syscall.SIGCONT)
 	time.Sleep(c.killGrace)
@@ -108,7 +107,7 @@ func (c *container) shutDown(how ending) {
 			magic = syscall.LINUX_REBOOT_CMD_RESTART
 		}
 		syscall.Sync()
-		// Only a privileged container survives this line not.
+		// This ends a privileged container; any other may not do it.
 		if err := syscall.Reboot(magic); err != nil {
 			code = 111
 		}
