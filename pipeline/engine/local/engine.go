@@ -73,7 +73,8 @@ func New(opts Options) (*Engine, error) {
 	}
 	root := filepath.Join(cache, "local")
 	e := &Engine{
-		id:   strings.ToLower(rand.Text()[:10]),
+		// The process in front tells a person, and a test, whose leftovers are whose.
+		id:   fmt.Sprintf("%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:10])),
 		opts: opts,
 		env:  parseEnvironment(opts.Environ),
 		dirs: dirs{

@@ -1,0 +1,196 @@
+package tests
+
+import (
+	"context"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/readme"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// TestCheck is the main job, on the repository as it is.
+func TestCheck(t *testing.T) {
+	dist := t.TempDir()
+	checked := ci(t, root, dist, "check")
+	if checked.code != 0 {
+		t.Fatalf("check: status %d, want 0", checked.code)
+	}
+	r := checked.report(t)
+	idx, err := registry.ReadLayout(t.Context(), filepath.Join(dist, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := idx.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := registry.Images(idx)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("standard output is the digest of the index", func(t *testing.T) {
+		if checked.stdout != digest.String()+"\n" {
+			t.Errorf("standard output %q, want %s", checked.stdout, digest)
+		}
+	})
+	t.Run("both platforms are in the index as they were booted", func(t *testing.T) {
+		if len(images) != 2 || len(r.Platforms) != 2 {
+			t.Fatalf("%d images, %d platforms in the report, want 2", len(images), len(r.Platforms))
+		}
+		for i, img := range images {
+			h, err := img.Image.Digest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if p := r.Platforms[i]; p.Platform != registry.Key(img.Platform) || p.Image != h.String() {
+				t.Errorf("index holds %s %s, report says %s %s", registry.Key(img.Platform), h, p.Platform, p.Image)
+			}
+		}
+	})
+	t.Run("the images say what they are", func(t *testing.T) {
+		for _, img := range images {
+			labelsSayWhatItIs(t, img)
+		}
+	})
+	t.Run("the init graph is the documented one", func(t *testing.T) {
+		data, err := os.ReadFile(filepath.Join(root, readme.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars, err := readme.Parse(readme.File, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, img := range images {
+			found, _, err := initgraph.FromImage(img.Image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			declared, err := initgraph.ParseD2(vars.InitDiagram)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found.Title, found.Bases = declared.Title, declared.Bases
+			if strings.TrimSpace(found.D2()) != strings.TrimSpace(vars.InitDiagram) {
+				t.Errorf("%s: the graph is\n%s", registry.Key(img.Platform), found.D2())
+			}
+		}
+	})
+	t.Run("everything was asked of both platforms", func(t *testing.T) {
+		for _, p := range r.Platforms {
+			if len(p.Smoke) < 15 || p.Boot == nil || len(p.Boot.Services) < 18 || p.Boot.FirstOK <= 0 || p.Boot.Stop <= 0 {
+				t.Errorf("%s: %d answers, boot %+v", p.Platform, len(p.Smoke), p.Boot)
+			}
+		}
+		if verdict, why, _ := r.Verdict(); verdict != report.Passed {
+			t.Errorf("verdict %s: %s", verdict, why)
+		}
+	})
+	t.Run("nothing of the run is left", func(t *testing.T) { checked.nothingIsLeft(t) })
+	t.Run("again gives the same digest", func(t *testing.T) {
+		again := ci(t, root, t.TempDir(), "build")
+		if again.code != 0 || again.stdout != checked.stdout {
+			t.Errorf("build: status %d, %q; check gave %q", again.code, again.stdout, checked.stdout)
+		}
+	})
+	t.Run("publish brings what was proven", func(t *testing.T) { publishBringsWhatWasProven(t, dist, digest) })
+	t.Run("publish refuses what was not proven", func(t *testing.T) {
+		other := t.TempDir()
+		sh(t, dist, `cp -a image report "$1" && sed -i '0,/"verdict": "passed"/s//"verdict": "failed"/' "$1/report/report.json"`, other)
+		sh(t, other, `sed -i 's/"error": ""//; s/"stage": "smoke"/"stage": "smoked"/' report/report.json`)
+		o := ci(t, root, other, "publish", "--to", "127.0.0.1:1/netbox")
+		if o.code != 2 || !strings.Contains(o.stderr, "no check has found it good") {
+			t.Errorf("status %d, %s", o.code, o.stderr)
+		}
+	})
+	t.Run("a blob that comes back corrupted fails the publication", func(t *testing.T) { corruptedBlob(t, dist) })
+}
+
+func labelsSayWhatItIs(t *testing.T, img registry.PlatformImage) {
+	t.Helper()
+	config, err := img.Image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := config.Config.Labels
+	if !strings.HasPrefix(labels["build_version"], "Linuxserver.io version:- v") || !strings.Contains(labels["build_version"], " Build-date:- 20") {
+		t.Errorf("build_version is %q", labels["build_version"])
+	}
+	for _, key := range []string{"authors", "created", "description", "documentation", "licenses", "ref.name",
+		"revision", "source", "title", "url", "vendor", "version"} {
+		if labels["org.opencontainers.image."+key] == "" {
+			t.Errorf("label org.opencontainers.image.%s is missing", key)
+		}
+	}
+	for _, kv := range config.Config.Env {
+		for _, leaked := range []string{"VERSION=", "BUILD_DATE=", "REVISION=", "TARGETARCH=", "NETBOX_RELEASE=", "QEMU_CPU="} {
+			if strings.HasPrefix(kv, leaked) {
+				t.Errorf("%s: %s of the build is in the image's environment", registry.Key(img.Platform), kv)
+			}
+		}
+	}
+	if got := (v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}); !got.Equals(img.Platform) {
+		t.Errorf("the image says it is for %s, the index says %s", got, img.Platform)
+	}
+}
+
+func publishBringsWhatWasProven(t *testing.T, dist string, digest v1.Hash) {
+	server, err := registry.Loopback(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	ref := server.Host + "/linuxserver/netbox:test"
+	o := ci(t, root, dist, "publish", "--to", ref)
+	if want := ref + "@" + digest.String() + "\n"; o.code != 0 || o.stdout != want {
+		t.Fatalf("status %d, %q, want %q", o.code, o.stdout, want)
+	}
+	tag, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := remote.Get(tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Digest != digest {
+		t.Errorf("the tag points at %s, want %s", got.Digest, digest)
+	}
+}
+
+// corruptedBlob publishes through a proxy that flips a bit of every large blob
+// it hands back.
+func corruptedBlob(t *testing.T, dist string) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	server, err := registry.Loopback(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	proxy := httptest.NewServer(&flipper{to: "http://" + server.Host})
+	defer proxy.Close()
+	ref := strings.TrimPrefix(proxy.URL, "http://") + "/linuxserver/netbox:test"
+	o := ci(t, root, dist, "publish", "--to", ref)
+	if o.code != 1 || !strings.Contains(o.stderr, "digest") {
+		t.Errorf("status %d, want 1 and a line about a digest", o.code)
+	}
+	tag, err := name.ParseReference(server.Host + "/linuxserver/netbox:test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := remote.Head(tag); err == nil {
+		t.Errorf("the tag points at %s in spite of it", d.Digest)
+	}
+}

@@ -1,0 +1,174 @@
+package tests
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+var soak = flag.Bool("soak", false, "run the long campaigns whole")
+
+// root is the repository; program is the command line, built from it.
+var root, program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		if err := prepare(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(filepath.Dir(program))
+		return m.Run()
+	}())
+}
+
+func prepare() error {
+	if os.Getuid() != 0 {
+		return errors.New("test the pipeline: it boots containers: run the tests as root")
+	}
+	var err error
+	if root, err = filepath.Abs(".."); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "docker-netbox-tests-")
+	if err != nil {
+		return err
+	}
+	program = filepath.Join(dir, "ci")
+	build := exec.Command("go", "build", "-o", program, "./ci")
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the command line: %w: %s", err, out)
+	}
+	return nil
+}
+
+// outcome is what a run of the command line came to.
+type outcome struct {
+	stdout, stderr string
+	code           int
+	dist           string // the directory it wrote to
+	run            string // what marks its processes
+	pid            int
+}
+
+// command is a run of the command line on the repository at repo.
+func command(ctx context.Context, repo, dist string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, append(args, "--output", dist)...)
+	cmd.Dir = repo
+	cmd.Env = append(os.Environ(), marker+"="+rand.Text())
+	// A test that ends early interrupts the run, as a person would.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = time.Minute
+	return cmd
+}
+
+// ci runs the command line to its end.
+func ci(t *testing.T, repo, dist string, args ...string) outcome {
+	t.Helper()
+	cmd := command(t.Context(), repo, dist, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("run ci %s: %v", strings.Join(args, " "), err)
+	}
+	o := end(cmd, dist, &stdout, &stderr)
+	t.Logf("ci %s: status %d after %.1f s", strings.Join(args, " "), o.code, time.Since(start).Seconds())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("standard output:\n%s", o.stdout)
+			t.Logf("the end of standard error:\n%s", lastLines(o.stderr, 80))
+		}
+	})
+	return o
+}
+
+// end waits for a run to end.
+func end(cmd *exec.Cmd, dist string, stdout, stderr *bytes.Buffer) outcome {
+	_ = cmd.Wait() // the status tells
+	_, run, _ := strings.Cut(cmd.Env[len(cmd.Env)-1], "=")
+	return outcome{
+		stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode(),
+		dist: dist, run: run, pid: cmd.Process.Pid,
+	}
+}
+
+func lastLines(text string, lines int) string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// report is what the run left under report/.
+func (o outcome) report(t *testing.T) report.Report {
+	t.Helper()
+	r, err := report.Load(filepath.Join(o.dist, "report"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// copyOfRepository is the repository's files, changed by change and committed.
+func copyOfRepository(t *testing.T, change func(dir string)) string {
+	t.Helper()
+	dir := t.TempDir()
+	sh(t, root, `git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || cp -a --parents "$f" "$0"; done' "$1"`, dir)
+	if change != nil {
+		change(dir)
+	}
+	sh(t, dir, `git init -q && git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m copy`)
+	return dir
+}
+
+func sh(t *testing.T, dir, script string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-euc", script, "sh"}, args...)...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// write puts a file into a copy of the repository.
+func write(t *testing.T, dir, name, content string, mode os.FileMode) {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// replace changes the one place in a file where old stands.
+func replace(t *testing.T, dir, name, old, new string) {
+	t.Helper()
+	file := filepath.Join(dir, name)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), old); n != 1 {
+		t.Fatalf("%s holds %q %d times, want once", name, old, n)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(string(text), old, new, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

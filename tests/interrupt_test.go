@@ -1,0 +1,88 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestInterruptLeavesNothing interrupts check at random moments of its life,
+// and kills it without warning at others.
+func TestInterruptLeavesNothing(t *testing.T) {
+	tries, longest := 2, 40*time.Second
+	if *soak {
+		tries = 20
+	}
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	for i := range tries {
+		for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+			after := time.Duration(random.Int64N(int64(longest)))
+			t.Run(fmt.Sprintf("%d: %s after %.1f s", i, how, after.Seconds()), func(t *testing.T) {
+				dist := t.TempDir()
+				cmd := command(t.Context(), root, dist, "check", "--platform", "linux/amd64")
+				var stdout, stderr bytes.Buffer
+				cmd.Stdout, cmd.Stderr = &stdout, &stderr
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(after)
+				if err := cmd.Process.Signal(how); err != nil {
+					t.Skipf("it had ended already: %v", err)
+				}
+				o := end(cmd, dist, &stdout, &stderr)
+				if how == syscall.SIGKILL {
+					// Nobody is left to sweep: what remains may be empty
+					// directories, but no process and no mount.
+					o.pid = -1
+					o.dist = t.TempDir()
+				} else if o.code != 1 || !strings.Contains(o.stderr, "interrupted") {
+					t.Errorf("status %d, want 1 and a word of the interruption:\n%s", o.code, lastLines(o.stderr, 20))
+				}
+				o.nothingIsLeft(t)
+				if _, err := os.Stat(filepath.Join(dist, "image", "index.json")); err == nil {
+					t.Log("the index had been written whole before")
+				}
+			})
+		}
+	}
+	t.Run("and the next run is good", func(t *testing.T) {
+		if o := ci(t, root, t.TempDir(), "build", "--platform", "linux/amd64"); o.code != 0 {
+			t.Errorf("status %d", o.code)
+		}
+	})
+}
+
+// TestASecondRunWaits starts two runs with one output directory.
+func TestASecondRunWaits(t *testing.T) {
+	dist := t.TempDir()
+	first := command(t.Context(), root, dist, "build", "--platform", "linux/amd64")
+	var stdout, stderr bytes.Buffer
+	first.Stdout, first.Stderr = &stdout, &stderr
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dist, ".lock")); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(200 * time.Millisecond)
+	refused := ci(t, root, dist, "build", "--platform", "linux/amd64", "--wait", "1s")
+	if refused.code != 2 || !strings.Contains(refused.stderr, "another process still holds") {
+		t.Errorf("with --wait 1s: status %d:\n%s", refused.code, refused.stderr)
+	}
+	second := ci(t, root, dist, "build", "--platform", "linux/amd64")
+	one := end(first, dist, &stdout, &stderr)
+	if one.code != 0 || second.code != 0 || one.stdout != second.stdout {
+		t.Errorf("first: status %d, %s; second: status %d, %s", one.code, one.stdout, second.code, second.stdout)
+	}
+}
