@@ -33,12 +33,10 @@ func cgroupDirs(name string) []string {
 // sweepCgroups removes empty cgroups by name, wildcards allowed. The kernel
 // takes a moment to forget killed processes, and so does this.
 func sweepCgroups(name string) {
+	deadline := time.Now().Add(time.Second)
 	for _, dir := range cgroupDirs(name) {
-		for range 40 {
-			if removeCgroup(dir) {
-				break
-			}
-			time.Sleep(25 * time.Millisecond)
+		for !removeCgroup(dir) && time.Now().Before(deadline) {
+			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -32,9 +33,6 @@ const (
 	// daemonIdle is how long the daemon stays up with nothing to build, so
 	// that another process waiting for the state gets its turn.
 	daemonIdle = 3 * time.Second
-	// cgroupParent holds the cgroups of build steps, so that leftovers of a
-	// killed daemon can be told from others' and swept.
-	buildCgroup = "docker-netbox-build"
 	// keepStorage bounds buildkitd's cache, in MB: kept at least, left free on
 	// the disk, used at most.
 	keepStorage = "4000,4000,16000"
@@ -53,6 +51,7 @@ type daemon struct {
 
 type daemonRun struct {
 	socket string
+	cgroup string
 	unlock func()
 	stdin  io.Closer
 	done   chan struct{} // closed when the namespaces are gone
@@ -123,7 +122,7 @@ func (d *daemon) stop() {
 func (r *daemonRun) stop() {
 	r.stdin.Close()
 	<-r.done // the script sees to the deadline
-	sweepCgroups(buildCgroup)
+	sweepCgroups(r.cgroup)
 	os.Remove(r.socket)
 	r.unlock()
 }
@@ -160,9 +159,12 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 // launch starts buildkitd and waits until it answers.
 func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, error) {
 	e := d.engine
-	sweepCgroups(buildCgroup)
+	// A parent of its own, so that the leftovers of a killed daemon can be told
+	// from what others are using.
+	cgroup := fmt.Sprintf("docker-netbox-build-%.4x", sha256.Sum256([]byte(e.dirs.state)))
+	sweepCgroups(cgroup)
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
-	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", buildCgroup)
+	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", cgroup)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring buildkitd: %w", err)
 	}
@@ -177,7 +179,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, er
 	cmd.Env = d.environ()
 	out := &tail{max: 40}
 	cmd.Stdout, cmd.Stderr = out, out
-	run := &daemonRun{socket: socket, done: make(chan struct{})}
+	run := &daemonRun{socket: socket, cgroup: cgroup, done: make(chan struct{})}
 	var err error
 	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)

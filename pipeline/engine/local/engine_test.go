@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net/http/httptest"
 	"os"
@@ -41,20 +42,17 @@ func sharedCache(t *testing.T) string {
 	return filepath.Join(dir, "docker-netbox", "engine")
 }
 
-// privateCache is a cache of the test's own, but for the tools: other packages'
+// testCache is a cache of these tests' own, but for the tools: other packages'
 // tests may be building for minutes in the shared one.
-func privateCache(t *testing.T) string {
+func testCache(t *testing.T) string {
 	t.Helper()
 	setUp(t, newUnclosed(t, sharedCache(t))) // has the tools built, once
-	dir, err := os.MkdirTemp("", "cache") // short: a socket's path has little room
-	if err != nil {
+	dir := filepath.Join(filepath.Dir(sharedCache(t)), "engine-test")
+	if err := os.MkdirAll(filepath.Join(dir, "local"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Mkdir(filepath.Join(dir, "local"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join(sharedCache(t), "local", "tools"), filepath.Join(dir, "local", "tools")); err != nil {
+	err := os.Symlink(filepath.Join(sharedCache(t), "local", "tools"), filepath.Join(dir, "local", "tools"))
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
 	}
 	return dir
@@ -128,7 +126,7 @@ func leftovers(id string) []string {
 }
 
 func TestLocalEngineKeepsTheContract(t *testing.T) {
-	e := newEngine(t, privateCache(t))
+	e := newEngine(t, testCache(t))
 	enginetest.Run(t, e, enginetest.Options{
 		Platforms: []v1.Platform{native, foreign},
 		Leftovers: func() []string { return leftovers(local.ID(e)) },
@@ -136,7 +134,7 @@ func TestLocalEngineKeepsTheContract(t *testing.T) {
 }
 
 func TestSetupOfAReadyMachineTakesUnderASecond(t *testing.T) {
-	e := newEngine(t, privateCache(t))
+	e := newEngine(t, testCache(t))
 	var log bytes.Buffer
 	began := time.Now()
 	if err := e.Setup(t.Context(), &log); err != nil {
@@ -157,7 +155,7 @@ func build(ctx context.Context, t *testing.T, e *local.Engine, p v1.Platform, ba
 }
 
 func TestBuildFromAPublishedBase(t *testing.T) {
-	e := newEngine(t, privateCache(t))
+	e := newEngine(t, testCache(t))
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/base:1")
@@ -178,7 +176,7 @@ func TestBuildFromAPublishedBase(t *testing.T) {
 }
 
 func TestRunStepsSeeWhatTheMachineConfigures(t *testing.T) {
-	cache := privateCache(t)
+	cache := testCache(t)
 	bundle := filepath.Join(t.TempDir(), "ca.crt")
 	if err := os.WriteFile(bundle, []byte("a certificate"), 0o644); err != nil {
 		t.Fatal(err)
@@ -225,7 +223,7 @@ RUN --mount=type=secret,id=ca-certificates,target=/ca --mount=type=secret,id=pip
 }
 
 func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
-	cache := privateCache(t)
+	cache := testCache(t)
 	base := engine.Base{Index: enginetest.Base(t, native)}
 	first := newEngine(t, cache)
 	started := &watch{word: "occupied", seen: make(chan struct{})}
@@ -282,7 +280,7 @@ func (w *watch) Write(p []byte) (int, error) {
 }
 
 func TestACancelledBuildLeavesNoProcess(t *testing.T) {
-	e := newEngine(t, privateCache(t))
+	e := newEngine(t, testCache(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	marker := "497m" + fmt.Sprint(os.Getpid()) + "s"

@@ -94,12 +94,14 @@ func run(words []string) {
 		fmt.Println(os.Getuid(), os.Getgid(), groups)
 	case "pid":
 		fmt.Println("pid", os.Getpid())
-	case "signal": // this process, PID 1 included
+	case "signal": // to this process
 		n, err := strconv.Atoi(arg(1))
 		check(err)
 		signalSelf(syscall.Signal(n))
 	case "hold": // until SIGTERM
 		hold()
+	case "deaf": // to SIGTERM, from here on
+		signal.Ignore(syscall.SIGTERM)
 	case "spawn": // a child that goes on in the background
 		child := exec.Command("/proc/self/exe", words[1:]...)
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
@@ -117,8 +119,8 @@ func run(words []string) {
 	}
 }
 
-// signalSelf reaches PID 1 too: the kernel drops a signal that PID 1 has no
-// handler for, unless it comes from outside, so a fault is what is left.
+// signalSelf is for any process but PID 1, which the kernel shields from its
+// own signals.
 func signalSelf(sig syscall.Signal) {
 	check(syscall.Kill(os.Getpid(), sig))
 	time.Sleep(time.Second)

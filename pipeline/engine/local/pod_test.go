@@ -1,0 +1,483 @@
+package local_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+func newPod(t *testing.T, e *local.Engine, options ...local.PodOption) *local.Pod {
+	t.Helper()
+	p, err := e.NewPod(t.Context(), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func tiny(t *testing.T) v1.Image {
+	t.Helper()
+	img, err := engine.ImageFor(enginetest.Base(t, native), native)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// script is a container that runs a script of the tiny image's shell.
+func script(img v1.Image, name, script string) engine.Container {
+	return engine.Container{Name: name, Image: img, Args: []string{"/bin/sh", "-c", script}}
+}
+
+func start(t *testing.T, p *local.Pod, spec engine.Container) *local.Container {
+	t.Helper()
+	c, err := p.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// end waits for a container's end and gives its exit code and its output.
+func end(t *testing.T, c *local.Container) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	code, err := c.Wait(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, output(c)
+}
+
+func output(c *local.Container) string {
+	var b strings.Builder
+	for _, l := range c.Lines() {
+		b.WriteString(l.Text + "\n")
+	}
+	return b.String()
+}
+
+func run(t *testing.T, p *local.Pod, spec engine.Container) string {
+	t.Helper()
+	_, out := end(t, start(t, p, spec))
+	return out
+}
+
+func waitFor(t *testing.T, c *local.Container, text string) {
+	t.Helper()
+	eventually(t, 20*time.Second, func() error {
+		if out := output(c); !strings.Contains(out, text) {
+			return fmt.Errorf("%s has written only %q", c.Name(), out)
+		}
+		return nil
+	})
+}
+
+func TestAContainerIsStoppedKilledAndStartedAgain(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	spec := script(img, "service", "print up; hold")
+	spec.StopGrace = 5 * time.Second
+
+	c := start(t, p, spec)
+	waitFor(t, c, "up")
+	if code, err := c.Stop(t.Context()); code != 0 || err != nil || !strings.Contains(output(c), "stopped by SIGTERM") {
+		t.Errorf("Stop gave %d, %v after %q, want an orderly end", code, err, output(c))
+	}
+	c, err := c.Restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, c, "up")
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := end(t, c); code != 137 {
+		t.Errorf("a killed container ended with %d, want 128+9", code)
+	}
+	if err := c.Signal(unix.SIGTERM); err == nil {
+		t.Error("signalling an ended container is no error")
+	}
+	stubborn := script(img, "stubborn", "deaf; print up; sleep 10m")
+	stubborn.StopGrace = 300 * time.Millisecond
+	c = start(t, p, stubborn)
+	waitFor(t, c, "up")
+	if code, err := c.Stop(t.Context()); code != 137 || err != nil {
+		t.Errorf("stopping a process that does not listen gave %d, %v", code, err)
+	}
+}
+
+func TestARestartKeepsTheRootFileSystemAndANewStartDoesNot(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	spec := script(img, "main", "cat /state; write /state written before")
+	c := start(t, p, spec)
+	if code, _ := end(t, c); code != 1 {
+		t.Errorf("the first start ended with %d, want 1: nothing was written yet", code)
+	}
+	spec.Args = []string{"/bin/sh", "-c", "write /state written before; cat /state"}
+	c = start(t, p, spec)
+	end(t, c)
+	if data, err := c.ReadFile("/state"); err != nil || string(data) != "written before" {
+		t.Errorf("ReadFile gave %q, %v", data, err)
+	}
+	spec.Args = []string{"/bin/sh", "-c", "ls /"}
+	if out := run(t, p, spec); strings.Contains(out, "state") {
+		t.Errorf("a new start found files of the last:\n%s", out)
+	}
+	again, err := c.Restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, out := end(t, again); code != 0 || out != "written before\n" {
+		t.Errorf("the restart ended with %d after %q", code, out)
+	}
+}
+
+func TestAHostDirectoryOutlivesThePod(t *testing.T) {
+	e, img, dir := newEngine(t, testCache(t)), tiny(t), t.TempDir()
+	for _, command := range []string{"write /config/kept from the first", "cat /config/kept"} {
+		p := newPod(t, e)
+		spec := script(img, "main", command)
+		spec.Mounts = []engine.Mount{{Path: "/config", Host: dir}}
+		out := run(t, p, spec)
+		if strings.HasPrefix(command, "cat") && out != "from the first\n" {
+			t.Errorf("the second pod read %q", out)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestALateContainerIsReachedByName(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	main := start(t, p, script(img, "main", "hold"))
+	if _, _, code, err := main.Exec(t.Context(), []string{"/bin/tiny", "get", "database:5432"}, nil); err != nil || code == 0 {
+		t.Errorf("before the database is there: code %d, %v", code, err)
+	}
+	database := script(img, "database", "serve :5432")
+	database.Ready = []string{"/bin/tiny", "get", "127.0.0.1:5432"}
+	if err := start(t, p, database).WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out, _, code, err := main.Exec(t.Context(), []string{"/bin/tiny", "get", "database:5432"}, nil)
+	if err != nil || code != 0 || out != "hello from database\n" {
+		t.Errorf("got %q, code %d, %v", out, code, err)
+	}
+	conn, err := p.DialContext(t.Context(), "tcp", "database:5432")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if data, err := io.ReadAll(conn); string(data) != "hello from database\n" {
+		t.Errorf("from outside got %q, %v", data, err)
+	}
+}
+
+func TestExecRunsACommandBesideTheFirstProcess(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	spec := script(img, "main", "hold")
+	spec.Env = map[string]string{"COLOUR": "blue"}
+	spec.Secrets = map[string]string{"TOKEN": "open-sesame"}
+	c := start(t, p, spec)
+	out, errOut, code, err := c.Exec(t.Context(), []string{"/bin/sh", "-c", "print $COLOUR $SIZE $TOKEN; warn pale; exit 4"}, map[string]string{"SIZE": "large"})
+	if err != nil || code != 4 || out != "blue large ***\n" || errOut != "pale\n" {
+		t.Errorf("got %q, %q, code %d, %v", out, errOut, code, err)
+	}
+	if _, _, _, err := c.Exec(t.Context(), []string{"/no/such/program"}, nil); err == nil || !strings.Contains(err.Error(), "/no/such/program") {
+		t.Errorf("a program that is not there: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, _, _, err := c.Exec(ctx, []string{"/bin/tiny", "sleep", "10m"}, nil); err == nil {
+		t.Error("a command that outlasts its context is no error")
+	}
+	eventually(t, 5*time.Second, func() error {
+		if ps := c.Processes(); len(ps) != 1 || ps[0].Inside != 1 {
+			return fmt.Errorf("the container's processes are %+v, want the first alone", ps)
+		}
+		return nil
+	})
+}
+
+func TestTheNetworkHasNoWayOut(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	out := run(t, p, script(img, "main", "ls /sys/class/net; cat /etc/hosts; get 192.0.2.1:80"))
+	if !strings.Contains(out, "lo\n127.0.0.1 localhost main\n::1 localhost main") || !strings.Contains(out, "network is unreachable") {
+		t.Errorf("got\n%s", out)
+	}
+}
+
+func TestAPodOnTheHostNetworkSeesTheHostsLoopback(t *testing.T) {
+	e, img := newEngine(t, testCache(t)), tiny(t)
+	outer := newPod(t, e, local.HostNetwork())
+	server := start(t, outer, script(img, "server", "serve 127.0.0.1:0"))
+	waitFor(t, server, "listening on ")
+	_, addr, _ := strings.Cut(strings.TrimSpace(output(server)), "listening on ")
+	if out := run(t, outer, script(img, "client", "get "+addr)); out != "hello from server\n" {
+		t.Errorf("on the host's network got %q", out)
+	}
+	if out := run(t, newPod(t, e), script(img, "client", "get "+addr)); !strings.Contains(out, "refused") {
+		t.Errorf("on a private network got %q", out)
+	}
+}
+
+func TestNetworkSettingsAreThePods(t *testing.T) {
+	e, img := newEngine(t, testCache(t)), tiny(t)
+	const file = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Skip("SKIPPED: this machine has no IPv6 to switch off")
+	}
+	p := newPod(t, e, local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1"))
+	if out := run(t, p, script(img, "main", "cat "+file+"; cat /etc/hosts")); out != "1\n127.0.0.1 localhost main\n" {
+		t.Errorf("got %q", out)
+	}
+	if after, _ := os.ReadFile(file); !bytes.Equal(before, after) {
+		t.Errorf("the machine's own setting went from %q to %q", before, after)
+	}
+}
+
+func TestAReadOnlyRootCannotBeWritten(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	spec := script(img, "main", "write /tmp/a fine; cat /tmp/a; write /root-file no")
+	spec.ReadOnly = true
+	spec.Mounts = []engine.Mount{{Path: "/tmp", Tmpfs: true}}
+	if out := run(t, p, spec); !strings.Contains(out, "fine") || !strings.Contains(out, "read-only file system") {
+		t.Errorf("got %q", out)
+	}
+}
+
+func TestAContainerHasDockersUserAndCapabilities(t *testing.T) {
+	p := newPod(t, newEngine(t, testCache(t)))
+	img, err := mutate.Config(tiny(t), v1.Config{User: "abc", WorkingDir: "/work", Env: []string{"PATH=/bin"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, p, script(img, "main", "id; env; print; cat /proc/self/status"))
+	for _, want := range []string{"911 911 [100]", "HOME=/config", "HOSTNAME=main", "CapEff:\t0000000000000000", "NoNewPrivs:\t0"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("as abc, %q is not in\n%s", want, out)
+		}
+	}
+	if out := run(t, p, script(tiny(t), "root", "cat /proc/self/status")); !strings.Contains(out, "CapEff:\t00000000a80425fb") {
+		t.Errorf("as root, the capabilities are not Docker's:\n%s", out)
+	}
+}
+
+func TestSecretsAreNotOnCommandLinesNorOnDisk(t *testing.T) {
+	e, img := newEngine(t, testCache(t)), tiny(t)
+	p := newPod(t, e)
+	const password = "c4t-on-a-hot-roof"
+	spec := script(img, "main", "print up; hold")
+	spec.Secrets = map[string]string{"PASSWORD": password}
+	c := start(t, p, spec)
+	waitFor(t, c, "up")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _, _, _ = c.Exec(t.Context(), []string{"/bin/tiny", "sleep", "300ms"}, map[string]string{"MORE": password})
+	}()
+	for range 10 {
+		if err := noProcess(password); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	<-done
+	out, err := exec.Command("grep", "-rlF", "-e", password, filepath.Join(testCache(t), "local", "run")).CombinedOutput()
+	if len(out) > 0 {
+		t.Errorf("the secret is on disk: %s %v", out, err)
+	}
+}
+
+func TestPeakMemoryIsMeasured(t *testing.T) {
+	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
+	if len(globAll("/sys/fs/cgroup/memory", "/sys/fs/cgroup/cgroup.controllers")) == 0 {
+		t.Skip("SKIPPED: this machine accounts for no memory")
+	}
+	c := start(t, p, script(img, "main", "print up"))
+	end(t, c)
+	if peak := c.PeakMemory(); peak < 100<<10 || peak > 1<<30 {
+		t.Errorf("peak memory is %d bytes", peak)
+	}
+}
+
+func globAll(patterns ...string) []string {
+	var all []string
+	for _, p := range patterns {
+		found, _ := filepath.Glob(p)
+		all = append(all, found...)
+	}
+	return all
+}
+
+func TestLayersAreLaidOverEachOtherAsTheImageSays(t *testing.T) {
+	p := newPod(t, newEngine(t, testCache(t)))
+	img, err := mutate.AppendLayers(tiny(t),
+		enginetest.Layer(t,
+			enginetest.Entry{Name: "a/", Mode: 0o755}, enginetest.Entry{Name: "a/gone", Mode: 0o644}, enginetest.Entry{Name: "a/stays", Mode: 0o644},
+			enginetest.Entry{Name: "b/", Mode: 0o755}, enginetest.Entry{Name: "b/hidden", Mode: 0o644},
+			enginetest.Entry{Name: "c/", Mode: 0o755}, enginetest.Entry{Name: "c/dropped", Mode: 0o644},
+			enginetest.Entry{Name: "private/", Mode: 0o700, UID: 911, GID: 911}),
+		enginetest.Layer(t,
+			enginetest.Entry{Name: "a/", Mode: 0o755}, enginetest.Entry{Name: "a/.wh.gone"},
+			enginetest.Entry{Name: "b/", Mode: 0o750}, enginetest.Entry{Name: "b/.wh..wh..opq"}, enginetest.Entry{Name: "b/new", Mode: 0o644},
+			enginetest.Entry{Name: ".wh.c"}),
+		// No entries for the directories: their owner and mode must stay.
+		enginetest.Layer(t,
+			enginetest.Entry{Name: "private/added", Mode: 0o644}, enginetest.Entry{Name: "tmp/added", Mode: 0o644},
+			enginetest.Entry{Name: "b/added", Mode: 0o644}, enginetest.Entry{Name: "c/added", Mode: 0o644}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, p, script(img, "main", "ls /a; print; ls /b; print; ls /c; print; ls /private; stat /private; stat /tmp; stat /b; stat /c"))
+	want := "stays\n\nadded\nnew\n\nadded\n\nadded\n/private 700 911:911\n/tmp 1777 0:0\n/b 750 0:0\n/c 755 0:0\n"
+	if out != want {
+		t.Errorf("got\n%s\nwant\n%s", out, want)
+	}
+}
+
+func TestALayerCannotReachOutsideThroughALink(t *testing.T) {
+	p, outside := newPod(t, newEngine(t, testCache(t))), t.TempDir()
+	img, err := mutate.AppendLayers(tiny(t), enginetest.Layer(t,
+		enginetest.Entry{Name: "trap", Link: outside}, enginetest.Entry{Name: "trap/file", Mode: 0o644, Content: "out"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Start(t.Context(), script(img, "main", "pid")); err == nil || !strings.Contains(err.Error(), "trap") {
+		t.Errorf("err is %v, want one that names the entry", err)
+	}
+	if files, _ := os.ReadDir(outside); len(files) > 0 {
+		t.Errorf("the layer wrote %v outside", files)
+	}
+}
+
+func TestTheEmulatorGetsItsCPUUnlessSet(t *testing.T) {
+	if foreign.Architecture != "arm64" {
+		t.Skip("SKIPPED: only arm64 has a CPU model pinned, and this machine is arm64")
+	}
+	p := newPod(t, newEngine(t, testCache(t)))
+	img, err := engine.ImageFor(enginetest.Base(t, foreign), foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := script(img, "main", "print $QEMU_CPU")
+	if out := run(t, p, spec); out != "cortex-a72\n" {
+		t.Errorf("by default got %q", out)
+	}
+	spec.Env = map[string]string{"QEMU_CPU": "max"}
+	if out := run(t, p, spec); out != "max\n" {
+		t.Errorf("when set got %q", out)
+	}
+}
+
+// helperCache makes this test program, started again, the process that is
+// killed.
+const helperCache = "LOCAL_ENGINE_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if cache := os.Getenv(helperCache); cache != "" {
+		helper(cache)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// helper runs a pod and a build that do not end by themselves.
+func helper(cache string) {
+	die := func(err error) {
+		if err != nil {
+			fmt.Println("helper:", err)
+			os.Exit(1)
+		}
+	}
+	e, err := local.New(options(cache, time.Minute))
+	die(err)
+	t := new(testing.T) // only to make the image with
+	base := enginetest.Base(t, native)
+	img, err := engine.ImageFor(base, native)
+	die(err)
+	p, err := e.NewPod(context.Background())
+	die(err)
+	_, err = p.Start(context.Background(), script(img, "main", "spawn hold; hold"))
+	die(err)
+	dir, err := os.MkdirTemp("", "helper")
+	die(err)
+	die(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print building; sleep "+os.Getenv("MARKER")+"\n"), 0o644))
+	fmt.Println("id", local.ID(e))
+	_, err = e.Build(context.Background(), engine.BuildRequest{Platform: native, Context: dir, Base: engine.Base{Index: base}, Log: os.Stdout})
+	die(err)
+}
+
+func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
+	cache := testCache(t)
+	marker := fmt.Sprintf("313m%ds", os.Getpid())
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), helperCache+"="+cache, "MARKER="+marker)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	id := ""
+	var said []string
+	for s := bufio.NewScanner(out); s.Scan(); {
+		said = append(said, s.Text())
+		if after, ok := strings.CutPrefix(s.Text(), "id "); ok {
+			id = after
+		}
+		if strings.HasSuffix(s.Text(), " building") {
+			break
+		}
+	}
+	if id == "" || noProcess(marker) == nil || len(leftovers(id)) == 0 {
+		t.Fatalf("the helper runs no pod and build: %q", said)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	eventually(t, 10*time.Second, func() error {
+		for _, l := range leftovers(id) {
+			if strings.HasPrefix(l, "/proc/") {
+				return fmt.Errorf("%s", l)
+			}
+		}
+		return noProcess(marker)
+	})
+	// What remains are empty directories, and the next start sweeps them.
+	e := newEngine(t, cache)
+	newPod(t, e)
+	if left := append(leftovers(id), globAll(filepath.Join(cache, "local", "run", id+"*"))...); len(left) > 0 {
+		t.Errorf("after the next start still there:\n%s", strings.Join(left, "\n"))
+	}
+	var log bytes.Buffer
+	if _, err := build(t.Context(), t, e, native, engine.Base{Index: enginetest.Base(t, native)}, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print after the kill\n", &log); err != nil {
+		t.Errorf("the next build: %v\n%s", err, log.String())
+	}
+}

@@ -1,0 +1,138 @@
+package local
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+func TestSetupWithoutRootSaysWhatToDo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: only root can step down")
+	}
+	e, err := New(Options{Cache: t.TempDir(), Tools: t.TempDir(), Environ: os.Environ()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = onThread(func() error {
+		// The raw call changes this thread alone.
+		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
+			return errno
+		}
+		return e.Setup(t.Context(), t.Output())
+	})
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "sudo") {
+		t.Errorf("err is %v, want a usage error with the command to run", err)
+	}
+}
+
+func TestWhatIsMissingIsNamedByItsPackage(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no program at all
+	e := &Engine{opts: Options{Platforms: []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}}}
+	missing := e.needs(true)
+	for _, pkg := range []string{"util-linux", "mmdebstrap", "qemu-user-static", "binfmt-support", "gcc", "pkg-config"} {
+		if !slices.Contains(missing, pkg) {
+			t.Errorf("%s is not in %q", pkg, missing)
+		}
+	}
+	e.opts.Platforms = nil
+	if missing := e.needs(false); slices.Contains(missing, "qemu-user-static") || slices.Contains(missing, "gcc") {
+		t.Errorf("with nothing to emulate and nothing to build, %q", missing)
+	}
+	err := canInstall(missing)
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "apt-get install --no-install-recommends util-linux") {
+		t.Errorf("without apt-get: %v, want a usage error with the command to run", err)
+	}
+}
+
+func TestAFailedInstallationIsAUsageErrorWithTheCommand(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "apt-get"), []byte("#!/bin/sh\necho E: Unable to locate package >&2\nexit 100\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	var log strings.Builder
+	err := install(t.Context(), &log, []string{"mmdebstrap"})
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "Unable to locate package") ||
+		!strings.Contains(err.Error(), "apt-get install --no-install-recommends mmdebstrap") {
+		t.Errorf("err is %v", err)
+	}
+	if !strings.Contains(log.String(), "refreshing the package lists") {
+		t.Errorf("the package lists were not refreshed before giving up: %q", log.String())
+	}
+}
+
+func TestToolsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module tools\n")
+	write("go.sum", "")
+	key := func(environ ...string) string {
+		e := &Engine{opts: Options{Tools: dir, Environ: append(os.Environ(), environ...)}}
+		k, err := e.toolsKey(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	first := key()
+	if again := key(); again != first {
+		t.Errorf("the same inputs gave %s and %s", first, again)
+	}
+	if flags := key("GOFLAGS=-race"); flags == first {
+		t.Error("GOFLAGS make no difference")
+	}
+	write("go.sum", "example.test v1.0.0 h1:\n")
+	if sum := key(); sum == first {
+		t.Error("go.sum makes no difference")
+	}
+}
+
+func TestRunsLearnThePipConfigurationInForce(t *testing.T) {
+	home := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(home, ".config", "pip"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	conf := "[global]\nindex_url = https://user.test/simple\nfind-links = /srv/wheels\ntrusted-host =\n    one.test\n    two.test\n[list]\ntimeout = 1\n"
+	if err := os.WriteFile(filepath.Join(home, ".config", "pip", "pip.conf"), []byte(conf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := string(parseEnvironment([]string{"HOME=" + home, "PIP_PROXY=http://proxy.test:3128"}).pipConf())
+	for _, want := range []string{"[global]\n", "index-url = https://user.test/simple\n", "trusted-host = one.test\n    two.test\n", "proxy = http://proxy.test:3128\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	for _, not := range []string{"find-links", "/srv/wheels", "timeout"} {
+		if strings.Contains(got, not) {
+			t.Errorf("%q is in\n%s", not, got)
+		}
+	}
+	if got := parseEnvironment([]string{"HOME=" + home, "PIP_INDEX_URL=https://env.test/simple"}).pipConf(); !strings.Contains(string(got), "index-url = https://env.test/simple") {
+		t.Errorf("the environment does not win:\n%s", got)
+	}
+	if got := parseEnvironment([]string{"PIP_CONFIG_FILE=" + os.DevNull}).pipConf(); got != nil {
+		t.Errorf("nothing configured gave\n%s", got)
+	}
+}
+
+func TestProxiesArePassedOnUnlessTheyHoldAPassword(t *testing.T) {
+	args, withheld := parseEnvironment([]string{"http_proxy=http://proxy.test:3128", "HTTPS_PROXY=http://me:secret@proxy.test:3128", "NO_PROXY=localhost"}).proxyArgs()
+	if len(args) != 2 || args["http_proxy"] != "http://proxy.test:3128" || args["NO_PROXY"] != "localhost" {
+		t.Errorf("passed on: %v", args)
+	}
+	if !slices.Equal(withheld, []string{"HTTPS_PROXY"}) {
+		t.Errorf("withheld: %v", withheld)
+	}
+}
