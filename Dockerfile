@@ -72,7 +72,9 @@ RUN --mount=type=bind,from=extensions,source=/wheels,target=/wheels \
 
 FROM native AS overlay
 COPY root/ /overlay/
-RUN python3 -m compileall -q --invalidation-mode unchecked-hash -s /overlay -p / /overlay/opt/netbox
+# The modes are those of the image, not of the checkout it is built from.
+RUN chmod -R u=rwX,go=rX /overlay && \
+    python3 -m compileall -q --invalidation-mode unchecked-hash -s /overlay -p / /overlay/opt/netbox
 
 FROM native AS version
 ARG VERSION
