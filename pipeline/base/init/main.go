@@ -8,6 +8,12 @@
 // every orphan meanwhile. Lines and exit codes are those of the real programs,
 // as the replay test shows.
 //
+// What it does not do: logging inside the container (S6_LOGGING), containers
+// that run as another user than root, "s6-rc change", pipelines of services,
+// and the talk of s6-rc-compile from verbosity 3 on. The internal services
+// s6rc-oneshot-runner and s6rc-fdholder are names without a process: this
+// program runs the oneshots itself.
+//
 // The same binary is the small programs that services and operators call; its
 // name decides which. See [programs].
 package main

@@ -130,9 +130,14 @@ func (s *services) change(up bool, limit time.Duration) int {
 		return 111
 	}
 	defer syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
+	words := wordsDown
+	if up {
+		words = wordsUp
+	}
 	t := &transition{
 		services: s,
 		toUp:     up,
+		words:    words,
 		selected: make([]bool, len(s.tree.Services)),
 		seen:     make([]bool, len(s.tree.Services)),
 		pending:  make([]int, len(s.tree.Services)),
@@ -160,6 +165,7 @@ func (s *services) change(up bool, limit time.Duration) int {
 type transition struct {
 	*services
 	toUp     bool
+	words    words
 	selected []bool
 	seen     []bool
 	pending  []int // how many it still waits for
@@ -169,6 +175,14 @@ type transition struct {
 	deadline time.Time     // zero: none
 	expired  chan struct{} // closed when it has passed
 }
+
+// words are what s6-rc calls a direction and the steps in it.
+type words struct{ direction, do, doing, done string }
+
+var (
+	wordsUp   = words{"up", "start", "starting", "started"}
+	wordsDown = words{"down", "stop", "stopping", "stopped"}
+)
 
 func (t *transition) before(s *s6rc.Service) []*s6rc.Service {
 	if t.toUp {
@@ -185,7 +199,7 @@ func (t *transition) after(s *s6rc.Service) []*s6rc.Service {
 }
 
 func (t *transition) run() int {
-	t.say(3, "s6-rc: info: bringing selected services %s", direction(t.toUp))
+	t.say(3, "s6-rc: info: bringing selected services %s", t.words.direction)
 	for i, service := range t.tree.Services {
 		t.pending[i] = len(t.before(service))
 	}
@@ -233,7 +247,7 @@ func (t *transition) examine(i int) {
 		t.say(1, "s6-rc: warning: service %s is marked as essential, not stopping it", service.Name)
 	default:
 		t.seen[i] = true
-		t.say(2, "s6-rc: info: service %s: %s", service.Name, map[bool]string{true: "starting", false: "stopping"}[t.toUp])
+		t.say(2, "s6-rc: info: service %s: %s", service.Name, t.words.doing)
 		t.running++
 		if service.Path == "" { // internal: nothing to do but to say so
 			t.outcomes <- outcome{i, 0}
@@ -260,22 +274,15 @@ func (t *transition) conclude(o outcome) {
 		if o.status.Signaled() {
 			how = fmt.Sprintf("crashed with signal %d", o.status.Signal())
 		}
-		t.say(1, "s6-rc: warning: unable to %s service %s: command %s", map[bool]string{true: "start", false: "stop"}[t.toUp], service.Name, how)
+		t.say(1, "s6-rc: warning: unable to %s service %s: command %s", t.words.do, service.Name, how)
 		return
 	}
 	t.up[o.service] = t.toUp
 	if err := t.storeState(); err != nil {
 		t.say(1, "s6-rc: warning: unable to write state: %s", errnoText(err))
 	}
-	t.say(2, "s6-rc: info: service %s successfully %s", service.Name, map[bool]string{true: "started", false: "stopped"}[t.toUp])
+	t.say(2, "s6-rc: info: service %s successfully %s", service.Name, t.words.done)
 	t.pass(service)
-}
-
-func direction(up bool) string {
-	if up {
-		return "up"
-	}
-	return "down"
 }
 
 // attempt does what it takes to start or stop one service.
