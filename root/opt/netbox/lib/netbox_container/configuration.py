@@ -104,7 +104,10 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
                 'console': {'class': 'logging.StreamHandler', 'formatter': 'plain'},
                 'brief': {'class': 'logging.StreamHandler', 'formatter': 'plain', 'filters': ['brief']},
             },
-            'loggers': {'django.security.DisallowedHost': {'handlers': ['brief'], 'propagate': False}},
+            'loggers': {
+                'django.request': {'level': 'ERROR'},  # a page not found is nobody's concern
+                'django.security.DisallowedHost': {'handlers': ['brief'], 'propagate': False},
+            },
             'root': {'handlers': ['console'], 'level': 'WARNING'},
         },
         'MEDIA_ROOT': str(home / 'media'),
