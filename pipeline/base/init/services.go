@@ -41,6 +41,9 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 	s := &services{container: c, tree: tree, index: map[*s6rc.Service]int{}, up: make([]bool, len(tree.Services))}
 	for i, service := range tree.Services {
 		s.index[service] = i
+		if service.Name == s6rc.FdHolder && len(service.Dependents) > 0 {
+			return nil, fmt.Errorf("%s is part of a pipeline of services, which this base image has not: let it log by itself", service.Dependents[0].Name)
+		}
 	}
 	live := fmt.Sprintf("%s:s6-rc-init:%s", liveDir, randomSuffix())
 	s.dir = live + "/servicedirs"
