@@ -88,7 +88,7 @@ func enter() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Dup2(int(null.Fd()), 0); err != nil {
+	if err := unix.Dup3(int(null.Fd()), 0, 0); err != nil {
 		return err
 	}
 	// What this machine left open is nothing to the container.

@@ -38,7 +38,7 @@ func scopes() map[string]scope {
 	const listed = `^[dlps-][rwxsStT-]{9} |^total `
 	const process = `^root |^UID |^ *(\d|NN) +(\d|NN) +|^ *PID `
 	flaps := scope{why: flapping, repeats: `^(svc-netbox run at|run$|dying$|svc-netbox (finish|ran)|finish |@TIME )`, ignore: `^down \(|^up \(|finish.* NN NN`}
-	chatty := scope{why: chatter, ignore: `^s6-(rc-compile|rc|ipcclient|sudoc|ipcserverd|svlisten1|svc|ftrigrd)[^:]*: (info: (parsing|[^ ]+ has type|making|resolving|converting|checking|writing|s6-ipcclient|connected)|tracing|info: processing|info: bringing)`}
+	chatty := scope{why: chatter, ignore: `^s6-(rc-compile|rc|ipcclient|sudoc|ipcserverd|svlisten1|svc|ftrigrd)[^:]*: (info: (parsing|[^ ]+ has type|making|resolving|converting|checking|writing|s6-ipcclient|connected)|tracing)`}
 	return map[string]scope{
 		"02-verbosity/3": chatty,
 		"02-verbosity/4": chatty,
