@@ -41,10 +41,10 @@ def warm(application, question: health.Question) -> None:
 
 def serve(application, values: SimpleNamespace) -> None:
     """Serves until SIGTERM."""
-    from django.conf import settings
     from granian import Granian
     from granian.constants import Interfaces
 
+    routes, folders = static()
     Granian(
         'netbox.wsgi:application',
         address=address(),
@@ -56,10 +56,29 @@ def serve(application, values: SimpleNamespace) -> None:
         log_dictconfig=LOGGING,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN,
-        static_path_route=[settings.STATIC_URL.rstrip('/')],
-        static_path_mount=[Path(settings.STATIC_ROOT)],
+        static_path_route=routes,
+        static_path_mount=folders,
         static_path_dir_to_file='index.html',
     ).serve(target_loader=lambda _: application)
+
+
+def static() -> tuple[list[str], list[Path]]:
+    """Where static files are served, and from which folders.
+
+    Those of plugins come from the plugins themselves: what the image collected
+    is not NetBox's to write.
+    """
+    from django.apps import apps
+    from django.conf import settings
+
+    url, collected = settings.STATIC_URL.rstrip('/'), Path(settings.STATIC_ROOT)
+    folders = {}
+    for app in apps.get_app_configs():
+        for folder in sorted(Path(app.path, 'static').glob('*/')):
+            if not (collected / folder.name).exists():
+                folders[f'{url}/{folder.name}'] = folder
+    folders[url] = collected  # the first that fits serves
+    return list(folders), list(folders.values())
 
 
 def address() -> str:
