@@ -10,7 +10,7 @@ import time
 import unittest
 from pathlib import Path
 
-from netbox_container import health, snapshot
+from netbox_container import health, snapshot, web
 
 PROGRAM = """
 import http.server, os, signal, sys, time
@@ -114,6 +114,15 @@ class Health(unittest.TestCase):
         self.assertEqual(health.host_of(['*']), 'localhost')
         self.assertEqual(health.host_of(['*', 'a.example']), 'a.example')
         self.assertEqual(health.host_of(['.b.example']), 'b.example')
+
+
+class Web(unittest.TestCase):
+    def test_a_client_of_ipv4_is_known_by_its_ipv4_address(self):
+        seen = []
+        application = web.unmapped(lambda environ, start: seen.append(environ['REMOTE_ADDR']))
+        for address in ('::ffff:192.0.2.1', '2001:db8::1', '192.0.2.2'):
+            application({'REMOTE_ADDR': address}, None)
+        self.assertEqual(seen, ['192.0.2.1', '2001:db8::1', '192.0.2.2'])
 
 
 class Snapshot(unittest.TestCase):

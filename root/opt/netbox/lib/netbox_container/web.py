@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from wsgiref.util import setup_testing_defaults
 
-from netbox_container import health
+from netbox_container import environment, health
 
 PORT = 8000
 DRAIN = 6  # seconds requests get to end after SIGTERM
@@ -45,6 +45,10 @@ def serve(application, values: SimpleNamespace) -> None:
     from granian.constants import Interfaces
 
     routes, folders = static()
+    for variable in environment.VARIABLES:
+        if variable.secret:
+            # Granian shows every request the whole environment.
+            os.environ.pop(variable.name, None)
     Granian(
         'netbox.wsgi:application',
         address=address(),
@@ -59,7 +63,17 @@ def serve(application, values: SimpleNamespace) -> None:
         static_path_route=routes,
         static_path_mount=folders,
         static_path_dir_to_file='index.html',
-    ).serve(target_loader=lambda _: application)
+    ).serve(target_loader=lambda _: unmapped(application))
+
+
+def unmapped(application):
+    """The application, told the IPv4 address of a client that came to the socket of both families."""
+
+    def call(environ, start_response):
+        environ['REMOTE_ADDR'] = environ['REMOTE_ADDR'].removeprefix('::ffff:')
+        return application(environ, start_response)
+
+    return call
 
 
 def static() -> tuple[list[str], list[Path]]:
