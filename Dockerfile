@@ -1,3 +1,4 @@
+# Dockerfile and Dockerfile.aarch64 differ in the line of BASE_IMAGE only; a test sees to it.
 ARG BASE_IMAGE=ghcr.io/linuxserver/baseimage-alpine:3.20
 # The same base for the building machine: whatever does not depend on the
 # architecture runs on it, natively, and once for both images.

@@ -110,21 +110,23 @@ class Keeper:
         self.stop()
 
     def start(self) -> None:
-        """Starts what is due; the workers once the web server answers, because people wait for that."""
+        """Starts what is due."""
         now = time.monotonic()
-        for process in self.processes:
+        for process in self.startable():
             if not process.pid and now >= process.due:
                 process.pid, process.started = fork(process.name, process.run), now
                 if process.name == 'web':
                     self.asker = fork('web-ask', self.question.wait)
                 else:
                     process.ready = True
-            if process.name == 'web' and not process.ready and not self.told:
-                break
         self.tell()
 
+    def startable(self) -> list[Process]:
+        """At first the web server alone, because people wait for it."""
+        return self.processes if self.processes[0].ready or self.told else self.processes[:1]
+
     def until_due(self) -> float:
-        pauses = [process.due - time.monotonic() for process in self.processes if not process.pid]
+        pauses = [process.due - time.monotonic() for process in self.startable() if not process.pid]
         return max(0.0, min(pauses, default=60.0))
 
     def reap(self) -> None:
@@ -136,9 +138,10 @@ class Keeper:
             if not pid:
                 return
             if pid == self.asker:
-                self.asker = 0
+                self.asker = fork('web-ask', self.question.wait) if status else 0
                 for process in self.processes:
-                    process.ready = process.ready or process.name == 'web' and bool(process.pid)
+                    if process.name == 'web' and process.pid and not status:
+                        process.ready = True
             for process in self.processes:
                 if process.pid == pid:
                     self.ended(process, os.waitstatus_to_exitcode(status))
