@@ -3,6 +3,7 @@ package enginetest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -99,12 +100,14 @@ ENV SET_BY_ENV=kept
 RUN print version $VERSION on $TARGETARCH; write /version $VERSION $TARGETARCH $OWN
 CMD ["/bin/tiny", "cat", "/version"]
 `
-	args := func(req *engine.BuildRequest) { req.Args = map[string]string{"VERSION": "4.7.3"} }
+	// Never built before: a step from the cache prints nothing.
+	version := "4.7.3-" + rand.Text()
+	args := func(req *engine.BuildRequest) { req.Args = map[string]string{"VERSION": version} }
 	img, log, err := c.build(t, p, dockerfile, args)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "version 4.7.3 on " + p.Architecture; !strings.Contains(log, want) {
+	if want := "version " + version + " on " + p.Architecture; !strings.Contains(log, want) {
 		t.Errorf("the build's log lacks what RUN printed, %q:\n%s", want, log)
 	}
 	config, err := img.ConfigFile()
@@ -129,7 +132,7 @@ CMD ["/bin/tiny", "cat", "/version"]
 		t.Errorf("the same inputs gave %s, then %s", a, b)
 	}
 	result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
-	if want := "4.7.3 " + p.Architecture + " default"; text(result.Lines) != want {
+	if want := version + " " + p.Architecture + " default"; text(result.Lines) != want {
 		t.Errorf("the image's command printed %q, want %q", text(result.Lines), want)
 	}
 }

@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -193,6 +194,7 @@ func TestRunStepsSeeWhatTheMachineConfigures(t *testing.T) {
 	img, err := build(t.Context(), t, e, foreign, engine.Base{Index: enginetest.Base(t, foreign)}, `ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 ARG QEMU_CPU
+ENV NEVER_BUILT_BEFORE=`+rand.Text()+`
 RUN --mount=type=secret,id=ca-certificates,target=/ca --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     cat /ca; print; cat /etc/pip.conf; env; exit 0
 `, &log)
@@ -229,14 +231,18 @@ func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
 	started := &watch{word: "occupied", seen: make(chan struct{})}
 	done := make(chan error, 1)
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print occupied; sleep 3s\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nENV NEVER_BUILT_BEFORE="+rand.Text()+"\nRUN print occupied; sleep 3s\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		_, err := first.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Base: base, Log: started})
 		done <- err
 	}()
-	<-started.seen
+	select {
+	case <-started.seen:
+	case err := <-done:
+		t.Fatalf("the first build ended too soon: %v\n%s", err, started.text.String())
+	}
 
 	hasty, err := local.New(options(cache, 100*time.Millisecond))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"golang.org/x/sys/unix"
 
@@ -393,8 +395,7 @@ func TestTheEmulatorGetsItsCPUUnlessSet(t *testing.T) {
 	}
 }
 
-// helperCache makes this test program, started again, the process that is
-// killed.
+// helperCache, when set, makes this test program the process that is killed.
 const helperCache = "LOCAL_ENGINE_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -415,17 +416,15 @@ func helper(cache string) {
 	}
 	e, err := local.New(options(cache, time.Minute))
 	die(err)
-	t := new(testing.T) // only to make the image with
-	base := enginetest.Base(t, native)
+	dir := os.Getenv("HELPER_DIR")
+	base, err := layout.ImageIndexFromPath(filepath.Join(dir, "base"))
+	die(err)
 	img, err := engine.ImageFor(base, native)
 	die(err)
 	p, err := e.NewPod(context.Background())
 	die(err)
 	_, err = p.Start(context.Background(), script(img, "main", "spawn hold; hold"))
 	die(err)
-	dir, err := os.MkdirTemp("", "helper")
-	die(err)
-	die(os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print building; sleep "+os.Getenv("MARKER")+"\n"), 0o644))
 	fmt.Println("id", local.ID(e))
 	_, err = e.Build(context.Background(), engine.BuildRequest{Platform: native, Context: dir, Base: engine.Base{Index: base}, Log: os.Stdout})
 	die(err)
@@ -434,8 +433,16 @@ func helper(cache string) {
 func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 	cache := testCache(t)
 	marker := fmt.Sprintf("313m%ds", os.Getpid())
+	dir := t.TempDir()
+	dockerfile := "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print building; sleep " + marker + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := layout.Write(filepath.Join(dir, "base"), enginetest.Base(t, native)); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperCache+"="+cache, "MARKER="+marker)
+	cmd.Env = append(os.Environ(), helperCache+"="+cache, "HELPER_DIR="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -468,7 +475,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 				return fmt.Errorf("%s", l)
 			}
 		}
-		return noProcess(marker)
+		return errors.Join(noProcess(marker), noProcess(dir))
 	})
 	// What remains are empty directories, and the next start sweeps them.
 	e := newEngine(t, cache)

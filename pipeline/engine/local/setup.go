@@ -210,9 +210,13 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 func runQuiet(cmd *exec.Cmd) error {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = 5 * time.Second
-	// Interrupted by a terminal's Ctrl-C only through the context, in order.
+	// A group of its own: a terminal's Ctrl-C comes through the context alone,
+	// and then reaches the compilers too.
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	if cmd.Cancel != nil {
+		cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
+		cmd.WaitDelay = 10 * time.Second
+	}
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.Join(lastLines(out.String(), 3), "; "))
 	}
@@ -312,7 +316,14 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	if _, err := os.Stat(filepath.Join(binfmtDir, name)); err == nil {
 		_ = runQuiet(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
 	}
-	err := runQuiet(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
+	// Debian 13 leaves the entry to systemd-binfmt, which a container or a
+	// rescue system does not have; before, it was binfmt-support's.
+	entry, err := os.ReadFile(filepath.Join("/usr/lib/binfmt.d", name+".conf"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(binfmtDir, "register"), bytes.TrimSpace(entry), 0)
+	} else {
+		err = runQuiet(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
+	}
 	if !emulatorReady(name) {
 		if err == nil {
 			err = errors.New("not enabled with flag F afterwards")
