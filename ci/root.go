@@ -34,8 +34,10 @@ prerequisite.`,
 		Example: `  go run ./ci check
   go run ./ci boot --platform linux/amd64`,
 		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
+		// How many letters a verb may be off and still be suggested.
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		Args:                       cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownVerb(cmd, args[0])

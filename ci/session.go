@@ -42,6 +42,9 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if f.timeout <= 0 || f.wait < 0 {
 		return failure.Usagef("read the limits: --timeout %s and --wait %s: pass a time above zero, such as 10m", f.timeout, f.wait)
 	}
+	if err := inputs.CheckBase(f.base); err != nil {
+		return err
+	}
 	pins, err := versions.Load(f.repo)
 	if err != nil {
 		return err

@@ -52,11 +52,11 @@ func ParsePlatforms(names []string) ([]v1.Platform, error) {
 	platforms := map[string]v1.Platform{}
 	for _, name := range names {
 		p, err := v1.ParsePlatform(name)
-		if err != nil || dockerfile(*p) == "" || p.Variant != "" && p.Variant != registry.Canonical(*p).Variant {
+		if err != nil || dockerfile(*p) == "" || p.Variant != "" && p.Variant != canonical(*p).Variant {
 			return nil, failure.Usagef("read platform %q: there is no image for it: pass --platform %s",
 				name, strings.Join(DefaultPlatforms(), " or --platform "))
 		}
-		platforms[registry.Key(*p)] = registry.Canonical(*p)
+		platforms[registry.Key(*p)] = canonical(*p)
 	}
 	if len(platforms) == 0 {
 		return nil, failure.Usagef("read platforms: none is given: pass --platform %s", DefaultPlatforms()[0])
@@ -66,6 +66,11 @@ func ParsePlatforms(names []string) ([]v1.Platform, error) {
 		sorted = append(sorted, platforms[key])
 	}
 	return sorted, nil
+}
+
+// canonical is a platform of that system and architecture as an index names it.
+func canonical(p v1.Platform) v1.Platform {
+	return registry.Canonical(v1.Platform{OS: p.OS, Architecture: p.Architecture})
 }
 
 // Inputs are what an image is built on and booted against. Where they come

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
@@ -27,6 +28,29 @@ type Local struct {
 	Builder  base.Builder      // its Log is set for each use
 	BaseName string            // "local", "oci:DIR" or an image reference
 	CPU      map[string]string // QEMU_CPU by foreign architecture
+}
+
+// CheckBase refuses what Base could not use as the name of a base image.
+func CheckBase(baseName string) error {
+	if baseName == "local" {
+		return nil
+	}
+	if dir, ok := strings.CutPrefix(baseName, "oci:"); ok {
+		_, err := readLayout(dir)
+		return err
+	}
+	if _, err := name.ParseReference(baseName); err != nil {
+		return failure.Usagef("read the base image's name %q: %w: pass --base local, --base oci:DIR or --base REFERENCE", baseName, err)
+	}
+	return nil
+}
+
+func readLayout(dir string) (v1.ImageIndex, error) {
+	idx, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, failure.Usagef("read the base image oci:%s: %w: pass the directory of an OCI layout to --base oci:", dir, err)
+	}
+	return idx, nil
 }
 
 // Native is this machine.
@@ -63,9 +87,9 @@ func (l Local) Base(ctx context.Context, platform v1.Platform, log io.Writer) (e
 		return engine.Base{Index: made.Index}, nil
 	}
 	if dir, ok := strings.CutPrefix(l.BaseName, "oci:"); ok {
-		idx, err := layout.ImageIndexFromPath(dir)
+		idx, err := readLayout(dir)
 		if err != nil {
-			return engine.Base{}, failure.Usagef("read the base image oci:%s: %w: pass the directory of an OCI layout", dir, err)
+			return engine.Base{}, err
 		}
 		return engine.Base{Index: idx}, nil
 	}

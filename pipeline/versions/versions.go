@@ -5,7 +5,6 @@ package versions
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
@@ -74,7 +74,7 @@ type Emulation struct {
 func Load(dir string) (*Versions, error) {
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
-		return nil, fmt.Errorf("reading the pinned versions: %w", err)
+		return nil, failure.Usagef("read the pinned versions: %w: run it at the root of the repository, or name that with --repo", err)
 	}
 	return Parse(File, data)
 }
