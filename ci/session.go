@@ -85,7 +85,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	defer display.Close()
 	in := inputs.Local{
 		Engine:   eng,
-		Builder:  base.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu},
+		Builder:  base.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu, Wait: f.wait},
 		BaseName: f.base,
 		CPU:      cpu,
 	}

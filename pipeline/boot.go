@@ -202,7 +202,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 	errs := [len(phases)]error{}
 	errs[0] = bootErr
 	if b.phase >= 1 {
-		errs[1] = asked.Err()
+		errs[1] = join(asked.Err(), restarted(texts))
 	}
 	if b.phase == 2 {
 		switch {
@@ -234,6 +234,17 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 		b.p.report.End(key, b.began[i+1].Sub(b.began[i]), errs[i], log)
 	}
 	return join(errs[:]...)
+}
+
+// restarted finds what svc-netbox, which keeps its own processes, says of one
+// that ended.
+func restarted(lines []string) error {
+	for _, line := range lines {
+		if strings.HasPrefix(line, "[netbox] ") && strings.Contains(line, ": starting it again in ") {
+			return fmt.Errorf("run netbox: a process of it did not last: %s", line)
+		}
+	}
+	return nil
 }
 
 // lastLines is the end of a log, for an error.

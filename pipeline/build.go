@@ -22,11 +22,7 @@ func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) error {
 		return err
 	}
 	key := registry.Key(platform)
-	var base engine.Base
-	err := p.stage(ctx, report.Key{Stage: "base", Platform: key}, "", func(ctx context.Context, log io.Writer) (err error) {
-		base, err = p.inputs.Base(ctx, platform, log)
-		return err
-	})
+	base, err := p.base()
 	if err != nil {
 		p.report.Skip(report.Key{Stage: "build", Platform: key}, "there is no base image")
 		return err

@@ -27,7 +27,7 @@ func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
 // BuildAll builds the images of all platforms and joins them into the index,
 // whose digest it returns.
 func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
-	p.expect([]string{"base", "build"}, "prerequisites", "index")
+	p.expect([]string{"build"}, "prerequisites", "base", "index")
 	err := p.eachPlatform(func(platform v1.Platform) error { return p.Build(ctx, platform) })
 	if err != nil {
 		p.skip("", "not every image was built", "index")
@@ -39,7 +39,7 @@ func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
 // GraphAll builds the images of all platforms and looks over their init
 // graphs.
 func (p *Pipeline) GraphAll(ctx context.Context) error {
-	p.expect([]string{"base", "build", "graph"}, "prerequisites")
+	p.expect([]string{"build", "graph"}, "prerequisites", "base")
 	return p.eachPlatform(func(platform v1.Platform) error {
 		if err := p.Build(ctx, platform); err != nil {
 			p.skip(registry.Key(platform), "there is no image", "graph")
@@ -51,7 +51,7 @@ func (p *Pipeline) GraphAll(ctx context.Context) error {
 
 // BootAll builds and boots the images of all platforms.
 func (p *Pipeline) BootAll(ctx context.Context) error {
-	p.expect(append([]string{"base", "build"}, phases[:]...), "prerequisites", "sidecars")
+	p.expect(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars")
 	if err := p.prepare(); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 // Check does everything but publish to the outside, or also that when targets
 // are given. It returns the digest of the index that was proven.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
-	p.expect(append([]string{"base", "build", "graph"}, phases[:]...), "prerequisites", "sidecars", "index", "publish", "readme")
+	p.expect(append([]string{"build", "graph"}, phases[:]...), "prerequisites", "base", "sidecars", "index", "publish", "readme")
 	readme := make(chan error, 1)
 	go func() { readme <- p.CheckReadme(ctx) }()
 	digest, err := p.prove(ctx, targets)

@@ -78,9 +78,10 @@ func canonical(p v1.Platform) v1.Platform {
 type Inputs interface {
 	// Prepare finds or installs what the machine must have.
 	Prepare(ctx context.Context, log io.Writer) error
-	// Base gives the base image for a platform, and for the platform that
-	// builds natively.
-	Base(ctx context.Context, platform v1.Platform, log io.Writer) (engine.Base, error)
+	// Base gives the base image for the platforms, and for the one that builds
+	// natively. What does not depend on the platform is built once when all
+	// builds start from the same base.
+	Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error)
 	// Sidecars gives the services an image is booted against.
 	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
 	// Emulated tells whether a platform's programs run under emulation, and
@@ -117,6 +118,7 @@ type Pipeline struct {
 	report  *report.Builder
 
 	prepare  func() error
+	base     func() (engine.Base, error)
 	sidecars func() (Sidecars, error)
 	probe    func() ([]byte, error)
 
@@ -138,6 +140,13 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 	}, opts.Now)
 	p.prepare = sync.OnceValue(func() error {
 		return p.stage(ctx, report.Key{Stage: "prerequisites"}, "", inputs.Prepare)
+	})
+	p.base = sync.OnceValues(func() (base engine.Base, err error) {
+		err = p.stage(ctx, report.Key{Stage: "base"}, "", func(ctx context.Context, log io.Writer) error {
+			base, err = inputs.Base(ctx, opts.Platforms, log)
+			return err
+		})
+		return base, err
 	})
 	p.sidecars = sync.OnceValues(func() (s Sidecars, err error) {
 		err = p.stage(ctx, report.Key{Stage: "sidecars"}, "", func(ctx context.Context, log io.Writer) error {

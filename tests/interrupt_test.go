@@ -15,7 +15,7 @@ import (
 // TestInterruptLeavesNothing interrupts check at random moments of its life,
 // and kills it without warning at others.
 func TestInterruptLeavesNothing(t *testing.T) {
-	tries, longest := 2, 40*time.Second
+	tries, longest := 2, 20*time.Second
 	if *soak {
 		tries = 20
 	}

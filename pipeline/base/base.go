@@ -13,6 +13,7 @@
 package base
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -38,6 +39,7 @@ type Builder struct {
 	Suite  string            // of Debian, such as "trixie"
 	CPU    map[string]string // QEMU_CPU by foreign architecture
 	Log    io.Writer         // receives plain lines of progress; may be nil
+	Wait   time.Duration     // limit for waiting until another process has made what is needed; an hour when zero
 }
 
 // Layout is an image index that is kept on disk.
@@ -220,7 +222,9 @@ func (b *Builder) keys(d debian, o overlay) ([]string, error) {
 	return []string{lower, upper}, nil
 }
 
-func (b *Builder) store() store { return store{dir: b.Cache, log: b.Log} }
+func (b *Builder) store() store {
+	return store{dir: b.Cache, log: b.Log, wait: cmp.Or(b.Wait, time.Hour)}
+}
 
 func baseConfig() v1.Config {
 	return v1.Config{

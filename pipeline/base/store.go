@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,7 +14,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
 // unusedFor is how long an entry stays in the cache after its last use.
@@ -24,8 +24,9 @@ const unusedFor = 14 * 24 * time.Hour
 // store keeps finished artefacts: one OCI layout for each kind and key. An
 // entry appears by a rename, whole or not at all.
 type store struct {
-	dir string
-	log io.Writer
+	dir  string
+	log  io.Writer
+	wait time.Duration // for another process that makes the same entry
 }
 
 // get gives the directory of an entry and has it made if it is missing. One
@@ -36,7 +37,7 @@ func (s store) get(ctx context.Context, kind, key string, make func(context.Cont
 	if s.use(dir) {
 		return dir, nil
 	}
-	unlock, err := s.lock(ctx, name)
+	unlock, err := filelock.Lock(ctx, filepath.Join(s.dir, "locks", name), filelock.Exclusive, "the cache entry "+name, s.wait, s.log)
 	if err != nil {
 		return "", err
 	}
@@ -76,38 +77,6 @@ func (s store) use(dir string) bool {
 	now := time.Now()
 	os.Chtimes(dir, now, now) // for prune alone
 	return true
-}
-
-// lock takes the lock of an entry, which the kernel lets go when the process
-// ends in whatever way.
-func (s store) lock(ctx context.Context, name string) (unlock func(), err error) {
-	locks := filepath.Join(s.dir, "locks")
-	if err := os.MkdirAll(locks, 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache directory %s: %w", locks, err)
-	}
-	f, err := os.OpenFile(filepath.Join(locks, name), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock of the cache entry %s: %w", name, err)
-	}
-	for waited := false; ; waited = true {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			f.Close()
-			return nil, fmt.Errorf("locking the cache entry %s: %w", name, err)
-		}
-		if !waited && s.log != nil {
-			fmt.Fprintf(s.log, "another run is making %s: waiting for it\n", name)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 // prune removes the entries of a kind that nobody used for a long time. A

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
 const aKey = "0123456789abcdef0123456789abcdef"
 
 func TestAnEntryIsMadeOnceHoweverManyAskForIt(t *testing.T) {
-	s := store{dir: t.TempDir()}
+	s := store{dir: t.TempDir(), wait: time.Minute}
 	var made atomic.Int32
 	var wg sync.WaitGroup
 	for range 8 {
@@ -42,7 +44,7 @@ func TestAnEntryIsMadeOnceHoweverManyAskForIt(t *testing.T) {
 }
 
 func TestAFailureLeavesNothingAndIsNotRemembered(t *testing.T) {
-	s := store{dir: t.TempDir()}
+	s := store{dir: t.TempDir(), wait: time.Minute}
 	broken := errors.New("broken")
 	if _, err := s.get(t.Context(), "kind", aKey, func(_ context.Context, to layout.Path) error {
 		os.WriteFile(filepath.Join(string(to), "half"), nil, 0o644)
@@ -59,7 +61,7 @@ func TestAFailureLeavesNothingAndIsNotRemembered(t *testing.T) {
 }
 
 func TestWhatAKilledProcessLeftIsCleared(t *testing.T) {
-	s := store{dir: t.TempDir()}
+	s := store{dir: t.TempDir(), wait: time.Minute}
 	stale := filepath.Join(s.dir, "kind-"+aKey[:16]+".part", "stale")
 	if err := os.MkdirAll(stale, 0o755); err != nil {
 		t.Fatal(err)
@@ -75,8 +77,8 @@ func TestWhatAKilledProcessLeftIsCleared(t *testing.T) {
 
 func TestWaitingForAnotherProcessEndsWithTheContext(t *testing.T) {
 	var log strings.Builder
-	s := store{dir: t.TempDir(), log: &log}
-	unlock, err := s.lock(t.Context(), "kind-"+aKey[:16])
+	s := store{dir: t.TempDir(), log: &log, wait: time.Minute}
+	unlock, err := filelock.Try(filepath.Join(s.dir, "locks", "kind-"+aKey[:16]), filelock.Exclusive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,13 +90,13 @@ func TestWaitingForAnotherProcessEndsWithTheContext(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-	if strings.Count(log.String(), "waiting for it") != 1 {
+	if strings.Count(log.String(), "waiting for another process") != 1 {
 		t.Errorf("the log says %q", log.String())
 	}
 }
 
 func TestEntriesUnusedForLongAreRemoved(t *testing.T) {
-	s := store{dir: t.TempDir()}
+	s := store{dir: t.TempDir(), wait: time.Minute}
 	long := time.Now().Add(-2 * unusedFor)
 	for _, name := range []string{"kind-old", "kind-used", "other-old"} {
 		if err := os.Mkdir(filepath.Join(s.dir, name), 0o755); err != nil {

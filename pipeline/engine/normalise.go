@@ -94,7 +94,8 @@ func baseEnv(req BuildRequest) ([]string, error) {
 	return names, nil
 }
 
-// ImageFor gives the image of one platform in an index.
+// ImageFor gives the image of one platform in an index, or in an index that it
+// holds: a layout on disk often holds just one more index.
 func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -104,6 +105,15 @@ func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 		if d.Platform != nil && d.MediaType.IsImage() && d.Platform.OS == p.OS && d.Platform.Architecture == p.Architecture &&
 			(p.Variant == "" || p.Variant == d.Platform.Variant) {
 			return index.Image(d.Digest)
+		}
+		if d.MediaType.IsIndex() {
+			inner, err := index.ImageIndex(d.Digest)
+			if err != nil {
+				return nil, fmt.Errorf("reading the image index: %w", err)
+			}
+			if img, err := ImageFor(inner, p); err == nil {
+				return img, nil
+			}
 		}
 	}
 	return nil, fmt.Errorf("no image for %s in the index", p)

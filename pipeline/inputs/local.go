@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -72,13 +73,12 @@ func (l Local) Prepare(ctx context.Context, log io.Writer) error {
 }
 
 // Base makes the local base image, or reads the one that was asked for.
-func (l Local) Base(ctx context.Context, platform v1.Platform, log io.Writer) (engine.Base, error) {
+func (l Local) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
 	if l.BaseName == "local" {
 		b := l.Builder
 		b.Log = log
-		platforms := []v1.Platform{platform}
-		if native := l.Native(); !native.Equals(platform) {
-			platforms = append(platforms, native)
+		if native := l.Native(); !slices.ContainsFunc(platforms, native.Equals) {
+			platforms = append(slices.Clone(platforms), native)
 		}
 		made, err := b.Base(ctx, platforms...)
 		if err != nil {

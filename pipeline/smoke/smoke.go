@@ -40,6 +40,7 @@ func Checks() []Check {
 		{"delete", "address, prefix and site are deleted and then gone", "the log of svc-netbox", []string{"site", "prefix", "address", "graphql", "image"}},
 		{"imports", "LDAP, Pillow and psycopg's C implementation import", "the image's Python packages and their system libraries", []string{"ready"}},
 		{"secrets", "the secrets under /config are kept by PUID with mode 0600", "init-netbox-config", nil},
+		{"steady", "no service ended since it was started", "the service's own lines in the log", []string{"job"}},
 		{"processes", "nothing but supervisors runs as root", "the run scripts' s6-setuidgid", []string{"ready"}},
 	}
 }

@@ -46,6 +46,7 @@ type probe struct {
 	secrets  string
 	python   string
 	proc     string
+	services string // directory of the supervised services
 	self     int // the probe's own process id
 
 	// Learned. Each is written by one check and read only by checks that need
@@ -79,6 +80,7 @@ func (p *probe) checks() map[string]func(context.Context) smoke.Result {
 		"delete":    p.delete,
 		"imports":   p.imports,
 		"secrets":   p.secretFiles,
+		"steady":    p.steady,
 		"processes": p.processes,
 	}
 }

@@ -63,6 +63,33 @@ func (p *probe) secretFiles(context.Context) smoke.Result {
 	return asked.okf("0600 of user %d for all (%d)", p.uid, len(names))
 }
 
+// steady looks at what s6 remembers of the services it supervises: it brings
+// one that ended back after a second, without a word in the log.
+func (p *probe) steady(context.Context) smoke.Result {
+	asked := reply{asked: "the deaths that s6 counted under " + p.services}
+	tallies, err := filepath.Glob(filepath.Join(p.services, "*", "supervise", "death_tally"))
+	if err != nil {
+		return asked.badf("%v", err)
+	}
+	if len(tallies) == 0 {
+		return asked.badf("no supervised service")
+	}
+	var died []string
+	for _, tally := range tallies {
+		info, err := os.Stat(tally)
+		if err != nil {
+			return asked.badf("%v", err)
+		}
+		if info.Size() > 0 {
+			died = append(died, filepath.Base(filepath.Dir(filepath.Dir(tally))))
+		}
+	}
+	if len(died) > 0 {
+		return asked.badf("%s ended and was started again", strings.Join(died, ", "))
+	}
+	return asked.okf("none of %d services", len(tallies))
+}
+
 // process is what the kernel tells of one.
 type process struct {
 	id, parent int

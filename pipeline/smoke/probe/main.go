@@ -82,6 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		secrets:  *secrets,
 		python:   *python,
 		proc:     "/proc",
+		services: "/run/service",
 		self:     os.Getpid(),
 	}
 	summary := p.ask(ctx, stdout)

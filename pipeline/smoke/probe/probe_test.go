@@ -289,3 +289,26 @@ func TestImportsTellWhichOneIsMissing(t *testing.T) {
 		}
 	}
 }
+
+func TestAServiceThatDiedIsFound(t *testing.T) {
+	dir := t.TempDir()
+	p := &probe{services: dir}
+	if r := p.steady(t.Context()); r.OK {
+		t.Error("no service at all passed")
+	}
+	tally := filepath.Join(dir, "svc-netbox", "supervise", "death_tally")
+	if err := os.MkdirAll(filepath.Dir(tally), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		tally string
+		ok    bool
+	}{{"", true}, {"twelve bytes and more", false}} {
+		if err := os.WriteFile(tally, []byte(test.tally), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if r := p.steady(t.Context()); r.OK != test.ok || !test.ok && !strings.Contains(r.Got, "svc-netbox ended") {
+			t.Errorf("tally %q: got %+v", test.tally, r)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -55,7 +54,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		{
 			name: "a worker that never starts",
 			change: func(t *testing.T, dir string) {
-				write(t, dir, "root/opt/netbox/lib/netbox_container/worker.py", "import time\n\ntime.sleep(3600)\n", 0o644)
+				write(t, dir, "root/opt/netbox/lib/netbox_container/worker.py", "def work() -> None:\n    raise SystemExit(3)\n", 0o644)
 			},
 			stage: "smoke",
 			says:  []string{"worker"},
@@ -63,13 +62,13 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		{
 			name: "NetBox answering 500",
 			change: func(t *testing.T, dir string) {
-				write(t, dir, "root/opt/netbox/lib/netbox_container/broken.py", "def middleware(get_response):\n"+
-					"    def answer(request):\n"+
-					"        if request.path.startswith('/api/dcim/'):\n"+
-					"            raise RuntimeError('broken on purpose')\n"+
-					"        return get_response(request)\n"+
-					"    return answer\n", 0o644)
-				appendTo(t, dir, "root/opt/netbox/conf/configuration.py", "\nMIDDLEWARE_APPEND = ['netbox_container.broken.middleware']\n")
+				replace(t, dir, "root/opt/netbox/lib/netbox_container/serve.py", "    from netbox.wsgi import application\n",
+					"    from netbox.wsgi import application as netbox\n\n"+
+						"    def application(environ, start_response):\n"+
+						"        if environ['PATH_INFO'].startswith('/api/dcim/'):\n"+
+						"            start_response('500 Internal Server Error', [('Content-Length', '0')])\n"+
+						"            return [b'']\n"+
+						"        return netbox(environ, start_response)\n")
 			},
 			stage: "smoke",
 			says:  []string{"500"},
@@ -98,10 +97,4 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			o.nothingIsLeft(t)
 		})
 	}
-}
-
-func appendTo(t *testing.T, dir, name, text string) {
-	t.Helper()
-	old := sh(t, dir, `cat "$1"`, name)
-	write(t, dir, filepath.FromSlash(name), old+"\n"+text, 0o644)
 }
