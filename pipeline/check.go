@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -55,7 +56,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	go p.sidecars()
+	defer p.makeSidecars()()
 	return p.eachPlatform(func(platform v1.Platform) error {
 		if err := p.Build(ctx, platform); err != nil {
 			p.skip(registry.Key(platform), "there is no image", phases[:]...)
@@ -80,8 +81,7 @@ func (p *Pipeline) prove(ctx context.Context, targets []registry.Target) (v1.Has
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
 	}
-	// The services are made while the images are built; Boot tells of an error.
-	go p.sidecars()
+	defer p.makeSidecars()()
 	err := p.eachPlatform(func(platform v1.Platform) error {
 		if err := p.Build(ctx, platform); err != nil {
 			p.skip(registry.Key(platform), "there is no image", append([]string{"graph"}, phases[:]...)...)
@@ -103,6 +103,14 @@ func (p *Pipeline) prove(ctx context.Context, targets []registry.Target) (v1.Has
 		return v1.Hash{}, err
 	}
 	return digest, p.Publish(ctx, targets, p.Report())
+}
+
+// makeSidecars makes the services while the images are built, whose Boot tells
+// of an error. wait returns when that has ended: nothing may outlive the run.
+func (p *Pipeline) makeSidecars() (wait func()) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = p.sidecars() })
+	return wg.Wait
 }
 
 func (p *Pipeline) skip(platform, why string, stages ...string) {

@@ -79,7 +79,14 @@ func command(ctx context.Context, repo, dist string, args ...string) *exec.Cmd {
 // ci runs the command line to its end.
 func ci(t *testing.T, repo, dist string, args ...string) outcome {
 	t.Helper()
+	return ciWith(t, nil, repo, dist, args...)
+}
+
+// ciWith runs the command line with more in its environment.
+func ciWith(t *testing.T, env []string, repo, dist string, args ...string) outcome {
+	t.Helper()
 	cmd := command(t.Context(), repo, dist, args...)
+	cmd.Env = append(env, cmd.Env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	start := time.Now()
@@ -126,7 +133,7 @@ func (o outcome) report(t *testing.T) report.Report {
 func copyOfRepository(t *testing.T, change func(dir string)) string {
 	t.Helper()
 	dir := t.TempDir()
-	sh(t, root, `git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || cp -a --parents "$f" "$0"; done' "$1"`, dir)
+	sh(t, root, `git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do { [ ! -e "$f" ] && [ ! -L "$f" ]; } || cp -a --parents "$f" "$0"; done' "$1"`, dir)
 	if change != nil {
 		change(dir)
 	}

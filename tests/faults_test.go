@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,8 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(t *testing.T, dir string)
+		args   []string
+		env    func(t *testing.T) []string
 		stage  string   // the first to fail
 		says   []string // what standard error must hold
 	}{
@@ -73,10 +76,44 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			stage: "smoke",
 			says:  []string{"500"},
 		},
+		{
+			name: "a failing RUN",
+			change: func(t *testing.T, dir string) {
+				replace(t, dir, "Dockerfile", "EXPOSE 8000\n", "RUN echo the lead is missing && exit 7\nEXPOSE 8000\n")
+			},
+			stage: "build",
+			says:  []string{"build linux/amd64: Dockerfile:", "RUN echo the lead is missing && exit 7", "exit code: 7"},
+		},
+		{
+			name: "a mirror that does not answer",
+			change: func(t *testing.T, dir string) {
+				replace(t, dir, "versions.yml", "suite: trixie", "suite: forky") // which no cache holds
+			},
+			env: func(t *testing.T) []string {
+				file := filepath.Join(t.TempDir(), "apt.conf")
+				write(t, "/", file, `Acquire::http::Proxy "http://127.0.0.1:1"; Acquire::https::Proxy "http://127.0.0.1:1";`, 0o644)
+				return []string{"APT_CONFIG=" + file}
+			},
+			stage: "base",
+			says:  []string{"mirror", "://"},
+		},
+		{
+			name: "a database that never answers",
+			change: func(t *testing.T, dir string) {
+				write(t, dir, "pipeline/base/sidecars/usr/local/bin/postgres-run", "#!/bin/sh\necho deaf\nexec sleep infinity\n", 0o755)
+			},
+			args:  []string{"--timeout", "20s"},
+			stage: "boot",
+			says:  []string{"postgres", "20s", "deaf"},
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			repo := copyOfRepository(t, func(dir string) { test.change(t, dir) })
-			o := ci(t, repo, t.TempDir(), "check", "--platform", "linux/amd64", "--timeout", "4m")
+			var env []string
+			if test.env != nil {
+				env = test.env(t)
+			}
+			o := ciWith(t, env, repo, t.TempDir(), append([]string{"check", "--platform", "linux/amd64", "--timeout", "4m"}, test.args...)...)
 			if o.code != 1 {
 				t.Errorf("status %d, want 1", o.code)
 			}

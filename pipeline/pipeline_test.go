@@ -1,0 +1,103 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+func TestPlatformsAreReadAsPeopleWriteThem(t *testing.T) {
+	for _, test := range []struct{ names, want string }{
+		{"linux/amd64", "linux/amd64"},
+		{"linux/arm64", "linux/arm64/v8"},
+		{"linux/arm64/v8", "linux/arm64/v8"},
+		{"linux/arm64,linux/amd64,linux/arm64/v8", "linux/amd64 linux/arm64/v8"},
+	} {
+		platforms, err := ParsePlatforms(strings.Split(test.names, ","))
+		var got []string
+		for _, p := range platforms {
+			got = append(got, p.String())
+		}
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %v, %v; want %s", test.names, got, err, test.want)
+		}
+	}
+	for _, name := range []string{"", "amd64", "linux", "linux/386", "linux/arm/v7", "linux/arm64/v7", "linux/amd64/v3", "darwin/arm64"} {
+		if _, err := ParsePlatforms([]string{name}); failure.ExitCode(err) != failure.ExitUsage {
+			t.Errorf("%q: %v, want wrong use", name, err)
+		}
+	}
+}
+
+func TestAFailureThatPlatformsShareIsToldOnce(t *testing.T) {
+	shared := errors.New("no base image")
+	err := join(errors.Join(shared, errors.New("amd64")), nil, errors.Join(shared, errors.New("arm64")))
+	if got := failure.Lines(err); !slices.Equal(got, []string{"no base image", "amd64", "arm64"}) {
+		t.Errorf("got %q", got)
+	}
+	if join(nil, nil) != nil {
+		t.Error("nothing joined is an error")
+	}
+	if err := join(failure.Usagef("wrong"), errors.New("broken")); failure.ExitCode(err) != failure.ExitUsage {
+		t.Errorf("exit code %d", failure.ExitCode(err))
+	}
+}
+
+func TestAProcessThatNetBoxHadToStartAgainIsFound(t *testing.T) {
+	if err := restarted([]string{"[netbox] serving http on port 8000 at /", "a page about: starting it again in 1 s"}); err != nil {
+		t.Errorf("good log: %v", err)
+	}
+	if err := restarted([]string{"[netbox] worker was killed by SIGKILL: starting it again in 1 s"}); err == nil || !strings.Contains(err.Error(), "worker was killed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyImagesFoundGoodInEveryRespectArePublished(t *testing.T) {
+	const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	proven := func(stages ...string) report.Report {
+		r := report.Report{Platforms: []report.Platform{{Platform: "linux/amd64", Image: digest}}}
+		for _, s := range stages {
+			r.Stages = append(r.Stages, report.Stage{Key: report.Key{Stage: s, Platform: "linux/amd64"}})
+		}
+		return r
+	}
+	all := []string{"graph", "boot", "smoke", "stop"}
+	booted, err := bootedDigests(proven(all...))
+	if err != nil || booted["linux/amd64"].String() != digest {
+		t.Errorf("good: %v, %v", booted, err)
+	}
+	for i, missing := range all {
+		stages := slices.Delete(slices.Clone(all), i, i+1)
+		if _, err := bootedDigests(proven(stages...)); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
+			t.Errorf("without %s: %v", missing, err)
+		}
+		r := proven(all...)
+		r.Stages[i].Errors = []string{"broken"}
+		if _, err := bootedDigests(r); err == nil {
+			t.Errorf("with %s failed: published", missing)
+		}
+	}
+}
+
+func TestEveryPlatformHasItsDockerfile(t *testing.T) {
+	platforms, err := ParsePlatforms(DefaultPlatforms())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range platforms {
+		if dockerfile(p) == "" || registry.Key(p) == "" {
+			t.Errorf("%s has none", p)
+		}
+	}
+}
+
+func ExampleReadmeDrift() {
+	fmt.Println(ReadmeDrift{})
+	// Output: compare README.md with readme-vars.yml: they differ: run "go run ./ci readme" and commit the result
+}
