@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/linuxserver/docker-netbox/pipeline/base"
-	"github.com/linuxserver/docker-netbox/pipeline/versions"
+	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 )
 
 // scratch holds what the tests share: root file systems, unpacked once.
@@ -39,36 +39,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// builder makes images in the user's own cache: what the pipeline has made
-// already is what is tested.
 func builder(t testing.TB) base.Builder {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: making and booting the base image needs root")
-	}
-	if _, err := exec.LookPath("mmdebstrap"); err != nil {
-		t.Skip("SKIPPED: mmdebstrap is not installed")
-	}
-	const source = "../.."
-	pins, err := versions.Load(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cpu := map[string]string{}
-	for arch, e := range pins.Emulation {
-		cpu[arch] = e.CPU
-	}
-	return base.Builder{
-		Source: source,
-		Cache:  filepath.Join(cache, "docker-netbox", "base"),
-		Suite:  pins.Base.Local.Suite,
-		CPU:    cpu,
-		Log:    t.Output(),
-	}
+	return basetest.Builder(t, "../..")
 }
 
 func platform(arch string) v1.Platform { return v1.Platform{OS: "linux", Architecture: arch} }

@@ -1,0 +1,64 @@
+// Package basetest gets a machine ready for tests that make the local base
+// image and boot it.
+package basetest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/base"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Builder makes images of the repository at source in the user's own cache:
+// what the pipeline has made already is what is tested. The first test on a
+// bare machine has everything installed, as the pipeline would.
+func Builder(t testing.TB, source string) base.Builder {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: making and booting the base image needs root")
+	}
+	pins, err := versions.Load(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := filepath.Join(dir, "docker-netbox")
+	cpu := map[string]string{}
+	for arch, e := range pins.Emulation {
+		cpu[arch] = e.CPU
+	}
+	machine, err := local.New(local.Options{
+		Cache:     filepath.Join(cache, "engine"),
+		Tools:     filepath.Join(source, "tools"),
+		Platforms: []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
+		QEMUCPU:   cpu,
+		LockWait:  time.Hour,
+		Environ:   os.Environ(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := machine.Setup(t.Context(), t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	if err := machine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return base.Builder{
+		Source: source,
+		Cache:  filepath.Join(cache, "base"),
+		Suite:  pins.Base.Local.Suite,
+		CPU:    cpu,
+		Log:    t.Output(),
+		Wait:   time.Hour,
+	}
+}
