@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 )
 
 const repository = "../.."
@@ -128,6 +130,7 @@ func TestPython(t *testing.T) {
 			read(t, strings.TrimPrefix(file, repository+"/"))
 		}
 	}
+	basetest.Machine(t, repository) // brings a python3
 	cmd := exec.CommandContext(t.Context(), "python3", "-W", "error::SyntaxWarning", "-m", "unittest", "discover", "--verbose", "--start-directory", ".")
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(repository, "root/opt/netbox/lib"), "PYTHONDONTWRITEBYTECODE=1")
 	out, err := cmd.CombinedOutput()

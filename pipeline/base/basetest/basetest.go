@@ -16,9 +16,28 @@ import (
 )
 
 // Builder makes images of the repository at source in the user's own cache:
-// what the pipeline has made already is what is tested. The first test on a
-// bare machine has everything installed, as the pipeline would.
+// what the pipeline has made already is what is tested.
 func Builder(t testing.TB, source string) base.Builder {
+	t.Helper()
+	pins, cpu, cache := machine(t, source)
+	return base.Builder{
+		Source: source,
+		Cache:  filepath.Join(cache, "base"),
+		Suite:  pins.Base.Local.Suite,
+		CPU:    cpu,
+		Log:    t.Output(),
+		Wait:   time.Hour,
+	}
+}
+
+// Machine gets the machine ready for the pipeline of the repository at source:
+// on a bare one everything is installed, as the pipeline would.
+func Machine(t testing.TB, source string) {
+	t.Helper()
+	machine(t, source)
+}
+
+func machine(t testing.TB, source string) (pins *versions.Versions, cpu map[string]string, cache string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: making and booting the base image needs root")
@@ -31,12 +50,12 @@ func Builder(t testing.TB, source string) base.Builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache := filepath.Join(dir, "docker-netbox")
-	cpu := map[string]string{}
+	cache = filepath.Join(dir, "docker-netbox")
+	cpu = map[string]string{}
 	for arch, e := range pins.Emulation {
 		cpu[arch] = e.CPU
 	}
-	machine, err := local.New(local.Options{
+	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(cache, "engine"),
 		Tools:     filepath.Join(source, "tools"),
 		Platforms: []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
@@ -47,18 +66,11 @@ func Builder(t testing.TB, source string) base.Builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := machine.Setup(t.Context(), t.Output()); err != nil {
+	if err := eng.Setup(t.Context(), t.Output()); err != nil {
 		t.Fatal(err)
 	}
-	if err := machine.Close(); err != nil {
+	if err := eng.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return base.Builder{
-		Source: source,
-		Cache:  filepath.Join(cache, "base"),
-		Suite:  pins.Base.Local.Suite,
-		CPU:    cpu,
-		Log:    t.Output(),
-		Wait:   time.Hour,
-	}
+	return pins, cpu, cache
 }

@@ -47,7 +47,7 @@ type probe struct {
 	python   string
 	proc     string
 	services string // directory of the supervised services
-	self     int // the probe's own process id
+	self     int    // the probe's own process id
 
 	// Learned. Each is written by one check and read only by checks that need
 	// that one.
