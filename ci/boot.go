@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
 )
 
 func newBoot(e env) *cobra.Command {
@@ -12,14 +14,15 @@ func newBoot(e env) *cobra.Command {
 		Use:   "boot",
 		Short: "Boot the image of every platform and ask NetBox everything",
 		Long: `Build the image of every platform, boot it against a real PostgreSQL and a real
-Redis, ask NetBox everything its users rely on, and stop it. Standard output
-carries a line for each thing that was asked.`,
+Redis, ask NetBox everything its users rely on, and stop it. The report and the
+containers' logs are left in dist/boot. Standard output carries a line for each
+thing that was asked.`,
 		Example: `  go run ./ci boot
   go run ./ci boot --platform linux/amd64 --timeout 3m`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.session(cmd.Context(), func(s *session) error {
-				err := s.tell(s.pipeline.BootAll(cmd.Context()), false)
+				err := s.tell(s.pipeline.BootAll(cmd.Context()), pipeline.BootReport)
 				r := s.pipeline.Report()
 				if s.flags.json {
 					if jsonErr := s.printJSON(r); err == nil {

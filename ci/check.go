@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
@@ -32,7 +33,7 @@ report in dist/report. Standard output carries the digest of the index.`,
 		return e.session(cmd.Context(), func(s *session) error {
 			digest, err := s.pipeline.Check(cmd.Context(), targets)
 			diff := diffOf(err)
-			err = s.tell(err, true)
+			err = s.tell(err, pipeline.CheckReport)
 			fmt.Fprint(s.err, diff)
 			if err != nil {
 				return err

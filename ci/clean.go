@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
@@ -29,7 +30,10 @@ output carries what was removed.`,
 			mode := filelock.Shared
 			output := e.flags.output
 			// Only what the verbs write: the directory may be anyone's.
-			paths := []string{filepath.Join(output, "image"), filepath.Join(output, "graph"), filepath.Join(output, "report")}
+			var paths []string
+			for _, name := range []string{"image", "graph", pipeline.CheckReport, pipeline.BootReport} {
+				paths = append(paths, filepath.Join(output, name))
+			}
 			if cache {
 				mode = filelock.Exclusive
 				paths = append(paths, dir)

@@ -23,7 +23,7 @@ platforms are left in dist/graph.`,
 				return err
 			}
 			return e.session(cmd.Context(), func(s *session) error {
-				if err := s.tell(s.pipeline.GraphAll(cmd.Context()), false); err != nil {
+				if err := s.tell(s.pipeline.GraphAll(cmd.Context()), ""); err != nil {
 					return err
 				}
 				if s.flags.json {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -34,12 +35,12 @@ target.`,
 		if len(targets) == 0 {
 			return failure.Usagef("publish: no target is given: pass --to REGISTRY/NAME[:TAG]")
 		}
-		proven, err := report.Load(filepath.Join(e.flags.output, "report"))
+		proven, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
 		if err != nil {
 			return err
 		}
 		return e.session(cmd.Context(), func(s *session) error {
-			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven), false); err != nil {
+			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven), ""); err != nil {
 				return err
 			}
 			r := s.pipeline.Report()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
@@ -18,7 +19,7 @@ is that of showing it, not that of the check.`,
   go run ./ci report --json`,
 		Args: noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			r, err := report.Load(filepath.Join(e.flags.output, "report"))
+			r, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
 			if err != nil {
 				return err
 			}

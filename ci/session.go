@@ -157,14 +157,14 @@ func (e env) printJSON(v any) error {
 	return nil
 }
 
-// tell writes the summary for people and, once everything was tried, the
-// report.
-func (s *session) tell(err error, write bool) error {
+// tell writes the summary for people and the report, unless reportDir is
+// empty.
+func (s *session) tell(err error, reportDir string) error {
 	s.display.Close()
 	r := s.pipeline.Report()
 	summary := r.Summary(s.err)
-	if write {
-		dir := filepath.Join(s.flags.output, "report")
+	if reportDir != "" {
+		dir := filepath.Join(s.flags.output, reportDir)
 		if writeErr := r.Write(dir, s.mask.Hide); writeErr != nil {
 			return errors.Join(err, writeErr)
 		}

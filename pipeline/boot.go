@@ -43,27 +43,27 @@ var phases = [...]string{"boot", "smoke", "stop"}
 // up, answers everything the probe asks, and goes down.
 func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
-	skip := func(err error, why string) error {
-		for _, phase := range phases {
-			p.report.Skip(report.Key{Stage: phase, Platform: key}, why)
-		}
+	sidecars, err := p.sidecars()
+	if err != nil { // which a stage of its own tells of
+		p.skip(key, "there are no services to boot against", phases[:]...)
+		return err
+	}
+	fail := func(err error) error {
+		p.report.End(report.Key{Stage: phases[0], Platform: key}, 0, err, "")
+		p.skip(key, "it was not booted", phases[1:]...)
 		return err
 	}
 	img, err := p.image(platform)
 	if err != nil {
-		return skip(err, "there is no image")
-	}
-	sidecars, err := p.sidecars()
-	if err != nil {
-		return skip(err, "there are no services to boot against")
+		return fail(err)
 	}
 	probe, err := p.probe()
 	if err != nil {
-		return skip(err, "there is no probe")
+		return fail(err)
 	}
 	_, tree, err := initgraph.FromImage(img)
 	if err != nil {
-		return skip(err, "the init graph cannot be read")
+		return fail(fmt.Errorf("read the init graph of %s: %w", key, err))
 	}
 
 	opts := smoke.Options{
@@ -165,14 +165,18 @@ func (b *boot) line(container string, line engine.Line) {
 func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	ended := b.p.Now()
+	// The services it ran against take their own time to stop.
+	ended := result.Ended
+	if ended.IsZero() {
+		ended = b.p.Now()
+	}
 	b.began[b.phase+1] = ended
 
 	var events []s6rc.Event
 	var texts []string
-	for _, line := range result.Lines {
+	for i, line := range result.Lines {
 		e := s6rc.ParseLine(line.Text)
-		e.At = line.At
+		e.At, e.Line = line.At, i+1
 		events = append(events, e)
 		texts = append(texts, line.Text)
 	}
@@ -214,14 +218,18 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 		}
 	}
 	// What ended the run belongs to the phase it ended in, and comes first.
-	if runErr != nil {
+	switch {
+	case runErr != nil:
 		errs[b.phase] = join(runErr, errs[b.phase])
-	} else if b.phase == 0 {
+	case b.phase == 0:
 		errs[0] = join(errs[0], fmt.Errorf("boot netbox on %s: it ended with status %d before all services were up; its last lines: %s",
 			b.key, result.ExitCode, lastLines(texts)))
+	case b.phase == 1 && errs[1] == nil:
+		errs[1] = fmt.Errorf("ask netbox on %s: it ended with status %d before it was told to stop; its last lines: %s",
+			b.key, result.ExitCode, lastLines(texts))
 	}
 
-	log := fmt.Sprintf("read %s for the whole story", b.p.path("report", "logs", logName("netbox", b.key)))
+	log := fmt.Sprintf("read %s for the whole story", b.p.path(b.p.reportDir, "logs", logName("netbox", b.key)))
 	for i, phase := range phases {
 		key := report.Key{Stage: phase, Platform: b.key}
 		if i > b.phase {

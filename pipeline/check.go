@@ -10,6 +10,14 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
+// Directories under the output directory that a caller writes the report of
+// Check and of BootAll to; errors point at the logs there. They are two because
+// what Check has proven stays proven when a person boots the image again.
+const (
+	CheckReport = "report"
+	BootReport  = "boot"
+)
+
 // expect says which stages this run must have passed to be good: stages of
 // each platform, and stages of the whole run.
 func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
@@ -52,6 +60,7 @@ func (p *Pipeline) GraphAll(ctx context.Context) error {
 
 // BootAll builds and boots the images of all platforms.
 func (p *Pipeline) BootAll(ctx context.Context) error {
+	p.reportDir = BootReport
 	p.expect(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars")
 	if err := p.prepare(); err != nil {
 		return err
@@ -69,6 +78,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 // Check does everything but publish to the outside, or also that when targets
 // are given. It returns the digest of the index that was proven.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
+	p.reportDir = CheckReport
 	p.expect(append([]string{"build", "graph"}, phases[:]...), "prerequisites", "base", "sidecars", "index", "publish", "readme")
 	readme := make(chan error, 1)
 	go func() { readme <- p.CheckReadme(ctx) }()

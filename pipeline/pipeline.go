@@ -122,6 +122,8 @@ type Pipeline struct {
 	sidecars func() (Sidecars, error)
 	probe    func() ([]byte, error)
 
+	reportDir string // under Output; set before any stage runs
+
 	mu     sync.Mutex
 	images map[string]v1.Image // by registry.Key, once built
 }
@@ -172,6 +174,9 @@ func (p *Pipeline) stage(ctx context.Context, key report.Key, next string, do fu
 	step := p.display.Step(key.Stage, key.Platform)
 	start := p.Now()
 	err := do(ctx, step)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // how a killed program ended tells nobody anything
+	}
 	step.End(err)
 	p.report.End(key, p.Now().Sub(start), err, next)
 	return err

@@ -1,0 +1,130 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+// goodRun is what a container writes that boots, answers all and is told to
+// stop: a recorded boot and the probe's own lines.
+func goodRun(t *testing.T) (boot, answers, terminating []string) {
+	t.Helper()
+	cases, err := recording.ReadAll(os.DirFS("s6rc/testdata/recorded"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range cases[0].Output() {
+		boot = append(boot, l.Text)
+		if s6rc.ParseLine(l.Text).Kind == s6rc.KindReady {
+			break
+		}
+	}
+	for _, l := range cases[0].Output()[len(boot):] { // who said it was done comes up behind its word
+		if s6rc.ParseLine(l.Text).Kind == s6rc.KindStarted {
+			boot = append(boot, l.Text)
+		}
+	}
+	var text bytes.Buffer
+	for _, c := range smoke.Checks() {
+		if err := smoke.WriteResult(&text, smoke.Result{Check: c.ID, OK: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := smoke.WriteSummary(&text, smoke.Summary{Checks: len(smoke.Checks()), Ready: 9.5}); err != nil {
+		t.Fatal(err)
+	}
+	answers = strings.Split(strings.TrimSpace(text.String()), "\n")
+	text.Reset()
+	if err := smoke.WriteTerminating(&text, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return boot, answers, []string{strings.TrimSpace(text.String())}
+}
+
+// A phase has passed only if the container went through all of it.
+func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
+	tree, err := s6rc.Load(recording.BaseTree())
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, answers, terminating := goodRun(t)
+	glued := func(lines []string) (out []string) {
+		for _, l := range lines {
+			if s6rc.ParseLine(l).Kind == s6rc.KindReady {
+				l = "a service's word " + l
+			}
+			out = append(out, l)
+		}
+		return out
+	}
+	for name, test := range map[string]struct {
+		lines []string
+		code  int
+		took  time.Duration // from SIGTERM to the end
+		err   error
+		boot  report.Verdict
+		smoke report.Verdict
+		stop  report.Verdict
+		says  string
+	}{
+		"all is well":                      {lines: slices.Concat(up, answers, terminating), took: time.Second, boot: report.Passed, smoke: report.Passed, stop: report.Passed},
+		"nothing was written":              {boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "ended with status 0"},
+		"it ends while booting":            {lines: up[:3], code: 1, boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "ended with status 1"},
+		"it never says that it is done":    {lines: slices.Concat(glued(up), answers, terminating), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "before all services were up"},
+		"an answer is lost":                {lines: slices.Concat(up, answers[1:], terminating), boot: report.Passed, smoke: report.Failed, stop: report.Passed, says: "no finding for ready"},
+		"it ends when all is answered":     {lines: slices.Concat(up, answers, nil), code: 3, boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "ended with status 3 before it was told to stop"},
+		"a service fails":                  {lines: append([]string{"s6-rc: warning: unable to start service x: command exited 1"}, slices.Concat(up, answers, terminating)...), boot: report.Failed, smoke: report.Passed, stop: report.Passed, says: "(log line 1)"},
+		"it stops with an error":           {lines: slices.Concat(up, answers, terminating), code: 111, boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "status 111 after SIGTERM"},
+		"it stops late":                    {lines: slices.Concat(up, answers, terminating), took: 16 * time.Second, boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "16.0 s"},
+		"it never stops":                   {lines: slices.Concat(up, answers, terminating), err: errors.New("not ended after 10m"), boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "not ended after 10m"},
+		"it is asked until the time is up": {lines: slices.Concat(up, answers[:2], nil), err: errors.New("not ended after 10m"), boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "not ended after 10m"},
+		"its services never come up":       {err: errors.New("container postgres: not ready"), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "container postgres: not ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+			now := func() time.Time { return clock }
+			display := progress.New(io.Discard, progress.Options{Now: now})
+			defer display.Close()
+			p := &Pipeline{Options: Options{Now: now}, display: display, report: report.NewBuilder(report.Report{}, now)}
+			b := p.newBoot("linux/amd64")
+			result := engine.RunResult{ExitCode: test.code}
+			for _, text := range test.lines {
+				line := engine.Line{Text: text}
+				b.line("netbox", line)
+				result.Lines = append(result.Lines, line)
+			}
+			result.Ended = clock.Add(test.took)
+			clock = clock.Add(time.Minute) // in which the services stop
+			err := b.judge(tree, result, test.err)
+
+			got := map[string]report.Verdict{}
+			for _, s := range p.Report().Stages {
+				got[s.Stage] = s.Verdict()
+			}
+			for phase, want := range map[string]report.Verdict{"boot": test.boot, "smoke": test.smoke, "stop": test.stop} {
+				if got[phase] != want {
+					t.Errorf("%s: %q, want %q", phase, got[phase], want)
+				}
+			}
+			if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
+				t.Errorf("error %v, want %q", err, test.says)
+			}
+			if test.stop == report.Passed && p.Report().Platforms[0].Boot.Stop != test.took.Seconds() {
+				t.Errorf("stopped in %g s, want %s", p.Report().Platforms[0].Boot.Stop, test.took)
+			}
+		})
+	}
+}
