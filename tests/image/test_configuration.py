@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
-from netbox_container import configuration, environment
+from netbox_container import configuration, environment, keys
 
 LEAST = {'ALLOWED_HOST': 'netbox.example.com', 'DB_USER': 'netbox'}
 
@@ -163,6 +165,11 @@ class Mistakes(WithHome):
             configuration.load({}, self.home)
         self.assertEqual([line.split()[0] for line in caught.exception.mistakes], ['ALLOWED_HOST', 'DB_USER'])
 
+    def test_no_host_at_all_is_a_mistake_although_the_users_file_may_name_them(self):
+        (self.home / 'configuration.py').write_text('BANNER_TOP = "hello"\n')
+        with self.assertRaisesRegex(configuration.ConfigurationError, '^ALLOWED_HOST is required'):
+            configuration.load({'DB_USER': 'netbox'}, self.home)
+
     def test_an_error_in_the_users_file_is_one_line_that_names_it(self):
         (self.home / 'configuration.py').write_text('A = 1\nB = nothing\n')
         (mistake,) = self.mistakes()
@@ -204,6 +211,15 @@ class Keys(WithHome):
         for file in files:
             self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600)
             self.assertGreaterEqual(len(file.read_text()), environment.KEY_LENGTH)
+
+    def test_containers_that_share_the_folder_get_the_same(self):
+        # As in containers, where process ids are often the same.
+        path = self.home / 'keys' / 'secret_key'
+        with mock.patch('os.getpid', return_value=100), ThreadPoolExecutor(8) as pool:
+            for _ in range(50):
+                path.unlink(missing_ok=True)
+                self.assertEqual(len(set(pool.map(lambda _: keys.keep(path), range(8)))), 1)
+        self.assertEqual(list(path.parent.iterdir()), [path])
 
     def test_a_damaged_one_is_never_replaced(self):
         (self.home / 'keys' / 'secret_key').write_text('short')

@@ -45,6 +45,9 @@ def load(environ: Mapping[str, str], home: Path = HOME) -> dict[str, Any]:
     settings = from_values(values(environ, home), home)
     for file in own_files(home):
         apply(file, settings)
+    if not settings['ALLOWED_HOSTS']:
+        # Every request would be refused, the one that tells whether NetBox is ready too.
+        raise ConfigurationError(f'ALLOWED_HOST is required, or ALLOWED_HOSTS in {home / "configuration.py"}')
     return settings
 
 

@@ -17,8 +17,8 @@ def keep(path: Path) -> str:
         return _read(path)
     except FileNotFoundError:
         pass
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
-    draft.unlink(missing_ok=True)
+    # By chance: containers that share the folder tend to have the same process ids.
+    draft = path.with_name(f'.{path.name}.{secrets.token_hex(8)}')
     try:
         with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'w') as file:
             file.write(secrets.token_urlsafe(48))

@@ -40,6 +40,9 @@ def main() -> None:
         except psycopg.errors.InsufficientPrivilege as error:
             say(f'filling the database: {str(error).splitlines()[0]}: DB_USER needs CREATE on the database DB_NAME')
             sys.exit(1)
+        except psycopg.Error as error:
+            say(f'filling the database: {str(error).splitlines()[0]}: it is as it was; see DB_HOST and the log of PostgreSQL')
+            sys.exit(1)
         # Starting Django only to find nothing to do takes longer than all the rest.
         if settings.get('PLUGINS') or not snapshot.holds_all(connection):
             migrate()

@@ -67,6 +67,7 @@ def database(settings: Mapping[str, Any]) -> psycopg.Connection:
 def _why_not(error: str) -> str:
     text = error.strip().rpartition('FATAL:')[2].strip().splitlines()[0] if error.strip() else 'no answer'
     for sign, variables in (
+        ('database system', 'DB_HOST'),  # is starting up, or shutting down
         ('password', 'DB_USER and DB_PASSWORD'),
         ('pg_hba.conf', 'DB_USER, DB_NAME and DB_SSLMODE'),
         ('role', 'DB_USER'),
