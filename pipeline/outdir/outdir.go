@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Replace puts a new directory in the place of dir. fill writes it as a hidden
@@ -15,14 +16,18 @@ import (
 // name once fill returns nil. When fill fails, dir is as it was before.
 //
 // Between two renames dir is absent for an instant; it is never half of
-// anything. Callers keep two runs from replacing the same dir at once.
+// anything. Callers keep two runs from replacing the same dir at once; so what
+// a run that was killed left beside dir is removed first.
 func Replace(dir string, fill func(tmp string) error) (err error) {
 	dir = filepath.Clean(dir)
 	parent, name := filepath.Split(dir)
 	if err := os.MkdirAll(filepath.Clean(parent+"."), 0o755); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", dir, err)
 	}
-	work, err := os.MkdirTemp(filepath.Clean(parent+"."), "."+name+".partial-")
+	if err := sweep(filepath.Clean(parent+"."), partial(name)); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(filepath.Clean(parent+"."), partial(name))
 	if err != nil {
 		return fmt.Errorf("making a temporary directory beside %s: %w", dir, err)
 	}
@@ -44,6 +49,24 @@ func Replace(dir string, fill func(tmp string) error) (err error) {
 	}
 	if err := os.Rename(fresh, dir); err != nil {
 		return errors.Join(fmt.Errorf("putting %s in place: %w", dir, err), restore(old, dir))
+	}
+	return nil
+}
+
+// partial is how the name of a sibling that is being filled begins.
+func partial(name string) string { return "." + name + ".partial-" }
+
+func sweep(parent, prefix string) error {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return fmt.Errorf("looking for leftovers in %s: %w", parent, err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
+				return fmt.Errorf("removing what a killed run left: %w", err)
+			}
+		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
@@ -41,5 +42,28 @@ func TestADirectoryIsReplacedAsAWholeOrNotAtAll(t *testing.T) {
 		if entries, _ := os.ReadDir(parent); len(entries) > 1 {
 			t.Errorf("after %s there is more than the directory: %v", step.name, entries)
 		}
+	}
+}
+
+func TestWhatAKilledRunLeftIsRemoved(t *testing.T) {
+	parent := t.TempDir()
+	for _, dir := range []string{".report.partial-123/new", ".reports.partial-1", "image"} {
+		if err := os.MkdirAll(filepath.Join(parent, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := outdir.Replace(filepath.Join(parent, "report"), func(string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{".reports.partial-1", "image", "report"}; !slices.Equal(names, want) {
+		t.Errorf("%q is there, want %q", names, want)
 	}
 }
