@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,5 +181,16 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	_, stderr, code := invoke(t, ctx, "build", "--repo", "..", "--output", t.TempDir())
 	if code != failure.ExitCheck || !strings.HasSuffix(stderr, "interrupted: everything that was started has been stopped\n") {
 		t.Errorf("status %d, %q", code, stderr)
+	}
+}
+
+func TestWhatGoesWrongBehindASummaryIsToldToo(t *testing.T) {
+	told := toldError{errors.New("the boot failed")}
+	err := errors.Join(told, errors.New("remove the pod's directory: it is busy"))
+	if got := failure.Lines(untold(err)); len(got) != 1 || !strings.Contains(got[0], "it is busy") {
+		t.Errorf("told: %q", got)
+	}
+	if err := untold(told); err != nil {
+		t.Errorf("told twice: %v", err)
 	}
 }

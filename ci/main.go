@@ -39,11 +39,24 @@ func run(ctx context.Context, args []string, io streams, getenv func(string) str
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	var told toldError
-	if !errors.As(err, &told) {
-		for _, line := range failure.Lines(err) {
-			fmt.Fprintln(io.err, line)
-		}
+	for _, line := range failure.Lines(untold(err)) {
+		fmt.Fprintln(io.err, line)
 	}
 	return failure.ExitCode(err)
+}
+
+// untold is err without what people have read already.
+func untold(err error) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var rest []error
+		for _, e := range joined.Unwrap() {
+			rest = append(rest, untold(e))
+		}
+		return errors.Join(rest...)
+	}
+	var told toldError
+	if errors.As(err, &told) {
+		return nil
+	}
+	return err
 }
