@@ -3,7 +3,6 @@ package local
 import (
 	"bufio"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +47,7 @@ func (env environment) proxyArgs() (args map[string]string, withheld []string) {
 			if v == "" {
 				continue
 			}
-			if u, err := url.Parse(v); err == nil && u.User != nil {
+			if strings.Contains(v, "@") { // also without a scheme, which no URL parser takes
 				withheld = append(withheld, n)
 				continue
 			}

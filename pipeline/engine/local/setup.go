@@ -185,17 +185,22 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 		return nil
 	}
 	fmt.Fprintf(log, "installing %s\n", strings.Join(pkgs, " "))
-	apt := func(args ...string) error {
-		args = append([]string{"-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"}, args...)
-		cmd := exec.CommandContext(ctx, "apt-get", args...)
+	run := func(name string, args ...string) error {
+		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		return runQuiet(cmd)
+	}
+	apt := func(args ...string) error {
+		return run("apt-get", append([]string{"-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"}, args...)...)
 	}
 	args := append([]string{"install", "--no-install-recommends"}, pkgs...)
 	if apt(args...) == nil {
 		return nil
 	}
 	fmt.Fprintln(log, "refreshing the package lists")
+	// A run that was interrupted while it installed left the rest to this one;
+	// if that fails too, apt-get says so better.
+	_ = run("dpkg", "--configure", "-a")
 	err := apt("update")
 	if err == nil {
 		err = apt(args...)

@@ -69,6 +69,22 @@ func TestAFailedInstallationIsAUsageErrorWithTheCommand(t *testing.T) {
 	}
 }
 
+func TestAnInterruptedInstallationIsFinishedFirst(t *testing.T) {
+	bin := t.TempDir()
+	for name, script := range map[string]string{
+		"apt-get": "[ -e " + bin + "/configured ] || { echo E: dpkg was interrupted >&2; exit 100; }",
+		"dpkg":    `[ "$*" = "--configure -a" ] && : >` + bin + "/configured",
+	} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	if err := install(t.Context(), t.Output(), []string{"mmdebstrap"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestToolsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -128,11 +144,11 @@ func TestRunsLearnThePipConfigurationInForce(t *testing.T) {
 }
 
 func TestProxiesArePassedOnUnlessTheyHoldAPassword(t *testing.T) {
-	args, withheld := parseEnvironment([]string{"http_proxy=http://proxy.test:3128", "HTTPS_PROXY=http://me:secret@proxy.test:3128", "NO_PROXY=localhost"}).proxyArgs()
+	args, withheld := parseEnvironment([]string{"http_proxy=http://proxy.test:3128", "HTTPS_PROXY=http://me:secret@proxy.test:3128", "ALL_PROXY=me:secret@proxy.test:3128", "NO_PROXY=localhost"}).proxyArgs()
 	if len(args) != 2 || args["http_proxy"] != "http://proxy.test:3128" || args["NO_PROXY"] != "localhost" {
 		t.Errorf("passed on: %v", args)
 	}
-	if !slices.Equal(withheld, []string{"HTTPS_PROXY"}) {
+	if !slices.Equal(withheld, []string{"HTTPS_PROXY", "ALL_PROXY"}) {
 		t.Errorf("withheld: %v", withheld)
 	}
 }
