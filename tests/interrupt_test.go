@@ -69,11 +69,14 @@ func TestASecondRunWaits(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(dist, ".lock")); err == nil {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
+		if time.Now().After(deadline) {
+			o := end(first, dist, &stdout, &stderr)
+			t.Fatalf("the first run took no lock: status %d:\n%s", o.code, o.stderr)
+		}
 	}
 	time.Sleep(200 * time.Millisecond)
 	refused := ci(t, root, dist, "build", "--platform", "linux/amd64", "--wait", "1s")
