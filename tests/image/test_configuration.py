@@ -60,7 +60,7 @@ class Values(WithHome):
             name = seeded.choice(names)
             if name in ('SECRET_KEY', 'API_TOKEN_PEPPER'):
                 value = value.ljust(environment.KEY_LENGTH, '.')
-            self.assertEqual(TEXTS[name](self.load(**{name: value})), value, name)
+            self.assertEqual(TEXTS[name](self.load(REDIS_SSL='true', **{name: value})), value, name)
 
     def test_text_survives_the_environment_of_a_process(self):
         value = '\'"\\|&/$ *#%{}`\nü€漢🦆'
@@ -143,6 +143,14 @@ class Values(WithHome):
         self.assertEqual((cache['URL'], cache['USERNAME']), ('redis://[fd00::1]:6379/1', 'a@b/c'))
 
 
+    def test_certificates_are_not_spoken_of_without_tls(self):
+        for environ in ({'REDIS_SSL_VERIFY': 'false'}, {'REDIS_SSL_CA': '/config/ca.crt'}):
+            for section in self.load(**environ)['REDIS'].values():
+                self.assertEqual((section['INSECURE_SKIP_TLS_VERIFY'], section.get('CA_CERT_PATH')), (False, None))
+            for section in self.load(REDIS_SSL='true', **environ)['REDIS'].values():
+                self.assertTrue(section['INSECURE_SKIP_TLS_VERIFY'] or section.get('CA_CERT_PATH') == '/config/ca.crt')
+
+
 class Mistakes(WithHome):
     def test_all_are_listed_at_once_a_line_each_by_name(self):
         wrong = {
@@ -156,6 +164,10 @@ class Mistakes(WithHome):
         self.assertEqual([line.split()[0] for line in mistakes], [v.name for v in environment.VARIABLES if v.name in wrong])
         for line in mistakes:
             self.assertRegex(line, r'^[A-Z_]+ must be [^\n]+$')
+
+    def test_sentinels_and_tls_do_not_go_together(self):
+        (mistake,) = self.mistakes(REDIS_SENTINELS='one:26379', REDIS_SSL='true')
+        self.assertRegex(mistake, '^REDIS_SSL must be false with REDIS_SENTINELS')
 
     def test_a_secret_is_never_shown(self):
         self.assertNotIn('hunter2', ' '.join(self.mistakes(SECRET_KEY='hunter2', API_TOKEN_PEPPER='hunter2')))

@@ -35,6 +35,8 @@ class ConfigurationError(Exception):
 def values(environ: Mapping[str, str], home: Path = HOME) -> SimpleNamespace:
     """The values of the environment variables. ConfigurationError lists all mistakes."""
     result, mistakes = environment.read(environ, lenient=(home / 'configuration.py').is_file())
+    if result.REDIS_SENTINELS and result.REDIS_SSL:
+        mistakes.append('REDIS_SSL must be false with REDIS_SENTINELS: NetBox cannot speak TLS to what Sentinels name')
     if mistakes:
         raise ConfigurationError(*mistakes)
     return result
@@ -136,9 +138,10 @@ def _tasks(v: SimpleNamespace) -> dict[str, Any]:
         'PASSWORD': v.REDIS_PASSWORD,
         'DATABASE': v.REDIS_DB_TASK,
         'SSL': v.REDIS_SSL,
-        'INSECURE_SKIP_TLS_VERIFY': not v.REDIS_SSL_VERIFY,
+        # Without TLS the cache's client refuses whatever speaks of certificates.
+        'INSECURE_SKIP_TLS_VERIFY': v.REDIS_SSL and not v.REDIS_SSL_VERIFY,
     }
-    if v.REDIS_SSL_CA:
+    if v.REDIS_SSL and v.REDIS_SSL_CA:
         section['CA_CERT_PATH'] = v.REDIS_SSL_CA
     if v.REDIS_SENTINELS:
         section['SENTINELS'] = v.REDIS_SENTINELS
