@@ -100,13 +100,24 @@ func (s *podSet) close() error {
 	return errors.Join(errs...)
 }
 
+// lockRun keeps processes that sweep from those that are just making a pod,
+// whose directory looks abandoned until its own lock is taken.
+func (e *Engine) lockRun(ctx context.Context, mode filelock.Mode) (unlock func(), err error) {
+	return filelock.Lock(ctx, e.dirs.run+".lock", mode, "the directory of the pods", time.Minute, e.opts.Log)
+}
+
 // sweepPods removes what pods of processes that were killed left on disk.
-func (e *Engine) sweepPods() {
+func (e *Engine) sweepPods(ctx context.Context) {
 	e.pods.mu.Lock()
 	defer e.pods.mu.Unlock()
 	if e.pods.swept {
 		return
 	}
+	unlockRun, err := e.lockRun(ctx, filelock.Exclusive)
+	if err != nil {
+		return // the next process sweeps
+	}
+	defer unlockRun()
 	e.pods.swept = true
 	entries, _ := os.ReadDir(e.dirs.run)
 	for _, entry := range entries {
@@ -125,7 +136,7 @@ func (e *Engine) NewPod(ctx context.Context, options ...PodOption) (_ *Pod, err 
 	if err := e.ensureTools(ctx); err != nil {
 		return nil, err
 	}
-	e.sweepPods()
+	e.sweepPods(ctx)
 	// As Docker has it: a service need not be root for a low port.
 	opts := podOptions{sysctls: map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"}}
 	p := &Pod{engine: e, opts: opts, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),
@@ -139,7 +150,13 @@ func (e *Engine) NewPod(ctx context.Context, options ...PodOption) (_ *Pod, err 
 	e.pods.mu.Unlock()
 	p.dir = filepath.Join(e.dirs.run, p.id)
 	p.state = filepath.Join(p.dir, "state")
-	if p.unlock, err = filelock.Try(filepath.Join(p.dir, "lock"), filelock.Exclusive); err != nil {
+	unlockRun, err := e.lockRun(ctx, filelock.Shared)
+	if err != nil {
+		return nil, fmt.Errorf("making a pod: %w", err)
+	}
+	p.unlock, err = filelock.Try(filepath.Join(p.dir, "lock"), filelock.Exclusive)
+	unlockRun()
+	if err != nil {
 		return nil, fmt.Errorf("making a pod: locking its directory: %w", err)
 	}
 	if err := os.Mkdir(p.state, 0o700); err != nil {
