@@ -2,12 +2,14 @@ package base_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/base"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
 // The services take any password, answer who knows it and nobody else, and
@@ -65,6 +67,10 @@ exit 0`
 		t.Fatalf("%v; output:\n%s", err, &out)
 	}
 	o := outcome{out: out.String()}
-	o.has(t, "version|17|net-box\n", "redis_version:8.", "looked at processes\n")
+	pins, err := versions.Load("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.has(t, fmt.Sprintf("version|%d|net-box\n", pins.Sidecars.Postgres.Major), fmt.Sprintf("redis_version:%d.", pins.Sidecars.Redis.Major), "looked at processes\n")
 	o.lacks(t, "takes a wrong password", "s3cret")
 }
