@@ -5,6 +5,7 @@ Runs as user abc once /config is theirs; makes the folders and keys NetBox needs
 
 import os
 import sys
+from contextlib import suppress
 
 from netbox_container import configuration, keys
 
@@ -22,7 +23,9 @@ def main() -> None:
             mistakes.append(f'reading {file}: {error.strerror}: make it readable for the user of PUID')
     try:
         for name in ('configuration.d', 'keys', 'media', 'reports', 'scripts'):
-            (home / name).mkdir(exist_ok=True, mode=0o700 if name == 'keys' else 0o755)
+            (home / name).mkdir(exist_ok=True)
+        with suppress(OSError):  # not every volume knows modes
+            (home / 'keys').chmod(0o700)
         configuration.from_values(values, home)
     except keys.KeyFileError as error:
         mistakes.append(str(error))

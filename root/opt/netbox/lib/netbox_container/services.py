@@ -119,7 +119,10 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
             )
         with client:
             client.ping()
-            version = str(client.info('server').get('redis_version', ''))
+            try:
+                version = str(client.info('server').get('redis_version', ''))
+            except redis.exceptions.NoPermissionError:
+                version = ''  # a user who may not ask; nothing else needs the answer
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         # Without any password the answer is a lecture on the protocol.
         why = error if settings.get('PASSWORD') else 'it asks for a password'
