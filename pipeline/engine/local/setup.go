@@ -25,6 +25,10 @@ import (
 // tools are the programs built from tools/go.mod.
 type tools struct{ buildkitd, buildctl, runc string }
 
+// toolsLimit bounds the building of tools, modules fetched on the way included:
+// the go command itself waits for ever on a proxy that does not answer.
+const toolsLimit = 30 * time.Minute
+
 const binfmtDir = "/proc/sys/fs/binfmt_misc"
 
 // emulators is, by emulated architecture, the name under which Debian
@@ -280,11 +284,17 @@ func (e *Engine) buildTools(ctx context.Context, log io.Writer, dir, cgo, tags s
 		return fmt.Errorf("building %s: %w", what, err)
 	}
 	defer os.RemoveAll(tmp)
+	ctx, cancel := context.WithTimeoutCause(ctx, toolsLimit,
+		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", toolsLimit))
+	defer cancel()
 	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=" + tags, "-o", tmp + "/"}
 	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
 	cmd.Dir = e.opts.Tools
 	cmd.Env = append(append([]string{}, e.opts.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
 	if err := runQuiet(cmd); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return fmt.Errorf("building %s from %s: %w", what, e.opts.Tools, err)
 	}
 	for _, n := range names {
