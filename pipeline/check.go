@@ -80,14 +80,20 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
 	p.reportDir = CheckReport
 	p.expect(append([]string{"build", "graph"}, phases[:]...), "prerequisites", "base", "sidecars", "index", "publish", "readme")
-	readme := make(chan error, 1)
-	go func() { readme <- p.CheckReadme(ctx) }()
-	digest, err := p.prove(ctx, targets)
-	return digest, join(err, <-readme)
+	stale := p.CheckReadme(ctx) // first, for it takes no time
+	digest, err := p.prove(ctx)
+	if err != nil {
+		return digest, join(err, stale)
+	}
+	if stale != nil && len(targets) > 0 {
+		p.skip("", "README.md is not as it should be", "publish") // a red check moves no tag
+		return digest, stale
+	}
+	return digest, join(p.Publish(ctx, targets, p.Report()), stale)
 }
 
-// prove builds and boots every platform and publishes what was proven.
-func (p *Pipeline) prove(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
+// prove builds and boots every platform and joins what was proven in an index.
+func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
 	}
@@ -110,9 +116,8 @@ func (p *Pipeline) prove(ctx context.Context, targets []registry.Target) (v1.Has
 	digest, err := p.Index(ctx)
 	if err != nil {
 		p.skip("", "there is no index", "publish")
-		return v1.Hash{}, err
 	}
-	return digest, p.Publish(ctx, targets, p.Report())
+	return digest, err
 }
 
 // makeSidecars makes the services while the images are built, whose Boot tells
