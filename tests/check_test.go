@@ -183,8 +183,8 @@ func corruptedBlob(t *testing.T, dist string) {
 	defer proxy.Close()
 	ref := strings.TrimPrefix(proxy.URL, "http://") + "/linuxserver/netbox:test"
 	o := ci(t, root, dist, "publish", "--to", ref)
-	if o.code != 1 || !strings.Contains(o.stderr, "digest") {
-		t.Errorf("status %d, want 1 and a line about a digest", o.code)
+	if o.code != 1 || !strings.Contains(o.stderr, "pulling back blob sha256:") || !strings.Contains(o.stderr, "checksum") {
+		t.Errorf("status %d, want 1 and a line that names the blob", o.code)
 	}
 	tag, err := name.ParseReference(server.Host + "/linuxserver/netbox:test")
 	if err != nil {

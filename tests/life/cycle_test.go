@@ -1,0 +1,201 @@
+package life
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+func TestARestartKeepsEverything(t *testing.T) {
+	w := newWorld(t)
+	w.services()
+	first := w.netbox(nil)
+	t.Logf("first start: 200 after %.1f s", w.up(first, "/login/").Seconds())
+	token := w.token()
+	w.must(http.StatusCreated, http.MethodPost, "/api/dcim/sites/", token, map[string]any{"name": "Berlin", "slug": "berlin"})
+	keys := fingerprints(t, w.config)
+	w.stop(first)
+
+	second, err := first.Restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("restart: 200 after %.1f s", w.up(second, "/login/").Seconds())
+	if got := w.must(http.StatusOK, http.MethodGet, "/api/dcim/sites/?slug=berlin", token, nil); got["count"] != 1.0 {
+		t.Errorf("after the restart there are %v sites of that name, want 1", got["count"])
+	}
+	w.stop(second)
+
+	third := w.netbox(nil) // a new container on the old folder: an update
+	t.Logf("new container: 200 after %.1f s", w.up(third, "/login/").Seconds())
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+	if again := fingerprints(t, w.config); again != keys {
+		t.Errorf("the keys changed from %s to %s", keys, again)
+	}
+	w.stop(third)
+}
+
+// fingerprints are the modes and contents of the generated secrets.
+func fingerprints(t *testing.T, config string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(config, "keys", "*"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("keys under /config: %v, %v; want at least two", files, err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %s, want 0600", filepath.Base(file), info.Mode())
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&all, "%s %x\n", filepath.Base(file), text)
+	}
+	return all.String()
+}
+
+func TestAFirstStartThatWasKilledHeals(t *testing.T) {
+	tries := 3
+	if *soak {
+		tries = 20
+	}
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	for i := range tries {
+		after := time.Duration(random.Int64N(int64(6 * time.Second)))
+		t.Run(fmt.Sprintf("%d: after %.2f s", i, after.Seconds()), func(t *testing.T) {
+			w := newWorld(t)
+			w.services()
+			c := w.netbox(nil)
+			time.Sleep(after)
+			if err := c.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			w.ended(c)
+			next := w.netbox(nil)
+			w.up(next, "/login/")
+			token := w.token()
+			w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+			w.stop(next)
+		})
+	}
+}
+
+func TestTwoContainersPrepareOneEmptyDatabaseOnce(t *testing.T) {
+	w := newWorld(t)
+	w.services()
+	web := w.start(w.spec("web", map[string]string{"NETBOX_ROLE": "web"}))
+	worker := w.start(w.spec("worker", map[string]string{"NETBOX_ROLE": "worker"}))
+	w.up(web, "/login/")
+	token := w.token()
+	deadline := time.Now().Add(patience)
+	for {
+		if got := w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil); got["rq-workers-running"] == 1.0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the worker of the other container never shows")
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if n := strings.Count(said(web)+"\n"+said(worker), "filling the empty database"); n != 1 {
+		t.Errorf("the database was filled %d times, want once", n)
+	}
+	w.stop(web)
+	w.stop(worker)
+}
+
+func TestServicesThatComeLateAreWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	c := w.netbox(nil)
+	time.Sleep(3 * time.Second)
+	w.services()
+	w.up(c, "/login/")
+	w.stop(c)
+}
+
+func TestADatabaseThatGoesAwayForAWhileIsGotBack(t *testing.T) {
+	gone := 3 * time.Second
+	if *soak {
+		gone = 30 * time.Second
+	}
+	w := newWorld(t)
+	postgres, redis := w.services()
+	c := w.netbox(nil)
+	w.up(c, "/login/")
+	token := w.token()
+	pause(t, postgres.Processes(), unix.SIGSTOP)
+	pause(t, redis.Processes(), unix.SIGSTOP)
+	time.Sleep(gone)
+	pause(t, postgres.Processes(), unix.SIGCONT)
+	pause(t, redis.Processes(), unix.SIGCONT)
+	w.up(c, "/login/")
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+	w.stop(c)
+}
+
+func TestAKilledProcessIsStartedAgainAndTheLogSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.services()
+	c := w.netbox(nil)
+	w.up(c, "/login/")
+	for _, name := range []string{"netbox-worker", "netbox-web"} {
+		killed := false
+		deadline := time.Now().Add(patience)
+		for !killed && time.Now().Before(deadline) {
+			for _, p := range c.Processes() {
+				if comm(p.PID) == name {
+					killed = unix.Kill(p.PID, unix.SIGKILL) == nil
+					break
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if !killed {
+			t.Fatalf("there is no process %s to kill", name)
+		}
+		want := strings.TrimPrefix(name, "netbox-") + " was killed by SIGKILL: starting it again"
+		for !strings.Contains(said(c), want) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the log does not say %q", want)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	w.up(c, "/login/")
+	w.stop(c)
+}
+
+// comm is what the kernel calls a process.
+func comm(pid int) string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // it may have ended
+	return strings.TrimSpace(string(text))
+}
+
+// pause signals all processes of a container: stopped, they hold their
+// connections and answer nothing.
+func pause(t *testing.T, processes []local.Process, signal unix.Signal) {
+	t.Helper()
+	for _, p := range processes {
+		if err := unix.Kill(p.PID, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			t.Fatal(err)
+		}
+	}
+}

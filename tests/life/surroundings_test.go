@@ -1,0 +1,166 @@
+package life
+
+import (
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable covers services that
+// are not there, or refuse.
+func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
+	w := newWorld(t)
+	postgres, _ := w.services()
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		says string
+	}{
+		{"no database server", map[string]string{"DB_PORT": "5999", "STARTUP_TIMEOUT": "3"}, "DB_PORT"},
+		{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3"}, "DB_PASSWORD"},
+		{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "3"}, "DB_NAME"},
+		{"no Redis", map[string]string{"REDIS_PORT": "6999", "STARTUP_TIMEOUT": "3"}, "REDIS_PORT"},
+		{"wrong Redis password", map[string]string{"REDIS_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3"}, "REDIS_PASSWORD"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := *w
+			in.t = t
+			c := in.netbox(test.env)
+			if code := in.ended(c); code == 0 {
+				t.Error("it ended with status 0")
+			}
+			var lines []string
+			for line := range strings.Lines(said(c)) {
+				if strings.HasPrefix(line, "[netbox] ") && !strings.HasPrefix(line, "[netbox] waiting for ") {
+					lines = append(lines, line)
+				}
+			}
+			if len(lines) != 1 || !strings.Contains(lines[0], test.says) || strings.Contains(said(c), "Traceback") {
+				t.Errorf("want one line that names %s, got %q", test.says, lines)
+			}
+		})
+	}
+	if tables := w.query(postgres, "select count(*) from information_schema.tables where table_schema = 'public'"); tables != "0" {
+		t.Errorf("the database holds %s tables, want none", tables)
+	}
+}
+
+func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	postgres, _ := w.services()
+	c := w.netbox(map[string]string{
+		"DB_PORT":                         "fivethousand",
+		"REMOTE_AUTH_ENABLED":             "perhaps",
+		"REMOTE_AUTH_DEFAULT_PERMISSIONS": "{}}",
+		"SECRET_KEY":                      "short",
+	})
+	if code := w.ended(c); code == 0 {
+		t.Error("it ended with status 0")
+	}
+	for _, name := range []string{"DB_PORT", "REMOTE_AUTH_ENABLED", "REMOTE_AUTH_DEFAULT_PERMISSIONS", "SECRET_KEY"} {
+		if !strings.Contains(said(c), "[netbox] configuration: "+name+" must be ") {
+			t.Errorf("the log does not name %s", name)
+		}
+	}
+	if tables := w.query(postgres, "select count(*) from information_schema.tables where table_schema = 'public'"); tables != "0" {
+		t.Errorf("the database holds %s tables, want none", tables)
+	}
+}
+
+func TestBasePathIsServedHoweverItIsWritten(t *testing.T) {
+	for _, written := range []string{"/netbox", "netbox/"} {
+		t.Run(written, func(t *testing.T) {
+			w := newWorld(t)
+			w.services()
+			c := w.netbox(map[string]string{"BASE_PATH": written})
+			w.up(c, "/netbox/login/")
+			page, err := w.ask(http.MethodGet, "/netbox/login/", "", nil)
+			if err != nil || !strings.Contains(string(page.body), `"/netbox/static/`) {
+				t.Errorf("the page names no static file under /netbox/static/: %v", err)
+			}
+			healthy(t, c)
+			w.stop(c)
+		})
+	}
+}
+
+// healthy waits until the image's health check passes: workers come up after
+// the pages do.
+func healthy(t *testing.T, c *local.Container) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		out, errs, code, err := c.Exec(t.Context(), healthCheck(t), nil)
+		if err == nil && code == 0 {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("health check: status %d, %v: %s%s", code, err, out, errs)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+// healthCheck is the command of the image's own health check.
+func healthCheck(t *testing.T) []string {
+	t.Helper()
+	config, err := machine.image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Config.Healthcheck == nil || len(config.Config.Healthcheck.Test) < 2 {
+		t.Fatal("the image has no health check")
+	}
+	return config.Config.Healthcheck.Test[1:]
+}
+
+func TestItStartsInOddSurroundings(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		pod    []local.PodOption
+		env    map[string]string
+		change func(t *testing.T, w *world, c *engine.Container)
+	}{
+		{name: "IPv6 disabled in the kernel", pod: []local.PodOption{local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1")}},
+		{name: "a read-only root", change: func(t *testing.T, w *world, c *engine.Container) {
+			c.ReadOnly = true
+			c.Mounts = append(c.Mounts, engine.Mount{Path: "/run", Tmpfs: true}, engine.Mount{Path: "/tmp", Tmpfs: true})
+		}},
+		{name: "another PUID on a folder of somebody else's", env: map[string]string{"PUID": "4242", "PGID": "4343"},
+			change: func(t *testing.T, w *world, c *engine.Container) {
+				if err := os.WriteFile(filepath.Join(w.config, "theirs"), nil, 0o644); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.Chown(w.config, 77, 88); err != nil {
+					t.Fatal(err)
+				}
+			}},
+		{name: "secrets from files", change: func(t *testing.T, w *world, c *engine.Container) {
+			for name, value := range maps.Clone(c.Secrets) {
+				delete(c.Secrets, name)
+				c.Env["FILE__"+name] = "/run/secrets/" + name
+				c.Files = append(c.Files, engine.File{Path: "/run/secrets/" + name, Mode: 0o400, Content: []byte(value)})
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, test.pod...)
+			w.services()
+			spec := w.spec("netbox", test.env)
+			if test.change != nil {
+				test.change(t, w, &spec)
+			}
+			c := w.start(spec)
+			w.up(c, "/login/")
+			w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+			w.stop(c)
+		})
+	}
+}

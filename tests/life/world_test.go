@@ -1,0 +1,328 @@
+// Package life holds the image to what operators do to it: it is started,
+// stopped, killed, started again and given odd surroundings, on the local
+// engine, against a real PostgreSQL and a real Redis.
+//
+// Long campaigns run as a sample, and whole with -soak.
+package life
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+var soak = flag.Bool("soak", false, "run the long campaigns whole")
+
+const (
+	repository = "../.."
+	host       = "netbox.test"
+	password   = "correct horse 'battery' staple"
+	// patience is the limit for anything to come up or to end, on a machine
+	// that does other things too.
+	patience = 3 * time.Minute
+)
+
+// machine is what all tests stand on.
+var machine struct {
+	engine *local.Engine
+	image  v1.Image
+	dist   string // holds the image
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if machine.engine != nil {
+		if err := machine.engine.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	if machine.dist != "" {
+		os.RemoveAll(machine.dist)
+	}
+	os.Exit(code)
+}
+
+// world is one private network with its services, and a folder that becomes
+// /config.
+type world struct {
+	t      *testing.T
+	pod    *local.Pod
+	sides  pipeline.Sidecars
+	config string
+}
+
+// newWorld makes the services of a network ready; none has been started.
+func newWorld(t *testing.T, options ...local.PodOption) *world {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: booting containers needs root")
+	}
+	builder := basetest.Builder(t, repository)
+	if machine.engine == nil {
+		makeMachine(t)
+	}
+	sides, err := inputs.Local{Builder: builder}.Sidecars(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod, err := machine.engine.NewPod(t.Context(), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pod.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &world{t: t, pod: pod, sides: sides, config: t.TempDir()}
+}
+
+// makeMachine builds the image of this machine's architecture as the command
+// line does.
+func makeMachine(t *testing.T) {
+	t.Helper()
+	var err error
+	if machine.dist, err = os.MkdirTemp("", "docker-netbox-life-"); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--platform", "linux/"+runtime.GOARCH, "--output", machine.dist)
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the image: %v: %s", err, out[max(0, len(out)-4000):])
+	}
+	idx, err := registry.ReadLayout(t.Context(), filepath.Join(machine.dist, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if machine.image, err = engine.ImageFor(idx, registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})); err != nil {
+		t.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine.engine, err = local.New(local.Options{
+		Cache:   filepath.Join(cache, pipeline.Project, "engine"),
+		Tools:   filepath.Join(repository, "tools"),
+		Environ: os.Environ(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts a container of the network.
+func (w *world) start(c engine.Container) *local.Container {
+	w.t.Helper()
+	started, err := w.pod.Start(w.t.Context(), c)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if w.t.Failed() {
+			lines := started.Lines()
+			for _, l := range lines[max(0, len(lines)-60):] {
+				w.t.Logf("%s %7.3f %s", c.Name, l.At.Seconds(), l.Text)
+			}
+		}
+	})
+	return started
+}
+
+// services starts PostgreSQL and Redis and waits for them.
+func (w *world) services() (postgres, redis *local.Container) {
+	w.t.Helper()
+	postgres, redis = w.start(w.sides.Postgres), w.start(w.sides.Redis)
+	for _, c := range []*local.Container{postgres, redis} {
+		ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+		defer cancel()
+		if err := c.WaitReady(ctx); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return postgres, redis
+}
+
+// spec is NetBox as an operator sets it up; more changes the environment, an
+// empty value takes a variable away.
+func (w *world) spec(name string, more map[string]string) engine.Container {
+	env := map[string]string{
+		"PUID": "1000", "PGID": "1000", "TZ": "Etc/UTC",
+		"ALLOWED_HOST":    host,
+		"SUPERUSER_EMAIL": "admin@netbox.test",
+		"DB_USER":         "netbox",
+		"S6_VERBOSITY":    "2",
+	}
+	secrets := map[string]string{
+		"SUPERUSER_PASSWORD": password,
+		"DB_PASSWORD":        w.sides.Postgres.Secrets["POSTGRES_PASSWORD"],
+		"REDIS_PASSWORD":     w.sides.Redis.Secrets["REDIS_PASSWORD"],
+	}
+	for key, value := range more {
+		delete(secrets, key)
+		env[key] = value
+	}
+	return engine.Container{
+		Name: name, Image: machine.image, Env: env, Secrets: secrets,
+		Mounts:    []engine.Mount{{Path: "/config", Host: w.config}},
+		StopGrace: 15 * time.Second,
+	}
+}
+
+// netbox starts NetBox with more in its environment.
+func (w *world) netbox(more map[string]string) *local.Container {
+	w.t.Helper()
+	return w.start(w.spec("netbox", more))
+}
+
+// up waits until NetBox answers and gives the seconds from its start.
+func (w *world) up(c *local.Container, path string) time.Duration {
+	w.t.Helper()
+	deadline := time.Now().Add(patience)
+	var last string
+	for time.Now().Before(deadline) {
+		select {
+		case <-c.Done():
+			w.t.Fatalf("netbox ended before it answered")
+		case <-time.After(50 * time.Millisecond):
+		}
+		res, err := w.ask(http.MethodGet, path, "", nil)
+		if err == nil && res.status == http.StatusOK {
+			return time.Since(c.Started())
+		}
+		last = fmt.Sprint(res.status, err)
+	}
+	w.t.Fatalf("netbox did not answer in %s; the last word was %s", patience, last)
+	return 0
+}
+
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// ask sends one request to port 8000 of the network.
+func (w *world) ask(method, path, token string, body any) (response, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	defer cancel()
+	var payload io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return response{}, err
+		}
+		payload = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://127.0.0.1:8000"+path, payload)
+	if err != nil {
+		return response{}, err
+	}
+	req.Host = host
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json, text/html;q=0.9")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	transport := &http.Transport{DialContext: w.pod.DialContext, DisableKeepAlives: true}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return response{}, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return response{res.StatusCode, res.Header, text}, err
+}
+
+// must is ask with an answer that has to come with this status.
+func (w *world) must(want int, method, path, token string, body any) map[string]any {
+	w.t.Helper()
+	res, err := w.ask(method, path, token, body)
+	if err != nil || res.status != want {
+		w.t.Fatalf("%s %s: %d, %v, want %d: %.300s", method, path, res.status, err, want, res.body)
+	}
+	if len(res.body) == 0 {
+		return nil
+	}
+	var got map[string]any
+	if err := json.Unmarshal(res.body, &got); err != nil {
+		w.t.Fatalf("%s %s: %v: %.300s", method, path, err, res.body)
+	}
+	return got
+}
+
+// token makes an API token of the superuser's.
+func (w *world) token() string {
+	w.t.Helper()
+	got := w.must(http.StatusCreated, http.MethodPost, "/api/users/tokens/provision/", "",
+		map[string]any{"username": "admin", "password": password, "version": 2})
+	key, _ := got["key"].(string)
+	secret, _ := got["token"].(string)
+	if key == "" || secret == "" {
+		w.t.Fatal("what was provisioned holds no key or no token")
+	}
+	return "nbt_" + key + "." + secret
+}
+
+// ended waits for the end and gives the status.
+func (w *world) ended(c *local.Container) int {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	code, err := c.Wait(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return code
+}
+
+// stop is `docker stop`.
+func (w *world) stop(c *local.Container) {
+	w.t.Helper()
+	if code, err := c.Stop(w.t.Context()); err != nil || code != 0 {
+		w.t.Errorf("stop: status %d, %v; want 0", code, err)
+	}
+}
+
+// said gives NetBox's own lines, and those of s6 about failures.
+func said(c *local.Container) string {
+	var lines []string
+	for _, l := range c.Lines() {
+		lines = append(lines, l.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// query asks the database as its superuser would, in one column.
+func (w *world) query(postgres *local.Container, sql string) string {
+	w.t.Helper()
+	out, errs, code, err := postgres.Exec(w.t.Context(),
+		[]string{"sh", "-c", `PGPASSWORD="$POSTGRES_PASSWORD" exec psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -Atc "$SQL"`},
+		map[string]string{"SQL": sql})
+	if err != nil || code != 0 {
+		w.t.Fatalf("%s: status %d, %v: %s", sql, code, err, errs)
+	}
+	return strings.TrimSpace(out)
+}
