@@ -139,6 +139,12 @@ func TestCrontabsAreInstalledAndCronRuns(t *testing.T) {
 	o.has(t, "true mine\n")
 	o.lacks(t, "nightly")
 	native(t).run(t, container{}, show).has(t, "sleep infinity \n")
+
+	// What the application may have put there is nobody's to run as root.
+	if err := os.WriteFile(filepath.Join(config, "crontabs/root"), []byte("* * * * * true planted\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	native(t).run(t, c, `crontab -l -u root; echo looked`).lacks(t, "planted")
 }
 
 func TestLsiownTouchesOnlyWhatDiffers(t *testing.T) {

@@ -150,6 +150,7 @@ func (e *Engine) needs(buildRunc bool) []string {
 		if name, known := emulators[p.Architecture]; known && foreign(p) {
 			needs = append(needs,
 				need{"qemu-user-static", program(name+"-static", name)},
+				need{"arch-test", program("arch-test")}, // mmdebstrap asks it whether the platform can run
 				need{"binfmt-support", program("update-binfmts")})
 		}
 	}
