@@ -57,7 +57,11 @@ func (e *Engine) ensureTools(ctx context.Context) error {
 
 func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	if os.Geteuid() != 0 {
-		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run the same command as root (sudo --preserve-env=PATH), or choose another engine")
+		var first string
+		if needs := e.needs(true); len(needs) > 0 {
+			first = installCommand(needs) + " && "
+		}
+		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
 	}
 	key, err := e.toolsKey(ctx)
 	if err != nil {
@@ -175,12 +179,17 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
+// installCommand is what a person types for what Setup would do.
+func installCommand(pkgs []string) string {
+	return "apt-get update && apt-get install --no-install-recommends " + strings.Join(pkgs, " ")
+}
+
 func canInstall(pkgs []string) error {
 	if _, err := exec.LookPath("apt-get"); err == nil {
 		return nil
 	}
-	return failure.Usagef("missing on this machine: %s; it has no apt-get: install what these Debian packages hold, on Debian: apt-get update && apt-get install --no-install-recommends %[1]s",
-		strings.Join(pkgs, " "))
+	return failure.Usagef("missing on this machine: %s; it has no apt-get: install what these Debian packages hold, on Debian: %s",
+		strings.Join(pkgs, " "), installCommand(pkgs))
 }
 
 // install installs packages. It refreshes the package lists only when they do
