@@ -124,7 +124,8 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			}
 			var failed []string
 			for _, s := range o.report(t).Stages {
-				if s.Verdict() == "failed" {
+				// The services come from the same mirror, at the same time.
+				if s.Verdict() == "failed" && s.Stage != "sidecars" {
 					failed = append(failed, s.Stage)
 				}
 			}
