@@ -261,7 +261,7 @@ func (p *Display) erase() string {
 
 // columns gives the name of a step in columns.
 func columns(s *Step) string {
-	return fmt.Sprintf("%-8s %-12s ", s.stage, s.platform)
+	return fmt.Sprintf("%-13s %-12s ", s.stage, s.platform)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -149,9 +149,9 @@ func TestATerminalShowsOneLineAStepAndKeepsTheFinished(t *testing.T) {
 	graph := p.Step("graph", "")
 	graph.End(nil)
 	want := []string{
-		"graph                 passed in 0.0 s",
-		"build    linux/amd64   1m15s  second line red",
-		"build    linux/arm64   1m15s  " + strings.Repeat("構築", 7) + "…",
+		"graph                      passed in 0.0 s",
+		"build         linux/amd64   1m15s  second line red",
+		"build         linux/arm64   1m15s  " + strings.Repeat("構築", 7) + "…",
 	}
 	if got := s.text(); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
@@ -163,9 +163,9 @@ func TestATerminalShowsOneLineAStepAndKeepsTheFinished(t *testing.T) {
 	arm.End(errors.New("RUN pip install failed"))
 	p.Close()
 	want = []string{
-		"graph                 passed in 0.0 s",
-		"build    linux/amd64  passed in 75.0 s",
-		"build    linux/arm64  failed after 75.0 s: RUN pip install failed",
+		"graph                      passed in 0.0 s",
+		"build         linux/amd64  passed in 75.0 s",
+		"build         linux/arm64  failed after 75.0 s: RUN pip install failed",
 	}
 	if got := s.text(); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
