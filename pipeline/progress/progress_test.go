@@ -151,7 +151,7 @@ func TestATerminalShowsOneLineAStepAndKeepsTheFinished(t *testing.T) {
 	want := []string{
 		"graph                      passed in 0.0 s",
 		"build         linux/amd64   1m15s  second line red",
-		"build         linux/arm64   1m15s  " + strings.Repeat("構築", 7) + "…",
+		"build         linux/arm64   1m15s  " + strings.Repeat("構築", 5) + "構…",
 	}
 	if got := s.text(); got != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
