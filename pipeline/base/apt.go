@@ -72,6 +72,9 @@ func translate(targets, from, to string) (apt, error) {
 		if !ok || !slices.Contains([]string{"", "-updates", "-security"}, pocket) {
 			continue
 		}
+		if to == "sid" && pocket != "" {
+			continue // what is never released is never updated
+		}
 		u, err := url.Parse(f[1])
 		if err != nil {
 			return apt{}, failure.Usagef("reading the host's apt sources: a URI for %s is malformed: correct it in /etc/apt/sources.list.d", f[2])

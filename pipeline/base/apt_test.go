@@ -39,6 +39,13 @@ func TestTheHostsMirrorsAreUsedForAnotherSuite(t *testing.T) {
 	}
 }
 
+func TestWhatIsNeverReleasedHasNoUpdates(t *testing.T) {
+	a, err := translate("Debian\thttp://mirror.example/debian/\tbookworm\tmain\nDebian\thttp://mirror.example/security/\tbookworm-security\tmain\n", "bookworm", "sid")
+	if err != nil || a.sources != "deb http://mirror.example/debian/ sid main\n" {
+		t.Errorf("sources are %q, %v", a.sources, err)
+	}
+}
+
 func TestAHostWithoutDebiansArchiveIsToldSo(t *testing.T) {
 	_, err := translate("Someone\thttps://apt.example/\tbookworm\tmain\n", "bookworm", "trixie")
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "bookworm") {

@@ -191,6 +191,49 @@ func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	return soleImage(index)
 }
 
+// Packages gives an image of nothing but Debian packages of the Builder's
+// suite, installed as apt installs them, for this machine's own architecture.
+// It is for the further services that a test puts beside NetBox.
+func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, error) {
+	apt, err := hostApt(ctx, b.Suite)
+	if err != nil {
+		return nil, err
+	}
+	d := debian{
+		name:    "packages-" + b.Suite,
+		arch:    runtime.GOARCH,
+		variant: "essential",
+		include: packages,
+		apt:     apt,
+		level:   gzip.BestSpeed,
+		drop:    droppedFromBase,
+	}
+	key, err := b.debianKey(d)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := b.store().get(ctx, "packages", key, func(ctx context.Context, to layout.Path) error {
+		layer, err := b.debianLayer(ctx, d, to)
+		if err != nil {
+			return fmt.Errorf("making the image of %s: %w", strings.Join(packages, ", "), err)
+		}
+		img, err := assemble(d.arch, v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}},
+			mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
+		if err != nil {
+			return err
+		}
+		return to.AppendImage(img)
+	})
+	if err != nil {
+		return nil, err
+	}
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cached image of packages %s: %w", dir, err)
+	}
+	return soleImage(index)
+}
+
 // image puts the two layers together; their blobs are in the layout to.
 func (b *Builder) image(ctx context.Context, d debian, o overlay, config v1.Config, to layout.Path) (v1.Image, error) {
 	lower, err := b.debianLayer(ctx, d, to)

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,8 +45,11 @@ const (
 
 // machine is what all tests stand on.
 var machine struct {
+	once   sync.Once
+	ready  bool
 	engine *local.Engine
 	image  v1.Image
+	sides  pipeline.Sidecars
 	dist   string // holds the image
 }
 
@@ -79,13 +83,9 @@ func newWorld(t *testing.T, options ...local.PodOption) *world {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: booting containers needs root")
 	}
-	builder := basetest.Builder(t, repository)
-	if machine.engine == nil {
-		makeMachine(t)
-	}
-	sides, err := inputs.Local{Builder: builder}.Sidecars(t.Context(), t.Output())
-	if err != nil {
-		t.Fatal(err)
+	machine.once.Do(func() { makeMachine(t) })
+	if !machine.ready {
+		t.Fatal("the image or the services could not be made: see the first test that failed")
 	}
 	pod, err := machine.engine.NewPod(t.Context(), options...)
 	if err != nil {
@@ -96,14 +96,17 @@ func newWorld(t *testing.T, options ...local.PodOption) *world {
 			t.Error(err)
 		}
 	})
-	return &world{t: t, pod: pod, sides: sides, config: t.TempDir()}
+	return &world{t: t, pod: pod, sides: machine.sides, config: t.TempDir()}
 }
 
 // makeMachine builds the image of this machine's architecture as the command
-// line does.
+// line does, and makes the services ready.
 func makeMachine(t *testing.T) {
 	t.Helper()
 	var err error
+	if machine.sides, err = (inputs.Local{Builder: basetest.Builder(t, repository)}).Sidecars(t.Context(), t.Output()); err != nil {
+		t.Fatal(err)
+	}
 	if machine.dist, err = os.MkdirTemp("", "docker-netbox-life-"); err != nil {
 		t.Fatal(err)
 	}
@@ -131,6 +134,15 @@ func makeMachine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	machine.ready = true
+}
+
+// debian is an image of Debian packages of a suite, for further real services
+// in a network: an nginx, a slapd, another PostgreSQL. Its processes start as
+// root, from what the container names as entrypoint.
+func debian(t *testing.T, suite string, packages ...string) v1.Image {
+	t.Helper()
+	return basetest.Packages(t, repository, suite, packages...)
 }
 
 // start starts a container of the network.

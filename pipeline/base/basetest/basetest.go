@@ -30,6 +30,19 @@ func Builder(t testing.TB, source string) base.Builder {
 	}
 }
 
+// Packages is an image of nothing but Debian packages of a suite: real
+// services for a test to put beside NetBox.
+func Packages(t testing.TB, source, suite string, packages ...string) v1.Image {
+	t.Helper()
+	b := Builder(t, source)
+	b.Suite = suite
+	img, err := b.Packages(t.Context(), packages...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
 // Machine gets the machine ready for the pipeline of the repository at source:
 // on a bare one everything is installed, as the pipeline would.
 func Machine(t testing.TB, source string) {
