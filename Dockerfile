@@ -35,15 +35,25 @@ RUN --mount=type=bind,from=extensions-cross,source=/wheels,target=/cross \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     mkdir /wheels && { cp /cross/*.whl /wheels 2>/dev/null || { /build/packages run build && /build/extensions "$TARGETARCH" /wheels; }; }
 
+# The list of the release; a stage of its own, so that what is made of it does not
+# depend on the list of the other.
+FROM native AS lock
+ARG NETBOX_RELEASE
+RUN --mount=type=bind,source=build/requirements.txt,target=/build/requirements.txt \
+    --mount=type=bind,source=build/previous.txt,target=/build/previous.txt \
+    list=$(grep -l "^netbox==${NETBOX_RELEASE:-.*} " /build/requirements.txt /build/previous.txt | head -n 1) && \
+    { [ -n "$list" ] || { echo "no list in build is for NetBox $NETBOX_RELEASE: name it in versions.yml and run build/lock" >&2; exit 1; }; } && \
+    cp "$list" /netbox.txt
+
 # NetBox for the building machine. It can do without the extensions, and so need not wait for them.
 FROM native AS netbox
-ARG NETBOX_RELEASE
 ARG BUILDARCH
-COPY build/install build/requirements.txt /build/
+COPY build/install /build/
+COPY --from=lock /netbox.txt /build/
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     --mount=type=cache,target=/root/.cache/pip \
-    /build/install "$BUILDARCH" "$NETBOX_RELEASE"
+    /build/install "$BUILDARCH" /build/netbox.txt
 
 FROM netbox AS static
 COPY build/static build/settings.py /build/
@@ -62,14 +72,14 @@ RUN --mount=type=bind,from=netbox,source=/lsiopy,target=/lsiopy \
 
 # NetBox for the image's architecture.
 FROM native AS target
-ARG NETBOX_RELEASE
 ARG TARGETARCH
-COPY build/install build/finish build/requirements.txt /build/
+COPY build/install build/finish build/extras.txt /build/
+COPY --from=lock /netbox.txt /build/
 RUN --mount=type=bind,from=extensions,source=/wheels,target=/wheels \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     --mount=type=cache,target=/root/.cache/pip \
-    /build/install "$TARGETARCH" "$NETBOX_RELEASE" /wheels/*.whl && /build/finish
+    /build/install "$TARGETARCH" /build/netbox.txt /build/extras.txt /wheels/*.whl && /build/finish
 
 FROM native AS overlay
 COPY root/ /overlay/

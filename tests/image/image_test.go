@@ -65,20 +65,22 @@ func TestDefaultBaseIsThePublishedOne(t *testing.T) {
 	}
 }
 
-// What is installed is the release that versions.yml pins, and every file by its hash.
+// What is installed is a release that versions.yml pins, and every file by its hash.
 func TestRequirementsAreLocked(t *testing.T) {
 	var versions struct {
-		NetBox struct{ Release string } `yaml:"netbox"`
+		NetBox struct{ Release, Previous string } `yaml:"netbox"`
 	}
 	if err := yaml.Unmarshal([]byte(read(t, "versions.yml")), &versions); err != nil {
 		t.Fatal(err)
 	}
-	if want := "netbox==" + versions.NetBox.Release + " "; !strings.Contains(read(t, "build/requirements.txt"), "\n"+want) {
-		t.Errorf("build/requirements.txt does not hold %s: run build/lock", want)
+	for list, release := range map[string]string{"requirements.txt": versions.NetBox.Release, "previous.txt": versions.NetBox.Previous} {
+		if want := "netbox==" + release + " "; !strings.Contains(read(t, "build/"+list), "\n"+want) {
+			t.Errorf("build/%s does not hold %s: run build/lock", list, want)
+		}
 	}
 	entry := regexp.MustCompile(`(?m)^[a-z0-9.-]+==\S+( ;[^\\\n]*)?( \\\n    --hash=sha256:[0-9a-f]{64})+$`)
 	named := regexp.MustCompile(`(?m)^[^#\s].*$`)
-	for _, list := range []string{"requirements.txt", "extensions.txt", "tools.txt"} {
+	for _, list := range []string{"requirements.txt", "previous.txt", "extras.txt", "extensions.txt", "tools.txt"} {
 		text := read(t, "build/"+list)
 		locked, all := entry.FindAllString(text, -1), named.FindAllString(text, -1)
 		if len(all) == 0 || len(locked) != len(all) {

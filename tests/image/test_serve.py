@@ -143,6 +143,10 @@ class Snapshot(unittest.TestCase):
         with self.assertRaises(ValueError):
             snapshot.migrations('')
 
+    def test_it_tells_which_extensions_it_makes(self):
+        script = 'SELECT 1;\nCREATE EXTENSION IF NOT EXISTS ltree WITH SCHEMA public;\nCREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA public;\n'
+        self.assertEqual(snapshot.extensions(script), ['ltree', 'uuid-ossp'])
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -10,5 +10,6 @@ snapshot       makes and loads the ready-made schema
 prepare        second service: brings the database up to date
 serve          third service: keeps the web server and the workers running
 web, worker    those two
+metrics        adds the metrics of the web server's processes up
 health         asks whether the container works
 """

@@ -1,11 +1,15 @@
 """The second service: waits for PostgreSQL and Redis and brings the database up to date."""
 
+import importlib.metadata
 import os
+import re
 import sys
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 
 from netbox_container import configuration, services, snapshot
 
@@ -34,19 +38,43 @@ def main() -> None:
         sys.exit(1)
     with connection, only_one(connection):
         try:
-            if snapshot.wanted(connection):
-                say('filling the empty database')
-                snapshot.load(connection)
-        except psycopg.errors.InsufficientPrivilege as error:
-            say(f'filling the database: {str(error).splitlines()[0]}: DB_USER needs CREATE on the database DB_NAME')
+            prepare(connection, bool(settings.get('PLUGINS')))
+        except Exception as error:
+            cause = error.__cause__ or error  # Django has errors of its own around those of psycopg
+            if not isinstance(cause, psycopg.OperationalError):
+                raise
+            say(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
             sys.exit(1)
-        except psycopg.Error as error:
-            say(f'filling the database: {str(error).splitlines()[0]}: it is as it was; see DB_HOST and the log of PostgreSQL')
-            sys.exit(1)
-        # Starting Django only to find nothing to do takes longer than all the rest.
-        if settings.get('PLUGINS') or not snapshot.holds_all(connection):
-            migrate()
     say('the database is ready')
+
+
+def prepare(connection: psycopg.Connection, plugins: bool) -> None:
+    """Fills an empty database and brings any other up to date, with the migrations of plugins when there are any."""
+    script, state = snapshot.read(), f'NetBox {importlib.metadata.version("netbox")}'
+    known, done = snapshot.migrations(script), applied(connection)
+    name = connection.info.dbname
+    if unknown := newer(done, known):
+        say(
+            f'the database DB_NAME={name} holds migrations that {state} does not know, like {unknown[0]}: '
+            f'start the newer image again ({recorded(connection) or "it did not leave its name"}), or restore what was saved before it'
+        )
+        sys.exit(1)
+    if not known <= done and (problem := lacking(connection, snapshot.extensions(script))):
+        say(problem)
+        sys.exit(1)
+    if not done and snapshot.wanted(connection):
+        say('filling the empty database')
+        try:
+            with connection.transaction():
+                snapshot.load(connection, script)
+                record(connection.execute, state)
+        except psycopg.Error as error:
+            say(f'filling the database: {_line(error)}: it is as it was; see DB_HOST and the log of PostgreSQL')
+            sys.exit(1)
+        done = known
+    # Starting Django only to find nothing to do takes longer than all the rest.
+    if plugins or not known <= done or recorded(connection) != state:
+        upgrade(state)
 
 
 @contextmanager
@@ -65,8 +93,75 @@ def only_one(connection: psycopg.Connection):
     yield
 
 
-def migrate() -> None:
-    """Applies what is not applied yet."""
+def applied(connection: psycopg.Connection) -> set[tuple[str, str]]:
+    """The migrations, by application and name, that have been applied to the database."""
+    if connection.execute("select to_regclass('django_migrations')").fetchone() == (None,):
+        return set()
+    return set(connection.execute('select app, name from django_migrations').fetchall())
+
+
+def newer(done: set[tuple[str, str]], known: set[tuple[str, str]]) -> list[str]:
+    """The migrations done that come after all this release knows of the same application.
+
+    Those of plugins are not looked at. An older one that is not known has been
+    squashed into others since.
+    """
+    last: dict[str, int] = {}
+    for app, name in known:
+        last[app] = max(last.get(app, 0), _number(name))
+    return sorted(f'{app}.{name}' for app, name in done - known if app in last and _number(name) > last[app])
+
+
+def _number(migration: str) -> int:
+    return int(re.match(r'\d*', migration)[0] or 0)
+
+
+def lacking(connection: psycopg.Connection, extensions: list[str]) -> str:
+    """What keeps the migrations from running, in a line; empty when nothing does."""
+    user, name = connection.info.user, connection.info.dbname
+    schema, create, any_extension = connection.execute("""
+        select s, has_schema_privilege(to_regnamespace(s)::oid, 'create'), has_database_privilege(current_database(), 'create')
+        from coalesce(current_schema(), 'public') s""").fetchone()
+    if not create:
+        return f'DB_USER={user} may not create tables in DB_NAME={name}: let its owner run there: GRANT CREATE ON SCHEMA {schema} TO "{user}"'
+    for extension in extensions:
+        found = connection.execute("""
+            select exists (select from pg_extension where extname = a.name), v.trusted or current_setting('is_superuser')::bool
+            from pg_available_extensions a join pg_available_extension_versions v on v.name = a.name and v.version = a.default_version
+            where a.name = %s""", [extension]).fetchone()  # fmt: skip
+        if not found:
+            return f'PostgreSQL at DB_HOST={connection.info.host} has no extension {extension}: install it there (it comes with PostgreSQL, or in a package "contrib")'
+        installed, allowed = found
+        if not installed and not (any_extension and allowed):
+            return f'DB_USER={user} may not create the extension {extension} in DB_NAME={name}: let a superuser run there: CREATE EXTENSION {extension}'
+    return ''
+
+
+def recorded(connection: psycopg.Connection) -> str | None:
+    """What the database has last been brought up to date with."""
+    return connection.execute("select obj_description(to_regclass('django_migrations'), 'pg_class')").fetchone()[0]
+
+
+def record(execute: Callable, state: str | None) -> None:
+    """Writes down what the database is up to date with; None while it is not.
+
+    A comment, because a table of ours would be one that NetBox's documentation
+    does not know. Only the table's owner may leave one: where that is somebody
+    else, every start does what follows the migrations again.
+    """
+    execute(f"""
+        do $$ begin
+            if (select pg_has_role(relowner, 'usage') from pg_class where oid = to_regclass('django_migrations')) then
+                comment on table django_migrations is {sql.Literal(state).as_string()};
+            end if;
+        end $$""")
+
+
+def upgrade(state: str) -> None:
+    """Applies what is not applied yet, and does what follows the migrations where that has not been done.
+
+    A start that was killed in between leaves no record, and the next does it all.
+    """
     import gc
 
     gc.disable()  # start-up makes no garbage worth a fifth of its time
@@ -74,16 +169,33 @@ def migrate() -> None:
 
     django.setup()
     gc.enable()
+    from django.apps import apps
+    from django.conf import settings
     from django.core.management import call_command
-    from django.db import connection
+    from django.db import connection, transaction
     from django.db.migrations.executor import MigrationExecutor
 
     executor = MigrationExecutor(connection)
     executor.loader.check_consistent_history(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    if plan:
-        say(f'applying {len(plan)} migrations')
-        call_command('upgrade', no_input=True, skip_static=True)
+    plugins = sorted(f'{app.name} {app.version}' for app in apps.get_app_configs() if app.name in settings.PLUGINS)
+    state = ', '.join([state, *plugins])
+    connection.ensure_connection()
+    if not plan and recorded(connection.connection) == state:
+        return
+    say(f'applying {len(plan)} migrations' if plan else f'bringing the database up to date with {state}')
+    with connection.cursor() as cursor:
+        if plan:
+            record(cursor.execute, None)
+        call_command('migrate', interactive=False)
+        # Whole or not at all: a search index that was begun passes for a complete one.
+        with transaction.atomic():
+            call_command('upgrade', no_input=True, skip_migrations=True, skip_static=True)
+            record(cursor.execute, state)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 if __name__ == '__main__':

@@ -30,16 +30,13 @@ def wanted(connection) -> bool:
     return not connection.execute(_ANY_TABLE).fetchone()[0]
 
 
-def holds_all(connection, file: Path = FILE) -> bool:
-    """Whether every migration of the snapshot has been applied to the database."""
-    if connection.execute("select to_regclass('django_migrations')").fetchone() == (None,):
-        return False
-    applied = set(connection.execute('select app, name from django_migrations').fetchall())
-    return migrations(gzip.decompress(file.read_bytes()).decode()) <= applied
+def read(file: Path = FILE) -> str:
+    """The script."""
+    return gzip.decompress(file.read_bytes()).decode()
 
 
 def migrations(script: str) -> set[tuple[str, str]]:
-    """The migrations, by application and name, that a snapshot says it holds."""
+    """The migrations, by application and name, that a script says it holds."""
     found = set()
     for block in re.findall(r'^INSERT INTO public\.django_migrations VALUES\n((?:\t.*\n)+)', script, re.MULTILINE):
         found.update(re.findall(r"^\t\(\d+, '(\w+)', '(\w+)', ", block, re.MULTILINE))
@@ -48,9 +45,13 @@ def migrations(script: str) -> set[tuple[str, str]]:
     return found
 
 
-def load(connection, file: Path = FILE) -> None:
+def extensions(script: str) -> list[str]:
+    """The extensions of PostgreSQL that a script makes."""
+    return re.findall(r'^CREATE EXTENSION IF NOT EXISTS "?([\w-]+)"? ', script, re.MULTILINE)
+
+
+def load(connection, script: str) -> None:
     """Fills the empty database, whole or not at all."""
-    script = gzip.decompress(file.read_bytes())
     try:
         with connection.transaction():
             connection.execute(script)
