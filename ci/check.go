@@ -7,10 +7,12 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
 func newCheck(e env) *cobra.Command {
 	var to []string
+	var plan string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Build, boot and prove the image for every platform; the main job",
@@ -25,13 +27,18 @@ report in dist/report. Standard output carries the digest of the index.`,
 		Args: noArguments,
 	}
 	addTo(cmd, &to)
+	addPlan(cmd, &plan)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		targets, err := parseTargets(to)
 		if err != nil {
 			return err
 		}
+		e, err := e.withPlan(plan)
+		if err != nil {
+			return err
+		}
 		return e.session(cmd.Context(), func(s *session) error {
-			digest, err := s.pipeline.Check(cmd.Context(), targets)
+			digest, err := s.pipeline.Check(cmd.Context(), targets, s.publishing())
 			diff := diffOf(err)
 			err = s.tell(err, pipeline.CheckReport)
 			fmt.Fprint(s.err, diff)
@@ -47,6 +54,20 @@ report in dist/report. Standard output carries the digest of the index.`,
 // addTo adds the flag that names where an index goes.
 func addTo(cmd *cobra.Command, to *[]string) {
 	cmd.Flags().StringArrayVar(to, "to", nil, "`REGISTRY/NAME[:TAG]` to push the index to, may be repeated")
+}
+
+// addPlan adds the flag that names a plan to keep to.
+func addPlan(cmd *cobra.Command, plan *string) {
+	cmd.Flags().StringVar(plan, "plan", "", "`file` that \"release --dry-run --json\" printed, to keep to its version and base")
+}
+
+// withPlan is e with the plan of a file to keep to, if one is named.
+func (e env) withPlan(file string) (env, error) {
+	if file == "" {
+		return e, nil
+	}
+	plan, err := release.Load(file)
+	return e.planned(plan), err
 }
 
 func parseTargets(names []string) ([]registry.Target, error) {

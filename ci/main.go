@@ -33,7 +33,7 @@ type streams struct {
 
 // run is the whole program but for the process around it.
 func run(ctx context.Context, args []string, io streams, getenv func(string) string) int {
-	root := newRoot(io, getenv)
+	root, sink := newRoot(io, getenv)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -41,6 +41,7 @@ func run(ctx context.Context, args []string, io streams, getenv func(string) str
 	}
 	for _, line := range failure.Lines(untold(err)) {
 		fmt.Fprintln(io.err, line)
+		sink.Error(line)
 	}
 	return failure.ExitCode(err)
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +12,8 @@ import (
 
 func newPublish(e env) *cobra.Command {
 	var to []string
+	var plan string
+	var byDigest bool
 	cmd := &cobra.Command{
 		Use:   "publish",
 		Short: "Push the index that check has proven, pull it back and move the tags",
@@ -23,35 +23,36 @@ dist/report found good are published. Credentials come from docker's
 configuration. Standard output carries a reference with a digest for each
 target.`,
 		Example: `  go run ./ci publish --to ghcr.io/linuxserver/netbox:latest
-  go run ./ci publish --to localhost:5000/netbox --to localhost:5000/mirror/netbox:test`,
+  go run ./ci publish --to localhost:5000/netbox --to localhost:5000/mirror/netbox:test
+  go run ./ci publish --plan dist/plan.json --by-digest`,
 		Args: noArguments,
 	}
 	addTo(cmd, &to)
+	addPlan(cmd, &plan)
+	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything, but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		targets, err := parseTargets(to)
+		e, err := e.withPlan(plan)
+		if err != nil {
+			return err
+		}
+		targets, err := e.targets(to, byDigest)
 		if err != nil {
 			return err
 		}
 		if len(targets) == 0 {
-			return failure.Usagef("publish: no target is given: pass --to REGISTRY/NAME[:TAG]")
+			return failure.Usagef("publish: no target is given: pass --to REGISTRY/NAME[:TAG], or --plan FILE")
 		}
 		proven, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
 		if err != nil {
 			return err
 		}
 		return e.session(cmd.Context(), func(s *session) error {
-			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven), ""); err != nil {
+			opts := s.publishing()
+			opts.ByDigest = byDigest
+			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven, opts), ""); err != nil {
 				return err
 			}
-			r := s.pipeline.Report()
-			if s.flags.json {
-				return s.printJSON(r.Published)
-			}
-			var text strings.Builder
-			for _, tag := range r.Published {
-				fmt.Fprintf(&text, "%s@%s\n", tag.Reference, tag.Digest)
-			}
-			return s.print(text.String())
+			return s.printPublished()
 		})
 	}
 	return cmd

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -8,6 +10,9 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
 // flags are the options that every verb shares.
@@ -21,7 +26,7 @@ type flags struct {
 	wait      time.Duration
 }
 
-func newRoot(io streams, getenv func(string) string) *cobra.Command {
+func newRoot(io streams, getenv func(string) string) (*cobra.Command, *actions.Sink) {
 	f := &flags{}
 	root := &cobra.Command{
 		Use:   "ci",
@@ -61,19 +66,28 @@ prerequisite.`,
 	p.DurationVar(&f.timeout, "timeout", 10*time.Minute, "limit for one boot of one platform")
 	p.DurationVar(&f.wait, "wait", 30*time.Minute, "limit for waiting for another run that holds the cache or the output")
 
-	e := env{streams: io, getenv: getenv, flags: f}
+	mask := &secret.Mask{}
+	sink := actions.New(getenv, io.err, func(file string) bool {
+		info, err := os.Stat(filepath.Join(f.repo, file))
+		return err == nil && info.Mode().IsRegular()
+	}, mask.Hide)
+	mask.Tell = sink.Mask
+	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
 	root.AddCommand(
 		newCheck(e), newBuild(e), newBoot(e), newGraph(e),
-		newReadme(e), newPublish(e), newReport(e), newClean(e),
+		newReadme(e), newPublish(e), newRelease(e), newMerge(e), newPin(e), newReport(e), newClean(e),
 	)
-	return root
+	return root, sink
 }
 
 // env is what every verb is given.
 type env struct {
 	streams
-	getenv func(string) string
-	flags  *flags
+	getenv  func(string) string
+	flags   *flags
+	mask    *secret.Mask
+	actions *actions.Sink // nil outside GitHub Actions
+	keepTo  *release.Plan // what the images are made for, nil when nothing is planned
 }
 
 // unknownVerb names the verb that was asked for and the nearest there is.

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/term"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
-	"github.com/linuxserver/docker-netbox/pipeline/base"
+	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/secret"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -29,7 +29,7 @@ type session struct {
 	env
 	pipeline *pipeline.Pipeline
 	display  *progress.Display
-	mask     *secret.Mask
+	endGroup func()
 }
 
 // session sets a pipeline up, hands it to do, and takes everything down again.
@@ -42,7 +42,14 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if f.timeout <= 0 || f.wait < 0 {
 		return failure.Usagef("read the limits: --timeout %s and --wait %s: pass a time above zero, such as 10m", f.timeout, f.wait)
 	}
-	if err := inputs.CheckBase(f.base); err != nil {
+	base, version := f.base, ""
+	if e.keepTo != nil {
+		version = e.keepTo.Version
+		if ref := e.keepTo.Base.Reference(); ref != "" {
+			base = ref
+		}
+	}
+	if err := inputs.CheckBase(base); err != nil {
 		return err
 	}
 	pins, err := versions.Load(f.repo)
@@ -80,24 +87,31 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	}
 	defer func() { err = errors.Join(err, eng.Close()) }()
 
-	mask := &secret.Mask{}
-	display := e.display(mask.Hide)
+	if e.keepTo != nil && e.keepTo.Commit != "" {
+		if err := e.keepTo.Ready(commit, pins.NetBox.Release); err != nil {
+			return err
+		}
+	}
+	endGroup := e.actions.Group("Progress")
+	defer endGroup()
+	display := e.display(e.mask.Hide)
 	defer display.Close()
 	in := inputs.Local{
 		Engine:   eng,
-		Builder:  base.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu, Wait: f.wait},
-		BaseName: f.base,
+		Builder:  baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu, Wait: f.wait},
+		BaseName: base,
 		CPU:      cpu,
 	}
-	return do(&session{env: e, display: display, mask: mask, pipeline: pipeline.New(ctx, pipeline.Options{
+	return do(&session{env: e, display: display, endGroup: endGroup, pipeline: pipeline.New(ctx, pipeline.Options{
 		Repo:      f.repo,
 		Output:    f.output,
 		Platforms: platforms,
-		BaseName:  f.base,
+		BaseName:  base,
+		Version:   version,
 		Timeout:   f.timeout,
 		Versions:  pins,
 		Source:    commit,
-		Mask:      mask,
+		Mask:      e.mask,
 		Now:       time.Now,
 	}, eng, in, display)})
 }
@@ -161,14 +175,34 @@ func (e env) printJSON(v any) error {
 // empty.
 func (s *session) tell(err error, reportDir string) error {
 	s.display.Close()
-	r := s.pipeline.Report()
-	summary := r.Summary(s.err)
+	s.endGroup()
+	return s.tellReport(s.pipeline.Report(), err, reportDir, s.mermaid())
+}
+
+// mermaid is the init graph of the first platform that has one.
+func (s *session) mermaid() string {
+	for _, platform := range s.pipeline.Platforms {
+		if text, err := s.pipeline.Drawing(platform); err == nil {
+			if graph, err := initgraph.ParseD2(text); err == nil {
+				return graph.Mermaid()
+			}
+		}
+	}
+	return ""
+}
+
+// tellReport is tell for a report at hand.
+func (e env) tellReport(r report.Report, err error, reportDir, mermaid string) error {
+	summary := r.Summary(e.err)
 	if reportDir != "" {
-		dir := filepath.Join(s.flags.output, reportDir)
-		if writeErr := r.Write(dir, s.mask.Hide); writeErr != nil {
+		dir := filepath.Join(e.flags.output, reportDir)
+		if writeErr := r.Write(dir, e.mask.Hide); writeErr != nil {
 			return errors.Join(err, writeErr)
 		}
-		fmt.Fprintf(s.err, "report: %s\n", dir)
+		fmt.Fprintf(e.err, "report: %s\n", dir)
+	}
+	if actionsErr := e.actions.Report(r, mermaid); actionsErr != nil {
+		return errors.Join(err, actionsErr)
 	}
 	if err != nil {
 		return toldError{err}

@@ -53,7 +53,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 		p.skip(key, "it was not booted", phases[1:]...)
 		return err
 	}
-	img, err := p.image(platform)
+	img, err := p.Image(platform)
 	if err != nil {
 		return fail(err)
 	}

@@ -60,9 +60,11 @@ func (p *Pipeline) buildRequest(platform v1.Platform, base engine.Base, log io.W
 	}
 }
 
-// version is what the image calls itself: the NetBox release and the commit
-// it was made from.
+// version is what the image calls itself.
 func (p *Pipeline) version() string {
+	if p.Version != "" {
+		return p.Version
+	}
 	return fmt.Sprintf("v%s-%s", p.Versions.NetBox.Release, p.Source.Short())
 }
 

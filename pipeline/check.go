@@ -77,7 +77,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 
 // Check does everything but publish to the outside, or also that when targets
 // are given. It returns the digest of the index that was proven.
-func (p *Pipeline) Check(ctx context.Context, targets []registry.Target) (v1.Hash, error) {
+func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts registry.Options) (v1.Hash, error) {
 	p.reportDir = CheckReport
 	p.expect(append([]string{"build", "graph"}, phases[:]...), "prerequisites", "base", "sidecars", "index", "publish", "readme")
 	stale := p.CheckReadme(ctx) // first, for it takes no time
@@ -89,7 +89,7 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target) (v1.Has
 		p.skip("", "README.md is not as it should be", "publish") // a red check moves no tag
 		return digest, stale
 	}
-	return digest, join(p.Publish(ctx, targets, p.Report()), stale)
+	return digest, join(p.Publish(ctx, targets, p.Report(), opts), stale)
 }
 
 // prove builds and boots every platform and joins what was proven in an index.

@@ -23,7 +23,7 @@ import (
 func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
 	return p.stage(ctx, report.Key{Stage: "graph", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
-		img, err := p.image(platform)
+		img, err := p.Image(platform)
 		if err != nil {
 			return err
 		}

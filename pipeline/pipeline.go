@@ -102,6 +102,7 @@ type Options struct {
 	Output    string        // directory that all files go to
 	Platforms []v1.Platform // what to work on
 	BaseName  string        // what --base said
+	Version   string        // what the image calls itself; empty for the NetBox release and the commit
 	Timeout   time.Duration // limit for one boot
 	Versions  *versions.Versions
 	Source    source.Source
@@ -240,7 +241,8 @@ func (p *Pipeline) path(elem ...string) string {
 	return filepath.Join(append([]string{p.Output}, elem...)...)
 }
 
-func (p *Pipeline) image(platform v1.Platform) (v1.Image, error) {
+// Image is the built image of a platform.
+func (p *Pipeline) Image(platform v1.Platform) (v1.Image, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	img, ok := p.images[registry.Key(platform)]

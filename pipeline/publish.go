@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
 )
 
 // Index joins the built images of all platforms into the index under the
@@ -19,21 +21,13 @@ func (p *Pipeline) Index(ctx context.Context) (digest v1.Hash, err error) {
 	err = p.stage(ctx, report.Key{Stage: "index"}, "", func(ctx context.Context, log io.Writer) error {
 		var images []registry.PlatformImage
 		for _, platform := range p.Platforms {
-			img, err := p.image(platform)
+			img, err := p.Image(platform)
 			if err != nil {
 				return err
 			}
 			images = append(images, registry.PlatformImage{Platform: platform, Image: img})
 		}
-		idx, err := registry.Index(images, registry.About{
-			Title:    "netbox",
-			Version:  p.version(),
-			Revision: p.Source.Revision(),
-			Created:  p.Source.Time,
-			Source:   SourceURL,
-			Licenses: "GPL-3.0-only",
-			BaseName: p.BaseName,
-		})
+		idx, err := registry.Index(images, about(p.version(), p.Source, p.BaseName))
 		if err != nil {
 			return err
 		}
@@ -42,16 +36,34 @@ func (p *Pipeline) Index(ctx context.Context) (digest v1.Hash, err error) {
 		}
 		digest, err = idx.Digest()
 		fmt.Fprintf(log, "%s in %s\n", digest, p.path("image"))
+		p.report.Change(func(r *report.Report) { r.Index = digest.String() })
 		return err
 	})
 	return digest, err
+}
+
+// about is what an index says of itself.
+func about(version string, commit source.Source, base string) registry.About {
+	base, digest, _ := strings.Cut(base, "@")
+	return registry.About{
+		Title:      "netbox",
+		Version:    version,
+		Revision:   commit.Revision(),
+		Created:    commit.Time,
+		Source:     SourceURL,
+		Licenses:   "GPL-3.0-only",
+		BaseName:   base,
+		BaseDigest: digest,
+	}
 }
 
 // Publish pushes the index under the output directory to the targets, or, when
 // there is none, to a registry of its own on loopback, so that pushing is
 // proven all the same. Only images that the report says were booted and passed
 // are published.
-func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report) error {
+//
+// With ByDigest no tag moves. The options' Booted and Log are set here.
+func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	return p.stage(ctx, report.Key{Stage: "publish"}, "", func(ctx context.Context, log io.Writer) error {
 		idx, err := registry.ReadLayout(ctx, p.path("image"))
 		if err != nil {
@@ -78,17 +90,27 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 			}
 			targets = append(targets, target)
 		}
-		published, err := registry.Publish(ctx, idx, targets, registry.Options{Booted: booted, Log: log})
-		p.report.Change(func(r *report.Report) {
-			for _, t := range published {
-				r.Published = append(r.Published, report.Tag{
-					Reference: t.Target.String(), Digest: t.Digest.String(),
-					Blobs: t.Blobs, Bytes: t.Bytes, Unchanged: t.Unchanged,
-				})
-			}
-		})
+		opts.Booted, opts.Log = booted, log
+		published, err := registry.Publish(ctx, idx, targets, opts)
+		p.report.Change(func(r *report.Report) { r.Published = append(r.Published, tags(published, opts.ByDigest)...) })
 		return err
 	})
+}
+
+// tags puts what was published into a report.
+func tags(published []registry.Published, byDigest bool) []report.Tag {
+	var list []report.Tag
+	for _, t := range published {
+		reference := t.Target.String()
+		if byDigest {
+			reference = t.Target.Repository()
+		}
+		list = append(list, report.Tag{
+			Reference: reference, Digest: t.Digest.String(),
+			Blobs: t.Blobs, Bytes: t.Bytes, Unchanged: t.Unchanged,
+		})
+	}
+	return list
 }
 
 // bootedDigests gives the digest of each image that a run booted and found
@@ -110,7 +132,7 @@ func bootedDigests(r report.Report) (map[string]v1.Hash, error) {
 }
 
 // PublishProven publishes what an earlier run has proven, as its only stage.
-func (p *Pipeline) PublishProven(ctx context.Context, targets []registry.Target, proven report.Report) error {
+func (p *Pipeline) PublishProven(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	p.report.Change(func(r *report.Report) { r.Expected = []report.Key{{Stage: "publish"}} })
-	return p.Publish(ctx, targets, proven)
+	return p.Publish(ctx, targets, proven, opts)
 }

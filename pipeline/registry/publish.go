@@ -38,12 +38,15 @@ type Options struct {
 	Clock Clock
 	// Log receives a line for each step; nil is silence.
 	Log io.Writer
+	// ByDigest leaves the tags alone: everything is there to be pulled by its
+	// digest, and nothing points at it.
+	ByDigest bool
 }
 
 // Published is what came of one target.
 type Published struct {
 	Target    Target
-	Digest    v1.Hash // of the index
+	Digest    v1.Hash // what the tag points at; of the index when ByDigest
 	Blobs     int     // blobs sent to the target's repository
 	Bytes     int64   // bytes sent for them
 	Unchanged bool    // nothing had to be sent and the tag was right already
@@ -83,6 +86,12 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	}
 
 	var done []Published
+	if opts.ByDigest {
+		for _, r := range slices.Concat(registries...) {
+			done = append(done, Published{Target: r.targets[0], Digest: p.digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()})
+		}
+		return done, nil
+	}
 	errs = nil
 	for _, r := range slices.Concat(registries...) {
 		for _, target := range r.targets {
@@ -139,7 +148,7 @@ func group(targets []Target) [][]*repository {
 			in = len(registries[at])
 			registries[at] = append(registries[at], &repository{
 				name: t.tag.Context(),
-				text: strings.TrimSuffix(t.text, ":"+t.tag.TagStr()),
+				text: t.Repository(),
 			})
 		}
 		registries[at][in].targets = append(registries[at][in].targets, t)
@@ -207,6 +216,11 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryStatusCodes(),
+	}
+	for _, t := range targets {
+		if _, _, err := p.content(t); err != nil {
+			return nil, fmt.Errorf("publishing to %s: %w", t, err)
+		}
 	}
 	if p.pusher, err = remote.NewPusher(p.options...); err != nil {
 		return nil, fmt.Errorf("preparing to publish: %w", err)
@@ -444,8 +458,26 @@ func (p *publisher) sameManifest(ctx context.Context, puller *remote.Puller, r *
 	})
 }
 
-// pointsHere says if a tag points at the index.
+// content is what a target's tag is for: the index, or one of its images.
+func (p *publisher) content(t Target) (remote.Taggable, v1.Hash, error) {
+	if t.platform == "" {
+		return p.idx, p.digest, nil
+	}
+	for _, img := range p.images {
+		if Key(img.Platform) == t.platform {
+			digest, err := img.Image.Digest()
+			return img.Image, digest, err
+		}
+	}
+	return nil, v1.Hash{}, fmt.Errorf("the index has no image for %s; leave the tag out or build it", t.platform)
+}
+
+// pointsHere says if a tag points at what it is for.
 func (p *publisher) pointsHere(ctx context.Context, puller *remote.Puller, t Target) (is bool, err error) {
+	_, digest, err := p.content(t)
+	if err != nil {
+		return false, err
+	}
 	err = p.try(ctx, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := puller.Head(ctx, t.tag)
 		var status *transport.Error
@@ -455,15 +487,20 @@ func (p *publisher) pointsHere(ctx context.Context, puller *remote.Puller, t Tar
 		if err != nil {
 			return err
 		}
-		is = desc.Digest == p.digest
+		is = desc.Digest == digest
 		return nil
 	})
 	return is, err
 }
 
-// moveTag makes the target's tag point at the index.
+// moveTag makes the target's tag point at what it is for.
 func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) (Published, error) {
-	out := Published{Target: t, Digest: p.digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
+	out := Published{Target: t, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
+	content, digest, err := p.content(t)
+	if err != nil {
+		return out, fmt.Errorf("publishing to %s: %w", t, err)
+	}
+	out.Digest = digest
 	puller, err := remote.NewPuller(p.options...)
 	if err != nil {
 		return out, fmt.Errorf("publishing to %s: %w", t, err)
@@ -474,15 +511,15 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) (Publi
 	}
 	if is {
 		out.Unchanged = out.Blobs == 0
-		fmt.Fprintf(p.log, "%s is %s already: nothing to do\n", t, p.digest)
+		fmt.Fprintf(p.log, "%s is %s already: nothing to do\n", t, digest)
 		return out, nil
 	}
 	if err := p.try(ctx, "moving the tag", func(ctx context.Context) error {
-		return p.pusher.Put(ctx, t.tag, p.idx)
+		return p.pusher.Put(ctx, t.tag, content)
 	}); err != nil {
 		return out, fmt.Errorf("publishing to %s: %w", t, err)
 	}
-	fmt.Fprintf(p.log, "%s is now %s\n", t, p.digest)
+	fmt.Fprintf(p.log, "%s is now %s\n", t, digest)
 	return out, nil
 }
 

@@ -11,12 +11,24 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Target is a tag in a repository of a registry that an index goes to.
+// Target is a tag in a repository of a registry that an index goes to, or the
+// image of one of its platforms.
 type Target struct {
 	tag       name.Tag
 	text      string // as people write it, with the tag
 	plainHTTP bool
+	platform  string // Key of the image the tag is for, "" for the index
 }
+
+// For is the target with its tag meant for the image of a platform, named as
+// by Key, or for the index when platform is empty.
+func (t Target) For(platform string) Target {
+	t.platform = platform
+	return t
+}
+
+// Repository gives REGISTRY/NAME.
+func (t Target) Repository() string { return strings.TrimSuffix(t.text, ":"+t.tag.TagStr()) }
 
 // String gives REGISTRY/NAME:TAG.
 func (t Target) String() string { return t.text }

@@ -39,6 +39,7 @@ type Report struct {
 	Expected  []Key      `json:"expected"` // the stages without which the run has not passed
 	Stages    []Stage    `json:"stages"`   // in order of their end
 	Platforms []Platform `json:"platforms,omitempty"`
+	Index     string     `json:"index,omitempty"` // digest of what joins the images
 	Published []Tag      `json:"published,omitempty"`
 	Logs      []Log      `json:"logs,omitempty"`
 }
@@ -137,7 +138,7 @@ type Check struct {
 // Tag is a tag that points at what was built.
 type Tag struct {
 	Reference string `json:"reference"`
-	Digest    string `json:"digest"` // of the index
+	Digest    string `json:"digest"` // of the index, or of one image
 	Blobs     int    `json:"blobs"`  // sent for it
 	Bytes     int64  `json:"bytes"`
 	Unchanged bool   `json:"unchanged,omitempty"` // it pointed there before

@@ -10,6 +10,9 @@ import (
 // Mask knows secrets and hides them in text. The zero value knows none. It may
 // be used by many goroutines at once.
 type Mask struct {
+	// Tell is told every secret once, when it becomes known. Nil is nobody.
+	Tell func(secret string)
+
 	mu       sync.RWMutex
 	values   []string
 	replacer *strings.Replacer
@@ -22,6 +25,9 @@ func (m *Mask) Add(values ...string) {
 	for _, v := range values {
 		if v != "" && !slices.Contains(m.values, v) {
 			m.values = append(m.values, v)
+			if m.Tell != nil {
+				m.Tell(v)
+			}
 		}
 	}
 	// The longest first: a secret that begins with another is hidden whole.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,38 @@ func Git(ctx context.Context, dir string) (Source, error) {
 	}
 	return Source{Commit: commit, Time: time.Unix(unix, 0).UTC(), Dirty: strings.TrimSpace(status) != ""}, nil
 }
+
+// Branch is the branch that is checked out, "" when HEAD is detached.
+func Branch(ctx context.Context, dir string) (string, error) {
+	out, err := git(ctx, dir, "branch", "--show-current")
+	return strings.TrimSpace(out), err
+}
+
+// Tags are the tags at the commit that is checked out.
+func Tags(ctx context.Context, dir string) ([]string, error) {
+	out, err := git(ctx, dir, "tag", "--points-at", "HEAD")
+	return strings.Fields(out), err
+}
+
+// Changed are the paths that differ between a commit and the one that is
+// checked out. known is false when the repository does not have that commit.
+func Changed(ctx context.Context, dir, since string) (paths []string, known bool, err error) {
+	if !commitName.MatchString(since) {
+		return nil, false, nil
+	}
+	if _, err := git(ctx, dir, "cat-file", "-e", since+"^{commit}"); err != nil {
+		return nil, false, ctx.Err()
+	}
+	out, err := git(ctx, dir, "diff", "--name-only", "-z", "--no-renames", since, "HEAD")
+	if err != nil {
+		return nil, false, err
+	}
+	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), true, nil
+}
+
+// commitName is a full object name; nothing else is handed to git, which would
+// take it for an option or a range.
+var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)

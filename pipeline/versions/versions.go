@@ -5,11 +5,13 @@ package versions
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -23,11 +25,12 @@ const File = "versions.yml"
 
 // Versions is what versions.yml says.
 type Versions struct {
-	NetBox    NetBox               `yaml:"netbox"`
-	Base      Base                 `yaml:"base"`
-	Sidecars  Sidecars             `yaml:"sidecars"`
-	Emulation map[string]Emulation `yaml:"emulation"` // by architecture, as Go names it
-	Epoch     string               `yaml:"epoch"`     // day whose beginning, UTC, is stamped on the image's files
+	NetBox       NetBox               `yaml:"netbox"`
+	Base         Base                 `yaml:"base"`
+	Sidecars     Sidecars             `yaml:"sidecars"`
+	Emulation    map[string]Emulation `yaml:"emulation"` // by architecture, as Go names it
+	Repositories Repositories         `yaml:"repositories"`
+	Epoch        string               `yaml:"epoch"` // day whose beginning, UTC, is stamped on the image's files
 }
 
 // Stamp is the time stamped on all files of an image.
@@ -70,6 +73,18 @@ type Emulation struct {
 	CPU string `yaml:"cpu"` // value of QEMU_CPU
 }
 
+// Repositories are where images are published, by whom they are for. Each is
+// REGISTRY/NAME.
+type Repositories struct {
+	Live        []string `yaml:"live"`        // releases
+	Development []string `yaml:"development"` // branches
+	PullRequest []string `yaml:"pullRequest"` // pull requests
+}
+
+// IsRelease tells whether a version is a final release of PEP 440: no epoch,
+// pre-, post- or development part.
+func IsRelease(version string) bool { return finalRelease.MatchString(version) }
+
 // Load reads versions.yml of the repository at dir.
 func Load(dir string) (*Versions, error) {
 	data, err := os.ReadFile(filepath.Join(dir, File))
@@ -80,7 +95,6 @@ func Load(dir string) (*Versions, error) {
 }
 
 var (
-	// A final release of PEP 440: no epoch, pre-, post- or development part.
 	finalRelease = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*$`)
 	plainName    = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 	cpuModel     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(,[A-Za-z0-9._=-]+)*$`)
@@ -108,8 +122,8 @@ func Parse(file string, data []byte) (*Versions, error) {
 		}
 	}
 	const release, reference = `a final release such as "4.7.3"`, `an image reference with a tag or digest`
-	check("netbox.release", v.NetBox.Release, release, finalRelease.MatchString)
-	check("netbox.previous", v.NetBox.Previous, release, finalRelease.MatchString)
+	check("netbox.release", v.NetBox.Release, release, IsRelease)
+	check("netbox.previous", v.NetBox.Previous, release, IsRelease)
 	if v.NetBox.Release != "" && v.NetBox.Release == v.NetBox.Previous {
 		problems = append(problems, doc.Problem("netbox.previous", "must differ from netbox.release"))
 	}
@@ -123,6 +137,21 @@ func Parse(file string, data []byte) (*Versions, error) {
 			problems = append(problems, doc.Problem(s.path+".major", "want the major version, a number from 1 on, got %d", s.Major))
 		}
 		check(s.path+".image", s.Image, reference, strictReference)
+	}
+	for _, list := range []struct {
+		path  string
+		names []string
+	}{
+		{"repositories.live", v.Repositories.Live},
+		{"repositories.development", v.Repositories.Development},
+		{"repositories.pullRequest", v.Repositories.PullRequest},
+	} {
+		if len(list.names) == 0 {
+			problems = append(problems, doc.Problem(list.path, "missing; want at least one repository"))
+		}
+		for i, repository := range list.names {
+			check(fmt.Sprintf("%s[%d]", list.path, i), repository, "REGISTRY/NAME without a tag", strictRepository)
+		}
 	}
 	check("epoch", v.Epoch, `a day such as "2026-11-23"`, func(s string) bool {
 		t, err := time.Parse(time.DateOnly, s)
@@ -144,4 +173,9 @@ func Parse(file string, data []byte) (*Versions, error) {
 func strictReference(value string) bool {
 	_, err := name.ParseReference(value, name.StrictValidation)
 	return err == nil
+}
+
+func strictRepository(value string) bool {
+	repository, err := name.NewRepository(value, name.StrictValidation)
+	return err == nil && repository.Name() != "" && strings.Contains(value, "/") && strings.HasPrefix(value, repository.RegistryStr())
 }

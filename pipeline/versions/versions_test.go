@@ -30,7 +30,7 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 	// for the line on which new begins.
 	for _, c := range []struct{ name, old, new, want string }{
 		{"misspelled key", "suite:", "suit:", `versions.yml:LINE: base.local.suit: unknown key, did you mean "suite"?`},
-		{"unknown key", "emulation:", "frobnicate:", `versions.yml:LINE: frobnicate: unknown key; known are base, emulation, epoch, netbox, sidecars`},
+		{"unknown key", "emulation:", "frobnicate:", `versions.yml:LINE: frobnicate: unknown key; known are base, emulation, epoch, netbox, repositories, sidecars`},
 		{"number for text", "release: 4.7.3", "release: 4.7", `versions.yml:LINE: netbox.release: want text, got a number (4.7); put it in quotes`},
 		{"pre-release", "release: 4.7.3", "release: 4.8.0b1", `versions.yml:LINE: netbox.release: want a final release such as "4.7.3", got "4.8.0b1"`},
 		{"same release twice", "previous: 4.7.2", "previous: 4.7.3", `versions.yml:LINE: netbox.previous: must differ from netbox.release`},
@@ -38,6 +38,8 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 		{"negative major", "major: 17", "major: -1", `versions.yml:LINE: sidecars.postgres.major: want the major version, a number from 1 on, got -1`},
 		{"reference without tag", "redis:8", "redis", `versions.yml:LINE: sidecars.redis.image: want an image reference with a tag or digest, got "docker.io/library/redis"`},
 		{"reference in capitals", "ghcr.io/linuxserver/", "ghcr.io/LinuxServer/", `versions.yml:LINE: base.published: want an image reference`},
+		{"repository with a tag", "- ghcr.io/linuxserver/netbox\n", "- ghcr.io/linuxserver/netbox:latest\n", `: repositories.live[0]: want REGISTRY/NAME without a tag, got "ghcr.io/linuxserver/netbox:latest"`},
+		{"repository without a registry", "- quay.io/linuxserver.io/netbox\n", "- linuxserver/netbox\n", `repositories.live[3]: want REGISTRY/NAME without a tag, got "linuxserver/netbox"`},
 		{"list for keys", "  arm64:\n    cpu: cortex-a72", "  - arm64", `versions.yml:LINE: emulation: want keys with values, got a list`},
 		{"architecture", "  arm64:", "  aarch64:", `versions.yml:LINE: emulation.aarch64: unknown architecture; want "amd64" or "arm64"`},
 		{"empty value", "suite: trixie", "suite:", `versions.yml:LINE: base.local.suite: missing; want a Debian suite`},
@@ -67,9 +69,10 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 
 func TestAllMistakesAreListedAtOnce(t *testing.T) {
 	_, err := versions.Parse("versions.yml", []byte("netbox: {release: 4.7.x}\nbase: {local: {suite: trixie}}\n"))
-	// release, previous, published, two majors, two images, epoch.
-	if lines := failure.Lines(err); len(lines) != 8 {
-		t.Errorf("got %d lines, want 8:\n%s", len(lines), strings.Join(lines, "\n"))
+	// release, previous, published, two majors, two images, three lists of
+	// repositories, epoch.
+	if lines := failure.Lines(err); len(lines) != 11 {
+		t.Errorf("got %d lines, want 11:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 	if _, err := versions.Parse("versions.yml", nil); err == nil || err.Error() != "versions.yml:1: the file is empty" {
 		t.Errorf("empty file: %v", err)

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+func newMerge(e env) *cobra.Command {
+	var plan, reports string
+	var byDigest bool
+	cmd := &cobra.Command{
+		Use:   "merge",
+		Short: "Join images that were pushed by digest into one index, and publish it",
+		Long: `Join the images that single machines have built, booted and pushed by digest into
+one index, as planned, and publish it to every repository of the plan. Only
+images whose report says that they were found good are joined; they must agree on
+commit, version and base. With --by-digest no tag moves: the index can be
+attested and signed before anything points at it. Standard output carries the
+digest of the index.`,
+		Example: `  go run ./ci merge --plan dist/plan.json --reports dist/proven --by-digest
+  go run ./ci merge --plan dist/plan.json --reports dist/proven`,
+		Args: noArguments,
+	}
+	cmd.Flags().StringVar(&plan, "plan", "", "`file` that \"release --dry-run --json\" printed")
+	cmd.Flags().StringVar(&reports, "reports", "", "`directory` with a directory for each machine's report")
+	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index, but move no tag")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if plan == "" || reports == "" {
+			return failure.Usagef("merge: pass the plan with --plan FILE and the reports with --reports DIR")
+		}
+		p, err := release.Load(plan)
+		if err != nil {
+			return err
+		}
+		pins, err := versions.Load(e.flags.repo)
+		if err != nil {
+			return err
+		}
+		commit, err := source.Git(cmd.Context(), e.flags.repo)
+		if err != nil {
+			return err
+		}
+		if err := p.Ready(commit, pins.NetBox.Release); err != nil {
+			return err
+		}
+		proven, err := loadReports(reports)
+		if err != nil {
+			return err
+		}
+		targets, err := p.Targets()
+		if err != nil {
+			return err
+		}
+		unlock, err := filelock.Lock(cmd.Context(), filepath.Join(e.flags.output, ".lock"), filelock.Exclusive, "the output directory "+e.flags.output, e.flags.wait, e.err)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+
+		publish := e.publishing()
+		publish.ByDigest = byDigest
+		display := e.display(e.mask.Hide)
+		defer display.Close()
+		r, err := pipeline.Merge(cmd.Context(), pipeline.MergeOptions{
+			Proven: proven, Images: p.Repositories[0], From: e.registries(),
+			Version: p.Version, Commit: commit, BaseName: p.Base.Reference(),
+			Targets: targets, Publish: publish, Now: time.Now,
+		}, display)
+		display.Close()
+		if r.Started.IsZero() { // nothing was begun
+			return err
+		}
+		if err := e.tellReport(r, err, pipeline.CheckReport, ""); err != nil {
+			return err
+		}
+		if e.flags.json {
+			return e.printJSON(r)
+		}
+		return e.print(r.Index + "\n")
+	}
+	return cmd
+}
+
+// loadReports reads the report in each directory under dir.
+func loadReports(dir string) ([]report.Report, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*", "report.json"))
+	if err == nil && len(files) == 0 {
+		err = failure.Usagef("read the reports in %s: there is none: put what \"go run ./ci check --platform PLATFORM\" leaves in dist/report there, a directory each", dir)
+	}
+	var list []report.Report
+	for _, file := range files {
+		r, loadErr := report.Load(filepath.Dir(file))
+		if loadErr != nil {
+			err = errors.Join(err, loadErr)
+			continue
+		}
+		list = append(list, r)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// printPublished is what was published, for programs or for people to copy.
+func (s *session) printPublished() error {
+	r := s.pipeline.Report()
+	if s.flags.json {
+		return s.printJSON(r.Published)
+	}
+	var text string
+	for _, tag := range r.Published {
+		text += fmt.Sprintf("%s@%s\n", tag.Reference, tag.Digest)
+	}
+	return s.print(text)
+}
+
+// targets are the places that --to names, or those of the plan.
+func (e env) targets(to []string, byDigest bool) ([]registry.Target, error) {
+	if e.keepTo == nil {
+		return parseTargets(to)
+	}
+	if len(to) > 0 {
+		return nil, failure.Usagef("publish: --to and --plan exclude each other: the plan names its repositories")
+	}
+	if byDigest { // one platform has no use for the tags of another
+		return parseTargets(e.keepTo.Repositories)
+	}
+	return e.keepTo.Targets()
+}

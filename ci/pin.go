@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+func newPin(e env) *cobra.Command {
+	var netbox string
+	cmd := &cobra.Command{
+		Use:   "pin",
+		Short: "Pin another release of NetBox, and lock its packages",
+		Long: `Write another release of NetBox into versions.yml, with the one that was pinned
+as that which upgrades are proven from, and have build/lock write the locked
+lists of packages. The result is for you to commit. Needs uv.`,
+		Example: `  go run ./ci pin --netbox 4.7.4`,
+		Args:    noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if netbox == "" {
+				return failure.Usagef("pin: no release is given: pass --netbox RELEASE")
+			}
+			file := filepath.Join(e.flags.repo, versions.File)
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return failure.Usagef("read the pinned versions: %w: run it at the root of the repository, or name that with --repo", err)
+			}
+			pinned, err := release.Pin(text, netbox, time.Now())
+			if err != nil {
+				return err
+			}
+			if _, err := exec.LookPath("uv"); err != nil {
+				return failure.Usagef("pin NetBox %s: build/lock needs uv: install it with \"python3 -m pip install uv\"", netbox)
+			}
+			if err := os.WriteFile(file, pinned, 0o644); err != nil {
+				return fmt.Errorf("pin NetBox %s: %w", netbox, err)
+			}
+			lock := exec.CommandContext(cmd.Context(), filepath.Join(e.flags.repo, "build", "lock"))
+			lock.Stdout, lock.Stderr = e.err, e.err
+			if err := lock.Run(); err != nil {
+				// Half a pin is none.
+				if undo := os.WriteFile(file, text, 0o644); undo != nil {
+					return fmt.Errorf("pin NetBox %s: build/lock: %w; and %s is not as it was: %v", netbox, err, versions.File, undo)
+				}
+				return fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err)
+			}
+			return e.print(fmt.Sprintf("%s pins NetBox %s\n", versions.File, netbox))
+		},
+	}
+	cmd.Flags().StringVar(&netbox, "netbox", "", "`release` to pin")
+	return cmd
+}

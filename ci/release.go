@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// releaseFlags say what to plan.
+type releaseFlags struct {
+	dryRun, newest, force, rebuild bool
+	netbox, published              string
+	number, pull                   int
+	to                             []string
+}
+
+func newRelease(e env) *cobra.Command {
+	var f releaseFlags
+	cmd := &cobra.Command{
+		Use:   "release",
+		Short: "Plan a release, prove its images, publish them under all their tags",
+		Long: `Plan a release: which NetBox, whether anything has changed since the published
+image, its number, its channel, every tag and every repository, each with the
+reason. With --dry-run that is all. Otherwise the images are built, booted and
+proven under the planned version, published and tagged, unless the plan is to
+skip the release.
+
+The published image is the tag latest in the first live repository of
+versions.yml, unless --published names another. Standard output carries the
+plan; without --dry-run also a reference with a digest for each tag.`,
+		Example: `  go run ./ci release --dry-run
+  go run ./ci release --dry-run --newest --json
+  go run ./ci release --to localhost:5000/netbox --published localhost:5000/netbox:latest`,
+		Args: noArguments,
+	}
+	p := cmd.Flags()
+	p.BoolVar(&f.dryRun, "dry-run", false, "only print the plan")
+	p.StringVar(&f.netbox, "netbox", "", "plan this `release` of NetBox")
+	p.BoolVar(&f.newest, "newest", false, "plan the newest release of NetBox, as pip sees it")
+	p.BoolVar(&f.force, "force", false, "release although nothing has changed, or an older NetBox")
+	p.BoolVar(&f.rebuild, "rebuild", false, "find out by building the published image again whether packages have changed")
+	p.IntVar(&f.number, "number", 0, "give the release this `number` instead of the next")
+	p.IntVar(&f.pull, "pull-request", 0, "plan the images of pull request `number`")
+	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with")
+	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
+	cmd.MarkFlagsMutuallyExclusive("netbox", "newest")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		plan, err := e.plan(cmd.Context(), f)
+		if err != nil {
+			return err
+		}
+		if f.dryRun || plan.Skip != "" {
+			if err := e.actions.Plan(plan); err != nil {
+				return err
+			}
+			return e.printPlan(plan)
+		}
+		return e.release(cmd.Context(), plan)
+	}
+	return cmd
+}
+
+func (e env) printPlan(plan release.Plan) error {
+	if e.flags.json {
+		return e.printJSON(plan)
+	}
+	return plan.Text(e.out)
+}
+
+// release carries a plan out.
+func (e env) release(ctx context.Context, plan release.Plan) error {
+	targets, err := plan.Targets()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.err, plan.Headline())
+	return e.planned(plan).session(ctx, func(s *session) error {
+		_, err := s.pipeline.Check(ctx, targets, s.publishing())
+		diff := diffOf(err)
+		err = s.tell(err, pipeline.CheckReport)
+		fmt.Fprint(s.err, diff)
+		if err != nil {
+			return err
+		}
+		return s.printPublished()
+	})
+}
+
+// planned is e with a plan to keep to.
+func (e env) planned(plan release.Plan) env {
+	e.keepTo = &plan
+	return e
+}
+
+// plan finds out all that a plan is made of, and makes it.
+func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
+	none := release.Plan{}
+	pins, err := versions.Load(e.flags.repo)
+	if err != nil {
+		return none, err
+	}
+	commit, err := source.Git(ctx, e.flags.repo)
+	if err != nil {
+		return none, err
+	}
+	facts := release.Facts{
+		Pinned: pins.NetBox.Release, Asked: f.netbox, Commit: commit.Commit, Pull: f.pull,
+		Number: f.number, Force: f.force, Repositories: pins.Repositories,
+	}
+	if len(f.to) > 0 {
+		facts.Repositories = versions.Repositories{Live: f.to, Development: f.to, PullRequest: f.to}
+	}
+	if facts.Branch, facts.Tag, facts.Pull, err = e.where(ctx, f.pull); err != nil {
+		return none, err
+	}
+	if facts.Tags, err = source.Tags(ctx, e.flags.repo); err != nil {
+		return none, err
+	}
+	if facts.Package, err = release.ReadPackageList(e.flags.repo); err != nil {
+		return none, err
+	}
+	if f.newest {
+		if facts.Upstream, err = release.FindUpstream(ctx, output); err != nil {
+			return none, err
+		}
+	}
+	registries := e.registries()
+	if facts.Base, err = release.FindBase(ctx, registries, e.flags.base); err != nil {
+		return none, err
+	}
+	published := f.published
+	if published == "" {
+		published = pins.Repositories.Live[0] + ":latest"
+	}
+	if facts.Published, err = release.FindPublished(ctx, registries, published); err != nil {
+		return none, err
+	}
+	if facts.Published != nil {
+		var known bool
+		if facts.Changed, known, err = source.Changed(ctx, e.flags.repo, facts.Published.Commit); err != nil {
+			return none, err
+		}
+		facts.Unknown = !known
+	}
+	if f.rebuild && facts.Published != nil {
+		if facts.Rebuilt, err = e.rebuild(ctx, registries, *facts.Published); err != nil {
+			return none, err
+		}
+	}
+	return release.Make(facts)
+}
+
+// rebuild builds the published image of the first platform anew, under the
+// name it has, and compares the two.
+func (e env) rebuild(ctx context.Context, registries registry.Source, published release.Published) (*release.Rebuilt, error) {
+	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	if err != nil {
+		return nil, err
+	}
+	was, err := registries.Index(ctx, published.Reference)
+	if err != nil {
+		return nil, err
+	}
+	if was == nil {
+		return nil, fmt.Errorf("read %s: it has gone while it was looked at: run it again", published.Reference)
+	}
+	var rebuilt *release.Rebuilt
+	e = e.planned(release.Plan{Version: published.Version})
+	flags := *e.flags
+	flags.platforms = []string{platforms[0].String()}
+	e.flags = &flags
+	err = e.session(ctx, func(s *session) error {
+		if err := s.pipeline.Build(ctx, platforms[0]); err != nil {
+			return s.tell(err, "")
+		}
+		s.display.Close()
+		img, err := s.pipeline.Image(platforms[0])
+		if err != nil {
+			return err
+		}
+		rebuilt, err = release.CompareImages(platforms[0], was, img)
+		return err
+	})
+	return rebuilt, err
+}
+
+// where tells which branch, git tag or pull request is at hand: Actions says
+// it in its variables, elsewhere git knows.
+func (e env) where(ctx context.Context, pull int) (branch, tag string, number int, err error) {
+	ref := e.getenv("GITHUB_REF")
+	if e.actions == nil || ref == "" {
+		branch, err = source.Branch(ctx, e.flags.repo)
+		return branch, "", pull, err
+	}
+	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
+		return branch, "", pull, nil
+	}
+	if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
+		return "", tag, pull, nil
+	}
+	if parts := strings.Split(ref, "/"); len(parts) == 4 && parts[1] == "pull" && pull == 0 {
+		if pull, err = strconv.Atoi(parts[2]); err != nil {
+			return "", "", 0, failure.Usagef("read GITHUB_REF %q: %w: pass --pull-request", ref, err)
+		}
+	}
+	return "", "", pull, nil
+}
+
+// registries are read with the credentials at hand.
+func (e env) registries() registry.Source {
+	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add)}
+}
+
+// publishing is how anything is pushed.
+func (e env) publishing() registry.Options {
+	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add)}
+}
+
+// output runs a program and gives its standard output.
+func output(ctx context.Context, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(slices.Concat([]string{name}, args[:min(4, len(args))]), " "), err, lines[len(lines)-1])
+	}
+	return string(out), nil
+}

@@ -1,0 +1,144 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+)
+
+// MergeOptions say what is joined, and where it goes.
+type MergeOptions struct {
+	Proven   []report.Report // of the runs that built and booted the images
+	Images   string          // repository that holds the images by digest
+	From     registry.Source
+	Version  string // that every image calls itself
+	Commit   source.Source
+	BaseName string // that every image was built on
+	Targets  []registry.Target
+	Publish  registry.Options // Booted and Log are set here
+	Now      func() time.Time
+}
+
+// Merge joins images that were built, booted and pushed one by one into an
+// index, and publishes that. The runs must agree on commit, version and base.
+// The report it gives has all that theirs have, and the joining.
+func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (report.Report, error) {
+	whole, booted, err := agree(opts)
+	if err != nil {
+		return report.Report{}, err
+	}
+	b := report.NewBuilder(whole, opts.Now)
+	stage := func(name string, do func(ctx context.Context, log io.Writer) error) error {
+		step := display.Step(name, "")
+		start := opts.Now()
+		err := do(ctx, step)
+		step.End(err)
+		b.End(report.Key{Stage: name}, opts.Now().Sub(start), err, "")
+		return err
+	}
+	var idx v1.ImageIndex
+	err = stage("merge", func(ctx context.Context, log io.Writer) error {
+		images, err := opts.From.Fetch(ctx, opts.Images, booted)
+		if err != nil {
+			return err
+		}
+		for _, img := range images {
+			if err := sameLabels(img, opts); err != nil {
+				return err
+			}
+		}
+		if idx, err = registry.Index(images, about(opts.Version, opts.Commit, opts.BaseName)); err != nil {
+			return err
+		}
+		digest, err := idx.Digest()
+		fmt.Fprintf(log, "%s of %d images in %s\n", digest, len(images), opts.Images)
+		b.Change(func(r *report.Report) { r.Index = digest.String() })
+		return err
+	})
+	if err != nil {
+		b.Skip(report.Key{Stage: "publish"}, "there is no index")
+		return b.Report(), err
+	}
+	err = stage("publish", func(ctx context.Context, log io.Writer) error {
+		opts.Publish.Booted, opts.Publish.Log = booted, log
+		published, err := registry.Publish(ctx, idx, opts.Targets, opts.Publish)
+		b.Change(func(r *report.Report) { r.Published = tags(published, opts.Publish.ByDigest) })
+		return err
+	})
+	return b.Report(), err
+}
+
+// agree joins the reports of single platforms into one, and gives the digests
+// of the images they proved.
+func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
+	whole := report.Report{
+		Project: Project, Commit: opts.Commit.Revision(), Base: report.Base{Name: opts.BaseName, Digests: map[string]string{}},
+		Expected: []report.Key{{Stage: "merge"}, {Stage: "publish"}},
+	}
+	booted := map[string]v1.Hash{}
+	for _, r := range opts.Proven {
+		found, err := bootedDigests(r)
+		if err != nil {
+			return whole, nil, err
+		}
+		platforms := slices.Sorted(maps.Keys(found))
+		switch {
+		case len(platforms) == 0:
+			return whole, nil, failure.Usagef("merge: a report has no image: give the reports that \"go run ./ci check --platform PLATFORM\" leaves in dist/report")
+		case r.Commit != whole.Commit:
+			return whole, nil, failure.Usagef("merge %s: its image is of commit %s, not of %s: build all images from one commit", platforms, r.Commit, whole.Commit)
+		case r.Base.Name != opts.BaseName:
+			return whole, nil, failure.Usagef("merge %s: its image was built on %s, not on %s: build all images on one base", platforms, r.Base.Name, opts.BaseName)
+		case whole.Version != "" && r.Version != whole.Version:
+			return whole, nil, failure.Usagef("merge %s: its image is of NetBox %s, another one of %s: build all images of one release", platforms, r.Version, whole.Version)
+		}
+		whole.Version, whole.Engine = r.Version, r.Engine
+		for platform, digest := range found {
+			if other, twice := booted[platform]; twice && other != digest {
+				return whole, nil, failure.Usagef("merge %s: two reports prove different images, %s and %s: give one report a platform", platform, other, digest)
+			}
+			booted[platform] = digest
+		}
+		maps.Copy(whole.Base.Digests, r.Base.Digests)
+		whole.Platforms = append(whole.Platforms, r.Platforms...)
+		for _, s := range r.Stages {
+			if s.Platform != "" {
+				whole.Stages = append(whole.Stages, s)
+				whole.Expected = append(whole.Expected, s.Key)
+			}
+		}
+		whole.Logs = append(whole.Logs, r.Logs...)
+	}
+	if len(booted) == 0 {
+		return whole, nil, failure.Usagef("merge: no report is given: pass the directory of the reports with --reports")
+	}
+	return whole, booted, nil
+}
+
+// sameLabels asks an image itself whether it is what its report says.
+func sameLabels(img registry.PlatformImage, opts MergeOptions) error {
+	config, err := img.Image.ConfigFile()
+	if err != nil {
+		return fmt.Errorf("read the labels of %s: %w", img.Platform, err)
+	}
+	for label, want := range map[string]string{
+		"org.opencontainers.image.version":  opts.Version,
+		"org.opencontainers.image.revision": opts.Commit.Revision(),
+	} {
+		if got := config.Config.Labels[label]; got != want {
+			return fmt.Errorf("merge %s: its label %s is %q, want %q: build it with this plan", img.Platform, label, got, want)
+		}
+	}
+	return nil
+}

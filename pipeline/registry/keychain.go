@@ -1,0 +1,40 @@
+package registry
+
+import (
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+)
+
+// Environment finds credentials in variables, two a registry: for ghcr.io
+// REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. A registry without
+// them gets docker's configuration. hide is told every password that is used.
+func Environment(getenv func(string) string, hide func(...string)) authn.Keychain {
+	return authn.NewMultiKeychain(environment{getenv, hide}, authn.DefaultKeychain)
+}
+
+type environment struct {
+	getenv func(string) string
+	hide   func(...string)
+}
+
+// Resolve is authn.Keychain's.
+func (e environment) Resolve(resource authn.Resource) (authn.Authenticator, error) {
+	registry := resource.RegistryStr()
+	if registry == name.DefaultRegistry {
+		registry = "docker.io" // as people know it
+	}
+	suffix := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(registry))
+	password := e.getenv("REGISTRY_PASSWORD_" + suffix)
+	if password == "" {
+		return authn.Anonymous, nil
+	}
+	e.hide(password)
+	return &authn.Basic{Username: e.getenv("REGISTRY_USERNAME_" + suffix), Password: password}, nil
+}

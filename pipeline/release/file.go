@@ -1,0 +1,44 @@
+package release
+
+import (
+	"encoding/json"
+	"os"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+)
+
+// Load reads a plan as `release --dry-run --json` prints it.
+func Load(file string) (Plan, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Plan{}, failure.Usagef("read the plan: %w: make it with \"go run ./ci release --dry-run --json\"", err)
+	}
+	var p Plan
+	if err := json.Unmarshal(text, &p); err != nil {
+		return Plan{}, failure.Usagef("read the plan %s: %w: make it with \"go run ./ci release --dry-run --json\"", file, err)
+	}
+	if p.Version == "" || p.Commit == "" || len(p.Repositories) == 0 || len(p.Tags) == 0 {
+		return Plan{}, failure.Usagef("read the plan %s: it is not whole: make it with \"go run ./ci release --dry-run --json\"", file)
+	}
+	if _, err := p.Targets(); err != nil {
+		return Plan{}, err
+	}
+	return p, nil
+}
+
+// Ready tells whether the plan may be carried out from a working tree with a
+// release of NetBox pinned: nil, or what stands in the way.
+func (p Plan) Ready(tree source.Source, pinned string) error {
+	switch {
+	case p.Skip != "":
+		return failure.Usagef("release %s: the plan is to skip it: %s: pass --force to release all the same", p.Version, p.Skip)
+	case p.NetBox.Value != pinned:
+		return failure.Usagef("release %s: the locked lists of packages are of NetBox %s: %s", p.Version, pinned, Plan{Pin: p.NetBox.Value}.PinFirst())
+	case p.Commit != tree.Commit:
+		return failure.Usagef("release %s: it is planned for commit %s, but %s is checked out: check out the other, or plan again", p.Version, short(p.Commit), short(tree.Commit))
+	case tree.Dirty:
+		return failure.Usagef("release %s: files differ from commit %s: commit them, an image has to say truly what it was made from", p.Version, short(p.Commit))
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// FindPublished reads what the index at reference says of itself; nil when
+// there is nothing yet.
+func FindPublished(ctx context.Context, source registry.Source, reference string) (*Published, error) {
+	idx, err := source.Index(ctx, reference)
+	if err != nil || idx == nil {
+		return nil, err
+	}
+	return describe(reference, idx)
+}
+
+func describe(reference string, idx v1.ImageIndex) (*Published, error) {
+	digest, err := idx.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", reference, err)
+	}
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", reference, err)
+	}
+	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool {
+		return !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS != "linux" // older images carry attestations as entries
+	})
+	if len(images) == 0 {
+		return nil, failure.Usagef("read %s: its index has no image: publish one, or name another repository in %s", reference, versions.File)
+	}
+	img, err := idx.Image(images[0].Digest)
+	if err != nil {
+		return nil, fmt.Errorf("read the image of %s in %s: %w", images[0].Platform, reference, err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("read the labels of %s: %w", reference, err)
+	}
+	labels := config.Config.Labels
+	return &Published{
+		Reference: reference,
+		Digest:    digest.String(),
+		Version:   versionIn(labels["build_version"]),
+		Label:     labels["build_version"],
+		Commit:    labels["org.opencontainers.image.revision"],
+		Base: Base{
+			Name:   manifest.Annotations["org.opencontainers.image.base.name"],
+			Digest: manifest.Annotations["org.opencontainers.image.base.digest"],
+		},
+	}, nil
+}
+
+// FindBase tells what a published base image is now. One that is made on the
+// spot, or lies in a directory, has no digest in any registry.
+func FindBase(ctx context.Context, source registry.Source, name string) (Base, error) {
+	if name == "local" || strings.HasPrefix(name, "oci:") {
+		return Base{Name: name}, nil
+	}
+	if name, digest, ok := strings.Cut(name, "@"); ok {
+		return Base{Name: name, Digest: digest}, nil
+	}
+	digest, err := source.Digest(ctx, name)
+	if err != nil {
+		return Base{}, err
+	}
+	return Base{Name: name, Digest: digest.String()}, nil
+}
+
+// pythonVersion is the oldest Python of the base images; build/lock uses it
+// too. pip offers only what runs on it.
+const pythonVersion = "3.12"
+
+var available = regexp.MustCompile(`(?m)^Available versions: (.+)$`)
+
+// FindUpstream asks pip for the newest final release of NetBox. run runs a
+// program and gives its standard output.
+func FindUpstream(ctx context.Context, run func(ctx context.Context, name string, args ...string) (string, error)) (string, error) {
+	out, err := run(ctx, "python3", "-m", "pip", "index", "versions", "netbox", "--python-version", pythonVersion, "--only-binary=:all:")
+	if err != nil {
+		return "", failure.Usagef("ask pip for the newest NetBox: %w: install it with \"apt-get install python3-pip\", and look at its configuration with \"pip config list\"", err)
+	}
+	m := available.FindStringSubmatch(out)
+	if m == nil {
+		return "", fmt.Errorf("ask pip for the newest NetBox: it lists no versions but says %q: run \"pip index versions netbox\" to see more", strings.TrimSpace(out))
+	}
+	list := slices.DeleteFunc(strings.Split(m[1], ", "), func(v string) bool { return !versions.IsRelease(v) })
+	if len(list) == 0 {
+		return "", fmt.Errorf("ask pip for the newest NetBox: of %s none is a final release", m[1])
+	}
+	return slices.MaxFunc(list, Compare), nil
+}
+
+// ReadPackageList gives package_versions.txt of the repository, nil when it
+// has none.
+func ReadPackageList(repo string) ([]byte, error) {
+	list, err := os.ReadFile(filepath.Join(repo, packageList))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the list of packages: %w", err)
+	}
+	return list, nil
+}

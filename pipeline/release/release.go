@@ -1,0 +1,469 @@
+// Package release decides what a release would be: of which NetBox, whether
+// one is due at all, its number, its channel, and every tag in every
+// repository. Deciding is a pure function of Facts; the functions that find
+// the facts out stand in files of their own. Every decision carries its reason:
+// a release that did not happen has to be explained.
+package release
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Channel is whom an image is for.
+type Channel string
+
+// Channels. Each has repositories of its own.
+const (
+	Live        Channel = "live"
+	Development Channel = "development"
+	PullRequest Channel = "pull request"
+)
+
+// Facts are all that a plan is made of.
+type Facts struct {
+	Pinned   string // release of NetBox that versions.yml and the locks are of
+	Asked    string // release that --netbox names, or ""
+	Upstream string // newest final release, or "" when nobody asked for it
+
+	Commit  string   // that HEAD is at
+	Branch  string   // checked out, "" when HEAD is detached
+	Tag     string   // git tag that is being released, ""
+	Tags    []string // git tags at HEAD
+	Pull    int      // number of the pull request, 0
+	Changed []string // paths that differ between the published commit and HEAD
+	Unknown bool     // the published commit is not in this clone
+	Package []byte   // package_versions.txt, nil when there is none
+
+	Base      Base
+	Published *Published // newest live image, nil when there is none yet
+	Rebuilt   *Rebuilt   // what came of building that one again, nil when not tried
+	Number    int        // that --number asks for, 0
+	Force     bool       // release although nothing has changed
+
+	Repositories versions.Repositories
+}
+
+// Base is the image that is built on.
+type Base struct {
+	Name   string `json:"name"`             // as --base says
+	Digest string `json:"digest,omitempty"` // of a published one, now
+}
+
+// Reference is the base as --base takes it, the one that was looked at.
+func (b Base) Reference() string {
+	if b.Digest == "" {
+		return b.Name
+	}
+	return b.Name + "@" + b.Digest
+}
+
+// Published is what the newest published image says of itself.
+type Published struct {
+	Reference string `json:"reference"`
+	Digest    string `json:"digest"`  // of the index
+	Version   string `json:"version"` // such as v4.7.3-ls12, "" when its label has another form
+	Label     string `json:"label"`   // build_version, as found
+	Commit    string `json:"commit"`
+	Base      Base   `json:"base"`
+}
+
+// Rebuilt compares the published image with one built anew of the same commit
+// under the same name: builds are reproducible, so a difference is one of the
+// packages.
+type Rebuilt struct {
+	Platform string   `json:"platform"`
+	Differs  []string `json:"differs,omitempty"` // layers, by the instruction that makes them
+}
+
+// Decision is a value and why it is that one.
+type Decision struct {
+	Value  string `json:"value"`
+	Reason string `json:"reason"`
+}
+
+// Change is one thing that may have changed since the published image.
+type Change struct {
+	What    string `json:"what"`
+	Changed bool   `json:"changed"`
+	Reason  string `json:"reason"`
+}
+
+// Plan is what a release would be.
+type Plan struct {
+	NetBox       Decision            `json:"netbox"`
+	Channel      Decision            `json:"channel"`
+	Number       Decision            `json:"number"`
+	Package      Decision            `json:"package"` // names the packages in development and pull-request tags
+	Version      string              `json:"version"` // what the image calls itself
+	Semver       string              `json:"semver"`
+	Commit       string              `json:"commit"`
+	Base         Base                `json:"base"`
+	Published    *Published          `json:"published,omitempty"`
+	Changes      []Change            `json:"changes"`
+	Skip         string              `json:"skip,omitempty"` // why nothing is to be released
+	Pin          string              `json:"pin,omitempty"`  // the release to pin first, when it is not the pinned one
+	Repositories []string            `json:"repositories"`
+	Tags         []string            `json:"tags"`      // of the index, the most general one last
+	ImageTags    map[string][]string `json:"imageTags"` // of the image of each platform
+}
+
+// prefixes are what the tags of one architecture begin with.
+var prefixes = map[string]string{"linux/amd64": "amd64-", "linux/arm64": "arm64v8-"}
+
+// Make decides. Facts that no release can be made of are a failure.Usage of
+// one line.
+func Make(f Facts) (Plan, error) {
+	p := Plan{Commit: f.Commit, Base: f.Base, Published: f.Published}
+	var err error
+	if p.NetBox, err = netbox(f); err != nil {
+		return Plan{}, err
+	}
+	if p.Channel, p.Repositories, err = channel(f); err != nil {
+		return Plan{}, err
+	}
+	if p.NetBox.Value != f.Pinned {
+		p.Pin = p.NetBox.Value
+	}
+	if f.Published != nil && f.Published.Version == "" && f.Number == 0 && f.Tag == "" {
+		return Plan{}, failure.Usagef("read the release number of %s: its label build_version is %q, not as in %q: pass the number of this release with --number", f.Published.Reference, f.Published.Label, "Linuxserver.io version:- v4.7.3-ls12 Build-date:- 2026-11-23T00:00:00Z")
+	}
+	p.Changes = changes(f, p)
+	if p.Number, err = number(f, p); err != nil {
+		return Plan{}, err
+	}
+	p.Package = packageTag(f.Package)
+	name(&p, f)
+	if err := older(f, p); err != nil {
+		return Plan{}, err
+	}
+	p.Skip = skip(f, p)
+	if _, err := p.Targets(); err != nil {
+		return Plan{}, err
+	}
+	return p, nil
+}
+
+// netbox chooses the release of NetBox.
+func netbox(f Facts) (Decision, error) {
+	d := Decision{f.Pinned, "versions.yml pins it"}
+	switch {
+	case f.Asked != "":
+		d = Decision{f.Asked, "--netbox asks for it"}
+	case f.Upstream != "" && Compare(f.Upstream, f.Pinned) > 0:
+		d = Decision{f.Upstream, "it is the newest release upstream; versions.yml pins " + f.Pinned}
+	case f.Upstream != "" && f.Upstream != f.Pinned:
+		d.Reason = fmt.Sprintf("versions.yml pins it; upstream offers nothing newer than %s", f.Upstream)
+	case f.Upstream != "":
+		d.Reason = "versions.yml pins it, and it is the newest release upstream"
+	}
+	if !versions.IsRelease(d.Value) {
+		return d, failure.Usagef("plan the release of NetBox %q: that is no final release: name one such as 4.7.3", d.Value)
+	}
+	return d, nil
+}
+
+// channel tells whom the images are for, from where the commit is.
+func channel(f Facts) (Decision, []string, error) {
+	switch {
+	case f.Pull > 0:
+		return Decision{string(PullRequest), fmt.Sprintf("it is pull request %d", f.Pull)}, f.Repositories.PullRequest, nil
+	case f.Tag != "":
+		if _, _, ok := parseVersion(f.Tag); !ok {
+			return Decision{}, nil, failure.Usagef("plan the release of git tag %q: it is not as in v4.7.3-ls12: tag the commit with the version to release", f.Tag)
+		}
+		return Decision{string(Live), "git tag " + f.Tag + " is released"}, f.Repositories.Live, nil
+	case f.Branch == "main" || f.Branch == "master":
+		return Decision{string(Live), "branch " + f.Branch + " is released"}, f.Repositories.Live, nil
+	case f.Branch == "":
+		return Decision{string(Development), "no branch is checked out"}, f.Repositories.Development, nil
+	}
+	return Decision{string(Development), "branch " + f.Branch + " is not main"}, f.Repositories.Development, nil
+}
+
+// documentation is what no image is made of. Whatever is not in it may be.
+var documentation = []string{"*.md", "LICENSE", "readme-vars.yml", ".editorconfig", ".gitignore", ".github/*", ".ci/*", "tests/*"}
+
+// isDocumentation tells whether no image is made of the file at a path.
+func isDocumentation(file string) bool {
+	top, _, deep := strings.Cut(file, "/")
+	return slices.ContainsFunc(documentation, func(pattern string) bool {
+		if dir, all := strings.CutSuffix(pattern, "/*"); all {
+			return deep && top == dir
+		}
+		ok, _ := path.Match(pattern, file)
+		return ok
+	})
+}
+
+// changes compares with the published image.
+func changes(f Facts, p Plan) []Change {
+	was := f.Published
+	if was == nil {
+		return []Change{{"image", true, "nothing is published yet"}}
+	}
+	var list []Change
+	add := func(what string, changed bool, format string, args ...any) {
+		list = append(list, Change{what, changed, fmt.Sprintf(format, args...)})
+	}
+
+	if release, _, ok := parseVersion(was.Version); ok {
+		if release == p.NetBox.Value {
+			add("NetBox", false, "%s is published", release)
+		} else {
+			add("NetBox", true, "%s is published, %s is to be", release, p.NetBox.Value)
+		}
+	}
+
+	entering := slices.DeleteFunc(slices.Clone(f.Changed), isDocumentation)
+	switch {
+	case was.Commit == f.Commit:
+		add("commit", false, "%s is published", short(f.Commit))
+	case was.Commit == "":
+		add("commit", true, "the published image names no commit")
+	case f.Unknown:
+		add("commit", true, "the published commit %s is not in this clone", short(was.Commit))
+	case len(entering) == 0 && len(f.Changed) == 0:
+		add("commit", false, "%s has the same files as the published %s", short(f.Commit), short(was.Commit))
+	case len(entering) == 0:
+		add("commit", false, "since the published %s only what no image is made of has changed: %s", short(was.Commit), some(f.Changed))
+	default:
+		add("commit", true, "since the published %s: %s", short(was.Commit), some(entering))
+	}
+
+	if !slices.Contains(entering, packageList) {
+		add("packages", false, "%s is as it was", packageList)
+	} else {
+		add("packages", true, "%s has changed", packageList)
+	}
+
+	switch {
+	case was.Base.Name == "":
+		add("base", false, "the published image does not name its base")
+	case was.Base.Name != f.Base.Name:
+		add("base", true, "%s was the base, now it is %s", was.Base.Name, f.Base.Name)
+	case f.Base.Digest == "":
+		add("base", false, "%s is made of packages, it has no digest to compare", f.Base.Name)
+	case was.Base.Digest == f.Base.Digest:
+		add("base", false, "%s is still %s", f.Base.Name, short(f.Base.Digest))
+	case was.Base.Digest == "":
+		add("base", true, "the published image does not name the digest of its base, %s is %s", f.Base.Name, short(f.Base.Digest))
+	default:
+		add("base", true, "%s was %s, now it is %s", f.Base.Name, short(was.Base.Digest), short(f.Base.Digest))
+	}
+
+	switch r := f.Rebuilt; {
+	case r == nil:
+	case len(r.Differs) == 0:
+		add("rebuild", false, "the published image, built again for %s, is the same to the byte", r.Platform)
+	default:
+		add("rebuild", true, "the published image, built again for %s, differs in %s", r.Platform, some(r.Differs))
+	}
+	return list
+}
+
+// anyChange tells whether something has changed.
+func anyChange(list []Change) bool {
+	return slices.ContainsFunc(list, func(c Change) bool { return c.Changed })
+}
+
+// number chooses N of lsN. A number never names two different images: it is
+// used again only for the commit and the inputs it was given to.
+func number(f Facts, p Plan) (Decision, error) {
+	was := 0
+	if f.Published != nil {
+		_, was, _ = parseVersion(f.Published.Version)
+	}
+	value := func(n int, format string, args ...any) (Decision, error) {
+		d := Decision{strconv.Itoa(n), fmt.Sprintf(format, args...)}
+		if n < was {
+			return d, failure.Usagef("plan release number %d: %s is published: release a number from %d on", n, f.Published.Version, was)
+		}
+		return d, nil
+	}
+	switch {
+	case f.Number < 0:
+		return Decision{}, failure.Usagef("plan release number %d: numbers begin with 1: pass --number 1", f.Number)
+	case f.Number > 0:
+		return value(f.Number, "--number asks for it")
+	case f.Tag != "":
+		release, n, _ := parseVersion(f.Tag) // channel has seen that it is one
+		if release != p.NetBox.Value {
+			return Decision{}, failure.Usagef("plan the release of git tag %s: it is of NetBox %s, but %s is to be released: tag the commit v%s-ls%d", f.Tag, release, p.NetBox.Value, p.NetBox.Value, n)
+		}
+		return value(n, "git tag %s says so", f.Tag)
+	case f.Published == nil:
+		return value(1, "it is the first release")
+	case slices.Contains(f.Tags, f.Published.Version) && !anyChange(p.Changes):
+		return value(was, "git tag %s is at HEAD, and nothing has changed", f.Published.Version)
+	case slices.Contains(f.Tags, f.Published.Version):
+		return value(was+1, "%s is published; its git tag is at HEAD, but the image would be another one", f.Published.Version)
+	}
+	return value(was+1, "%s is published", f.Published.Version)
+}
+
+// name gives the image its version and its tags.
+func name(p *Plan, f Facts) {
+	external := Sanitise("v" + p.NetBox.Value)
+	p.Semver = semver(p.NetBox.Value)
+	switch Channel(p.Channel.Value) {
+	case Live:
+		p.Version = fmt.Sprintf("%s-ls%s", external, p.Number.Value)
+		p.Tags = []string{p.Version, "version-" + external, p.Semver, "latest"}
+	case Development:
+		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", external, p.Package.Value, f.Commit)
+		p.Tags = []string{p.Version}
+	case PullRequest:
+		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s-pr-%d", external, p.Package.Value, f.Commit, f.Pull)
+		p.Tags = []string{p.Version}
+	}
+	p.ImageTags = map[string][]string{}
+	for platform, prefix := range prefixes {
+		for _, tag := range p.Tags {
+			p.ImageTags[platform] = append(p.ImageTags[platform], prefix+tag)
+		}
+	}
+}
+
+// older refuses to go back: a database that a newer NetBox has migrated cannot
+// be used by an older one.
+func older(f Facts, p Plan) error {
+	if f.Published == nil || f.Force || Channel(p.Channel.Value) != Live {
+		return nil
+	}
+	release, _, ok := parseVersion(f.Published.Version)
+	if !ok || Compare(p.NetBox.Value, release) >= 0 {
+		return nil
+	}
+	return failure.Usagef("plan the release of NetBox %s: %s is published, and no database goes back to an older NetBox: release %s or later, or pass --force", p.NetBox.Value, f.Published.Version, release)
+}
+
+// skip tells why nothing is to be released, or nothing.
+func skip(f Facts, p Plan) string {
+	if f.Force || anyChange(p.Changes) || Channel(p.Channel.Value) != Live {
+		return ""
+	}
+	if f.Tag != "" && f.Published != nil && f.Published.Version != p.Version {
+		return "" // who tags a commit wants it released
+	}
+	var reasons []string
+	for _, c := range p.Changes {
+		reasons = append(reasons, c.What+": "+c.Reason)
+	}
+	return "nothing has changed since " + f.Published.Reference + " " + f.Published.Version + " (" + strings.Join(reasons, "; ") + ")"
+}
+
+// Targets are all tags in all repositories, in the order in which they are to
+// move: those of single images first, latest last.
+func (p Plan) Targets() ([]registry.Target, error) {
+	var targets []registry.Target
+	add := func(repository, tag, platform string) error {
+		t, err := registry.ParseTarget(repository + ":" + tag)
+		if err == nil {
+			targets = append(targets, t.For(platform))
+		}
+		return err
+	}
+	for _, repository := range p.Repositories {
+		for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
+			for _, tag := range p.ImageTags[platform] {
+				if err := add(repository, tag, platform); err != nil {
+					return nil, err
+				}
+			}
+		}
+		for _, tag := range p.Tags {
+			if err := add(repository, tag, ""); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return targets, nil
+}
+
+// short gives enough of a commit or a digest for people to tell it from others.
+func short(id string) string {
+	id = strings.TrimPrefix(id, "sha256:")
+	return id[:min(12, len(id))]
+}
+
+// some names the first few of many.
+func some(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}
+
+var labelled = regexp.MustCompile(`^Linuxserver\.io version:- (\S+) Build-date:- \S+$`)
+
+// versionIn finds the version in the label build_version, or "".
+func versionIn(label string) string {
+	m := labelled.FindStringSubmatch(label)
+	if m == nil {
+		return ""
+	}
+	if _, _, ok := parseVersion(m[1]); !ok {
+		return ""
+	}
+	return m[1]
+}
+
+var version = regexp.MustCompile(`^v?([0-9.]+)-ls([1-9][0-9]{0,8})$`)
+
+// parseVersion takes v4.7.3-ls12 apart.
+func parseVersion(v string) (netbox string, number int, ok bool) {
+	m := version.FindStringSubmatch(v)
+	if m == nil || !versions.IsRelease(m[1]) {
+		return "", 0, false
+	}
+	number, err := strconv.Atoi(m[2])
+	return m[1], number, err == nil
+}
+
+// Compare orders two final releases as PEP 440 does.
+func Compare(a, b string) int {
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range max(len(as), len(bs)) {
+		if c := cmp.Compare(part(as, i), part(bs, i)); c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// part is the i-th number of a release; those that are missing are 0.
+func part(parts []string, i int) int {
+	if i >= len(parts) {
+		return 0
+	}
+	n, _ := strconv.Atoi(parts[i]) // versions.IsRelease has seen that it is one
+	return n
+}
+
+// semver is a release in just three numbers.
+func semver(release string) string {
+	parts := strings.Split(release, ".")
+	return fmt.Sprintf("%d.%d.%d", part(parts, 0), part(parts, 1), part(parts, 2))
+}
+
+// Sanitise drops what no tag may hold from the version of something external.
+func Sanitise(external string) string {
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune("~,%@+;:/ ", r) {
+			return -1
+		}
+		return r
+	}, external)
+}

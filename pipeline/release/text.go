@@ -1,0 +1,90 @@
+package release
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// Text tells the plan to people.
+func (p Plan) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintln(&b, p.Headline())
+	if p.Pin != "" {
+		fmt.Fprintf(&b, "next: %s\n", p.PinFirst())
+	}
+	b.WriteString("\n")
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, row := range p.Rows() {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", row.What, row.Value, row.Reason)
+	}
+	t.Flush()
+
+	b.WriteString("\nsince the published image:\n")
+	t = tabwriter.NewWriter(&b, 2, 0, 2, ' ', 0)
+	for _, c := range p.Changes {
+		verdict := "same"
+		if c.Changed {
+			verdict = "changed"
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", c.What, verdict, c.Reason)
+	}
+	t.Flush()
+
+	list := func(title string, lines []string) {
+		fmt.Fprintf(&b, "\n%s:\n", title)
+		for _, l := range lines {
+			fmt.Fprintf(&b, "  %s\n", l)
+		}
+	}
+	list("repositories", p.Repositories)
+	list("tags of the index", p.Tags)
+	for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
+		list("tags of "+platform, p.ImageTags[platform])
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// Headline is the plan in one line.
+func (p Plan) Headline() string {
+	if p.Skip != "" {
+		return "skip: " + p.Skip
+	}
+	return fmt.Sprintf("release %s", p.Version)
+}
+
+// PinFirst tells what has to be done before the release, or nothing.
+func (p Plan) PinFirst() string {
+	if p.Pin == "" {
+		return ""
+	}
+	return fmt.Sprintf("run \"go run ./ci pin --netbox %s\" and commit the result", p.Pin)
+}
+
+// Row is a line of the plan's table.
+type Row struct{ What, Value, Reason string }
+
+// Rows are the decisions, one a line.
+func (p Plan) Rows() []Row {
+	rows := []Row{
+		{"NetBox", p.NetBox.Value, p.NetBox.Reason},
+		{"channel", p.Channel.Value, p.Channel.Reason},
+	}
+	if Channel(p.Channel.Value) == Live {
+		rows = append(rows, Row{"number", "ls" + p.Number.Value, p.Number.Reason})
+	} else {
+		rows = append(rows, Row{"packages", p.Package.Value, p.Package.Reason})
+	}
+	rows = append(rows,
+		Row{"semver", p.Semver, "of NetBox"},
+		Row{"commit", short(p.Commit), "HEAD"},
+	)
+	if p.Base.Digest != "" {
+		return append(rows, Row{"base", p.Base.Name, "now " + short(p.Base.Digest)})
+	}
+	return append(rows, Row{"base", p.Base.Name, "--base asks for it"})
+}

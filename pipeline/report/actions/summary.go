@@ -1,0 +1,215 @@
+package actions
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// Report tells what a run of the pipeline came to: a summary, an annotation
+// for each error, and outputs. mermaid is the init graph, "" when there is none.
+func (s *Sink) Report(r report.Report, mermaid string) error {
+	if s == nil {
+		return nil
+	}
+	for _, stage := range r.Stages {
+		for _, e := range stage.Errors {
+			s.Error(fmt.Sprintf("%s: %s", stage.Key, e))
+		}
+	}
+	verdict, why, _ := r.Verdict()
+	errs := []error{
+		s.Summary(s.markdown(r, mermaid)),
+		s.Output("verdict", string(verdict)),
+		s.Output("why", why),
+		s.Output("version", r.Version),
+	}
+	for _, p := range r.Platforms {
+		if p.Image != "" {
+			errs = append(errs, s.Output("digest-"+strings.ReplaceAll(p.Platform, "/", "-"), p.Image))
+		}
+	}
+	if r.Index != "" {
+		errs = append(errs, s.Output("digest", r.Index))
+	}
+	if len(r.Published) > 0 {
+		var tags []string
+		for _, t := range r.Published {
+			tags = append(tags, t.Reference)
+		}
+		errs = append(errs, s.Output("tags", strings.Join(tags, "\n")))
+	}
+	return errors.Join(errs...)
+}
+
+// markdown is the summary of a run.
+func (s *Sink) markdown(r report.Report, mermaid string) string {
+	var b strings.Builder
+	verdict, why, next := r.Verdict()
+	fmt.Fprintf(&b, "## %s %s: %s\n\n", mark(verdict), r.Project, escape(why))
+	if next != "" {
+		fmt.Fprintf(&b, "**Next:** %s\n\n", escape(next))
+	}
+	fmt.Fprintf(&b, "NetBox [%s](https://github.com/netbox-community/netbox/releases/tag/v%[1]s) · commit [%s](%s) · base `%s` · engine %s · %.0f s · [this run and its report](%s)\n\n",
+		r.Version, short(r.Commit), s.CommitURL(strings.TrimSuffix(r.Commit, "-dirty")), r.Base.Name, r.Engine, r.Seconds, s.RunURL()+"#artifacts")
+
+	if len(r.Platforms) > 0 {
+		b.WriteString("| Platform | Verdict | Image | Size | First 200 | Stop | Peak memory |\n| --- | --- | --- | ---: | ---: | ---: | ---: |\n")
+		for _, p := range r.Platforms {
+			first, stop, peak := "–", "–", "–"
+			if p.Boot != nil {
+				first, stop = fmt.Sprintf("%.1f s", p.Boot.FirstOK), fmt.Sprintf("%.1f s", p.Boot.Stop)
+				if p.Boot.PeakMemory > 0 {
+					peak = megabytes(p.Boot.PeakMemory)
+				}
+			}
+			fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", p.Platform, platformVerdict(r, p), p.Image, megabytes(p.Size), first, stop, peak)
+		}
+		b.WriteString("\n")
+	}
+
+	b.WriteString("| Stage | Platform | Verdict | Time |\n| --- | --- | --- | ---: |\n")
+	for _, stage := range r.Stages {
+		took := fmt.Sprintf("%.1f s", stage.Seconds)
+		if stage.Verdict() == report.Skipped {
+			took = "–"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s %s | %s |\n", stage.Stage, stage.Platform, mark(stage.Verdict()), stage.Verdict(), took)
+	}
+	for _, key := range r.Expected {
+		if !slices.ContainsFunc(r.Stages, func(s report.Stage) bool { return s.Key == key }) {
+			fmt.Fprintf(&b, "| %s | %s | %s %s | – |\n", key.Stage, key.Platform, mark(report.Missing), report.Missing)
+		}
+	}
+
+	var notes []string
+	for _, stage := range r.Stages {
+		for _, e := range stage.Errors {
+			notes = append(notes, fmt.Sprintf("- **%s:** %s", stage.Key, escape(e)))
+		}
+		if stage.Skipped != "" {
+			notes = append(notes, fmt.Sprintf("- %s was skipped: %s", stage.Key, escape(stage.Skipped)))
+		}
+	}
+	if len(notes) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", strings.Join(notes, "\n"))
+	}
+	if len(r.Published) > 0 {
+		b.WriteString("\n| Tag | Digest |\n| --- | --- |\n")
+		for _, t := range r.Published {
+			note := ""
+			if t.Unchanged {
+				note = " (unchanged)"
+			}
+			fmt.Fprintf(&b, "| `%s`%s | `%s` |\n", t.Reference, note, t.Digest)
+		}
+	}
+	if mermaid != "" {
+		fmt.Fprintf(&b, "\n<details><summary>In which order the services start</summary>\n\n```mermaid\n%s```\n\n</details>\n", mermaid)
+	}
+	return b.String()
+}
+
+// platformVerdict is the worst of what was found out about one platform.
+func platformVerdict(r report.Report, p report.Platform) string {
+	worst := report.Passed
+	for _, stage := range r.Stages {
+		if stage.Platform != p.Platform {
+			continue
+		}
+		switch v := stage.Verdict(); {
+		case v == report.Failed:
+			worst = v
+		case v == report.Skipped && worst == report.Passed:
+			worst = v
+		}
+	}
+	for _, key := range r.Expected {
+		if key.Platform == p.Platform && worst == report.Passed && !r.Good(key) {
+			worst = report.Missing
+		}
+	}
+	return mark(worst) + " " + string(worst)
+}
+
+// Plan tells what a release would be: a summary, outputs, and a notice when
+// nothing is to be released.
+func (s *Sink) Plan(p release.Plan) error {
+	if s == nil {
+		return nil
+	}
+	if p.Skip != "" {
+		s.Notice(p.Headline())
+	}
+	var repositories []string
+	repositories = append(repositories, p.Repositories...)
+	return errors.Join(
+		s.Summary(planMarkdown(p)),
+		s.Output("skip", p.Skip),
+		s.Output("pin", p.Pin),
+		s.Output("version", p.Version),
+		s.Output("netbox", p.NetBox.Value),
+		s.Output("channel", p.Channel.Value),
+		s.Output("tags", strings.Join(p.Tags, "\n")),
+		s.Output("repositories", strings.Join(repositories, "\n")),
+	)
+}
+
+func planMarkdown(p release.Plan) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Plan: %s\n\n", escape(p.Headline()))
+	if next := p.PinFirst(); next != "" {
+		fmt.Fprintf(&b, "**Next:** %s\n\n", escape(next))
+	}
+	b.WriteString("| Decision | Value | Why |\n| --- | --- | --- |\n")
+	for _, row := range p.Rows() {
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", row.What, row.Value, escape(row.Reason))
+	}
+	b.WriteString("\n| Since the published image | | |\n| --- | --- | --- |\n")
+	for _, c := range p.Changes {
+		verdict := "same"
+		if c.Changed {
+			verdict = "**changed**"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.What, verdict, escape(c.Reason))
+	}
+	b.WriteString("\n<details><summary>Tags and repositories</summary>\n\n| Of | Tags |\n| --- | --- |\n")
+	fmt.Fprintf(&b, "| the index | `%s` |\n", strings.Join(p.Tags, "` `"))
+	for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
+		fmt.Fprintf(&b, "| %s | `%s` |\n", platform, strings.Join(p.ImageTags[platform], "` `"))
+	}
+	b.WriteString("\nin each of\n\n")
+	for _, r := range p.Repositories {
+		fmt.Fprintf(&b, "- `%s`\n", r)
+	}
+	b.WriteString("\n</details>\n")
+	return b.String()
+}
+
+// mark makes a verdict be seen in a long page.
+func mark(v report.Verdict) string {
+	switch v {
+	case report.Passed:
+		return "✅"
+	case report.Skipped:
+		return "⏭️"
+	}
+	return "❌"
+}
+
+// escape keeps a line of text one cell of a table, and what is in it from
+// being taken for Markdown or HTML.
+func escape(text string) string {
+	text = strings.ReplaceAll(text, "\n", " ")
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "]", "\\]", "@", "&#64;", "$", "\\$").Replace(text)
+}
+
+func short(commit string) string { return commit[:min(12, len(commit))] }
+
+// megabytes are 10^6 bytes, as registries count.
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
