@@ -109,7 +109,7 @@ func TestMistakesInFilesAreNamedWithFileAndLine(t *testing.T) {
 }
 
 func TestEveryVerbHelpsWithAnExample(t *testing.T) {
-	for _, verb := range []string{"build", "boot", "graph", "readme", "publish", "report", "check", "clean"} {
+	for _, verb := range []string{"build", "boot", "graph", "readme", "publish", "report", "check", "release", "merge", "pin", "clean"} {
 		stdout, stderr, code := invoke(t, t.Context(), verb, "--help")
 		if code != 0 || stderr != "" {
 			t.Errorf("%s --help: status %d, %q", verb, code, stderr)

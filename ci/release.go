@@ -54,7 +54,7 @@ plan; without --dry-run also a reference with a digest for each tag.`,
 	p.BoolVar(&f.rebuild, "rebuild", false, "find out by building the published image again whether packages have changed")
 	p.IntVar(&f.number, "number", 0, "give the release this `number` instead of the next")
 	p.IntVar(&f.pull, "pull-request", 0, "plan the images of pull request `number`")
-	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with")
+	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with, none to plan a first release")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	cmd.MarkFlagsMutuallyExclusive("netbox", "newest")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -145,8 +145,10 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if published == "" {
 		published = pins.Repositories.Live[0] + ":latest"
 	}
-	if facts.Published, err = release.FindPublished(ctx, registries, published); err != nil {
-		return none, err
+	if published != "none" {
+		if facts.Published, err = release.FindPublished(ctx, registries, published); err != nil {
+			return none, err
+		}
 	}
 	if facts.Published != nil {
 		var known bool

@@ -22,8 +22,11 @@ import (
 // there is nothing yet.
 func FindPublished(ctx context.Context, source registry.Source, reference string) (*Published, error) {
 	idx, err := source.Index(ctx, reference)
-	if err != nil || idx == nil {
-		return nil, err
+	if err != nil {
+		return nil, failure.Usagef("look for the published image: %w: name another with --published, or pass --published none to plan a first release", err)
+	}
+	if idx == nil {
+		return nil, nil
 	}
 	return describe(reference, idx)
 }

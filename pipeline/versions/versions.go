@@ -11,12 +11,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
@@ -176,6 +176,6 @@ func strictReference(value string) bool {
 }
 
 func strictRepository(value string) bool {
-	repository, err := name.NewRepository(value, name.StrictValidation)
-	return err == nil && repository.Name() != "" && strings.Contains(value, "/") && strings.HasPrefix(value, repository.RegistryStr())
+	_, err := registry.ParseTarget(value + ":latest")
+	return err == nil
 }

@@ -1,0 +1,190 @@
+package release_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+)
+
+// published puts an index with these labels on its images into a registry, and
+// names it.
+func published(t *testing.T, labels, annotations map[string]string) string {
+	t.Helper()
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	var images []registry.PlatformImage
+	for _, arch := range []string{"amd64", "arm64"} {
+		platform := registry.Canonical(v1.Platform{OS: "linux", Architecture: arch})
+		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+			OS: "linux", Architecture: arch, Variant: platform.Variant, Config: v1.Config{Labels: labels},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	}
+	idx, err := registry.Index(images, registry.About{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	idx = mutate.Annotations(idx, annotations).(v1.ImageIndex)
+	reference := strings.TrimPrefix(server.URL, "http://") + "/linuxserver/netbox:latest"
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(tag, idx); err != nil {
+		t.Fatal(err)
+	}
+	return reference
+}
+
+func TestAPublishedImageIsReadFromItsRegistry(t *testing.T) {
+	t.Parallel()
+	reference := published(t, map[string]string{
+		"build_version":                     "Linuxserver.io version:- v4.6.5-ls365 Build-date:- 2026-01-02T03:04:05+00:00",
+		"org.opencontainers.image.revision": head,
+	}, map[string]string{
+		"org.opencontainers.image.base.name":   "ghcr.io/linuxserver/baseimage-alpine:3.20",
+		"org.opencontainers.image.base.digest": "sha256:abc",
+	})
+	p, err := release.FindPublished(t.Context(), registry.Source{}, reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Version != "v4.6.5-ls365" || p.Commit != head || p.Base.Digest != "sha256:abc" || !strings.HasPrefix(p.Digest, "sha256:") {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestALabelOfAnotherFormGivesNoVersion(t *testing.T) {
+	t.Parallel()
+	for _, label := range []string{"", "v4.6.5-ls365", "Linuxserver.io version:- v4.7.3-c80feb5 Build-date:- x", "Linuxserver.io version:- v4.6.5-ls0 Build-date:- x",
+		"Linuxserver.io version:- v4.6.5-ls99999999999999999999 Build-date:- x", "Linuxserver.io version:- $(reboot)-ls3 Build-date:- x"} {
+		p, err := release.FindPublished(t.Context(), registry.Source{}, published(t, map[string]string{"build_version": label}, nil))
+		if err != nil || p.Version != "" || p.Label != label {
+			t.Errorf("%q: %+v, %v", label, p, err)
+		}
+	}
+}
+
+func TestNoImageYetIsNoErrorButARegistryThatDoesNotAnswerIs(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	host := strings.TrimPrefix(server.URL, "http://")
+	p, err := release.FindPublished(t.Context(), registry.Source{}, host+"/linuxserver/netbox:latest")
+	if p != nil || err != nil {
+		t.Errorf("an empty registry: %+v, %v", p, err)
+	}
+	server.Close()
+	_, err = release.FindPublished(t.Context(), registry.Source{}, host+"/linuxserver/netbox:latest")
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "--published none") || len(failure.Lines(err)) != 1 {
+		t.Errorf("a registry that is down: %v", err)
+	}
+}
+
+func TestABaseIsAskedForItsDigestOnlyWhereThereIsOne(t *testing.T) {
+	t.Parallel()
+	reference := published(t, nil, nil)
+	b, err := release.FindBase(t.Context(), registry.Source{}, reference)
+	if err != nil || b.Name != reference || !strings.HasPrefix(b.Digest, "sha256:") || b.Reference() != reference+"@"+b.Digest {
+		t.Errorf("published: %+v, %v", b, err)
+	}
+	again, err := release.FindBase(t.Context(), registry.Source{}, b.Reference())
+	if err != nil || again != b {
+		t.Errorf("by digest: %+v, %v", again, err)
+	}
+	for _, name := range []string{"local", "oci:some/dir"} {
+		if b, err := release.FindBase(t.Context(), registry.Source{}, name); err != nil || b.Reference() != name {
+			t.Errorf("%s: %+v, %v", name, b, err)
+		}
+	}
+}
+
+func TestTheNewestFinalReleaseIsWhatPipLists(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ out, want, says string }{
+		{"netbox (4.7.3)\nAvailable versions: 4.7.3, 4.7.2, 4.7.0\n  INSTALLED: 4.7.2\n", "4.7.3", ""},
+		{"netbox (4.9.0rc1)\nAvailable versions: 4.9.0rc1, 4.8.9.post1, 4.8.9, 4.8.10.dev0, 4.8.10\n", "4.8.10", ""},
+		{"netbox (4.9.0rc1)\nAvailable versions: 4.9.0rc1\n", "", "none is a final release"},
+		{"something else\n", "", "it lists no versions"},
+	} {
+		got, err := release.FindUpstream(t.Context(), func(_ context.Context, name string, args ...string) (string, error) {
+			return test.out, nil
+		})
+		if got != test.want || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%q: %q, %v", test.out, got, err)
+		}
+	}
+	_, err := release.FindUpstream(t.Context(), func(context.Context, string, ...string) (string, error) { return "", errors.New("no such program") })
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "python3-pip") {
+		t.Errorf("without pip: %v", err)
+	}
+}
+
+func TestAnImageBuiltAgainIsComparedLayerByLayer(t *testing.T) {
+	t.Parallel()
+	layers := func(instructions ...string) v1.Image {
+		img := mutate.MediaType(empty.Image, "application/vnd.oci.image.manifest.v1+json")
+		for _, from := range instructions {
+			layer, err := random.Layer(100, "application/vnd.oci.image.layer.v1.tar+gzip")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if img, err = mutate.Append(img, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: from}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = config.DeepCopy()
+		config.OS, config.Architecture = "linux", "amd64"
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			t.Fatal(err)
+		}
+		return img
+	}
+	platform := v1.Platform{OS: "linux", Architecture: "amd64"}
+	index := func(img v1.Image) v1.ImageIndex {
+		idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return idx
+	}
+	was := layers("RUN packages", "COPY --from=version /build_version /build_version")
+	if r, err := release.CompareImages(platform, index(was), was); err != nil || len(r.Differs) != 0 {
+		t.Errorf("the same: %+v, %v", r, err)
+	}
+	if r, err := release.CompareImages(platform, index(was), layers("RUN packages", "COPY --from=version /build_version /build_version")); err != nil || len(r.Differs) != 1 || r.Differs[0] != "RUN packages" {
+		t.Errorf("other packages: %+v, %v", r, err)
+	}
+	relabelled, err := mutate.Config(was, v1.Config{Labels: map[string]string{"a": "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := release.CompareImages(platform, index(was), relabelled); err != nil || len(r.Differs) != 0 {
+		t.Errorf("other labels: %+v, %v", r, err)
+	}
+	if r, err := release.CompareImages(v1.Platform{OS: "linux", Architecture: "arm64"}, index(was), was); err != nil || len(r.Differs) != 1 {
+		t.Errorf("a platform that is not published: %+v, %v", r, err)
+	}
+}
