@@ -129,11 +129,12 @@ class Snapshot(unittest.TestCase):
     def test_it_is_made_for_any_server_and_any_moment(self):
         dump = [
             '\\restrict abc\n', 'SET transaction_timeout = 0;\n', 'SET row_security = off;\n', '\n', '-- kept: may be a function\'s\n',
-            "COMMENT ON EXTENSION ltree IS 'x';\n", "(1, '2026-11-23 20:08:59.4+00', 'CPU', NULL)\n", '\\unrestrict abc\n',
+            "COMMENT ON EXTENSION ltree IS 'x';\n", "(1, '2026-11-23 20:08:59.4+00', 'CPU', NULL)\n",
+            "('2a7edc60-e3f6-400e-948f-f4d940ade03b', 'CPU')\n", '\\unrestrict abc\n',
         ]  # fmt: skip
         self.assertEqual(
             list(snapshot.portable(dump)),
-            ['SET row_security = off;\n', '\n', "-- kept: may be a function's\n", "(1, now(), 'CPU', NULL)\n"],
+            ['SET row_security = off;\n', '\n', "-- kept: may be a function's\n", "(1, now(), 'CPU', NULL)\n", "(gen_random_uuid(), 'CPU')\n"],
         )
 
     def test_it_tells_which_migrations_it_holds(self):

@@ -2,7 +2,7 @@
 
 The build makes it with
 
-    python -m netbox_container.snapshot migrate
+    python -m netbox_container.snapshot make
     pg_dump --inserts ... | python -m netbox_container.snapshot pack > FILE
 
 and the container loads it.
@@ -62,32 +62,38 @@ def load(connection, script: str) -> None:
 def portable(dump: Iterable[str]) -> Iterator[str]:
     """The lines of a dump without what only psql, the newest server or the dump's owner understands.
 
-    Moments become the moment of loading, as if the migrations had run then.
+    Moments become the moment of loading, as if the migrations had run then;
+    chance decides anew, as it would have.
     """
     for line in dump:
         if re.match(r'\\(un)?restrict |SET transaction_timeout |COMMENT ON EXTENSION ', line):
             continue
-        yield re.sub(r"'20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00'", 'now()', line)
+        line = re.sub(r"'20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00'", 'now()', line)
+        yield re.sub(r"'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'", 'gen_random_uuid()', line)
 
 
-def _migrate() -> None:
+def _make() -> None:
     import gc
 
     # Migrations make a great deal of garbage, and looking for it takes longer than making it.
     gc.set_threshold(200_000, 20, 100)
     import django
+    from django.conf import settings
 
+    # What is deleted asks the cache for NetBox's settings, and the build has no Redis.
+    settings.CACHES = {'default': {'BACKEND': 'django.core.cache.backends.locmem.LocMemCache'}}
     django.setup()
     from django.core.management import call_command
 
-    call_command('migrate', interactive=False, verbosity=1)
+    # What follows the migrations is part of it: some of them make rows that are searched for.
+    call_command('upgrade', no_input=True, skip_static=True)
 
 
 if __name__ == '__main__':
     match sys.argv[1:]:
-        case ['migrate']:
-            _migrate()
+        case ['make']:
+            _make()
         case ['pack']:
             sys.stdout.buffer.write(gzip.compress(''.join(portable(sys.stdin)).encode(), mtime=0))
         case _:
-            sys.exit('usage: python -m netbox_container.snapshot migrate|pack')
+            sys.exit('usage: python -m netbox_container.snapshot make|pack')
