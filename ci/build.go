@@ -8,7 +8,7 @@ import (
 )
 
 func newBuild(e env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build the image of every platform and join them into one index",
 		Long: `Build the image of every platform and join them into one index, which is left
@@ -26,6 +26,8 @@ in dist/image as an OCI layout. Standard output carries its digest.`,
 			})
 		},
 	}
+	cmd.Flags().StringVar(&e.flags.netbox, "netbox", "", "`release` of NetBox to build, of those that build/ has a locked list of; the pinned one by default")
+	return cmd
 }
 
 // printIndex is the result of a verb that made an index: its digest, or the

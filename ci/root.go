@@ -21,6 +21,7 @@ type flags struct {
 	platforms []string
 	base      string
 	output    string
+	netbox    string
 	json      bool
 	timeout   time.Duration
 	wait      time.Duration

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -56,6 +57,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err != nil {
 		return err
 	}
+	pins.NetBox.Release = cmp.Or(f.netbox, pins.NetBox.Release)
 	commit, err := source.Git(ctx, f.repo)
 	if err != nil {
 		return err
