@@ -261,6 +261,11 @@ func TestAReleaseMadeOnTwoMachinesBecomesOneIndexBeforeAnyTagMoves(t *testing.T)
 		}
 	}
 
+	old := filepath.Join(p.dir, "old.json")
+	if err := os.Rename(file, old); err != nil {
+		t.Fatal(err)
+	}
+
 	// And now there is nothing to do, until something changes.
 	after, _ := p.plan()
 	if !strings.Contains(after.Skip, "nothing has changed since") || after.Published.Version != "v4.7.3-ls1" {
@@ -273,10 +278,6 @@ func TestAReleaseMadeOnTwoMachinesBecomesOneIndexBeforeAnyTagMoves(t *testing.T)
 		t.Fatal(err)
 	}
 	p.commitAll("two")
-	old := filepath.Join(p.dir, "old.json")
-	if err := os.Rename(file, old); err != nil {
-		t.Fatal(err)
-	}
 	if after, _ = p.plan(); after.Skip != "" || after.Version != "v4.7.3-ls2" || after.Commit != p.commit {
 		t.Errorf("after a change: skip %q, version %s", after.Skip, after.Version)
 	}

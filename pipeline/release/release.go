@@ -241,10 +241,13 @@ func changes(f Facts, p Plan) []Change {
 		add("commit", true, "since the published %s: %s", short(was.Commit), some(entering))
 	}
 
-	if !slices.Contains(entering, packageList) {
-		add("packages", false, "%s is as it was", packageList)
-	} else {
+	switch {
+	case slices.Contains(entering, packageList):
 		add("packages", true, "%s has changed", packageList)
+	case f.Package == nil:
+		add("packages", false, "there is no %s to compare", packageList)
+	default:
+		add("packages", false, "%s is as it was", packageList)
 	}
 
 	switch {
