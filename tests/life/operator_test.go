@@ -1,0 +1,120 @@
+package life
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// documented is the code block of README.md in a language that holds a text:
+// what operators paste is what is proven.
+func documented(t *testing.T, language, text string) string {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, block := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1) {
+		if strings.Contains(block[1], text) {
+			return block[1]
+		}
+	}
+	t.Fatalf("README.md has no block of %s with %q", language, text)
+	return ""
+}
+
+// write puts a file of the operator's under /config.
+func (w *world) write(name, text string) {
+	w.t.Helper()
+	file := filepath.Join(w.config, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// in is the world as a subtest sees it.
+func (w *world) in(t *testing.T) *world {
+	sub := *w
+	sub.t = t
+	return &sub
+}
+
+// listens is a command that passes once something listens on the ports.
+func listens(ports ...int) []string {
+	var script strings.Builder
+	for _, port := range ports {
+		fmt.Fprintf(&script, "(: </dev/tcp/127.0.0.1/%d) && ", port)
+	}
+	return []string{"bash", "-c", script.String() + "true"}
+}
+
+// ready starts services side by side and waits for them.
+func (w *world) ready(all ...engine.Container) []*local.Container {
+	w.t.Helper()
+	var started []*local.Container
+	for _, c := range all {
+		started = append(started, w.start(c))
+	}
+	for _, c := range started {
+		ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+		defer cancel()
+		if err := c.WaitReady(ctx); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return started
+}
+
+// ends starts NetBox in a way that cannot work: it has to end by itself with a
+// status and one line that says so.
+func (w *world) ends(env map[string]string, says string) {
+	w.t.Helper()
+	c := w.netbox(env)
+	if code := w.ended(c); code == 0 {
+		w.t.Error("it ended with status 0")
+	}
+	var lines []string
+	for line := range strings.Lines(said(c)) {
+		if strings.HasPrefix(line, "[netbox] ") && !strings.HasPrefix(line, "[netbox] waiting for ") {
+			lines = append(lines, line)
+		}
+	}
+	if len(lines) != 1 || !strings.Contains(lines[0], says) || strings.Contains(said(c), "Traceback") {
+		w.t.Errorf("want one line with %q, got %q", says, lines)
+	}
+}
+
+// works has a background worker do a job from its order to its end, again and
+// again up to a moment: an order may be lost with the Redis that took it.
+func (w *world) works(token string) {
+	w.t.Helper()
+	source := fmt.Sprint("source-", time.Now().UnixNano())
+	made := w.must(http.StatusCreated, http.MethodPost, "/api/core/data-sources/", token,
+		map[string]any{"name": source, "type": "local", "source_url": "file:///config/scripts"})
+	path := fmt.Sprintf("/api/core/data-sources/%v/", made["id"])
+	last := ""
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		res, err := w.ask(http.MethodPost, path+"sync/", token, map[string]any{})
+		last = fmt.Sprintf("ordering: %d, %v", res.status, err)
+		for again := time.Now().Add(20 * time.Second); err == nil && res.status == http.StatusOK && time.Now().Before(again); time.Sleep(100 * time.Millisecond) {
+			res, err := w.ask(http.MethodGet, path, token, nil)
+			if last = fmt.Sprintf("doing: %d, %v: %.2000s", res.status, err, res.body); err == nil && strings.Contains(last, `"value":"completed"`) {
+				return
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	w.t.Fatalf("no worker did the job; the last word was %s", last)
+}
