@@ -68,6 +68,62 @@ func TestFilesBecomeVariables(t *testing.T) {
 	o.lacks(t, "FILE__SECRET: /run-secrets/a ends in a newline")
 }
 
+func TestTheBasesOwnVariablesMayComeFromFiles(t *testing.T) {
+	t.Parallel()
+	const waits = `for ((i = 0; i < 100; i++)); do [[ -e /config/up ]] && break; sleep 0.05; done; `
+	for name, slow := range map[string]string{"": "", " that are read late": "sleep 0.5\n"} {
+		t.Run("files"+name, func(t *testing.T) {
+			t.Parallel()
+			envfile, err := os.ReadFile("rootfs/etc/s6-overlay/s6-rc.d/init-envfile/run")
+			if err != nil {
+				t.Fatal(err)
+			}
+			first, rest, _ := strings.Cut(string(envfile), "\n")
+			o := native(t).run(t, container{
+				env: map[string]string{"FILE__PUID": "/f/uid", "FILE__PGID": "/f/gid", "FILE__TZ": "/f/zone", "FILE__UMASK": "/f/mask"},
+				files: map[string]string{
+					"/f/uid": "1234\n", "/f/gid": "5678", "/f/zone": "Asia/Kathmandu\r\n", "/f/mask": "027\n",
+					"/etc/s6-overlay/s6-rc.d/init-envfile/run": first + "\n" + slow + rest,
+					"/custom-services.d/witness":               "#!/usr/bin/with-contenv bash\necho up >/config/up; exec sleep infinity",
+				},
+			}, waits+`id abc; stat -c '%n %u:%g %a' /config /config/up; date +%z; printf '<%s>' "$PUID"`)
+			o.exits(t, 0)
+			o.has(t, "uid=1234(abc) gid=5678(abc)", "User UID:    1234\nUser GID:    5678\n", "/config 1234:5678", "/config/up 0:0 640\n", "+0545\n", "<1234>")
+			o.lacks(t, "ends in a newline", "no known time zone")
+		})
+	}
+	native(t).run(t, container{
+		env:   map[string]string{"FILE__PUID": "/f/empty", "FILE__PGID": "/f/nowhere", "PGID": "77"},
+		files: map[string]string{"/f/empty": ""},
+	}, "id abc").has(t, "uid=911(abc) gid=77(abc)")
+}
+
+// A script that would hold up the boot for long can tell that the container is
+// to end, in the real base too: there PID 1's own process of that name waits.
+func TestAStopDuringTheBootShowsInTheProcessList(t *testing.T) {
+	t.Parallel()
+	o := native(t).boot(t, container{files: map[string]string{"/custom-cont-init.d/10-long": `
+waits() { grep -lazE '^s6-rc$' /proc/[0-9]*/cmdline 2>/dev/null | xargs -r grep -laz -- '-bda' 2>/dev/null; }
+echo "before: <$(waits)>"
+kill -TERM 1
+for ((i = 0; i < 200; i++)); do [[ -z $(waits) ]] || break; sleep 0.05; done
+(( i == 200 )) || echo seen`}})
+	o.exits(t, 0)
+	o.has(t, "before: <>", "seen")
+}
+
+func TestOnlyCronNeedsRoot(t *testing.T) {
+	t.Parallel()
+	o := native(t).run(t, container{}, `sleep 0.3
+for process in /proc/[0-9]*; do
+	program=$(tr '\0' ' ' <"$process/cmdline") owner=$(stat -c %U "$process") || continue
+	[[ $owner == abc || $process == /proc/1 || $program == s6-s* || $program == "bash -c"* || -z $program ]] || echo "$program runs as $owner"
+	[[ $program != "sleep infinity"* ]] || echo seen "$owner"
+done`)
+	o.has(t, "seen abc")
+	o.lacks(t, "runs as")
+}
+
 func TestTheTimeZoneIsTheUsers(t *testing.T) {
 	t.Parallel()
 	r := native(t)
@@ -156,7 +212,7 @@ lsiown -R abc:abc d && stat -c '%n %U:%G' d d/e && [[ $(stat -c %Z d/e/f) == "$b
 lsiown root d && stat -c '%n %U:%G' d d/e
 lsiown abc:abc /nowhere && echo tolerated
 lsiown abc; echo "status $?"`)
-	o.has(t, "d abc:abc\nd/e abc:abc\nuntouched\n", "d root:abc\nd/e abc:abc\n", "some owners could not be set", "tolerated\n", "usage:", "status 2\n")
+	o.has(t, "d abc:abc\nd/e abc:abc\nuntouched\n", "d root:abc\nd/e abc:abc\n", "some owners could not be set to abc:abc below: /nowhere: No such file or directory;", "tolerated\n", "usage:", "status 2\n")
 }
 
 func TestTheBaseHasTheServicesOfThePublishedOne(t *testing.T) {

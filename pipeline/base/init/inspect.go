@@ -164,7 +164,10 @@ func complain(status int, format string, args ...any) int {
 // list", "s6-rc list NAME...", "s6-rc listall NAME...". Changing what is up is
 // left to PID 1 alone.
 func inspectLive(args []string) int {
-	flags, args := options(args, "vtnlb")
+	flags, args := options(args, "vtnl")
+	if len(args) == 1 && args[0] == "change" && os.Getppid() == 1 {
+		return awaitTurn()
+	}
 	if len(args) == 0 || args[0] != "list" && args[0] != "listall" {
 		return complain(100, "usage: s6-rc [ -d ] [ -a ] list|listall [ names... ] (this s6-rc only looks; to stop or restart one service use s6-svc -d, -u or -r %s/NAME)", scanDir)
 	}
@@ -215,6 +218,20 @@ func inspectLive(args []string) int {
 		}
 	}
 	fmt.Println(strings.Join(names, "\n")) // an empty line for none
+	return 0
+}
+
+// awaitTurn returns once nothing is being brought up or down. It is all that is
+// left of PID 1's own "s6-rc -bda change", see bringDown.
+func awaitTurn() int {
+	lock, err := os.Open(liveDir + "/lock")
+	if err != nil {
+		return 111
+	}
+	defer lock.Close()
+	if syscall.Flock(int(lock.Fd()), syscall.LOCK_SH) != nil {
+		return 111
+	}
 	return 0
 }
 
