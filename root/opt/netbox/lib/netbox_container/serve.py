@@ -65,6 +65,7 @@ def load(values: SimpleNamespace):
         web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS)
     )
     make_superuser(values)
+    forget('SUPERUSER_PASSWORD')  # nothing that follows needs it
     web.warm(application, question)
     connections.close_all()
     caches.close_all()
@@ -88,6 +89,15 @@ def make_superuser(values: SimpleNamespace) -> None:
             pass  # another container was faster
     elif not values.SUPERUSER_PASSWORD and not users.filter(is_superuser=True).exists():
         say('there is no superuser: set SUPERUSER_PASSWORD to have one made')
+
+
+def forget(variable: str) -> None:
+    """Wipes a variable from the environment, from what the kernel shows of it too, for all forks to come."""
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    if value := libc.getenv(variable.encode()):
+        ctypes.memset(value, 0, len(ctypes.string_at(value)))
+    os.environ.pop(variable, None)
 
 
 class Keeper:
