@@ -57,6 +57,17 @@ func (p Plan) Headline() string {
 	return fmt.Sprintf("release %s", p.Version)
 }
 
+// Reasons are what has changed since the published image.
+func (p Plan) Reasons() []string {
+	var reasons []string
+	for _, c := range p.Changes {
+		if c.Changed {
+			reasons = append(reasons, c.What+": "+c.Reason)
+		}
+	}
+	return reasons
+}
+
 // PinFirst tells what has to be done before the release, or nothing.
 func (p Plan) PinFirst() string {
 	if p.Pin == "" {

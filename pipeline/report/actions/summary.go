@@ -146,8 +146,10 @@ func (s *Sink) Plan(p release.Plan) error {
 	if p.Skip != "" {
 		s.Notice(p.Headline())
 	}
-	var repositories []string
-	repositories = append(repositories, p.Repositories...)
+	why := "it is asked for"
+	if reasons := p.Reasons(); len(reasons) > 0 {
+		why = strings.Join(reasons, "; ")
+	}
 	return errors.Join(
 		s.Summary(planMarkdown(p)),
 		s.Output("skip", p.Skip),
@@ -156,7 +158,9 @@ func (s *Sink) Plan(p release.Plan) error {
 		s.Output("netbox", p.NetBox.Value),
 		s.Output("channel", p.Channel.Value),
 		s.Output("tags", strings.Join(p.Tags, "\n")),
-		s.Output("repositories", strings.Join(repositories, "\n")),
+		s.Output("repositories", strings.Join(p.Repositories, "\n")),
+		s.Output("repository", p.Repositories[0]),
+		s.Output("why", why),
 	)
 }
 

@@ -1,0 +1,347 @@
+package workflows
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+var names = []string{"pull-request", "release", "upstream"}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, ".github", "workflows", name+".yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func load(t *testing.T, name string) workflow {
+	t.Helper()
+	w, err := parse(read(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func TestEveryWorkflowIsHeldToTheRules(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*"))
+	if err != nil || len(files) != len(names) {
+		t.Fatalf("workflows: %v, %v; want %v", files, err, names)
+	}
+	for _, name := range names {
+		for _, problem := range problems(read(t, name)) {
+			t.Errorf("%s.yml: %s", name, problem)
+		}
+	}
+}
+
+func TestEachRuleFindsItsMistake(t *testing.T) {
+	good := string(read(t, "release"))
+	const checkout = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
+	for _, test := range []struct{ name, from, to, says string }{
+		{"a tag for a pin", checkout + " # v7.0.1", "actions/checkout@v7", "not pinned by a commit"},
+		{"a short commit", checkout + " # v7.0.1", "actions/checkout@3d3c42e5aac5 # v7.0.1", "not pinned by a commit"},
+		{"a pin without its version", checkout + " # v7.0.1", checkout, "no comment with the version"},
+		{"all rights at the top", "permissions: {}\n", "permissions: write-all\n", "top level: permissions is not {}"},
+		{"a right at the top", "permissions: {}\n", "permissions: {contents: read}\n", "top level: permissions is not {}"},
+		{"all rights for a job", "    permissions:\n      contents: read\n      packages: read\n", "    permissions: write-all\n", "not given one by one"},
+		{"rights left open", "    permissions:\n      contents: read\n      packages: read\n", "", "job plan: no permissions of its own"},
+		{"no timeout", "    timeout-minutes: 15\n", "", "job plan: no timeout"},
+		{"six hours", "    timeout-minutes: 15\n", "    timeout-minutes: 360\n", "job plan: no timeout"},
+		{"an expression in a script", "mkdir -p dist\n", "mkdir -p ${{ inputs.reason }}\n", "an expression inside run"},
+		{"a token left behind", "          persist-credentials: false\n", "", "leaves the token"},
+		{"no concurrency", "  group: release\n", "  group: \"\"\n", "no concurrency group"},
+		{"another shell", "    shell: bash", "    shell: sh", "the shell is not bash"},
+		{"a secret for all steps", "      PLATFORM: ${{ matrix.platform }}\n", "      PLATFORM: ${{ secrets.TOKEN }}\n", "hands a secret to every step"},
+		{"a secret outside an environment", "    environment: release\n", "", "takes a secret outside an environment"},
+		{"rights on what others wrote", "  workflow_dispatch:\n", "  pull_request_target:\n  workflow_dispatch:\n", "what others wrote"},
+	} {
+		bad := strings.Replace(good, test.from, test.to, 1)
+		if bad == good {
+			t.Errorf("%s: %q is not in release.yml", test.name, test.from)
+			continue
+		}
+		if list := problems([]byte(bad)); !slices.ContainsFunc(list, func(p string) bool { return strings.Contains(p, test.says) }) {
+			t.Errorf("%s: found %q", test.name, list)
+		}
+	}
+}
+
+func TestAPullRequestCancelsItsOlderRunAndAReleaseIsNeverCancelled(t *testing.T) {
+	if c := load(t, "pull-request").Concurrency; c.Cancel != "true" || !strings.Contains(c.Group, "github.event.pull_request.number") {
+		t.Errorf("pull-request.yml: %+v", c)
+	}
+	for _, name := range []string{"release", "upstream"} {
+		if c := load(t, name).Concurrency; c.Cancel != "false" || strings.Contains(c.Group, "${{") {
+			t.Errorf("%s.yml: %+v", name, c)
+		}
+	}
+}
+
+func TestAReleaseTakesNothingFromASharedCache(t *testing.T) {
+	if list := cached(load(t, "release")); len(list) != 0 {
+		t.Errorf("cached: %v", list)
+	}
+	if list := cached(load(t, "pull-request")); len(list) == 0 {
+		t.Error("the check finds no cache where there is one")
+	}
+}
+
+// What a job may do is written down here a second time, so that a right more is
+// seen in review.
+func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
+	want := map[string]string{
+		"pull-request lint": "contents:read", "pull-request test": "contents:read", "pull-request image": "contents:read",
+		"release plan": "contents:read packages:read", "release image": "contents:read packages:write",
+		"release merge":   "attestations:write contents:read id-token:write packages:write",
+		"release git-tag": "contents:write",
+		"upstream paused": "", "upstream look": "contents:read packages:read", "upstream packages": "contents:read packages:read",
+		"upstream start": "actions:write", "upstream propose": "actions:write contents:write pull-requests:write",
+	}
+	got := map[string]string{}
+	for _, name := range names {
+		for job, j := range load(t, name).Jobs {
+			var grants []string
+			for right, level := range j.grants() {
+				grants = append(grants, right+":"+level)
+			}
+			slices.Sort(grants)
+			got[name+" "+job] = strings.Join(grants, " ")
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestTagsMoveAfterEverythingElse(t *testing.T) {
+	var order []string
+	for _, s := range load(t, "release").Jobs["merge"].Steps {
+		for _, mark := range []string{"merge --plan dist/plan.json --reports dist/proven --by-digest", "actions/attest-build-provenance@", "cosign sign", "merge --plan dist/plan.json --reports dist/proven\n"} {
+			if strings.Contains(s.Uses+s.Run+"\n", mark) {
+				order = append(order, strings.TrimSpace(mark))
+			}
+		}
+	}
+	want := []string{"merge --plan dist/plan.json --reports dist/proven --by-digest", "actions/attest-build-provenance@", "cosign sign", "merge --plan dist/plan.json --reports dist/proven"}
+	if !slices.Equal(order, want) {
+		t.Errorf("got  %q\nwant %q", order, want)
+	}
+}
+
+func TestActionlintFindsNothing(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "tool", "-modfile=tools/go.mod", "actionlint", "-no-color")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v:\n%s", err, out)
+	}
+	// It has to be able to find something.
+	bad := filepath.Join(t.TempDir(), "bad.yml")
+	if err := os.WriteFile(bad, []byte("on: push\njobs: {a: {runs-on: ubuntu-24.04, steps: [{run: 'echo ${{ nothing.there }}'}]}}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd = exec.CommandContext(t.Context(), "go", "tool", "-modfile=tools/go.mod", "actionlint", "-no-color", bad)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err == nil || !bytes.Contains(out, []byte(`undefined variable "nothing"`)) {
+		t.Errorf("actionlint passes a broken workflow: %v:\n%s", err, out)
+	}
+}
+
+// scripts are all run scripts, by where they stand.
+func scripts(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for _, name := range names {
+		for job, j := range load(t, name).Jobs {
+			for i, s := range j.Steps {
+				if s.Run != "" {
+					found[fmt.Sprintf("%s.yml %s %d %s", name, job, i+1, s.Name)] = s.Run
+				}
+			}
+		}
+	}
+	propose, err := os.ReadFile(filepath.Join(root, ".github", "propose"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found["propose"] = string(propose)
+	return found
+}
+
+func TestEveryScriptIsWellFormed(t *testing.T) {
+	all := scripts(t)
+	if len(all) < 20 {
+		t.Fatalf("only %d scripts found", len(all))
+	}
+	for where, script := range all {
+		cmd := exec.CommandContext(t.Context(), "bash", "-n")
+		cmd.Stdin = strings.NewReader(script)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", where, err, out)
+		}
+	}
+	t.Run("shellcheck", func(t *testing.T) {
+		if _, err := exec.LookPath("shellcheck"); err != nil {
+			t.Skip("shellcheck is not installed; GitHub's runners have it")
+		}
+		for where, script := range all {
+			cmd := exec.CommandContext(t.Context(), "shellcheck", "--shell=bash", "--severity=style", "-")
+			cmd.Stdin = strings.NewReader(script)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %s", where, err, out)
+			}
+		}
+	})
+}
+
+// runScript runs the script of a step with programs put before the real ones.
+func runScript(t *testing.T, script, dir string, programs, env map[string]string) (output string, err error) {
+	t.Helper()
+	bin := t.TempDir()
+	for name, text := range programs {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/bash\n"+text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "GIT_CONFIG_GLOBAL="+filepath.Join(bin, "gitconfig"))
+	for k, v := range env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func script(t *testing.T, workflow, job, step string) string {
+	t.Helper()
+	for _, s := range load(t, workflow).Jobs[job].Steps {
+		if s.Name == step {
+			return s.Run
+		}
+	}
+	t.Fatalf("%s.yml: job %s has no step %q", workflow, job, step)
+	return ""
+}
+
+func TestWhatIsTypedIntoTheFormReachesTheCommandAsOneWord(t *testing.T) {
+	show := map[string]string{"go": `printf '<%s>' "$@" >&2; echo '{}'`}
+	for _, test := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"BASE": "local", "NETBOX": "", "FORCE": "false"}, "<run><./ci><release><--dry-run><--json><--base><local>{}"},
+		{map[string]string{"BASE": "local", "NETBOX": "4.7.4; reboot", "FORCE": "true"}, "<--base><local><--netbox><4.7.4; reboot><--force>{}"},
+	} {
+		out, err := runScript(t, script(t, "release", "plan", "Plan"), t.TempDir(), show, test.env)
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(out), test.want) {
+			t.Errorf("%v: %v, %q", test.env, err, out)
+		}
+	}
+}
+
+func TestAReleaseThatRunsIsNotStartedASecondTime(t *testing.T) {
+	env := map[string]string{"REF": "main", "REASON": "base: it has changed", "FORCE": "false"}
+	for running, want := range map[string]string{
+		"1": "::notice::Nothing is started - a release is running already.\n",
+		"0": "<workflow><run><release.yml><--ref><main><-f><force=false><-f><reason=base: it has changed>::notice::Release started - base: it has changed\n",
+	} {
+		gh := map[string]string{"gh": `if [ "$1" = run ]; then echo ` + running + `; else printf '<%s>' "$@"; fi`}
+		out, err := runScript(t, script(t, "upstream", "start", "Start release.yml, unless it runs"), t.TempDir(), gh, env)
+		if err != nil || out != want {
+			t.Errorf("%s running: %v, %q", running, err, out)
+		}
+	}
+}
+
+func TestACommitIsTaggedOnce(t *testing.T) {
+	env := map[string]string{"GITHUB_REPOSITORY": "o/r", "GITHUB_SHA": "abc", "VERSION": "v4.7.3-ls2"}
+	for have, want := range map[string]string{
+		"":    "<api><repos/o/r/git/refs><-f><ref=refs/tags/v4.7.3-ls2><-f><sha=abc>",
+		"abc": "v4.7.3-ls2 is at abc already\n",
+	} {
+		gh := map[string]string{"gh": `case $2 in */matching-refs/*) echo ` + have + ` ;; *) printf '<%s>' "$@" ;; esac`}
+		out, err := runScript(t, script(t, "release", "git-tag", "Tag the commit with the version"), t.TempDir(), gh, env)
+		if err != nil || out != want {
+			t.Errorf("the tag is at %q: %v, %q", have, err, out)
+		}
+	}
+}
+
+func TestAProposalIsMadeOnceAndBroughtUpToDate(t *testing.T) {
+	remote, clone := filepath.Join(t.TempDir(), "remote.git"), filepath.Join(t.TempDir(), "clone")
+	git := func(dir string, args ...string) string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(clone, "versions.yml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(".", "init", "-q", "--bare", "-b", "main", remote)
+	git(".", "init", "-q", "-b", "main", clone)
+	write("release: 4.7.3\n")
+	git(clone, "add", "-A")
+	git(clone, "commit", "-q", "-m", "one")
+	git(clone, "remote", "add", "origin", remote)
+	git(clone, "push", "-q", "origin", "main")
+
+	tool, err := filepath.Abs(filepath.Join(root, ".github", "propose"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := "0"
+	checkout := func() { t.Helper(); git(clone, "checkout", "-q", "-f", "main") }
+	run := func() string {
+		t.Helper()
+		gh := map[string]string{"gh": `case "$1 $2" in "auth setup-git") ;; "pr list") echo ` + open + ` ;; *) printf '<%s>' "$1" "$2"; echo ;; esac`}
+		out, err := runScript(t, tool+` netbox-4.7.4 "NetBox 4.7.4" main`, clone, gh, nil)
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return out
+	}
+	if out := run(); !strings.Contains(out, "Nothing is proposed") {
+		t.Errorf("nothing has changed: %s", out)
+	}
+	checkout()
+	write("release: 4.7.4\n")
+	if out := run(); out != "<workflow><run>\n<pr><create>\n" {
+		t.Errorf("the first time: %s", out)
+	}
+	first := git(remote, "rev-parse", "netbox-4.7.4")
+	if got := git(remote, "log", "-1", "--format=%s %an", "netbox-4.7.4"); got != "NetBox 4.7.4 github-actions[bot]" {
+		t.Errorf("commit %q", got)
+	}
+	open = "1"
+	checkout()
+	write("release: 4.7.4\n")
+	if out := run(); !strings.Contains(out, "Nothing new is proposed") || strings.Contains(out, "create") || git(remote, "rev-parse", "netbox-4.7.4") != first {
+		t.Errorf("the second time: %s", out)
+	}
+	checkout()
+	write("release: 4.7.4\nepoch: later\n")
+	if out := run(); !strings.HasPrefix(out, "<workflow><run>\n") || strings.Contains(out, "create") || git(remote, "rev-parse", "netbox-4.7.4") == first {
+		t.Errorf("brought up to date: %s", out)
+	}
+	if got := git(remote, "log", "--format=%s", "main"); got != "one" {
+		t.Errorf("main was touched: %s", got)
+	}
+}
