@@ -40,7 +40,7 @@ skip the release.
 
 The published image is the tag latest in the first live repository of
 versions.yml, unless --published names another. Standard output carries the
-plan, or a reference with a digest for each tag that was published.`,
+plan; without --dry-run also a reference with a digest for each tag.`,
 		Example: `  go run ./ci release --dry-run
   go run ./ci release --dry-run --newest --json
   go run ./ci release --to localhost:5000/netbox --published localhost:5000/netbox:latest`,
@@ -62,14 +62,11 @@ plan, or a reference with a digest for each tag that was published.`,
 		if err != nil {
 			return err
 		}
-		if err := e.actions.Plan(plan); err != nil {
-			return err
-		}
 		if f.dryRun || plan.Skip != "" {
+			if err := e.actions.Plan(plan); err != nil {
+				return err
+			}
 			return e.printPlan(plan)
-		}
-		if err := plan.Text(e.err); err != nil {
-			return err
 		}
 		return e.release(cmd.Context(), plan)
 	}
@@ -89,6 +86,7 @@ func (e env) release(ctx context.Context, plan release.Plan) error {
 	if err != nil {
 		return err
 	}
+	fmt.Fprintln(e.err, plan.Headline())
 	return e.planned(plan).session(ctx, func(s *session) error {
 		_, err := s.pipeline.Check(ctx, targets, s.publishing())
 		diff := diffOf(err)
@@ -140,7 +138,11 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 		}
 	}
 	registries := e.registries()
-	if facts.Base, err = release.FindBase(ctx, registries, e.flags.base); err != nil {
+	base, err := e.baseName(pins)
+	if err != nil {
+		return none, err
+	}
+	if facts.Base, err = release.FindBase(ctx, registries, base); err != nil {
 		return none, err
 	}
 	published := f.published

@@ -19,6 +19,7 @@ import (
 type flags struct {
 	repo      string
 	platforms []string
+	engine    string
 	base      string
 	output    string
 	netbox    string
@@ -61,7 +62,8 @@ prerequisite.`,
 	p := root.PersistentFlags()
 	p.StringVar(&f.repo, "repo", ".", "the repository's `directory`")
 	p.StringSliceVar(&f.platforms, "platform", pipeline.DefaultPlatforms(), "`platform` to work on, may be repeated")
-	p.StringVar(&f.base, "base", "local", "base image: local, oci:DIR or an image `reference`")
+	p.StringVar(&f.engine, "engine", "", "`engine` to build and boot with: local or dagger (default dagger where a session, a runner host or the dagger command is, else local)")
+	p.StringVar(&f.base, "base", "", "base image: local, oci:DIR or an image `reference` (default local, with Dagger the published one of versions.yml)")
 	p.StringVar(&f.output, "output", "dist", "`directory` that all files are written to")
 	p.BoolVar(&f.json, "json", false, "print the result as JSON")
 	p.DurationVar(&f.timeout, "timeout", 10*time.Minute, "limit for one boot of one platform")

@@ -13,8 +13,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
-	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
-	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -43,7 +41,20 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if f.timeout <= 0 || f.wait < 0 {
 		return failure.Usagef("read the limits: --timeout %s and --wait %s: pass a time above zero, such as 10m", f.timeout, f.wait)
 	}
-	base, version := f.base, ""
+	engineName, why, err := e.chooseEngine()
+	if err != nil {
+		return err
+	}
+	pins, err := versions.Load(f.repo)
+	if err != nil {
+		return err
+	}
+	pins.NetBox.Release = cmp.Or(f.netbox, pins.NetBox.Release)
+	base, err := e.baseName(pins)
+	if err != nil {
+		return err
+	}
+	version := ""
 	if e.keepTo != nil {
 		version = e.keepTo.Version
 		if ref := e.keepTo.Base.Reference(); ref != "" {
@@ -53,11 +64,6 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err := inputs.CheckBase(base); err != nil {
 		return err
 	}
-	pins, err := versions.Load(f.repo)
-	if err != nil {
-		return err
-	}
-	pins.NetBox.Release = cmp.Or(f.netbox, pins.NetBox.Release)
 	commit, err := source.Git(ctx, f.repo)
 	if err != nil {
 		return err
@@ -72,18 +78,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	}
 	defer unlock()
 
-	cpu := map[string]string{}
-	for arch, emulation := range pins.Emulation {
-		cpu[arch] = emulation.CPU
-	}
-	eng, err := local.New(local.Options{
-		Cache:     filepath.Join(cache, "engine"),
-		Tools:     filepath.Join(f.repo, "tools"),
-		Platforms: platforms,
-		QEMUCPU:   cpu,
-		LockWait:  f.wait,
-		Environ:   os.Environ(),
-	})
+	eng, in, err := e.newEngine(ctx, engineName, base, cache, platforms, pins)
 	if err != nil {
 		return err
 	}
@@ -96,14 +91,9 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	}
 	endGroup := e.actions.Group("Progress")
 	defer endGroup()
+	fmt.Fprintf(e.err, "engine: %s (%s)\n", engineName, why)
 	display := e.display(e.mask.Hide)
 	defer display.Close()
-	in := inputs.Local{
-		Engine:   eng,
-		Builder:  baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu, Wait: f.wait},
-		BaseName: base,
-		CPU:      cpu,
-	}
 	return do(&session{env: e, display: display, endGroup: endGroup, pipeline: pipeline.New(ctx, pipeline.Options{
 		Repo:      f.repo,
 		Output:    f.output,

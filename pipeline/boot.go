@@ -57,7 +57,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	if err != nil {
 		return fail(err)
 	}
-	probe, err := p.probe()
+	probe, err := p.probe(p.inputs.Program(platform))
 	if err != nil {
 		return fail(err)
 	}

@@ -89,6 +89,9 @@ type Inputs interface {
 	Emulated(platform v1.Platform) (cpu string, emulated bool)
 	// Native is the platform that runs without emulation.
 	Native() v1.Platform
+	// Program is the architecture of the programs that are put into a
+	// container of the platform: an emulator may run no other but its own.
+	Program(platform v1.Platform) (goarch string)
 }
 
 // Sidecars are containers that lack nothing but their secrets.
@@ -121,7 +124,7 @@ type Pipeline struct {
 	prepare  func() error
 	base     func() (engine.Base, error)
 	sidecars func() (Sidecars, error)
-	probe    func() ([]byte, error)
+	probe    func(goarch string) ([]byte, error)
 
 	reportDir string // under Output; set before any stage runs
 
@@ -158,7 +161,12 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 		})
 		return s, err
 	})
-	p.probe = sync.OnceValues(func() ([]byte, error) { return buildProbe(ctx, opts.Repo, inputs.Native().Architecture) })
+	probes := map[string]func() ([]byte, error){}
+	for _, platform := range opts.Platforms {
+		goarch := inputs.Program(platform)
+		probes[goarch] = sync.OnceValues(func() ([]byte, error) { return buildProbe(ctx, opts.Repo, goarch) })
+	}
+	p.probe = func(goarch string) ([]byte, error) { return probes[goarch]() }
 	return p
 }
 

@@ -67,7 +67,7 @@ type outcome struct {
 
 // command is a run of the command line on the repository at repo.
 func command(ctx context.Context, repo, dist string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, program, append(args, "--output", dist)...)
+	cmd := exec.CommandContext(ctx, program, append(args, "--engine", "local", "--output", dist)...)
 	cmd.Dir = repo
 	cmd.Env = append(os.Environ(), marker+"="+rand.Text())
 	// A test that ends early interrupts the run, as a person would.

@@ -63,11 +63,13 @@ type RunRequest struct {
 	OnLine  func(container string, line Line)
 }
 
-// Container is one container of a run. All containers of a run share a
-// private network with no way out, where each is known by its Name.
+// Container is one container of a run. The main container reaches each side
+// container by its Name. With the local engine they share a private network
+// with no way out; Dagger's has one.
 type Container struct {
 	Name       string
 	Image      v1.Image
+	Reference  string   // instead of Image: an image the engine pulls; Dagger only
 	Entrypoint []string // nil keeps the image's
 	Args       []string // nil keeps the image's Cmd
 	Env        map[string]string

@@ -31,9 +31,12 @@ type Local struct {
 	CPU      map[string]string // QEMU_CPU by foreign architecture
 }
 
+// LocalBase is the name of the base image that is made from Debian packages.
+const LocalBase = "local"
+
 // CheckBase refuses what Base could not use as the name of a base image.
 func CheckBase(baseName string) error {
-	if baseName == "local" {
+	if baseName == LocalBase {
 		return nil
 	}
 	if dir, ok := strings.CutPrefix(baseName, "oci:"); ok {
@@ -72,12 +75,21 @@ func (l Local) Prepare(ctx context.Context, log io.Writer) error {
 	return l.Engine.Setup(ctx, log)
 }
 
+// Program is this machine's architecture: the kernel runs its programs in any
+// container.
+func (l Local) Program(v1.Platform) string { return runtime.GOARCH }
+
 // Base makes the local base image, or reads the one that was asked for.
 func (l Local) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
-	if l.BaseName == "local" {
-		b := l.Builder
+	return baseImage(ctx, l.BaseName, l.Builder, platforms, l.Native(), log)
+}
+
+// baseImage gives the base image of a name, on which both the platforms and
+// the machine that builds can start.
+func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.Platform, native v1.Platform, log io.Writer) (engine.Base, error) {
+	if name == LocalBase {
 		b.Log = log
-		if native := l.Native(); !slices.ContainsFunc(platforms, native.Equals) {
+		if !slices.ContainsFunc(platforms, native.Equals) {
 			platforms = append(slices.Clone(platforms), native)
 		}
 		made, err := b.Base(ctx, platforms...)
@@ -86,14 +98,14 @@ func (l Local) Base(ctx context.Context, platforms []v1.Platform, log io.Writer)
 		}
 		return engine.Base{Index: made.Index}, nil
 	}
-	if dir, ok := strings.CutPrefix(l.BaseName, "oci:"); ok {
+	if dir, ok := strings.CutPrefix(name, "oci:"); ok {
 		idx, err := readLayout(dir)
 		if err != nil {
 			return engine.Base{}, err
 		}
 		return engine.Base{Index: idx}, nil
 	}
-	return engine.Base{Reference: l.BaseName}, nil
+	return engine.Base{Reference: name}, nil
 }
 
 // Sidecars makes the services from Debian packages, with fresh passwords.

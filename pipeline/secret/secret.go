@@ -39,6 +39,22 @@ func (m *Mask) Add(values ...string) {
 	m.replacer = strings.NewReplacer(pairs...)
 }
 
+// minLength is the length from which AddLines makes a value secret: shorter
+// ones occur in innocent text everywhere.
+const minLength = 4
+
+// AddLines makes every line of the values secret: in a log, a secret of
+// several lines shows up line by line.
+func (m *Mask) AddLines(values ...string) {
+	for _, value := range values {
+		for part := range strings.Lines(value) {
+			if part = strings.TrimSpace(part); len(part) >= minLength {
+				m.Add(part)
+			}
+		}
+	}
+}
+
 // Hide gives s with every secret in it replaced by ***.
 func (m *Mask) Hide(s string) string {
 	m.mu.RLock()

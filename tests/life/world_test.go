@@ -110,7 +110,7 @@ func makeMachine(t *testing.T) {
 	if machine.dist, err = os.MkdirTemp("", "docker-netbox-life-"); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--platform", "linux/"+runtime.GOARCH, "--output", machine.dist)
+	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--platform", "linux/"+runtime.GOARCH, "--output", machine.dist)
 	build.Dir = repository
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the image: %v: %s", err, out[max(0, len(out)-4000):])

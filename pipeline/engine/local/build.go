@@ -18,19 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
 // baseName is what a Dockerfile sees in BASE_IMAGE when the base comes as an
 // index. Nothing is pulled by that name.
 const baseName = "base"
-
-// Ids of the secrets that a RUN may mount. A secret the machine has no file
-// for is absent, which RUN --mount=type=secret takes for empty.
-const (
-	secretCA  = "ca-certificates" // the trusted certificates
-	secretPip = "pip-conf"        // pip's index, proxy and trust settings
-)
 
 // Build builds one platform's image. What it gives is normalised and lies in
 // the cache.
@@ -98,7 +92,7 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) (
 		"--opt", "filename=" + filepath.Base(dockerfile),
 		"--opt", "platform=" + req.Platform.String(),
 	}
-	buildArgs, withheld := e.env.proxyArgs()
+	buildArgs, withheld := e.env.ProxyArgs()
 	for _, name := range withheld {
 		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in the process list\n", name)
 	}
@@ -130,15 +124,15 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) (
 	for k, v := range buildArgs {
 		args = append(args, "--opt", "build-arg:"+k+"="+v)
 	}
-	if ca := e.env.caBundle(); ca != "" {
-		args = append(args, "--secret", "id="+secretCA+",src="+ca)
+	if ca := e.env.CABundle(); ca != "" {
+		args = append(args, "--secret", "id="+environ.SecretCA+",src="+ca)
 	}
-	if conf := e.env.pipConf(); conf != nil {
+	if conf := e.env.PipConf(); conf != nil {
 		path := filepath.Join(tmp, "pip.conf")
 		if err := os.WriteFile(path, conf, 0o600); err != nil {
 			return nil, err
 		}
-		args = append(args, "--secret", "id="+secretPip+",src="+path)
+		args = append(args, "--secret", "id="+environ.SecretPip+",src="+path)
 	}
 	return args, nil
 }

@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
@@ -35,7 +36,7 @@ type Engine struct {
 	id   string // of this process's use of the cache
 	opts Options
 	dirs dirs
-	env  environment
+	env  environ.Environment
 
 	setup   sync.Mutex // one Setup at a time
 	tools   tools      // filled by Setup
@@ -76,7 +77,7 @@ func New(opts Options) (*Engine, error) {
 		// The process in front tells a person, and a test, whose leftovers are whose.
 		id:   fmt.Sprintf("%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:10])),
 		opts: opts,
-		env:  parseEnvironment(opts.Environ),
+		env:  environ.Parse(opts.Environ),
 		dirs: dirs{
 			tools:   filepath.Join(root, "tools"),
 			state:   filepath.Join(root, "buildkit"),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -238,20 +239,9 @@ func (p *Pod) start() error {
 	})
 }
 
-// minSecret is the length from which a value is masked: shorter ones occur in
-// innocent text everywhere.
-const minSecret = 4
-
 // keepSecret has values masked in what any container of the pod writes.
 func (p *Pod) keepSecret(secrets map[string]string) {
-	for _, value := range secrets {
-		// A secret of several lines shows up line by line.
-		for part := range strings.Lines(value) {
-			if part = strings.TrimSpace(part); len(part) >= minSecret {
-				p.secrets.Add(part)
-			}
-		}
-	}
+	p.secrets.AddLines(slices.Collect(maps.Values(secrets))...)
 }
 
 // name makes container names known in the pod.

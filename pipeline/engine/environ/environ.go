@@ -1,4 +1,6 @@
-package local
+// Package environ is what the caller's machine configures for its package
+// clients, and which a RUN needs as well: certificates, proxies, pip's sources.
+package environ
 
 import (
 	"bufio"
@@ -9,12 +11,19 @@ import (
 	"strings"
 )
 
-// environment is what the caller's machine configures for its package
-// clients, and which a RUN needs as well.
-type environment map[string]string
+// Environment is a process's environment by name.
+type Environment map[string]string
 
-func parseEnvironment(environ []string) environment {
-	env := environment{}
+// Ids of the secrets that a RUN may mount. A secret the machine has no file
+// for is absent, which RUN --mount=type=secret takes for empty.
+const (
+	SecretCA  = "ca-certificates" // the trusted certificates
+	SecretPip = "pip-conf"        // pip's index, proxy and trust settings
+)
+
+// Parse reads what os.Environ gives.
+func Parse(environ []string) Environment {
+	env := Environment{}
 	for _, kv := range environ {
 		if k, v, ok := strings.Cut(kv, "="); ok {
 			env[k] = v
@@ -25,8 +34,8 @@ func parseEnvironment(environ []string) environment {
 
 const systemBundle = "/etc/ssl/certs/ca-certificates.crt"
 
-// caBundle is the file of certificates this machine trusts, or "".
-func (env environment) caBundle() string {
+// CABundle is the file of certificates this machine trusts, or "".
+func (env Environment) CABundle() string {
 	for _, path := range []string{env["SSL_CERT_FILE"], systemBundle} {
 		if path != "" && isFile(path) {
 			return path
@@ -35,11 +44,11 @@ func (env environment) caBundle() string {
 	return ""
 }
 
-// proxyArgs are BuildKit's predefined proxy arguments. They reach every RUN
-// and stay out of the image. They travel on buildctl's command line, which
-// everybody on the machine can read, so a proxy with a password in its URL is
-// left out and named.
-func (env environment) proxyArgs() (args map[string]string, withheld []string) {
+// ProxyArgs are BuildKit's predefined proxy arguments. They reach every RUN
+// and stay out of the image. They travel where others can read them, as on
+// buildctl's command line, so a proxy with a password in its URL is left out
+// and named.
+func (env Environment) ProxyArgs() (args map[string]string, withheld []string) {
 	args = map[string]string{}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"} {
 		for _, n := range []string{name, strings.ToLower(name)} {
@@ -61,10 +70,10 @@ func (env environment) proxyArgs() (args map[string]string, withheld []string) {
 // Paths to directories of this machine mean nothing inside a RUN.
 var pipSettings = []string{"index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries"}
 
-// pipConf gives the content of the pip configuration in force on this machine,
+// PipConf gives the content of the pip configuration in force on this machine,
 // as far as a RUN can use it, or nil. Later sources win, as with pip: the
 // system's file, the user's, PIP_CONFIG_FILE, then PIP_* variables.
-func (env environment) pipConf() []byte {
+func (env Environment) PipConf() []byte {
 	settings := map[string]string{}
 	read := func(path string) {
 		f, err := os.Open(path)
@@ -116,11 +125,16 @@ func (env environment) pipConf() []byte {
 		}
 	}
 	// The bundle itself goes in as a secret at the usual place.
-	if settings["cert"] != "" && env.caBundle() != "" {
+	if settings["cert"] != "" && env.CABundle() != "" {
 		lines = append(lines, fmt.Sprintf("cert = %s\n", systemBundle))
 	}
 	if len(lines) == 0 {
 		return nil
 	}
 	return []byte("[global]\n" + strings.Join(lines, ""))
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }

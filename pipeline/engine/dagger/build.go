@@ -1,0 +1,371 @@
+package dagger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"dagger.io/dagger"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
+)
+
+// A base that is at hand and in no registry becomes two stages of these names
+// in front of the Dockerfile's own: on the platform that is built for, and on
+// the one that builds.
+const (
+	baseStage  = "pipeline-base"
+	buildStage = "pipeline-build"
+)
+
+// keptLines is how much of a failing instruction's output an error holds.
+const keptLines = 20
+
+// Build builds one platform's image in a session of its own, so that the log
+// is of this build alone. What it gives is normalised.
+func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
+	img, err := e.build(ctx, req)
+	if err == nil {
+		return img, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("build %s: %w", req.Platform, context.Cause(ctx))
+	}
+	if be := (*engine.BuildError)(nil); errors.As(err, &be) {
+		return nil, be
+	}
+	return nil, fmt.Errorf("build %s: %w", req.Platform, err)
+}
+
+func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
+	s, err := e.connect()
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
+	if err != nil {
+		return nil, fmt.Errorf("read the Dockerfile: %w", err)
+	}
+	log := &plainLog{to: req.Log}
+	client, err := e.opts.Connect(ctx, log)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
+	}
+	defer client.Close()
+
+	dir, err := os.MkdirTemp(e.work, "build-")
+	if err != nil {
+		return nil, err
+	}
+	source, args, err := e.context(client, s.native, req, string(text), dir, log)
+	if err != nil {
+		return nil, err
+	}
+	var buildArgs []dagger.BuildArg
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		buildArgs = append(buildArgs, dagger.BuildArg{Name: name, Value: args[name]})
+	}
+	secrets, err := e.buildSecrets(client)
+	if err != nil {
+		return nil, err
+	}
+	built := source.DockerBuild(dagger.DirectoryDockerBuildOpts{
+		Dockerfile: req.Dockerfile,
+		Platform:   dagger.Platform(req.Platform.String()),
+		BuildArgs:  buildArgs,
+		Target:     req.Target,
+		Secrets:    secrets,
+	})
+	file := filepath.Join(dir, "image.tar")
+	if _, err := built.AsTarball().Export(ctx, file); err != nil {
+		return nil, buildError(req, string(text), err)
+	}
+	img, err := readArchive(file, filepath.Dir(file))
+	if err := errors.Join(err, os.Remove(file)); err != nil {
+		return nil, fmt.Errorf("read what Dagger built: %w", err)
+	}
+	return engine.Normalise(img, declared(req, string(text)))
+}
+
+// context gives the directory that is built from, and the build's arguments.
+func (e *Engine) context(client *dagger.Client, native v1.Platform, req engine.BuildRequest, dockerfile, dir string, log io.Writer) (*dagger.Directory, map[string]string, error) {
+	args, withheld := e.env.ProxyArgs()
+	for _, name := range withheld {
+		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in Dagger's traces\n", name)
+	}
+	if cpu := e.opts.QEMUCPU[req.Platform.Architecture]; cpu != "" && req.Platform.Architecture != native.Architecture {
+		args["QEMU_CPU"] = cpu
+	}
+	if !req.Epoch.IsZero() {
+		args["SOURCE_DATE_EPOCH"] = strconv.FormatInt(req.Epoch.Unix(), 10)
+	}
+	maps.Copy(args, req.Args)
+
+	from, err := filepath.Abs(req.Context)
+	if err != nil {
+		return nil, nil, err
+	}
+	ignored, err := os.ReadFile(filepath.Join(from, ".dockerignore"))
+	if err != nil && !os.IsNotExist(err) {
+		return nil, nil, err
+	}
+	source := client.Host().Directory(from, dagger.HostDirectoryOpts{Exclude: uploadExcludes(string(ignored), req.Dockerfile)})
+	if req.Base.Reference != "" {
+		args["BASE_IMAGE"] = req.Base.Reference
+		return source, args, nil
+	}
+	args["BASE_IMAGE"], args["BUILD_IMAGE"] = baseStage, buildStage
+	stages := ""
+	for _, stage := range []struct {
+		name, flag string
+		platform   v1.Platform
+	}{{baseStage, "", req.Platform}, {buildStage, "--platform=$BUILDPLATFORM ", native}} {
+		img, err := engine.ImageFor(req.Base.Index, stage.platform)
+		if err != nil {
+			if stage.name == buildStage { // no stage may need it
+				continue
+			}
+			return nil, nil, err
+		}
+		file := filepath.Join(dir, stage.name+".tar")
+		if err := flatten(file, img); err != nil {
+			return nil, nil, fmt.Errorf("read the base image: %w", err)
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the base image: %w", err)
+		}
+		stages += stageText(stage.name, stage.flag, config.Config)
+		source = source.WithFile(stage.name+".tar", client.Host().File(file))
+	}
+	ignore := string(ignored) + "\n!" + baseStage + ".tar\n!" + buildStage + ".tar\n"
+	source = source.WithNewFile(req.Dockerfile, withStages(dockerfile, stages)).WithNewFile(".dockerignore", ignore)
+	return source, args, nil
+}
+
+// uploadExcludes keeps from the engine what .dockerignore keeps from the build.
+func uploadExcludes(dockerignore, dockerfile string) []string {
+	excludes := []string{".git"}
+	for line := range strings.Lines(dockerignore) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			excludes = append(excludes, line)
+		}
+	}
+	return append(excludes, "!"+path.Clean(dockerfile), "!.dockerignore")
+}
+
+var fromInstruction = regexp.MustCompile(`(?mi)^[ \t]*FROM[ \t]`)
+
+// withStages puts stages before a Dockerfile's first, behind its global
+// arguments.
+func withStages(dockerfile, stages string) string {
+	at := len(dockerfile)
+	if m := fromInstruction.FindStringIndex(dockerfile); m != nil {
+		at = m[0]
+	}
+	return dockerfile[:at] + stages + dockerfile[at:]
+}
+
+// stageText is an image as a stage: its files from an archive, its
+// configuration as instructions.
+func stageText(name, flag string, c v1.Config) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "FROM %sscratch AS %s\nADD %s.tar /\n", flag, name, name)
+	for _, kv := range c.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		fmt.Fprintf(&b, "ENV %s=%s\n", k, quote(v))
+	}
+	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
+		fmt.Fprintf(&b, "LABEL %s=%s\n", quote(k), quote(c.Labels[k]))
+	}
+	for _, port := range slices.Sorted(maps.Keys(c.ExposedPorts)) {
+		fmt.Fprintf(&b, "EXPOSE %s\n", port)
+	}
+	if volumes := slices.Sorted(maps.Keys(c.Volumes)); len(volumes) > 0 {
+		fmt.Fprintf(&b, "VOLUME %s\n", list(volumes))
+	}
+	if c.WorkingDir != "" {
+		fmt.Fprintf(&b, "WORKDIR %s\n", c.WorkingDir)
+	}
+	if c.User != "" {
+		fmt.Fprintf(&b, "USER %s\n", c.User)
+	}
+	if c.StopSignal != "" {
+		fmt.Fprintf(&b, "STOPSIGNAL %s\n", c.StopSignal)
+	}
+	if len(c.Shell) > 0 {
+		fmt.Fprintf(&b, "SHELL %s\n", list(c.Shell))
+	}
+	if len(c.Entrypoint) > 0 {
+		fmt.Fprintf(&b, "ENTRYPOINT %s\n", list(c.Entrypoint))
+	}
+	if len(c.Cmd) > 0 {
+		fmt.Fprintf(&b, "CMD %s\n", list(c.Cmd))
+	}
+	return b.String()
+}
+
+// quote is a value as a Dockerfile's shell words take it.
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`).Replace(s) + `"`
+}
+
+func list(words []string) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(words) // strings always have a JSON
+	return strings.TrimSpace(b.String())
+}
+
+// buildSecrets are the files of this machine that a RUN may need.
+func (e *Engine) buildSecrets(client *dagger.Client) ([]*dagger.Secret, error) {
+	var secrets []*dagger.Secret
+	if ca := e.env.CABundle(); ca != "" {
+		data, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("read the trusted certificates: %w", err)
+		}
+		secrets = append(secrets, client.SetSecret(environ.SecretCA, string(data)))
+	}
+	if conf := e.env.PipConf(); conf != nil {
+		secrets = append(secrets, client.SetSecret(environ.SecretPip, string(conf)))
+	}
+	return secrets, nil
+}
+
+// buildError is what Dagger says of a failed build, as an engine tells it.
+func buildError(req engine.BuildRequest, dockerfile string, err error) error {
+	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: errors.New(oneLine(err))}
+	var failed *dagger.ExecError
+	if !errors.As(err, &failed) {
+		return be
+	}
+	be.Err = fmt.Errorf("exit code: %d", failed.ExitCode)
+	be.Line, be.Step = failedRun(dockerfile, failed.Cmd)
+	for _, stream := range []string{failed.Stdout, failed.Stderr} {
+		for line := range strings.Lines(stream) {
+			if line = strings.TrimRight(line, "\r\n"); line != "" {
+				be.Output = append(be.Output, line)
+			}
+		}
+	}
+	be.Output = be.Output[max(0, len(be.Output)-keptLines):]
+	return be
+}
+
+// instruction is one of a Dockerfile, its continued lines joined.
+type instruction struct {
+	line int // of its beginning, from 1
+	word string
+	rest string
+}
+
+func instructions(dockerfile string) []instruction {
+	var found []instruction
+	lines := strings.Split(dockerfile, "\n")
+	for i := 0; i < len(lines); i++ {
+		first, text := i+1, strings.TrimSpace(lines[i])
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		for strings.HasSuffix(text, `\`) && i+1 < len(lines) {
+			i++
+			if next := strings.TrimSpace(lines[i]); !strings.HasPrefix(next, "#") {
+				text = strings.TrimSuffix(text, `\`) + " " + next
+			}
+		}
+		word, rest, _ := strings.Cut(text, " ")
+		found = append(found, instruction{first, strings.ToUpper(word), strings.TrimSpace(rest)})
+	}
+	return found
+}
+
+var (
+	runFlags   = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
+	assigned   = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
+	whitespace = regexp.MustCompile(`\s+`)
+)
+
+// failedRun finds the RUN that gave a command; its line is 0 when there is
+// none, as of a heredoc.
+func failedRun(dockerfile string, cmd []string) (line int, step string) {
+	if len(cmd) == 0 {
+		return 0, ""
+	}
+	words := func(s string) string { return whitespace.ReplaceAllString(strings.TrimSpace(s), " ") }
+	want := words(cmd[len(cmd)-1])
+	for _, i := range instructions(dockerfile) {
+		if i.word == "RUN" && words(runFlags.ReplaceAllString(i.rest, "")) == want {
+			return i.line, "RUN " + want
+		}
+	}
+	return 0, "RUN " + want
+}
+
+// declared is req for engine.Normalise, which reads in an image's history what
+// is an argument and what is set: Dagger writes no history of either. A name
+// that is set in any stage counts as set.
+func declared(req engine.BuildRequest, dockerfile string) engine.BuildRequest {
+	args, set := maps.Clone(req.Args), []string{}
+	if args == nil {
+		args = map[string]string{}
+	}
+	for _, i := range instructions(dockerfile) {
+		for _, m := range assigned.FindAllStringSubmatch(i.rest, -1) {
+			switch i.word {
+			case "ARG":
+				args[m[1]] = ""
+			case "ENV":
+				set = append(set, m[1])
+			}
+		}
+	}
+	for _, name := range set {
+		delete(args, name)
+	}
+	req.Args = args
+	return req
+}
+
+// plainLog takes the dagger command's progress and hands on whole lines
+// without colours.
+type plainLog struct {
+	mu      sync.Mutex
+	to      io.Writer
+	pending []byte
+}
+
+var escape = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
+
+func (l *plainLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = append(l.pending, p...)
+	for {
+		line, rest, ok := bytes.Cut(l.pending, []byte("\n"))
+		if !ok {
+			return len(p), nil
+		}
+		l.pending = rest
+		if line = bytes.TrimSpace(escape.ReplaceAll(line, nil)); len(line) > 0 && l.to != nil {
+			if _, err := l.to.Write(append(line, '\n')); err != nil {
+				return 0, err
+			}
+		}
+	}
+}

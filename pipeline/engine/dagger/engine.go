@@ -1,0 +1,234 @@
+// Package dagger builds and runs images on a Dagger engine, which may be
+// shared or on another machine.
+//
+// A run is a WithExec of the main container, whose entrypoint is PID 1, with
+// the side containers as bound services. What they write comes back line by
+// line, with time and stream, by way of a recorder: a further service that
+// reads a named pipe for each stream (see shim). Dagger's own way, files that
+// are there after the end, has no times and nothing of a run that was stopped.
+//
+// Dagger has no words for these, and the engine says so: Container.ReadOnly,
+// Mount.Host, and capturing from a Mount.Tmpfs. A run that is over time is
+// killed with no SIGTERM before, a run's network has a way out, and
+// RunResult.PeakMemory is unknown.
+package dagger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"dagger.io/dagger"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Version is the release of Dagger that this is written for.
+const Version = "v0.21.8"
+
+// connectLimit bounds how long an engine may take to answer: it may have to be
+// started first.
+const connectLimit = 3 * time.Minute
+
+// Options say how to reach Dagger and what its engine cannot know.
+type Options struct {
+	Repo    string            // the repository's directory: the shim is compiled from it
+	QEMUCPU map[string]string // value of QEMU_CPU by foreign architecture
+	Environ []string          // the caller's environment, as os.Environ gives it
+	// Connect opens a session; log receives what the engine tells of the work
+	// in it. Dial is what to use outside tests.
+	Connect func(ctx context.Context, log io.Writer) (*dagger.Client, error)
+}
+
+// Engine is a Dagger engine.
+type Engine struct {
+	opts Options
+	env  environ.Environment
+	work string // what is on its way to the engine, and the built images
+
+	stop    context.CancelFunc
+	connect func() (*session, error)
+
+	mu     sync.Mutex
+	shims  map[string]func() (string, error) // by architecture
+	images map[v1.Hash]func() (string, error)
+}
+
+// session is a connection and what was learnt of the engine at its other end.
+type session struct {
+	*dagger.Client
+	version string
+	native  v1.Platform
+}
+
+// New makes an engine. It connects when it is first asked to do something;
+// ctx bounds the connection's life.
+func New(ctx context.Context, opts Options) (*Engine, error) {
+	work, err := os.MkdirTemp("", "docker-netbox-dagger-")
+	if err != nil {
+		return nil, fmt.Errorf("make room for what goes to Dagger: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	e := &Engine{
+		opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop,
+		shims: map[string]func() (string, error){}, images: map[v1.Hash]func() (string, error){},
+	}
+	e.connect = sync.OnceValues(func() (*session, error) { return open(ctx, opts.Connect) })
+	return e, nil
+}
+
+// Dial connects to the session in the environment, or makes one with the
+// dagger command: the one on PATH if there is one, else the SDK brings its own.
+func Dial(ctx context.Context, log io.Writer) (*dagger.Client, error) {
+	if _, set := os.LookupEnv(cliVariable); !set {
+		if cli, err := exec.LookPath("dagger"); err == nil {
+			if err := os.Setenv(cliVariable, cli); err != nil { // the SDK knows no other way to be told
+				return nil, err
+			}
+		}
+	}
+	return dagger.Connect(ctx, dagger.WithLogOutput(log))
+}
+
+const cliVariable = "_EXPERIMENTAL_DAGGER_CLI_BIN"
+
+// Present tells whether Dagger is meant to be used here, and by what that is
+// seen: a session, a runner host or the dagger command.
+func Present(getenv func(string) string, lookPath func(string) (string, error)) (why string, present bool) {
+	for _, name := range []string{"DAGGER_SESSION_PORT", "_EXPERIMENTAL_DAGGER_RUNNER_HOST", cliVariable} {
+		if getenv(name) != "" {
+			return name + " is set", true
+		}
+	}
+	if path, err := lookPath("dagger"); err == nil {
+		return path + " is on PATH", true
+	}
+	return "there is no Dagger session, runner host or dagger command", false
+}
+
+func open(ctx context.Context, connect func(context.Context, io.Writer) (*dagger.Client, error)) (*session, error) {
+	var log tail
+	client, err := connect(ctx, &log)
+	if err != nil {
+		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
+	}
+	asked, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	s := &session{Client: client}
+	if s.version, err = client.Version(asked); err == nil {
+		var platform dagger.Platform
+		if platform, err = client.DefaultPlatform(asked); err == nil {
+			var p *v1.Platform
+			if p, err = v1.ParsePlatform(string(platform)); err == nil {
+				s.native = v1.Platform{OS: p.OS, Architecture: p.Architecture}
+				return s, nil
+			}
+		}
+	}
+	client.Close()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, failure.Usagef("ask Dagger's engine for its version: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
+}
+
+// Name is what people call the engine.
+func (*Engine) Name() string { return "dagger" }
+
+// Setup reaches the engine and tells which one that is.
+func (e *Engine) Setup(_ context.Context, log io.Writer) error {
+	s, err := e.connect()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "Dagger %s on %s\n", s.version, s.native)
+	return nil
+}
+
+// Native is the platform that runs without emulation.
+func (e *Engine) Native() (v1.Platform, error) {
+	s, err := e.connect()
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	return s.native, nil
+}
+
+// Close ends the session and removes what the engine kept on this machine,
+// built images among it.
+func (e *Engine) Close() error {
+	defer e.stop()
+	connect := e.connect
+	e.connect = func() (*session, error) { return nil, errors.New("the engine is closed") }
+	e.stop()
+	if s, err := connect(); err == nil {
+		_ = s.Client.Close() // its end by being cancelled is no news
+	}
+	return os.RemoveAll(e.work)
+}
+
+// shim compiles the shim for an architecture, once.
+func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	once, ok := e.shims[goarch]
+	if !ok {
+		once = sync.OnceValues(func() (string, error) {
+			out := filepath.Join(e.work, "shim-"+goarch)
+			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./pipeline/engine/dagger/shim")
+			cmd.Dir = e.opts.Repo
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
+			// A cancelled build takes its compilers along.
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+			cmd.WaitDelay = 5 * time.Second
+			if text, err := cmd.CombinedOutput(); err != nil {
+				if ctx.Err() != nil {
+					return "", ctx.Err()
+				}
+				return "", fmt.Errorf("compile the shim for %s: %w: %s", goarch, err, strings.Join(strings.Fields(string(text)), " "))
+			}
+			return out, nil
+		})
+		e.shims[goarch] = once
+	}
+	out, err := once()
+	if err != nil {
+		delete(e.shims, goarch) // a cancelled one is no verdict
+	}
+	return out, err
+}
+
+// tail keeps nothing: an engine's own log is read where a person asks for it.
+type tail struct{}
+
+func (*tail) Write(p []byte) (int, error) { return len(p), nil }
+
+var (
+	traceparent = regexp.MustCompile(`\s*\[traceparent:[0-9a-f-]*\]`)
+	// path is the way through the query that an error begins with.
+	queryPath = regexp.MustCompile(`^(?:make request: )?(?:input: )?(?:[a-z][A-Za-z]*\.)*[a-z][A-Za-z]* `)
+)
+
+// oneLine is an error of Dagger's without what is of use to Dagger only.
+func oneLine(err error) string {
+	text := traceparent.ReplaceAllString(err.Error(), "")
+	if strings.HasPrefix(text, "make request: ") || strings.HasPrefix(text, "input: ") {
+		text = queryPath.ReplaceAllString(text, "")
+	}
+	return strings.Join(strings.Fields(text), " ")
+}
+
+var _ engine.Engine = (*Engine)(nil)

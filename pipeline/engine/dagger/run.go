@@ -1,0 +1,422 @@
+package dagger
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dagger.io/dagger"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger/record"
+)
+
+// Where the run's own things lie in a container; none of it is in the image.
+const (
+	shimPath = "/.pipeline/shim"
+	pipesDir = "/.pipeline/pipes"
+)
+
+const (
+	// readyEvery is how long lies between two questions whether a service answers.
+	readyEvery = "500ms"
+	// neverGiveUp is more failed questions than a run has time for.
+	neverGiveUp = 1 << 16
+	// cleanLimit bounds the end of a run, whatever became of it.
+	cleanLimit = 30 * time.Second
+)
+
+// Run runs a container with side containers to its end.
+func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResult, error) {
+	if req.Timeout <= 0 {
+		return engine.RunResult{}, fmt.Errorf("run %s: RunRequest.Timeout must be set", req.Main.Name)
+	}
+	names := []string{req.Main.Name}
+	for _, side := range req.Sides {
+		if slices.Contains(names, side.Name) {
+			return engine.RunResult{}, fmt.Errorf("run %s: two containers named %s", req.Main.Name, side.Name)
+		}
+		names = append(names, side.Name)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, req.Timeout, &timeoutError{after: req.Timeout})
+	defer cancel()
+	r := &run{engine: e, req: req, id: rand.Text(), names: names}
+	result, err := r.do(ctx)
+	if err != nil {
+		err = fmt.Errorf("run %s: %w", req.Main.Name, err)
+	}
+	return result, err
+}
+
+type timeoutError struct{ after time.Duration }
+
+func (e *timeoutError) Error() string { return fmt.Sprintf("not ended after %s", e.after) }
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+// run is one run.
+type run struct {
+	engine *Engine
+	req    engine.RunRequest
+	id     string   // no other run has it: nothing of this one comes from a cache
+	names  []string // of all containers, the main one first
+
+	client *session
+	pipes  *dagger.CacheVolume
+}
+
+func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
+	s, err := r.engine.connect()
+	if err != nil {
+		return result, err
+	}
+	// A session of its own: its end is that of everything in it, also of what
+	// Dagger cannot stop, a service that is not ready.
+	client, err := r.engine.opts.Connect(context.WithoutCancel(ctx), io.Discard)
+	if err != nil {
+		return result, fmt.Errorf("connect to Dagger: %s", oneLine(err))
+	}
+	defer client.Close()
+	r.client = &session{Client: client, version: s.version, native: s.native}
+	r.pipes = r.client.CacheVolume("docker-netbox-run-" + r.id)
+	h := newHearing(r.req)
+	defer func() { h.fill(&result) }()
+
+	recorder, err := r.recorder(ctx)
+	if err != nil {
+		return result, wrap(ctx, err)
+	}
+	services := []*dagger.Service{recorder}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
+		defer cancel()
+		var wg sync.WaitGroup
+		for _, s := range services {
+			wg.Go(func() { _, _ = s.Stop(stop, dagger.ServiceStopOpts{Kill: true}) })
+		}
+		wg.Wait()
+	}()
+	if _, err := recorder.Start(ctx); err != nil {
+		return result, wrap(ctx, fmt.Errorf("start the recorder: %s", oneLine(err)))
+	}
+	follow, unfollow := context.WithCancel(context.WithoutCancel(ctx))
+	defer unfollow()
+	url, err := recorder.Endpoint(ctx, dagger.ServiceEndpointOpts{Scheme: "http"})
+	if err != nil {
+		return result, wrap(ctx, fmt.Errorf("reach the recorder: %s", oneLine(err)))
+	}
+	following := make(chan struct{})
+	go func() {
+		defer close(following)
+		h.follow(follow, func(ctx context.Context, from int, wait time.Duration) (string, error) {
+			address := fmt.Sprintf("%s/?from=%d&wait=%s&once=%s", url, from, wait, rand.Text())
+			return r.client.HTTP(address, dagger.HTTPOpts{ExperimentalServiceHost: recorder}).Contents(ctx)
+		})
+	}()
+	defer func() { unfollow(); <-following }()
+
+	sides := make([]*dagger.Service, len(r.req.Sides))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, side := range r.req.Sides {
+		g.Go(func() error {
+			service, err := r.side(gctx, side)
+			if err != nil {
+				return fmt.Errorf("container %s: %w", side.Name, err)
+			}
+			if _, err = service.Start(gctx); err != nil {
+				// It is another one's fault when this is cancelled.
+				if gctx.Err() != nil && ctx.Err() == nil {
+					return gctx.Err()
+				}
+				return r.notReady(ctx, h, side.Name, err)
+			}
+			sides[i] = service
+			return nil
+		})
+	}
+	var main *dagger.Container
+	var command []string
+	g.Go(func() (err error) {
+		// Unpacking takes the longest: not after the sides are up.
+		if main, command, err = r.container(gctx, r.req.Main); err == nil {
+			main, err = main.Sync(gctx)
+		}
+		if err != nil {
+			return fmt.Errorf("container %s: %s", r.req.Main.Name, oneLine(err))
+		}
+		return nil
+	})
+	err = g.Wait()
+	for _, s := range sides {
+		if s != nil {
+			services = append(services, s)
+		}
+	}
+	if err != nil {
+		return result, wrap(ctx, err)
+	}
+
+	for i, side := range r.req.Sides {
+		main = main.WithServiceBinding(side.Name, sides[i])
+	}
+	// The image's entrypoint, by way of the shim that becomes it.
+	last := len(command) - 1
+	main = main.WithEntrypoint(command[:last]).WithExec(command[last:], dagger.ContainerWithExecOpts{
+		UseEntrypoint: true, NoInit: true, Expect: dagger.ReturnTypeAny,
+	})
+	return result, r.main(ctx, h, main, &result)
+}
+
+// wrap makes an error that the end of ctx brought about say so.
+func wrap(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+// main runs the main container and tells what came of it.
+func (r *run) main(ctx context.Context, h *hearing, main *dagger.Container, result *engine.RunResult) error {
+	name := r.req.Main.Name
+	code, err := main.ExitCode(ctx)
+	ended := time.Now()
+	if err == nil || ctx.Err() == nil {
+		h.untilClosed(ctx, name)
+	} else {
+		h.catchUp()
+	}
+	result.ExitCode, result.Ended = code, h.ended(name, ended)
+	if text := h.failure(name); text != "" {
+		return fmt.Errorf("container %s: start %s", name, text)
+	}
+	var failed *dagger.ExecError
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		result.ExitCode = 128 + 9 // Dagger's way to end it
+		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), lastWords(h.lines(name)))
+	case errors.As(err, &failed) && failed.ExitCode > 0:
+		// A status that a signal may have given, which ReturnTypeAny leaves out.
+		result.ExitCode = failed.ExitCode
+		if len(r.req.Main.Capture) > 0 {
+			return fmt.Errorf("container %s: it ended with status %d, and then Dagger gives no files back: leave Capture out", name, failed.ExitCode)
+		}
+		return nil
+	default:
+		return fmt.Errorf("container %s: %s%s", name, oneLine(err), lastWords(h.lines(name)))
+	}
+	return r.capture(ctx, main, result)
+}
+
+func (r *run) capture(ctx context.Context, main *dagger.Container, result *engine.RunResult) error {
+	result.Files = map[string][]byte{}
+	for _, file := range r.req.Main.Capture {
+		there, err := main.Exists(ctx, file, dagger.ContainerExistsOpts{ExpectedType: dagger.ExistsTypeRegularType})
+		if err != nil {
+			return fmt.Errorf("bring back %s: %s", file, oneLine(err))
+		}
+		if !there {
+			continue
+		}
+		local := filepath.Join(r.engine.work, "captured-"+rand.Text())
+		if _, err := main.File(file).Export(ctx, local); err != nil {
+			return fmt.Errorf("bring back %s: %s", file, oneLine(err))
+		}
+		data, err := os.ReadFile(local)
+		if err := errors.Join(err, os.Remove(local)); err != nil {
+			return fmt.Errorf("bring back %s: %w", file, err)
+		}
+		result.Files[file] = data
+	}
+	return nil
+}
+
+// notReady is the error of a service that did not come up.
+func (r *run) notReady(ctx context.Context, h *hearing, name string, err error) error {
+	if ctx.Err() != nil {
+		h.catchUp()
+		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), lastWords(h.lines(name)))
+	}
+	h.untilClosed(ctx, name)
+	if text := h.failure(name); text != "" {
+		return fmt.Errorf("container %s: start %s", name, text)
+	}
+	var failed *dagger.ExecError
+	if errors.As(err, &failed) {
+		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, lastWords(h.lines(name)))
+	}
+	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), lastWords(h.lines(name)))
+}
+
+// recorder is the service that hears all containers.
+func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
+	shim, err := r.shim(ctx, r.client.native.Architecture)
+	if err != nil {
+		return nil, err
+	}
+	port := fmt.Sprint(record.Port)
+	return r.client.Container(dagger.ContainerOpts{Platform: dagger.Platform(r.client.native.String())}).
+		WithFile(shimPath, shim).
+		WithMountedCache(pipesDir, r.pipes).
+		WithExposedPort(record.Port).
+		AsService(dagger.ContainerAsServiceOpts{
+			Args:   append([]string{shimPath, "record", pipesDir, ":" + port}, r.names...),
+			NoInit: true,
+		}), nil
+}
+
+func (r *run) shim(ctx context.Context, goarch string) (*dagger.File, error) {
+	file, err := r.engine.shim(ctx, goarch)
+	if err != nil {
+		return nil, err
+	}
+	return r.client.Host().File(file), nil
+}
+
+// side is a container as a service, ready when Dagger's health check says so.
+func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, error) {
+	if len(c.Capture) > 0 {
+		return nil, errors.New("capture files: Dagger gives none back from a service: leave Capture out")
+	}
+	ctr, command, err := r.prepare(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	ctr = ctr.WithMountedTemp(record.EnvironmentDir)
+	if len(c.Ready) > 0 {
+		ctr = ctr.WithDockerHealthcheck(append([]string{shimPath, "ready", "--"}, c.Ready...), dagger.ContainerWithDockerHealthcheckOpts{
+			Interval: readyEvery, StartInterval: readyEvery, Retries: neverGiveUp,
+		})
+	} else {
+		ctr = ctr.WithoutDockerHealthcheck()
+	}
+	return ctr.WithoutEntrypoint().AsService(dagger.ContainerAsServiceOpts{Args: command, NoInit: true}), nil
+}
+
+// container is the main container, and its command.
+func (r *run) container(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
+	for _, m := range c.Mounts {
+		for _, file := range c.Capture {
+			if m.Tmpfs && strings.HasPrefix(path.Clean(file)+"/", path.Clean(m.Path)+"/") {
+				return nil, nil, fmt.Errorf("capture %s: Dagger gives nothing back from a temporary file system: write it outside %s", file, m.Path)
+			}
+		}
+	}
+	return r.prepare(ctx, c)
+}
+
+// prepare gives a container all that it starts with, and its command.
+func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
+	if c.ReadOnly {
+		return nil, nil, errors.New("make the root file system read-only: Dagger cannot: use --engine local")
+	}
+	ctr, goarch, entrypoint, args, err := r.image(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Entrypoint != nil {
+		entrypoint = c.Entrypoint
+	}
+	if c.Args != nil {
+		args = c.Args
+	}
+	if len(entrypoint)+len(args) == 0 {
+		return nil, nil, errors.New("it has no command: set Entrypoint or Args")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+		ctr = ctr.WithEnvVariable(name, c.Env[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Secrets)) {
+		secret := r.client.SetSecret(strings.Join([]string{r.id, c.Name, name}, "-"), c.Secrets[name])
+		ctr = ctr.WithSecretVariable(name, secret)
+	}
+	for _, m := range c.Mounts {
+		switch {
+		case m.Host != "":
+			return nil, nil, fmt.Errorf("mount %s of this machine: Dagger's engine may be on another one: use --engine local", m.Host)
+		case m.Tmpfs:
+			ctr = ctr.WithMountedTemp(m.Path)
+		}
+		// An anonymous volume is as fresh and as writable as the root it lies on.
+	}
+	if ctr, err = r.files(ctr, c); err != nil {
+		return nil, nil, err
+	}
+	shim, err := r.shim(ctx, goarch)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctr = ctr.WithMountedFile(shimPath, shim).WithMountedCache(pipesDir, r.pipes)
+	return ctr, slices.Concat([]string{shimPath, "run", pipesDir, c.Name, "--"}, entrypoint, args), nil
+}
+
+// image is a container of the image, and what the image itself would run.
+func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Container, goarch string, entrypoint, args []string, err error) {
+	if c.Image == nil && c.Reference == "" {
+		return nil, "", nil, nil, errors.New("it has no image")
+	}
+	if c.Image == nil {
+		ctr = r.client.Container(dagger.ContainerOpts{Platform: dagger.Platform(r.client.native.String())}).From(c.Reference)
+		if entrypoint, err = ctr.Entrypoint(ctx); err == nil {
+			args, err = ctr.DefaultArgs(ctx)
+		}
+		if err != nil {
+			return nil, "", nil, nil, fmt.Errorf("pull %s: %s", c.Reference, oneLine(err))
+		}
+		return ctr, r.client.native.Architecture, entrypoint, args, nil
+	}
+	config, err := c.Image.ConfigFile()
+	if err != nil {
+		return nil, "", nil, nil, fmt.Errorf("read the image's config: %w", err)
+	}
+	file, err := r.engine.archive(c.Image)
+	if err != nil {
+		return nil, "", nil, nil, fmt.Errorf("read the image: %w", err)
+	}
+	platform := v1.Platform{OS: config.OS, Architecture: config.Architecture}
+	ctr = r.client.Container(dagger.ContainerOpts{Platform: dagger.Platform(platform.String())}).Import(r.client.Host().File(file))
+	return ctr, config.Architecture, config.Config.Entrypoint, config.Config.Cmd, nil
+}
+
+// files puts the container's files in place, by way of this machine: what a
+// query holds must be text.
+func (r *run) files(ctr *dagger.Container, c engine.Container) (*dagger.Container, error) {
+	for i, f := range c.Files {
+		local := filepath.Join(r.engine.work, fmt.Sprintf("file-%s-%s-%d", r.id, c.Name, i))
+		if err := os.WriteFile(local, f.Content, 0o600); err != nil {
+			return nil, fmt.Errorf("hand over %s: %w", f.Path, err)
+		}
+		mode := int(f.Mode.Perm())
+		if mode == 0 {
+			mode = 0o644
+		}
+		ctr = ctr.WithFile(f.Path, r.client.Host().File(local), dagger.ContainerWithFileOpts{
+			Permissions: mode, Owner: fmt.Sprintf("%d:%d", f.UID, f.GID),
+		})
+	}
+	return ctr, nil
+}
+
+// lastWords puts the end of a log into an error.
+func lastWords(lines []engine.Line) string {
+	lines = lines[max(0, len(lines)-5):]
+	if len(lines) == 0 {
+		return "; it wrote nothing"
+	}
+	var texts []string
+	for _, l := range lines {
+		texts = append(texts, l.Text)
+	}
+	return "; its last lines: " + strings.Join(texts, " | ")
+}

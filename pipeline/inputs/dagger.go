@@ -1,0 +1,88 @@
+package inputs
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/base"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Dagger has images pulled by their published names, for the Dagger engine.
+type Dagger struct {
+	Engine   *dagger.Engine
+	Services versions.Sidecars
+	Builder  base.Builder      // for the base "local"; its Log is set for each use
+	BaseName string            // an image reference, "oci:DIR" or "local"
+	CPU      map[string]string // QEMU_CPU by foreign architecture
+}
+
+// Native is the platform of Dagger's engine, once it is reached; Prepare tells
+// when it is not.
+func (d Dagger) Native() v1.Platform {
+	native, _ := d.Engine.Native()
+	return registry.Canonical(native)
+}
+
+// Emulated tells whether a platform is foreign to Dagger's engine.
+func (d Dagger) Emulated(platform v1.Platform) (cpu string, emulated bool) {
+	if platform.Architecture == d.Native().Architecture {
+		return "", false
+	}
+	return d.CPU[platform.Architecture], true
+}
+
+// Program is the platform's own architecture: Dagger's emulator takes over
+// every program of the container.
+func (d Dagger) Program(platform v1.Platform) string { return platform.Architecture }
+
+// Prepare reaches Dagger's engine.
+func (d Dagger) Prepare(ctx context.Context, log io.Writer) error {
+	return d.Engine.Setup(ctx, log)
+}
+
+// Base names the published base image, or gives the one that was asked for.
+func (d Dagger) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
+	return baseImage(ctx, d.BaseName, d.Builder, platforms, d.Native(), log)
+}
+
+// startRedis starts a Redis that asks for a password, which the published
+// image leaves to its command line, where everybody could read it.
+const startRedis = `exec redis-server - <<END
+bind * -::*
+save ""
+appendonly no
+requirepass $REDIS_PASSWORD
+END
+`
+
+// Sidecars gives the published services, with fresh passwords.
+func (d Dagger) Sidecars(context.Context, io.Writer) (pipeline.Sidecars, error) {
+	return pipeline.Sidecars{
+		Postgres: engine.Container{
+			Name:      "postgres",
+			Reference: d.Services.Postgres.Image,
+			Env:       map[string]string{"POSTGRES_DB": "netbox", "POSTGRES_USER": "netbox"},
+			Secrets:   map[string]string{"POSTGRES_PASSWORD": rand.Text()},
+			// By TCP: the server that the image sets the database up with
+			// answers on its socket only, and pg_isready would take it.
+			Ready: []string{"sh", "-c", `PGPASSWORD=$POSTGRES_PASSWORD exec psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --no-psqlrc --quiet --tuples-only --command='select 1'`},
+		},
+		Redis: engine.Container{
+			Name:       "redis",
+			Reference:  d.Services.Redis.Image,
+			Entrypoint: []string{"sh", "-c", startRedis},
+			Args:       []string{},
+			Secrets:    map[string]string{"REDIS_PASSWORD": rand.Text()},
+			// redis-cli ends with 0 whatever the answer is.
+			Ready: []string{"sh", "-c", `[ "$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli ping)" = PONG ]`},
+		},
+	}, nil
+}
