@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,21 +41,44 @@ lists of packages. The result is for you to commit. Needs uv.`,
 			if _, err := exec.LookPath("uv"); err != nil {
 				return failure.Usagef("pin NetBox %s: build/lock needs uv: install it with \"python3 -m pip install uv\"", netbox)
 			}
+			undo, err := keep(file, filepath.Join(e.flags.repo, "build", "*.txt"))
+			if err != nil {
+				return fmt.Errorf("pin NetBox %s: %w", netbox, err)
+			}
 			if err := os.WriteFile(file, pinned, 0o644); err != nil {
 				return fmt.Errorf("pin NetBox %s: %w", netbox, err)
 			}
 			lock := exec.CommandContext(cmd.Context(), filepath.Join(e.flags.repo, "build", "lock"))
 			lock.Stdout, lock.Stderr = e.err, e.err
 			if err := lock.Run(); err != nil {
-				// Half a pin is none.
-				if undo := os.WriteFile(file, text, 0o644); undo != nil {
-					return fmt.Errorf("pin NetBox %s: build/lock: %w; and %s is not as it was: %v", netbox, err, versions.File, undo)
-				}
-				return fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err)
+				return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err), undo())
 			}
 			return e.print(fmt.Sprintf("%s pins NetBox %s\n", versions.File, netbox))
 		},
 	}
 	cmd.Flags().StringVar(&netbox, "netbox", "", "`release` to pin")
 	return cmd
+}
+
+// keep remembers the content of files; undo writes it back. Half a pin is none.
+func keep(patterns ...string) (undo func() error, err error) {
+	content := map[string][]byte{}
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			if content[file], err = os.ReadFile(file); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return func() error {
+		var errs []error
+		for file, text := range content {
+			errs = append(errs, os.WriteFile(file, text, 0o644))
+		}
+		return errors.Join(errs...)
+	}, nil
 }

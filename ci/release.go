@@ -40,7 +40,7 @@ skip the release.
 
 The published image is the tag latest in the first live repository of
 versions.yml, unless --published names another. Standard output carries the
-plan; without --dry-run also a reference with a digest for each tag.`,
+plan, or a reference with a digest for each tag that was published.`,
 		Example: `  go run ./ci release --dry-run
   go run ./ci release --dry-run --newest --json
   go run ./ci release --to localhost:5000/netbox --published localhost:5000/netbox:latest`,
@@ -62,11 +62,14 @@ plan; without --dry-run also a reference with a digest for each tag.`,
 		if err != nil {
 			return err
 		}
+		if err := e.actions.Plan(plan); err != nil {
+			return err
+		}
 		if f.dryRun || plan.Skip != "" {
-			if err := e.actions.Plan(plan); err != nil {
-				return err
-			}
 			return e.printPlan(plan)
+		}
+		if err := plan.Text(e.err); err != nil {
+			return err
 		}
 		return e.release(cmd.Context(), plan)
 	}
@@ -86,7 +89,6 @@ func (e env) release(ctx context.Context, plan release.Plan) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(e.err, plan.Headline())
 	return e.planned(plan).session(ctx, func(s *session) error {
 		_, err := s.pipeline.Check(ctx, targets, s.publishing())
 		diff := diffOf(err)

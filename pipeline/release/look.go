@@ -2,12 +2,12 @@ package release
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -84,28 +84,37 @@ func FindBase(ctx context.Context, source registry.Source, name string) (Base, e
 	return Base{Name: name, Digest: digest.String()}, nil
 }
 
-// pythonVersion is the oldest Python of the base images; build/lock uses it
-// too. pip offers only what runs on it.
-const pythonVersion = "3.12"
-
-var available = regexp.MustCompile(`(?m)^Available versions: (.+)$`)
-
-// FindUpstream asks pip for the newest final release of NetBox. run runs a
-// program and gives its standard output.
+// FindUpstream asks pip which release of NetBox it would install: the newest
+// stable one that was not withdrawn, from the index it is configured for. run
+// runs a program and gives its standard output.
 func FindUpstream(ctx context.Context, run func(ctx context.Context, name string, args ...string) (string, error)) (string, error) {
-	out, err := run(ctx, "python3", "-m", "pip", "index", "versions", "netbox", "--python-version", pythonVersion, "--only-binary=:all:")
+	out, err := run(ctx, "python3", "-m", "pip", "install", "netbox", "--dry-run", "--report", "-", "--quiet",
+		"--no-deps", "--ignore-installed", "--only-binary=:all:",
+		"--ignore-requires-python") // it is for the image's Python, not this one
 	if err != nil {
-		return "", failure.Usagef("ask pip for the newest NetBox: %w: install it with \"apt-get install python3-pip\", and look at its configuration with \"pip config list\"", err)
+		return "", failure.Usagef("ask pip for the newest NetBox: %w: install it with \"apt-get install python3-pip\", and look at its settings with \"python3 -m pip config list\"", err)
 	}
-	m := available.FindStringSubmatch(out)
-	if m == nil {
-		return "", fmt.Errorf("ask pip for the newest NetBox: it lists no versions but says %q: run \"pip index versions netbox\" to see more", strings.TrimSpace(out))
+	var report struct {
+		Install []struct {
+			Metadata struct {
+				Name    string `json:"name"`
+				Version string `json:"version"`
+			} `json:"metadata"`
+		} `json:"install"`
 	}
-	list := slices.DeleteFunc(strings.Split(m[1], ", "), func(v string) bool { return !versions.IsRelease(v) })
-	if len(list) == 0 {
-		return "", fmt.Errorf("ask pip for the newest NetBox: of %s none is a final release", m[1])
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		return "", fmt.Errorf("ask pip for the newest NetBox: its report is no JSON: %w: name a release with --netbox", err)
 	}
-	return slices.MaxFunc(list, Compare), nil
+	for _, p := range report.Install {
+		if p.Metadata.Name != "netbox" {
+			continue
+		}
+		if v := p.Metadata.Version; !versions.IsRelease(v) {
+			return "", failure.Usagef("ask pip for the newest NetBox: it is %q, which is no final release: name one with --netbox", v)
+		}
+		return p.Metadata.Version, nil
+	}
+	return "", errors.New("ask pip for the newest NetBox: it would install none: name a release with --netbox")
 }
 
 // ReadPackageList gives package_versions.txt of the repository, nil when it

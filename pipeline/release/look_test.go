@@ -117,17 +117,15 @@ func TestABaseIsAskedForItsDigestOnlyWhereThereIsOne(t *testing.T) {
 	}
 }
 
-func TestTheNewestFinalReleaseIsWhatPipLists(t *testing.T) {
+func TestTheNewestReleaseIsWhatPipWouldInstall(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ out, want, says string }{
-		{"netbox (4.7.3)\nAvailable versions: 4.7.3, 4.7.2, 4.7.0\n  INSTALLED: 4.7.2\n", "4.7.3", ""},
-		{"netbox (4.9.0rc1)\nAvailable versions: 4.9.0rc1, 4.8.9.post1, 4.8.9, 4.8.10.dev0, 4.8.10\n", "4.8.10", ""},
-		{"netbox (4.9.0rc1)\nAvailable versions: 4.9.0rc1\n", "", "none is a final release"},
-		{"something else\n", "", "it lists no versions"},
+		{`{"install": [{"metadata": {"name": "netbox", "version": "4.8.10"}}]}`, "4.8.10", ""},
+		{`{"install": [{"metadata": {"name": "netbox", "version": "4.8.9.post1"}}]}`, "", `"4.8.9.post1", which is no final release`},
+		{`{"install": []}`, "", "it would install none"},
+		{"something else\n", "", "no JSON"},
 	} {
-		got, err := release.FindUpstream(t.Context(), func(_ context.Context, name string, args ...string) (string, error) {
-			return test.out, nil
-		})
+		got, err := release.FindUpstream(t.Context(), func(context.Context, string, ...string) (string, error) { return test.out, nil })
 		if got != test.want || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%q: %q, %v", test.out, got, err)
 		}

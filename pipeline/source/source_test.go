@@ -61,3 +61,44 @@ func TestOutsideARepositoryIsWrongUse(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestGitTellsBranchTagsAndWhatHasChanged(t *testing.T) {
+	dir := repository(t)
+	git := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+	}
+	first, err := source.Git(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	git("checkout", "-q", "-b", "topic")
+	git("mv", "file", "a name with blanks")
+	git("commit", "-q", "-m", "two")
+	git("tag", "v4.7.3-ls1")
+	git("tag", "-a", "-m", "annotated", "other")
+
+	branch, err := source.Branch(t.Context(), dir)
+	if err != nil || branch != "topic" {
+		t.Errorf("branch %q, %v", branch, err)
+	}
+	tags, err := source.Tags(t.Context(), dir)
+	if err != nil || strings.Join(tags, " ") != "other v4.7.3-ls1" {
+		t.Errorf("tags %q, %v", tags, err)
+	}
+	changed, known, err := source.Changed(t.Context(), dir, first.Commit)
+	if err != nil || !known || strings.Join(changed, "|") != "a name with blanks|file" {
+		t.Errorf("changed %q, %v, %v", changed, known, err)
+	}
+	for _, since := range []string{strings.Repeat("0", 40), "", "HEAD", "--output=/nowhere", first.Commit + "-dirty"} {
+		if changed, known, err := source.Changed(t.Context(), dir, since); known || err != nil || changed != nil {
+			t.Errorf("since %q: %q, %v, %v", since, changed, known, err)
+		}
+	}
+	git("checkout", "-q", "--detach")
+	if branch, err := source.Branch(t.Context(), dir); err != nil || branch != "" {
+		t.Errorf("detached: %q, %v", branch, err)
+	}
+}

@@ -33,15 +33,18 @@ def main() -> None:
         connection = services.wait('PostgreSQL', lambda: services.database(settings['DATABASES']['default']), deadline)
         for section in ('tasks', 'caching'):
             services.wait('Redis', lambda: services.queue(section, settings['REDIS'][section]), deadline)
-    except (services.NotReady, services.Unusable) as error:
+    except services.NotReady as error:
         say(f'{error} (waited up to STARTUP_TIMEOUT={values.STARTUP_TIMEOUT} s)')
+        sys.exit(1)
+    except services.Unusable as error:
+        say(str(error))
         sys.exit(1)
     with connection, only_one(connection):
         try:
             prepare(connection, bool(settings.get('PLUGINS')))
         except Exception as error:
             cause = error.__cause__ or error  # Django has errors of its own around those of psycopg
-            if not isinstance(cause, psycopg.OperationalError):
+            if not isinstance(cause, (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)):
                 raise
             say(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
             sys.exit(1)
@@ -58,6 +61,10 @@ def prepare(connection: psycopg.Connection, plugins: bool) -> None:
             f'the database DB_NAME={name} holds migrations that {state} does not know, like {unknown[0]}: '
             f'start the newer image again ({recorded(connection) or "it did not leave its name"}), or restore what was saved before it'
         )
+        sys.exit(1)
+    if not done and (encoding := connection.info.parameter_status('server_encoding')) != 'UTF8':
+        # Else the first name it cannot hold would tell.
+        say(f'the database DB_NAME={name} is encoded as {encoding}: make it anew: CREATE DATABASE "{name}" TEMPLATE template0 ENCODING \'UTF8\'')
         sys.exit(1)
     if not known <= done and (problem := lacking(connection, snapshot.extensions(script))):
         say(problem)
@@ -119,6 +126,8 @@ def _number(migration: str) -> int:
 def lacking(connection: psycopg.Connection, extensions: list[str]) -> str:
     """What keeps the migrations from running, in a line; empty when nothing does."""
     user, name = connection.info.user, connection.info.dbname
+    if connection.execute('show transaction_read_only').fetchone() == ('on',):
+        return f'the database DB_NAME={name} at DB_HOST={connection.info.host} can be read only: name the server that takes changes'
     schema, create, any_extension = connection.execute("""
         select s, has_schema_privilege(to_regnamespace(s)::oid, 'create'), has_database_privilege(current_database(), 'create')
         from coalesce(current_schema(), 'public') s""").fetchone()

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -53,6 +54,7 @@ def database(settings: Mapping[str, Any]) -> psycopg.Connection:
     }
     options.update((key, value) for key, value in where.items() if value)
     options.setdefault('connect_timeout', ATTEMPT)
+    options.setdefault('client_encoding', 'UTF8')  # as Django; from a database without an encoding come bytes
     place = f'{options.get("host", "the local socket")}:{options.get("port", 5432)}'
     try:
         connection = psycopg.connect(**options, autocommit=True)
@@ -119,10 +121,12 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
             )
         with client:
             client.ping()
-            try:
+            version = ''
+            # Both for users who may do so; nothing else needs the answers.
+            with suppress(redis.exceptions.NoPermissionError):
                 version = str(client.info('server').get('redis_version', ''))
-            except redis.exceptions.NoPermissionError:
-                version = ''  # a user who may not ask; nothing else needs the answer
+            with suppress(redis.exceptions.NoPermissionError):
+                client.set('netbox-container', 1, ex=1)  # a replica, or a full one, answers but takes nothing
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         # Without any password the answer is a lecture on the protocol.
         why = error if settings.get('PASSWORD') else 'it asks for a password'
@@ -130,7 +134,7 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
     except redis.sentinel.MasterNotFoundError as error:
         raise NotReady(f'Redis {place}: {error}: see REDIS_SENTINELS and REDIS_SENTINEL_SERVICE') from None
     except redis.ResponseError as error:
-        raise NotReady(f'Redis {place}: {error}: see {index}') from None
+        raise NotReady(f'Redis {place}: {error}: see {index if "DB index" in str(error) else prefix + "_HOST"}') from None
     except (redis.RedisError, OSError) as error:
         raise NotReady(f'Redis {place}: {error}: see {prefix}_HOST and {prefix}_PORT') from None
     if version.partition('.')[0].isdigit() and int(version.partition('.')[0]) < OLDEST_REDIS:

@@ -5,4 +5,30 @@ def work() -> None:
     """Works until SIGTERM, then ends the job in hand."""
     from django.core.management import call_command
 
+    forget_lost_jobs()
     call_command('rqworker', 'high', 'default', 'low')
+
+
+def forget_lost_jobs() -> None:
+    """Takes back system jobs that would be waited for in vain: Redis lost them, or a worker died over them.
+
+    NetBox queues a system job only where none is queued or running as far as the database knows.
+    """
+    from datetime import timedelta
+
+    import django_rq
+    from core.choices import JobStatusChoices
+    from core.models import Job
+    from django.utils import timezone
+    from netbox.registry import registry
+
+    jobs = Job.objects.filter(
+        name__in=[job.name for job in registry['system_jobs']],
+        object_id=None,
+        status__in=JobStatusChoices.ENQUEUED_STATE_CHOICES,
+        created__lt=timezone.now() - timedelta(minutes=1),  # another container may be about to queue it
+    )
+    for job in jobs:
+        queued = django_rq.get_queue(job.queue_name or 'default').fetch_job(str(job.job_id))
+        if queued is None or queued.is_finished or queued.is_failed or queued.is_canceled or queued.is_stopped:
+            job.delete()
