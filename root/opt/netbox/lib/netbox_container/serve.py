@@ -62,7 +62,7 @@ def load(values: SimpleNamespace):
     from django.db import connections
 
     question = health.Question(
-        web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS)
+        web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS), settings.SESSION_COOKIE_NAME
     )
     make_superuser(values)
     forget('SUPERUSER_PASSWORD')  # nothing that follows needs it
