@@ -1,0 +1,368 @@
+package life
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// fence is the code block of the README that holds sign.
+func fence(t *testing.T, language, sign string) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1) {
+		if bytes.Contains(m[1], []byte(sign)) {
+			return string(m[1])
+		}
+	}
+	t.Fatalf("README.md has no %s block with %q", language, sign)
+	return ""
+}
+
+// composition is the compose file. What it may not hold this test could not
+// honour.
+type composition struct {
+	Services map[string]composed `yaml:"services"`
+}
+
+type composed struct {
+	Image       string   `yaml:"image"`
+	Name        string   `yaml:"container_name"`
+	Environment []string `yaml:"environment"`
+	Volumes     []string `yaml:"volumes"`
+	Ports       []string `yaml:"ports"`
+	DependsOn   []string `yaml:"depends_on"`
+	Restart     string   `yaml:"restart"`
+}
+
+// stack is a compose file at work.
+type stack struct {
+	*world
+	file  composition
+	root  string   // stands for the host's root directory
+	order []string // services, each after those it depends on
+	up    map[string]*local.Container
+}
+
+func composeOf(t *testing.T, text string) composition {
+	t.Helper()
+	var file composition
+	decoder := yaml.NewDecoder(strings.NewReader(text))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil {
+		t.Fatalf("the compose file of README.md: %v", err)
+	}
+	return file
+}
+
+func newStack(w *world, file composition) *stack {
+	w.t.Helper()
+	s := &stack{world: w, file: file, root: w.t.TempDir(), up: map[string]*local.Container{}}
+	for len(s.order) < len(file.Services) {
+		before := len(s.order)
+		for _, name := range []string{"netbox", "postgres", "redis"} {
+			service, known := file.Services[name]
+			if !known {
+				w.t.Fatalf("there is no service %s", name)
+			}
+			ready := !slices.ContainsFunc(service.DependsOn, func(other string) bool { return !slices.Contains(s.order, other) })
+			if ready && !slices.Contains(s.order, name) {
+				s.order = append(s.order, name)
+			}
+		}
+		if len(s.order) == before {
+			w.t.Fatalf("after %s no service can start", s.order)
+		}
+	}
+	return s
+}
+
+// container is a service as an engine runs it. For PostgreSQL and Redis those of
+// Debian stand, of the major version that the file names, which do with what
+// stands in it as the official images do.
+func (s *stack) container(name string) engine.Container {
+	s.t.Helper()
+	service := s.file.Services[name]
+	repo, _, _ := strings.Cut(service.Image, ":")
+	c := engine.Container{Name: name, Env: map[string]string{}}
+	switch repo {
+	case "lscr.io/linuxserver/netbox":
+		c.Image = machine.image
+	case "docker.io/library/postgres":
+		c.Image, c.Entrypoint = s.sides.Postgres.Image, s.sides.Postgres.Entrypoint
+	case "docker.io/library/redis":
+		c.Image, c.Entrypoint = s.sides.Redis.Image, s.sides.Redis.Entrypoint
+	default:
+		s.t.Fatalf("%s: nothing here stands for the image %s", name, service.Image)
+	}
+	for _, variable := range service.Environment {
+		key, value, ok := strings.Cut(variable, "=")
+		if !ok {
+			s.t.Fatalf("%s: the variable %q has no value", name, variable)
+		}
+		c.Env[key] = value
+	}
+	for _, volume := range service.Volumes {
+		host, path, ok := strings.Cut(volume, ":")
+		if !ok || !filepath.IsAbs(host) || !filepath.IsAbs(path) {
+			s.t.Fatalf("%s: the volume %q is not two paths", name, volume)
+		}
+		host = filepath.Join(s.root, host)
+		if err := os.MkdirAll(host, 0o755); err != nil { // as Docker does
+			s.t.Fatal(err)
+		}
+		c.Mounts = append(c.Mounts, engine.Mount{Path: path, Host: host})
+	}
+	if service.Restart != "unless-stopped" {
+		s.t.Errorf("%s restarts %q, want unless-stopped", name, service.Restart)
+	}
+	return c
+}
+
+// start is `docker compose up -d`: containers made anew, none waited for.
+func (s *stack) start() {
+	s.t.Helper()
+	for _, name := range s.order {
+		s.up[name] = s.world.start(s.container(name))
+	}
+}
+
+// versionsFit sees that what stands for an official image has its version.
+func (s *stack) versionsFit() {
+	s.t.Helper()
+	for name, says := range map[string]string{"postgres": "postgres (PostgreSQL) %s.", "redis": "Redis server v=%s."} {
+		_, tag, _ := strings.Cut(s.file.Services[name].Image, ":")
+		program := map[string]string{"postgres": "postgres", "redis": "redis-server"}[name]
+		out, _, code, err := s.up[name].Exec(s.t.Context(), []string{program, "--version"}, nil)
+		if want := fmt.Sprintf(says, tag); err != nil || code != 0 || !strings.HasPrefix(out, want) {
+			s.t.Errorf("%s stands for %s, but is %q: status %d, %v", name, s.file.Services[name].Image, out, code, err)
+		}
+	}
+}
+
+// stop is `docker compose stop`, which goes the other way round.
+func (s *stack) stop() {
+	s.t.Helper()
+	for _, name := range slices.Backward(s.order) {
+		began := time.Now()
+		if code, err := s.up[name].Stop(s.t.Context()); err != nil || code != 0 {
+			s.t.Errorf("stop %s: status %d, %v; want 0", name, code, err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			s.t.Errorf("%s took %s to stop; Docker would have killed it", name, took)
+		}
+	}
+}
+
+// restart is `docker compose start` after a stop: the same containers.
+func (s *stack) restart() {
+	s.t.Helper()
+	for _, name := range s.order {
+		again, err := s.up[name].Restart(s.t.Context())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.up[name] = again
+	}
+}
+
+// answers waits until people can open the page, and opens it.
+func (s *stack) answers(port string) *browser {
+	s.t.Helper()
+	b := s.browse("http://localhost:"+port, nil)
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		if res, err := b.client.Get(b.base + "/login/"); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return b
+			}
+		}
+		select {
+		case <-s.up["netbox"].Done():
+			s.t.Fatal("netbox ended before it answered")
+		default:
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("netbox did not answer in %s", patience)
+		}
+	}
+}
+
+func TestTheComposeFileOfTheReadmeWorksAsItIsPasted(t *testing.T) {
+	file := composeOf(t, fence(t, "yaml", "services:"))
+	if len(file.Services) != 3 {
+		t.Fatalf("the compose file has %d services, want NetBox, PostgreSQL and Redis", len(file.Services))
+	}
+	w := newWorld(t)
+	s := newStack(w, file)
+	published := file.Services["netbox"].Ports
+	if len(published) != 1 || !strings.HasSuffix(published[0], ":8000") {
+		t.Fatalf("the ports are %q, want one that leads to 8000", published)
+	}
+	env := s.container("netbox").Env
+	const user = "admin"
+
+	s.start()
+	b := s.answers("8000")
+	b.mustLogIn(user, env["SUPERUSER_PASSWORD"])
+	healthy(t, s.up["netbox"])
+	s.versionsFit()
+	token := s.provision(user, env["SUPERUSER_PASSWORD"])
+	kept := func(when string) {
+		t.Helper()
+		s.answers("8000").mustLogIn(user, env["SUPERUSER_PASSWORD"])
+		if who := b.who(); who != user {
+			t.Errorf("%s the session is over: NetBox takes the browser for %q", when, who)
+		}
+		s.call(http.MethodGet, "/api/dcim/sites/?slug=berlin", token, nil, `"count":1,`)
+	}
+	s.call(http.MethodPost, "/api/dcim/sites/", token, map[string]any{"name": "Berlin", "slug": "berlin"}, `"slug":"berlin"`)
+	kept("at first")
+
+	s.stop()
+	s.restart()
+	kept("after a restart")
+
+	s.stop() // docker compose down
+	s.start()
+	kept("in new containers")
+	for _, name := range []string{"netbox/config/keys/secret_key", "netbox/postgres/PG_VERSION", "netbox/redis/dump.rdb"} {
+		if _, err := os.Stat(filepath.Join(s.root, "path/to", name)); err != nil {
+			t.Errorf("what has to last is not in the volumes: %v", err)
+		}
+	}
+	s.stop()
+}
+
+// provision makes an API token.
+func (s *stack) provision(user, password string) string {
+	s.t.Helper()
+	var got struct{ Key, Token string }
+	text := s.call(http.MethodPost, "/api/users/tokens/provision/", "", map[string]any{"username": user, "password": password, "version": 2}, `"token":`)
+	if err := json.Unmarshal(text, &got); err != nil {
+		s.t.Fatal(err)
+	}
+	return "nbt_" + got.Key + "." + got.Token
+}
+
+// call asks the API by the name people use, and wants to read something.
+func (s *stack) call(method, path, token string, body any, want string) []byte {
+	s.t.Helper()
+	var payload []byte
+	if body != nil {
+		var err error
+		if payload, err = json.Marshal(body); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	b := s.browse("http://localhost:8000", nil)
+	if token != "" {
+		b.header["Authorization"] = "Bearer " + token
+	}
+	b.header["Accept"] = "application/json"
+	res := b.ask(method, path, "application/json", payload)
+	if res.status >= 300 || !strings.Contains(string(res.body), want) {
+		s.t.Fatalf("%s %s: %d without %s: %.300s", method, path, res.status, want, res.body)
+	}
+	return res.body
+}
+
+// TestTheDockerRunOfTheReadmeStarts has a shell read the command, and fills in
+// what has no default.
+func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
+	w := newWorld(t)
+	postgres, redis := w.sides.Postgres, w.sides.Redis
+	w.services()
+	command := exec.CommandContext(t.Context(), "bash", "-c", `docker() { printf '%s\0' "$@"; }; `+fence(t, "bash", "docker run -d"))
+	out, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+	c := engine.Container{Image: machine.image, Env: map[string]string{}}
+	var published []string
+	for rest := words; len(rest) > 0; {
+		option := rest[0]
+		rest = rest[1:]
+		take := func() (name, value string) {
+			if len(rest) == 0 {
+				t.Fatalf("%s has no value", option)
+			}
+			name, value, _ = strings.Cut(rest[0], map[bool]string{true: "=", false: ":"}[option == "-e"])
+			rest = rest[1:]
+			return name, value
+		}
+		switch {
+		case option == "run" || option == "-d":
+		case strings.HasPrefix(option, "--name="):
+			c.Name = strings.TrimPrefix(option, "--name=")
+		case option == "-e":
+			name, value := take()
+			c.Env[name] = value
+		case option == "-p":
+			_, port := take()
+			published = append(published, port)
+		case option == "-v":
+			_, path := take()
+			c.Mounts = append(c.Mounts, engine.Mount{Path: path, Host: w.config})
+		case option == "--restart":
+			if policy, _ := take(); policy != "unless-stopped" {
+				t.Errorf("it restarts %q", policy)
+			}
+		case len(rest) == 0:
+			if option != "lscr.io/linuxserver/netbox:latest" {
+				t.Errorf("it runs %s", option)
+			}
+		default:
+			t.Fatalf("the option %q is unknown here", option)
+		}
+	}
+	if len(c.Env) < 40 || len(c.Mounts) != 1 || !slices.Equal(published, []string{"8000"}) {
+		t.Fatalf("the command was not read: %q", words)
+	}
+	given := slices.Sorted(func(yield func(string) bool) {
+		for name := range c.Env {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+	for name, value := range map[string]string{
+		"ALLOWED_HOST": host, "SUPERUSER_EMAIL": "admin@netbox.test", "SUPERUSER_PASSWORD": password, "DB_USER": "netbox",
+		"DB_PASSWORD": postgres.Secrets["POSTGRES_PASSWORD"], "REDIS_PASSWORD": redis.Secrets["REDIS_PASSWORD"],
+	} {
+		if c.Env[name] != "" {
+			t.Errorf("%s is %q, want it left to fill in", name, c.Env[name])
+		}
+		c.Env[name] = value
+	}
+	started := w.start(c)
+	w.up(started, "/login/")
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+	known, errs, code, err := started.Exec(t.Context(), []string{"/lsiopy/bin/python3", "-c",
+		"from netbox_container import environment\nprint(*sorted(['PUID', 'PGID', *(v.name for v in environment.VARIABLES)]))"}, nil)
+	if err != nil || code != 0 {
+		t.Fatalf("the image's list of variables: status %d, %v: %s", code, err, errs)
+	}
+	if got := fmt.Sprintln(strings.Join(given, " ")); got != known {
+		t.Errorf("the command gives\n%sthe image understands\n%s", got, known)
+	}
+	w.stop(started)
+}
