@@ -113,7 +113,7 @@ ENV S6_BEHAVIOUR_IF_STAGE2_FAILS=2 \
 EXPOSE 8000
 VOLUME /config
 HEALTHCHECK --interval=30s --timeout=30s --start-period=10m --start-interval=5s --retries=3 \
-    CMD ["/lsiopy/bin/python3", "-m", "netbox_container.health"]
+    CMD ["/command/s6-setuidgid", "abc", "/lsiopy/bin/python3", "-P", "-m", "netbox_container.health"]
 
 ARG VERSION
 ARG BUILD_DATE
