@@ -1,0 +1,178 @@
+package life
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// volume is a file system of its own.
+type volume struct {
+	t   *testing.T
+	dir string
+}
+
+// newVolume mounts a temporary file system of a size in mount's own words.
+func newVolume(t *testing.T, size string) volume {
+	t.Helper()
+	v := volume{t, filepath.Join(t.TempDir(), "volume")}
+	if err := os.Mkdir(v.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", v.dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size="+size); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(v.dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return v
+}
+
+// fill leaves no byte free.
+func (v volume) fill() {
+	v.t.Helper()
+	f, err := os.Create(filepath.Join(v.dir, "ballast"))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer f.Close()
+	for page := make([]byte, 4096); err == nil; {
+		_, err = f.Write(page)
+	}
+	if pathErr, ok := err.(*os.PathError); !ok || pathErr.Err != unix.ENOSPC {
+		v.t.Fatal(err)
+	}
+}
+
+// empty takes away what fill wrote.
+func (v volume) empty() {
+	v.t.Helper()
+	if err := os.Remove(filepath.Join(v.dir, "ballast")); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// seal lets nothing be written any more, or lifts that.
+func (v volume) seal(sealed bool) {
+	v.t.Helper()
+	flags := uintptr(unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV)
+	if sealed {
+		flags |= unix.MS_RDONLY
+	}
+	if err := unix.Mount("", v.dir, "", flags, ""); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// endsWithOneLine waits for the end of a container that cannot work.
+func (w *world) endsWithOneLine(c *local.Container, says ...string) {
+	w.t.Helper()
+	if code := w.ended(c); code == 0 {
+		w.t.Error("it ended with status 0")
+	}
+	var lines, before []string
+	for line := range strings.Lines(said(c)) {
+		if strings.HasPrefix(line, "[netbox] ") {
+			lines = append(lines, line)
+		} else if strings.HasPrefix(line, "[adduser] ") {
+			before = append(before, line) // the base's last word, when it comes to that
+		}
+	}
+	if len(lines) == 0 {
+		lines = before
+	}
+	if len(lines) != 1 || strings.Contains(said(c), "Traceback") {
+		w.t.Errorf("want one line that says what is wrong, got %q", lines)
+		return
+	}
+	for _, part := range says {
+		if !strings.Contains(lines[0], part) {
+			w.t.Errorf("%q does not say %q", lines[0], part)
+		}
+	}
+}
+
+func TestAFullVolumeIsNamedAndLeavesNoHalfAKey(t *testing.T) {
+	t.Parallel()
+	v := newVolume(t, "1m") // before the network, which sees what is mounted then
+	w := newWorld(t)
+	w.services()
+	w.config = v.dir
+	v.fill()
+	w.endsWithOneLine(w.netbox(nil), "/config", "No space left on device")
+	entries, err := os.ReadDir(filepath.Join(v.dir, "keys"))
+	if err != nil || len(entries) > 0 {
+		t.Errorf("the folder of the keys holds %v, %v; want nothing", entries, err)
+	}
+
+	v.empty()
+	c := w.netbox(nil)
+	w.up(c, "/login/")
+	token := w.token()
+	keys := fingerprints(t, v.dir)
+
+	v.fill() // while it runs
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+	w.must(http.StatusCreated, http.MethodPost, "/api/dcim/sites/", token, map[string]any{"name": "Berlin", "slug": "berlin"})
+	healthy(t, c)
+	w.stop(c)
+	again, err := c.Restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.up(again, "/login/") // what it needs is there already
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+	w.stop(again)
+	if now := fingerprints(t, v.dir); now != keys {
+		t.Errorf("the keys changed from %s to %s", keys, now)
+	}
+}
+
+func TestAFullTmpIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	v := newVolume(t, "64k") // before the network, which sees what is mounted then
+	w := newWorld(t)
+	w.services()
+	if err := os.Chmod(v.dir, 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	v.fill()
+	spec := w.spec("netbox", nil)
+	spec.Mounts = append(spec.Mounts, engine.Mount{Path: "/tmp", Host: v.dir})
+	c := w.start(spec)
+	w.up(c, "/login/")
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+	healthy(t, c)
+	w.stop(c)
+}
+
+func TestAReadOnlyVolumeIsNamedOrServesWhatItHolds(t *testing.T) {
+	t.Parallel()
+	v := newVolume(t, "1m") // before the network, which sees what is mounted then
+	w := newWorld(t)
+	w.services()
+	w.config = v.dir
+	v.seal(true)
+	w.endsWithOneLine(w.netbox(nil), "/config", "Read-only file system")
+
+	v.seal(false)
+	first := w.netbox(nil)
+	w.up(first, "/login/")
+	token := w.token()
+	w.stop(first)
+	v.seal(true)
+	second := w.netbox(nil)
+	w.up(second, "/login/")
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+	healthy(t, second)
+	w.stop(second)
+}

@@ -1,0 +1,212 @@
+package life
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// enough are the capabilities that the README tells to be enough.
+var enough = []string{"chown", "setgid", "setuid", "kill"}
+
+// only has a container begin as `docker run --cap-drop ALL --cap-add …` makes
+// it begin.
+func only(capabilities ...string) []string {
+	bounding := "--bounding-set=-all"
+	for _, name := range capabilities {
+		bounding += ",+" + name
+	}
+	return []string{"setpriv", bounding, "--inh-caps=-all", "--", "/init"}
+}
+
+// limit sets a limit of a container's cgroup, in the hierarchy of either
+// version; false where this machine has no such controller.
+func limit(t *testing.T, c *local.Container, controller, old, unified, value string) bool {
+	t.Helper()
+	pid, err := c.PID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for _, file := range []string{
+			filepath.Join("/sys/fs/cgroup", f[1], f[2], old),
+			filepath.Join("/sys/fs/cgroup", f[2], unified),
+		} {
+			if f[1] != controller && f[1] != "" {
+				continue
+			}
+			err := os.WriteFile(file, []byte(value), 0)
+			if err == nil {
+				return true
+			}
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+				t.Fatal(err)
+			}
+		}
+	}
+	return false
+}
+
+func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		change func(*engine.Container)
+		after  func(*testing.T, *local.Container)
+	}{
+		{name: "few capabilities", change: func(c *engine.Container) { c.Entrypoint = only(enough...) }},
+		{name: "few capabilities and a read-only root", change: func(c *engine.Container) {
+			c.Entrypoint, c.ReadOnly = only(enough...), true
+			c.Mounts = append(c.Mounts, engine.Mount{Path: "/run", Tmpfs: true}, engine.Mount{Path: "/tmp", Tmpfs: true})
+		}},
+		{name: "no new privileges", change: func(c *engine.Container) { c.Entrypoint = []string{"setpriv", "--no-new-privs", "--", "/init"} }},
+		{name: "512 MiB of memory", after: func(t *testing.T, c *local.Container) {
+			if !limit(t, c, "memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(512<<20)) {
+				t.Skip("SKIPPED: this machine limits no memory")
+			}
+		}},
+		{name: "50 processes and threads", after: func(t *testing.T, c *local.Container) {
+			if !limit(t, c, "pids", "pids.max", "pids.max", "50") {
+				t.Skip("SKIPPED: this machine limits no processes")
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.services()
+			// A folder that another user closed, as a volume may be.
+			if err := os.Chmod(w.config, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			spec := w.spec("netbox", nil)
+			if test.change != nil {
+				test.change(&spec)
+			}
+			c := w.start(spec)
+			if test.after != nil {
+				test.after(t, c)
+			}
+			w.up(c, "/login/")
+			w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+			healthy(t, c)
+			w.stop(c)
+			again, err := c.Restart(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.up(again, "/login/")
+			w.stop(again)
+			t.Logf("peak of the container's memory: %d MiB", c.PeakMemory()>>20)
+		})
+	}
+}
+
+// TestDockerStopNeverHasToKill stops containers at any moment of their start,
+// with the ten seconds that Docker gives by default.
+func TestDockerStopNeverHasToKill(t *testing.T) {
+	t.Parallel()
+	tries := 4
+	if *soak {
+		tries = 30
+	}
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("seed %d", seed)
+	for i := range tries {
+		after, alone := time.Duration(random.Int64N(int64(8*time.Second))), i%4 == 3
+		t.Run(fmt.Sprintf("after %.2f s, without services: %t", after.Seconds(), alone), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if !alone {
+				w.services()
+			}
+			spec := w.spec("netbox", nil)
+			spec.StopGrace = 10 * time.Second
+			c := w.start(spec)
+			time.Sleep(after)
+			began := time.Now()
+			code, err := c.Stop(t.Context())
+			took := time.Since(began)
+			t.Logf("stopped after %.1f s with status %d", took.Seconds(), code)
+			if err != nil || code == 128+9 || took >= 10*time.Second {
+				t.Errorf("stop: status %d, %v, after %s", code, err, took)
+			}
+			if strings.Contains(said(c), "Traceback") {
+				t.Error("it leaves with a traceback")
+			}
+		})
+	}
+}
+
+func TestTimeZoneUmaskAndIDsAreAppliedOrRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.services()
+	for _, test := range []struct{ variable, value, says string }{
+		{"TZ", "Mars/Olympus", "TZ must be a time zone like Europe/Berlin"},
+		{"PUID", "-1", "PUID is '-1'"},
+		{"PUID", "admin", "PUID is 'admin'"},
+		{"PGID", "4294967295", "PGID is '4294967295'"},
+		{"PGID", "99999999999999999999", "PGID is '99999999999999999999'"},
+		{"PUID", "1e3", "PUID is '1e3'"},
+		{"UMASK", "rwx", "UMASK must be "},
+		{"UMASK", "888", "UMASK must be "},
+	} {
+		t.Run(test.variable+"="+test.value, func(t *testing.T) {
+			in := *w
+			in.t = t
+			c := in.netbox(map[string]string{test.variable: test.value})
+			in.endsWithOneLine(c, test.says)
+		})
+	}
+	t.Run("applied", func(t *testing.T) {
+		in := *w
+		in.t = t
+		c := in.netbox(map[string]string{"TZ": "Asia/Kathmandu", "UMASK": "027", "PUID": "0007", "PGID": "4294967294"})
+		in.up(c, "/login/")
+		got := in.must(http.StatusCreated, http.MethodPost, "/api/dcim/sites/", in.token(), map[string]any{"name": "Kathmandu", "slug": "kathmandu"})
+		if created, _ := got["created"].(string); !strings.HasSuffix(created, "+05:45") {
+			t.Errorf("a site was created at %q, want a time of the zone", created)
+		}
+		if out, _, _, err := c.Exec(t.Context(), []string{"with-contenv", "date", "+%z"}, nil); err != nil || out != "+0545\n" {
+			t.Errorf("the container's clock is at %q, %v", out, err)
+		}
+		checked := 0
+		for _, p := range c.Processes() {
+			if strings.Contains(p.Command, "netbox_container.serve") {
+				checked++
+				if mask, uid, gid := status(p.PID, "Umask"), status(p.PID, "Uid"), status(p.PID, "Gid"); mask != "0027" ||
+					!strings.HasPrefix(uid, "7\t") || !strings.HasPrefix(gid, "4294967294\t") {
+					t.Errorf("a process runs with umask %s as %s:%s", mask, uid, gid)
+				}
+			}
+		}
+		if checked < 2 {
+			t.Errorf("%d processes were looked at", checked)
+		}
+		in.stop(c)
+	})
+	t.Run("root for who asks for it", func(t *testing.T) {
+		in := *w
+		in.t = t
+		c := in.netbox(map[string]string{"PUID": "0", "PGID": "0"})
+		in.up(c, "/login/")
+		in.stop(c)
+	})
+}
