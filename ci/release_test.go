@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -464,6 +465,26 @@ func TestNoReleaseIsMadeOfFilesThatAreNotCommittedOrNotLocked(t *testing.T) {
 	}
 	if _, stderr, code := p.ci("release"); code != failure.ExitUsage || !strings.Contains(stderr, "commit them") {
 		t.Errorf("a new file: status %d, %s", code, stderr)
+	}
+}
+
+func TestAMistakeInAFileIsAnnotatedOnItsLine(t *testing.T) {
+	p := newProject(t)
+	pins := filepath.Join(p.repo, "versions.yml")
+	text, err := os.ReadFile(pins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(string(text), "suite:")
+	if !found {
+		t.Fatal("versions.yml has no suite")
+	}
+	if err := os.WriteFile(pins, bytes.Replace(text, []byte("suite:"), []byte("suit:"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("::error file=versions.yml,line=%d::versions.yml:", strings.Count(before, "\n")+1)
+	if _, stderr, code := p.ci("release", "--dry-run"); code != failure.ExitUsage || !strings.Contains(stderr, want) {
+		t.Errorf("status %d, want %q in:\n%s", code, want, stderr)
 	}
 }
 
