@@ -98,6 +98,7 @@ RUN --mount=type=bind,source=build/packages,target=/build/packages \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     /build/packages run
 COPY --from=target /lsiopy /lsiopy
+COPY --from=target /netbox /
 COPY --from=static /opt/netbox/static /opt/netbox/static
 COPY --from=schema /schema.sql.gz /opt/netbox/schema.sql.gz
 COPY --from=overlay /overlay/ /

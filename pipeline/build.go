@@ -9,6 +9,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -99,8 +100,12 @@ func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image
 		layers = append(layers, layer)
 		size += l.Size
 	}
+	groups, err := imagesize.Groups(img)
+	if err != nil {
+		return fmt.Errorf("the image of %s: %w", key, err)
+	}
 	p.report.Platform(key, func(r *report.Platform) {
-		r.Image, r.Size, r.Layers = digest.String(), size, layers
+		r.Image, r.Size, r.Layers, r.Groups = digest.String(), size, layers, groups
 	})
 	if base.Index != nil {
 		images, err := registry.Images(base.Index)

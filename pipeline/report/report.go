@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 )
 
 // SchemaVersion is that of report.json. It changes when a reader of the old
@@ -94,13 +96,14 @@ func (s Stage) MarshalJSON() ([]byte, error) {
 
 // Platform is what was found out about the image of one platform.
 type Platform struct {
-	Platform string   `json:"platform"`
-	Image    string   `json:"image,omitempty"` // manifest digest
-	Size     int64    `json:"size,omitempty"`  // compressed, without the manifest
-	Layers   []Layer  `json:"layers,omitempty"`
-	Boot     *Boot    `json:"boot,omitempty"`
-	Smoke    []Check  `json:"smoke,omitempty"`
-	Drift    []string `json:"drift,omitempty"` // differences between the init graph and the documented one
+	Platform string            `json:"platform"`
+	Image    string            `json:"image,omitempty"` // manifest digest
+	Size     int64             `json:"size,omitempty"`  // compressed, without the manifest
+	Layers   []Layer           `json:"layers,omitempty"`
+	Groups   []imagesize.Group `json:"groups,omitempty"` // the layers by what they hold
+	Boot     *Boot             `json:"boot,omitempty"`
+	Smoke    []Check           `json:"smoke,omitempty"`
+	Drift    []string          `json:"drift,omitempty"` // differences between the init graph and the documented one
 }
 
 // Layer is one layer of an image.

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
@@ -129,6 +130,7 @@ func full() report.Report {
 	b.Platform("linux/amd64", func(p *report.Platform) {
 		p.Image, p.Size = "sha256:aa", 142_345_678
 		p.Layers = []report.Layer{{Digest: "sha256:bb", Size: 42, From: "COPY root/ /"}}
+		p.Groups = []imagesize.Group{{Name: "base", Size: 36_000_000}, {Name: "Python", Size: 42_340_000}}
 		p.Boot = &report.Boot{FirstOK: 8.13, Stop: 1.2, PeakMemory: 512e6, Services: []report.Service{{Name: "svc-netbox", Start: 1.5, Ready: 8}}}
 		p.Smoke = []report.Check{{Name: "login", Asked: "GET /login/", Got: "200", Seconds: 0.2}}
 		p.Drift = []string{"a -> b is missing"}

@@ -76,6 +76,16 @@ func (r Report) details(b *strings.Builder) {
 			}
 		}
 		b.WriteString("\n")
+		for i, g := range p.Groups {
+			separator := ", "
+			if i == 0 {
+				separator = "  "
+			}
+			fmt.Fprintf(b, "%s%s %.1f", separator, g.Name, megabytes(g.Size))
+		}
+		if len(p.Groups) > 0 {
+			b.WriteString("\n")
+		}
 	}
 
 	if len(r.Published) > 0 {
