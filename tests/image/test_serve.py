@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import unittest
+from unittest import mock
 from pathlib import Path
 
 from netbox_container import health, snapshot, web
@@ -117,12 +118,31 @@ class Health(unittest.TestCase):
 
 
 class Web(unittest.TestCase):
-    def test_a_client_of_ipv4_is_known_by_its_ipv4_address(self):
+    def test_netbox_is_told_who_asks_and_how_nginx_said_so_is_kept_from_it(self):
         seen = []
-        application = web.unmapped(lambda environ, start: seen.append(environ['REMOTE_ADDR']))
-        for address in ('::ffff:192.0.2.1', '2001:db8::1', '192.0.2.2'):
-            application({'REMOTE_ADDR': address}, None)
-        self.assertEqual(seen, ['192.0.2.1', '2001:db8::1', '192.0.2.2'])
+        web.told(lambda environ, start: seen.append(environ))({'REMOTE_ADDR': '', 'HTTP_CONTAINER_PEER': '192.0.2.1'}, None)
+        self.assertEqual(seen, [{'REMOTE_ADDR': '192.0.2.1'}])
+
+    def test_the_socket_is_for_its_owner_alone_and_outlives_an_older_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in range(2):
+                with web.listen(Path(folder)):
+                    self.assertEqual((Path(folder) / 'web.sock').stat().st_mode & 0o777, 0o700)
+
+    def test_a_path_cannot_end_the_word_it_stands_in(self):
+        self.assertEqual(web.quoted('/a "b\\c;{}/'), '"/a \\"b\\\\c;{}/"')
+
+    def test_files_of_a_plugin_come_before_those_of_netbox(self):
+        text = web.configuration({'/static/': Path('/all'), '/static/plugin/': Path('/theirs')}, Path('/run'))
+        self.assertIn('location "/static/" { alias "/all/"; }', text)
+        self.assertIn('location "/static/plugin/" { alias "/theirs/"; }', text)
+        self.assertEqual(text.count('{'), text.count('}'))
+
+    def test_no_more_files_are_asked_for_than_are_allowed(self):
+        with mock.patch('resource.getrlimit', return_value=(256, 512)):
+            text = web.configuration({}, Path('/run'))
+        self.assertIn('worker_rlimit_nofile 512;', text)
+        self.assertIn('worker_connections 256;', text)
 
 
 class Snapshot(unittest.TestCase):

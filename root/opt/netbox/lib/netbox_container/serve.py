@@ -5,6 +5,7 @@ container much smaller. This process keeps to itself: it has no threads and no
 connections, waits for signals, and starts a fork again when it ended.
 """
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -12,13 +13,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 from netbox_container import configuration, health, web, worker
 
-GRACE = 8  # seconds the forks get to finish their requests and jobs after SIGTERM
+GRACE = 8.5  # seconds the forks get to finish their requests and jobs after SIGTERM
 SETTLED = 10  # a fork that ran this long may be started again at once
 LONGEST_PAUSE = 30
 READY_FD = 3
@@ -32,6 +33,7 @@ class Process:
 
     name: str
     run: Callable[[], None]
+    early: bool = False  # people wait for it: the others start once it answers
     ready: bool = False
     pid: int = 0
     started: float = 0  # monotonic
@@ -45,7 +47,9 @@ def main() -> None:
     tie_forks()
     processes = []
     if values.NETBOX_ROLE != 'worker':
-        processes.append(Process('web', lambda: web.serve(application, values)))
+        between, routes = web.listen(), web.static()
+        processes.append(Process('web', lambda: web.serve(application, values, between), early=True))
+        processes.append(Process('nginx', lambda: web.front(routes), early=True))
     if values.NETBOX_ROLE != 'web':
         numbers = range(1, values.RQ_WORKERS + 1)
         processes += [Process(f'worker-{number}' if number > 1 else 'worker', worker.work) for number in numbers]
@@ -132,8 +136,9 @@ class Keeper:
         self.tell()
 
     def startable(self) -> list[Process]:
-        """At first the web server alone, because people wait for it."""
-        return self.processes if self.processes[0].ready or self.told else self.processes[:1]
+        """At first the web server alone."""
+        early = [process for process in self.processes if process.early]
+        return self.processes if self.told or all(process.ready for process in early) else early
 
     def until_due(self) -> float:
         pauses = [process.due - time.monotonic() for process in self.startable() if not process.pid]
@@ -157,7 +162,7 @@ class Keeper:
                     self.ended(process, os.waitstatus_to_exitcode(status))
 
     def ended(self, process: Process, code: int) -> None:
-        now = time.monotonic()
+        now, pid = time.monotonic(), process.pid
         pause = 1 if now - process.started >= SETTLED else process.pause
         process.pid, process.ready, process.due, process.pause = 0, False, now + pause, min(pause * 2, LONGEST_PAUSE)
         how = f'was killed by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
@@ -165,13 +170,16 @@ class Keeper:
         if process.name == 'web' and self.asker:
             os.kill(self.asker, signal.SIGKILL)
             self.asker = 0
+        if process.name == 'nginx':
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # its own processes, which would keep the port
 
     def tell(self) -> None:
         """Writes down how things are, for the health check, and tells s6 the first time NetBox answers."""
         health.write(self.question, {process.name: process.pid if process.ready else 0 for process in self.processes})
         if not self.told and self.processes[0].ready:
             self.told = True
-            if self.processes[0].name == 'web':
+            if self.processes[0].early:
                 say(f'serving http on port {self.question.port} at {self.question.path.removesuffix("login/")}')
             try:
                 os.write(READY_FD, b'\n')
@@ -180,26 +188,37 @@ class Keeper:
                 pass  # run by hand
 
     def stop(self) -> None:
+        """Ends the forks: the web server's own only when nginx has handed on all that came in."""
         deadline = time.monotonic() + GRACE
-        running = {process.pid for process in self.processes if process.pid}
+        running = {process.pid: process.name for process in self.processes if process.pid}
         if self.asker:
             os.kill(self.asker, signal.SIGKILL)
-        for pid in running:
-            os.kill(pid, signal.SIGTERM)
+        for pid, name in running.items():
+            if name == 'nginx':
+                os.kill(pid, signal.SIGQUIT)
+            elif name != 'web':
+                os.kill(pid, signal.SIGTERM)
+        draining = True
         while running:
-            caught = signal.sigtimedwait((signal.SIGCHLD,), max(0.0, deadline - time.monotonic()))
-            while True:
-                try:
-                    pid, _ = os.waitpid(-1, os.WNOHANG)
-                except ChildProcessError:
-                    return
-                if not pid:
-                    break
-                running.discard(pid)
-            if not caught and time.monotonic() >= deadline:
+            if draining and 'nginx' not in running.values():
+                draining = False
+                for pid, name in running.items():
+                    if name == 'web':
+                        os.kill(pid, signal.SIGTERM)
+            left = deadline - time.monotonic()
+            if left <= 0 or not signal.sigtimedwait((signal.SIGCHLD,), left):
                 for pid in running:
                     os.kill(pid, signal.SIGKILL)
                 return
+            for pid in ended_children():
+                running.pop(pid, None)
+
+
+def ended_children() -> Iterator[int]:
+    """The children that have ended so far; they are waited for."""
+    with contextlib.suppress(ChildProcessError):
+        while pid := os.waitpid(-1, os.WNOHANG)[0]:
+            yield pid
 
 
 def tie_forks() -> None:
@@ -226,6 +245,7 @@ def fork(name: str, run: Callable[[], None]) -> int:
         return pid
     code = 1
     try:
+        os.setpgid(0, 0)
         ctypes.CDLL(None).prctl(_PR_SET_NAME, f'netbox-{name}'.encode())  # what ps shows
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         run()
