@@ -1,0 +1,467 @@
+// Package bench measures the image's way of serving NetBox against those of
+// NetBox's installation guide: gunicorn and uWSGI, both behind nginx. All serve
+// the same NetBox, the same database and the same Redis, in turns:
+//
+//	go test ./tests/bench -run '^$' -bench . -benchtime 1x -rounds 7 -seconds 10
+//
+// No speed is asserted anywhere: the test holds the harness, the benchmark
+// prints the table.
+package bench
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+//go:embed testdata/fill.py
+var fill string
+
+var (
+	rounds  = flag.Int("rounds", 5, "rounds of the benchmark; each asks every server for every case")
+	layout  = flag.String("image", "", "directory of an OCI layout to measure; empty to build the image")
+	seconds = flag.Int("seconds", 6, "length of one measurement")
+)
+
+const (
+	repository = "../.."
+	host       = "netbox.test"
+	password   = "correct horse battery staple"
+	patience   = 3 * time.Minute
+	settle     = 15 * time.Second // until what starting a server needed is given back
+)
+
+// server is one way of serving NetBox, in a container of its own.
+type server struct {
+	name  string
+	port  int
+	says  string // processes and threads
+	shell string // empty for the image as it is
+}
+
+// servers lists the image first, then what it is held against. The settings
+// are those of the files under contrib/ of NetBox 4.7.3; TLS alone is left
+// out, everywhere.
+var servers = []server{
+	{name: "image", port: 8000, says: "as by default"},
+	{name: "gunicorn", port: 8101, says: "5 processes of 3 threads, behind nginx",
+		shell: nginx(8101, "proxy_pass http://127.0.0.1:8001") + gunicorn(8001)},
+	{name: "uWSGI", port: 8102, says: "1 process, behind nginx",
+		shell: nginx(8102, "include uwsgi_params; uwsgi_pass 127.0.0.1:8002") + uwsgi(8002)},
+	{name: "uWSGI wide", port: 8103, says: "5 processes of 3 threads, which the guide has not, behind nginx",
+		shell: nginx(8103, "include uwsgi_params; uwsgi_pass 127.0.0.1:8003") + uwsgi(8003) + " --processes 5 --threads 3"},
+}
+
+// gunicorn is contrib/gunicorn.py, and the user of contrib/netbox.service.
+func gunicorn(port int) string {
+	return fmt.Sprintf("exec /lsiopy/bin/python3 -P -m gunicorn --bind 127.0.0.1:%d --workers 5 --threads 3 --timeout 120 "+
+		"--max-requests 5000 --max-requests-jitter 500 --user 1000 --group 1000 netbox.wsgi", port)
+}
+
+// uwsgi is contrib/uwsgi.ini.
+func uwsgi(port int) string {
+	return fmt.Sprintf("exec /lsiopy/bin/uwsgi --strict --socket 127.0.0.1:%d --master --vacuum --die-on-term --need-app --single-interpreter "+
+		"--module netbox.wsgi --virtualenv /lsiopy --disable-logging --log-5xx --uid 1000 --gid 1000", port)
+}
+
+// nginx is contrib/nginx.conf as a site of Debian's nginx, where it listens
+// and which of the two it passes requests to.
+func nginx(port int, pass string) string {
+	return fmt.Sprintf(`cat >/etc/nginx/sites-enabled/default <<'EOF'
+server {
+    listen %d;
+    client_max_body_size 25m;
+    location /static/ { alias /opt/netbox/static/; }
+    location / {
+        %s;
+        proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Real-IP $remote_addr;
+        proxy_set_header X-Forwarded-Proto $scheme;
+    }
+}
+EOF
+nginx
+`, port, pass)
+}
+
+// question is what a server is asked, again and again.
+type question struct {
+	name        string
+	path        string
+	token       bool
+	connections int
+}
+
+var questions = []question{
+	{name: "log-in page", path: "/login/", connections: 16},
+	{name: "1,000 devices", path: "/api/dcim/devices/?limit=1000", token: true, connections: 4},
+	{name: "static file", path: "/static/netbox.css", connections: 32},
+}
+
+// figures are what wrk found out in one measurement.
+type figures struct {
+	Requests, Microseconds, P50, P99, Errors, Timeouts, Refused int64
+}
+
+func (f figures) rate() float64 { return float64(f.Requests) / (float64(f.Microseconds) / 1e6) }
+
+// scene is the private network in which all servers run.
+type scene struct {
+	tb      testing.TB
+	pod     *local.Pod
+	wrk     *local.Container
+	servers map[string]*local.Container
+	token   string
+}
+
+// newScene starts the services and all servers, and fills the database.
+func newScene(tb testing.TB) *scene {
+	tb.Helper()
+	if os.Geteuid() != 0 {
+		tb.Skip("SKIPPED: booting containers needs root")
+	}
+	ctx := tb.Context()
+	sides, err := (inputs.Local{Builder: basetest.Builder(tb, repository)}).Sidecars(ctx, tb.Output())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	eng, plain, guide := build(tb)
+	pod, err := eng.NewPod(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := pod.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	s := &scene{tb: tb, pod: pod, servers: map[string]*local.Container{}}
+	for _, side := range []engine.Container{sides.Postgres, sides.Redis} {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if err := s.start(side).WaitReady(ctx); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	config := tb.TempDir()
+	for _, server := range servers {
+		c := engine.Container{
+			Name: strings.ReplaceAll(server.name, " ", "-"), Image: plain,
+			Env: map[string]string{
+				"PUID": "1000", "PGID": "1000", "ALLOWED_HOST": "*", "DB_USER": "netbox", "RQ_WORKERS": "1",
+			},
+			Secrets: map[string]string{
+				"SUPERUSER_PASSWORD": password,
+				"DB_PASSWORD":        sides.Postgres.Secrets["POSTGRES_PASSWORD"],
+				"REDIS_PASSWORD":     sides.Redis.Secrets["REDIS_PASSWORD"],
+			},
+			Mounts: []engine.Mount{{Path: "/config", Host: config}},
+		}
+		if server.shell != "" {
+			c.Image = guide
+			c.Entrypoint = []string{"sh", "-ec", server.shell}
+			c.Env["HOME"] = "/config"
+		}
+		s.servers[server.name] = s.start(c)
+		if server.shell == "" { // it makes the tables and keys that the others find
+			s.wait(server)
+		}
+	}
+	for _, server := range servers {
+		s.wait(server)
+	}
+	s.wrk = s.start(engine.Container{Name: "wrk", Image: guide, Entrypoint: []string{"sleep", "infinity"}})
+	image := s.servers[servers[0].name]
+	if _, errs, code, err := image.Exec(ctx, []string{"/lsiopy/bin/python3", "-c", fill}, nil); err != nil || code != 0 {
+		tb.Fatalf("fill the database: status %d, %v: %s", code, err, errs)
+	}
+	s.token = s.provision()
+	return s
+}
+
+// build makes the image as the command line does, and one on top of it that
+// also holds what NetBox's guide has one install.
+func build(tb testing.TB) (eng *local.Engine, plain, guide v1.Image) {
+	tb.Helper()
+	dir := *layout
+	if dir == "" {
+		dir = filepath.Join(tb.TempDir(), "image")
+		cmd := exec.CommandContext(tb.Context(), "go", "run", "./ci", "build", "--platform", "linux/"+runtime.GOARCH, "--output", filepath.Dir(dir))
+		cmd.Dir = repository
+		if out, err := cmd.CombinedOutput(); err != nil {
+			tb.Fatalf("build the image: %v: %s", err, out[max(0, len(out)-4000):])
+		}
+	}
+	idx, err := registry.ReadLayout(tb.Context(), dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	platform := registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	if plain, err = engine.ImageFor(idx, platform); err != nil {
+		tb.Fatal(err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	eng, err = local.New(local.Options{
+		Cache:    filepath.Join(cache, pipeline.Project, "engine"),
+		Tools:    filepath.Join(repository, "tools"),
+		LockWait: time.Hour,
+		Environ:  os.Environ(),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := eng.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	guide, err = eng.Build(tb.Context(), engine.BuildRequest{
+		Platform: platform, Context: "testdata", Dockerfile: "Dockerfile", Base: engine.Base{Index: idx}, Log: tb.Output(),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return eng, plain, guide
+}
+
+func (s *scene) start(spec engine.Container) *local.Container {
+	s.tb.Helper()
+	c, err := s.pod.Start(s.tb.Context(), spec)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	s.tb.Cleanup(func() {
+		if s.tb.Failed() {
+			lines := c.Lines()
+			for _, l := range lines[max(0, len(lines)-30):] {
+				s.tb.Logf("%s %7.3f %s", spec.Name, l.At.Seconds(), l.Text)
+			}
+		}
+	})
+	return c
+}
+
+// ask sends one request and decodes the answer when it is JSON.
+func (s *scene) ask(method string, port int, path, body string) (status int, got map[string]any, err error) {
+	ctx, cancel := context.WithTimeout(s.tb.Context(), time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Host = host
+	req.Header.Set("Content-Type", "application/json")
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	res, err := (&http.Transport{DialContext: s.pod.DialContext, DisableKeepAlives: true}).RoundTrip(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") {
+		err = json.NewDecoder(res.Body).Decode(&got)
+	}
+	return res.StatusCode, got, err
+}
+
+// wait waits until a server answers.
+func (s *scene) wait(server server) {
+	s.tb.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		status, _, err := s.ask(http.MethodGet, server.port, "/login/", "")
+		if err == nil && status == http.StatusOK {
+			return
+		}
+		select {
+		case <-s.servers[server.name].Done():
+			s.tb.Fatalf("%s ended before it answered", server.name)
+		default:
+		}
+		if time.Now().After(deadline) {
+			s.tb.Fatalf("%s: no answer in %s: %d, %v", server.name, patience, status, err)
+		}
+	}
+}
+
+// provision makes an API token.
+func (s *scene) provision() string {
+	s.tb.Helper()
+	status, got, err := s.ask(http.MethodPost, servers[0].port, "/api/users/tokens/provision/",
+		fmt.Sprintf(`{"username": "admin", "password": %q, "version": 2}`, password))
+	if err != nil || status != http.StatusCreated {
+		s.tb.Fatalf("make a token: %d, %v", status, err)
+	}
+	return fmt.Sprintf("nbt_%v.%v", got["key"], got["token"])
+}
+
+// measure has wrk ask one server one question for a while.
+func (s *scene) measure(server server, q question, length time.Duration) figures {
+	s.tb.Helper()
+	command := []string{"wrk", "--threads", "2", "--connections", strconv.Itoa(q.connections), "--timeout", "60s",
+		"--duration", fmt.Sprintf("%.0fs", length.Seconds()), "--script", "/bench/figures.lua", "--header", "Host: " + host}
+	if q.token {
+		command = append(command, "--header", "Authorization: Bearer "+s.token)
+	}
+	out, errs, code, err := s.wrk.Exec(s.tb.Context(), append(command, fmt.Sprintf("http://127.0.0.1:%d%s", server.port, q.path)), nil)
+	_, line, found := strings.Cut(out, "figures ")
+	var f figures
+	if err != nil || code != 0 || !found || json.Unmarshal([]byte(line), &f) != nil {
+		s.tb.Fatalf("%s, %s: wrk: status %d, %v: %s%s", server.name, q.name, code, err, out, errs)
+	}
+	if f.Errors+f.Timeouts+f.Refused > 0 || f.Requests == 0 {
+		s.tb.Errorf("%s, %s: %d answers, %d errors, %d time-outs, %d answers that are not 2xx or 3xx",
+			server.name, q.name, f.Requests, f.Errors, f.Timeouts, f.Refused)
+	}
+	return f
+}
+
+// TestEveryServerAnswersEveryQuestion holds the harness: what is compared is
+// the same NetBox, and wrk counts its answers.
+func TestEveryServerAnswersEveryQuestion(t *testing.T) {
+	s := newScene(t)
+	for _, server := range servers {
+		status, got, err := s.ask(http.MethodGet, server.port, questions[1].path, "")
+		if results, _ := got["results"].([]any); err != nil || status != http.StatusOK || len(results) != 1000 {
+			t.Errorf("%s lists %d devices: %d, %v", server.name, len(results), status, err)
+		}
+		for _, q := range questions {
+			if q.token {
+				continue // wrk counts whole answers, and this one takes its time
+			}
+			if f := s.measure(server, q, time.Second); f.P99 < f.P50 || f.Microseconds < 900_000 {
+				t.Errorf("%s, %s: wrk's figures make no sense: %+v", server.name, q.name, f)
+			}
+		}
+	}
+}
+
+// BenchmarkServing prints what the servers do in turns, and how the image
+// compares with each.
+func BenchmarkServing(b *testing.B) {
+	s := newScene(b)
+	time.Sleep(settle)
+	idle := map[string]memory{}
+	for _, server := range servers {
+		idle[server.name] = s.memory(server)
+	}
+	var out strings.Builder
+	for b.Loop() {
+		out.Reset()
+		t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprint(t, "question\tserver\treq/s\tp50 ms\tp99 ms\timage's req/s\timage's p99\t\n")
+		for _, q := range questions {
+			all := map[string][]figures{}
+			for range *rounds {
+				for _, server := range servers {
+					all[server.name] = append(all[server.name], s.measure(server, q, time.Duration(*seconds)*time.Second))
+				}
+			}
+			image := all[servers[0].name]
+			for _, server := range servers {
+				theirs := all[server.name]
+				rate := median(theirs, func(i int) float64 { return image[i].rate() / theirs[i].rate() })
+				p99 := median(theirs, func(i int) float64 { return float64(image[i].P99) / float64(theirs[i].P99) })
+				fmt.Fprintf(t, "%s\t%s\t%.4g\t%.4g\t%.4g\tx%.2f\tx%.2f\t\n", q.name, server.name,
+					median(theirs, func(i int) float64 { return theirs[i].rate() }),
+					median(theirs, func(i int) float64 { return float64(theirs[i].P50) / 1e3 }),
+					median(theirs, func(i int) float64 { return float64(theirs[i].P99) / 1e3 }), rate, p99)
+			}
+		}
+		t.Flush()
+	}
+	t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "\nserver\tidle MB\twith cache\tafterwards MB\tpeak with cache\t\n")
+	for _, server := range servers {
+		before, now := idle[server.name], s.memory(server)
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%s\n", server.name, before.held, before.all, now.held, now.peak, server.says)
+	}
+	t.Flush()
+	b.Logf("median of %d rounds of %d s, %d processors\n%s", *rounds, *seconds, runtime.NumCPU(), &out)
+}
+
+// memory is what the kernel charges a container for, in MB: what its processes
+// hold, that with the page cache, and the most this has been.
+type memory struct{ held, all, peak float64 }
+
+func (s *scene) memory(server server) memory {
+	s.tb.Helper()
+	pid, err := s.servers[server.name].PID()
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	cgroups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(cgroups)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(parts) == 3 && parts[1] == "memory":
+			dir := filepath.Join("/sys/fs/cgroup/memory", parts[2])
+			return memory{number(s.tb, dir, "memory.stat", "total_rss"), number(s.tb, dir, "memory.usage_in_bytes", ""), number(s.tb, dir, "memory.max_usage_in_bytes", "")}
+		case len(parts) == 3 && parts[1] == "":
+			dir := filepath.Join("/sys/fs/cgroup", parts[2])
+			if _, err := os.Stat(filepath.Join(dir, "memory.current")); err == nil {
+				return memory{number(s.tb, dir, "memory.stat", "anon"), number(s.tb, dir, "memory.current", ""), number(s.tb, dir, "memory.peak", "")}
+			}
+		}
+	}
+	s.tb.Fatalf("%s: the kernel accounts for no memory:\n%s", server.name, cgroups)
+	return memory{}
+}
+
+// number reads a figure of a cgroup, in MB; key is its name in a file of many.
+func number(tb testing.TB, dir, file, key string) float64 {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if key == "" || fields[0] == key {
+			n, err := strconv.ParseInt(fields[len(fields)-1], 10, 64)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return float64(n) / 1e6
+		}
+	}
+	tb.Fatalf("%s has no %s", file, key)
+	return 0
+}
+
+func median(of []figures, figure func(i int) float64) float64 {
+	var all []float64
+	for i := range of {
+		all = append(all, figure(i))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
