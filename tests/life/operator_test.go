@@ -79,7 +79,7 @@ func (w *world) ready(all ...engine.Container) []*local.Container {
 
 // ends starts NetBox in a way that cannot work: it has to end by itself with a
 // status and one line that says so.
-func (w *world) ends(env map[string]string, says string) {
+func (w *world) ends(env map[string]string, says string) *local.Container {
 	w.t.Helper()
 	c := w.netbox(env)
 	if code := w.ended(c); code == 0 {
@@ -94,6 +94,7 @@ func (w *world) ends(env map[string]string, says string) {
 	if len(lines) != 1 || !strings.Contains(lines[0], says) || strings.Contains(said(c), "Traceback") {
 		w.t.Errorf("want one line with %q, got %q", says, lines)
 	}
+	return c
 }
 
 // works has a background worker do a job from its order to its end, again and

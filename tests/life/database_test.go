@@ -1,0 +1,209 @@
+package life
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// foreign is a database of somebody else's that holds no table, and asks what
+// they have in it.
+const foreign = `create schema theirs; create view theirs.view as select 42 as answer;
+	create sequence theirs.sequence start 7; create type theirs.mood as enum ('good');
+	create materialized view theirs.kept as select 43 as answer`
+
+const foreignAnswer = `select (select answer from theirs.view), (select last_value from theirs.sequence), 'good'::theirs.mood, (select answer from theirs.kept)`
+
+// TestItWorksOnEveryPostgreSQLThatDebianHas goes through the first start, daily
+// use and a restart. Debian has no PostgreSQL 16, which is between.
+func TestItWorksOnEveryPostgreSQLThatDebianHas(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		major int
+		suite string // empty for the one of all other tests
+		redis string // suite of a Redis to go with it; empty for the one of all other tests
+	}{
+		{15, "bookworm", "bullseye"}, // the oldest of both: Redis 6.0
+		{17, "", ""},
+		{18, "forky", ""},
+	} {
+		t.Run(fmt.Sprint(test.major), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if test.suite != "" {
+				w.sides.Postgres = w.postgresOf(debian(t, test.suite, fmt.Sprintf("postgresql-%d", test.major)), test.major)
+			}
+			if test.redis != "" {
+				w.sides.Redis = w.redisOf(oldServices(t), "")
+			}
+			postgres, redis := w.services()
+			if got := w.sql(postgres, "netbox", "show server_version_num"); !strings.HasPrefix(got, fmt.Sprint(test.major)) {
+				t.Fatalf("this is PostgreSQL %s", got)
+			}
+			// The owner of the database, and nothing more.
+			w.role(postgres, "owner", "")
+			w.sql(postgres, "netbox", "create database owned owner owner")
+			env := map[string]string{"DB_USER": "owner", "DB_NAME": "owned"}
+			first := w.netbox(env)
+			took := w.up(first, "/login/")
+			version, _, _, err := redis.Exec(t.Context(), []string{"redis-server", "--version"}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("first start on PostgreSQL %s, %s: 200 after %.1f s", w.sql(postgres, "netbox", "show server_version"), version, took.Seconds())
+			if !strings.Contains(said(first), "filling the empty database") {
+				t.Error("the snapshot was not used")
+			}
+			token := w.token()
+			w.daily(token)
+			w.stop(first)
+			second := w.netbox(env)
+			t.Logf("restart: 200 after %.1f s", w.up(second, "/login/").Seconds())
+			w.daily(token)
+			if got := w.must(http.StatusOK, http.MethodGet, "/api/dcim/sites/", token, nil); got["count"] != 2.0 {
+				t.Errorf("after the restart there are %v sites, want 2", got["count"])
+			}
+			w.stop(second)
+		})
+	}
+	t.Log("not tried, because Debian has no package: PostgreSQL 16")
+}
+
+// TestServicesThatAreTooOldAreNamedAtOnce does not wait for what never comes.
+func TestServicesThatAreTooOldAreNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		setUp func(w *world)
+		says  string
+	}{
+		{"PostgreSQL 13", func(w *world) { w.sides.Postgres = w.postgresOf(oldServices(w.t), 13) }, "has version 13; NetBox needs 15 or later: see DB_HOST"},
+		// Debian has no older one left: it is 6.0 but says 5.
+		{"Redis 5", func(w *world) { w.sides.Redis = w.redisOf(oldServices(w.t), "5.0.16") }, "has version 5.0.16; NetBox needs 6 or later: see REDIS_HOST"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			test.setUp(w)
+			w.services()
+			c := w.ends(nil, test.says)
+			if took := c.Ended().Sub(c.Started()); took > 60*time.Second {
+				t.Errorf("it took %.0f s to say so", took.Seconds())
+			}
+		})
+	}
+}
+
+// TestARefusingDatabaseIsNamedInOneLine covers databases that are there but
+// will not do. None of them is touched.
+func TestARefusingDatabaseIsNamedInOneLine(t *testing.T) {
+	t.Parallel()
+	outer := newWorld(t)
+	postgres, _ := outer.services()
+	outer.role(postgres, "guest", "")
+	outer.role(postgres, "crowd", "connection limit 0")
+	outer.sql(postgres, "netbox",
+		"create database crowded connection limit 0 owner guest",
+		"create database replica owner guest",
+		"alter database replica set default_transaction_read_only = on",
+		"create database latin1 template template0 encoding 'LATIN1' locale 'C' owner guest",
+		"create database bytes template template0 encoding 'SQL_ASCII' locale 'C' owner guest")
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		says string
+	}{
+		{"a user at the limit of their connections", map[string]string{"DB_USER": "crowd", "STARTUP_TIMEOUT": "2"}, `too many connections for role "crowd": see DB_USER`},
+		{"a database at its limit of connections", map[string]string{"DB_USER": "guest", "DB_NAME": "crowded", "STARTUP_TIMEOUT": "2"}, `too many connections for database "crowded": see DB_NAME`},
+		{"a database that cannot be written", map[string]string{"DB_USER": "guest", "DB_NAME": "replica"}, "can be read only: name the server that takes changes"},
+		{"a database encoded as LATIN1", map[string]string{"DB_USER": "guest", "DB_NAME": "latin1"}, "DB_NAME=latin1 is encoded as LATIN1"},
+		{"a database without an encoding", map[string]string{"DB_USER": "guest", "DB_NAME": "bytes"}, "DB_NAME=bytes is encoded as SQL_ASCII"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := outer.in(t)
+			w.ends(test.env, test.says)
+			if database := test.env["DB_NAME"]; database != "crowded" { // which lets nobody in
+				if got := w.sql(postgres, cmp.Or(database, "netbox"), "select count(*) from pg_class where relnamespace not in (select oid from pg_namespace where nspname ~ '^pg_|information_schema')"); got != "0" {
+					t.Errorf("%s holds %s relations", database, got)
+				}
+			}
+		})
+	}
+}
+
+// TestALimitedUserIsEnoughWhereTheExtensionIsThere covers the database that an
+// administrator prepared for a user who may do next to nothing.
+func TestALimitedUserIsEnoughWhereTheExtensionIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	postgres, _ := w.services()
+	w.role(postgres, "maker", "")
+	w.sql(postgres, "netbox", foreign, "grant create on schema public to maker", "create extension ltree")
+	c := w.netbox(map[string]string{"DB_USER": "maker"})
+	w.up(c, "/login/")
+	w.daily(w.token())
+	w.stop(c)
+	// What stood beside it, though no table, is as it was.
+	if got := w.sql(postgres, "netbox", foreignAnswer); got != "42|7|good|43" {
+		t.Errorf("what stood in the database before now says %q", got)
+	}
+}
+
+func TestStartupTimeoutIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.ends(map[string]string{"STARTUP_TIMEOUT": "6", "DB_HOST": "127.0.0.1"}, "see DB_HOST and DB_PORT (waited up to STARTUP_TIMEOUT=6 s)")
+	if waited := when(t, c, "(waited up to") - when(t, c, "[netbox] waiting for PostgreSQL"); waited < 5*time.Second || waited > 8*time.Second {
+		t.Errorf("it waited %.1f s, not 6", waited.Seconds())
+	}
+}
+
+// oldServices is an image of the oldest PostgreSQL and the oldest Redis that
+// Debian still has packages of.
+func oldServices(t *testing.T) v1.Image {
+	t.Helper()
+	return debian(t, "bullseye", "postgresql-13", "redis-server")
+}
+
+// logged waits for a line.
+func (w *world) logged(c *local.Container, text string, limit time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
+	defer cancel()
+	seen := make(chan struct{})
+	found := false
+	c.OnLine(func(line engine.Line) {
+		if !found && strings.Contains(line.Text, text) {
+			found = true
+			close(seen)
+		}
+	})
+	select {
+	case <-seen:
+	case <-c.Done():
+		w.t.Fatalf("%s ended before it said %q", c.Name(), text)
+	case <-ctx.Done():
+		w.t.Fatalf("%s does not say %q within %s", c.Name(), text, limit)
+	}
+}
+
+// when is when a container first wrote a line that holds a text.
+func when(t *testing.T, c *local.Container, text string) time.Duration {
+	t.Helper()
+	for _, line := range c.Lines() {
+		if strings.Contains(line.Text, text) {
+			return line.At
+		}
+	}
+	t.Fatalf("%s never says %q", c.Name(), text)
+	return 0
+}
