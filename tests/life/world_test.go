@@ -101,7 +101,7 @@ func newWorld(t *testing.T, options ...local.PodOption) *world {
 
 // makeMachine builds the image of this machine's architecture as the command
 // line does, and makes the services ready.
-func makeMachine(t *testing.T) {
+func makeMachine(t testing.TB) {
 	t.Helper()
 	var err error
 	if machine.sides, err = (inputs.Local{Builder: basetest.Builder(t, repository)}).Sidecars(t.Context(), t.Output()); err != nil {

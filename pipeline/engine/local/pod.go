@@ -286,6 +286,19 @@ func (p *Pod) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 	return conn, err
 }
 
+// Listen opens a server of this process to the pod's network, where its
+// containers reach it at the address. The caller closes it.
+func (p *Pod) Listen(ctx context.Context, network, addr string) (listener net.Listener, err error) {
+	err = inNetNamespace(p.netns, func() (err error) {
+		listener, err = new(net.ListenConfig).Listen(ctx, network, addr)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listening in the pod: %w", err)
+	}
+	return listener, nil
+}
+
 // Close kills what still runs in the pod and removes all of it.
 func (p *Pod) Close() error {
 	p.mu.Lock()

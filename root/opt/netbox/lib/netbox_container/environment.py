@@ -234,9 +234,9 @@ def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNa
     values, mistakes = SimpleNamespace(), []
     for variable in VARIABLES:
         raw = environ.get(variable.name, '')
-        if environ.get('FILE__' + variable.name):
+        if environ.get('FILE__' + variable.name) and raw.endswith('\n'):
             # The final newline an editor leaves in a file is never meant.
-            raw = raw.removesuffix('\n').removesuffix('\r')
+            raw = raw[:-1].removesuffix('\r')
         value = variable.default
         if raw:
             try:

@@ -1,0 +1,467 @@
+package life
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"golang.org/x/sync/errgroup"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+//go:embed testdata/roundtrip.py
+var roundtrip []byte
+
+// texts are the variables that may hold any text, with the value NetBox has
+// when they are empty; the two keys are generated then.
+var texts = map[string]string{
+	"SUPERUSER_EMAIL":      "",
+	"SUPERUSER_PASSWORD":   "",
+	"DB_NAME":              "netbox",
+	"DB_USER":              "the user",
+	"DB_PASSWORD":          "",
+	"REDIS_USERNAME":       "",
+	"REDIS_PASSWORD":       "",
+	"REDIS_SSL_CA":         "",
+	"REDIS_CACHE_USERNAME": "",
+	"REDIS_CACHE_PASSWORD": "",
+	"REMOTE_AUTH_BACKEND":  "netbox.authentication.RemoteUserBackend",
+	"REMOTE_AUTH_HEADER":   "HTTP_REMOTE_USER",
+	"SECRET_KEY":           "",
+	"API_TOKEN_PEPPER":     "",
+}
+
+// keyLength is the least NetBox takes for a key.
+const keyLength = 50
+
+func isKey(variable string) bool { return variable == "SECRET_KEY" || variable == "API_TOKEN_PEPPER" }
+
+// question is one round: values by variable, given as they are or by a file
+// that FILE__ names.
+type question struct {
+	Set   map[string][]byte `json:"set,omitempty"`
+	Files map[string][]byte `json:"files,omitempty"`
+}
+
+// reply is what the image makes of it.
+type reply struct {
+	Code  int               // of the configuration check; -1 for a traceback
+	Said  string            // what it or with-contenv wrote
+	Log   string            // what init-envfile wrote
+	Texts map[string][]byte // NetBox's settings by the variable they come from
+	Typed map[string]any
+}
+
+// asker is a container of the real image that answers questions.
+type asker struct {
+	container *local.Container
+	conn      net.Conn
+	answers   *bufio.Reader
+}
+
+// least is what every round sets, so that a value has something to show in.
+var least = map[string]string{"ALLOWED_HOST": host, "DB_USER": "the user", "REDIS_SSL": "true"}
+
+// newAsker starts one in a pod. It stands at the point where the image's own
+// /custom-cont-init.d has its scripts run: after the configuration check,
+// before NetBox.
+func newAsker(ctx context.Context, pod *local.Pod, config string, port int) (*asker, error) {
+	c, err := pod.Start(ctx, engine.Container{
+		Name: fmt.Sprintf("asker-%d", port), Image: machine.image, Env: least,
+		Mounts: []engine.Mount{{Path: "/config", Host: config}},
+		Files: []engine.File{
+			{Path: "/roundtrip.py", Mode: 0o755, Content: roundtrip},
+			{Path: "/custom-cont-init.d/roundtrip", Mode: 0o755, Content: fmt.Appendf(nil, "exec /lsiopy/bin/python3 -P /roundtrip.py serve %d\n", port)},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		conn, err := pod.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return &asker{c, conn, bufio.NewReader(conn)}, nil
+		}
+		select {
+		case <-c.Done():
+			return nil, fmt.Errorf("the container ended: %s", said(c))
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the container does not listen: %w: %s", err, said(c))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// ask puts one question.
+func (a *asker) ask(q question) (reply, error) {
+	text, err := json.Marshal(q)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := a.conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return reply{}, err
+	}
+	if _, err := a.conn.Write(append(text, '\n')); err != nil {
+		return reply{}, err
+	}
+	line, err := a.answers.ReadBytes('\n')
+	if err != nil {
+		return reply{}, fmt.Errorf("%w: %s", err, said(a.container))
+	}
+	var r reply
+	if err := json.Unmarshal(line, &r); err != nil {
+		return reply{}, fmt.Errorf("%w: %.300s", err, line)
+	}
+	return r, nil
+}
+
+// askers starts one for each processor; the test's own end stops them.
+func askers(t testing.TB, n int) []*asker {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: booting containers needs root")
+	}
+	machine.once.Do(func() { makeMachine(t) })
+	if !machine.ready {
+		t.Fatal("the image or the services could not be made: see the first test that failed")
+	}
+	pod, err := machine.engine.NewPod(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pod.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	all := make([]*asker, n)
+	g, ctx := errgroup.WithContext(t.Context())
+	for i := range all {
+		config := t.TempDir()
+		g.Go(func() (err error) {
+			all[i], err = newAsker(ctx, pod, config, 9000+i)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// FuzzTextReachesNetBoxUnchanged sends one value to every variable that may
+// hold any text. What no variable can hold is a mistake that is named.
+func FuzzTextReachesNetBoxUnchanged(f *testing.F) {
+	for _, value := range []string{
+		"", " ", "\n", "\r", "\n\n", "\r\n", "none", "\xff", "a\x00b", "'", `"`, "|", "&", `\1`, `\`, "$HOME", "$(id)", "`id`",
+		"*", "#", "%s%(x)s%%", "{{ x }}", "{}}", "é漢🦆", "\u202e", "__import__('os').system('id')", "../../etc/passwd",
+		strings.Repeat("x", longest), strings.Repeat("'\"$\\\n", keyLength),
+	} {
+		f.Add(value, false)
+		f.Add(value, true)
+	}
+	a := askers(f, 1)[0]
+	f.Fuzz(func(t *testing.T, value string, byFile bool) {
+		if !byFile && (strings.Contains(value, "\x00") || len(value) > longest) {
+			t.Skip("the kernel hands no process such a variable")
+		}
+		q := question{map[string][]byte{}, map[string][]byte{}}
+		for variable := range texts {
+			if byFile {
+				q.Files[variable] = []byte(value)
+			} else {
+				q.Set[variable] = []byte(value)
+			}
+		}
+		if refused := q.refused(); len(refused) > 0 {
+			a.refuses(t, q, refused)
+			return
+		}
+		wrong, err := a.wrong(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wrong != "" {
+			small, why := a.shrink(q, wrong)
+			t.Fatalf("%s; smallest case: %s", why, small)
+		}
+	})
+}
+
+// refused are the variables whose values are no texts, or keys too short.
+func (q question) refused() (variables []string) {
+	for variable := range texts {
+		value, _ := q.want(variable)
+		switch {
+		case !utf8.ValidString(value), isKey(variable) && value != "" && utf8.RuneCountInString(value) < keyLength,
+			variable == "DB_USER" && value == "":
+			variables = append(variables, variable)
+		}
+	}
+	slices.Sort(variables)
+	return variables
+}
+
+// refuses wants one line for each of the variables, none for another, and the
+// container's end.
+func (a *asker) refuses(t *testing.T, q question, variables []string) {
+	t.Helper()
+	r, err := a.ask(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for line := range strings.Lines(r.Said) {
+		variable, found := strings.CutPrefix(line, "[netbox] configuration: ")
+		if variable, _, ok := strings.Cut(variable, " "); ok && found {
+			named = append(named, variable)
+		} else {
+			t.Errorf("%s: it says %q", q, line)
+		}
+	}
+	slices.Sort(named)
+	if r.Code != 1 || !slices.Equal(named, variables) {
+		t.Errorf("%s: status %d, the lines name %q, want 1 and %q", q, r.Code, named, variables)
+	}
+}
+
+// TestTenThousandTextsReachNetBoxUnchanged sends every variable that may hold
+// any text a random value at each round, as it is or by a file, and compares
+// it with NetBox's settings.
+func TestTenThousandTextsReachNetBoxUnchanged(t *testing.T) {
+	const values = 10_000
+	seed := seeded(t)
+	rounds := make(chan int)
+	var sent atomic.Int64
+	g, ctx := errgroup.WithContext(t.Context())
+	all := askers(t, runtime.NumCPU())
+	began := time.Now()
+	g.Go(func() error {
+		defer close(rounds)
+		for round := range (values + len(texts) - 1) / len(texts) {
+			select {
+			case rounds <- round:
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		return nil
+	})
+	for _, a := range all {
+		g.Go(func() error {
+			for round := range rounds {
+				q := randomQuestion(rand.New(rand.NewPCG(seed, uint64(round))))
+				wrong, err := a.wrong(q)
+				if err != nil {
+					return fmt.Errorf("seed %d, round %d: %w", seed, round, err)
+				}
+				if wrong != "" {
+					small, wrong := a.shrink(q, wrong)
+					return fmt.Errorf("seed %d, round %d: %s; smallest case: %s", seed, round, wrong, small)
+				}
+				sent.Add(int64(len(q.Set) + len(q.Files)))
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	t.Logf("seed %d: %d values in %.0f s, %.0f a second", seed, sent.Load(), took.Seconds(), float64(sent.Load())/took.Seconds())
+}
+
+var seedFlag = flag.Uint64("seed", 0, "seed of the random campaigns; by the clock when 0")
+
+// seeded gives the seed of a campaign and has it known.
+func seeded(t testing.TB) uint64 {
+	t.Helper()
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", seed)
+	return seed
+}
+
+// alphabets are what values are made of: what shells, sed, SQL, JSON, URLs and
+// templates take for their own, and other scripts.
+var alphabets = []string{
+	"'\"\\|&/$ *#%{}[]()`!~^;<>?=+-_.,:@\n\r\t",
+	"\n", "\r\n", "'\"", "\\", " ", "$(){}`", "%s%(x)d{{}}",
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+	"äßéñ漢字🦆\u202e\u00a0\u0301\ufeff\x01\x1b\x7f\U0010ffff",
+}
+
+// longest is what fits into a variable of a process on Linux with its name.
+const longest = 120_000
+
+func randomText(r *rand.Rand) string {
+	length := r.IntN(60)
+	switch r.IntN(200) {
+	case 0:
+		length = longest / 4
+	case 1, 2, 3, 4, 5, 6, 7, 8, 9:
+		return ""
+	}
+	var b strings.Builder
+	letters := []rune(alphabets[r.IntN(len(alphabets))])
+	mixed := r.IntN(2) == 0
+	for range length {
+		if mixed {
+			letters = []rune(alphabets[r.IntN(len(alphabets))])
+		}
+		b.WriteRune(letters[r.IntN(len(letters))])
+	}
+	return b.String()
+}
+
+func randomQuestion(r *rand.Rand) question {
+	q := question{map[string][]byte{}, map[string][]byte{}}
+	for _, variable := range slices.Sorted(maps.Keys(texts)) {
+		value := randomText(r)
+		if isKey(variable) && value != "" {
+			value += strings.Repeat("ß", keyLength)
+		}
+		if variable == "DB_USER" { // the one that must not be empty
+			value += "ß"
+		}
+		if r.IntN(2) == 0 {
+			q.Set[variable] = []byte(value)
+		} else {
+			q.Files[variable] = []byte(value + []string{"", "\n", "\r\n"}[r.IntN(3)])
+		}
+	}
+	return q
+}
+
+// want is the setting a question is to lead to; known is false for keys that
+// are generated.
+func (q question) want(variable string) (value string, known bool) {
+	value = string(q.Set[variable])
+	if content, given := q.Files[variable]; given {
+		var newline bool
+		if value, newline = strings.CutSuffix(string(content), "\n"); newline {
+			value = strings.TrimSuffix(value, "\r")
+		}
+	}
+	if strings.Contains(value, "\x00") || len(value) > longest {
+		value = "" // init-envfile leaves the variable as it is
+	}
+	if value != "" {
+		return value, true
+	}
+	if suffix, cache := strings.CutPrefix(variable, "REDIS_CACHE_"); cache {
+		return q.want("REDIS_" + suffix)
+	}
+	return texts[variable], !isKey(variable)
+}
+
+// wrong is the first difference between what a question is to lead to and what
+// it leads to; empty when there is none.
+func (a *asker) wrong(q question) (string, error) {
+	r, err := a.ask(q)
+	if err != nil {
+		return "", err
+	}
+	if r.Code != 0 {
+		return fmt.Sprintf("status %d: %s", r.Code, r.Said), nil
+	}
+	for _, variable := range slices.Sorted(maps.Keys(texts)) {
+		got, given := r.Texts[variable]
+		if want, known := q.want(variable); !given || known && string(got) != want {
+			return fmt.Sprintf("%s: want %s, NetBox has %s", variable, brief(want), brief(string(got))), nil
+		}
+	}
+	return "", nil
+}
+
+// brief shows a value in a line.
+func brief(value string) string {
+	if len(value) <= 300 {
+		return strconv.Quote(value)
+	}
+	return fmt.Sprintf("%q... of %d bytes", value[:300], len(value))
+}
+
+// shrink takes away from a question what its failure does not need, as far as
+// a minute allows.
+func (a *asker) shrink(q question, wrong string) (small, why string) {
+	deadline := time.Now().Add(time.Minute)
+	fails := func(q question) bool {
+		if time.Now().After(deadline) {
+			return false
+		}
+		said, err := a.wrong(q)
+		if said == "" || err != nil {
+			return false
+		}
+		wrong = said
+		return true
+	}
+	// Mostly a single variable is to blame.
+	for variable := range texts {
+		alone := question{map[string][]byte{}, map[string][]byte{}}
+		if value, given := q.Set[variable]; given {
+			alone.Set[variable] = value
+		} else {
+			alone.Files[variable] = q.Files[variable]
+		}
+		if fails(alone) {
+			q = alone
+			break
+		}
+	}
+	for _, values := range []map[string][]byte{q.Set, q.Files} {
+		for _, variable := range slices.Sorted(maps.Keys(values)) {
+			value := values[variable]
+			delete(values, variable)
+			if fails(q) {
+				continue
+			}
+			values[variable] = value
+			letters := []rune(string(value))
+			for size := len(letters) / 2; size > 0; size /= 2 {
+				for at := 0; at+size <= len(letters); {
+					less := slices.Delete(slices.Clone(letters), at, at+size)
+					if values[variable] = []byte(string(less)); fails(q) {
+						letters = less
+					} else {
+						at += size
+					}
+				}
+			}
+			values[variable] = []byte(string(letters))
+		}
+	}
+	return q.String(), wrong
+}
+
+func (q question) String() string {
+	var parts []string
+	for _, variable := range slices.Sorted(maps.Keys(q.Set)) {
+		parts = append(parts, variable+"="+brief(string(q.Set[variable])))
+	}
+	for _, variable := range slices.Sorted(maps.Keys(q.Files)) {
+		parts = append(parts, "FILE__"+variable+" with "+brief(string(q.Files[variable])))
+	}
+	return strings.Join(parts, ", ")
+}
