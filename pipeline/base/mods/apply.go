@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -78,14 +79,8 @@ func (h hook) apply(ctx context.Context, m *mod) error {
 		h.say("[mod-init] %s: applied before, %s", m.ref, digest)
 		return nil
 	}
-	layers, err := m.image.Layers()
-	if err != nil {
-		return fmt.Errorf("reading its layers: %w", err)
-	}
-	for _, layer := range layers {
-		if err := h.unpack(ctx, layer); err != nil {
-			return fmt.Errorf("unpacking it: %w", err)
-		}
+	if err := h.unpack(ctx, m.image); err != nil {
+		return fmt.Errorf("unpacking it: %w", err)
 	}
 	if err := os.MkdirAll(h.path(applied), 0o755); err != nil {
 		return fmt.Errorf("remembering it: %w", err)
@@ -97,16 +92,14 @@ func (h hook) apply(ctx context.Context, m *mod) error {
 	return nil
 }
 
-// unpack lays a layer over the root file system. Links that stand for
-// directories stay, as /bin does, and so do the modes of directories.
-func (h hook) unpack(ctx context.Context, layer v1.Layer) error {
-	r, err := layer.Uncompressed()
-	if err != nil {
-		return err
-	}
+// unpack lays what the layers of an image come to over the root file system.
+// Links that stand for directories stay, as /bin does, and so do the modes of
+// directories.
+func (h hook) unpack(ctx context.Context, image v1.Image) error {
+	r := mutate.Extract(image)
 	defer r.Close()
 	tar := exec.CommandContext(ctx, "tar", "--extract", "--directory="+h.path(), "--numeric-owner",
-		"--keep-directory-symlink", "--no-overwrite-dir", "--exclude=.wh.*", "--file=-")
+		"--keep-directory-symlink", "--no-overwrite-dir", "--file=-")
 	tar.Env = append(os.Environ(), "PATH=/usr/bin:/bin")
 	tar.Stdin = r
 	var said bytes.Buffer

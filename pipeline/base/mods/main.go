@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,13 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+		for _, name := range []string{name, strings.ToLower(name)} {
+			if value := variable(name); value != "" {
+				os.Setenv(name, value) // net/http looks for it there
+			}
+		}
+	}
 	h := hook{root: "/", mods: variable("DOCKER_MODS"), log: os.Stdout}
 	if err := h.run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "[mod-init] %v\n", err)

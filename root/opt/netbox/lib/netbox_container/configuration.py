@@ -12,6 +12,7 @@ from typing import Any
 from netbox_container import environment, keys
 
 HOME = Path('/config')
+MODS = Path('/opt/netbox/conf/configuration.d')  # where a mod puts its settings, to come and go with it
 
 
 class Brief(logging.Filter):
@@ -54,8 +55,8 @@ def load(environ: Mapping[str, str], home: Path = HOME) -> dict[str, Any]:
 
 
 def own_files(home: Path) -> list[Path]:
-    """The user's files in the order they apply: those of mods and drop-ins, then the user's last word."""
-    files = sorted((home / 'configuration.d').glob('*.py'))
+    """The files in the order they apply: those of mods, the user's drop-ins, then the user's last word."""
+    files = [*sorted(MODS.glob('*.py')), *sorted((home / 'configuration.d').glob('*.py'))]
     last = home / 'configuration.py'
     return [*files, last] if last.is_file() else files
 
@@ -117,6 +118,8 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
         },
         'MEDIA_ROOT': str(home / 'media'),
         'METRICS_ENABLED': v.METRICS_ENABLED,
+        'PLUGINS': [],  # so that every file may add its own
+        'PLUGINS_CONFIG': {},
         'REMOTE_AUTH_AUTO_CREATE_USER': v.REMOTE_AUTH_AUTO_CREATE_USER,
         'REMOTE_AUTH_BACKEND': v.REMOTE_AUTH_BACKEND,
         'REMOTE_AUTH_DEFAULT_GROUPS': v.REMOTE_AUTH_DEFAULT_GROUPS,
@@ -160,6 +163,9 @@ def _cache(v: SimpleNamespace) -> dict[str, Any]:
     )
     if v.REDIS_CACHE_HOST:
         section.pop('SENTINELS', None)
+    if 'SENTINELS' in section:
+        # NetBox would make it the host of a URL, which knows lower case alone.
+        section['KWARGS'] = {'service_name': v.REDIS_SENTINEL_SERVICE}
     if 'SENTINELS' not in section and (section['USERNAME'] or ':' in section['HOST']):
         # NetBox would paste host and user into a URL as they are.
         host = f'[{section["HOST"]}]' if ':' in section['HOST'] else section['HOST']

@@ -6,6 +6,7 @@ No value is ever evaluated as code.
 """
 
 import ast
+import ipaddress
 import json
 import re
 import zoneinfo
@@ -94,6 +95,8 @@ def _strings(value: str) -> list[str]:
     items = _literal(value)
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise ValueError
+    for item in items:
+        item.encode()  # JSON can spell halves of characters, which no database takes
     return list(items)
 
 
@@ -109,8 +112,13 @@ def _permissions(value: str) -> dict[str, Any]:
     if not isinstance(mapping, dict):
         raise ValueError
     for name, constraint in mapping.items():
-        if not isinstance(name, str) or not isinstance(constraint, (dict, list, tuple, type(None))):
+        choices = constraint if isinstance(constraint, (list, tuple)) else [{} if constraint is None else constraint]
+        if not isinstance(name, str) or not all(isinstance(choice, dict) for choice in choices):
             raise ValueError
+    try:
+        json.dumps(mapping, allow_nan=False, ensure_ascii=False).encode()  # what the database is to keep
+    except (TypeError, RecursionError):
+        raise ValueError from None
     return mapping
 
 
@@ -133,7 +141,20 @@ def _origins(value: str) -> list[str]:
 
 
 def _host(value: str) -> str:
-    if not value.strip() or re.search(r'\s', value.strip()):
+    host = value.strip()
+    if re.fullmatch(r'[\w.-]+', host):
+        return host
+    return str(ipaddress.ip_address(host.removeprefix('[').removesuffix(']')))
+
+
+def _database_host(value: str) -> str:
+    # libpq takes several hosts, and sockets.
+    hosts = [host.strip() if host.strip().startswith(('/', '@')) else _host(host) for host in value.split(',')]
+    return ','.join(hosts)
+
+
+def _service(value: str) -> str:
+    if not re.fullmatch(r'[A-Za-z0-9._-]+', value.strip()):
         raise ValueError
     return value.strip()
 
@@ -144,13 +165,13 @@ def _sentinels(value: str) -> list[tuple[str, int]]:
         host, colon, port = word.rpartition(':')
         if not colon or not host:
             raise ValueError
-        sentinels.append((host.strip('[]'), PORT.parse(port)))
+        sentinels.append((_host(host), PORT.parse(port)))
     return sentinels
 
 
 def _path(value: str) -> str:
     path = value.strip().strip('/')
-    if not re.fullmatch(r'[A-Za-z0-9._~/-]*', path) or '//' in path or '..' in path.split('/'):
+    if not re.fullmatch(r'[A-Za-z0-9._~/-]*', path) or '//' in path or {'.', '..'} & set(path.split('/')):
         raise ValueError
     return path
 
@@ -164,7 +185,9 @@ def _zone(value: str) -> str:
 
 
 TEXT = Kind('text', _text)
-HOST = Kind('a host name or address', _host)
+HOST = Kind('a host name or address, without scheme or port', _host)
+DATABASE_HOST = Kind('host names or addresses without scheme or port, or the directory of a socket', _database_host)
+SERVICE = Kind('a name of letters, digits and . _ -', _service)
 PORT = Kind('a number from 1 to 65535', _number(1, 65535))
 INDEX = Kind('a number from 0 to 65535', _number(0, 65535))
 SECONDS = Kind('a number of seconds from 1 to 86400', _number(1, 86400))
@@ -188,7 +211,7 @@ VARIABLES = (
     Variable('DB_NAME',                 TEXT,        'netbox',                 'Database name.'),
     Variable('DB_USER',                 TEXT,        '',                       'Database user, who may create tables in the database.', required=True),
     Variable('DB_PASSWORD',             TEXT,        '',                       'Database password.', secret=True),
-    Variable('DB_HOST',                 HOST,        'postgres',               'Database host, or the directory of its socket.'),
+    Variable('DB_HOST',                 DATABASE_HOST, 'postgres',              'Database host, or the directory of its socket.'),
     Variable('DB_PORT',                 PORT,        5432,                     'Database port.'),
     Variable('DB_SSLMODE',              _one_of('disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'), 'prefer', 'How far the connection to the database is encrypted and verified.'),
     Variable('REDIS_HOST',              HOST,        'redis',                  'Redis host.'),
@@ -201,7 +224,7 @@ VARIABLES = (
     Variable('REDIS_SSL_VERIFY',        BOOLEAN,     True,                     'Verify the certificate of Redis.'),
     Variable('REDIS_SSL_CA',            TEXT,        '',                       'File with the certificates that Redis is verified by; the system\'s when unset.'),
     Variable('REDIS_SENTINELS',         SENTINELS,   [],                       'Redis Sentinels; REDIS_HOST and REDIS_PORT are not used then.'),
-    Variable('REDIS_SENTINEL_SERVICE',  TEXT,        'mymaster',               'Name of the service the Sentinels watch.'),
+    Variable('REDIS_SENTINEL_SERVICE',  SERVICE,      'mymaster',               'Name of the service the Sentinels watch.'),
     Variable('REDIS_CACHE_HOST',        HOST,        None,                     'Redis host of the cache, when it is another one; REDIS_HOST when unset.'),
     Variable('REDIS_CACHE_PORT',        PORT,        None,                     'Redis port of the cache; REDIS_PORT when unset.'),
     Variable('REDIS_CACHE_USERNAME',    TEXT,        None,                     'Redis user of the cache; REDIS_USERNAME when unset.'),

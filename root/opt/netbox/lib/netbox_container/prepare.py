@@ -176,7 +176,12 @@ def upgrade(state: str) -> None:
     gc.disable()  # start-up makes no garbage worth a fifth of its time
     import django
 
-    django.setup()
+    try:
+        django.setup()
+    except Exception as error:  # plugins run code of their own here
+        files = ', '.join(map(str, configuration.own_files(configuration.HOME))) or 'no file of settings'
+        say(f'loading NetBox: {type(error).__name__}: {_line(error)}: see PLUGINS and PLUGINS_CONFIG in {files}')
+        sys.exit(1)
     gc.enable()
     from django.apps import apps
     from django.conf import settings
