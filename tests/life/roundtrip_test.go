@@ -72,6 +72,7 @@ type reply struct {
 // asker is a container of the real image that answers questions.
 type asker struct {
 	container *local.Container
+	config    string // its /config
 	conn      net.Conn
 	answers   *bufio.Reader
 }
@@ -99,7 +100,7 @@ func newAsker(ctx context.Context, pod *local.Pod, config string, port int) (*as
 	for {
 		conn, err := pod.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
-			return &asker{c, conn, bufio.NewReader(conn)}, nil
+			return &asker{c, config, conn, bufio.NewReader(conn)}, nil
 		}
 		select {
 		case <-c.Done():

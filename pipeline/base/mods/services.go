@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 const (
@@ -26,6 +27,7 @@ func (h hook) customServices() error {
 		}
 		os.Remove(h.path(services, "user/contents.d", filepath.Base(dir)))
 	}
+	h.warnOfOwners("custom-cont-init.d", "custom-services.d")
 	files, err := os.ReadDir(h.path("custom-services.d"))
 	if os.IsNotExist(err) {
 		return nil
@@ -69,4 +71,21 @@ func (h hook) customService(file string) error {
 		}
 	}
 	return nil
+}
+
+// warnOfOwners names the scripts that somebody other than root can change:
+// they run as root.
+func (h hook) warnOfOwners(dirs ...string) {
+	for _, dir := range dirs {
+		files, _ := os.ReadDir(h.path(dir)) // mostly there is none
+		for _, f := range files {
+			info, err := os.Stat(h.path(dir, f.Name()))
+			if err != nil {
+				continue
+			}
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok && (stat.Uid != 0 || info.Mode()&0o022 != 0) {
+				h.say("[custom-init] /%s/%s: runs as root, but others can change it: give it to root, mode 0755", dir, f.Name())
+			}
+		}
+	}
 }

@@ -1,5 +1,6 @@
 """NetBox's settings: from the environment, then from the user's own files."""
 
+import ast
 import logging
 import os
 import sys
@@ -66,7 +67,11 @@ def apply(file: Path, settings: dict[str, Any]) -> None:
     scope = dict(settings, __file__=str(file), __name__='configuration')
     sys.path.insert(0, str(file.parent))
     try:
-        exec(compile(file.read_bytes(), str(file), 'exec'), scope)
+        source = file.read_bytes()
+        exec(compile(source, str(file), 'exec'), scope)
+        check_kinds(source, file, settings, scope)
+    except ConfigurationError:
+        raise
     except Exception as error:
         line = getattr(error, 'lineno', None) or next(
             (f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == str(file)), 0
@@ -78,6 +83,19 @@ def apply(file: Path, settings: dict[str, Any]) -> None:
     if 'DATABASE' in settings:
         # The older way to name the database; NetBox refuses to see both.
         settings['DATABASES'] = {'default': settings.pop('DATABASE')}
+
+
+def check_kinds(source: bytes, file: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Compares what a file sets with the kind of value it is to replace: NetBox would fail much later, and obscurely."""
+    for name, old in before.items():
+        kinds = next((kinds for kinds in ((dict,), (list, tuple), (str,)) if isinstance(old, kinds)), ())
+        if name == 'REMOTE_AUTH_BACKEND':
+            kinds = (str, list, tuple)
+        new = after.get(name)
+        if kinds and not isinstance(new, kinds):
+            names = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name) and node.id == name]
+            line = max((node.lineno for node in names), default=0)
+            raise ConfigurationError(f'{file}, line {line}: {name} must be a {kinds[0].__name__}, not a {type(new).__name__}')
 
 
 def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
