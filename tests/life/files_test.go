@@ -172,7 +172,7 @@ func TestOperatorsScriptsRunAndTheirServicesAreKeptRunning(t *testing.T) {
 	}
 	spec.Files = append(spec.Files, engine.File{Path: "/custom-cont-init.d/25-of-another", Mode: 0o755, UID: 1000, Content: []byte("echo another\n")})
 	c := w.start(spec)
-	waitFor(t, c, "a beat, DB_NAME=of the container", 2)
+	waitFor(t, c, "a beat, DB_NAME=of the container", 2, patience)
 	var lines []string
 	for line := range strings.Lines(said(c)) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "[custom-init]") || strings.HasPrefix(line, "first") || line == "another" || line == "last" {
@@ -196,11 +196,16 @@ func TestOperatorsScriptsRunAndTheirServicesAreKeptRunning(t *testing.T) {
 }
 
 // waitFor waits until the log has a text so many times.
-func waitFor(t *testing.T, c *local.Container, text string, times int) {
+func waitFor(t *testing.T, c *local.Container, text string, times int, limit time.Duration) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); strings.Count(said(c), text) < times; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); strings.Count(said(c), text) < times; time.Sleep(100 * time.Millisecond) {
+		select {
+		case <-c.Done():
+			t.Fatalf("the container ended before its log had %q %d times", text, times)
+		default:
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the log does not have %q %d times", text, times)
+			t.Fatalf("after %s the log does not have %q %d times", limit, text, times)
 		}
 	}
 }

@@ -274,6 +274,7 @@ func TestModsBringPluginsFromPyPI(t *testing.T) {
 	spec := w.spec("netbox", map[string]string{"DOCKER_MODS": mods.push("mods/topology:1", index) + "|" + mods.push("mods/qrcode:1", two)})
 	w.packages(&spec)
 	c := w.start(spec)
+	waitFor(t, c, "serving http", 1, 3*patience) // packages are fetched, plugins migrated
 	t.Logf("first start with two mods: 200 after %.1f s", w.up(c, "/login/").Seconds())
 	log := said(c)
 	if migrated, serving := strings.Index(log, "applying "), strings.Index(log, "serving http"); migrated < 0 || serving < migrated {

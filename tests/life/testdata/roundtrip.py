@@ -141,7 +141,7 @@ def ask(question: dict, given: dict[str, bytes]) -> dict:
     for name, value in environment.items():
         (CONTENV / name).write_bytes(value)  # as /init stores what it was given
     log = ''
-    if question.get('files'):
+    if any(name.startswith('FILE__') for name in environment):
         log = subprocess.run(['/etc/s6-overlay/s6-rc.d/init-envfile/run'], stdout=subprocess.PIPE, check=True).stdout.decode(
             errors='replace'
         )
