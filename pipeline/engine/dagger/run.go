@@ -334,13 +334,7 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	if len(entrypoint)+len(args) == 0 {
 		return nil, nil, errors.New("it has no command: set Entrypoint or Args")
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		ctr = ctr.WithEnvVariable(name, c.Env[name])
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Secrets)) {
-		secret := r.client.SetSecret(strings.Join([]string{r.id, c.Name, name}, "-"), c.Secrets[name])
-		ctr = ctr.WithSecretVariable(name, secret)
-	}
+	ctr = r.environment(ctr, c)
 	for _, m := range c.Mounts {
 		switch {
 		case m.Host != "":
@@ -359,6 +353,18 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	}
 	ctr = ctr.WithMountedFile(shimPath, shim).WithMountedCache(pipesDir, r.pipes)
 	return ctr, slices.Concat([]string{shimPath, "run", pipesDir, c.Name, "--"}, entrypoint, args), nil
+}
+
+// environment sets a container's variables, the secret ones as Dagger's.
+func (r *run) environment(ctr *dagger.Container, c engine.Container) *dagger.Container {
+	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+		ctr = ctr.WithEnvVariable(name, c.Env[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Secrets)) {
+		secret := r.client.SetSecret(strings.Join([]string{r.id, c.Name, name}, "-"), c.Secrets[name])
+		ctr = ctr.WithSecretVariable(name, secret)
+	}
+	return ctr
 }
 
 // image is a container of the image, and what the image itself would run.

@@ -1,0 +1,280 @@
+// Build, prove, ship and document the NetBox image
+//
+// Everything that "go run ./ci" does, on Dagger: images for amd64 and arm64 are
+// built, booted against a real PostgreSQL and a real Redis, asked everything
+// their users rely on, and pushed as one index. This is a thin shell: what is
+// done, and in which order, is the library under pipeline.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"dagger/netbox/internal/dagger"
+
+	"github.com/linuxserver/docker-netbox/pipeline/calls"
+	engine "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+)
+
+// Netbox is the NetBox image and everything around it.
+type Netbox struct {
+	// The repository.
+	Source *dagger.Directory
+}
+
+func New(
+	// The repository, .git included: the image's labels name the commit.
+	// +defaultPath="/"
+	// +ignore=["dist", "ci/dagger/internal", "ci/dagger/dagger.gen.go", "**/__pycache__"]
+	source *dagger.Directory,
+) *Netbox {
+	return &Netbox{Source: source}
+}
+
+// Build the image of every platform and join them into one index.
+//
+// The result is an OCI layout: export it, or push it with any tool.
+// +cache="session"
+func (m *Netbox) Build(
+	ctx context.Context,
+	// Platforms to build for; linux/amd64 and linux/arm64 unless given.
+	// +optional
+	platforms []dagger.Platform,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
+) (*dagger.Directory, error) {
+	call, err := m.call(ctx, platforms, base, release)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := call.Build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dag.CurrentModule().Workdir(dir), nil
+}
+
+// Container is the built image of one platform, to look around in or to go on from.
+// +cache="session"
+func (m *Netbox) Container(
+	ctx context.Context,
+	// Platform to build for.
+	// +default="linux/amd64"
+	platform dagger.Platform,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
+) (*dagger.Container, error) {
+	call, err := m.call(ctx, []dagger.Platform{platform}, base, release)
+	if err != nil {
+		return nil, err
+	}
+	id, err := call.Container(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dagger.Ref[*dagger.Container](dag, dagger.ID(id)), nil
+}
+
+// Lint fails on Go code that gofmt would change or that vet warns of.
+// +check
+func (m *Netbox) Lint(ctx context.Context) error {
+	call, err := m.call(ctx, nil, "", "")
+	if err != nil {
+		return err
+	}
+	return call.Lint(ctx)
+}
+
+// GraphCheck compares the image's init graph with the one that readme-vars.yml documents.
+// +check
+// +cache="session"
+func (m *Netbox) GraphCheck(ctx context.Context) error {
+	call, err := m.call(ctx, nil, "", "")
+	if err != nil {
+		return err
+	}
+	_, err = call.Graph(ctx)
+	return err
+}
+
+// SmokeAmd64 boots the image for linux/amd64, asks NetBox everything and stops it.
+// +check
+// +cache="session"
+func (m *Netbox) SmokeAmd64(ctx context.Context) error { return m.smoke(ctx, "linux/amd64") }
+
+// SmokeArm64 boots the image for linux/arm64, asks NetBox everything and stops it.
+// +check
+// +cache="session"
+func (m *Netbox) SmokeArm64(ctx context.Context) error { return m.smoke(ctx, "linux/arm64") }
+
+func (m *Netbox) smoke(ctx context.Context, platform dagger.Platform) error {
+	call, err := m.call(ctx, []dagger.Platform{platform}, "", "")
+	if err != nil {
+		return err
+	}
+	return call.Boot(ctx)
+}
+
+// ReadmeCheck fails when README.md is not what readme-vars.yml makes of it.
+// +check
+func (m *Netbox) ReadmeCheck(ctx context.Context) error {
+	call, err := m.call(ctx, nil, "", "")
+	if err != nil {
+		return err
+	}
+	return call.CheckReadme()
+}
+
+// Publish checks everything, pushes the index to every address and moves the tags there.
+//
+// What is pushed is what was booted, to the byte. The result is a reference
+// with a digest for each tag.
+// +cache="session"
+func (m *Netbox) Publish(
+	ctx context.Context,
+	// Where to, such as ghcr.io/linuxserver/netbox.
+	addresses []string,
+	// Tags to move; latest unless given.
+	// +optional
+	tags []string,
+	// User name at the registries.
+	// +optional
+	username string,
+	// Password or token at the registries.
+	// +optional
+	password *dagger.Secret,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
+) ([]string, error) {
+	call, err := m.call(ctx, nil, base, release)
+	if err != nil {
+		return nil, err
+	}
+	with := calls.Credentials{Username: username}
+	if password != nil {
+		if with.Password, err = password.Plaintext(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return call.Publish(ctx, addresses, tags, with)
+}
+
+// Readme writes README.md from readme-vars.yml.
+// +generate
+func (m *Netbox) Readme(ctx context.Context) (*dagger.Changeset, error) {
+	call, err := m.call(ctx, nil, "", "")
+	if err != nil {
+		return nil, err
+	}
+	text, err := call.Readme()
+	if err != nil {
+		return nil, err
+	}
+	return m.Source.WithNewFile("README.md", text).Changes(m.Source), nil
+}
+
+// Graph is the drawing of the image's init graph, as a d2 file.
+// +cache="session"
+func (m *Netbox) Graph(
+	ctx context.Context,
+	// Platform whose image is looked at.
+	// +default="linux/amd64"
+	platform dagger.Platform,
+) (*dagger.File, error) {
+	call, err := m.call(ctx, []dagger.Platform{platform}, "", "")
+	if err != nil {
+		return nil, err
+	}
+	file, err := call.Graph(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dag.CurrentModule().WorkdirFile(file), nil
+}
+
+// Report does all that a check does and gives its report, red or green.
+// +cache="session"
+func (m *Netbox) Report(
+	ctx context.Context,
+	// Platforms to check; linux/amd64 and linux/arm64 unless given.
+	// +optional
+	platforms []dagger.Platform,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+) (*dagger.Directory, error) {
+	call, err := m.call(ctx, platforms, base, "")
+	if err != nil {
+		return nil, err
+	}
+	dir, err := call.Report(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dag.CurrentModule().Workdir(dir), nil
+}
+
+// Netbox is a NetBox to click around in, with a PostgreSQL and a Redis of its own.
+//
+// Run it with "dagger call netbox --password env:PASSWORD up" and log in at
+// http://localhost:8000 as admin. What is entered is gone with it.
+// +cache="session"
+func (m *Netbox) Netbox(
+	ctx context.Context,
+	// Password of the account admin.
+	password *dagger.Secret,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+) (*dagger.Service, error) {
+	call, err := m.call(ctx, nil, base, "")
+	if err != nil {
+		return nil, err
+	}
+	text, err := password.Plaintext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := call.NetBox(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return dagger.Ref[*dagger.Service](dag, dagger.ID(id)), nil
+}
+
+// call brings the repository here and makes room for results, which Dagger
+// takes from the working directory only.
+func (m *Netbox) call(ctx context.Context, platforms []dagger.Platform, base, release string) (calls.Call, error) {
+	repo, err := os.MkdirTemp("", "netbox-")
+	if err != nil {
+		return calls.Call{}, err
+	}
+	if _, err := m.Source.Export(ctx, repo); err != nil {
+		return calls.Call{}, fmt.Errorf("bring the repository here: %w", err)
+	}
+	output, err := os.MkdirTemp(".", "output-")
+	if err != nil {
+		return calls.Call{}, err
+	}
+	call := calls.Call{
+		Repo: repo, Output: output, Base: base, Release: release,
+		Log: os.Stderr, Environ: os.Environ(), Connect: engine.Dial,
+	}
+	for _, p := range platforms {
+		call.Platforms = append(call.Platforms, string(p))
+	}
+	return call, nil
+}

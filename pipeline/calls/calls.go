@@ -1,0 +1,296 @@
+// Package calls is what the Dagger module asks of the pipeline. A module
+// function runs in a container of its own with a session in its environment:
+// the repository has to be brought there, and results lie in files that Dagger
+// takes back.
+package calls
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"dagger.io/dagger"
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/readme"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Call is one call of a function of the module.
+type Call struct {
+	Repo      string   // the repository's directory
+	Output    string   // directory that all files go to
+	Platforms []string // empty for those of a release
+	Base      string   // base image; empty for the published one
+	Release   string   // NetBox release; empty for the pinned one
+	Log       io.Writer
+	Environ   []string // as os.Environ gives it
+	Connect   func(ctx context.Context, log io.Writer) (*dagger.Client, error)
+}
+
+// bootLimit bounds one boot of one platform.
+const bootLimit = 15 * time.Minute
+
+// pipeline puts the pipeline of a call together, hands it to do and takes it
+// down again.
+func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine, *versions.Versions) error) (err error) {
+	if len(c.Platforms) == 0 {
+		c.Platforms = pipeline.DefaultPlatforms()
+	}
+	platforms, err := pipeline.ParsePlatforms(c.Platforms)
+	if err != nil {
+		return err
+	}
+	pins, err := versions.Load(c.Repo)
+	if err != nil {
+		return err
+	}
+	pins.NetBox.Release = cmp.Or(c.Release, pins.NetBox.Release)
+	base := cmp.Or(c.Base, pins.Base.Published)
+	if err := inputs.CheckBase(base); err != nil {
+		return err
+	}
+	commit, err := source.Git(ctx, c.Repo)
+	if err != nil {
+		return err
+	}
+	cpu := map[string]string{}
+	for arch, emulation := range pins.Emulation {
+		cpu[arch] = emulation.CPU
+	}
+	eng, err := enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: cpu, Environ: c.Environ, Connect: c.Connect})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, eng.Close()) }()
+	mask := &secret.Mask{}
+	display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: mask.Hide})
+	defer display.Close()
+	p := pipeline.New(ctx, pipeline.Options{
+		Repo: c.Repo, Output: c.Output, Platforms: platforms, BaseName: base, Timeout: bootLimit,
+		Versions: pins, Source: commit, Mask: mask, Now: time.Now,
+	}, eng, inputs.Dagger{Engine: eng, Services: pins.Sidecars, BaseName: base, CPU: cpu}, display)
+	return do(p, eng, pins)
+}
+
+// Build builds every platform's image and leaves the index under the output
+// directory; it returns where.
+func (c Call) Build(ctx context.Context) (dir string, err error) {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+		_, err := p.BuildAll(ctx)
+		return err
+	})
+	return filepath.Join(c.Output, "image"), err
+}
+
+// Graph checks the init graph of the call's first platform and returns the file with its drawing.
+func (c Call) Graph(ctx context.Context) (file string, err error) {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+		if err := p.GraphAll(ctx); err != nil {
+			return err
+		}
+		text, err := p.Drawing(p.Platforms[0])
+		if err != nil {
+			return err
+		}
+		file = filepath.Join(c.Output, "graph.d2")
+		return os.WriteFile(file, []byte(text), 0o644)
+	})
+	return file, err
+}
+
+// Boot boots every platform's image and asks it everything.
+func (c Call) Boot(ctx context.Context) error {
+	return c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+		return p.BootAll(ctx)
+	})
+}
+
+// Report does all that a check does and leaves its report, red or green, under
+// the output directory; it returns where.
+func (c Call) Report(ctx context.Context) (dir string, err error) {
+	dir = filepath.Join(c.Output, pipeline.CheckReport)
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+		_, checkErr := p.Check(ctx, nil, registry.Options{})
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r := p.Report()
+		if verdict, _, _ := r.Verdict(); checkErr != nil && verdict == report.Passed {
+			return checkErr // the report does not tell of it
+		}
+		return r.Write(dir, p.Mask.Hide)
+	})
+	return dir, err
+}
+
+// Credentials open the registries that are published to.
+type Credentials struct{ Username, Password string }
+
+// Publish checks everything and then pushes the index to every address under
+// every tag. It returns a reference with a digest for each.
+func (c Call) Publish(ctx context.Context, addresses, tags []string, with Credentials) ([]string, error) {
+	var targets []registry.Target
+	for _, address := range addresses {
+		names := []string{address}
+		if len(tags) > 0 {
+			names = nil
+			for _, tag := range tags {
+				names = append(names, address+":"+tag)
+			}
+		}
+		for _, name := range names {
+			t, err := registry.ParseTarget(name)
+			if err != nil {
+				return nil, err
+			}
+			targets = append(targets, t)
+		}
+	}
+	if len(targets) == 0 {
+		return nil, errors.New("publish: no address is given: pass --addresses REGISTRY/NAME")
+	}
+	var published []string
+	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+		p.Mask.Add(with.Password)
+		_, err := p.Check(ctx, targets, registry.Options{Keychain: with.keychain()})
+		for _, t := range p.Report().Published {
+			published = append(published, t.Reference+"@"+t.Digest)
+		}
+		return err
+	})
+	return published, err
+}
+
+// keychain offers the credentials to whatever registry asks; without any it is
+// docker's configuration.
+func (c Credentials) keychain() authn.Keychain {
+	if c.Password == "" {
+		return nil
+	}
+	return one{&authn.Basic{Username: c.Username, Password: c.Password}}
+}
+
+type one struct{ authn.Authenticator }
+
+func (o one) Resolve(authn.Resource) (authn.Authenticator, error) { return o.Authenticator, nil }
+
+// Container is the built image of the call's first platform, as an object of
+// Dagger's.
+func (c Call) Container(ctx context.Context) (id dagger.ID, err error) {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine, _ *versions.Versions) error {
+		img, err := c.first(ctx, p)
+		if err != nil {
+			return err
+		}
+		id, err = eng.Container(ctx, engine.Container{Name: "netbox", Image: img})
+		return err
+	})
+	return id, err
+}
+
+// first builds the image of the call's first platform.
+func (c Call) first(ctx context.Context, p *pipeline.Pipeline) (v1.Image, error) {
+	if _, err := p.BuildAll(ctx); err != nil {
+		return nil, err
+	}
+	index, err := registry.ReadLayout(ctx, filepath.Join(c.Output, "image"))
+	if err != nil {
+		return nil, err
+	}
+	return engine.ImageFor(index, p.Platforms[0])
+}
+
+// webPort is where NetBox listens.
+const webPort = 8000
+
+// NetBox is the built image as a service, with a PostgreSQL and a Redis and
+// the account admin of that password.
+func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err error) {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine, pins *versions.Versions) error {
+		native, err := eng.Native()
+		if err != nil {
+			return err
+		}
+		p.Platforms = []v1.Platform{registry.Canonical(native)} // Dagger emulates no services
+		img, err := c.first(ctx, p)
+		if err != nil {
+			return err
+		}
+		sides, err := inputs.Dagger{Engine: eng, Services: pins.Sidecars}.Sidecars(ctx, c.Log)
+		if err != nil {
+			return err
+		}
+		main := engine.Container{
+			Name: "netbox", Image: img,
+			Env: map[string]string{
+				"TZ": "Etc/UTC", "DB_HOST": sides.Postgres.Name, "DB_NAME": sides.Postgres.Env["POSTGRES_DB"],
+				"DB_USER": sides.Postgres.Env["POSTGRES_USER"], "REDIS_HOST": sides.Redis.Name, "ALLOWED_HOST": "*",
+				"SUPERUSER_EMAIL": "admin@example.com",
+			},
+			Secrets: map[string]string{
+				"DB_PASSWORD": sides.Postgres.Secrets["POSTGRES_PASSWORD"], "REDIS_PASSWORD": sides.Redis.Secrets["REDIS_PASSWORD"],
+				"SUPERUSER_PASSWORD": password,
+			},
+		}
+		id, err = eng.Service(ctx, main, webPort, map[int]engine.Container{5432: sides.Postgres, 6379: sides.Redis})
+		return err
+	})
+	return id, err
+}
+
+// Readme is README.md as readme-vars.yml makes it.
+func (c Call) Readme() (string, error) {
+	_, want, err := pipeline.Readme(c.Repo)
+	return string(want), err
+}
+
+// CheckReadme fails when README.md is not what readme-vars.yml makes of it.
+func (c Call) CheckReadme() error {
+	have, want, err := pipeline.Readme(c.Repo)
+	if err != nil {
+		return err
+	}
+	if diff := readme.Diff(have, want); diff != "" {
+		return fmt.Errorf("%w\n%s", &pipeline.ReadmeDrift{Diff: diff}, diff)
+	}
+	return nil
+}
+
+// Lint fails on Go code that is not as gofmt writes it, or that vet warns of.
+func (c Call) Lint(ctx context.Context) error {
+	run := func(program string, args ...string) (string, error) {
+		cmd := exec.CommandContext(ctx, program, args...)
+		cmd.Dir = c.Repo
+		out, err := cmd.CombinedOutput()
+		return strings.TrimSpace(string(out)), err
+	}
+	unformatted, err := run("gofmt", "-l", "ci", "pipeline", "tests")
+	if err != nil {
+		return fmt.Errorf("run gofmt: %w: %s", err, unformatted)
+	}
+	if unformatted != "" {
+		return fmt.Errorf("check the format of Go code: run \"gofmt -w %s\"", strings.ReplaceAll(unformatted, "\n", " "))
+	}
+	if warnings, err := run("go", "vet", "./..."); err != nil {
+		return fmt.Errorf("run go vet: %w: %s", err, warnings)
+	}
+	return nil
+}

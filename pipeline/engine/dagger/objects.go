@@ -1,0 +1,78 @@
+package dagger
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"dagger.io/dagger"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+)
+
+// Container brings a container to Dagger's engine and names it there, for
+// whoever shares the session. Nothing of a run is in it: no recorder, no shim.
+func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, error) {
+	r, err := e.object()
+	if err != nil {
+		return "", err
+	}
+	ctr, _, _, _, err := r.image(ctx, c)
+	if err == nil {
+		ctr, err = ctr.Sync(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("hand over the image: %s", oneLine(err))
+	}
+	return ctr.ID(ctx)
+}
+
+// Service is a container as a service that listens on a port, with the
+// services beside it that it needs, by the port each listens on.
+func (e *Engine) Service(ctx context.Context, main engine.Container, port int, sides map[int]engine.Container) (dagger.ID, error) {
+	r, err := e.object()
+	if err != nil {
+		return "", err
+	}
+	ctr, args, err := r.plain(ctx, main)
+	if err != nil {
+		return "", err
+	}
+	for listens, side := range sides {
+		beside, args, err := r.plain(ctx, side)
+		if err != nil {
+			return "", err
+		}
+		ctr = ctr.WithServiceBinding(side.Name, beside.WithExposedPort(listens).AsService(dagger.ContainerAsServiceOpts{Args: args, NoInit: true}))
+	}
+	return ctr.WithExposedPort(port).AsService(dagger.ContainerAsServiceOpts{Args: args, NoInit: true}).ID(ctx)
+}
+
+func (e *Engine) object() (*run, error) {
+	s, err := e.connect()
+	if err != nil {
+		return nil, err
+	}
+	return &run{engine: e, id: rand.Text(), client: s}, nil
+}
+
+// plain is a container with its environment, and its command.
+func (r *run) plain(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
+	ctr, _, entrypoint, args, err := r.image(ctx, c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("container %s: %w", c.Name, err)
+	}
+	if c.Entrypoint != nil {
+		entrypoint = c.Entrypoint
+	}
+	if c.Args != nil {
+		args = c.Args
+	}
+	// What is on this machine is read now: it may be gone when it is used.
+	ctr, err = r.environment(ctr, c).Sync(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("container %s: %s", c.Name, oneLine(err))
+	}
+	return ctr.WithoutDockerHealthcheck(), slices.Concat(entrypoint, args), nil
+}
