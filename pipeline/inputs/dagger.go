@@ -71,6 +71,8 @@ func (d Dagger) Sidecars(context.Context, io.Writer) (pipeline.Sidecars, error) 
 			Reference: d.Services.Postgres.Image,
 			Env:       map[string]string{"POSTGRES_DB": "netbox", "POSTGRES_USER": "netbox"},
 			Secrets:   map[string]string{"POSTGRES_PASSWORD": rand.Text()},
+			// Nothing of it has to survive a power cut.
+			Args: []string{"postgres", "-c", "listen_addresses=*", "-c", "fsync=off"},
 			// By TCP: the server that the image sets the database up with
 			// answers on its socket only, and pg_isready would take it.
 			Ready: []string{"sh", "-c", `PGPASSWORD=$POSTGRES_PASSWORD exec psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --no-psqlrc --quiet --tuples-only --command='select 1'`},

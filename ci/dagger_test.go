@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// generated stands in for what Dagger generates when it loads the module: the
+// types have the shape of the SDK's own, and the imports are those of Dagger's
+// generated code.
+var generated = map[string]string{
+	"internal/dagger/dagger.gen.go": `package dagger
+
+import (
+	sdk "dagger.io/dagger"
+	_ "github.com/Khan/genqlient/graphql"
+	_ "github.com/dagger/otel-go"
+	_ "github.com/dagger/querybuilder"
+	_ "github.com/vektah/gqlparser/v2/gqlerror"
+	_ "go.opentelemetry.io/otel"
+	_ "go.opentelemetry.io/otel/propagation"
+	_ "go.opentelemetry.io/otel/sdk/resource"
+	_ "go.opentelemetry.io/otel/semconv/v1.40.0"
+	_ "go.opentelemetry.io/otel/trace"
+)
+
+type (
+	Changeset = sdk.Changeset
+	Client    = sdk.Client
+	Container = sdk.Container
+	Directory = sdk.Directory
+	File      = sdk.File
+	ID        = sdk.ID
+	Platform  = sdk.Platform
+	Secret    = sdk.Secret
+	Service   = sdk.Service
+)
+
+func Ref[T sdk.Loadable[T]](c *Client, id ID) T { return sdk.Ref[T](c, id) }
+`,
+	"dagger.gen.go": `package main
+
+import "dagger/netbox/internal/dagger"
+
+var dag *dagger.Client
+
+func main() {}
+`,
+}
+
+// Dagger loads the module with just what its go.mod and go.sum say, and calls
+// what they lack "no packages found".
+func TestTheDaggerModuleCompilesAndItsRequirementsAreWhole(t *testing.T) {
+	module, err := filepath.Abs("dagger")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{} // what the compiler sees, and where it is
+	for name, text := range generated {
+		file := filepath.Join(t.TempDir(), filepath.Base(name))
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		files[filepath.Join(module, name)] = file
+	}
+	data, err := json.Marshal(map[string]any{"Replace": files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(overlay, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "build", "-mod=readonly", "-buildvcs=false", "-overlay", overlay, "-o", os.DevNull, ".")
+	cmd.Dir = module
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: when requirements changed, ci/dagger/go.mod has to be tidied\n%s", err, out)
+	}
+}
+
+func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
+	var config struct {
+		EngineVersion, Source string
+		Include               []string
+	}
+	data, err := os.ReadFile("../dagger.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"../go.mod", "dagger/go.mod"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "\tdagger.io/dagger " + config.EngineVersion; !strings.Contains(string(data), want+"\n") && !strings.Contains(string(data), want+" // indirect\n") {
+			t.Errorf("dagger.json is for %s, and %s is not", config.EngineVersion, file)
+		}
+	}
+	if config.Source != "ci/dagger" || strings.Join(config.Include, " ") != "go.mod go.sum pipeline" {
+		t.Errorf("dagger.json has the source %q and includes %q", config.Source, config.Include)
+	}
+}
