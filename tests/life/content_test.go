@@ -103,7 +103,7 @@ func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
 		t.Skip("SKIPPED: making the image needs root")
 	}
 	dist := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--output", dist)
+	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--output", dist)
 	build.Dir = repository
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the images: %v: %s", err, out[max(0, len(out)-4000):])
