@@ -122,6 +122,13 @@ class Values(WithHome):
             self.assertEqual(self.load(ALLOWED_HOST=text)['ALLOWED_HOSTS'], ['a.example', 'b.example'], text)
         self.assertEqual(self.load(ALLOWED_HOST='*')['ALLOWED_HOSTS'], ['*'])
 
+    def test_an_ipv6_address_in_brackets_is_no_list(self):
+        for text in ('[2001:db8::1] a.example', '[2001:db8::1],a.example', '["[2001:db8::1]", "a.example"]'):
+            self.assertEqual(self.load(ALLOWED_HOST=text)['ALLOWED_HOSTS'], ['[2001:db8::1]', 'a.example'], text)
+        redis = self.load(REDIS_SENTINELS='[2001:db8::1]:26379 s2:26379')['REDIS']
+        self.assertEqual(redis['tasks']['SENTINELS'], [('2001:db8::1', 26379), ('s2', 26379)])
+        self.mistakes(ALLOWED_HOST='[one, two]')
+
     def test_slashes_around_a_base_path_do_not_matter(self):
         for text in ('/netbox', 'netbox/', 'netbox', '/netbox/'):
             self.assertEqual(self.load(BASE_PATH=text)['BASE_PATH'], 'netbox')

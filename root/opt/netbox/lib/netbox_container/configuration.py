@@ -98,6 +98,19 @@ def check_kinds(source: bytes, file: Path, before: Mapping[str, Any], after: Map
             raise ConfigurationError(f'{file}, line {line}: {name} must be a {kinds[0].__name__}, not a {type(new).__name__}')
 
 
+def check_ldap(settings: Mapping[str, Any], home: Path = HOME) -> None:
+    """Finds what is wrong with log-ins by LDAP, where they are asked for: NetBox would find out at the first of them."""
+    backend, file = 'netbox.authentication.LDAPBackend', home / 'ldap_config.py'
+    if backend not in settings['REMOTE_AUTH_BACKEND']:
+        return
+    if not file.is_file():
+        raise ConfigurationError(f'{file} is required with REMOTE_AUTH_BACKEND={backend}')
+    own: dict[str, Any] = {}
+    apply(file, own)
+    if 'AUTH_LDAP_SERVER_URI' not in own:
+        raise ConfigurationError(f'{file} must set AUTH_LDAP_SERVER_URI')
+
+
 def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
     """The settings that follow from the environment alone."""
     return {

@@ -101,7 +101,9 @@ def _strings(value: str) -> list[str]:
 
 
 def _words(value: str) -> list[str]:
-    words = _strings(value) if value.lstrip().startswith(('[', '(')) else re.split(r'[\s,]+', value.strip(' \t\r\n,'))
+    # A bracket begins a list, or an IPv6 address.
+    listed = re.match(r'\s*[\[(]\s*["\'\])]', value)
+    words = _strings(value) if listed else re.split(r'[\s,]+', value.strip(' \t\r\n,'))
     if not words or not all(words):
         raise ValueError
     return words

@@ -26,6 +26,7 @@ def main() -> None:
     values = configuration.environ_values()
     try:
         settings = configuration.load(os.environ)
+        configuration.check_ldap(settings)
     except configuration.ConfigurationError as error:
         configuration.die(error)
     deadline = time.monotonic() + values.STARTUP_TIMEOUT

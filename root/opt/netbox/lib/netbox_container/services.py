@@ -136,6 +136,14 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
     except redis.ResponseError as error:
         raise NotReady(f'Redis {place}: {error}: see {index if "DB index" in str(error) else prefix + "_HOST"}') from None
     except (redis.RedisError, OSError) as error:
-        raise NotReady(f'Redis {place}: {error}: see {prefix}_HOST and {prefix}_PORT') from None
+        if tls and ('SSL' in str(error) or 'No such file' in str(error)):
+            variables = 'REDIS_SSL, REDIS_SSL_VERIFY and REDIS_SSL_CA'
+        elif settings.get('SENTINELS'):
+            variables = 'REDIS_SENTINELS'
+        elif 'closed' in str(error) or 'reset' in str(error):
+            variables = f'REDIS_SSL, {prefix}_HOST and {prefix}_PORT'
+        else:
+            variables = f'{prefix}_HOST and {prefix}_PORT'
+        raise NotReady(f'Redis {place}: {error}: see {variables}') from None
     if version.partition('.')[0].isdigit() and int(version.partition('.')[0]) < OLDEST_REDIS:
         raise Unusable(f'Redis {place} has version {version}; NetBox needs {OLDEST_REDIS} or later: see {prefix}_HOST')
