@@ -31,6 +31,7 @@ type ask func(ctx context.Context, from int, wait time.Duration) (string, error)
 type hearing struct {
 	onLine func(string, engine.Line)
 	mask   secret.Mask
+	tell   sync.Mutex // one answer at a time is taken in
 
 	mu         sync.Mutex
 	news       chan struct{} // closed and replaced at each answer
@@ -111,6 +112,8 @@ type said struct {
 }
 
 func (h *hearing) take(from int, ahead time.Duration, records []record.Record) {
+	h.tell.Lock()
+	defer h.tell.Unlock()
 	h.mu.Lock()
 	if from != h.next { // another question had the same answer
 		h.mu.Unlock()

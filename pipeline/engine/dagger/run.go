@@ -31,9 +31,7 @@ const (
 
 const (
 	// readyEvery is how long lies between two questions whether a service answers.
-	readyEvery = "500ms"
-	// neverGiveUp is more failed questions than a run has time for.
-	neverGiveUp = 1 << 16
+	readyEvery = 500 * time.Millisecond
 	// cleanLimit bounds the end of a run, whatever became of it.
 	cleanLimit = 30 * time.Second
 )
@@ -296,7 +294,10 @@ func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, er
 	ctr = ctr.WithMountedTemp(record.EnvironmentDir)
 	if len(c.Ready) > 0 {
 		ctr = ctr.WithDockerHealthcheck(append([]string{shimPath, "ready", "--"}, c.Ready...), dagger.ContainerWithDockerHealthcheckOpts{
-			Interval: readyEvery, StartInterval: readyEvery, Retries: neverGiveUp,
+			Interval: readyEvery.String(), StartInterval: readyEvery.String(),
+			// Dagger cannot stop a service that is not ready: it has to give up
+			// by itself, once the run is over.
+			Retries: int(r.req.Timeout/readyEvery) + 1,
 		})
 	} else {
 		ctr = ctr.WithoutDockerHealthcheck()
