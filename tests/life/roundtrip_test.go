@@ -395,16 +395,20 @@ func (a *asker) wrong(q question) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return q.difference(r), nil
+}
+
+func (q question) difference(r reply) string {
 	if r.Code != 0 {
-		return fmt.Sprintf("status %d: %s", r.Code, r.Said), nil
+		return fmt.Sprintf("status %d: %s", r.Code, r.Said)
 	}
 	for _, variable := range slices.Sorted(maps.Keys(texts)) {
 		got, given := r.Texts[variable]
 		if want, known := q.want(variable); !given || known && string(got) != want {
-			return fmt.Sprintf("%s: want %s, NetBox has %s", variable, brief(want), brief(string(got))), nil
+			return fmt.Sprintf("%s: want %s, NetBox has %s", variable, brief(want), brief(string(got)))
 		}
 	}
-	return "", nil
+	return ""
 }
 
 // brief shows a value in a line.

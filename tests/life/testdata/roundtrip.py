@@ -51,7 +51,8 @@ def settings(values) -> dict:
     from django.core.cache import caches
 
     database, tasks = netbox.DATABASES['default'], netbox.RQ_QUEUES['default']
-    cache = caches['default'].client.get_client().connection_pool.connection_kwargs
+    pool = caches['default'].client.get_client().connection_pool
+    cache = pool.connection_kwargs
     texts = {
         'SUPERUSER_EMAIL': values.SUPERUSER_EMAIL,
         'SUPERUSER_PASSWORD': values.SUPERUSER_PASSWORD,
@@ -81,7 +82,7 @@ def settings(values) -> dict:
         'REDIS_SSL': tasks.get('SSL'),
         'REDIS_SSL_VERIFY': tasks.get('SSL_CERT_REQS') == 'required',
         'REDIS_SENTINELS': tasks.get('SENTINELS', []),
-        'REDIS_SENTINEL_SERVICE': [tasks.get('MASTER_NAME'), cache.get('service_name')],
+        'REDIS_SENTINEL_SERVICE': [tasks.get('MASTER_NAME'), getattr(pool, 'service_name', None)],
         'REDIS_CACHE_HOST': cache.get('host'),
         'REDIS_CACHE_PORT': cache.get('port'),
         'BASE_PATH': netbox.BASE_PATH,
