@@ -83,9 +83,10 @@ RUN --mount=type=bind,from=extensions,source=/wheels,target=/wheels \
 
 FROM native AS overlay
 COPY root/ /overlay/
-# The modes are those of the image, not of the checkout it is built from.
+# The modes are those of the image, not of the checkout it is built from; and a
+# file that is mounted over one of these is not to lose to its byte code.
 RUN chmod -R u=rwX,go=rX /overlay && \
-    python3 -m compileall -q --invalidation-mode unchecked-hash -s /overlay -p / /overlay/opt/netbox
+    python3 -m compileall -q --invalidation-mode checked-hash -s /overlay -p / /overlay/opt/netbox
 
 FROM native AS version
 ARG VERSION

@@ -129,6 +129,14 @@ class Values(WithHome):
         self.assertEqual(redis['tasks']['SENTINELS'], [('2001:db8::1', 26379), ('s2', 26379)])
         self.mistakes(ALLOWED_HOST='[one, two]')
 
+    def test_uploads_get_the_mode_that_umask_leaves_them(self):
+        self.assertEqual(self.load()['STORAGES'], {})
+        for text, mode in (('027', 0o640), ('0', 0o666), ('0002', 0o664), ('777', 0)):
+            for storage in self.load(UMASK=text)['STORAGES'].values():
+                self.assertEqual(storage['OPTIONS']['file_permissions_mode'], mode, text)
+        for text in ('8', '1000', '22x', '-1'):
+            self.mistakes(UMASK=text)
+
     def test_slashes_around_a_base_path_do_not_matter(self):
         for text in ('/netbox', 'netbox/', 'netbox', '/netbox/'):
             self.assertEqual(self.load(BASE_PATH=text)['BASE_PATH'], 'netbox')
@@ -142,8 +150,14 @@ class Values(WithHome):
     def test_a_redis_of_its_own_for_the_cache(self):
         redis = self.load(REDIS_HOST='a', REDIS_PASSWORD='p', REDIS_CACHE_HOST='b', REDIS_SENTINELS='s1:26379 s2:26379')['REDIS']
         self.assertEqual(redis['tasks']['SENTINELS'], [('s1', 26379), ('s2', 26379)])
-        self.assertEqual((redis['caching']['HOST'], redis['caching']['PASSWORD']), ('b', 'p'))
+        self.assertEqual((redis['caching']['HOST'], redis['caching']['PORT'], redis['caching']['PASSWORD']), ('b', 6379, ''))
         self.assertNotIn('SENTINELS', redis['caching'])
+        redis = self.load(REDIS_PORT='1', REDIS_PASSWORD='p', REDIS_CACHE_HOST='b', REDIS_CACHE_PORT='2', REDIS_CACHE_PASSWORD='q')['REDIS']
+        self.assertEqual((redis['caching']['PORT'], redis['caching']['PASSWORD']), (2, 'q'))
+
+    def test_the_cache_on_the_same_redis_may_have_a_user_of_its_own(self):
+        cache = self.load(REDIS_HOST='a', REDIS_PORT='1', REDIS_PASSWORD='p', REDIS_CACHE_USERNAME='u', REDIS_CACHE_PASSWORD='q')['REDIS']['caching']
+        self.assertEqual((cache['HOST'], cache['PORT'], cache['USERNAME'], cache['PASSWORD']), ('a', 1, 'u', 'q'))
 
     def test_any_redis_user_and_address_makes_a_url_that_holds_neither(self):
         cache = self.load(REDIS_HOST='fd00::1', REDIS_USERNAME='a@b/c')['REDIS']['caching']
@@ -161,7 +175,7 @@ class Values(WithHome):
 class Mistakes(WithHome):
     def test_all_are_listed_at_once_a_line_each_by_name(self):
         wrong = {
-            'TZ': 'Mars/Olympus', 'ALLOWED_HOST': 'https://a.example/', 'DB_PORT': '70000', 'DB_SSLMODE': 'maybe',
+            'TZ': 'Mars/Olympus', 'UMASK': '0o22', 'ALLOWED_HOST': 'https://a.example/', 'DB_PORT': '70000', 'DB_SSLMODE': 'maybe',
             'REDIS_PORT': '6379x', 'REDIS_DB_TASK': '-1', 'REDIS_SENTINELS': 'one', 'BASE_PATH': 'a b',
             'REMOTE_AUTH_ENABLED': 'perhaps', 'REMOTE_AUTH_DEFAULT_GROUPS': 'one', 'REMOTE_AUTH_DEFAULT_PERMISSIONS': '{}}',
             'CSRF_TRUSTED_ORIGINS': 'a.example', 'SECRET_KEY': 'short', 'NETBOX_ROLE': 'cook', 'WEB_WORKERS': '0',

@@ -4,8 +4,10 @@ Runs as user abc once /config is theirs; makes the folders and keys NetBox needs
 """
 
 import os
+import stat
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from netbox_container import configuration, keys
 
@@ -21,20 +23,42 @@ def main() -> None:
             mistakes.append(f'{file}, line {getattr(error, "lineno", 0)}: {error}')
         except OSError as error:
             mistakes.append(f'reading {file}: {error.strerror}: make it readable for the user of PUID')
+    notes = []
     try:
         for name in ('configuration.d', 'keys', 'media', 'reports', 'scripts'):
             (home / name).mkdir(exist_ok=True)
+    except OSError as error:
+        notes.append(f'making {error.filename}: {error.strerror}: uploads may not be kept: check the volume at {home}')
+    for path in (home / 'keys', *(home / 'keys').rglob('*')):
         with suppress(OSError):  # not every volume knows modes
-            (home / 'keys').chmod(0o700)
+            close(path)
+    try:
         configuration.from_values(values, home)
     except keys.KeyFileError as error:
         mistakes.append(str(error))
     except OSError as error:
-        mistakes.append(f'writing {error.filename or home}: {error.strerror}: check the volume at {home}')
+        mistakes.append(
+            f'keeping a key in {home / "keys"}: {error.strerror}: check the volume at {home}, or set SECRET_KEY and API_TOKEN_PEPPER'
+        )
     if mistakes:
         configuration.die(configuration.ConfigurationError(*mistakes))
     for file in configuration.own_files(home):
-        print(f'[netbox] configuration: {file} applies over the environment', file=sys.stderr)
+        notes.append(f'{file} applies over the environment')
+    for file in (*configuration.own_files(home), home / 'ldap_config.py'):
+        try:
+            if file.exists():
+                close(file)
+        except OSError as error:
+            notes.append(f'{file} can be read by others, and its mode cannot be changed: {error.strerror}')
+    for note in notes:
+        print(f'[netbox] configuration: {note}', file=sys.stderr)
+
+
+def close(path: Path) -> None:
+    """Closes a file or folder to all but its owner: secrets are kept in it."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        path.chmod(mode & 0o700)
 
 
 if __name__ == '__main__':

@@ -160,7 +160,22 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
         'REPORTS_ROOT': str(home / 'reports'),
         'SCRIPTS_ROOT': str(home / 'scripts'),
         'SECRET_KEY': v.SECRET_KEY or keys.keep(home / 'keys' / 'secret_key'),
+        'STORAGES': {} if v.UMASK is None else _storages(0o666 & ~v.UMASK),
         'TIME_ZONE': v.TZ,
+    }
+
+
+def _storages(mode: int) -> dict[str, Any]:
+    # As NetBox sets them up; Django by itself would give every upload the mode 0644.
+    return {
+        'default': {
+            'BACKEND': 'django.core.files.storage.FileSystemStorage',
+            'OPTIONS': {'file_permissions_mode': mode},
+        },
+        'scripts': {
+            'BACKEND': 'extras.storage.ScriptFileSystemStorage',
+            'OPTIONS': {'allow_overwrite': True, 'file_permissions_mode': mode},
+        },
     }
 
 
@@ -185,15 +200,13 @@ def _tasks(v: SimpleNamespace) -> dict[str, Any]:
 
 def _cache(v: SimpleNamespace) -> dict[str, Any]:
     section = _tasks(v)
-    section.update(
-        HOST=v.REDIS_CACHE_HOST or v.REDIS_HOST,
-        PORT=v.REDIS_CACHE_PORT or v.REDIS_PORT,
-        USERNAME=v.REDIS_CACHE_USERNAME or v.REDIS_USERNAME,
-        PASSWORD=v.REDIS_CACHE_PASSWORD or v.REDIS_PASSWORD,
-        DATABASE=v.REDIS_DB_CACHE,
-    )
+    section['DATABASE'] = v.REDIS_DB_CACHE
     if v.REDIS_CACHE_HOST:
+        # Another server: a password is not shown to whom it is not for.
         section.pop('SENTINELS', None)
+        section.update(HOST=v.REDIS_CACHE_HOST, PORT=6379, USERNAME='', PASSWORD='')
+    for name in ('PORT', 'USERNAME', 'PASSWORD'):
+        section[name] = getattr(v, f'REDIS_CACHE_{name}') or section[name]
     if 'SENTINELS' in section:
         # NetBox would make it the host of a URL, which knows lower case alone.
         section['KWARGS'] = {'service_name': v.REDIS_SENTINEL_SERVICE}
@@ -202,6 +215,12 @@ def _cache(v: SimpleNamespace) -> dict[str, Any]:
         host = f'[{section["HOST"]}]' if ':' in section['HOST'] else section['HOST']
         section['URL'] = f'{"rediss" if v.REDIS_SSL else "redis"}://{host}:{section["PORT"]}/{v.REDIS_DB_CACHE}'
     return section
+
+
+def improper(error: BaseException) -> str:
+    """What NetBox or Django has against its settings, in a line; empty when the error is another one."""
+    kinds = [kind.__name__ for kind in type(error).__mro__]  # Django may not have been loaded
+    return ' '.join(str(error).split()) if 'ImproperlyConfigured' in kinds else ''
 
 
 def die(error: ConfigurationError) -> None:

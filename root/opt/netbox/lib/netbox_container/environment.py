@@ -186,6 +186,12 @@ def _zone(value: str) -> str:
     return value
 
 
+def _mask(value: str) -> int:
+    if not re.fullmatch(r'[0-7]{1,4}', value.strip()) or int(value, 8) > 0o777:
+        raise ValueError
+    return int(value, 8)
+
+
 TEXT = Kind('text', _text)
 HOST = Kind('a host name or address, without scheme or port', _host)
 DATABASE_HOST = Kind('host names or addresses without scheme or port, or the directory of a socket', _database_host)
@@ -202,11 +208,13 @@ SENTINELS = Kind('HOST:PORT, separated by commas or spaces', _sentinels)
 STRINGS = Kind('a list of strings, as JSON or Python: ["one", "two"]', _strings)
 PERMISSIONS = Kind('a mapping of permission to constraints, as JSON or Python: {"dcim.view_site": null}', _permissions)
 PATH = Kind('a path of letters, digits and . _ ~ - /', _path)
+MASK = Kind('an octal number from 0 to 777, like 022', _mask)
 ZONE = Kind('a time zone like Europe/Berlin', _zone)
 
 VARIABLES = (
     # name                              accepts      default                   meaning
     Variable('TZ',                      ZONE,        'Etc/UTC',                'Time zone pages are shown in.'),
+    Variable('UMASK',                   MASK,        None,                     'Modes that files NetBox makes do not get, uploads among them; 022 when unset.'),
     Variable('SUPERUSER_EMAIL',         TEXT,        '',                       'Email address of the account `admin`.'),
     Variable('SUPERUSER_PASSWORD',      TEXT,        '',                       'Password of the account `admin`, which is made at a start that finds none; an existing account is left alone.', secret=True),
     Variable('ALLOWED_HOST',            HOSTS,       [],                       'Host names NetBox is reached by; `*` allows any.', required=True),
@@ -226,11 +234,11 @@ VARIABLES = (
     Variable('REDIS_SSL_VERIFY',        BOOLEAN,     True,                     'Verify the certificate of Redis.'),
     Variable('REDIS_SSL_CA',            TEXT,        '',                       'File with the certificates that Redis is verified by; the system\'s when unset.'),
     Variable('REDIS_SENTINELS',         SENTINELS,   [],                       'Redis Sentinels; REDIS_HOST and REDIS_PORT are not used then.'),
-    Variable('REDIS_SENTINEL_SERVICE',  SERVICE,      'mymaster',               'Name of the service the Sentinels watch.'),
-    Variable('REDIS_CACHE_HOST',        HOST,        None,                     'Redis host of the cache, when it is another one; REDIS_HOST when unset.'),
-    Variable('REDIS_CACHE_PORT',        PORT,        None,                     'Redis port of the cache; REDIS_PORT when unset.'),
-    Variable('REDIS_CACHE_USERNAME',    TEXT,        None,                     'Redis user of the cache; REDIS_USERNAME when unset.'),
-    Variable('REDIS_CACHE_PASSWORD',    TEXT,        None,                     'Redis password of the cache; REDIS_PASSWORD when unset.', secret=True),
+    Variable('REDIS_SENTINEL_SERVICE',  SERVICE,     'mymaster',               'Name of the service the Sentinels watch.'),
+    Variable('REDIS_CACHE_HOST',        HOST,        None,                     'Redis host of the cache, when it is another one; REDIS_HOST when unset. Of the REDIS_ variables then only those that begin with REDIS_SSL hold for it too.'),
+    Variable('REDIS_CACHE_PORT',        PORT,        None,                     'Redis port of the cache; REDIS_PORT when unset, 6379 with REDIS_CACHE_HOST.'),
+    Variable('REDIS_CACHE_USERNAME',    TEXT,        None,                     'Redis user of the cache; REDIS_USERNAME when unset, none with REDIS_CACHE_HOST.'),
+    Variable('REDIS_CACHE_PASSWORD',    TEXT,        None,                     'Redis password of the cache; REDIS_PASSWORD when unset, none with REDIS_CACHE_HOST.', secret=True),
     Variable('BASE_PATH',               PATH,        '',                       'Path under which NetBox is reached, like /netbox.'),
     Variable('REMOTE_AUTH_ENABLED',     BOOLEAN,     False,                    'Trust a header that names the user who logged in at the reverse proxy.'),
     Variable('REMOTE_AUTH_BACKEND',     TEXT,        'netbox.authentication.RemoteUserBackend', 'Python path of the authentication backend.'),

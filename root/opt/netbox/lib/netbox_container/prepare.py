@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from netbox_container import configuration, services, snapshot
+from netbox_container import configuration, migrations, services, snapshot, stopping
 
 # Any number will do as long as every container uses the same.
 LOCK = 0x6E6574626F78
@@ -23,6 +22,7 @@ def say(text: str) -> None:
 
 
 def main() -> None:
+    stopping.watch()
     values = configuration.environ_values()
     try:
         settings = configuration.load(os.environ)
@@ -40,24 +40,27 @@ def main() -> None:
     except services.Unusable as error:
         say(str(error))
         sys.exit(1)
-    with connection, only_one(connection):
-        try:
+    try:
+        with connection, only_one(connection):
+            give_up_when_we_end(connection.execute)
             prepare(connection, bool(settings.get('PLUGINS')))
-        except Exception as error:
-            cause = error.__cause__ or error  # Django has errors of its own around those of psycopg
-            if not isinstance(cause, (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)):
-                raise
-            say(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
-            sys.exit(1)
+    except Exception as error:
+        if problem := configuration.improper(error):
+            configuration.die(configuration.ConfigurationError(problem))
+        cause = error.__cause__ or error  # Django has errors of its own around those of psycopg
+        if not isinstance(cause, (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)):
+            raise
+        say(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
+        sys.exit(1)
     say('the database is ready')
 
 
 def prepare(connection: psycopg.Connection, plugins: bool) -> None:
     """Fills an empty database and brings any other up to date, with the migrations of plugins when there are any."""
     script, state = snapshot.read(), f'NetBox {importlib.metadata.version("netbox")}'
-    known, done = snapshot.migrations(script), applied(connection)
+    known, done = snapshot.migrations(script), migrations.applied(connection)
     name = connection.info.dbname
-    if unknown := newer(done, known):
+    if unknown := migrations.newer(done, known):
         say(
             f'the database DB_NAME={name} holds migrations that {state} does not know, like {unknown[0]}: '
             f'start the newer image again ({recorded(connection) or "it did not leave its name"}), or restore what was saved before it'
@@ -101,27 +104,9 @@ def only_one(connection: psycopg.Connection):
     yield
 
 
-def applied(connection: psycopg.Connection) -> set[tuple[str, str]]:
-    """The migrations, by application and name, that have been applied to the database."""
-    if connection.execute("select to_regclass('django_migrations')").fetchone() == (None,):
-        return set()
-    return set(connection.execute('select app, name from django_migrations').fetchall())
-
-
-def newer(done: set[tuple[str, str]], known: set[tuple[str, str]]) -> list[str]:
-    """The migrations done that come after all this release knows of the same application.
-
-    Those of plugins are not looked at. An older one that is not known has been
-    squashed into others since.
-    """
-    last: dict[str, int] = {}
-    for app, name in known:
-        last[app] = max(last.get(app, 0), _number(name))
-    return sorted(f'{app}.{name}' for app, name in done - known if app in last and _number(name) > last[app])
-
-
-def _number(migration: str) -> int:
-    return int(re.match(r'\d*', migration)[0] or 0)
+def give_up_when_we_end(execute: Callable) -> None:
+    """Has PostgreSQL look now and then whether this process still lives, also while it works on a long statement."""
+    execute("select set_config(name, '1s', false) from pg_settings where name = 'client_connection_check_interval'")
 
 
 def lacking(connection: psycopg.Connection, extensions: list[str]) -> str:
@@ -200,6 +185,7 @@ def upgrade(state: str) -> None:
         return
     say(f'applying {len(plan)} migrations' if plan else f'bringing the database up to date with {state}')
     with connection.cursor() as cursor:
+        give_up_when_we_end(cursor.execute)
         if plan:
             record(cursor.execute, None)
         call_command('migrate', interactive=False)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from netbox_container import configuration, health, web, worker
+from netbox_container import configuration, health, metrics, web, worker
 
 GRACE = 8.5  # seconds the forks get to finish their requests and jobs after SIGTERM
 SETTLED = 10  # a fork that ran this long may be started again at once
@@ -43,7 +43,15 @@ class Process:
 
 def main() -> None:
     values = configuration.environ_values()
-    application, question = load(values)
+    if configuration.load(os.environ).get('METRICS_ENABLED'):
+        metrics.share()
+    try:
+        application, question = load(values)
+    except Exception as error:
+        if problem := configuration.improper(error):
+            say(f'configuration: {problem}')
+            sys.exit(os.EX_CONFIG)  # another try would change nothing
+        raise
     tie_forks()
     processes = []
     if values.NETBOX_ROLE != 'worker':
@@ -121,6 +129,7 @@ class Keeper:
             if caught and caught.si_signo != signal.SIGCHLD:
                 break
             self.reap()
+            metrics.sweep()
         self.stop()
 
     def start(self) -> None:

@@ -1,10 +1,13 @@
 """A background worker: NetBox's own rqworker over the queues high, default and low."""
 
+from netbox_container import metrics
+
 
 def work() -> None:
     """Works until SIGTERM, then ends the job in hand."""
     from django.core.management import call_command
 
+    metrics.leave()
     forget_lost_jobs()
     call_command('rqworker', 'high', 'default', 'low')
 
