@@ -134,15 +134,17 @@ func TestAUserWhoMayNotMakeTheSchemaIsToldSoInOneLine(t *testing.T) {
 // TestAVolumeThatTakesNothingMore is about /config on a full disk, and on one
 // that has become read-only.
 func TestAVolumeThatTakesNothingMore(t *testing.T) {
-	w := newWorld(t)
-	if err := unix.Mount("tmpfs", w.config, "tmpfs", 0, "size=256k"); err != nil {
+	volume := t.TempDir() // mounted before the network is made, which sees no later mount
+	if err := unix.Mount("tmpfs", volume, "tmpfs", 0, "size=256k"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(w.config, unix.MNT_DETACH); err != nil {
+		if err := unix.Unmount(volume, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
+	w := newWorld(t)
+	w.config = volume
 	fill := func() {
 		t.Helper()
 		err := os.WriteFile(filepath.Join(w.config, "filler"), make([]byte, 1<<20), 0o644)
