@@ -76,6 +76,7 @@ func (v volume) seal(sealed bool) {
 // endsWithOneLine waits for the end of a container that cannot work.
 func (w *world) endsWithOneLine(c *local.Container, says ...string) {
 	w.t.Helper()
+	defer func() { _ = c.Kill() }() // one that goes on would answer in place of the next
 	if code := w.ended(c); code == 0 {
 		w.t.Error("it ended with status 0")
 	}
