@@ -223,8 +223,8 @@ func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 		if took := time.Since(began); err != nil || took > limit {
 			t.Errorf("stop: %v after %s, want the end within %s", err, took, limit)
 		}
-		if code != 143 || strings.Contains(said(c), "Traceback") {
-			t.Errorf("it ended with status %d, want 143 and no traceback", code)
+		if code != 1 || strings.Contains(said(c), "Traceback") { // as of any start that does not succeed
+			t.Errorf("it ended with status %d, want 1 and no traceback", code)
 		}
 	}
 	c := w.netbox(nil)
