@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 type browser struct {
 	t      *testing.T
 	base   string            // scheme, host and BASE_PATH, no slash at the end
+	host   string            // the name asked for; that of the address when empty
 	header map[string]string // sent with every request
 	client *http.Client
 }
@@ -53,6 +55,7 @@ func (b *browser) ask(method, address, contentType string, body []byte) response
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	req.Host = b.host
 	req.Header.Set("Accept", "text/html,application/json;q=0.9")
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
@@ -127,4 +130,14 @@ func (b *browser) mustLogIn(user, password string) {
 func complaint(res response) string {
 	text := regexp.MustCompile(`(?s)<(script|style)\b.*?</(script|style)>|<[^>]*>`).ReplaceAllString(string(res.body), " ")
 	return fmt.Sprintf("%.400s", strings.Join(strings.Fields(text), " "))
+}
+
+// decoded is an answer in JSON that has to come with this status.
+func decoded(t *testing.T, want int, res response) map[string]any {
+	t.Helper()
+	var got map[string]any
+	if err := json.Unmarshal(res.body, &got); err != nil || res.status != want {
+		t.Fatalf("the answer is %d, %v, want %d: %.300s", res.status, err, want, res.body)
+	}
+	return got
 }
