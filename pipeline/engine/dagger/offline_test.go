@@ -307,6 +307,12 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	f.want("){start}", `container(platform:"linux/amd64"){from(address:"registry.test/postgres:17")`, `withSecretVariable(`, `name:"POSTGRES_PASSWORD"`,
 		`withDockerHealthcheck(`, `"/.pipeline/shim","ready","--","psql","-c","select 1"`,
 		`asService(`, `args:[`+shim+`,"postgres","--","docker-entrypoint.sh","postgres"]`, "noInit:true")
+	// Who is PID 1 is decided at each exec of its own.
+	for _, exec := range regexp.MustCompile(`(?:withExec|asService)\([^)]*\)`).FindAllString(strings.Join(f.asked(), "\n"), -1) {
+		if !strings.Contains(exec, "noInit:true") {
+			t.Errorf("%s runs beneath an init of Dagger's", exec)
+		}
+	}
 	for _, q := range f.asked("swordfish") {
 		if left := regexp.MustCompile(`setSecret\((?:name:"[^"]*"|plaintext:"swordfish"|,)*\)`).ReplaceAllString(q, ""); strings.Contains(left, "swordfish") {
 			t.Errorf("the secret is in the open in %s", q)
