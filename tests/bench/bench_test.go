@@ -123,7 +123,12 @@ var questions = []question{
 // figures are what wrk found out in one measurement.
 type figures struct {
 	Requests, Microseconds, P50, P99, Errors, Timeouts, Refused int64
+	cpu                                                         float64 // seconds the server's processes used
 }
+
+// cost is the server's processor time of a request in milliseconds, which
+// says the same however busy the machine is.
+func (f figures) cost() float64 { return f.cpu / float64(f.Requests) * 1e3 }
 
 func (f figures) rate() float64 { return float64(f.Requests) / (float64(f.Microseconds) / 1e6) }
 
@@ -185,12 +190,7 @@ func newScene(tb testing.TB) *scene {
 			c.Env["HOME"] = "/config"
 		}
 		s.servers[server.name] = s.start(c)
-		if server.shell == "" { // it makes the tables and keys that the others find
-			s.wait(server)
-		}
-	}
-	for _, server := range servers {
-		s.wait(server)
+		s.wait(server) // the first makes the tables and keys that the others find
 	}
 	s.wrk = s.start(engine.Container{Name: "wrk", Image: guide, Entrypoint: []string{"sleep", "infinity"}})
 	image := s.servers[servers[0].name]
@@ -328,12 +328,14 @@ func (s *scene) measure(server server, q question, length time.Duration) figures
 	if q.token {
 		command = append(command, "--header", "Authorization: Bearer "+s.token)
 	}
+	before := s.cpu(server)
 	out, errs, code, err := s.wrk.Exec(s.tb.Context(), append(command, fmt.Sprintf("http://127.0.0.1:%d%s", server.port, q.path)), nil)
 	_, line, found := strings.Cut(out, "figures ")
 	var f figures
 	if err != nil || code != 0 || !found || json.Unmarshal([]byte(line), &f) != nil {
 		s.tb.Fatalf("%s, %s: wrk: status %d, %v: %s%s", server.name, q.name, code, err, out, errs)
 	}
+	f.cpu = s.cpu(server) - before
 	if f.Errors+f.Timeouts+f.Refused > 0 || f.Requests == 0 {
 		s.tb.Errorf("%s, %s: %d answers, %d errors, %d time-outs, %d answers that are not 2xx or 3xx",
 			server.name, q.name, f.Requests, f.Errors, f.Timeouts, f.Refused)
@@ -374,7 +376,7 @@ func BenchmarkServing(b *testing.B) {
 	for b.Loop() {
 		out.Reset()
 		t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-		fmt.Fprint(t, "question\tserver\treq/s\tp50 ms\tp99 ms\timage's req/s\timage's p99\t\n")
+		fmt.Fprint(t, "question\tserver\treq/s\tp50 ms\tp99 ms\tCPU ms\timage's req/s\timage's p99\timage's CPU\t\n")
 		for _, q := range questions {
 			all := map[string][]figures{}
 			for range *rounds {
@@ -387,10 +389,12 @@ func BenchmarkServing(b *testing.B) {
 				theirs := all[server.name]
 				rate := median(theirs, func(i int) float64 { return image[i].rate() / theirs[i].rate() })
 				p99 := median(theirs, func(i int) float64 { return float64(image[i].P99) / float64(theirs[i].P99) })
-				fmt.Fprintf(t, "%s\t%s\t%.4g\t%.4g\t%.4g\tx%.2f\tx%.2f\t\n", q.name, server.name,
+				cost := median(theirs, func(i int) float64 { return image[i].cost() / theirs[i].cost() })
+				fmt.Fprintf(t, "%s\t%s\t%.4g\t%.4g\t%.4g\t%.3g\tx%.2f\tx%.2f\tx%.2f\t\n", q.name, server.name,
 					median(theirs, func(i int) float64 { return theirs[i].rate() }),
 					median(theirs, func(i int) float64 { return float64(theirs[i].P50) / 1e3 }),
-					median(theirs, func(i int) float64 { return float64(theirs[i].P99) / 1e3 }), rate, p99)
+					median(theirs, func(i int) float64 { return float64(theirs[i].P99) / 1e3 }),
+					median(theirs, func(i int) float64 { return theirs[i].cost() }), rate, p99, cost)
 			}
 		}
 		t.Flush()
@@ -411,6 +415,27 @@ type memory struct{ held, all, peak float64 }
 
 func (s *scene) memory(server server) memory {
 	s.tb.Helper()
+	if dir := s.cgroup(server, "memory"); dir != "" {
+		return memory{number(s.tb, dir, "memory.stat", "total_rss") / 1e6, number(s.tb, dir, "memory.usage_in_bytes", "") / 1e6,
+			number(s.tb, dir, "memory.max_usage_in_bytes", "") / 1e6}
+	}
+	dir := s.cgroup(server, "")
+	return memory{number(s.tb, dir, "memory.stat", "anon") / 1e6, number(s.tb, dir, "memory.current", "") / 1e6, number(s.tb, dir, "memory.peak", "") / 1e6}
+}
+
+// cpu is the processor time a server has used, in seconds.
+func (s *scene) cpu(server server) float64 {
+	s.tb.Helper()
+	if dir := s.cgroup(server, "cpuacct"); dir != "" {
+		return number(s.tb, dir, "cpuacct.usage", "") / 1e9
+	}
+	return number(s.tb, s.cgroup(server, ""), "cpu.stat", "usage_usec") / 1e6
+}
+
+// cgroup is the directory of a server in the hierarchy of an old controller,
+// empty when there is none, or in that of all others.
+func (s *scene) cgroup(server server, controller string) string {
+	s.tb.Helper()
 	pid, err := s.servers[server.name].PID()
 	if err != nil {
 		s.tb.Fatal(err)
@@ -421,22 +446,14 @@ func (s *scene) memory(server server) memory {
 	}
 	for line := range strings.Lines(string(cgroups)) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		switch {
-		case len(parts) == 3 && parts[1] == "memory":
-			dir := filepath.Join("/sys/fs/cgroup/memory", parts[2])
-			return memory{number(s.tb, dir, "memory.stat", "total_rss"), number(s.tb, dir, "memory.usage_in_bytes", ""), number(s.tb, dir, "memory.max_usage_in_bytes", "")}
-		case len(parts) == 3 && parts[1] == "":
-			dir := filepath.Join("/sys/fs/cgroup", parts[2])
-			if _, err := os.Stat(filepath.Join(dir, "memory.current")); err == nil {
-				return memory{number(s.tb, dir, "memory.stat", "anon"), number(s.tb, dir, "memory.current", ""), number(s.tb, dir, "memory.peak", "")}
-			}
+		if len(parts) == 3 && slices.Contains(strings.Split(parts[1], ","), controller) {
+			return filepath.Join("/sys/fs/cgroup", parts[1], parts[2])
 		}
 	}
-	s.tb.Fatalf("%s: the kernel accounts for no memory:\n%s", server.name, cgroups)
-	return memory{}
+	return ""
 }
 
-// number reads a figure of a cgroup, in MB; key is its name in a file of many.
+// number reads a figure of a cgroup; key is its name in a file of many.
 func number(tb testing.TB, dir, file, key string) float64 {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, file))
@@ -450,7 +467,7 @@ func number(tb testing.TB, dir, file, key string) float64 {
 			if err != nil {
 				tb.Fatal(err)
 			}
-			return float64(n) / 1e6
+			return float64(n)
 		}
 	}
 	tb.Fatalf("%s has no %s", file, key)
