@@ -76,7 +76,7 @@ const defaults = `{
 	"ALLOWED_HOSTS": ["netbox.test"],
 	"BASE_PATH": "",
 	"REMOTE_AUTH_ENABLED": false,
-	"REMOTE_AUTH_BACKEND": "netbox.authentication.RemoteUserBackend",
+	"REMOTE_AUTH_BACKEND": ["netbox.authentication.RemoteUserBackend"],
 	"REMOTE_AUTH_HEADER": "HTTP_REMOTE_USER",
 	"REMOTE_AUTH_AUTO_CREATE_USER": false,
 	"REMOTE_AUTH_DEFAULT_GROUPS": [],
