@@ -95,9 +95,10 @@ RUN printf 'Linuxserver.io version: %s\nBuild-date: %s\n' "$VERSION" "$BUILD_DAT
 
 FROM ${BASE_IMAGE}
 ARG QEMU_CPU
+# The headers are of iproute2, which comes with nginx.
 RUN --mount=type=bind,source=build/packages,target=/build/packages \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    /build/packages run
+    /build/packages run && rm -rf /usr/include/*
 COPY --from=target /lsiopy /lsiopy
 COPY --from=target /netbox /
 COPY --from=static /opt/netbox/static /opt/netbox/static
