@@ -20,23 +20,26 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// push makes a mod of files and gives its reference in a registry on loopback.
-func push(t *testing.T, host, ref string, files map[string]string) string {
+// push makes a mod of layers of files and gives its reference in a registry on
+// loopback.
+func push(t *testing.T, host, ref string, layers ...map[string]string) string {
 	t.Helper()
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	for path, content := range files {
-		w.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg})
-		io.WriteString(w, content)
-	}
-	w.Close()
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
-	if err != nil {
-		t.Fatal(err)
+	img := empty.Image
+	for _, files := range layers {
+		var buf bytes.Buffer
+		w := tar.NewWriter(&buf)
+		for path, content := range files {
+			w.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg})
+			io.WriteString(w, content)
+		}
+		w.Close()
+		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img, err = mutate.AppendLayers(img, layer); err != nil {
+			t.Fatal(err)
+		}
 	}
 	tag, err := name.ParseReference(host + "/" + ref)
 	if err != nil {
@@ -119,6 +122,52 @@ func TestARestartAppliesOnlyWhatChanged(t *testing.T) {
 	h.run(t.Context())
 	if got := content(t, root, "etc/mod"); got != "second" {
 		t.Errorf("the new version was not applied: %q\n%s", got, &out)
+	}
+}
+
+func TestALaterLayerTakesAwayWhatAnEarlierOneBrought(t *testing.T) {
+	host, root := aRegistry(t), aRoot(t)
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc/of-the-image"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	ref := push(t, host, "mod:v1", map[string]string{"etc/goes": "x", "etc/stays": "x"}, map[string]string{"etc/.wh.goes": "", "etc/.wh.of-the-image": ""})
+	h := hook{root: root, log: io.Discard, mods: ref}
+	h.run(t.Context())
+	for name, there := range map[string]bool{"goes": false, "stays": true, "of-the-image": true, ".wh.goes": false} {
+		if _, err := os.Stat(filepath.Join(root, "etc", name)); (err == nil) != there {
+			t.Errorf("%s: %v, want it there: %t", name, err, there)
+		}
+	}
+}
+
+func TestScriptsThatOthersCanChangeAreNamed(t *testing.T) {
+	root := aRoot(t)
+	var out strings.Builder
+	for name, mode := range map[string]os.FileMode{"custom-cont-init.d/open": 0o777, "custom-cont-init.d/closed": 0o755, "custom-services.d/open": 0o775} {
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Lchown(filepath.Join(root, "custom-cont-init.d/closed"), os.Getuid(), os.Getgid()); err != nil {
+		t.Fatal(err)
+	}
+	if err := (hook{root: root, log: &out}).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, named := range map[string]bool{"/custom-cont-init.d/open": true, "/custom-services.d/open": true, "/custom-cont-init.d/closed": os.Getuid() != 0} {
+		if got := strings.Contains(out.String(), "[custom-init] "+name+": runs as root, but others can change it"); got != named {
+			t.Errorf("%s is named: %t, want %t", name, got, named)
+		}
 	}
 }
 

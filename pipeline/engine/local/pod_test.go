@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -194,6 +195,25 @@ func TestALateContainerIsReachedByName(t *testing.T) {
 	defer conn.Close()
 	if data, err := io.ReadAll(conn); string(data) != "hello from database\n" {
 		t.Errorf("from outside got %q, %v", data, err)
+	}
+}
+
+func TestAServerOfThisProcessAnswersInThePodAlone(t *testing.T) {
+	p := newPod(t, newEngine(t, testCache(t)))
+	listener, err := p.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	address := listener.Addr().String()
+	conn, err := p.DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Fatalf("from the pod: %v", err)
+	}
+	conn.Close()
+	if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+		conn.Close()
+		t.Error("this machine's own network has the server too")
 	}
 }
 
