@@ -288,6 +288,12 @@ func namedByProxyAlone(w *world, ca *authority, token string) {
 	if res := b.get("/api/dcim/sites/"); res.status != http.StatusOK {
 		t.Errorf("a token passes the proxy with %d: %.200s", res.status, res.body)
 	}
+	// To Django the two are the same.
+	b = w.browse("http://"+host+":8000", nil)
+	b.header["Remote_User"] = "admin"
+	if got := b.who(); got != "" {
+		t.Errorf("who sends Remote_User: admin is taken for %q", got)
+	}
 	// As README.md warns: whoever reaches the port itself is who they say.
 	b = w.browse("http://"+host+":8000", nil)
 	b.header["Remote-User"] = "admin"
