@@ -110,7 +110,7 @@ func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
 	ca := newAuthority(t)
 	w.slapd(ca)
 	ldap := map[string]string{"REMOTE_AUTH_BACKEND": "netbox.authentication.LDAPBackend"}
-	settings := documented(t, "python", "AUTH_LDAP_SERVER_URI")
+	settings := fence(t, "python", "AUTH_LDAP_SERVER_URI")
 
 	for _, test := range []struct{ written, says string }{
 		{"", "/config/ldap_config.py is required with REMOTE_AUTH_BACKEND=netbox.authentication.LDAPBackend"},

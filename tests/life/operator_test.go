@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -14,23 +13,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
-
-// documented is the code block of README.md in a language that holds a text:
-// what operators paste is what is proven.
-func documented(t *testing.T, language, text string) string {
-	t.Helper()
-	readme, err := os.ReadFile(filepath.Join(repository, "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, block := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(readme), -1) {
-		if strings.Contains(block[1], text) {
-			return block[1]
-		}
-	}
-	t.Fatalf("README.md has no block of %s with %q", language, text)
-	return ""
-}
 
 // write puts a file of the operator's under /config.
 func (w *world) write(name, text string) {

@@ -29,8 +29,8 @@ const (
 
 func (w *world) nginx(ca *authority) {
 	w.t.Helper()
-	plain := documented(w.t, "nginx", "server_name")
-	users := strings.Replace(plain, location(w.t, plain), documented(w.t, "nginx", "auth_basic"), 1)
+	plain := fence(w.t, "nginx", "server_name")
+	users := strings.Replace(plain, location(w.t, plain), fence(w.t, "nginx", "auth_basic"), 1)
 	on := func(port int, server string) string {
 		moved := strings.Replace(server, "listen 443 ssl;", fmt.Sprintf("listen %d ssl;", port), 1)
 		if port != portDocumented && moved == server {
@@ -126,7 +126,7 @@ func TestBehindNginx(t *testing.T) {
 	})
 	w.stop(second)
 
-	w.write("configuration.py", documented(t, "python", "SECURE_HSTS_SECONDS"))
+	w.write("configuration.py", fence(t, "python", "SECURE_HSTS_SECONDS"))
 	third := w.netbox(map[string]string{
 		"ALLOWED_HOST":        both,
 		"REMOTE_AUTH_ENABLED": "on",

@@ -48,7 +48,7 @@ func TestUploadsGoToAnS3Bucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ready(w.s3("s3.example.com", access, secret, data))
-	settings := documented(t, "python", "STORAGES")
+	settings := fence(t, "python", "STORAGES")
 	if !strings.Contains(settings, "'https://s3.example.com'") {
 		t.Fatalf("the example of README.md is for another server:\n%s", settings)
 	}

@@ -30,21 +30,7 @@ func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 		{"wrong Redis password", map[string]string{"REDIS_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3"}, "REDIS_PASSWORD"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			in := *w
-			in.t = t
-			c := in.netbox(test.env)
-			if code := in.ended(c); code == 0 {
-				t.Error("it ended with status 0")
-			}
-			var lines []string
-			for line := range strings.Lines(said(c)) {
-				if strings.HasPrefix(line, "[netbox] ") && !strings.HasPrefix(line, "[netbox] waiting for ") {
-					lines = append(lines, line)
-				}
-			}
-			if len(lines) != 1 || !strings.Contains(lines[0], test.says) || strings.Contains(said(c), "Traceback") {
-				t.Errorf("want one line that names %s, got %q", test.says, lines)
-			}
+			w.in(t).ends(test.env, test.says)
 		})
 	}
 	if tables := w.query(postgres, "select count(*) from information_schema.tables where table_schema = 'public'"); tables != "0" {
