@@ -66,6 +66,7 @@ func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
 		w.redis("redis-tls", 6380, "port 0\ntls-port 6380\ntls-auth-clients no\ntls-cert-file /tls/server.crt\ntls-key-file /tls/server.key\n"+
 			"user default off\nuser netbox on >"+user+" ~* &* +@all -@admin", ca.tls("/tls", redisID, "redis-tls")...),
 		w.redis("redis-cache", 6390, "port 6390\nrequirepass other"),
+		w.redis("redis-open", 6391, "port 6391\nprotected-mode no"),
 	)
 	postgres, tls := started[0], started[3]
 	w.write("redis-ca.crt", string(ca.pem))
@@ -119,11 +120,11 @@ func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
 		{name: "a socket, and TLS that is not verified", client: `^f$`, env: map[string]string{
 			"DB_HOST": "/sockets", "REDIS_SSL_VERIFY": "no", "REDIS_SSL_CA": "", "REDIS_DB_TASK": "5", "REDIS_DB_CACHE": "5",
 		}},
-		{name: "IPv6 addresses, and a Redis for the cache", client: `^t ::1$`, env: map[string]string{
+		{name: "IPv6 addresses, and a Redis without a password for the cache", client: `^t ::1$`, env: map[string]string{
 			"DB_HOST": "::1", "DB_SSLMODE": "require",
 			"REDIS_HOST": "::1", "REDIS_PORT": "", "REDIS_SSL": "", "REDIS_SSL_CA": "", "REDIS_USERNAME": "",
 			"REDIS_PASSWORD":   w.sides.Redis.Secrets["REDIS_PASSWORD"],
-			"REDIS_CACHE_HOST": "::1", "REDIS_CACHE_PORT": "6390", "REDIS_CACHE_PASSWORD": "other",
+			"REDIS_CACHE_HOST": "::1", "REDIS_CACHE_PORT": "6391", // which knows no password
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,7 +18,7 @@ func TestContainersThatAreGivenTheirKeysShareNothingElse(t *testing.T) {
 	w.services()
 	secret, pepper := rand.Text()+rand.Text()+rand.Text(), rand.Text()+rand.Text()+rand.Text()
 	folder := func(name string, env map[string]string) engine.Container {
-		env["WEB_WORKERS"] = "1" // whose figures are those of all
+		env["WEB_WORKERS"] = "3" // which count together
 		spec := w.spec(name, env)
 		spec.Secrets["SECRET_KEY"], spec.Secrets["API_TOKEN_PEPPER"] = secret, pepper
 		spec.Mounts[0].Host = t.TempDir()
