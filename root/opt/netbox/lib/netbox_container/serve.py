@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-from netbox_container import configuration, health, metrics, web, worker
+from netbox_container import configuration, health, metrics, stopping, web, worker
 
 GRACE = 8.5  # seconds the forks get to finish their requests and jobs after SIGTERM
 SETTLED = 10  # a fork that ran this long may be started again at once
@@ -42,6 +42,7 @@ class Process:
 
 
 def main() -> None:
+    leave = stopping.watch()
     values = configuration.environ_values()
     if configuration.load(os.environ).get('METRICS_ENABLED'):
         metrics.share()
@@ -52,6 +53,7 @@ def main() -> None:
             say(f'configuration: {problem}')
             sys.exit(os.EX_CONFIG)  # another try would change nothing
         raise
+    leave()  # forks and threads do not go together
     tie_forks()
     processes = []
     if values.NETBOX_ROLE != 'worker':
@@ -128,6 +130,8 @@ class Keeper:
             caught = signal.sigtimedwait(_SIGNALS, self.until_due())
             if caught and caught.si_signo != signal.SIGCHLD:
                 break
+            if not self.told and stopping.wanted():
+                self.release()
             self.reap()
             metrics.sweep()
         self.stop()
@@ -151,7 +155,8 @@ class Keeper:
 
     def until_due(self) -> float:
         pauses = [process.due - time.monotonic() for process in self.startable() if not process.pid]
-        return max(0.0, min(pauses, default=60.0))
+        pauses.append(60.0 if self.told else 0.5)  # a start looks now and then whether it is to go on
+        return max(0.0, min(pauses))
 
     def reap(self) -> None:
         while True:
@@ -187,14 +192,16 @@ class Keeper:
         """Writes down how things are, for the health check, and tells s6 the first time NetBox answers."""
         health.write(self.question, {process.name: process.pid if process.ready else 0 for process in self.processes})
         if not self.told and self.processes[0].ready:
-            self.told = True
             if self.processes[0].early:
                 say(f'serving http on port {self.question.port} at {self.question.path.removesuffix("login/")}')
-            try:
-                os.write(READY_FD, b'\n')
-                os.close(READY_FD)
-            except OSError:
-                pass  # run by hand
+            self.release()
+
+    def release(self) -> None:
+        """Has s6 go on: with what comes next, or with the end that it was asked for."""
+        self.told = True
+        with contextlib.suppress(OSError):  # run by hand
+            os.write(READY_FD, b'\n')
+            os.close(READY_FD)
 
     def stop(self) -> None:
         """Ends the forks: the web server's own only when nginx has handed on all that came in."""

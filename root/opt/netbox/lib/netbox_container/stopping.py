@@ -6,20 +6,29 @@ What shows is that s6-rc waits to bring the services down.
 import os
 import sys
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 STATUS = 143  # as of a process that SIGTERM ended
 
 
-def watch() -> None:
-    """From now on ends this process when the container is to end."""
-    threading.Thread(target=_watch, name='stopping', daemon=True).start()
+def watch() -> Callable[[], None]:
+    """From now on ends this process when the container is to end, until what is given is called."""
+    enough = threading.Event()
+    thread = threading.Thread(target=_watch, args=(enough,), name='stopping', daemon=True)
+    thread.start()
+
+    def leave() -> None:
+        enough.set()
+        thread.join()
+
+    return leave
 
 
-def _watch() -> None:
+def _watch(enough: threading.Event) -> None:
     while not wanted():
-        time.sleep(0.25)
+        if enough.wait(0.25):
+            return
     print('[netbox] asked to stop: the start ends here', file=sys.stderr, flush=True)
     os._exit(STATUS)  # what PostgreSQL had in hand, it rolls back
 
