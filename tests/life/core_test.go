@@ -3,6 +3,7 @@ package life
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -304,7 +305,7 @@ func TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.upload(token, map[string]string{"object_type": "dcim.site", "object_id": fmt.Sprint(site["id"]), "name": "dot"}, "image", "dot.png", image)
+	w.upload("/api/extras/image-attachments/", token, map[string]string{"object_type": "dcim.site", "object_id": fmt.Sprint(site["id"]), "name": "dot"}, "image", "dot.png", image)
 	found, err := filepath.Glob(filepath.Join(w.config, "media/image-attachments/*.png"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("uploaded files: %q, %v; want one", found, err)
@@ -323,8 +324,8 @@ func TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask(t *testing.T) {
 	w.stop(c)
 }
 
-// upload posts a form with a file to the image attachments.
-func (w *world) upload(token string, fields map[string]string, field, name string, content []byte) {
+// upload posts a form with a file and gives the answer.
+func (w *world) upload(path, token string, fields map[string]string, field, name string, content []byte) map[string]any {
 	w.t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -339,7 +340,7 @@ func (w *world) upload(token string, fields map[string]string, field, name strin
 	}
 	part.Write(content) // to memory
 	form.Close()
-	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+host+":8000/api/extras/image-attachments/", &body)
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+host+":8000"+path, &body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -352,8 +353,13 @@ func (w *world) upload(token string, fields map[string]string, field, name strin
 		w.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusCreated {
-		text, _ := io.ReadAll(res.Body)
-		w.t.Fatalf("upload: %s: %.300s", res.Status, text)
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusCreated {
+		w.t.Fatalf("upload: %s, %v: %.300s", res.Status, err, text)
 	}
+	var got map[string]any
+	if err := json.Unmarshal(text, &got); err != nil {
+		w.t.Fatal(err)
+	}
+	return got
 }

@@ -1,0 +1,94 @@
+package life
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// sample is how often a fault is tried: a few times, or with -soak 20.
+func sample(few int) int {
+	if *soak {
+		return 20
+	}
+	return few
+}
+
+// campaign repeats a fault at random moments of something that takes this
+// long when it is left alone.
+func campaign(t *testing.T, took time.Duration, tries int, try func(t *testing.T, after time.Duration)) {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	t.Logf("%d tries within %.1f s, seed %d", tries, took.Seconds(), seed)
+	for i := range tries {
+		after := time.Duration(random.Int64N(int64(took)))
+		t.Run(fmt.Sprintf("%d: after %.2f s", i, after.Seconds()), func(t *testing.T) { try(t, after) })
+	}
+}
+
+// TestAFirstStartMayBeInterrupted stops or kills what starts on an empty
+// database, one container or two at once; the next start heals.
+func TestAFirstStartMayBeInterrupted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	postgres, redis := w.services()
+	fresh := func(w *world, roles ...string) (started []*local.Container) {
+		w.t.Helper()
+		w.sql(postgres, "postgres", "drop database if exists try with (force)", "create database try")
+		w.redisCommand(redis, "flushall")
+		for _, role := range roles {
+			started = append(started, w.start(w.spec(role, map[string]string{"DB_NAME": "try", "NETBOX_ROLE": role})))
+		}
+		return started
+	}
+	undisturbed := fresh(w, "all")[0]
+	took := w.up(undisturbed, "/login/")
+	w.stop(undisturbed)
+
+	stop := func(t *testing.T, c *local.Container) {
+		t.Helper()
+		began := time.Now()
+		if code, err := c.Stop(t.Context()); err != nil || code == 137 {
+			t.Errorf("stop: status %d after %.1f s, %v", code, time.Since(began).Seconds(), err)
+		}
+	}
+	kill := func(t *testing.T, c *local.Container) {
+		t.Helper()
+		if err := c.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		w.ended(c)
+	}
+	for _, test := range []struct {
+		name  string
+		roles []string
+		fault func(t *testing.T, c *local.Container)
+		few   int
+	}{
+		{"by docker stop", []string{"all"}, stop, 1},
+		{"by kill -9 of two that start at once", []string{"web", "worker"}, kill, 1},
+		{"by docker stop of two that start at once", []string{"worker", "web"}, stop, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			campaign(t, took, sample(test.few), func(t *testing.T, after time.Duration) {
+				w := w.in(t)
+				w.config = t.TempDir()
+				started := fresh(w, test.roles...)
+				time.Sleep(after)
+				// The first one only: another goes on, or is healed in turn.
+				test.fault(t, started[0])
+				next := w.start(w.spec(test.roles[0], map[string]string{"DB_NAME": "try", "NETBOX_ROLE": test.roles[0]}))
+				t.Logf("the next start answers after %.1f s", w.up(next, "/login/").Seconds())
+				w.daily(w.token())
+				w.stop(next)
+				for _, other := range started[1:] {
+					w.stop(other)
+				}
+			})
+		})
+	}
+}
