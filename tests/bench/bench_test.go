@@ -117,7 +117,7 @@ type question struct {
 
 var questions = []question{
 	{name: "log-in page", path: "/login/", connections: 16, slow: 1},
-	{name: "1,000 devices", path: "/api/dcim/devices/?limit=1000", token: true, connections: 4, slow: 3},
+	{name: "1,000 devices", path: "/api/dcim/devices/?limit=1000", token: true, connections: 2, slow: 3},
 	{name: "static file", path: "/static/netbox.css", connections: 32, slow: 1},
 }
 
@@ -337,8 +337,8 @@ func (s *scene) measure(server server, q question, length time.Duration) figures
 		s.tb.Fatalf("%s, %s: wrk: status %d, %v: %s%s", server.name, q.name, code, err, out, errs)
 	}
 	f.cpu = s.cpu(server) - before
-	if f.Errors+f.Timeouts+f.Refused > 0 || f.Requests == 0 {
-		s.tb.Fatalf("%s, %s: %d answers, %d errors, %d time-outs, %d answers that are not 2xx or 3xx; give a busy machine more -seconds",
+	if f.Errors+f.Timeouts+f.Refused > 0 {
+		s.tb.Errorf("%s, %s: %d answers, %d errors, %d time-outs, %d answers that are not 2xx or 3xx",
 			server.name, q.name, f.Requests, f.Errors, f.Timeouts, f.Refused)
 	}
 	return f
@@ -357,7 +357,7 @@ func TestEveryServerAnswersEveryQuestion(t *testing.T) {
 			if q.token {
 				continue // wrk counts whole answers, and this one takes its time
 			}
-			if f := s.measure(server, q, time.Second); f.P99 < f.P50 || f.Microseconds < 900_000 {
+			if f := s.measure(server, q, time.Second); f.Requests == 0 || f.P99 < f.P50 || f.Microseconds < 900_000 {
 				t.Errorf("%s, %s: wrk's figures make no sense: %+v", server.name, q.name, f)
 			}
 		}
@@ -374,6 +374,7 @@ func BenchmarkServing(b *testing.B) {
 		idle[server.name] = s.memory(server)
 	}
 	var out strings.Builder
+	lost := 0
 	for b.Loop() {
 		out.Reset()
 		t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -381,9 +382,22 @@ func BenchmarkServing(b *testing.B) {
 		for _, q := range questions {
 			all := map[string][]figures{}
 			for range *rounds {
+				round := map[string]figures{}
 				for _, server := range servers {
-					all[server.name] = append(all[server.name], s.measure(server, q, time.Duration(q.slow**seconds)*time.Second))
+					if f := s.measure(server, q, time.Duration(q.slow**seconds)*time.Second); f.Requests > 0 {
+						round[server.name] = f
+					}
 				}
+				if len(round) < len(servers) {
+					lost++ // on a machine too busy to answer once in all that time
+					continue
+				}
+				for name, f := range round {
+					all[name] = append(all[name], f)
+				}
+			}
+			if len(all) == 0 {
+				b.Fatalf("%s: no round in which every server answered: give this machine more -seconds", q.name)
 			}
 			image := all[servers[0].name]
 			for _, server := range servers {
@@ -407,7 +421,8 @@ func BenchmarkServing(b *testing.B) {
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%s\n", server.name, before.held, before.all, now.held, now.peak, server.says)
 	}
 	t.Flush()
-	b.Logf("median of %d rounds of %d s, %d processors\n%s", *rounds, *seconds, runtime.NumCPU(), &out)
+	// Of what a benchmark logs, testing shows the first lines only.
+	fmt.Printf("\nmedian of %d rounds of %d s (%d rounds without an answer left out), %d processors\n%s\n", *rounds, *seconds, lost, runtime.NumCPU(), &out)
 }
 
 // memory is what the kernel charges a container for, in MB: what its processes
