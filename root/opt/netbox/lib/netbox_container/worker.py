@@ -2,6 +2,8 @@
 
 from netbox_container import metrics
 
+TTL = 45  # seconds; an idle worker gives a sign of life 15 s before
+
 
 def work() -> None:
     """Works until SIGTERM, then ends the job in hand."""
@@ -9,7 +11,25 @@ def work() -> None:
 
     metrics.leave()
     forget_lost_jobs()
-    call_command('rqworker', 'high', 'default', 'low')
+    call_command('rqworker', 'high', 'default', 'low', worker_class=steadfast(), worker_ttl=TTL)
+
+
+def steadfast() -> type:
+    """NetBox's class of workers, made to be soon back with a Redis that was away, also if that lost everything."""
+    from django_rq.workers import get_worker_class
+    from rq import worker_registration
+
+    class Steadfast(get_worker_class()):
+        max_connection_wait_time = 5.0
+
+        def heartbeat(self, *args, **kwargs):
+            super().heartbeat(*args, **kwargs)
+            # A sign of life is all that may be left of it: whoever asks which queues have a worker finds none.
+            if not self.connection.hexists(self.key, 'queues'):
+                self.connection.hset(self.key, mapping=self.serialize())
+                worker_registration.register(self)
+
+    return Steadfast
 
 
 def forget_lost_jobs() -> None:
