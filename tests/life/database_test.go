@@ -59,7 +59,7 @@ func TestItWorksOnEveryPostgreSQLThatDebianHas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Logf("first start on PostgreSQL %s, %s: 200 after %.1f s", w.sql(postgres, "netbox", "show server_version"), version, took.Seconds())
+			t.Logf("first start on PostgreSQL %s, %s: 200 after %.1f s", w.sql(postgres, "netbox", "show server_version"), strings.TrimSpace(version), took.Seconds())
 			if !strings.Contains(said(first), "filling the empty database") {
 				t.Error("the snapshot was not used")
 			}
