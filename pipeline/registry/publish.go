@@ -38,6 +38,10 @@ type Options struct {
 	Clock Clock
 	// Log receives a line for each step; nil is silence.
 	Log io.Writer
+	// Attach gives what is to be attached to the index and its images, once it
+	// is known what is published; nil is nothing. It is all there before any
+	// tag moves.
+	Attach func(ctx context.Context, idx v1.ImageIndex) ([]Attachment, error)
 	// ByDigest leaves the tags alone: everything is there to be pulled by its
 	// digest, and nothing points at it.
 	ByDigest bool
@@ -161,7 +165,8 @@ type publisher struct {
 	idx       v1.ImageIndex
 	digest    v1.Hash
 	images    []PlatformImage
-	blobs     []blob
+	attached  []Attachment
+	blobs     []blob // of all of them
 	options   []remote.Option
 	transport guard
 	pusher    *remote.Pusher
@@ -190,6 +195,9 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		return nil, err
 	}
 	if err := sameAsBooted(p.images, opts.Booted); err != nil {
+		return nil, err
+	}
+	if err := p.attach(ctx, opts.Attach); err != nil {
 		return nil, err
 	}
 	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
@@ -310,9 +318,12 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 			return err
 		}
 	}
-	return p.try(ctx, "sending the index", func(ctx context.Context) error {
+	if err := p.try(ctx, "sending the index", func(ctx context.Context) error {
 		return p.pusher.Push(ctx, r.name.Digest(p.digest.String()), p.idx)
-	})
+	}); err != nil {
+		return err
+	}
+	return p.pushAttachments(ctx, r)
 }
 
 // pullBack reads all that a client would read, by digest, and compares each
@@ -334,6 +345,11 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	}
 	for _, img := range p.images {
 		if err := p.sameManifest(ctx, puller, r, "the manifest for "+img.Platform.String(), img.Image); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.attached {
+		if err := p.sameManifest(ctx, puller, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
 			return err
 		}
 	}
@@ -541,30 +557,36 @@ func blobsOf(idx v1.ImageIndex) ([]blob, error) {
 		return nil, err
 	}
 	var blobs []blob
-	seen := map[v1.Hash]bool{}
 	for _, img := range images {
-		layers, err := img.Image.Layers()
-		if err != nil {
-			return nil, fmt.Errorf("reading the layers for %s: %w", img.Platform, err)
+		if blobs, err = appendBlobs(blobs, img.Image); err != nil {
+			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
 		}
-		config, err := partial.ConfigLayer(img.Image)
-		if err != nil {
-			return nil, fmt.Errorf("reading the configuration for %s: %w", img.Platform, err)
+	}
+	return blobs, nil
+}
+
+// appendBlobs adds the blobs of an image that are not in the list yet.
+func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	config, err := partial.ConfigLayer(img)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range append(layers, config) {
+		b := blob{layer: layer}
+		if b.digest, err = layer.Digest(); err != nil {
+			return nil, err
 		}
-		for _, layer := range append(layers, config) {
-			b := blob{layer: layer}
-			if b.digest, err = layer.Digest(); err != nil {
-				return nil, fmt.Errorf("reading a layer for %s: %w", img.Platform, err)
-			}
-			if seen[b.digest] {
-				continue
-			}
-			seen[b.digest] = true
-			if b.size, err = layer.Size(); err != nil {
-				return nil, fmt.Errorf("reading layer %s for %s: %w", b.digest, img.Platform, err)
-			}
-			blobs = append(blobs, b)
+		if slices.ContainsFunc(blobs, func(have blob) bool { return have.digest == b.digest }) {
+			continue
 		}
+		if b.size, err = layer.Size(); err != nil {
+			return nil, fmt.Errorf("blob %s: %w", b.digest, err)
+		}
+		blobs = append(blobs, b)
 	}
 	return blobs, nil
 }

@@ -95,6 +95,10 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 	}
 }
 
+// errAgain is a failure that another attempt may mend: two runs have written
+// the same list at once.
+var errAgain = errors.New("another run has just written there")
+
 // passing says if a failure is one that goes away by itself.
 func passing(err error) bool {
 	var status *transport.Error
@@ -104,7 +108,7 @@ func passing(err error) bool {
 			status.StatusCode >= 500
 	}
 	for _, dropped := range []error{
-		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		errAgain, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
 		syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ECONNREFUSED, syscall.ETIMEDOUT,
 	} {
 		if errors.Is(err, dropped) {

@@ -1,0 +1,207 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Attachment is what is attached to a published index or to one of its images:
+// a list of packages, a provenance, a signature. It is a manifest of its own
+// that names its subject (OCI 1.1), never an entry of the index, where clients
+// would take it for the image of an unknown platform.
+//
+// The same index must be given the same attachments, to the byte: publishing
+// again sends what is not there yet.
+type Attachment struct {
+	Subject v1.Hash  // of the index or of one of its images
+	Image   v1.Image // the manifest and its blobs
+	// Tag is where clients look that know no referrers, as cosign does for
+	// "sha256-….sig". Without one the manifest has to name its subject.
+	Tag string
+}
+
+// Document is what Attach attaches.
+type Document struct {
+	ArtifactType string // what it is, a media type
+	MediaType    string // of Data
+	Data         []byte
+	Annotations  map[string]string // of the manifest; listed with the referrers
+}
+
+// The configuration of a manifest that has none (OCI 1.1, "Guidance
+// for an empty descriptor").
+const (
+	emptyConfig     = "{}"
+	emptyConfigType = "application/vnd.oci.empty.v1+json"
+)
+
+// Attach makes a document an attachment of idx or of one of its images.
+func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error) {
+	subjects, err := subjectsOf(idx)
+	if err != nil {
+		return Attachment{}, err
+	}
+	described, ok := subjects[subject]
+	if !ok {
+		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.ArtifactType, subject)
+	}
+	config, err := descriptor(emptyConfigType, []byte(emptyConfig))
+	if err != nil {
+		return Attachment{}, err
+	}
+	layer, err := descriptor(doc.MediaType, doc.Data)
+	if err != nil {
+		return Attachment{}, err
+	}
+	raw, err := json.Marshal(v1.Manifest{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.ArtifactType,
+		Config: config, Layers: []v1.Descriptor{layer}, Subject: &described, Annotations: doc.Annotations,
+	})
+	if err != nil {
+		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
+	}
+	img, err := partial.CompressedToImage(document{raw, memory{layer, doc.Data}})
+	if err != nil {
+		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
+	}
+	return Attachment{Subject: subject, Image: img}, nil
+}
+
+// subjectsOf describes what may be attached to: an index and its images.
+func subjectsOf(idx v1.ImageIndex) (map[v1.Hash]v1.Descriptor, error) {
+	whole, err := partial.Descriptor(idx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the index: %w", err)
+	}
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the index: %w", err)
+	}
+	subjects := map[v1.Hash]v1.Descriptor{}
+	for _, d := range append(slices.Clone(manifest.Manifests), *whole) {
+		subjects[d.Digest] = v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}
+	}
+	return subjects, nil
+}
+
+// attach asks what is to be attached, and sees to it that it can be.
+func (p *publisher) attach(ctx context.Context, ask func(context.Context, v1.ImageIndex) ([]Attachment, error)) error {
+	if ask == nil {
+		return nil
+	}
+	subjects, err := subjectsOf(p.idx)
+	if err != nil {
+		return err
+	}
+	if p.attached, err = ask(ctx, p.idx); err != nil {
+		return err
+	}
+	for _, a := range p.attached {
+		if _, ok := subjects[a.Subject]; !ok {
+			return fmt.Errorf("publishing: something is attached to %s, but the index has no such image", a.Subject)
+		}
+		manifest, err := a.Image.Manifest()
+		if err != nil {
+			return fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
+		}
+		if a.Tag == "" && (manifest.Subject == nil || manifest.Subject.Digest != a.Subject) {
+			return fmt.Errorf("publishing: what is attached to %s does not name it as its subject", a.Subject)
+		}
+		if p.blobs, err = appendBlobs(p.blobs, a.Image); err != nil {
+			return fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
+		}
+	}
+	return nil
+}
+
+// pushAttachments sends the manifests of the attachments, and sees to it that
+// clients find them: registries that list referrers do so by themselves, in
+// others a tag has the list (OCI distribution 1.1, "Referrers Tag Schema").
+// One after the other: whoever writes the list has read it before.
+func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
+	for _, a := range p.attached {
+		digest, err := a.Image.Digest()
+		if err != nil {
+			return err
+		}
+		if err := p.try(ctx, "attaching "+digest.String(), func(ctx context.Context) error {
+			if err := p.pusher.Push(ctx, r.name.Digest(digest.String()), a.Image); err != nil {
+				return err
+			}
+			if a.Tag != "" {
+				return p.pusher.Push(ctx, r.name.Tag(a.Tag), a.Image)
+			}
+			listed, err := p.lists(ctx, r, a.Subject, digest)
+			if err != nil || listed {
+				return err
+			}
+			// It was there, but a run that was killed has not listed it.
+			if err := p.pusher.Put(ctx, r.name.Digest(digest.String()), a.Image); err != nil {
+				return err
+			}
+			if listed, err = p.lists(ctx, r, a.Subject, digest); err == nil && !listed {
+				return fmt.Errorf("it is not listed with %s: %w", a.Subject, errAgain)
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lists says if a registry names a manifest as a referrer of subject.
+func (p *publisher) lists(ctx context.Context, r *repository, subject, digest v1.Hash) (bool, error) {
+	referrers, err := remote.Referrers(r.name.Digest(subject.String()), append(slices.Clone(p.options), remote.WithContext(ctx))...)
+	if err != nil {
+		return false, err
+	}
+	manifest, err := referrers.IndexManifest()
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.Digest == digest }), nil
+}
+
+func descriptor(mediaType string, data []byte) (v1.Descriptor, error) {
+	digest, size, err := v1.SHA256(bytes.NewReader(data))
+	return v1.Descriptor{MediaType: types.MediaType(mediaType), Size: size, Digest: digest}, err
+}
+
+// document is the core of an image that has one layer and no configuration.
+type document struct {
+	manifest []byte
+	layer    memory
+}
+
+func (d document) RawManifest() ([]byte, error)        { return d.manifest, nil }
+func (d document) RawConfigFile() ([]byte, error)      { return []byte(emptyConfig), nil }
+func (d document) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
+func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
+	if h != d.layer.described.Digest {
+		return nil, fmt.Errorf("the attachment has no blob %s", h)
+	}
+	return d.layer, nil
+}
+
+// memory is a blob that is held in memory.
+type memory struct {
+	described v1.Descriptor
+	data      []byte
+}
+
+func (m memory) Digest() (v1.Hash, error)            { return m.described.Digest, nil }
+func (m memory) Size() (int64, error)                { return m.described.Size, nil }
+func (m memory) MediaType() (types.MediaType, error) { return m.described.MediaType, nil }
+func (m memory) Compressed() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(m.data)), nil
+}
