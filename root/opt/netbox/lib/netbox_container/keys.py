@@ -17,6 +17,7 @@ def keep(path: Path) -> str:
         return _read(path)
     except FileNotFoundError:
         pass
+    path.parent.mkdir(exist_ok=True)  # says why a volume takes nothing
     # By chance: containers that share the folder tend to have the same process ids.
     draft = path.with_name(f'.{path.name}.{secrets.token_hex(8)}')
     try:

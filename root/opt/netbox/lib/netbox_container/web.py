@@ -134,9 +134,12 @@ def configuration(routes: Mapping[str, Path], folder: Path) -> str:
     temporary = ''.join(
         f'{kind}_temp_path {folder}/nginx-{kind};\n' for kind in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi')
     )
+    # Left to itself, an nginx of root has its workers be somebody whom the web server's socket is closed to.
+    user = '' if os.geteuid() else 'user root root;'
     static = ''.join(f'location {quoted(url)} {{ alias {quoted(f"{path}/")}; }}\n' for url, path in routes.items())
     return f"""
 daemon off;
+{user}
 error_log stderr error;
 pid {folder}/nginx.pid;
 worker_processes {min(4, len(os.sched_getaffinity(0)))};
