@@ -24,12 +24,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -190,10 +190,7 @@ func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
 			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./pipeline/engine/dagger/shim")
 			cmd.Dir = e.opts.Repo
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
-			// A cancelled build takes its compilers along.
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-			cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-			cmd.WaitDelay = 5 * time.Second
+			child.Group(cmd) // a cancelled build takes its compilers along
 			if text, err := cmd.CombinedOutput(); err != nil {
 				if ctx.Err() != nil {
 					return "", ctx.Err()

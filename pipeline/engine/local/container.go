@@ -24,6 +24,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
@@ -516,7 +517,7 @@ func (c *Container) WaitReady(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			if lines := lastLines(stderr, 1); len(lines) == 1 {
+			if lines := child.LastLines(stderr, 1); len(lines) == 1 {
 				last = fmt.Sprintf("; its ready command says: %s", lines[0])
 			}
 		}
@@ -712,7 +713,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 		return fail(context.Cause(ctx))
 	}
 	if _, started := c.inside(files.pid); err != nil && !started {
-		lines := lastLines(stderr, 1)
+		lines := child.LastLines(stderr, 1)
 		if len(lines) == 0 {
 			return fail(err)
 		}

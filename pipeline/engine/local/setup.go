@@ -3,31 +3,25 @@ package local
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 // tools are the programs built from tools/go.mod.
 type tools struct{ buildkitd, buildctl, runc string }
-
-// toolsLimit bounds the building of tools, modules fetched on the way included:
-// the go command itself waits for ever on a proxy that does not answer.
-const toolsLimit = 30 * time.Minute
 
 const binfmtDir = "/proc/sys/fs/binfmt_misc"
 
@@ -63,14 +57,15 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		}
 		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
 	}
-	key, err := e.toolsKey(ctx)
+	module := gotool.Module{Dir: e.opts.Tools, Cache: e.dirs.tools, Environ: e.opts.Environ, Wait: e.opts.LockWait}
+	bin, err := module.Bin(ctx)
 	if err != nil {
 		return err
 	}
 	want := tools{
-		buildkitd: filepath.Join(e.dirs.tools, key, "buildkitd"),
-		buildctl:  filepath.Join(e.dirs.tools, key, "buildctl"),
-		runc:      filepath.Join(e.dirs.tools, key, "runc"),
+		buildkitd: filepath.Join(bin, "buildkitd"),
+		buildctl:  filepath.Join(bin, "buildctl"),
+		runc:      filepath.Join(bin, "runc"),
 	}
 	daemonBuilt := isFile(want.buildkitd) && isFile(want.buildctl)
 	runcBuilt := isFile(want.runc) && exec.CommandContext(ctx, want.runc, "--version").Run() == nil
@@ -82,9 +77,7 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		}
 	}
 	if !daemonBuilt || !runcBuilt {
-		// Two processes that build the same programs would only slow each
-		// other down.
-		unlock, err := filelock.Lock(ctx, filepath.Join(e.dirs.tools, "lock"), filelock.Exclusive, "the tools' directory", e.opts.LockWait, log)
+		unlock, err := module.Lock(ctx, log)
 		if err != nil {
 			return err
 		}
@@ -95,8 +88,8 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		if isFile(want.buildkitd) && isFile(want.buildctl) {
 			return nil
 		}
-		return e.buildTools(gctx, log, filepath.Dir(want.buildkitd), "0", "",
-			"github.com/moby/buildkit/cmd/buildkitd", "github.com/moby/buildkit/cmd/buildctl")
+		return module.Build(gctx, log, gotool.Build{Packages: []string{
+			"github.com/moby/buildkit/cmd/buildkitd", "github.com/moby/buildkit/cmd/buildctl"}})
 	})
 	g.Go(func() error {
 		if err := install(gctx, log, needs); err != nil {
@@ -106,7 +99,7 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 			return nil
 		}
 		// cgo, for seccomp: BuildKit asks for it and runc without it refuses.
-		return e.buildTools(gctx, log, filepath.Dir(want.runc), "1", "seccomp", "github.com/opencontainers/runc")
+		return module.Build(gctx, log, gotool.Build{Packages: []string{"github.com/opencontainers/runc"}, Cgo: true, Tags: "seccomp"})
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -202,7 +195,7 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	run := func(name string, args ...string) error {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		return runQuiet(cmd)
+		return child.Run(cmd)
 	}
 	apt := func(args ...string) error {
 		return run("apt-get", append([]string{"-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"}, args...)...)
@@ -223,97 +216,6 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 		return failure.Usagef("installing %s: %w; run: apt-get update && apt-get install --no-install-recommends %[1]s", strings.Join(pkgs, " "), err)
 	}
 	return err
-}
-
-// runQuiet runs a command and puts its last lines into the error.
-func runQuiet(cmd *exec.Cmd) error {
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	// A group of its own: a terminal's Ctrl-C comes through the context alone,
-	// and then reaches the compilers too.
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	if cmd.Cancel != nil {
-		cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
-		cmd.WaitDelay = 10 * time.Second
-	}
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.Join(lastLines(out.String(), 3), "; "))
-	}
-	return nil
-}
-
-func lastLines(s string, n int) []string {
-	var lines []string
-	for l := range strings.Lines(s) {
-		if l = strings.TrimSpace(l); l != "" {
-			lines = append(lines, l)
-		}
-	}
-	return lines[max(0, len(lines)-n):]
-}
-
-// toolsKey names the programs by all that decides their content.
-func (e *Engine) toolsKey(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOFLAGS", "GOARCH")
-	cmd.Dir = e.opts.Tools
-	cmd.Env = e.opts.Environ
-	out, err := cmd.Output()
-	if err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return "", failure.Usagef("looking for the go command: %w; install Go", err)
-		}
-		return "", fmt.Errorf("asking go for its version in %s: %w", e.opts.Tools, err)
-	}
-	h := sha256.New()
-	h.Write(out)
-	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(e.opts.Tools, name))
-		if err != nil {
-			return "", fmt.Errorf("reading the pinned tools: %w", err)
-		}
-		fmt.Fprintf(h, "%s %d\n", name, len(data))
-		h.Write(data)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
-}
-
-// buildTools builds programs into dir, which then has all of them or none.
-func (e *Engine) buildTools(ctx context.Context, log io.Writer, dir, cgo, tags string, pkgs ...string) error {
-	var names []string
-	for _, p := range pkgs {
-		names = append(names, filepath.Base(p))
-	}
-	what := strings.Join(names, " and ")
-	fmt.Fprintf(log, "building %s\n", what)
-	began := time.Now()
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("building %s: %w", what, err)
-	}
-	tmp, err := os.MkdirTemp(dir, ".build-")
-	if err != nil {
-		return fmt.Errorf("building %s: %w", what, err)
-	}
-	defer os.RemoveAll(tmp)
-	ctx, cancel := context.WithTimeoutCause(ctx, toolsLimit,
-		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", toolsLimit))
-	defer cancel()
-	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=" + tags, "-o", tmp + "/"}
-	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
-	cmd.Dir = e.opts.Tools
-	cmd.Env = append(append([]string{}, e.opts.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	if err := runQuiet(cmd); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("building %s from %s: %w", what, e.opts.Tools, err)
-	}
-	for _, n := range names {
-		if err := os.Rename(filepath.Join(tmp, n), filepath.Join(dir, n)); err != nil {
-			return fmt.Errorf("building %s: %w", what, err)
-		}
-	}
-	fmt.Fprintf(log, "built %s in %.0f s\n", what, time.Since(began).Seconds())
-	return nil
 }
 
 // registerEmulator makes the kernel run programs of arch through qemu. The F
@@ -339,7 +241,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	fmt.Fprintf(log, "registering %s\n", name)
 	// An entry without F has to go first: enabling it again changes nothing.
 	if _, err := os.Stat(filepath.Join(binfmtDir, name)); err == nil {
-		_ = runQuiet(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
+		_ = child.Run(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
 	}
 	// Debian 13 leaves the entry to systemd-binfmt, which a container or a
 	// rescue system does not have; before, it was binfmt-support's.
@@ -347,7 +249,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(binfmtDir, "register"), bytes.TrimSpace(entry), 0)
 	} else {
-		err = runQuiet(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
+		err = child.Run(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
 	}
 	if !emulatorReady(name) {
 		if err == nil {

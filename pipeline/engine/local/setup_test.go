@@ -84,33 +84,3 @@ func TestAnInterruptedInstallationIsFinishedFirst(t *testing.T) {
 		t.Error(err)
 	}
 }
-
-func TestToolsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("go.mod", "module tools\n")
-	write("go.sum", "")
-	key := func(environ ...string) string {
-		e := &Engine{opts: Options{Tools: dir, Environ: append(os.Environ(), environ...)}}
-		k, err := e.toolsKey(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	first := key()
-	if again := key(); again != first {
-		t.Errorf("the same inputs gave %s and %s", first, again)
-	}
-	if flags := key("GOFLAGS=-race"); flags == first {
-		t.Error("GOFLAGS make no difference")
-	}
-	write("go.sum", "example.test v1.0.0 h1:\n")
-	if sum := key(); sum == first {
-		t.Error("go.sum makes no difference")
-	}
-}

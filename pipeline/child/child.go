@@ -1,0 +1,52 @@
+// Package child runs other programs so that nothing they start stays behind.
+package child
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// grace is how long a program may take to end once it is told to.
+const grace = 10 * time.Second
+
+// Group gives a command made by exec.CommandContext a process group of its
+// own, which ends with the context: a terminal's Ctrl-C then comes by the
+// context alone, and reaches what the program started too.
+func Group(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = grace
+}
+
+// Run is cmd.Run in a group of its own. What the program prints is told in
+// the error only, by its last lines, unless the command sends it elsewhere.
+func Run(cmd *exec.Cmd) error {
+	var out bytes.Buffer
+	if cmd.Stdout == nil {
+		cmd.Stdout = &out
+	}
+	if cmd.Stderr == nil {
+		cmd.Stderr = &out
+	}
+	Group(cmd)
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.Join(LastLines(out.String(), 3), "; "))
+	}
+	return nil
+}
+
+// LastLines are the last n lines of a text that are not empty.
+func LastLines(text string, n int) []string {
+	var lines []string
+	for l := range strings.Lines(text) {
+		if l = strings.TrimSpace(l); l != "" {
+			lines = append(lines, l)
+		}
+	}
+	return lines[max(0, len(lines)-n):]
+}

@@ -1,0 +1,152 @@
+// Package gotool builds the programs that other people's Go modules hold. A
+// directory with a go.mod and a go.sum of its own pins them, so that they stay
+// out of the project's dependencies; what is built stays in the cache.
+package gotool
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+)
+
+// limit bounds a build, modules fetched on the way included: the go command
+// itself waits for ever on a proxy that does not answer.
+const limit = 30 * time.Minute
+
+// Module is a directory whose go.mod and go.sum pin programs.
+type Module struct {
+	Dir     string        // where go.mod and go.sum are
+	Cache   string        // the directory that programs are kept under
+	Environ []string      // for the go command, as os.Environ gives it
+	Wait    time.Duration // limit for waiting for another process that builds them
+}
+
+// Program gives the file of the program that a package of the module makes. It
+// is built, in pure Go, when the cache does not have it; log is told.
+func (m Module) Program(ctx context.Context, log io.Writer, pkg string) (file string, err error) {
+	bin, err := m.Bin(ctx)
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(bin, path.Base(pkg))
+	if built(file) {
+		return file, nil
+	}
+	unlock, err := m.Lock(ctx, log)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if built(file) {
+		return file, nil
+	}
+	return file, m.Build(ctx, log, Build{Packages: []string{pkg}})
+}
+
+func built(file string) bool {
+	info, err := os.Stat(file)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Lock keeps other processes from building the module's programs: two that
+// build the same ones would only slow each other down.
+func (m Module) Lock(ctx context.Context, log io.Writer) (unlock func(), err error) {
+	return filelock.Lock(ctx, filepath.Join(m.Cache, "lock"), filelock.Exclusive, "the tools' directory", m.Wait, log)
+}
+
+// Bin is the directory of the module's programs, named by all that decides
+// their content.
+func (m Module) Bin(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOFLAGS", "GOARCH")
+	cmd.Dir = m.Dir
+	cmd.Env = m.Environ
+	out, err := cmd.Output()
+	if err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return "", failure.Usagef("looking for the go command: %w; install Go", err)
+		}
+		return "", fmt.Errorf("asking go for its version in %s: %w", m.Dir, err)
+	}
+	h := sha256.New()
+	h.Write(out)
+	for _, name := range []string{"go.mod", "go.sum"} {
+		data, err := os.ReadFile(filepath.Join(m.Dir, name))
+		if err != nil {
+			return "", fmt.Errorf("reading the pinned tools: %w", err)
+		}
+		fmt.Fprintf(h, "%s %d\n", name, len(data))
+		h.Write(data)
+	}
+	return filepath.Join(m.Cache, fmt.Sprintf("%x", h.Sum(nil)[:8])), nil
+}
+
+// Build says what to build and how.
+type Build struct {
+	Packages []string
+	Cgo      bool
+	Tags     string // build tags, separated by commas
+}
+
+// Build builds programs into Bin, which then has all of them or none. Who may
+// not be alone holds Lock.
+func (m Module) Build(ctx context.Context, log io.Writer, b Build) error {
+	var names []string
+	for _, p := range b.Packages {
+		names = append(names, path.Base(p))
+	}
+	what := strings.Join(names, " and ")
+	fmt.Fprintf(log, "building %s\n", what)
+	began := time.Now()
+	dir, err := m.Bin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("building %s: %w", what, err)
+	}
+	tmp, err := os.MkdirTemp(dir, ".build-")
+	if err != nil {
+		return fmt.Errorf("building %s: %w", what, err)
+	}
+	defer os.RemoveAll(tmp)
+	if tmp, err = filepath.Abs(tmp); err != nil {
+		return fmt.Errorf("building %s: %w", what, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
+	defer cancel()
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=" + b.Tags, "-o", tmp + "/"}
+	cmd := exec.CommandContext(ctx, "go", append(args, b.Packages...)...)
+	cmd.Dir = m.Dir
+	cgo := "0"
+	if b.Cgo {
+		cgo = "1"
+	}
+	cmd.Env = append(append([]string{}, m.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	if err := child.Run(cmd); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return fmt.Errorf("building %s from %s: %w", what, m.Dir, err)
+	}
+	for _, n := range names {
+		if err := os.Rename(filepath.Join(tmp, n), filepath.Join(dir, n)); err != nil {
+			return fmt.Errorf("building %s: %w", what, err)
+		}
+	}
+	fmt.Fprintf(log, "built %s in %.0f s\n", what, time.Since(began).Seconds())
+	return nil
+}

@@ -1,0 +1,112 @@
+package gotool_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+)
+
+// A module of one program that needs nothing from anywhere.
+func hello(t *testing.T) gotool.Module {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod":        "module example.test\n\ngo 1.26\n",
+		"go.sum":        "",
+		"hello/main.go": "package main\n\nfunc main() { println(\"hello\") }\n",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return gotool.Module{Dir: dir, Cache: t.TempDir(), Environ: os.Environ(), Wait: time.Minute}
+}
+
+func TestAProgramIsBuiltOnceWhoeverAsks(t *testing.T) {
+	m := hello(t)
+	var log bytes.Buffer
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			var mine bytes.Buffer
+			file, err := m.Program(t.Context(), &mine, "example.test/hello")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if out, err := exec.Command(file).CombinedOutput(); err != nil || string(out) != "hello\n" {
+				t.Errorf("%v: %s", err, out)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			log.Write(mine.Bytes())
+		})
+	}
+	wg.Wait()
+	if n := bytes.Count(log.Bytes(), []byte("building hello\n")); n != 1 {
+		t.Errorf("built %d times:\n%s", n, &log)
+	}
+}
+
+func TestABuildThatFailsLeavesNoProgram(t *testing.T) {
+	m := hello(t)
+	if err := os.WriteFile(filepath.Join(m.Dir, "hello", "main.go"), []byte("package main\n\nfunc main() { nothing() }\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if file, err := m.Program(t.Context(), t.Output(), "example.test/hello"); err == nil {
+			t.Errorf("got %s", file)
+		}
+	}
+	var left []string
+	filepath.Walk(m.Cache, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().IsRegular() && info.Name() != "lock" {
+			left = append(left, path)
+		}
+		return nil
+	})
+	if len(left) > 0 {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module tools\n")
+	write("go.sum", "")
+	key := func(environ ...string) string {
+		m := gotool.Module{Dir: dir, Environ: append(os.Environ(), environ...)}
+		k, err := m.Bin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	first := key()
+	if again := key(); again != first {
+		t.Errorf("the same inputs gave %s and %s", first, again)
+	}
+	if flags := key("GOFLAGS=-race"); flags == first {
+		t.Error("GOFLAGS make no difference")
+	}
+	write("go.sum", "example.test v1.0.0 h1:\n")
+	if sum := key(); sum == first {
+		t.Error("go.sum makes no difference")
+	}
+}
