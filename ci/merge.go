@@ -72,7 +72,7 @@ digest of the index.`,
 
 		publish := e.publishing()
 		publish.ByDigest = byDigest
-		display := e.display(e.mask.Hide)
+		display := e.display(cmd.Context())
 		defer display.Close()
 		r, err := pipeline.Merge(cmd.Context(), pipeline.MergeOptions{
 			Proven: proven, Images: p.Repositories[0], From: e.registries(),

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/term"
-
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
@@ -92,7 +90,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	endGroup := e.actions.Group("Progress")
 	defer endGroup()
 	fmt.Fprintf(e.err, "engine: %s (%s)\n", engineName, why)
-	display := e.display(e.mask.Hide)
+	display := e.display(ctx)
 	defer display.Close()
 	return do(&session{env: e, display: display, endGroup: endGroup, pipeline: pipeline.New(ctx, pipeline.Options{
 		Repo:      f.repo,
@@ -132,20 +130,16 @@ func cacheDir() (string, error) {
 	return filepath.Join(dir, pipeline.Project), nil
 }
 
-// display shows progress on standard error, live when that is a terminal.
-func (e env) display(hide func(string) string) *progress.Display {
-	opts := progress.Options{Now: time.Now, Hide: hide}
-	if f, ok := e.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) && e.getenv("TERM") != "dumb" {
-		opts.TTY = true
-		opts.Width = func() int {
-			width, _, err := term.GetSize(int(f.Fd()))
-			if err != nil {
-				return 80
-			}
-			return width
-		}
+// display shows progress on standard error, live when that is a terminal, until
+// ctx ends the run.
+func (e env) display(ctx context.Context) *progress.Display {
+	opts := progress.Options{Now: time.Now, Hide: e.mask.Hide}
+	if f, ok := e.err.(*os.File); ok {
+		opts.Terminal = progress.Detect(f, e.getenv)
 	}
-	return progress.New(e.err, opts)
+	display := progress.New(e.err, opts)
+	context.AfterFunc(ctx, display.Interrupt)
+	return display
 }
 
 // toldError is an error that people have read already.

@@ -124,7 +124,7 @@ type boot struct {
 
 	mu    sync.Mutex
 	phase int // index into phases of the one that is going on
-	step  *progress.Step
+	steps [len(phases)]*progress.Step
 	began [len(phases) + 1]time.Time
 }
 
@@ -136,14 +136,14 @@ func (p *Pipeline) newBoot(key string) *boot {
 
 func (b *boot) begin() {
 	b.began[b.phase] = b.p.Now()
-	b.step = b.p.display.Step(phases[b.phase], b.key)
+	b.steps[b.phase] = b.p.display.Step(phases[b.phase], b.key)
 }
 
 // line takes a line of any container of the run as it appears.
 func (b *boot) line(container string, line engine.Line) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	fmt.Fprintf(b.step, "%s: %s\n", container, line.Text)
+	fmt.Fprintf(b.steps[b.phase], "%s: %s\n", container, line.Text)
 	if container != "netbox" {
 		return
 	}
@@ -155,7 +155,7 @@ func (b *boot) line(container string, line engine.Line) {
 		next = 2
 	}
 	if next != b.phase {
-		b.step.End(nil)
+		b.steps[b.phase].Worked()
 		b.phase = next
 		b.begin()
 	}
@@ -236,9 +236,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 			b.p.report.Skip(key, "it did not get that far")
 			continue
 		}
-		if i == b.phase {
-			b.step.End(errs[i])
-		}
+		b.steps[i].End(errs[i])
 		b.p.report.End(key, b.began[i+1].Sub(b.began[i]), errs[i], log)
 	}
 	return join(errs[:]...)

@@ -1,5 +1,6 @@
 // Package progress shows the running steps of a pipeline to people: on a
-// terminal one live line a step, elsewhere plain lines with the time in front.
+// terminal a live tree of stages and platforms, elsewhere plain lines with the
+// time in front.
 package progress
 
 import (
@@ -8,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,36 +18,35 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Options of New. Now is required, Width too when TTY is set.
+// Options of New. Now is required.
 type Options struct {
-	TTY   bool             // w is a terminal that understands escape sequences
-	Width func() int       // its columns now; it may change
-	Now   func() time.Time // the clock, in the zone that times are shown in
-	Hide  func(string) string
+	Terminal *Terminal        // what w is; nil for anything that is no terminal
+	Now      func() time.Time // the clock, in the zone that times are shown in
+	Hide     func(string) string
 	// Hide takes the secrets out of every line shown; nil shows lines as
 	// they come.
 }
 
 const (
-	// repaint is the time between two looks at a terminal's live lines.
+	// repaint is the time between two looks at a terminal's tree.
 	repaint = 100 * time.Millisecond
-	// liveLines is how many steps are shown live; of the others the number.
-	liveLines = 10
 	// longestLine is where a line of log is cut when it does not end.
 	longestLine = 64 << 10
 )
 
 // Display shows steps. It may be used by many goroutines at once.
 type Display struct {
-	opts Options
-	stop chan struct{}
-	done chan struct{}
+	opts  Options
+	start time.Time
+	stop  chan struct{}
+	done  chan struct{}
 
-	mu      sync.Mutex
-	w       io.Writer
-	running []*Step // in order of their start
-	painted int     // live lines on the terminal now
-	closed  bool
+	mu          sync.Mutex
+	w           io.Writer
+	steps       []*Step // in order of their start
+	interrupted bool
+	closed      bool
+	painted     []row // on the terminal now, above the cursor
 }
 
 // New shows steps on w. Close it.
@@ -52,8 +54,8 @@ func New(w io.Writer, opts Options) *Display {
 	if opts.Hide == nil {
 		opts.Hide = func(s string) string { return s }
 	}
-	p := &Display{opts: opts, w: w, stop: make(chan struct{}), done: make(chan struct{})}
-	if opts.TTY {
+	p := &Display{opts: opts, start: opts.Now(), w: w, stop: make(chan struct{}), done: make(chan struct{})}
+	if opts.Terminal != nil {
 		go p.tick()
 	} else {
 		close(p.done)
@@ -77,22 +79,39 @@ func (p *Display) tick() {
 	}
 }
 
-// Close tells of steps that have not ended, and leaves the terminal as it was
-// found. Whatever steps do later is not shown. Close may be called twice.
+// Interrupt tells that the steps were told to stop, which takes them a moment.
+func (p *Display) Interrupt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.interrupted {
+		return
+	}
+	p.interrupted = true
+	if p.opts.Terminal != nil {
+		p.paint()
+		return
+	}
+	fmt.Fprintf(p.w, "%s %s\n", p.opts.Now().Format(time.TimeOnly), stopping)
+}
+
+const stopping = "interrupted: stopping everything that was started"
+
+// Close tells of steps that have not ended, and takes the tree off the
+// terminal: what came of the steps is for a table to say. Whatever steps do
+// later is not shown. Close may be called twice.
 func (p *Display) Close() {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return
 	}
-	for _, s := range p.running {
-		s.ended = true
-		p.say(s, fmt.Sprintf("stopped after %s", seconds(p.opts.Now().Sub(s.start))))
+	for _, s := range p.steps {
+		if s.state <= worked {
+			p.settle(s, stopped, fmt.Sprintf("stopped after %s", s.took()))
+		}
 	}
-	p.running = nil
-	if p.opts.TTY {
-		p.paint()
-		io.WriteString(p.w, showCursor)
+	if p.opts.Terminal != nil {
+		io.WriteString(p.w, p.erase())
 	}
 	p.closed = true
 	p.mu.Unlock()
@@ -107,28 +126,38 @@ func (p *Display) Step(stage, platform string) *Step {
 	defer p.mu.Unlock()
 	s := &Step{p: p, stage: stage, platform: platform, start: p.opts.Now()}
 	if p.closed {
-		s.ended = true
+		s.state = stopped
 		return s
 	}
-	p.running = append(p.running, s)
-	if p.opts.TTY {
-		p.paint()
-	} else {
-		p.say(s, "started")
-	}
+	p.steps = append(p.steps, s)
+	p.say(s, "started")
+	p.paint()
 	return s
 }
 
-// Step is one running step.
+// state is how far a step is.
+type state int
+
+const (
+	running state = iota
+	worked        // its work is done, what it came to is not known yet
+	passed
+	failed
+	skipped
+	stopped
+)
+
+// Step is one step.
 type Step struct {
 	p               *Display
 	stage, platform string
 	start           time.Time
 
 	// Under p.mu.
-	partial []byte // the line being written
-	last    string // the last whole line
-	ended   bool
+	state   state
+	end     time.Time // of its work
+	partial []byte    // the line being written
+	last    string    // the last whole line; what came of the step when it has ended
 }
 
 // Write takes lines of log in pieces of any size. It never fails.
@@ -151,51 +180,76 @@ func (s *Step) Write(b []byte) (int, error) {
 func (s *Step) flush() {
 	line := strings.TrimRight(s.p.opts.Hide(clean(string(s.partial))), " ")
 	s.partial = s.partial[:0]
-	if line == "" || s.ended {
+	if line == "" || s.state > worked {
 		return
 	}
 	s.last = line
-	if !s.p.opts.TTY {
-		s.p.say(s, line)
-	}
+	s.p.say(s, line)
 }
 
-// End tells how the step went. Only the first End or Skip counts.
-func (s *Step) End(err error) {
-	verdict := "passed in %s"
-	switch {
-	case errors.Is(err, context.Canceled):
-		verdict = "stopped after %s"
-	case err != nil:
-		verdict = "failed after %s: " + strings.ReplaceAll(strings.Join(failure.Lines(err), "; "), "%", "%%")
-	}
-	s.end(verdict)
-}
-
-// Skip tells that the step was not done, and why.
-func (s *Step) Skip(why string) {
-	s.end("skipped after %s: " + strings.ReplaceAll(why, "%", "%%"))
-}
-
-func (s *Step) end(verdict string) {
+// Worked tells that the work of the step is done, and stops its clock. What it
+// came to is found out later, which End tells.
+func (s *Step) Worked() {
 	p := s.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.flush()
-	if s.ended {
+	if s.state != running {
 		return
 	}
-	s.ended = true
-	for i, r := range p.running {
-		if r == s {
-			p.running = append(p.running[:i], p.running[i+1:]...)
-			break
-		}
+	s.end = p.opts.Now()
+	s.state, s.last = worked, "done, not judged yet"
+	p.say(s, fmt.Sprintf("done after %s, not judged yet", s.took()))
+	p.paint()
+}
+
+// End tells how the step went. Only the first End or Skip counts.
+func (s *Step) End(err error) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		s.settle(stopped, "stopped after %s", "")
+	case err != nil:
+		s.settle(failed, "failed after %s: ", strings.Join(failure.Lines(err), "; "))
+	default:
+		s.settle(passed, "passed in %s", "")
 	}
-	p.say(s, p.opts.Hide(clean(fmt.Sprintf(verdict, seconds(p.opts.Now().Sub(s.start))))))
-	if p.opts.TTY {
-		p.paint()
+}
+
+// Skip tells that the step was not done, and why.
+func (s *Step) Skip(why string) {
+	s.settle(skipped, "skipped after %s: ", why)
+}
+
+// settle ends the step; verdict has a place for the time it took.
+func (s *Step) settle(to state, verdict, why string) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	s.flush()
+	if s.state > worked {
+		return
 	}
+	s.p.settle(s, to, fmt.Sprintf(verdict, s.took())+s.p.opts.Hide(clean(why)))
+	s.p.paint()
+}
+
+func (p *Display) settle(s *Step, to state, text string) {
+	if s.state == running {
+		s.end = p.opts.Now()
+	}
+	s.state, s.last = to, text
+	p.say(s, text)
+}
+
+// took is the time of the step's work so far, in words.
+func (s *Step) took() string {
+	return fmt.Sprintf("%.1f s", s.elapsed().Seconds())
+}
+
+func (s *Step) elapsed() time.Duration {
+	if s.state == running {
+		return s.p.opts.Now().Sub(s.start)
+	}
+	return s.end.Sub(s.start)
 }
 
 func (s *Step) name() string {
@@ -205,71 +259,60 @@ func (s *Step) name() string {
 	return s.stage + " " + s.platform
 }
 
-// say writes a line that stays.
+// say writes a line that stays. Of what the tree shows a terminal keeps only
+// what did not pass.
 func (p *Display) say(s *Step, text string) {
-	if !p.opts.TTY {
+	if p.opts.Terminal == nil {
 		fmt.Fprintf(p.w, "%s %s: %s\n", p.opts.Now().Format(time.TimeOnly), s.name(), text)
 		return
 	}
-	io.WriteString(p.w, p.erase()+columns(s)+text+"\n")
+	if s.state > passed {
+		look := p.opts.Terminal.look(s.state)
+		line := p.opts.Terminal.row([]piece{look, {" " + s.name() + " " + text, plain}}, math.MaxInt)
+		io.WriteString(p.w, p.erase()+line.text+"\n")
+	}
 }
 
-// paint writes the live lines in the place of those on the terminal, in one
-// write so that it does not flicker.
+// paint writes the tree in the place of the one on the terminal, in one write
+// so that it does not flicker. After each write the terminal is as sane as it
+// was before, for the process may be killed at any time.
 func (p *Display) paint() {
-	if p.closed {
+	if p.closed || p.opts.Terminal == nil {
+		return
+	}
+	columns, rows := p.opts.Terminal.size()
+	tree := p.tree(columns, rows)
+	if slices.Equal(tree, p.painted) {
 		return
 	}
 	var b strings.Builder
-	b.WriteString(p.erase())
-	if len(p.running) > 0 {
-		b.WriteString(hideCursor)
+	b.WriteString(hideCursor + stopWrapping + p.erase())
+	for _, r := range tree {
+		b.WriteString(r.text + "\n")
 	}
-	// The last column stays free: some terminals wrap when it is filled.
-	columnsLeft := p.opts.Width() - 1
-	if columnsLeft < 1 { // a terminal that does not know its size
-		columnsLeft = 79
-	}
-	for i, s := range p.running {
-		line := fmt.Sprintf("%s%6s  %s", columns(s), clock(p.opts.Now().Sub(s.start)), s.last)
-		if more := len(p.running) - i; i == liveLines-1 && more > 1 {
-			line = fmt.Sprintf("and %d more", more)
-		}
-		b.WriteString(cut(line, columnsLeft) + "\n")
-		p.painted++
-		if p.painted == liveLines {
-			break
-		}
-	}
+	b.WriteString(startWrapping + showCursor)
 	io.WriteString(p.w, b.String())
+	p.painted = tree
 }
 
 const (
-	hideCursor = "\x1b[?25l"
-	showCursor = "\x1b[?25h"
+	hideCursor    = "\x1b[?25l"
+	showCursor    = "\x1b[?25h"
+	stopWrapping  = "\x1b[?7l" // so that a wrongly measured character costs its line only
+	startWrapping = "\x1b[?7h"
 )
 
-// erase gives what takes the live lines off the terminal.
+// erase gives what takes the tree off the terminal. A terminal that has become
+// narrower since may have wrapped its rows, as nearly all do.
 func (p *Display) erase() string {
-	if p.painted == 0 {
+	if len(p.painted) == 0 {
 		return ""
 	}
-	n := p.painted
-	p.painted = 0
-	return fmt.Sprintf("\x1b[%dA\r\x1b[J", n)
-}
-
-// columns gives the name of a step in columns.
-func columns(s *Step) string {
-	return fmt.Sprintf("%-13s %-12s ", s.stage, s.platform)
-}
-
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
-
-func clock(d time.Duration) string {
-	s := int(d.Seconds())
-	if s < 60 {
-		return fmt.Sprintf("%ds", s)
+	columns, _ := p.opts.Terminal.size()
+	up := 0
+	for _, r := range p.painted {
+		up += max(1, (r.cells+columns-1)/columns)
 	}
-	return fmt.Sprintf("%dm%02ds", s/60, s%60)
+	p.painted = nil
+	return fmt.Sprintf("\x1b[%dA\r\x1b[J", up)
 }

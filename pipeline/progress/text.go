@@ -42,17 +42,26 @@ func cells(r rune) int {
 	return 1
 }
 
-// cut gives as much of s as fits into columns, with … where something is left
-// out.
-func cut(s string, columns int) string {
+// cellsOf is how many columns of a terminal a text takes.
+func cellsOf(s string) int {
+	n := 0
+	for _, r := range s {
+		n += cells(r)
+	}
+	return n
+}
+
+// cut gives as much of s as fits into columns, with more, which takes one
+// column, where something is left out.
+func cut(s string, columns int, more string) string {
 	if columns < 1 {
 		return ""
 	}
-	used, fits := 0, 0 // fits: bytes that leave a column for the …
+	used, fits := 0, 0 // fits: bytes that leave a column for more
 	for i, r := range s {
 		c := cells(r)
 		if used+c > columns {
-			return s[:fits] + "…"
+			return s[:fits] + more
 		}
 		used += c
 		if used <= columns-1 {

@@ -20,7 +20,7 @@ func TestCutKeepsToTheColumns(t *testing.T) {
 		{"abc", 0, ""},
 		{"abc", -5, ""},
 	} {
-		if got := cut(c.in, c.columns); got != c.want {
+		if got := cut(c.in, c.columns, "…"); got != c.want {
 			t.Errorf("cut(%q, %d) = %q, want %q", c.in, c.columns, got, c.want)
 		}
 	}

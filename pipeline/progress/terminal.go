@@ -1,0 +1,76 @@
+package progress
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// Terminal is what a terminal can show.
+type Terminal struct {
+	// Size is its columns and rows now, which may change; zero for what it
+	// does not know.
+	Size    func() (columns, rows int)
+	Color   bool
+	Unicode bool // it may be sent more than ASCII
+}
+
+// Detect finds out what can be shown on f; nil when that is no terminal, or
+// one that cannot move its cursor. getenv gives TERM, NO_COLOR and the locale.
+func Detect(f *os.File, getenv func(string) string) *Terminal {
+	name := getenv("TERM")
+	if name == "" || name == "dumb" || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return &Terminal{
+		Size: func() (int, int) {
+			columns, rows, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 0, 0
+			}
+			return columns, rows
+		},
+		Color:   getenv("NO_COLOR") == "", // https://no-color.org
+		Unicode: utf8Locale(getenv),
+	}
+}
+
+// utf8Locale tells whether the locale for characters is one of UTF-8. The
+// first variable that is set decides (POSIX.1-2017, 8.2).
+func utf8Locale(getenv func(string) string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if value := strings.ToLower(getenv(name)); value != "" {
+			return strings.HasSuffix(value, "utf-8") || strings.HasSuffix(value, "utf8")
+		}
+	}
+	return false
+}
+
+// size is Size, with a guess for what the terminal does not know.
+func (t *Terminal) size() (columns, rows int) {
+	columns, rows = t.Size()
+	if columns < 1 {
+		columns = 80
+	}
+	if rows < 1 {
+		rows = 24
+	}
+	return columns, rows
+}
+
+// legible is text without characters that the terminal does not know.
+func (t *Terminal) legible(text string) string {
+	if t.Unicode {
+		return text
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '…':
+			return '.'
+		case r > '~':
+			return '?'
+		}
+		return r
+	}, text)
+}

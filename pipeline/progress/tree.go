@@ -1,0 +1,184 @@
+package progress
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// row is one row of the tree.
+type row struct {
+	text  string // with its colours
+	cells int    // columns it takes
+}
+
+// piece is a part of a row in one style.
+type piece struct{ text, style string }
+
+// Styles, as parameters of SGR (ECMA-48).
+const (
+	plain = ""
+	bold  = "1"
+	faint = "2"
+	red   = "31"
+	green = "32"
+	cyan  = "36"
+)
+
+// look is the mark of a state.
+func (t *Terminal) look(s state) piece {
+	looks := [...]struct{ mark, ascii, style string }{
+		running: {"●", "*", cyan},
+		worked:  {"○", "o", cyan},
+		passed:  {"✓", "+", green},
+		failed:  {"✗", "x", red},
+		skipped: {"-", "-", faint},
+		stopped: {"✗", "x", red},
+	}
+	if t.Unicode {
+		return piece{looks[s].mark, looks[s].style}
+	}
+	return piece{looks[s].ascii, looks[s].style}
+}
+
+// tree is all steps, those of a platform under its name; only the running
+// steps when the terminal has no room for more.
+func (p *Display) tree(columns, rows int) []row {
+	if len(p.steps) == 0 {
+		return nil
+	}
+	lines := p.whole()
+	// The cursor needs a row too.
+	if room := max(1, rows-1); len(lines) > room {
+		lines = p.folded(room)
+	}
+	tree := make([]row, len(lines))
+	for i, line := range lines {
+		// The last column stays free: some terminals wrap when it is filled.
+		tree[i] = p.opts.Terminal.row(line, columns-1)
+	}
+	return tree
+}
+
+// whole is the tree with a line for each step.
+func (p *Display) whole() (lines [][]piece) {
+	width := p.widest(func(s *Step) string { return s.stage }) + 2
+	var platforms []string
+	for _, s := range p.steps {
+		if s.platform != "" && !slices.Contains(platforms, s.platform) {
+			platforms = append(platforms, s.platform)
+		}
+	}
+	slices.Sort(platforms)
+	told := false
+	for _, s := range p.steps {
+		if s.platform == "" {
+			lines = append(lines, p.line("", s, s.stage, width))
+			continue
+		}
+		if told { // where the first step of any platform stands
+			continue
+		}
+		told = true
+		for _, platform := range platforms {
+			lines = append(lines, []piece{{platform, bold}})
+			var steps []*Step
+			for _, s := range p.steps {
+				if s.platform == platform {
+					steps = append(steps, s)
+				}
+			}
+			for i, s := range steps {
+				branch := "├ "
+				if i == len(steps)-1 {
+					branch = "└ "
+				}
+				lines = append(lines, p.line(branch, s, s.stage, width-2))
+			}
+		}
+	}
+	return append(lines, p.footer())
+}
+
+// folded is the tree in at most room lines: steps that have passed are only
+// counted.
+func (p *Display) folded(room int) (lines [][]piece) {
+	width := p.widest((*Step).name)
+	count := 0
+	for _, s := range p.steps {
+		if s.state == passed {
+			count++
+			continue
+		}
+		lines = append(lines, p.line("", s, s.name(), width))
+	}
+	footer := append(p.footer(), piece{fmt.Sprintf(", %d steps passed", count), faint})
+	if more := len(lines) + 1 - room; more > 0 {
+		lines = lines[min(len(lines), more):] // the latest say the most
+		footer = append(footer, piece{fmt.Sprintf(", %d not shown", more), faint})
+	}
+	return append(lines, footer)
+}
+
+func (p *Display) widest(name func(*Step) string) int {
+	width := 13 // most names fit, so that the columns stay where they are
+	for _, s := range p.steps {
+		width = max(width, len(name(s)))
+	}
+	return width
+}
+
+// line is one step.
+func (p *Display) line(branch string, s *Step, name string, width int) []piece {
+	if !p.opts.Terminal.Unicode {
+		branch = strings.NewReplacer("├", "|", "└", "`").Replace(branch)
+	}
+	took := s.took()
+	if s.state == running {
+		took = clock(s.elapsed())
+	}
+	line := []piece{
+		{branch, faint},
+		p.opts.Terminal.look(s.state),
+		{fmt.Sprintf(" %-*s %8s", width, name, took), plain},
+	}
+	if s.state != passed { // its last line is of no use any more
+		line = append(line, piece{"  " + s.last, faint})
+	}
+	return line
+}
+
+// footer is the time since the start, and what a person may do.
+func (p *Display) footer() []piece {
+	note := "Ctrl-C stops everything that was started"
+	if p.interrupted {
+		note = stopping
+	}
+	return []piece{{clock(p.opts.Now().Sub(p.start)), bold}, {"  " + note, faint}}
+}
+
+// row fits a line into columns.
+func (t *Terminal) row(line []piece, columns int) row {
+	var r row
+	var b strings.Builder
+	for _, piece := range line {
+		text := cut(t.legible(piece.text), columns-r.cells, t.legible("…"))
+		r.cells += cellsOf(text)
+		if t.Color && piece.style != plain && text != "" {
+			text = "\x1b[" + piece.style + "m" + text + "\x1b[0m"
+		}
+		b.WriteString(text)
+	}
+	r.text = b.String()
+	return r
+}
+
+// clock is a time that still runs.
+func clock(d time.Duration) string {
+	s := int(d.Seconds())
+	if s < 60 {
+		return fmt.Sprintf("%d s", s)
+	}
+	return fmt.Sprintf("%dm%02ds", s/60, s%60)
+}
