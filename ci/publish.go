@@ -16,7 +16,7 @@ func newPublish(e env) *cobra.Command {
 	var byDigest bool
 	cmd := &cobra.Command{
 		Use:   "publish",
-		Short: "Push the index that check has proven, pull it back and move the tags",
+		Short: "Push the index that check has proven, and move the tags",
 		Long: `Push the index in dist/image to every target: manifests first, then everything
 is pulled back and validated, then the tags move. Only images that the report in
 dist/report found good are published. Credentials come from docker's
