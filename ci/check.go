@@ -11,7 +11,7 @@ import (
 )
 
 func newCheck(e env) *cobra.Command {
-	var to []string
+	var to, optional []string
 	var plan string
 	cmd := &cobra.Command{
 		Use:   "check",
@@ -27,6 +27,8 @@ report in dist/report. Standard output carries the digest of the index.`,
 		Args: noArguments,
 	}
 	addTo(cmd, &to)
+	addOptional(cmd, &optional)
+	addStall(cmd, e.flags)
 	addPlan(cmd, &plan)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		targets, err := parseTargets(to)
@@ -38,7 +40,7 @@ report in dist/report. Standard output carries the digest of the index.`,
 			return err
 		}
 		return e.session(cmd.Context(), func(s *session) error {
-			digest, err := s.pipeline.Check(cmd.Context(), targets, s.publishing())
+			digest, err := s.pipeline.Check(cmd.Context(), targets, s.publishing(optional))
 			diff := diffOf(err)
 			err = s.tell(err, pipeline.CheckReport)
 			fmt.Fprint(s.err, diff)
@@ -54,6 +56,16 @@ report in dist/report. Standard output carries the digest of the index.`,
 // addTo adds the flag that names where an index goes.
 func addTo(cmd *cobra.Command, to *[]string) {
 	cmd.Flags().StringArrayVar(to, "to", nil, "`REGISTRY/NAME[:TAG]` to push the index to, may be repeated")
+}
+
+// addOptional adds the flag that names registries that may fail.
+func addOptional(cmd *cobra.Command, optional *[]string) {
+	cmd.Flags().StringArrayVar(optional, "optional", nil, "`REGISTRY` that may fail: it is reported, and nothing else fails; may be repeated")
+}
+
+// addStall adds the flag that bounds waiting for a registry.
+func addStall(cmd *cobra.Command, f *flags) {
+	cmd.Flags().DurationVar(&f.stall, "stall", registry.DefaultStall, "how long a connection to a registry may carry nothing before it counts as dropped")
 }
 
 // addPlan adds the flag that names a plan to keep to.

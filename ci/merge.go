@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,22 +21,25 @@ import (
 
 func newMerge(e env) *cobra.Command {
 	var plan, reports string
+	var optional []string
 	var byDigest bool
 	cmd := &cobra.Command{
 		Use:   "merge",
-		Short: "Join images pushed by digest into one index, and publish it",
-		Long: `Join the images that single machines have built, booted and pushed by digest
-into one index, as planned, and publish it to every repository of the plan. Only
-images whose report says that they were found good are joined; they must agree
-on commit, version and base. With --by-digest no tag moves: the index can be
-attested and signed before anything points at it. The report is left in
-dist/report. Standard output carries the digest of the index.`,
+		Short: "Join images that were pushed by digest into one index, and publish it",
+		Long: `Join the images that single machines have built, booted and pushed by digest into
+one index, as planned, and publish it to every repository of the plan. Only
+images whose report says that they were found good are joined; they must agree on
+commit, version and base. With --by-digest no tag moves: the index can be
+attested and signed before anything points at it. Standard output carries the
+digest of the index.`,
 		Example: `  go run ./ci merge --plan dist/plan.json --reports dist/proven --by-digest
   go run ./ci merge --plan dist/plan.json --reports dist/proven`,
 		Args: noArguments,
 	}
 	cmd.Flags().StringVar(&plan, "plan", "", "`file` that \"release --dry-run --json\" printed")
 	cmd.Flags().StringVar(&reports, "reports", "", "`directory` with a directory for each machine's report")
+	addOptional(cmd, &optional)
+	addStall(cmd, e.flags)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index, but move no tag")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if plan == "" || reports == "" {
@@ -70,7 +74,7 @@ dist/report. Standard output carries the digest of the index.`,
 		}
 		defer unlock()
 
-		publish := e.publishing()
+		publish := e.publishing(slices.Concat(p.Optional, optional))
 		publish.ByDigest = byDigest
 		display := e.display(cmd.Context())
 		defer display.Close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,23 +12,31 @@ import (
 )
 
 func newPublish(e env) *cobra.Command {
-	var to []string
+	var to, optional []string
 	var plan string
 	var byDigest bool
 	cmd := &cobra.Command{
 		Use:   "publish",
-		Short: "Push the index that check has proven, and move the tags",
-		Long: `Push the index in dist/image to every target: manifests first, then everything
-is pulled back and validated, then the tags move. Only images that the report in
-dist/report found good are published. Credentials come from docker's
-configuration. Standard output carries a reference with a digest for each
-target.`,
+		Short: "Push the index that check has proven, pull it back and move the tags",
+		Long: `Push the index in dist/image to every target, in phases: all content by digest
+to all registries, everything pulled back and compared; then the tags that name
+a version, everywhere; then latest. Only images that the report in dist/report
+found good are published. What is there already is not sent again.
+
+Credentials come from docker's configuration, or from two variables a registry:
+for ghcr.io REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. Registries
+are spoken to in https, those on loopback also in plain http; http:// in front
+of a name allows it elsewhere. Standard output carries a reference with a digest
+for each target.`,
 		Example: `  go run ./ci publish --to ghcr.io/linuxserver/netbox:latest
   go run ./ci publish --to localhost:5000/netbox --to localhost:5000/mirror/netbox:test
+  go run ./ci publish --to ghcr.io/me/netbox --to quay.io/me/netbox --optional quay.io
   go run ./ci publish --plan dist/plan.json --by-digest`,
 		Args: noArguments,
 	}
 	addTo(cmd, &to)
+	addOptional(cmd, &optional)
+	addStall(cmd, e.flags)
 	addPlan(cmd, &plan)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything, but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +56,10 @@ target.`,
 			return err
 		}
 		return e.session(cmd.Context(), func(s *session) error {
-			opts := s.publishing()
+			if e.keepTo != nil {
+				optional = slices.Concat(e.keepTo.Optional, optional)
+			}
+			opts := s.publishing(optional)
 			opts.ByDigest = byDigest
 			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven, opts), ""); err != nil {
 				return err

@@ -24,14 +24,14 @@ type releaseFlags struct {
 	dryRun, newest, force, rebuild bool
 	netbox, published              string
 	number, pull                   int
-	to                             []string
+	to, optional                   []string
 }
 
 func newRelease(e env) *cobra.Command {
 	var f releaseFlags
 	cmd := &cobra.Command{
 		Use:   "release",
-		Short: "Plan a release, prove its images, publish them with all tags",
+		Short: "Plan a release, prove its images, publish them under all their tags",
 		Long: `Plan a release: which NetBox, whether anything has changed since the published
 image, its number, its channel, every tag and every repository, each with the
 reason. With --dry-run that is all. Otherwise the images are built, booted and
@@ -56,6 +56,8 @@ plan, or a reference with a digest for each tag that was published.`,
 	p.IntVar(&f.pull, "pull-request", 0, "plan the images of pull request `number`")
 	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with, none to plan a first release")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
+	addOptional(cmd, &f.optional)
+	addStall(cmd, e.flags)
 	cmd.MarkFlagsMutuallyExclusive("netbox", "newest")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		plan, err := e.plan(cmd.Context(), f)
@@ -90,7 +92,7 @@ func (e env) release(ctx context.Context, plan release.Plan) error {
 		return err
 	}
 	return e.planned(plan).session(ctx, func(s *session) error {
-		_, err := s.pipeline.Check(ctx, targets, s.publishing())
+		_, err := s.pipeline.Check(ctx, targets, s.publishing(plan.Optional))
 		diff := diffOf(err)
 		err = s.tell(err, pipeline.CheckReport)
 		fmt.Fprint(s.err, diff)
@@ -125,6 +127,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if len(f.to) > 0 {
 		facts.Repositories = versions.Repositories{Live: f.to, Development: f.to, PullRequest: f.to}
 	}
+	facts.Repositories.Optional = append(facts.Repositories.Optional, f.optional...)
 	if facts.Branch, facts.Tag, facts.Pull, err = e.where(ctx, f.pull); err != nil {
 		return none, err
 	}
@@ -229,12 +232,12 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 
 // registries are read with the credentials at hand.
 func (e env) registries() registry.Source {
-	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add)}
+	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add), Stall: e.flags.stall}
 }
 
-// publishing is how anything is pushed.
-func (e env) publishing() registry.Options {
-	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add)}
+// publishing is how anything is pushed; the optional registries may fail.
+func (e env) publishing(optional []string) registry.Options {
+	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add), Stall: e.flags.stall, Optional: optional}
 }
 
 // output runs a program and gives its standard output.

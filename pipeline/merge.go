@@ -26,7 +26,7 @@ type MergeOptions struct {
 	Commit   source.Source
 	BaseName string // that every image was built on
 	Targets  []registry.Target
-	Publish  registry.Options // Booted and Log are set here
+	Publish  registry.Options // Booted and Step are set here
 	Now      func() time.Time
 }
 
@@ -71,9 +71,10 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 		return b.Report(), err
 	}
 	err = stage("publish", func(ctx context.Context, log io.Writer) error {
-		opts.Publish.Booted, opts.Publish.Log = booted, log
+		opts.Publish.Booted, opts.Publish.Step = booted, stepsOf(display)
 		published, err := registry.Publish(ctx, idx, opts.Targets, opts.Publish)
-		b.Change(func(r *report.Report) { r.Published = tags(published, opts.Publish.ByDigest) })
+		sayPublished(log, published)
+		b.Change(func(r *report.Report) { keep(r, published, opts.Publish.ByDigest) })
 		return err
 	})
 	return b.Report(), err

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
@@ -62,7 +63,7 @@ func about(version string, commit source.Source, base string) registry.About {
 // proven all the same. Only images that the report says were booted and passed
 // are published.
 //
-// With ByDigest no tag moves. The options' Booted and Log are set here.
+// With ByDigest no tag moves. The options' Booted and Step are set here.
 func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	return p.stage(ctx, report.Key{Stage: "publish"}, "", func(ctx context.Context, log io.Writer) error {
 		idx, err := registry.ReadLayout(ctx, p.path("image"))
@@ -90,27 +91,56 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 			}
 			targets = append(targets, target)
 		}
-		opts.Booted, opts.Log = booted, log
+		opts.Booted, opts.Step = booted, stepsOf(p.display)
 		published, err := registry.Publish(ctx, idx, targets, opts)
-		p.report.Change(func(r *report.Report) { r.Published = append(r.Published, tags(published, opts.ByDigest)...) })
+		sayPublished(log, published)
+		p.report.Change(func(r *report.Report) { keep(r, published, opts.ByDigest) })
 		return err
 	})
 }
 
-// tags puts what was published into a report.
-func tags(published []registry.Published, byDigest bool) []report.Tag {
-	var list []report.Tag
+// stepsOf shows each registry that is published to.
+func stepsOf(display *progress.Display) func(string) registry.Step {
+	return func(host string) registry.Step { return display.Step("publish", host) }
+}
+
+// sayPublished tells in one line what came of all targets.
+func sayPublished(log io.Writer, published []registry.Published) {
+	var unchanged, without int
+	for _, t := range published {
+		switch {
+		case t.Err != nil:
+			without++
+		case t.Unchanged:
+			unchanged++
+		}
+	}
+	switch {
+	case len(published) > 0 && unchanged == len(published):
+		fmt.Fprintf(log, "all %d targets have it already: nothing to do\n", unchanged)
+	case without > 0:
+		fmt.Fprintf(log, "%d targets have it, %d of optional registries do not\n", len(published)-without, without)
+	default:
+		fmt.Fprintf(log, "%d targets have it\n", len(published))
+	}
+}
+
+// keep puts what was published into a report.
+func keep(r *report.Report, published []registry.Published, byDigest bool) {
 	for _, t := range published {
 		reference := t.Target.String()
 		if byDigest {
 			reference = t.Target.Repository()
 		}
-		list = append(list, report.Tag{
+		if t.Err != nil {
+			r.Missed = append(r.Missed, report.Missed{Reference: reference, Error: strings.Join(failure.Lines(t.Err), "; ")})
+			continue
+		}
+		r.Published = append(r.Published, report.Tag{
 			Reference: reference, Digest: t.Digest.String(),
 			Blobs: t.Blobs, Bytes: t.Bytes, Unchanged: t.Unchanged,
 		})
 	}
-	return list
 }
 
 // bootedDigests gives the digest of each image that a run booted and found

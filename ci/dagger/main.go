@@ -146,6 +146,9 @@ func (m *Netbox) Publish(
 	// Tags to move; latest unless given.
 	// +optional
 	tags []string,
+	// Registries of the addresses that may fail, such as quay.io.
+	// +optional
+	optional []string,
 	// User name at the registries.
 	// +optional
 	username string,
@@ -169,7 +172,7 @@ func (m *Netbox) Publish(
 			return nil, err
 		}
 	}
-	return call.Publish(ctx, addresses, tags, with)
+	return call.Publish(ctx, addresses, tags, optional, with)
 }
 
 // Readme writes README.md from readme-vars.yml.

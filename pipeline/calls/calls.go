@@ -145,8 +145,9 @@ func (c Call) Report(ctx context.Context) (dir string, err error) {
 type Credentials struct{ Username, Password string }
 
 // Publish checks everything and then pushes the index to every address under
-// every tag. It returns a reference with a digest for each.
-func (c Call) Publish(ctx context.Context, addresses, tags []string, with Credentials) ([]string, error) {
+// every tag. Registries that are optional may fail. It returns a reference with
+// a digest for each tag.
+func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, with Credentials) ([]string, error) {
 	var targets []registry.Target
 	for _, address := range addresses {
 		names := []string{address}
@@ -170,7 +171,7 @@ func (c Call) Publish(ctx context.Context, addresses, tags []string, with Creden
 	var published []string
 	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
 		p.Mask.Add(with.Password)
-		_, err := p.Check(ctx, targets, registry.Options{Keychain: with.keychain()})
+		_, err := p.Check(ctx, targets, registry.Options{Keychain: with.keychain(), Optional: optional})
 		for _, t := range p.Report().Published {
 			published = append(published, t.Reference+"@"+t.Digest)
 		}

@@ -187,6 +187,16 @@ func (s *Step) flush() {
 	s.p.say(s, line)
 }
 
+// Show tells how far the step is, in the place of its last line of log. It
+// comes too often to be kept: nobody but a terminal shows it.
+func (s *Step) Show(text string) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if s.state == running {
+		s.last = s.p.opts.Hide(clean(text))
+	}
+}
+
 // Worked tells that the work of the step is done, and stops its clock. What it
 // came to is found out later, which End tells.
 func (s *Step) Worked() {

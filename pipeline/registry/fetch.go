@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -15,19 +17,38 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
+// userAgent is how requests name who asks.
+const userAgent = "docker-netbox"
+
 // Source is how images are read from registries. The zero value uses docker's
-// configuration and the network.
+// configuration and the network. A name with http:// in front is asked in
+// plain http, as are those on loopback.
 type Source struct {
 	Keychain  authn.Keychain
 	Transport http.RoundTripper
+	Stall     time.Duration // as in Options
 }
 
-func (s Source) options(ctx context.Context) []remote.Option {
-	opts := []remote.Option{remote.WithContext(ctx), remote.WithUserAgent("docker-netbox"), remote.WithAuthFromKeychain(s.keychain())}
-	if s.Transport != nil {
-		opts = append(opts, remote.WithTransport(s.Transport))
+// options are those of one request. plain is a registry that plain http was
+// asked for, or "".
+func (s Source) options(ctx context.Context, plain string) []remote.Option {
+	through := newGuard(s.Transport, s.Stall, Clock{})
+	through.plain[plain] = true
+	return []remote.Option{
+		remote.WithContext(ctx), remote.WithUserAgent(userAgent),
+		remote.WithAuthFromKeychain(s.keychain()), remote.WithTransport(through),
 	}
-	return opts
+}
+
+// cutPlain takes the http:// off a name; plain is then the name's registry.
+func cutPlain(reference string) (rest, plain string, opts []name.Option) {
+	rest, asked := strings.CutPrefix(reference, "http://")
+	opts = []name.Option{name.StrictValidation}
+	host, _, _ := strings.Cut(rest, "/")
+	if asked || isLoopback(host) {
+		plain, opts = host, append(opts, name.Insecure)
+	}
+	return rest, plain, opts
 }
 
 func (s Source) keychain() authn.Keychain {
@@ -40,13 +61,14 @@ func (s Source) keychain() authn.Keychain {
 // Fetch gives the images that a repository holds by their digests, by Key of
 // their platforms. Their layers are read when they are used.
 func (s Source) Fetch(ctx context.Context, repository string, digests map[string]v1.Hash) ([]PlatformImage, error) {
-	repo, err := name.NewRepository(repository, name.StrictValidation)
+	repository, plain, strict := cutPlain(repository)
+	repo, err := name.NewRepository(repository, strict...)
 	if err != nil {
 		return nil, failure.Usagef("read images from %q: %w: name it as REGISTRY/NAME", repository, err)
 	}
 	var images []PlatformImage
 	for key, digest := range digests {
-		img, err := remote.Image(repo.Digest(digest.String()), s.options(ctx)...)
+		img, err := remote.Image(repo.Digest(digest.String()), s.options(ctx, plain)...)
 		if err != nil {
 			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, err)
 		}
@@ -66,11 +88,12 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 // Index gives the index that a reference points at, or nil when there is no
 // such thing.
 func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, error) {
-	ref, err := name.ParseReference(reference, name.StrictValidation)
+	reference, plain, strict := cutPlain(reference)
+	ref, err := name.ParseReference(reference, strict...)
 	if err != nil {
 		return nil, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
 	}
-	idx, err := remote.Index(ref, s.options(ctx)...)
+	idx, err := remote.Index(ref, s.options(ctx, plain)...)
 	if absent(err) {
 		return nil, nil
 	}
@@ -82,11 +105,12 @@ func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, err
 
 // Digest asks a registry what a reference points at.
 func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
+	reference, plain, _ := cutPlain(reference)
 	ref, err := name.ParseReference(reference)
 	if err != nil {
 		return v1.Hash{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
 	}
-	desc, err := remote.Head(ref, s.options(ctx)...)
+	desc, err := remote.Head(ref, s.options(ctx, plain)...)
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, err)
 	}

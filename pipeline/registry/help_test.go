@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log"
@@ -154,6 +155,44 @@ func (w *waits) clock() registry.Clock {
 		},
 	}
 }
+
+// steps keeps what Publish shows, of all registries.
+type steps struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+	shown []string
+	ends  map[string]error
+}
+
+func (s *steps) step(host string) registry.Step { return &step{s, host} }
+
+type step struct {
+	steps *steps
+	host  string
+}
+
+func (s *step) Write(b []byte) (int, error) {
+	s.steps.mu.Lock()
+	defer s.steps.mu.Unlock()
+	return s.steps.lines.Write(b)
+}
+
+func (s *step) Show(text string) {
+	s.steps.mu.Lock()
+	defer s.steps.mu.Unlock()
+	s.steps.shown = append(s.steps.shown, s.host+": "+text)
+}
+
+func (s *step) End(err error) {
+	s.steps.mu.Lock()
+	defer s.steps.mu.Unlock()
+	if s.steps.ends == nil {
+		s.steps.ends = map[string]error{}
+	}
+	s.steps.ends[s.host] = err
+}
+
+func (s *steps) String() string { return s.lines.String() }
 
 func must(t *testing.T, err error) {
 	t.Helper()

@@ -21,20 +21,24 @@ type environment struct {
 
 // Resolve is authn.Keychain's.
 func (e environment) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	registry := resource.RegistryStr()
-	if registry == name.DefaultRegistry {
-		registry = "docker.io" // as people know it
-	}
-	suffix := strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
-			return r
-		}
-		return '_'
-	}, strings.ToUpper(registry))
+	suffix := variable(resource.RegistryStr())
 	password := e.getenv("REGISTRY_PASSWORD_" + suffix)
 	if password == "" {
 		return authn.Anonymous, nil
 	}
 	e.hide(password)
 	return &authn.Basic{Username: e.getenv("REGISTRY_USERNAME_" + suffix), Password: password}, nil
+}
+
+// variable is how the names of a registry's variables end.
+func variable(registry string) string {
+	if registry == name.DefaultRegistry {
+		registry = "docker.io" // as people know it
+	}
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(registry))
 }

@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,15 +23,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 func TestWhatIsPublishedIsWhatWasBooted(t *testing.T) {
 	reg := newFaulty(t)
 	idx, booted := index(t)
-	var log bytes.Buffer
+	var log steps
 	done, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "lsio/netbox:4.7.3")},
-		registry.Options{Booted: booted, Log: &log})
+		registry.Options{Booted: booted, Step: log.step})
 	must(t, err)
 	digest, err := idx.Digest()
 	must(t, err)
@@ -94,8 +94,8 @@ func TestPublishingAgainSendsNothingAndSaysSo(t *testing.T) {
 	must(t, err)
 	reg.asked()
 
-	var log bytes.Buffer
-	done, err := registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Log: &log})
+	var log steps
+	done, err := registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Step: log.step})
 	must(t, err)
 	if sent := reg.asked("PUT", "PATCH", "POST"); len(sent) > 0 {
 		t.Errorf("the second run sent %q", sent)
@@ -247,7 +247,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{name: "a blob comes back with a flipped bit",
 			spoil: onBlobGet(func(w http.ResponseWriter, body []byte) { body[len(body)/2] ^= 1; w.Write(body) }),
-			error: []string{"pulling back blob sha256:", "error verifying sha256 checksum", "delete the blob there and publish again"}},
+			error: []string{"pulling back blob sha256:", "error verifying sha256 checksum", "delete it there and publish again"}},
 		{name: "a blob comes back too short",
 			spoil: onBlobGet(func(w http.ResponseWriter, body []byte) { w.Write(body[:len(body)-1]) }),
 			error: []string{"pulling back blob sha256:"}},
@@ -415,9 +415,9 @@ func TestCredentialsComeFromTheKeychainAndAreNeverTold(t *testing.T) {
 	})
 	idx, _ := index(t)
 	publish := func(password string) (string, error) {
-		var log bytes.Buffer
+		var log steps
 		_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{
-			Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: password})}, Log: &log})
+			Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: password})}, Step: log.step})
 		return log.String(), err
 	}
 	log, err := publish("simsalabim")
@@ -447,9 +447,9 @@ func TestTokensInAddressesAreNeverTold(t *testing.T) {
 		}
 	})
 	idx, _ := index(t)
-	var log bytes.Buffer
+	var log steps
 	var w waits
-	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{Clock: w.clock(), Log: &log})
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{Clock: w.clock(), Step: log.step})
 	wantError(t, err, "sending blob", "5 times")
 	if !strings.Contains(log.String(), "/blobs/uploads/1\"") || strings.Contains(log.String()+err.Error(), "sesame") {
 		t.Errorf("error %v, log\n%s", err, &log)
@@ -487,3 +487,181 @@ func TestPlainHTTPStaysOnLoopbackUnlessAskedFor(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// tags gives what each of the tags points at.
+func (f *faulty) tags(t *testing.T, repository string, tags ...string) (digests []string) {
+	t.Helper()
+	for _, tag := range tags {
+		digests = append(digests, f.tag(t, repository+":"+tag))
+	}
+	return digests
+}
+
+// refuse answers every request of a kind with a status.
+func refuse(status int, method, pathEnd string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == method && strings.HasSuffix(r.URL.Path, pathEnd) {
+			w.WriteHeader(status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+func TestLatestMovesOnlyWhenEveryRegistryHasEveryVersion(t *testing.T) {
+	one, two := newFaulty(t), newFaulty(t)
+	two.with(refuse(http.StatusForbidden, http.MethodPut, "/manifests/4.7.3"))
+	idx, booted := index(t)
+	digest, err := idx.Digest()
+	must(t, err)
+	var targets []registry.Target
+	for _, reg := range []*faulty{one, two} {
+		targets = append(targets, reg.target(t, "netbox:latest"), reg.target(t, "netbox:amd64-latest").For("linux/amd64"),
+			reg.target(t, "netbox:4.7.3"), reg.target(t, "netbox:version-v4.7.3"))
+	}
+	done, err := registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted})
+	wantError(t, err, two.host+"/netbox:4.7.3: moving the tag", "403")
+	if got := one.tags(t, "netbox", "4.7.3", "version-v4.7.3", "latest", "amd64-latest"); !slices.Equal(got, []string{digest.String(), digest.String(), "", ""}) {
+		t.Errorf("on the healthy registry the tags are %q", got)
+	}
+	if len(done) != 3 { // both versions there, one here
+		t.Errorf("said to be published: %+v", done)
+	}
+	for _, p := range done {
+		if p.Digest != digest || p.Err != nil || strings.HasSuffix(p.Target.String(), "latest") {
+			t.Errorf("said to be published: %+v", p)
+		}
+	}
+	two.with(nil)
+	one.asked()
+	done, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted})
+	must(t, err)
+	if len(done) != 8 {
+		t.Errorf("the second run published %d targets, want 8", len(done))
+	}
+	if puts := one.asked("PUT"); len(puts) != 2 {
+		t.Errorf("the second run wrote %q, want the two latest tags", puts)
+	}
+}
+
+func TestAnOptionalRegistryFailsNothingElseAndIsReported(t *testing.T) {
+	for name, spoil := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){
+		"at once":               refuse(http.StatusForbidden, http.MethodGet, "/v2/"),
+		"when blobs are sent":   refuse(http.StatusForbidden, http.MethodPost, "/uploads/"),
+		"when a tag is to move": refuse(http.StatusForbidden, http.MethodPut, "/manifests/1"),
+		"at the last tag":       refuse(http.StatusForbidden, http.MethodPut, "/manifests/latest"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			good, bad := newFaulty(t), newFaulty(t)
+			bad.with(spoil)
+			idx, _ := index(t)
+			digest, err := idx.Digest()
+			must(t, err)
+			targets := []registry.Target{good.target(t, "netbox:1"), good.target(t, "netbox:latest"), bad.target(t, "netbox:1"), bad.target(t, "netbox:latest")}
+			var shown steps
+			done, err := registry.Publish(t.Context(), idx, targets, registry.Options{Optional: []string{bad.host}, Step: shown.step})
+			must(t, err)
+			if got := good.tags(t, "netbox", "1", "latest"); !slices.Equal(got, []string{digest.String(), digest.String()}) {
+				t.Errorf("on the healthy registry the tags are %q", got)
+			}
+			if bad.tag(t, "netbox:latest") != "" {
+				t.Error("latest was moved on the failing registry")
+			}
+			failed := 0
+			for _, p := range done {
+				if p.Err != nil {
+					failed++
+					if !strings.HasPrefix(p.Target.String(), bad.host) {
+						t.Errorf("%s failed: %v", p.Target, p.Err)
+					}
+					wantError(t, p.Err, bad.host, "403 Forbidden")
+				}
+			}
+			if len(done) != 4 || failed == 0 {
+				t.Errorf("published %+v", done)
+			}
+			if shown.ends[good.host] != nil || shown.ends[bad.host] == nil {
+				t.Errorf("the steps ended with %v", shown.ends)
+			}
+
+			bad.with(nil)
+			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Optional: []string{bad.host}})
+			must(t, err)
+			if got := bad.tags(t, "netbox", "1", "latest"); !slices.Equal(got, []string{digest.String(), digest.String()}) {
+				t.Errorf("once it is well again the tags are %q", got)
+			}
+		})
+	}
+}
+
+func TestWhatARequiredRegistryLacksMovesNoTagOnAnOptionalOne(t *testing.T) {
+	required, optional := newFaulty(t), newFaulty(t)
+	required.with(refuse(http.StatusForbidden, http.MethodPost, "/uploads/"))
+	idx, _ := index(t)
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{required.target(t, "netbox:1"), optional.target(t, "netbox:1")},
+		registry.Options{Optional: []string{optional.host}})
+	wantError(t, err, required.host, "403")
+	if tag := optional.tag(t, "netbox:1"); tag != "" {
+		t.Errorf("the tag points at %s", tag)
+	}
+}
+
+func TestAnOptionalRegistryHasToBeOneAndNotTheOnlyOne(t *testing.T) {
+	reg := newFaulty(t)
+	idx, _ := index(t)
+	for host, want := range map[string]string{"quay.io": `"quay.io" is optional, but nothing goes there`, reg.host: "every registry is optional"} {
+		_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{Optional: []string{host}})
+		wantError(t, err, want)
+		if failure.ExitCode(err) != failure.ExitUsage {
+			t.Errorf("%v: exit status %d", err, failure.ExitCode(err))
+		}
+	}
+	if sent := reg.asked("GET", "HEAD", "PUT", "POST", "PATCH"); len(sent) > 0 {
+		t.Errorf("the registry was asked %q", sent)
+	}
+}
+
+func TestProgressIsToldInBytesOfEachRegistry(t *testing.T) {
+	one, two := newFaulty(t), newFaulty(t)
+	idx, _ := index(t)
+	var tick atomic.Int64 // every look at the clock is a second later
+	clock := registry.Clock{Now: func() time.Time { return time.Unix(tick.Add(1), 0) }}
+	var shown steps
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{one.target(t, "netbox:1"), two.target(t, "netbox:1")}, registry.Options{Step: shown.step, Clock: clock})
+	must(t, err)
+	for _, reg := range []*faulty{one, two} {
+		for _, doing := range []string{"sending to", "pulling back from"} {
+			want := fmt.Sprintf("%s: %s %[1]s/netbox: 0.1 of 0.1 MB", reg.host, doing)
+			if !slices.Contains(shown.shown, want) {
+				t.Errorf("%q was never shown, but %q", want, shown.shown)
+			}
+		}
+		if end, ended := shown.ends[reg.host]; !ended || end != nil {
+			t.Errorf("the step of %s ended: %t, %v", reg.host, ended, end)
+		}
+	}
+	if !strings.Contains(shown.String(), " of 0.1 MB\n") {
+		t.Errorf("no line of log tells how far it is:\n%s", &shown)
+	}
+}
+
+func TestATagThatAnotherRunMovesMeanwhileIsNotSaidToBeOurs(t *testing.T) {
+	reg := newFaulty(t)
+	idx, _ := index(t)
+	other, _ := index(t)
+	_, err := registry.Publish(t.Context(), other, []registry.Target{reg.target(t, "netbox:other")}, registry.Options{})
+	must(t, err)
+	raw, err := other.RawManifest()
+	must(t, err)
+	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/1") {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(string(raw))), int64(len(raw))
+		}
+		next.ServeHTTP(w, r)
+	})
+	done, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{})
+	wantError(t, err, "netbox:1: the tag was set to", "another run publishes to it too")
+	if len(done) != 0 {
+		t.Errorf("said to be published: %+v", done)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,9 +50,10 @@ const (
 	attempts = 5
 	// longestWait is the longest Retry-After that is obeyed.
 	longestWait = 5 * time.Minute
-	// stall is how long a connection may carry no byte in either direction.
-	stall = 2 * time.Minute
 )
+
+// DefaultStall is how long a connection may carry no byte in either direction.
+const DefaultStall = 2 * time.Minute
 
 // pause gives the time to wait after failed attempt n (0 is the first): 1, 5,
 // 25, 125 s, each up to a fifth longer or shorter so that many clients do not
@@ -132,7 +134,7 @@ func explain(err error) error {
 	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))
 	for _, e := range status.Errors {
 		if e.Message != "" {
-			text += fmt.Sprintf(" (%s)", e.Message)
+			text += fmt.Sprintf(" (%s)", strings.Join(strings.Fields(e.Message), " "))
 		}
 	}
 	if status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden {
@@ -140,7 +142,7 @@ func explain(err error) error {
 		if status.Request != nil {
 			host = status.Request.URL.Host
 		}
-		text += fmt.Sprintf("; log in to %s with an account that may push there (docker login)", host)
+		text += fmt.Sprintf("; log in to %s with an account that may push there (docker login, or the variables REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s)", host, variable(host))
 	}
 	return explained{text, err}
 }
@@ -190,9 +192,20 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
+// newGuard guards a transport, or the network when that is nil.
+func newGuard(next http.RoundTripper, stall time.Duration, clock Clock) guard {
+	if next == nil {
+		if stall <= 0 {
+			stall = DefaultStall
+		}
+		next = newTransport(stall)
+	}
+	return guard{next: next, clock: clock, plain: map[string]bool{}}
+}
+
 // newTransport gives connections that end when nothing moves on them: a
 // registry that stops answering is a dropped connection, not a hang.
-func newTransport() *http.Transport {
+func newTransport(stall time.Duration) *http.Transport {
 	dialer := &net.Dialer{Timeout: 30 * time.Second}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = 16
@@ -201,24 +214,27 @@ func newTransport() *http.Transport {
 		if err != nil {
 			return nil, err
 		}
-		return stallConn{conn}, nil
+		return stallConn{conn, stall}, nil
 	}
 	return t
 }
 
 // stallConn fails with a timeout once no byte has moved for stall. Reads and
 // writes push the same deadline: a long upload keeps the waiting reader alive.
-type stallConn struct{ net.Conn }
+type stallConn struct {
+	net.Conn
+	stall time.Duration
+}
 
 func (c stallConn) Read(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(stall)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(c.stall)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
 }
 
 func (c stallConn) Write(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(stall)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(c.stall)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)

@@ -27,6 +27,13 @@ func (t Target) For(platform string) Target {
 	return t
 }
 
+// latest says if the tag is what people pull that name no version, of the
+// index or of one image: "latest", "arm64v8-latest".
+func (t Target) latest() bool {
+	tag := t.tag.TagStr()
+	return tag == "latest" || strings.HasSuffix(tag, "-latest")
+}
+
 // Repository gives REGISTRY/NAME.
 func (t Target) Repository() string { return strings.TrimSuffix(t.text, ":"+t.tag.TagStr()) }
 

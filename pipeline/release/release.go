@@ -114,8 +114,9 @@ type Plan struct {
 	Skip         string              `json:"skip,omitempty"` // why nothing is to be released
 	Pin          string              `json:"pin,omitempty"`  // the release to pin first, when it is not the pinned one
 	Repositories []string            `json:"repositories"`
-	Tags         []string            `json:"tags"`      // of the index, the most general one last
-	ImageTags    map[string][]string `json:"imageTags"` // of the image of each platform
+	Optional     []string            `json:"optional,omitempty"` // registries of them that may fail
+	Tags         []string            `json:"tags"`               // of the index, the most general one last
+	ImageTags    map[string][]string `json:"imageTags"`          // of the image of each platform
 }
 
 // prefixes are what the tags of one architecture begin with.
@@ -131,6 +132,11 @@ func Make(f Facts) (Plan, error) {
 	}
 	if p.Channel, p.Repositories, err = channel(f); err != nil {
 		return Plan{}, err
+	}
+	for _, host := range f.Repositories.Optional {
+		if slices.ContainsFunc(p.Repositories, func(r string) bool { return strings.HasPrefix(r, host+"/") }) {
+			p.Optional = append(p.Optional, host)
+		}
 	}
 	if p.NetBox.Value != f.Pinned {
 		p.Pin = p.NetBox.Value

@@ -41,6 +41,9 @@ func (p Plan) Text(w io.Writer) error {
 		}
 	}
 	list("repositories", p.Repositories)
+	if len(p.Optional) > 0 {
+		list("registries that may fail", p.Optional)
+	}
 	list("tags of the index", p.Tags)
 	for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
 		list("tags of "+platform, p.ImageTags[platform])

@@ -43,6 +43,7 @@ type Report struct {
 	Platforms []Platform `json:"platforms,omitempty"`
 	Index     string     `json:"index,omitempty"` // digest of what joins the images
 	Published []Tag      `json:"published,omitempty"`
+	Missed    []Missed   `json:"missed,omitempty"`
 	Logs      []Log      `json:"logs,omitempty"`
 }
 
@@ -145,6 +146,13 @@ type Tag struct {
 	Blobs     int    `json:"blobs"`  // sent for it
 	Bytes     int64  `json:"bytes"`
 	Unchanged bool   `json:"unchanged,omitempty"` // it pointed there before
+}
+
+// Missed is a tag that an optional registry was not given. The run passes all
+// the same.
+type Missed struct {
+	Reference string `json:"reference"`
+	Error     string `json:"error"`
 }
 
 // Log is the log of one container.

@@ -140,6 +140,7 @@ func full() report.Report {
 			{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:" + strings.Repeat("c", 64), Unchanged: true},
 			{Reference: "127.0.0.1:5000/netbox:4.7.3", Digest: "sha256:" + strings.Repeat("c", 64), Blobs: 12, Bytes: 3},
 		}
+		r.Missed = []report.Missed{{Reference: "quay.io/linuxserver.io/netbox:4.7.3", Error: "the registry answered 503 Service Unavailable, 5 times"}}
 	})
 	b.Log("boot-linux-amd64.log", []byte("PASSWORD=sesame\n"))
 	return b.Report()

@@ -98,6 +98,12 @@ func (r Report) details(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "%s%s\n  %s\n", t.Reference, note, t.Digest)
 	}
+	if len(r.Missed) > 0 {
+		b.WriteString("\nmissed, which fails nothing: the registry is optional\n")
+	}
+	for _, m := range r.Missed {
+		fmt.Fprintf(b, "%s\n  %s\n", m.Reference, m.Error)
+	}
 }
 
 // megabytes are 10^6 bytes, as registries count.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -74,11 +75,12 @@ type Emulation struct {
 }
 
 // Repositories are where images are published, by whom they are for. Each is
-// REGISTRY/NAME.
+// REGISTRY/NAME. Optional are registries of them that may fail.
 type Repositories struct {
 	Live        []string `yaml:"live"`        // releases
 	Development []string `yaml:"development"` // branches
 	PullRequest []string `yaml:"pullRequest"` // pull requests
+	Optional    []string `yaml:"optional"`
 }
 
 // IsRelease tells whether a version is a final release of PEP 440: no epoch,
@@ -153,6 +155,17 @@ func Parse(file string, data []byte) (*Versions, error) {
 			check(fmt.Sprintf("%s[%d]", list.path, i), repository, "REGISTRY/NAME without a tag", strictRepository)
 		}
 	}
+	for i, host := range v.Repositories.Optional {
+		path := fmt.Sprintf("repositories.optional[%d]", i)
+		check(path, host, "the registry of a repository above", func(host string) bool {
+			return slices.ContainsFunc(slices.Concat(v.Repositories.Live, v.Repositories.Development, v.Repositories.PullRequest), func(r string) bool { return onRegistry(r, host) })
+		})
+		for _, first := range [][]string{v.Repositories.Live, v.Repositories.Development, v.Repositories.PullRequest} {
+			if len(first) > 0 && onRegistry(first[0], host) {
+				problems = append(problems, doc.Problem(path, "%s cannot be optional: images are compared with those in %s, the first repository of a list", host, first[0]))
+			}
+		}
+	}
 	check("epoch", v.Epoch, `a day such as "2026-11-23"`, func(s string) bool {
 		t, err := time.Parse(time.DateOnly, s)
 		return err == nil && t.Unix() > 0
@@ -169,6 +182,9 @@ func Parse(file string, data []byte) (*Versions, error) {
 	}
 	return &v, nil
 }
+
+// onRegistry tells whether a repository is one of a registry's.
+func onRegistry(repository, host string) bool { return strings.HasPrefix(repository, host+"/") }
 
 func strictReference(value string) bool {
 	_, err := name.ParseReference(value, name.StrictValidation)

@@ -150,6 +150,14 @@ func (s *Sink) Notice(text string) {
 	_ = s.do("a notice", func(a *githubactions.Action) { a.Noticef("%s", s.hide(text)) })
 }
 
+// Warning annotates the run with something that fails nothing.
+func (s *Sink) Warning(text string) {
+	if s == nil {
+		return
+	}
+	_ = s.do("a warning", func(a *githubactions.Action) { a.Warningf("%s", s.hide(text)) })
+}
+
 // RunURL is the page of the run, and CommitURL that of the commit; "" outside
 // Actions.
 func (s *Sink) RunURL() string {

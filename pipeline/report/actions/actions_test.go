@@ -62,6 +62,7 @@ func run() report.Report {
 			{Platform: arm},
 		},
 		Published: []report.Tag{{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:1dx"}},
+		Missed:    []report.Missed{{Reference: "quay.io/linuxserver.io/netbox:latest", Error: "503 | busy"}},
 	}
 }
 
@@ -81,6 +82,7 @@ func TestEveryFileOfAStepGetsWhatItIsFor(t *testing.T) {
 		"| boot | linux/arm64 | ⏭️ skipped | – |",
 		"- boot linux/arm64 was skipped: there is no image",
 		"| `ghcr.io/linuxserver/netbox:latest` | `sha256:1dx` |",
+		"| `quay.io/linuxserver.io/netbox:latest` | 503 \\| busy |",
 		"```mermaid\nflowchart TD\n  n0 --> n1\n```",
 	} {
 		if !strings.Contains(f.file(t, "summary"), want) {
@@ -98,6 +100,7 @@ func TestEveryFileOfAStepGetsWhatItIsFor(t *testing.T) {
 	for _, want := range []string{
 		"::error file=readme-vars.yml,line=87::graph linux/amd64: readme-vars.yml:87: a | b -> <c>",
 		"::error file=Dockerfile.aarch64,line=31::build linux/arm64: ",
+		"::warning::publish: quay.io/linuxserver.io/netbox:latest was missed, its registry is optional: 503 | busy",
 	} {
 		if !strings.Contains(f.commands.String(), want) {
 			t.Errorf("the commands do not hold %q:\n%s", want, f.commands.String())

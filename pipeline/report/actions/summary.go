@@ -44,6 +44,9 @@ func (s *Sink) Report(r report.Report, mermaid string) error {
 		}
 		errs = append(errs, s.Output("tags", strings.Join(tags, "\n")))
 	}
+	for _, m := range r.Missed {
+		s.Warning(fmt.Sprintf("publish: %s was missed, its registry is optional: %s", m.Reference, m.Error))
+	}
 	return errors.Join(errs...)
 }
 
@@ -107,6 +110,12 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 				note = " (unchanged)"
 			}
 			fmt.Fprintf(&b, "| `%s`%s | `%s` |\n", t.Reference, note, t.Digest)
+		}
+	}
+	if len(r.Missed) > 0 {
+		b.WriteString("\n| Missed, on optional registries | Why |\n| --- | --- |\n")
+		for _, m := range r.Missed {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", m.Reference, escape(m.Error))
 		}
 	}
 	if mermaid != "" {

@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Step shows what happens at one registry while it happens. Package progress
+// has them.
+type Step interface {
+	io.Writer         // lines of log
+	Show(text string) // how far it is now; comes often and replaces what was shown
+	End(err error)
+}
+
+// silence shows nothing.
+type silence struct{}
+
+func (silence) Write(b []byte) (int, error) { return len(b), nil }
+func (silence) Show(string)                 {}
+func (silence) End(error)                   {}
+
+const (
+	// showEvery is the least time between two Shows.
+	showEvery = 100 * time.Millisecond
+	// logEvery is the least time between two lines that tell how far it is.
+	logEvery = 10 * time.Second
+)
+
+// meter counts the bytes that move to and from one registry.
+type meter struct {
+	step  Step
+	clock Clock
+
+	mu            sync.Mutex
+	what          string // is being done
+	done, total   int64  // bytes
+	shown, logged time.Time
+}
+
+func (m *meter) start(registry string, opts Options) {
+	m.step, m.clock = silence{}, opts.Clock
+	if opts.Step != nil {
+		m.step = opts.Step(registry)
+	}
+}
+
+func (m *meter) end(err error) { m.step.End(err) }
+
+// Write adds lines to the log.
+func (m *meter) Write(b []byte) (int, error) { return m.step.Write(b) }
+
+// begin starts to count anew.
+func (m *meter) begin(what string, blobs []blob) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.what, m.done, m.total = what, 0, 0
+	for _, b := range blobs {
+		m.total += b.size
+	}
+	m.shown, m.logged = time.Time{}, m.clock.now()
+}
+
+// add counts bytes that have moved, or takes back those of a failed attempt.
+func (m *meter) add(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done += n
+	now := m.clock.now()
+	if now.Sub(m.shown) < showEvery {
+		return
+	}
+	m.shown = now
+	text := fmt.Sprintf("%s: %.1f of %.1f MB", m.what, float64(m.done)/1e6, float64(m.total)/1e6)
+	m.step.Show(text)
+	if now.Sub(m.logged) >= logEvery {
+		m.logged = now
+		fmt.Fprintln(m.step, text)
+	}
+}
+
+// count is the bytes of one blob that have moved, in any attempt.
+type count struct {
+	meter *meter
+	mu    sync.Mutex
+	n     int64
+}
+
+// set brings the count to n.
+func (c *count) set(n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.meter.add(n - c.n)
+	c.n = n
+}
+
+// of counts what is read of rc, from the beginning.
+func (c *count) of(rc io.ReadCloser) io.ReadCloser {
+	c.set(0)
+	return &countedReader{ReadCloser: rc, count: c}
+}
+
+type countedReader struct {
+	io.ReadCloser
+	count *count
+	n     int64
+}
+
+func (r *countedReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	r.n += int64(n)
+	r.count.set(r.n)
+	return n, err
+}

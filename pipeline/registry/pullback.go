@@ -1,0 +1,205 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"golang.org/x/sync/errgroup"
+)
+
+// pullBack reads all that a client would read, by digest, and compares each
+// byte by way of the digests: what comes back is the index that was given, and
+// so are its images and their blobs. That these are valid is then found out
+// here, once for all registries, rather than by unpacking what each sends.
+//
+// Blobs of a repository to which nothing was sent and whose tags are all right
+// already were read when these were set: their presence has just been asked
+// for, they are not read again.
+func (p *publisher) pullBack(ctx context.Context, r *repository) error {
+	// Not the pusher's: what it remembers is not what the registry has.
+	puller, err := remote.NewPuller(p.options...)
+	if err != nil {
+		return err
+	}
+	if err := p.sameManifest(ctx, puller, r, "the index", p.idx); err != nil {
+		return err
+	}
+	for _, img := range p.images {
+		if err := p.sameManifest(ctx, puller, r, "the manifest for "+img.Platform.String(), img.Image); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.attached {
+		if err := p.sameManifest(ctx, puller, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
+			return err
+		}
+	}
+	if r.blobs.Load() == 0 {
+		current := true
+		for _, t := range r.targets {
+			_, digest, err := p.content(t)
+			if err != nil {
+				return err
+			}
+			is, err := p.tagged(ctx, puller, r, t)
+			if err != nil {
+				return err
+			}
+			current = current && is == digest
+		}
+		if current {
+			return nil
+		}
+	}
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.jobs)
+	g.Go(p.valid)
+	r.host.meter.begin("pulling back from "+r.text, p.blobs)
+	for _, b := range p.blobs {
+		g.Go(func() error { return p.sameBlob(gctx, puller, r, b) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprintf(&r.host.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.images), len(p.blobs))
+	return nil
+}
+
+// sameBlob pulls a blob and compares it with its digest.
+func (p *publisher) sameBlob(ctx context.Context, puller *remote.Puller, r *repository, b blob) error {
+	moved := &count{meter: &r.host.meter}
+	return p.try(ctx, r, "pulling back blob "+b.digest.String(), p.twice(func(ctx context.Context) error {
+		layer, err := puller.Layer(ctx, r.name.Digest(b.digest.String()))
+		if err != nil {
+			return err
+		}
+		return sameBytes(ctx, countedLayer{layer, moved}, b.digest, b.size)
+	}))
+}
+
+// twice makes what was read and is not what it has to be be read once more: a
+// line or a cache may have spoiled it, not the registry.
+func (p *publisher) twice(read func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := read(ctx)
+		if !corrupt(err) {
+			return err
+		}
+		if err = read(ctx); corrupt(err) {
+			return fmt.Errorf("%w; delete it there and publish again", err)
+		}
+		return err
+	}
+}
+
+// corrupt says if an error is neither of the connection nor of the registry:
+// something came back, but not what had been sent.
+func corrupt(err error) bool {
+	var status *transport.Error
+	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.Is(err, context.Canceled)
+}
+
+// countedLayer counts what is read of a layer.
+type countedLayer struct {
+	v1.Layer
+	count *count
+}
+
+func (l countedLayer) Compressed() (io.ReadCloser, error) {
+	rc, err := l.Layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	return l.count.of(rc), nil
+}
+
+// validateIndex checks that digests, sizes, media types and platforms agree
+// with each other, and unpacks every layer to compare it with what the image's
+// configuration says of it. Unlike validate.Index in full it reads each layer
+// once: that is seconds instead of half a minute.
+func validateIndex(ctx context.Context, idx v1.ImageIndex, images []PlatformImage) error {
+	if err := validate.Index(idx, validate.Fast); err != nil {
+		return fmt.Errorf("the index is not valid: %s", oneLine(err))
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, img := range images {
+		config, err := img.Image.ConfigFile()
+		if err != nil {
+			return fmt.Errorf("reading the configuration for %s: %w", img.Platform, err)
+		}
+		layers, err := img.Image.Layers()
+		if err != nil {
+			return fmt.Errorf("reading the layers for %s: %w", img.Platform, err)
+		}
+		if len(layers) != len(config.RootFS.DiffIDs) {
+			return fmt.Errorf("the image for %s has %d layers, but its configuration names %d", img.Platform, len(layers), len(config.RootFS.DiffIDs))
+		}
+		for i, layer := range layers {
+			g.Go(func() error {
+				got, err := unpackedDigest(ctx, layer)
+				if err != nil {
+					return fmt.Errorf("unpacking layer %d for %s: %w", i, img.Platform, err)
+				}
+				if want := config.RootFS.DiffIDs[i]; got != want {
+					return fmt.Errorf("layer %d for %s unpacks to %s, but the image's configuration says %s", i, img.Platform, got, want)
+				}
+				return nil
+			})
+		}
+	}
+	return g.Wait()
+}
+
+func unpackedDigest(ctx context.Context, layer v1.Layer) (v1.Hash, error) {
+	rc, err := layer.Uncompressed()
+	if err != nil {
+		return v1.Hash{}, err
+	}
+	defer rc.Close()
+	digest, _, err := v1.SHA256(contextReader{ctx, rc})
+	return digest, err
+}
+
+// oneLine puts an error that package validate tells in many lines into one.
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; ")
+}
+
+// manifest is an image or an index.
+type manifest interface {
+	Digest() (v1.Hash, error)
+	RawManifest() ([]byte, error)
+}
+
+// sameManifest pulls the manifest with m's digest and compares the two.
+func (p *publisher) sameManifest(ctx context.Context, puller *remote.Puller, r *repository, what string, m manifest) error {
+	digest, err := m.Digest()
+	if err != nil {
+		return err
+	}
+	want, err := m.RawManifest()
+	if err != nil {
+		return err
+	}
+	return p.try(ctx, r, "pulling back "+what, p.twice(func(ctx context.Context) error {
+		got, err := puller.Get(ctx, r.name.Digest(digest.String()))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(got.Manifest, want) {
+			return fmt.Errorf("what came back is not what was sent as %s", digest)
+		}
+		return nil
+	}))
+}

@@ -1,0 +1,138 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync/atomic"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
+)
+
+// push sends the blobs that are missing, then the manifests of the images,
+// then the index, by digest.
+func (p *publisher) push(ctx context.Context, r, from *repository) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.jobs)
+	r.host.meter.begin("sending to "+r.text, p.blobs)
+	for _, b := range p.blobs {
+		g.Go(func() error {
+			sent := &sentLayer{Layer: b.layer, count: count{meter: &r.host.meter}, bytes: &r.bytes}
+			var layer v1.Layer = sent
+			if from != nil {
+				layer = &remote.MountableLayer{Layer: sent, Reference: from.name.Digest(b.digest.String())}
+			}
+			if err := p.try(gctx, r, "sending blob "+b.digest.String(), func(ctx context.Context) error {
+				return p.pusher.Upload(ctx, r.name, layer)
+			}); err != nil {
+				return err
+			}
+			sent.count.set(b.size) // it is there, sent or not
+			if sent.opened.Load() {
+				r.blobs.Add(1)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprintf(&r.host.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
+	for _, img := range p.images {
+		digest, err := img.Image.Digest()
+		if err != nil {
+			return err
+		}
+		if err := p.try(ctx, r, fmt.Sprintf("sending the manifest for %s", img.Platform), func(ctx context.Context) error {
+			return p.pusher.Push(ctx, r.name.Digest(digest.String()), img.Image)
+		}); err != nil {
+			return err
+		}
+	}
+	if err := p.try(ctx, r, "sending the index", func(ctx context.Context) error {
+		return p.pusher.Push(ctx, r.name.Digest(p.digest.String()), p.idx)
+	}); err != nil {
+		return err
+	}
+	return p.pushAttachments(ctx, r)
+}
+
+// blob is a layer or a configuration.
+type blob struct {
+	layer  v1.Layer
+	digest v1.Hash
+	size   int64
+}
+
+// blobsOf lists the blobs under an index, each once, in order.
+func blobsOf(idx v1.ImageIndex) ([]blob, error) {
+	images, err := Images(idx)
+	if err != nil {
+		return nil, err
+	}
+	var blobs []blob
+	for _, img := range images {
+		if blobs, err = appendBlobs(blobs, img.Image); err != nil {
+			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
+		}
+	}
+	return blobs, nil
+}
+
+// appendBlobs adds the blobs of an image that are not in the list yet.
+func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	config, err := partial.ConfigLayer(img)
+	if err != nil {
+		return nil, err
+	}
+	for _, layer := range append(layers, config) {
+		b := blob{layer: layer}
+		if b.digest, err = layer.Digest(); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(blobs, func(have blob) bool { return have.digest == b.digest }) {
+			continue
+		}
+		if b.size, err = layer.Size(); err != nil {
+			return nil, fmt.Errorf("blob %s: %w", b.digest, err)
+		}
+		blobs = append(blobs, b)
+	}
+	return blobs, nil
+}
+
+// sentLayer counts what is read of a layer: it is read only to be sent.
+type sentLayer struct {
+	v1.Layer
+	count  count
+	opened atomic.Bool
+	bytes  *atomic.Int64 // of all layers and attempts
+}
+
+func (l *sentLayer) Compressed() (io.ReadCloser, error) {
+	rc, err := l.Layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	l.opened.Store(true)
+	return l.count.of(totalReader{rc, l.bytes}), nil
+}
+
+type totalReader struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (r totalReader) Read(b []byte) (int, error) {
+	n, err := r.ReadCloser.Read(b)
+	r.n.Add(int64(n))
+	return n, err
+}
