@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +31,9 @@ func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 		{[]string{"chekc"}, []string{`"chekc"`, `did you mean "check"?`}},
 		{[]string{"frobnicate"}, []string{`"frobnicate"`, "pass one of", "check"}},
 		{[]string{"check", "--platfrom", "linux/amd64"}, []string{"--platfrom", "ci check --help"}},
+		{[]string{"help", "chekc"}, []string{`"chekc"`, `did you mean "check"?`}},
+		{[]string{"completion", "tcsh"}, []string{`"tcsh"`, "bash, zsh, fish"}},
+		{[]string{"completion"}, []string{"bash, zsh, fish"}},
 		{[]string{"check", "now"}, []string{`leave "now" out`}},
 		{[]string{"build", "--platform", "linux/riscv64"}, []string{`"linux/riscv64"`, "--platform linux/amd64"}},
 		{[]string{"build", "--platform", "windows/amd64"}, []string{`"windows/amd64"`, "--platform linux/amd64"}},
@@ -108,16 +114,123 @@ func TestMistakesInFilesAreNamedWithFileAndLine(t *testing.T) {
 	}
 }
 
-func TestEveryVerbHelpsWithAnExample(t *testing.T) {
-	for _, verb := range []string{"build", "boot", "graph", "readme", "publish", "report", "check", "release", "merge", "pin", "clean"} {
-		stdout, stderr, code := invoke(t, t.Context(), verb, "--help")
-		if code != 0 || stderr != "" {
-			t.Errorf("%s --help: status %d, %q", verb, code, stderr)
-		}
-		for _, want := range []string{"Examples:\n  go run ./ci " + verb, "--platform", "--base", "--output", "--json"} {
-			if !strings.Contains(stdout, want) {
-				t.Errorf("%s --help does not say %q", verb, want)
+// verbs are all that the command line has.
+func verbs(t *testing.T) (names []string) {
+	t.Helper()
+	root, _ := newRoot(streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, func(string) string { return "" })
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	return names
+}
+
+func TestEveryVerbSaysWhatItIsForWithAnExample(t *testing.T) {
+	names := verbs(t)
+	if len(names) < 13 {
+		t.Fatalf("only the verbs %q were found", names)
+	}
+	for _, verb := range names {
+		t.Run(verb, func(t *testing.T) {
+			stdout, stderr, code := invoke(t, t.Context(), verb, "--help")
+			if code != 0 || stderr != "" {
+				t.Errorf("status %d, %q", code, stderr)
 			}
+			for _, want := range []string{
+				"Usage:\n  go run ./ci " + verb, "Examples:\n  go run ./ci " + verb,
+				"--platform", "--base", "--output", "--json", "Exit status: 0 good, 1 a check failed, 2 wrong use",
+			} {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("it does not say %q", want)
+				}
+			}
+			about, _, _ := strings.Cut(stdout, "\nUsage:")
+			if about = strings.Join(strings.Fields(about), " "); !strings.Contains(about, "tandard output") {
+				t.Errorf("it does not say what standard output carries: %s", about)
+			}
+			// The file that it writes, or that it writes none.
+			if !regexp.MustCompile(`dist/|\.(md|yml)\b|no file is written|[Rr]emove`).MatchString(about) {
+				t.Errorf("it does not say what it writes: %s", about)
+			}
+			for line := range strings.Lines(stdout) {
+				if _, example := strings.CutPrefix(line, "  go run ./ci "); len(line) > 81 && !example {
+					t.Errorf("wider than a terminal of 80 columns: %s", line)
+				}
+			}
+			if help, _, code := invoke(t, t.Context(), "help", verb); code != 0 || help != stdout {
+				t.Errorf("help %s: status %d, and not what --help says:\n%s", verb, code, help)
+			}
+		})
+	}
+}
+
+func TestHelpListsEveryVerbOnALineOfATerminal(t *testing.T) {
+	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
+		stdout, stderr, code := invoke(t, t.Context(), args...)
+		if code != 0 || stderr != "" {
+			t.Errorf("%q: status %d, %q", args, code, stderr)
+		}
+		for _, verb := range verbs(t) {
+			if !strings.Contains(stdout, "\n  "+verb+" ") {
+				t.Errorf("%q does not list %s", args, verb)
+			}
+		}
+		for line := range strings.Lines(stdout) {
+			if len(line) > 81 {
+				t.Errorf("wider than a terminal of 80 columns: %s", line)
+			}
+		}
+	}
+}
+
+func TestValuesAreCompleted(t *testing.T) {
+	for _, test := range []struct {
+		args, want string
+	}{
+		{"chec", "check"},
+		{"help re", "readme release report"},
+		{"completion ", "bash zsh fish"},
+		{"check --plat", "--platform"},
+		{"check --platform ", "linux/amd64 linux/arm64"},
+		{"check --platform linux/arm64,", "linux/arm64,linux/amd64"},
+		{"build --engine=", "local dagger"},
+		{"build --netbox ", "4.7.3 4.7.2"},
+		{"release --netbox ", "4.7.3 4.7.2"},
+		{"check --base loc", "local"},
+		{"check --base g", "ghcr.io/linuxserver/baseimage-alpine:3.20"},
+		{"check --base o", "oci:"},
+		{"check --base oci:dag", "oci:dagger/"},
+		{"publish --to quay.io/linuxserver.io/ne", "quay.io/linuxserver.io/netbox"},
+		{"check --timeout ", ""},
+		{"check --to x --json ", ""}, // a verb takes no argument, so no file either
+	} {
+		args := append([]string{"__complete"}, strings.Split(test.args, " ")...)
+		stdout, _, code := invoke(t, t.Context(), slices.Insert(args, 2, "--repo", "..")...)
+		if test.args == "chec" || strings.HasPrefix(test.args, "help") || strings.HasPrefix(test.args, "completion") {
+			stdout, _, code = invoke(t, t.Context(), args...)
+		}
+		var got []string
+		for line := range strings.Lines(stdout) {
+			value, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+			typed := test.args[strings.LastIndexAny(test.args, " =")+1:]
+			if !strings.HasPrefix(value, ":") && strings.HasPrefix(value, typed) { // as the shells look at it
+				got = append(got, value)
+			}
+		}
+		if code != 0 || strings.Join(got, " ") != test.want {
+			t.Errorf("%q: status %d, %q, want %q", test.args, code, got, test.want)
+		}
+	}
+}
+
+// What the help of a flag calls a file or a directory is completed as one,
+// and nothing else is.
+func TestFilesAreCompletedWhereAFileIsAskedFor(t *testing.T) {
+	for args, want := range map[string]string{
+		"merge --plan ": ":0", "merge --reports ": ":16", "check --output ": ":16", "clean --repo ": ":16", "check --wait ": ":4", "release --number ": ":4",
+	} {
+		stdout, _, _ := invoke(t, t.Context(), append([]string{"__complete"}, strings.Split(args, " ")...)...)
+		if strings.TrimSpace(stdout) != want {
+			t.Errorf("%q: %q, want %q", args, stdout, want)
 		}
 	}
 }

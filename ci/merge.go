@@ -25,13 +25,13 @@ func newMerge(e env) *cobra.Command {
 	var byDigest bool
 	cmd := &cobra.Command{
 		Use:   "merge",
-		Short: "Join images that were pushed by digest into one index, and publish it",
-		Long: `Join the images that single machines have built, booted and pushed by digest into
-one index, as planned, and publish it to every repository of the plan. Only
-images whose report says that they were found good are joined; they must agree on
-commit, version and base. With --by-digest no tag moves: the index can be
-attested and signed before anything points at it. Standard output carries the
-digest of the index.`,
+		Short: "Join images pushed by digest into one index, and publish it",
+		Long: `Join the images that single machines have built, booted and pushed by digest
+into one index, as planned, and publish it to every repository of the plan. Only
+images whose report says that they were found good are joined; they must agree
+on commit, version and base. With --by-digest no tag moves: the index can be
+attested and signed before anything points at it. The report is left in
+dist/report. Standard output carries the digest of the index.`,
 		Example: `  go run ./ci merge --plan dist/plan.json --reports dist/proven --by-digest
   go run ./ci merge --plan dist/plan.json --reports dist/proven`,
 		Args: noArguments,

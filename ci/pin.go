@@ -22,7 +22,8 @@ func newPin(e env) *cobra.Command {
 		Short: "Pin another release of NetBox, and lock its packages",
 		Long: `Write another release of NetBox into versions.yml, with the one that was pinned
 as that which upgrades are proven from, and have build/lock write the locked
-lists of packages. The result is for you to commit. Needs uv.`,
+lists of packages. The result is for you to commit. Standard output carries what
+is pinned now. Needs uv.`,
 		Example: `  go run ./ci pin --netbox 4.7.4`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -17,7 +17,7 @@ func newPublish(e env) *cobra.Command {
 	var byDigest bool
 	cmd := &cobra.Command{
 		Use:   "publish",
-		Short: "Push the index that check has proven, pull it back and move the tags",
+		Short: "Push the index that check has proven, and move the tags",
 		Long: `Push the index in dist/image to every target, in phases: all content by digest
 to all registries, everything pulled back and compared; then the tags that name
 a version, everywhere; then latest. Only images that the report in dist/report

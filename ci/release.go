@@ -31,7 +31,7 @@ func newRelease(e env) *cobra.Command {
 	var f releaseFlags
 	cmd := &cobra.Command{
 		Use:   "release",
-		Short: "Plan a release, prove its images, publish them under all their tags",
+		Short: "Plan a release, prove its images, publish them with all tags",
 		Long: `Plan a release: which NetBox, whether anything has changed since the published
 image, its number, its channel, every tag and every repository, each with the
 reason. With --dry-run that is all. Otherwise the images are built, booted and

@@ -13,8 +13,8 @@ func newReport(e env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "report",
 		Short: "Show the result of the last check",
-		Long: `Show the result of the last check, which it left in dist/report. The exit status
-is that of showing it, not that of the check.`,
+		Long: `Show the result of the last check, which it left in dist/report, on standard
+output. The exit status is that of showing it, not that of the check.`,
 		Example: `  go run ./ci report
   go run ./ci report --json`,
 		Args: noArguments,

@@ -37,8 +37,7 @@ func newRoot(io streams, getenv func(string) string) (*cobra.Command, *actions.S
 		Long: `Build, prove, ship and document the NetBox image.
 
 Standard output carries the result, standard error progress and logs; files go
-under dist/. Exit status: 0 good, 1 a check failed, 2 wrong use or a missing
-prerequisite.`,
+under dist/. "go run" itself makes 1 of every exit status but 0.`,
 		Example: `  go run ./ci check
   go run ./ci boot --platform linux/amd64`,
 		SilenceErrors: true,
@@ -57,7 +56,7 @@ prerequisite.`,
 	root.SetOut(io.out)
 	root.SetErr(io.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return failure.Usagef("%s: %w: run \"%s --help\" for its flags", cmd.CommandPath(), err, cmd.CommandPath())
+		return failure.Usagef("%s: %w: run \"go run ./%s --help\" for its flags", cmd.CommandPath(), err, cmd.CommandPath())
 	})
 
 	p := root.PersistentFlags()
@@ -80,7 +79,13 @@ prerequisite.`,
 	root.AddCommand(
 		newCheck(e), newBuild(e), newBoot(e), newGraph(e),
 		newReadme(e), newPublish(e), newRelease(e), newMerge(e), newPin(e), newReport(e), newClean(e),
+		newCompletion(e),
 	)
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(newHelp())
+	root.InitDefaultHelpCmd()
+	root.SetUsageTemplate(usage)
+	e.completeFlags(root)
 	return root, sink
 }
 

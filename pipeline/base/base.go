@@ -199,7 +199,7 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 	if err != nil {
 		return nil, err
 	}
-	d := debian{
+	img, err := b.packages(ctx, debian{
 		name:    "packages-" + b.Suite,
 		arch:    runtime.GOARCH,
 		variant: "essential",
@@ -207,7 +207,15 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 		apt:     apt,
 		level:   gzip.BestSpeed,
 		drop:    droppedFromBase,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the image of %s: %w", strings.Join(packages, ", "), err)
 	}
+	return img, nil
+}
+
+// packages gives an image of one layer.
+func (b *Builder) packages(ctx context.Context, d debian) (v1.Image, error) {
 	key, err := b.debianKey(d)
 	if err != nil {
 		return nil, err
@@ -215,7 +223,7 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 	dir, err := b.store().get(ctx, "packages", key, func(ctx context.Context, to layout.Path) error {
 		layer, err := b.debianLayer(ctx, d, to)
 		if err != nil {
-			return fmt.Errorf("making the image of %s: %w", strings.Join(packages, ", "), err)
+			return err
 		}
 		img, err := assemble(d.arch, v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}},
 			mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
@@ -229,7 +237,7 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the cached image of packages %s: %w", dir, err)
+		return nil, fmt.Errorf("opening the cached image %s: %w", dir, err)
 	}
 	return soleImage(index)
 }

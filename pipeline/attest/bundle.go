@@ -1,0 +1,114 @@
+package attest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+)
+
+// bundleType is the sigstore bundle's, as cosign attaches it
+// (cosign, specs/BUNDLE_SPEC.md).
+const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+// Signer signs statements.
+type Signer interface {
+	// Sign gives the sigstore bundle that holds an in-toto statement and its
+	// signature.
+	Sign(ctx context.Context, statement []byte) (bundle []byte, err error)
+}
+
+// bundle is what this package reads and writes of sigstore's message Bundle.
+type bundle struct {
+	MediaType            string       `json:"mediaType"`
+	VerificationMaterial material     `json:"verificationMaterial"`
+	DSSEEnvelope         dsseEnvelope `json:"dsseEnvelope"`
+}
+
+// material says whom the signature is by: one of the three is given.
+type material struct {
+	PublicKey   *publicKeyHint  `json:"publicKey,omitempty"`
+	Certificate json.RawMessage `json:"certificate,omitempty"`
+	Chain       json.RawMessage `json:"x509CertificateChain,omitempty"`
+}
+
+type publicKeyHint struct {
+	Hint string `json:"hint"`
+}
+
+type dsseEnvelope struct {
+	Payload     []byte          `json:"payload"`
+	PayloadType string          `json:"payloadType"`
+	Signatures  []dsseSignature `json:"signatures"`
+}
+
+type dsseSignature struct {
+	Sig []byte `json:"sig"`
+}
+
+// Sign is Signer's. A key's bundle has no entry of a transparency log: nothing
+// but the registry is told.
+func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
+	signature, err := k.sign(dsse.PAE(statementType, statement))
+	if err != nil {
+		return nil, fmt.Errorf("sign with %s: %w", k, err)
+	}
+	return json.Marshal(bundle{
+		MediaType:            bundleType,
+		VerificationMaterial: material{PublicKey: &publicKeyHint{k.hint()}},
+		DSSEEnvelope:         dsseEnvelope{statement, statementType, []dsseSignature{{signature}}},
+	})
+}
+
+// readBundle gives a bundle and the statement in it.
+func readBundle(text []byte) (bundle, statement, error) {
+	var b bundle
+	var s statement
+	if err := decode(text, &b); err != nil {
+		return b, s, fmt.Errorf("it is no sigstore bundle: %w", err)
+	}
+	if b.DSSEEnvelope.PayloadType != statementType {
+		return b, s, fmt.Errorf("it holds no in-toto statement but %q", b.DSSEEnvelope.PayloadType)
+	}
+	if err := decode(b.DSSEEnvelope.Payload, &s); err != nil {
+		return b, s, fmt.Errorf("its statement is damaged: %w", err)
+	}
+	return b, s, nil
+}
+
+// decode reads one JSON value and nothing after it.
+func decode(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows its end")
+	}
+	return nil
+}
+
+// errOtherSigner is that a signature is by somebody else than was asked for,
+// which makes nothing wrong with it.
+var errOtherSigner = errors.New("it is by somebody else")
+
+// Verify is Verifier's.
+func (k PublicKey) Verify(_ context.Context, text []byte) error {
+	b, _, err := readBundle(text)
+	if err != nil {
+		return err
+	}
+	for _, s := range b.DSSEEnvelope.Signatures {
+		if k.verifies(dsse.PAE(b.DSSEEnvelope.PayloadType, b.DSSEEnvelope.Payload), s.Sig) {
+			return nil
+		}
+	}
+	if hint := b.VerificationMaterial.PublicKey; hint != nil && hint.Hint == k.hint() {
+		return fmt.Errorf("it says that it is by %s, but the signature is not", k)
+	}
+	return errOtherSigner
+}

@@ -1,0 +1,142 @@
+package attest
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Simple signing is the older form, which podman, skopeo and older cosigns
+// know: the image that the tag sha256-….sig points at has a layer for each
+// payload, and the signature in an annotation (cosign,
+// specs/SIGNATURE_SPEC.md).
+const (
+	simpleType       = "application/vnd.dev.cosign.simplesigning.v1+json"
+	simpleSignature  = "dev.cosignproject.cosign/signature"
+	simpleWhat       = "cosign container image signature"
+	simpleMostLayers = 100
+)
+
+// simple is what is signed.
+type simple struct {
+	Critical struct {
+		Identity struct {
+			Reference string `json:"docker-reference"` // repository
+		} `json:"identity"`
+		Image struct {
+			Digest string `json:"docker-manifest-digest"`
+		} `json:"image"`
+		Type string `json:"type"`
+	} `json:"critical"`
+	Optional json.RawMessage `json:"optional"`
+}
+
+// simpleTag is where the signatures of a digest are.
+func simpleTag(digest v1.Hash) string { return digest.Algorithm + "-" + digest.Hex + ".sig" }
+
+// signSimply makes the image with the key's signatures of a digest, one for
+// each repository that it is published in: podman compares the name.
+func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error) {
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for _, repository := range repositories {
+		var s simple
+		s.Critical.Identity.Reference = repository
+		s.Critical.Image.Digest = digest.String()
+		s.Critical.Type = simpleWhat
+		s.Optional = json.RawMessage("null")
+		payload, err := json.Marshal(s)
+		if err != nil {
+			return nil, fmt.Errorf("sign %s: %w", digest, err)
+		}
+		signature, err := k.sign(payload)
+		if err != nil {
+			return nil, fmt.Errorf("sign %s with %s: %w", digest, k, err)
+		}
+		img, err = mutate.Append(img, mutate.Addendum{
+			Layer:       static.NewLayer(payload, simpleType),
+			Annotations: map[string]string{simpleSignature: base64.StdEncoding.EncodeToString(signature)},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("sign %s: %w", digest, err)
+		}
+	}
+	return img, nil
+}
+
+// simply is one signature of that form as it was found.
+type simply struct {
+	payload   []byte
+	signature []byte
+	reference string // the repository it names
+}
+
+// readSimple gives the signatures in an image of that form, which must all be
+// of digest.
+func readSimple(img v1.Image, digest v1.Hash) ([]simply, error) {
+	manifest, err := img.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
+	}
+	if n := len(manifest.Layers); n == 0 || n > simpleMostLayers {
+		return nil, fmt.Errorf("it holds %d signatures", n)
+	}
+	var list []simply
+	for _, described := range manifest.Layers {
+		if described.MediaType != simpleType {
+			return nil, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
+		}
+		payload, err := readLayer(img, described)
+		if err != nil {
+			return nil, err
+		}
+		var s simple
+		if err := decode(payload, &s); err != nil {
+			return nil, fmt.Errorf("what is signed is damaged: %w", err)
+		}
+		if s.Critical.Type != simpleWhat || s.Critical.Image.Digest != digest.String() {
+			return nil, fmt.Errorf("it is of %q (%s)", s.Critical.Image.Digest, s.Critical.Type)
+		}
+		signature, err := base64.StdEncoding.DecodeString(described.Annotations[simpleSignature])
+		if err != nil {
+			return nil, fmt.Errorf("its signature is damaged: %w", err)
+		}
+		list = append(list, simply{payload, signature, s.Critical.Identity.Reference})
+	}
+	return list, nil
+}
+
+// largestDocument bounds what is read into memory, in bytes.
+const largestDocument = 64 << 20
+
+// readLayer reads a blob, which is small, and compares it with its digest.
+func readLayer(img v1.Image, described v1.Descriptor) ([]byte, error) {
+	if described.Size > largestDocument {
+		return nil, fmt.Errorf("blob %s has %d bytes, too many for a document", described.Digest, described.Size)
+	}
+	layer, err := img.LayerByDigest(described.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("blob %s cannot be read: %w", described.Digest, err)
+	}
+	rc, err := layer.Compressed()
+	if err != nil {
+		return nil, fmt.Errorf("blob %s cannot be read: %w", described.Digest, err)
+	}
+	defer rc.Close()
+	var text bytes.Buffer
+	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(rc, described.Size+1), &text))
+	if err != nil {
+		return nil, fmt.Errorf("blob %s cannot be read: %w", described.Digest, err)
+	}
+	if got != described.Digest || n != described.Size {
+		return nil, fmt.Errorf("blob %s is damaged: it has %d bytes with digest %s", described.Digest, n, got)
+	}
+	return text.Bytes(), nil
+}

@@ -1,0 +1,73 @@
+package base
+
+import (
+	"compress/gzip"
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Chromium is a headless browser that is debugged on port 9222 of every
+// address, on an image that has the packages of pipeline/base/browser: the one
+// that Builder.Browser gives, or one that its Dockerfile makes.
+//
+// Chromium itself listens on loopback alone. It is no root and has no sandbox,
+// which a container does not let it make: it is for pages of our own.
+func Chromium() Service {
+	return Service{
+		Entrypoint: []string{"sh", "-c", `
+setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs -- env HOME=/tmp \
+	chromium-headless-shell --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars \
+	--force-color-profile=srgb --log-level=3 --user-data-dir=/tmp/profile --remote-debugging-port=9223 about:blank &
+exec socat TCP-LISTEN:9222,reuseaddr,fork TCP:127.0.0.1:9223`},
+		Ready: []string{"socat", "-u", "OPEN:/dev/null", "TCP:127.0.0.1:9223"},
+	}
+}
+
+// browserPackages are unpacked only, as those of the services are.
+var browserPackages = []string{
+	"base-files", "bash", "coreutils", "dash", "util-linux",
+	"chromium-headless-shell", "fonts-liberation", "socat",
+}
+
+// Browser gives the image that Chromium runs on, for this machine's own
+// architecture.
+func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
+	apt, err := hostApt(ctx, b.Suite)
+	if err != nil {
+		return nil, err
+	}
+	img, err := b.packages(ctx, debian{
+		name:    "browser",
+		arch:    runtime.GOARCH,
+		variant: "extract",
+		include: browserPackages,
+		hooks:   []string{`--extract-hook=mkdir -p "$1/tmp" && chmod 1777 "$1/tmp"`},
+		apt:     apt,
+		level:   gzip.BestSpeed,
+		drop:    droppedFromBrowser,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the image of the browser: %w", err)
+	}
+	return img, nil
+}
+
+// droppedFromBrowser leaves out what draws with a graphics card, which is half
+// of it all, and what nobody reads.
+func droppedFromBrowser(path string) bool {
+	for _, unused := range []string{"etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/locale/", "usr/share/perl"} {
+		if strings.HasPrefix(path, unused) {
+			return true
+		}
+	}
+	for _, unused := range []string{"/libLLVM", "/libgallium", "/libz3.", "/libVkLayer", "/libVkICD", "/libperl.", "/gconv/", "-linux-gnu/perl"} {
+		if strings.Contains(path, unused) {
+			return true
+		}
+	}
+	return droppedFromBase(path)
+}

@@ -1,0 +1,69 @@
+package browser
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/png"
+	"strings"
+)
+
+const (
+	// leastText is how many letters and digits a page must show. NetBox's
+	// log-in page, the barest there is, has several times that.
+	leastText = 20
+	// mostAlike is the share of a picture that may be of one colour. A form on
+	// an empty page leaves more than this to the form.
+	mostAlike = 0.99
+)
+
+// Wrong says why this is not a page to show to anyone; nil when it is one. wants
+// are texts that the page must show.
+func (p Page) Wrong(wants ...string) error {
+	if p.Status != 200 {
+		return fmt.Errorf("it is an error page: status %d, title %q", p.Status, p.Title)
+	}
+	if strings.TrimSpace(p.Title) == "" {
+		return fmt.Errorf("it has no title")
+	}
+	letters := 0
+	for _, word := range strings.Fields(p.Text) {
+		letters += len(word)
+	}
+	if letters < leastText {
+		return fmt.Errorf("it is blank: it shows %d characters", letters)
+	}
+	for _, want := range wants {
+		// Style sheets may show a text in capitals.
+		if !strings.Contains(strings.ToLower(p.Title+"\n"+p.Text), strings.ToLower(want)) {
+			return fmt.Errorf("it does not show %q; its title is %q", want, p.Title)
+		}
+	}
+	if len(p.Failed) > 0 {
+		return fmt.Errorf("%d of what it is made of did not come: %s", len(p.Failed), p.Failed[0])
+	}
+	picture, err := png.Decode(bytes.NewReader(p.Picture))
+	if err != nil {
+		return fmt.Errorf("its picture cannot be read: %w", err)
+	}
+	if share := alike(picture); share > mostAlike {
+		return fmt.Errorf("it is blank: %.1f %% of its picture has one colour", share*100)
+	}
+	return nil
+}
+
+// alike is the share of the most frequent colour among the pixels of a picture.
+func alike(picture image.Image) float64 {
+	count := map[[3]uint32]int{}
+	most := 0
+	b := picture.Bounds()
+	for y := b.Min.Y; y < b.Max.Y; y++ {
+		for x := b.Min.X; x < b.Max.X; x++ {
+			red, green, blue, _ := picture.At(x, y).RGBA()
+			key := [3]uint32{red >> 12, green >> 12, blue >> 12} // shades do not count
+			count[key]++
+			most = max(most, count[key])
+		}
+	}
+	return float64(most) / float64(max(1, b.Dx()*b.Dy()))
+}

@@ -1,0 +1,178 @@
+package contents
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/child"
+)
+
+// Media types of the documents.
+const (
+	SPDXType      = "application/spdx+json"
+	CycloneDXType = "application/vnd.cyclonedx+json"
+)
+
+// SyftPackage is the Go package of the program that looks into images.
+const SyftPackage = "github.com/anchore/syft/cmd/syft"
+
+// limit bounds the scan of one image, which takes some 10 seconds.
+const limit = 10 * time.Minute
+
+// Image is what a scan is told of an image that it cannot see.
+type Image struct {
+	Name     string // of the project
+	Source   string // URL of the project
+	Platform v1.Platform
+	Digest   v1.Hash   // of its manifest
+	Time     time.Time // of the commit it was made from
+}
+
+// Scan is what was found in an image, in each form that somebody reads.
+type Scan struct {
+	SPDX      []byte // JSON
+	CycloneDX []byte // JSON
+	Table     []byte // for people
+	Packages  []Package
+}
+
+// Run has syft, a program of that path, look once into an image that lies with
+// others in an OCI layout. The same image gives the same bytes on any machine:
+// syft stamps its documents with the time and with random numbers, which are
+// replaced by the time of the commit and by what the image's digest gives. No
+// network is used, nor any setting of the person who runs it.
+func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
+	what := fmt.Sprintf("list the packages of %s/%s", img.Platform.OS, img.Platform.Architecture)
+	info, err := buildinfo.ReadFile(syft)
+	if err != nil {
+		return Scan{}, fmt.Errorf("%s: find out the version of syft: %w", what, err)
+	}
+	if layout, err = filepath.Abs(layout); err != nil {
+		return Scan{}, fmt.Errorf("%s: %w", what, err)
+	}
+	// syft unpacks layers into the directory for temporary files.
+	dir, err := os.MkdirTemp("", "docker-netbox-syft-")
+	if err != nil {
+		return Scan{}, fmt.Errorf("%s: %w", what, err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("syft has not ended after %s", limit))
+	defer cancel()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	cmd := exec.CommandContext(ctx, syft, "scan", "oci-dir:"+layout, "--quiet",
+		"--platform", img.Platform.OS+"/"+img.Platform.Architecture,
+		"--source-name", img.Name, "--source-version", img.Digest.String(),
+		"--output", "spdx-json="+file("spdx"), "--output", "cyclonedx-json="+file("cyclonedx"), "--output", "syft-table="+file("table"))
+	cmd.Dir = dir
+	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "SYFT_CHECK_FOR_APP_UPDATE=false"}
+	if err := child.Run(cmd); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return Scan{}, fmt.Errorf("%s: %w", what, err)
+	}
+	var s Scan
+	for name, text := range map[string]*[]byte{"spdx": &s.SPDX, "cyclonedx": &s.CycloneDX, "table": &s.Table} {
+		if *text, err = os.ReadFile(file(name)); err != nil {
+			return Scan{}, fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	if err := s.settle(img, info.Main.Version); err != nil {
+		return Scan{}, fmt.Errorf("%s: %w", what, err)
+	}
+	if s.Packages, err = ParseCycloneDX(s.CycloneDX); err != nil {
+		return Scan{}, fmt.Errorf("%s: %w", what, err)
+	}
+	listed, err := ParseTable(s.Table)
+	if err != nil {
+		return Scan{}, fmt.Errorf("%s: %w", what, err)
+	}
+	// The list in the repository is compared with the document of a published
+	// image: the two must be the same.
+	if !slices.Equal(listed, s.Packages) {
+		return Scan{}, fmt.Errorf("%s: syft tells %d packages in its table and %d in its CycloneDX document: pin another version in tools/syft/go.mod", what, len(listed), len(s.Packages))
+	}
+	if len(s.Packages) == 0 {
+		return Scan{}, fmt.Errorf("%s: syft has found none", what)
+	}
+	return s, nil
+}
+
+// unversioned is what a syft that Go built calls its own version.
+const unversioned = "[not provided]"
+
+// settle takes out of the documents what differs from run to run, and puts in
+// which syft it was.
+func (s *Scan) settle(img Image, version string) error {
+	var spdx struct {
+		Namespace    string `json:"documentNamespace"`
+		CreationInfo struct {
+			Created string `json:"created"`
+		} `json:"creationInfo"`
+	}
+	if err := json.Unmarshal(s.SPDX, &spdx); err != nil {
+		return fmt.Errorf("read syft's SPDX document: %w", err)
+	}
+	var cyclone cycloneDX
+	if err := json.Unmarshal(s.CycloneDX, &cyclone); err != nil {
+		return fmt.Errorf("read syft's CycloneDX document: %w", err)
+	}
+	at := img.Time.UTC().Format(time.RFC3339)
+	for _, change := range []struct {
+		document      *[]byte
+		key, old, new string
+	}{
+		{&s.SPDX, "documentNamespace", spdx.Namespace, img.Source + "/spdx/" + img.Digest.Hex},
+		{&s.SPDX, "created", spdx.CreationInfo.Created, at},
+		{&s.CycloneDX, "serialNumber", cyclone.SerialNumber, "urn:uuid:" + uuid(img.Digest)},
+		{&s.CycloneDX, "timestamp", cyclone.Metadata.Timestamp, at},
+	} {
+		old, err := pair(change.key, change.old)
+		if err != nil {
+			return err
+		}
+		fresh, err := pair(change.key, change.new)
+		if err != nil {
+			return err
+		}
+		if n := bytes.Count(*change.document, old); n != 1 {
+			return fmt.Errorf("settle syft's documents: %s is there %d times, want once: pin another version in tools/syft/go.mod", old, n)
+		}
+		*change.document = bytes.Replace(*change.document, old, fresh, 1)
+	}
+	for _, document := range []*[]byte{&s.SPDX, &s.CycloneDX} {
+		*document = bytes.ReplaceAll(*document, []byte(unversioned), []byte(version))
+	}
+	// Editors and git take blanks at the end of a line for a mistake.
+	var table strings.Builder
+	for line := range strings.Lines(string(s.Table)) {
+		table.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	s.Table = []byte(table.String())
+	return nil
+}
+
+// pair is a string of an object as syft writes it.
+func pair(key, value string) ([]byte, error) {
+	text, err := json.Marshal(value)
+	return fmt.Appendf(nil, "%q:%s", key, text), err
+}
+
+// uuid makes an identifier of a digest (RFC 9562, version 8).
+func uuid(digest v1.Hash) string {
+	id := sha256.Sum256([]byte("CycloneDX " + digest.String()))
+	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])
+}

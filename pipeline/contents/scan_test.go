@@ -1,0 +1,207 @@
+package contents_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// syft gives the pinned program; a machine without it builds it, once.
+func syft(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := gotool.Module{Dir: "../../tools/syft", Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 20 * time.Minute}
+	program, err := m.Program(t.Context(), t.Output(), contents.SyftPackage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// debian gives a layer's files of an image with Debian and Python packages.
+func debian(bash, netbox string) map[string]string {
+	return map[string]string{
+		"etc/os-release": "ID=debian\nVERSION_ID=13\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n",
+		"var/lib/dpkg/status": "Package: bash\nStatus: install ok installed\nArchitecture: amd64\nVersion: " + bash + "\nMaintainer: A <a@example.com>\n\n" +
+			"Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 1\nMaintainer: A <a@example.com>\n\n",
+		"lsiopy/lib/python3.13/site-packages/netbox-" + netbox + ".dist-info/METADATA": "Metadata-Version: 2.4\nName: netbox\nVersion: " + netbox + "\n",
+		"lsiopy/lib/python3.13/site-packages/netbox-" + netbox + ".dist-info/RECORD":   "",
+	}
+}
+
+// image makes an image of a platform out of files.
+func image(t *testing.T, platform v1.Platform, files map[string]string) registry.PlatformImage {
+	t.Helper()
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	for name, text := range files {
+		if err := w.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text)), Format: tar.FormatPAX}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil }, tarball.WithMediaType(types.OCILayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	return registry.PlatformImage{Platform: platform, Image: img}
+}
+
+var (
+	amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
+	arm64 = v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
+)
+
+// target is an image that can be scanned.
+type target struct {
+	layout string
+	about  contents.Image
+}
+
+// lay puts images into an OCI layout, and gives the target of each platform.
+func lay(t *testing.T, images ...registry.PlatformImage) map[string]target {
+	t.Helper()
+	idx, err := registry.Index(images, registry.About{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout := filepath.Join(t.TempDir(), "image")
+	if err := registry.WriteLayout(layout, idx); err != nil {
+		t.Fatal(err)
+	}
+	targets := map[string]target{}
+	for _, i := range images {
+		digest, err := i.Image.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets[registry.Key(i.Platform)] = target{layout, contents.Image{
+			Name: "netbox", Source: "https://github.com/linuxserver/docker-netbox",
+			Platform: i.Platform, Digest: digest, Time: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC),
+		}}
+	}
+	return targets
+}
+
+func scan(t *testing.T, of target) contents.Scan {
+	t.Helper()
+	s, err := contents.Run(t.Context(), syft(t), of.layout, of.about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestSyftSeesThePackagesOfEachPlatform(t *testing.T) {
+	t.Parallel()
+	one, two := image(t, amd64, debian("5.2.37-2+b10", "4.7.3")), image(t, arm64, debian("5.2.37-2", "4.7.3"))
+	targets := lay(t, one, two)
+	a, b := scan(t, targets["linux/amd64"]), scan(t, targets["linux/arm64"])
+	if want := []contents.Package{{"bash", "5.2.37-2+b10", "deb"}, {"netbox", "4.7.3", "python"}}; !slices.Equal(a.Packages, want) {
+		t.Errorf("amd64 holds %v, want %v", a.Packages, want)
+	}
+	if want := []contents.Package{{"bash", "5.2.37-2", "deb"}, {"netbox", "4.7.3", "python"}}; !slices.Equal(b.Packages, want) {
+		t.Errorf("arm64 holds %v, want %v", b.Packages, want)
+	}
+	if want := "NAME    VERSION       TYPE\nbash    5.2.37-2+b10  deb\nnetbox  4.7.3         python\n"; string(a.Table) != want {
+		t.Errorf("the table is\n%q\nwant\n%q", a.Table, want)
+	}
+}
+
+func TestTheSameImageGivesTheSameDocumentsEverywhere(t *testing.T) {
+	t.Parallel()
+	one := image(t, amd64, debian("5.2.37", "4.7.3"))
+	of := lay(t, one, image(t, arm64, debian("5.2.37", "4.7.3")))["linux/amd64"]
+	first := scan(t, of)
+	again := scan(t, lay(t, one)["linux/amd64"]) // on a machine that builds only this one
+	for name, texts := range map[string][2][]byte{"SPDX": {first.SPDX, again.SPDX}, "CycloneDX": {first.CycloneDX, again.CycloneDX}, "table": {first.Table, again.Table}} {
+		if !bytes.Equal(texts[0], texts[1]) {
+			t.Errorf("%s differs:\n%s\n%s", name, texts[0], texts[1])
+		}
+		for _, path := range []string{of.layout, os.TempDir() + "/"} {
+			if bytes.Contains(texts[0], []byte(path)) {
+				t.Errorf("%s names %s, a path of this machine:\n%s", name, path, texts[0])
+			}
+		}
+	}
+	digest := of.about.Digest
+	for _, want := range []string{`"created":"2026-11-24T01:02:03Z"`, digest.Hex, `"Tool: syft-v1.`} {
+		if !bytes.Contains(first.SPDX, []byte(want)) {
+			t.Errorf("SPDX does not hold %s", want)
+		}
+	}
+	for _, want := range []string{`"timestamp":"2026-11-24T01:02:03Z"`, digest.String()} {
+		if !bytes.Contains(first.CycloneDX, []byte(want)) {
+			t.Errorf("CycloneDX does not hold %s", want)
+		}
+	}
+	other := scan(t, lay(t, image(t, amd64, debian("5.2.38", "4.7.3")))["linux/amd64"])
+	var a, b struct {
+		SerialNumber string `json:"serialNumber"`
+	}
+	if err := errors.Join(json.Unmarshal(first.CycloneDX, &a), json.Unmarshal(other.CycloneDX, &b)); err != nil || a == b || a.SerialNumber == "" {
+		t.Errorf("serial numbers of two images: %q and %q, %v", a.SerialNumber, b.SerialNumber, err)
+	}
+}
+
+func TestAScanThatCannotBeIsOneLine(t *testing.T) {
+	t.Parallel()
+	good := lay(t, image(t, amd64, debian("1", "2")))["linux/amd64"]
+	bare := lay(t, image(t, amd64, map[string]string{"a": "b"}))["linux/amd64"]
+	other := lay(t, image(t, arm64, debian("1", "2")))["linux/arm64"]
+	for name, of := range map[string]target{
+		"no layout":         {filepath.Join(good.layout, "none"), good.about},
+		"another platform":  {good.layout, other.about},
+		"nothing installed": bare,
+	} {
+		_, err := contents.Run(t.Context(), syft(t), of.layout, of.about)
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "list the packages of linux/") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := contents.Run(ctx, syft(t), good.layout, good.about); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
