@@ -287,5 +287,5 @@ func (s *resultStore) keep(out string, img v1.Image) (v1.Image, error) {
 }
 
 func (s *resultStore) prune() error {
-	return pruneDirs(s.dir, 6, 24*time.Hour)
+	return pruneDirs(s.dir, 6, 3*time.Hour)
 }
