@@ -107,7 +107,7 @@ func (p *Display) Close() {
 	}
 	for _, s := range p.steps {
 		if s.state <= worked {
-			p.settle(s, stopped, fmt.Sprintf("stopped after %s", s.took()))
+			p.settle(s, stopped, "")
 		}
 	}
 	if p.opts.Terminal != nil {
@@ -217,37 +217,41 @@ func (s *Step) Worked() {
 func (s *Step) End(err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
-		s.settle(stopped, "stopped after %s", "")
+		s.settle(stopped, "")
 	case err != nil:
-		s.settle(failed, "failed after %s: ", strings.Join(failure.Lines(err), "; "))
+		s.settle(failed, strings.Join(failure.Lines(err), "; "))
 	default:
-		s.settle(passed, "passed in %s", "")
+		s.settle(passed, "")
 	}
 }
 
 // Skip tells that the step was not done, and why.
 func (s *Step) Skip(why string) {
-	s.settle(skipped, "skipped after %s: ", why)
+	s.settle(skipped, why)
 }
 
-// settle ends the step; verdict has a place for the time it took.
-func (s *Step) settle(to state, verdict, why string) {
+func (s *Step) settle(to state, why string) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	s.flush()
 	if s.state > worked {
 		return
 	}
-	s.p.settle(s, to, fmt.Sprintf(verdict, s.took())+s.p.opts.Hide(clean(why)))
+	s.p.settle(s, to, s.p.opts.Hide(clean(why)))
 	s.p.paint()
 }
 
-func (p *Display) settle(s *Step, to state, text string) {
+// settle ends a step with a reason, if there is one.
+func (p *Display) settle(s *Step, to state, why string) {
 	if s.state == running {
 		s.end = p.opts.Now()
 	}
-	s.state, s.last = to, text
-	p.say(s, text)
+	verdict := map[state]string{passed: "passed in", failed: "failed after", skipped: "skipped after", stopped: "stopped after"}[to]
+	if why != "" {
+		why = ": " + why
+	}
+	s.state, s.last = to, strings.TrimPrefix(why, ": ")
+	p.say(s, fmt.Sprintf("%s %s%s", verdict, s.took(), why))
 }
 
 // took is the time of the step's work so far, in words.

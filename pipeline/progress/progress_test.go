@@ -207,7 +207,7 @@ linux/arm64
 ✓ readme             0.0 s
 linux/amd64
 ├ ✓ build           75.0 s
-├ ✗ boot             9.5 s  failed after 9.5 s: svc-netbox…
+├ ✗ boot             9.5 s  svc-netbox was started before …
 └ ● smoke              0 s
 linux/arm64
 └ ● build            1m25s  ` + strings.Repeat("構築", 7) + `構…
@@ -223,10 +223,10 @@ linux/arm64
 ✓ readme             0.0 s
 linux/amd64
 ├ ✓ build           75.0 s
-├ ✗ boot             9.5 s  failed after 9.5 s: svc-netbox…
+├ ✗ boot             9.5 s  svc-netbox was started before …
 └ ✓ smoke            0.0 s
 linux/arm64
-└ - build           85.5 s  skipped after 85.5 s: there is…
+└ - build           85.5 s  there is no base
 ✓ sidecars           0.0 s
 1m25s  interrupted: stopping everything that was started`)
 

@@ -143,7 +143,7 @@ func (p *Display) line(branch string, s *Step, name string, width int) []piece {
 		p.opts.Terminal.look(s.state),
 		{fmt.Sprintf(" %-*s %8s", width, name, took), plain},
 	}
-	if s.state != passed { // its last line is of no use any more
+	if s.last != "" {
 		line = append(line, piece{"  " + s.last, faint})
 	}
 	return line

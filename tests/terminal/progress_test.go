@@ -1,0 +1,192 @@
+package terminal
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// ticking are the times in a tree, which differ from run to run.
+var ticking = regexp.MustCompile(` *\b(\d+\.\d s|\d+ s|\dm\d\ds)\b`)
+
+const tree = `
+✓ readme T
+linux/amd64
+├ ✓ build T
+├ ○ boot T  done, not judged yet
+└ ✗ graph T  `
+
+func TestTheTreeFitsTheTerminal(t *testing.T) {
+	for name, test := range map[string]struct {
+		columns, rows int
+		env           string
+		want          string
+	}{
+		"of 80 columns": {80, 24, "LANG=C.UTF-8", `✗ graph linux/amd64 failed after T: readme-vars.yml:99: the edge init-a -> i
+nit-b is not in the image: take it out of init_diagram, or add the file init-b/d
+ependencies.d/init-a` + tree + `readme-vars.yml:99: the edge init-a -> init-b is n…
+linux/arm64
+└ ● build T  #12 構築中 012345678901234567890123456789012345678…
+T  Ctrl-C stops everything that was started`},
+		"of 200 columns": {200, 50, "LANG=C.UTF-8", `✗ graph linux/amd64 failed after T: readme-vars.yml:99: the edge init-a -> init-b is not in the image: take it out of init_diagram, or add the file init-b/dependencies.d/init-a` +
+			tree + `readme-vars.yml:99: the edge init-a -> init-b is not in the image: take it out of init_diagram, or add the file init-b/dependencies.d/init-a
+linux/arm64
+└ ● build T  #12 構築中 ` + strings.Repeat("0123456789", 15) + `012345678…
+T  Ctrl-C stops everything that was started`},
+		"of 80 columns without UTF-8": {80, 24, "LANG=C", `x graph linux/amd64 failed after T: readme-vars.yml:99: the edge init-a -> i
+nit-b is not in the image: take it out of init_diagram, or add the file init-b/d
+ependencies.d/init-a` + strings.NewReplacer("✓", "+", "○", "o", "✗", "x", "├", "|", "└", "`").Replace(tree) + "readme-vars.yml:99: the edge init-a -> init-b is n.\nlinux/arm64\n` * build T  #12 ??? 012345678901234567890123456789012345678901.\nT  Ctrl-C stops everything that was started"},
+		"of 7 rows": {80, 7, "LANG=C.UTF-8", `nit-b is not in the image: take it out of init_diagram, or add the file init-b/d
+ependencies.d/init-a
+● build linux/arm64 T  #12 構築中 0123456789012345678901234567890123456…
+○ boot linux/amd64 T  done, not judged yet
+✗ graph linux/amd64 T  readme-vars.yml:99: the edge init-a -> init-b is…
+T  Ctrl-C stops everything that was started, 2 steps passed`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			term := terminal(t, test.columns, test.rows, bash, test.env)
+			term.enter("clear; " + shows)
+			term.until("a last line of log", func(screen string) bool {
+				return strings.Contains(screen, "#12") && strings.Contains(screen, "graph")
+			})
+			if !term.sane() {
+				t.Error("the cursor is hidden, or lines are not wrapped: a process that is killed now leaves it like that")
+			}
+			got := ticking.ReplaceAllString(term.screen(), " T")
+			got = strings.ReplaceAll(got, "\n T", "\nT") // the time at the start of the last line
+			if got, want := strings.TrimSpace(got), strings.TrimSpace(test.want); got != want {
+				t.Errorf("got\n%s\n\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func TestAResizedTerminalShowsOneTree(t *testing.T) {
+	t.Parallel()
+	term := terminal(t, 160, 40, bash, "LANG=C.UTF-8")
+	term.enter("clear; " + shows)
+	wide := term.untilIt("#12")
+	for _, size := range [][2]string{{"60", "40"}, {"100", "40"}, {"30", "40"}, {"160", "40"}} {
+		term.run("resize-window", "-x", size[0], "-y", size[1])
+		// The terminal wraps what it shows before the program hears of it.
+		term.until("one tree after a resize to "+size[0]+" columns", func(screen string) bool {
+			for _, part := range []string{"● build", "✓ readme", "linux/amd64\n", "Ctrl-C"} {
+				if strings.Count(screen, part) != 1 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	treeOf := func(screen string) string {
+		return ticking.ReplaceAllString(screen[strings.Index(screen, "✓ readme"):], " T")
+	}
+	term.until("the whole width", func(screen string) bool { return treeOf(screen) == treeOf(wide) })
+	if all := term.run("capture-pane", "-p", "-J", "-S", "-"); strings.Count(all, "✗ graph linux/amd64 failed after") != 1 {
+		t.Errorf("what failed is not there once:\n%s", all)
+	}
+}
+
+func TestColoursAreLeftOutWhenNobodyWantsThem(t *testing.T) {
+	for env, colour := range map[string]bool{"LANG=C.UTF-8": true, "LANG=C.UTF-8 NO_COLOR=1": false} {
+		t.Run(env, func(t *testing.T) {
+			t.Parallel()
+			term := terminal(t, 80, 24, bash, strings.Fields(env)...)
+			term.enter("clear; " + shows)
+			term.untilIt("#12")
+			if got := strings.Contains(term.run("capture-pane", "-e", "-p"), "\x1b["); got != colour {
+				t.Errorf("colours on the screen: %t, want %t", got, colour)
+			}
+		})
+	}
+}
+
+// What is not a terminal that moves its cursor gets lines with the time in
+// front.
+func TestAnythingElseGetsPlainLines(t *testing.T) {
+	plain := regexp.MustCompile(`^\d\d:\d\d:\d\d [a-z]+( linux/a[a-z0-9]+)?: .`)
+	for name, line := range map[string]string{
+		"a file":          shows + " 2>$out",
+		"a pipe":          shows + " 2>&1 | cat >$out",
+		"a dumb terminal": "TERM=dumb script -qfc '" + shows + "' $out >/dev/null",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if strings.Contains(line, "script") {
+				programs(t, "bsdutils")
+			}
+			out := filepath.Join(t.TempDir(), "out")
+			term := terminal(t, 80, 24, bash, "LANG=C.UTF-8", "out="+out)
+			term.enter(line)
+			var text string
+			term.until("lines in the file", func(string) bool {
+				data, _ := os.ReadFile(out) // it comes to be in a moment
+				text = string(data)
+				return strings.Contains(text, "#12")
+			})
+			if strings.Contains(text, "\x1b") {
+				t.Errorf("escape sequences in\n%s", text)
+			}
+			lines := strings.Split(strings.TrimSpace(text), "\n")
+			if strings.HasPrefix(lines[0], "Script started") {
+				lines = lines[1:]
+			}
+			for _, line := range lines {
+				if !plain.MatchString(line) {
+					t.Errorf("not a line with the time in front: %q", line)
+				}
+			}
+			if len(lines) < 9 {
+				t.Errorf("%d lines:\n%s", len(lines), text)
+			}
+		})
+	}
+}
+
+// A run of the real thing, ended by a person who has seen enough.
+func TestCtrlCLeavesTheTerminalAsItWas(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: a build needs root")
+	}
+	term := terminal(t, 100, 30, bash, "LANG=C.UTF-8")
+	output := t.TempDir()
+	before, after := filepath.Join(output, "before"), filepath.Join(output, "after")
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	term.enter("clear; cd " + root + "; stty -a >" + before)
+	term.enter("clear; " + program + " build --engine local --platform linux/amd64 --output " + output + "; echo status=$?; stty -a >" + after)
+	term.until("a tree of the build", func(screen string) bool {
+		return regexp.MustCompile(`(?m)^└ ● build +\d`).MatchString(screen) && strings.Contains(screen, "✓ base")
+	})
+	term.run("send-keys", "C-c")
+	screen := term.untilIt("status=")
+	for _, want := range []string{"status=1", "✗ build linux/amd64 stopped after", "interrupted"} {
+		if !strings.Contains(screen, want) {
+			t.Errorf("the screen does not say %q", want)
+		}
+	}
+	if strings.Contains(screen, "Ctrl-C stops") {
+		t.Error("the tree is still there")
+	}
+	term.enter("echo again")
+	term.untilIt("\nagain\n")
+	if !term.sane() {
+		t.Error("the cursor stays hidden, or lines are not wrapped any more")
+	}
+	was, err := os.ReadFile(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := os.ReadFile(after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(was) != string(is) {
+		t.Errorf("the settings of the terminal were\n%sand are\n%s", was, is)
+	}
+}

@@ -1,0 +1,172 @@
+// Package terminal tries the command line where people use it: in a real
+// terminal emulator, tmux, and in the shells that complete it.
+package terminal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+)
+
+// patience is how long anything may take to appear on a screen.
+const patience = time.Minute
+
+// program is the command line, built from the repository. shows makes the test
+// binary a program that shows steps of a made-up run.
+var program, shows string
+
+const role = "DOCKER_NETBOX_TEST_SHOW"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(role) != "" {
+		show()
+		return
+	}
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "docker-netbox-terminal-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "ci")
+		build := exec.Command("go", "build", "-o", program, "../../ci")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the command line: %v: %s\n", err, out)
+			return 1
+		}
+		self, err := os.Executable()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		shows = role + "=1 " + self
+		return m.Run()
+	}())
+}
+
+// show is a run with steps in every state, until it is killed.
+func show() {
+	p := progress.New(os.Stderr, progress.Options{Terminal: progress.Detect(os.Stderr, os.Getenv), Now: time.Now})
+	p.Step("readme", "").End(nil)
+	amd, arm := p.Step("build", "linux/amd64"), p.Step("build", "linux/arm64")
+	fmt.Fprintln(arm, "first")
+	amd.End(nil)
+	boot := p.Step("boot", "linux/amd64")
+	boot.Worked()
+	p.Step("graph", "linux/amd64").End(errors.New("readme-vars.yml:99: the edge init-a -> init-b is not in the image: take it out of init_diagram, or add the file init-b/dependencies.d/init-a"))
+	fmt.Fprintln(arm, "#12 構築中 "+strings.Repeat("0123456789", 30))
+	time.Sleep(time.Hour)
+}
+
+// tmux is a terminal with a shell in it.
+type tmux struct {
+	t      *testing.T
+	socket string
+}
+
+// terminal starts a shell in a terminal of that size. env are assignments for
+// its environment.
+func terminal(t *testing.T, columns, rows int, shell string, env ...string) *tmux {
+	t.Helper()
+	programs(t, "tmux")
+	// Of a socket's path only some hundred bytes count.
+	dir, err := os.MkdirTemp("", "tmux")
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := &tmux{t: t, socket: filepath.Join(dir, "s")}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the screen:\n%s", term.screen())
+		}
+		_ = exec.Command("tmux", "-S", term.socket, "kill-server").Run() // it may have ended with its shell
+		os.RemoveAll(dir)
+	})
+	command := strings.Join(append(append([]string{"exec env -u NO_COLOR -u LC_ALL -u LC_CTYPE"}, env...), shell), " ")
+	term.run("-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows), command)
+	return term
+}
+
+// bash is a shell with a short prompt and nothing of the machine's own.
+const bash = "PS1='$ ' bash --norc --noprofile"
+
+func (term *tmux) run(args ...string) string {
+	term.t.Helper()
+	out, err := exec.Command("tmux", append([]string{"-S", term.socket}, args...)...).CombinedOutput()
+	if err != nil {
+		term.t.Fatalf("tmux %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// enter types a line and the enter key.
+func (term *tmux) enter(line string) {
+	term.t.Helper()
+	term.run("send-keys", "-l", line)
+	term.run("send-keys", "Enter")
+}
+
+func (term *tmux) screen() string { return trimmed(term.run("capture-pane", "-p")) }
+
+// trimmed is text without blanks at the ends of lines, or lines after the last.
+func trimmed(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		lines = append(lines, strings.TrimRight(line, " \n"))
+	}
+	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
+}
+
+// until waits for a screen and gives it.
+func (term *tmux) until(what string, is func(screen string) bool) string {
+	term.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		screen := term.screen()
+		if is(screen) {
+			return screen
+		}
+		if time.Now().After(deadline) {
+			term.t.Fatalf("%s: it never came, in %s", what, patience)
+		}
+	}
+}
+
+func (term *tmux) untilIt(shows string) string {
+	term.t.Helper()
+	return term.until(fmt.Sprintf("wait for %q", shows), func(screen string) bool { return strings.Contains(screen, shows) })
+}
+
+// sane tells whether the cursor is seen and lines are wrapped.
+func (term *tmux) sane() bool {
+	return strings.TrimSpace(term.run("display-message", "-p", "#{cursor_flag} #{wrap_flag}")) == "1 1"
+}
+
+// programs installs what is missing of the Debian packages.
+func programs(t *testing.T, packages ...string) {
+	t.Helper()
+	var missing []string
+	for _, p := range packages {
+		if out, err := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Status}", p).Output(); err != nil || string(out) != "installed" {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
+		return
+	}
+	install := "apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 " + strings.Join(missing, " ")
+	if os.Geteuid() != 0 {
+		t.Skipf("SKIPPED: it needs %s: run %s", strings.Join(missing, " "), install)
+	}
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", install+" || { apt-get -q update && "+install+"; }").CombinedOutput()
+	if err != nil {
+		t.Fatalf("install %s: %v: %s", strings.Join(missing, " "), err, out)
+	}
+}
