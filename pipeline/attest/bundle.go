@@ -31,9 +31,17 @@ type bundle struct {
 
 // material says whom the signature is by: one of the three is given.
 type material struct {
-	PublicKey   *publicKeyHint  `json:"publicKey,omitempty"`
-	Certificate json.RawMessage `json:"certificate,omitempty"`
-	Chain       json.RawMessage `json:"x509CertificateChain,omitempty"`
+	PublicKey   *publicKeyHint `json:"publicKey,omitempty"`
+	Certificate *certificate   `json:"certificate,omitempty"`
+	Chain       *chain         `json:"x509CertificateChain,omitempty"`
+}
+
+type certificate struct {
+	Raw []byte `json:"rawBytes"` // DER
+}
+
+type chain struct {
+	Certificates []certificate `json:"certificates"` // the signer's first
 }
 
 type publicKeyHint struct {
@@ -90,25 +98,4 @@ func decode(text []byte, into any) error {
 		return errors.New("something follows its end")
 	}
 	return nil
-}
-
-// errOtherSigner is that a signature is by somebody else than was asked for,
-// which makes nothing wrong with it.
-var errOtherSigner = errors.New("it is by somebody else")
-
-// Verify is Verifier's.
-func (k PublicKey) Verify(_ context.Context, text []byte) error {
-	b, _, err := readBundle(text)
-	if err != nil {
-		return err
-	}
-	for _, s := range b.DSSEEnvelope.Signatures {
-		if k.verifies(dsse.PAE(b.DSSEEnvelope.PayloadType, b.DSSEEnvelope.Payload), s.Sig) {
-			return nil
-		}
-	}
-	if hint := b.VerificationMaterial.PublicKey; hint != nil && hint.Hint == k.hint() {
-		return fmt.Errorf("it says that it is by %s, but the signature is not", k)
-	}
-	return errOtherSigner
 }

@@ -140,3 +140,9 @@ func readLayer(img v1.Image, described v1.Descriptor) ([]byte, error) {
 	}
 	return text.Bytes(), nil
 }
+
+// digestOf is the digest of a text in memory.
+func digestOf(text []byte) (v1.Hash, error) {
+	digest, _, err := v1.SHA256(bytes.NewReader(text))
+	return digest, err
+}

@@ -1,0 +1,165 @@
+package attest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// packagesOf tells what a list of packages is, if it is of the image.
+func packagesOf(doc document, image v1.Hash) (string, error) {
+	if doc.kind == contents.SPDXType {
+		return spdxOf(doc.data, image)
+	}
+	return cycloneDXOf(doc.data, image)
+}
+
+// spdxOf looks into an SPDX 2 document: the package that the document
+// describes is the image.
+func spdxOf(text []byte, image v1.Hash) (string, error) {
+	var spdx struct {
+		Version  string `json:"spdxVersion"`
+		Packages []struct {
+			Version   string `json:"versionInfo"`
+			Purpose   string `json:"primaryPackagePurpose"`
+			Checksums []struct {
+				Algorithm string `json:"algorithm"`
+				Value     string `json:"checksumValue"`
+			} `json:"checksums"`
+		} `json:"packages"`
+	}
+	if err := decode(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
+		return "", fmt.Errorf("it is no SPDX document (%v)", err)
+	}
+	for _, p := range spdx.Packages {
+		if p.Purpose != "CONTAINER" {
+			continue
+		}
+		if p.Version == image.String() {
+			return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
+		}
+		for _, c := range p.Checksums {
+			if c.Algorithm == "SHA256" && c.Value == image.Hex {
+				return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("it is not of %s", image)
+}
+
+// cycloneDXOf looks into a CycloneDX document: the component of its metadata
+// is the image.
+func cycloneDXOf(text []byte, image v1.Hash) (string, error) {
+	var cyclonedx struct {
+		Format   string `json:"bomFormat"`
+		Version  string `json:"specVersion"`
+		Metadata struct {
+			Component struct {
+				Version string `json:"version"`
+			} `json:"component"`
+		} `json:"metadata"`
+		Components []json.RawMessage `json:"components"`
+	}
+	if err := decode(text, &cyclonedx); err != nil || cyclonedx.Format != "CycloneDX" {
+		return "", fmt.Errorf("it is no CycloneDX document (%v)", err)
+	}
+	if got := cyclonedx.Metadata.Component.Version; got != image.String() {
+		return "", fmt.Errorf("it is of %q, not of %s", got, image)
+	}
+	return fmt.Sprintf("CycloneDX %s, %d components,", cyclonedx.Version, len(cyclonedx.Components)), nil
+}
+
+// checkReports looks into the reports of what was proven.
+func (v *verification) checkReports() {
+	seen := map[v1.Hash]bool{}
+	for _, s := range v.subjects {
+		found := false
+		for _, doc := range s.documents {
+			if doc.kind != ReportType {
+				continue
+			}
+			found = true
+			var r report.Report
+			if err := decode(doc.data, &r); err != nil {
+				v.add(Wrong, s.name, whatReport, "%s: it is no report: %v", doc.title, err)
+				continue
+			}
+			if problems := v.agrees(r); len(problems) > 0 {
+				for _, problem := range problems {
+					v.add(Wrong, s.name, whatReport, "%s: %s", doc.title, problem)
+				}
+				continue
+			}
+			verdict, but := v.vouched(doc)
+			text := "the same as above"
+			if !seen[doc.digest] {
+				_, why, _ := r.Verdict()
+				text = told(r, why)
+			}
+			seen[doc.digest] = true
+			v.add(verdict, s.name, whatReport, "%s%s", text, but)
+		}
+		if !found {
+			v.absent(s.name, whatReport, "none is attached")
+		}
+	}
+}
+
+// agrees says what in a report contradicts what it is attached to.
+func (v *verification) agrees(r report.Report) (problems []string) {
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	if verdict, why, _ := r.Verdict(); verdict != report.Passed {
+		bad("the check has not passed: %s", why)
+	}
+	if want := v.label(revisionLabel); r.Commit != want {
+		bad("it is of commit %q, the images are of %q", r.Commit, want)
+	}
+	for _, img := range v.images {
+		i := slices.IndexFunc(r.Platforms, func(p report.Platform) bool { return p.Platform == img.name })
+		switch {
+		case i < 0:
+			bad("it does not know the image of %s", img.name)
+		case r.Platforms[i].Image != img.digest.String():
+			bad("it is of another image of %s, %s", img.name, r.Platforms[i].Image)
+		case !r.Good(report.Key{Stage: "boot", Platform: img.name}, report.Key{Stage: "smoke", Platform: img.name}):
+			bad("the image of %s was not booted and found good", img.name)
+		}
+	}
+	if v.at.Index != nil && r.Index != v.at.Digest.String() {
+		bad("it is of another index, %s", r.Index)
+	}
+	return problems
+}
+
+// told is what a report says, in short.
+func told(r report.Report, why string) string {
+	var booted []string
+	for _, p := range r.Platforms {
+		text := p.Platform
+		if p.Boot != nil {
+			text += fmt.Sprintf(" answered after %.1f s, %d checks", p.Boot.FirstOK, len(p.Smoke))
+		}
+		booted = append(booted, text)
+	}
+	return why + ": " + strings.Join(booted, "; ")
+}
+
+// Reported is a report as it is attached: of what was proven of the images,
+// which ends before they are published.
+func Reported(r report.Report, index v1.Hash, hide func(string) string) (Document, error) {
+	r.Index, r.Published = index.String(), nil
+	early := func(k report.Key) bool { return k.Stage == "publish" || k.Stage == "merge" }
+	r.Expected = slices.DeleteFunc(slices.Clone(r.Expected), early)
+	r.Stages = slices.DeleteFunc(slices.Clone(r.Stages), func(s report.Stage) bool { return early(s.Key) })
+	text, err := r.JSON(hide)
+	if err != nil {
+		return Document{}, fmt.Errorf("attach the report: %w", err)
+	}
+	return Document{Name: "report.json", Type: ReportType, Data: text}, nil
+}

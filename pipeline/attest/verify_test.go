@@ -1,0 +1,463 @@
+package attest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
+	for kind, lists := range map[string]bool{"a registry that lists referrers": true, "a registry that has to be given the list": false} {
+		t.Run(kind, func(t *testing.T) {
+			reg, key := newServer(t, ggcr.WithReferrersSupport(lists)), newKey(t)
+			idx, _ := index(t)
+			reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox", "ghcr.io/linuxserver/netbox").Attach)
+			result := reg.verify(t, demand(key.PublicKey))
+			must(t, result.Err())
+			for _, l := range result.Lines {
+				if l.Verdict != attest.Proven {
+					t.Errorf("%+v", l)
+				}
+			}
+			wantLine(t, result, attest.Proven, "index", "index", "an image for linux/amd64 and for linux/arm64, and nothing else")
+			wantLine(t, result, attest.Proven, "index", "labels", "version v4.7.3-ls1, commit "+commit+", base local")
+			wantLine(t, result, attest.Proven, "index", "provenance", "release.yml@refs/heads/main built it from commit "+commit, "NetBox 4.7.3 on local", "1 inputs by digest")
+			wantLine(t, result, attest.Proven, "index", "report", "all 4 stages passed", "linux/arm64 answered after 5.1 s, 1 checks")
+			for _, of := range []string{"index", "linux/amd64", "linux/arm64"} {
+				wantLine(t, result, attest.Proven, of, "signature", "signed by "+key.String()+" (sigstore bundle, simple signing)")
+				wantLine(t, result, attest.Proven, of, "report")
+			}
+			for _, of := range []string{"linux/amd64", "linux/arm64"} {
+				wantLine(t, result, attest.Proven, of, "image", "2 layers (0.0 MB)")
+				wantLine(t, result, attest.Proven, of, "sbom", "SPDX-2.3, 1 packages, of this image")
+				wantLine(t, result, attest.Proven, of, "sbom", "CycloneDX 1.6, 1 components, of this image")
+			}
+			if text := told(t, result); !strings.Contains(text, "17 proven\n") {
+				t.Errorf("the sum is wrong:\n%s", text)
+			}
+
+			manifest, err := idx.IndexManifest()
+			must(t, err)
+			one := reg.verifyAt(t, "@"+manifest.Manifests[1].Digest.String(), demand(key.PublicKey))
+			must(t, one.Err())
+			wantLine(t, one, attest.Proven, "linux/arm64", "signature", key.String())
+			wantLine(t, one, attest.Proven, "linux/arm64", "provenance", "built it from commit "+commit)
+		})
+	}
+}
+
+func TestWhatNobodyWasAskedToVouchForIsNotProven(t *testing.T) {
+	reg, key := newServer(t), newKey(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox").Attach)
+	result := reg.verify(t, demand(nil))
+	must(t, result.Err())
+	wantLine(t, result, attest.Proven, "linux/arm64", "image")
+	wantLine(t, result, attest.Unproven, "index", "signature", "signed by "+key.String()+", who was not asked for")
+	wantLine(t, result, attest.Unproven, "index", "provenance", "nobody was asked to vouch")
+	wantLine(t, result, attest.Unproven, "linux/amd64", "sbom", "nobody was asked to vouch")
+	wantLine(t, result, attest.Unproven, "index", "report", "nobody was asked to vouch")
+}
+
+func TestWithoutASignatureTheDemandedOneIsMissed(t *testing.T) {
+	reg, key := newServer(t), newKey(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, nil).Attach)
+	free := reg.verify(t, attest.Demand{Require: []string{"provenance", "sbom", "report"}})
+	must(t, free.Err())
+	wantLine(t, free, attest.Unproven, "index", "signature", "nobody signed it")
+	wantLine(t, free, attest.Unproven, "index", "provenance", "built it from commit "+commit)
+	strict := reg.verify(t, demand(key.PublicKey))
+	wantLine(t, strict, attest.Missing, "linux/amd64", "signature", "not signed by "+key.String())
+	wantLine(t, strict, attest.Missing, "index", "provenance", "none that "+key.String()+" has signed, only by nobody")
+	if err := strict.Err(); err == nil || !strings.Contains(err.Error(), "checks failed: signature of index: it is not signed by") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatIsDemandedAndNotThereIsMissing(t *testing.T) {
+	reg := newServer(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, nil)
+	must(t, reg.verify(t, demand(nil)).Err())
+	for _, what := range attest.Demandable() {
+		result := reg.verify(t, attest.Demand{Require: []string{what}})
+		if result.Err() == nil {
+			t.Errorf("%s is not there, and not missed", what)
+		}
+		wantLine(t, result, attest.Missing, "linux/arm64", what)
+	}
+}
+
+func TestPublishingASignedReleaseAgainSendsNothing(t *testing.T) {
+	reg, key := newServer(t), newKey(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
+	if done := reg.publish(t, idx, release(t, idx, key, "r/n").Attach); !done[0].Unchanged {
+		t.Errorf("the second time: %+v", done[0])
+	}
+}
+
+// Every attachment is spoiled in turn, by the registry that holds it.
+func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
+	reg, key := newServer(t), newKey(t)
+	idx, images := index(t)
+	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
+	whole, err := idx.Digest()
+	must(t, err)
+	subjects := map[string]v1.Hash{"index": whole}
+	for _, img := range images {
+		digest, err := img.Image.Digest()
+		must(t, err)
+		subjects[registry.Key(img.Platform)] = digest
+	}
+	tried := 0
+	for of, subject := range subjects {
+		for blob, manifest := range reg.attached(t, subject) {
+			tried++
+			what := manifest.ArtifactType + string(manifest.Layers[0].MediaType)
+			t.Run(fmt.Sprint(of, " ", what), func(t *testing.T) {
+				reg.flip(blob)
+				defer func() { reg.flipped = map[v1.Hash]bool{} }()
+				result := reg.verify(t, demand(key.PublicKey))
+				if result.Err() == nil {
+					t.Fatalf("nothing was found:\n%s", told(t, result))
+				}
+				if !slices.ContainsFunc(result.Lines, func(l attest.Line) bool {
+					return l.Verdict == attest.Wrong && l.Of == of && strings.Contains(l.Text, blob.String())
+				}) {
+					t.Errorf("no line names %s of %s:\n%s", blob, of, told(t, result))
+				}
+			})
+		}
+	}
+	if tried != 8+2*6 {
+		t.Errorf("%d attachments were spoiled", tried)
+	}
+	must(t, reg.verify(t, demand(key.PublicKey)).Err())
+}
+
+// Somebody who may push, but has not the key, changes what is published.
+func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
+	type world struct {
+		*testing.T
+		*server
+		key   *attest.Key
+		idx   v1.ImageIndex
+		whole v1.Hash
+		of    map[string]v1.Hash
+	}
+	// replace puts other content into the attachments of a type on a subject.
+	replace := func(w world, subject v1.Hash, kind string, change func([]byte) []byte) {
+		for _, manifest := range w.attached(w.T, subject) {
+			if manifest.ArtifactType != kind {
+				continue
+			}
+			layer, err := remote.Layer(w.repository(w.T).Digest(manifest.Layers[0].Digest.String()))
+			must(w.T, err)
+			rc, err := layer.Compressed()
+			must(w.T, err)
+			var text bytes.Buffer
+			_, err = text.ReadFrom(rc)
+			must(w.T, err)
+			must(w.T, remote.Delete(w.repository(w.T).Digest(digestOf(w.T, manifest).String())))
+			w.attach(w.T, w.idx, subject, registry.Document{ArtifactType: kind, MediaType: kind, Data: change(text.Bytes()), Annotations: manifest.Annotations})
+		}
+	}
+	const bundle = "application/vnd.dev.sigstore.bundle.v0.3+json"
+	swap := func(old, new string) func([]byte) []byte {
+		return func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(old), []byte(new)) }
+	}
+	retag := func(w world, idx v1.ImageIndex) {
+		must(w.T, remote.WriteIndex(w.repository(w.T).Tag("latest"), idx))
+	}
+	for name, c := range map[string]struct {
+		tamper   func(w world)
+		verdict  attest.Verdict
+		of, what string
+		parts    []string
+	}{
+		"a package is taken off a list": {
+			func(w world) { replace(w, w.of["linux/amd64"], contents.SPDXType, swap("nginx", "nothing")) },
+			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
+		},
+		"a second list is attached": {
+			func(w world) {
+				w.attach(w.T, w.idx, w.of["linux/amd64"], registry.Document{ArtifactType: contents.CycloneDXType, MediaType: contents.CycloneDXType,
+					Data: fmt.Appendf(nil, `{"bomFormat":"CycloneDX","metadata":{"component":{"version":"%s"}}}`, w.of["linux/amd64"])})
+			},
+			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
+		},
+		"the list of one image is attached to another": {
+			func(w world) {
+				for _, d := range release(w.T, w.idx, nil).Documents {
+					if d.Platform == "linux/amd64" && d.Type == contents.SPDXType {
+						w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data,
+							Annotations: map[string]string{"org.opencontainers.image.title": d.Name}})
+					}
+				}
+			},
+			attest.Wrong, "linux/arm64", "sbom", []string{"amd64.spdx.json", "it is not of sha256:"},
+		},
+		"a list is attached to the index alone": {
+			func(w world) {
+				w.attach(w.T, w.idx, w.whole, registry.Document{ArtifactType: contents.SPDXType, MediaType: contents.SPDXType, Data: []byte("{}"),
+					Annotations: map[string]string{"org.opencontainers.image.title": "evil.json"}})
+			},
+			attest.Wrong, "index", "sbom", []string{"evil.json", "none of its images"},
+		},
+		"the report is made better": {
+			func(w world) { replace(w, w.whole, attest.ReportType, swap(`"firstOK": 5.1`, `"firstOK": 1.1`)) },
+			attest.Wrong, "index", "report", []string{"the provenance does not name it"},
+		},
+		"the report is of a run that failed": {
+			func(w world) {
+				replace(w, w.of["linux/arm64"], attest.ReportType, swap(`"name": "log-in page"`, `"name": "log-in page", "error": "502"`))
+			},
+			attest.Wrong, "linux/arm64", "report", []string{"has not passed", "502"},
+		},
+		"the report is of other images": {
+			func(w world) {
+				replace(w, w.whole, attest.ReportType, swap(w.of["linux/arm64"].Hex, strings.Repeat("a", 64)))
+			},
+			attest.Wrong, "index", "report", []string{"it is of another image of linux/arm64, sha256:aaaa"},
+		},
+		"a signature is taken from elsewhere": {
+			func(w world) {
+				other := release(w.T, w.idx, w.key).Provenance
+				other.Details.Builder.ID = "x"
+				text, err := w.key.Sign(w.Context(), asJSON(w.T, map[string]any{"_type": "https://in-toto.io/Statement/v1", "subject": []any{}, "predicate": other}))
+				must(w.T, err)
+				replace(w, w.of["linux/amd64"], bundle, func([]byte) []byte { return text })
+			},
+			attest.Wrong, "linux/amd64", "signature", []string{"what is signed is of something else"},
+		},
+		"what is signed is changed": {
+			func(w world) {
+				replace(w, w.whole, bundle, func(text []byte) []byte {
+					payload := regexp.MustCompile(`"payload":"([^"]*)"`).FindSubmatch(text)[1]
+					statement, err := base64.StdEncoding.DecodeString(string(payload))
+					must(w.T, err)
+					changed := swap("release.yml", "evil.yml")(statement)
+					return bytes.ReplaceAll(text, payload, []byte(base64.StdEncoding.EncodeToString(changed)))
+				})
+			},
+			attest.Wrong, "index", "provenance", []string{"it says that it is by key ", "the signature does not fit"},
+		},
+		"a signature is changed": {
+			func(w world) { replace(w, w.whole, bundle, swap(`"sig":"ME`, `"sig":"MF`)) },
+			attest.Wrong, "index", "signature", []string{"it says that it is by key ", "the signature does not fit"},
+		},
+		"the simple signature is of another image": {
+			func(w world) {
+				tag := func(h v1.Hash) name.Tag { return w.repository(w.T).Tag("sha256-" + h.Hex + ".sig") }
+				img, err := remote.Image(tag(w.of["linux/amd64"]))
+				must(w.T, err)
+				must(w.T, remote.Write(tag(w.of["linux/arm64"]), img))
+			},
+			attest.Wrong, "linux/arm64", "signature", []string{".sig: it is of", "cosign container image signature"},
+		},
+		"the simple signature is another key's": {
+			func(w world) {
+				other := release(w.T, w.idx, newKey(w.T), "r/n")
+				list, err := other.Attach(w.Context(), w.idx)
+				must(w.T, err)
+				for _, a := range list {
+					if a.Tag != "" {
+						must(w.T, remote.Write(w.repository(w.T).Tag(a.Tag), a.Image))
+					}
+				}
+			},
+			attest.Wrong, "index", "signature", []string{".sig: 1 signatures, none by key "},
+		},
+		"an image of the index is left out": {
+			func(w world) {
+				images, err := registry.Images(w.idx)
+				must(w.T, err)
+				retag(w, indexOf(w.T, images[:1]))
+			},
+			attest.Missing, "linux/arm64", "index", []string{"the index has no image for it"},
+		},
+		"an image of the index is left out, and what the provenance says noticed": {
+			func(w world) {
+				images, err := registry.Images(w.idx)
+				must(w.T, err)
+				retag(w, indexOf(w.T, images[:1]))
+			},
+			attest.Wrong, "linux/amd64", "provenance", []string{"it is of linux/arm64 sha256:", "too, which the index does not have"},
+		},
+		"an image of the index is another one": {
+			func(w world) {
+				images, err := registry.Images(w.idx)
+				must(w.T, err)
+				images[1].Image = image(w.T, platforms[1], "v4.7.3-ls1")
+				retag(w, indexOf(w.T, images))
+			},
+			attest.Missing, "linux/arm64", "signature", []string{"not signed by key "},
+		},
+		"an image is of another version": {
+			func(w world) {
+				images, err := registry.Images(w.idx)
+				must(w.T, err)
+				images[1].Image = image(w.T, platforms[1], "v4.7.2-ls1")
+				retag(w, indexOf(w.T, images))
+			},
+			attest.Wrong, "linux/arm64", "labels", []string{`version is "v4.7.2-ls1", but "v4.7.3-ls1" in linux/amd64`},
+		},
+		"something that is no image is put into the index": {
+			func(w world) {
+				img, err := random.Image(10, 1)
+				must(w.T, err)
+				retag(w, mutate.AppendManifests(w.idx, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "unknown", Architecture: "unknown"}}}))
+			},
+			attest.Wrong, "index", "index", []string{"(unknown/unknown) is not the image of a platform"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := world{T: t, server: newServer(t), key: newKey(t), of: map[string]v1.Hash{}}
+			var images []registry.PlatformImage
+			w.idx, images = index(t)
+			var err error
+			w.whole, err = w.idx.Digest()
+			must(t, err)
+			for _, img := range images {
+				w.of[registry.Key(img.Platform)], err = img.Image.Digest()
+				must(t, err)
+			}
+			w.publish(t, w.idx, release(t, w.idx, w.key, "r/n").Attach)
+			must(t, w.verify(t, demand(w.key.PublicKey)).Err())
+			c.tamper(w)
+			result := w.verify(t, demand(w.key.PublicKey))
+			if err := result.Err(); err == nil || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v", err)
+			}
+			wantLine(t, result, c.verdict, c.of, c.what, c.parts...)
+		})
+	}
+}
+
+func TestAReleaseThatAnotherKeySignedIsNotTheKeysOwn(t *testing.T) {
+	reg, key, other := newServer(t), newKey(t), newKey(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, other, "r/n").Attach)
+	result := reg.verify(t, demand(key.PublicKey))
+	wantLine(t, result, attest.Missing, "index", "signature", "not signed by "+key.String()+", but by "+other.String())
+	wantLine(t, result, attest.Missing, "linux/amd64", "provenance", "only by "+other.String())
+
+	// When both have signed, each finds its own.
+	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
+	result = reg.verify(t, demand(key.PublicKey))
+	must(t, result.Err())
+	wantLine(t, result, attest.Proven, "index", "signature", "signed by "+key.String())
+	wantLine(t, result, attest.Unproven, "index", "signature", "also signed by "+other.String())
+}
+
+// The right key signs that another commit was built.
+func TestAProvenanceThatContradictsTheImagesIsWrong(t *testing.T) {
+	for problem, change := range map[string]func(*attest.Provenance){
+		`it says commit "ffff", the images "` + commit: func(p *attest.Provenance) { p.Definition.External.Revision = "ffff" },
+		`its input is commit "", the images are of "`:  func(p *attest.Provenance) { p.Definition.Inputs = nil },
+		`it says version "v1", the images "v4.7.3-ls1`: func(p *attest.Provenance) { p.Definition.External.Version = "v1" },
+	} {
+		reg, key := newServer(t), newKey(t)
+		idx, _ := index(t)
+		r := release(t, idx, key, "r/n")
+		change(&r.Provenance)
+		reg.publish(t, idx, r.Attach)
+		result := reg.verify(t, demand(key.PublicKey))
+		wantLine(t, result, attest.Wrong, "index", "provenance", problem)
+		if result.Err() == nil {
+			t.Error("verify was content")
+		}
+	}
+}
+
+func TestAnImageThatIsDamagedInTheRegistryIsFound(t *testing.T) {
+	reg := newServer(t)
+	idx, images := index(t)
+	reg.publish(t, idx, nil)
+	layers, err := images[1].Image.Layers()
+	must(t, err)
+	digest, err := layers[0].Digest()
+	must(t, err)
+	reg.flip(digest)
+	result := reg.verify(t, demand(nil))
+	wantLine(t, result, attest.Wrong, "linux/arm64", "image", digest.String())
+	wantLine(t, result, attest.Proven, "linux/amd64", "image")
+	if result.Err() == nil {
+		t.Error("verify was content")
+	}
+}
+
+func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
+	reg := newServer(t)
+	idx, _ := index(t)
+	whole, err := idx.Digest()
+	must(t, err)
+	reg.publish(t, idx, func(_ context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
+		a, err := registry.Attach(idx, whole, registry.Document{ArtifactType: "x/\x1b[2Jy\nproven", MediaType: "text/plain", Data: []byte("x")})
+		return []registry.Attachment{a}, err
+	})
+	result := reg.verify(t, demand(nil))
+	wantLine(t, result, attest.Unproven, "index", "others", "not looked into: x/ [2Jy proven")
+}
+
+func TestALayoutOnDiskIsVerifiedWithoutARegistry(t *testing.T) {
+	key := newKey(t)
+	idx, _ := index(t)
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	must(t, err)
+	must(t, path.AppendIndex(idx))
+	list, err := release(t, idx, key, "r/n").Attach(t.Context(), idx)
+	must(t, err)
+	for _, a := range list {
+		var opts []layout.Option
+		if a.Tag != "" {
+			opts = append(opts, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": a.Tag}))
+		}
+		must(t, path.AppendImage(a.Image, opts...))
+	}
+	at, err := registry.OpenLayout(dir)
+	must(t, err)
+	result, err := attest.Verify(t.Context(), "oci:"+dir, at, demand(key.PublicKey))
+	must(t, err)
+	must(t, result.Err())
+	wantLine(t, result, attest.Proven, "linux/arm64", "signature", "(sigstore bundle, simple signing)")
+}
+
+func (s *server) attach(t testing.TB, idx v1.ImageIndex, subject v1.Hash, doc registry.Document) {
+	t.Helper()
+	a, err := registry.Attach(idx, subject, doc)
+	must(t, err)
+	digest, err := a.Image.Digest()
+	must(t, err)
+	must(t, remote.Write(s.repository(t).Digest(digest.String()), a.Image))
+}
+
+// digestOf is the digest of a manifest as this project writes it.
+func digestOf(t testing.TB, manifest v1.Manifest) v1.Hash {
+	t.Helper()
+	digest, _, err := v1.SHA256(bytes.NewReader(asJSON(t, manifest)))
+	must(t, err)
+	return digest
+}

@@ -1,0 +1,292 @@
+package attest_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+const (
+	commit = "0123456789abcdef0123456789abcdef01234567"
+	source = "https://github.com/linuxserver/docker-netbox"
+)
+
+var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}
+
+// image makes an image of two layers that says of which version and commit it
+// is.
+func image(t testing.TB, platform v1.Platform, version string) v1.Image {
+	t.Helper()
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for range 2 {
+		layer, err := random.Layer(20_000, types.OCILayer)
+		must(t, err)
+		img, err = mutate.Append(img, mutate.Addendum{Layer: layer})
+		must(t, err)
+	}
+	config, err := img.ConfigFile()
+	must(t, err)
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	config.Config.Labels = map[string]string{
+		"org.opencontainers.image.version": version, "org.opencontainers.image.revision": commit, "org.opencontainers.image.source": source,
+	}
+	img, err = mutate.ConfigFile(img, config)
+	must(t, err)
+	return img
+}
+
+// index makes the index of an image for each platform.
+func index(t testing.TB) (v1.ImageIndex, []registry.PlatformImage) {
+	t.Helper()
+	var images []registry.PlatformImage
+	for _, p := range platforms {
+		images = append(images, registry.PlatformImage{Platform: p, Image: image(t, p, "v4.7.3-ls1")})
+	}
+	return indexOf(t, images), images
+}
+
+func indexOf(t testing.TB, images []registry.PlatformImage) v1.ImageIndex {
+	t.Helper()
+	idx, err := registry.Index(images, registry.About{Title: "netbox", Version: "v4.7.3-ls1", Revision: commit, Source: source, BaseName: "local"})
+	must(t, err)
+	return idx
+}
+
+// release is all that is attached to an index of such images.
+func release(t testing.TB, idx v1.ImageIndex, signer attest.Signer, repositories ...string) attest.Release {
+	t.Helper()
+	images, err := registry.Images(idx)
+	must(t, err)
+	whole, err := idx.Digest()
+	must(t, err)
+	began := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
+	r := report.Report{Project: "docker-netbox", Commit: commit, Version: "4.7.3", Engine: "local", Started: began, Seconds: 60}
+	out := attest.Release{Signer: signer, Repositories: repositories}
+	for _, img := range images {
+		digest, err := img.Image.Digest()
+		must(t, err)
+		key := registry.Key(img.Platform)
+		r.Platforms = append(r.Platforms, report.Platform{
+			Platform: key, Image: digest.String(), Boot: &report.Boot{FirstOK: 5.1}, Smoke: []report.Check{{Name: "log-in page"}},
+		})
+		for _, stage := range []string{"boot", "smoke"} {
+			r.Expected = append(r.Expected, report.Key{Stage: stage, Platform: key})
+			r.Stages = append(r.Stages, report.Stage{Key: report.Key{Stage: stage, Platform: key}, Seconds: 1})
+		}
+		out.Documents = append(out.Documents,
+			attest.Document{Name: img.Platform.Architecture + ".spdx.json", Type: contents.SPDXType, Platform: key, Data: fmt.Appendf(nil,
+				`{"spdxVersion":"SPDX-2.3","packages":[{"name":"netbox","versionInfo":"%s","primaryPackagePurpose":"CONTAINER"},{"name":"nginx","versionInfo":"1"}]}`, digest)},
+			attest.Document{Name: img.Platform.Architecture + ".cdx.json", Type: contents.CycloneDXType, Platform: key, Data: fmt.Appendf(nil,
+				`{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"netbox","version":"%s"}},"components":[{"name":"nginx"}]}`, digest)})
+	}
+	r.Expected = append(r.Expected, report.Key{Stage: "publish"})
+	doc, err := attest.Reported(r, whole, func(s string) string { return s })
+	must(t, err)
+	out.Documents = append(out.Documents, doc)
+	out.Provenance = attest.Provenance{
+		Definition: attest.Definition{
+			BuildType: source + "/build/v1",
+			External: attest.External{
+				Source: source, Revision: commit, NetBox: "4.7.3", Version: "v4.7.3-ls1", Base: "local", Platforms: []string{"linux/amd64", "linux/arm64"},
+			},
+			Inputs: []attest.Resource{{URI: "git+" + source, Digest: map[string]string{"gitCommit": commit}}},
+		},
+		Details: attest.Details{Builder: attest.Builder{ID: source + "/.github/workflows/release.yml@refs/heads/main"}, Metadata: attest.Metadata{Started: began}},
+	}
+	return out
+}
+
+// server is a real registry on loopback that can be made to answer with other
+// blobs than it holds.
+type server struct {
+	host string
+
+	mu      sync.Mutex
+	flipped map[v1.Hash]bool
+}
+
+func newServer(t testing.TB, opts ...ggcr.Option) *server {
+	t.Helper()
+	opts = append([]ggcr.Option{ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)}, opts...)
+	real := ggcr.New(opts...)
+	s := &server{flipped: map[v1.Hash]bool{}}
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		digest, err := v1.NewHash(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
+		s.mu.Lock()
+		flip := err == nil && s.flipped[digest]
+		s.mu.Unlock()
+		if !flip || r.Method != http.MethodGet {
+			real.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder()
+		real.ServeHTTP(answer, r)
+		body := answer.Body.Bytes()
+		body[len(body)/2] ^= 1
+		for key, values := range answer.Header() {
+			w.Header()[key] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body)
+	}))
+	t.Cleanup(listener.Close)
+	s.host = listener.Listener.Addr().String()
+	return s
+}
+
+// flip has one bit of a blob changed whenever it is asked for.
+func (s *server) flip(digest v1.Hash) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flipped[digest] = true
+}
+
+func (s *server) repository(t testing.TB) name.Repository {
+	t.Helper()
+	repo, err := name.NewRepository(s.host + "/lsio/netbox")
+	must(t, err)
+	return repo
+}
+
+// publish pushes an index with what is attached to it, as the tag latest.
+func (s *server) publish(t testing.TB, idx v1.ImageIndex, attach func(context.Context, v1.ImageIndex) ([]registry.Attachment, error)) []registry.Published {
+	t.Helper()
+	target, err := registry.ParseTarget(s.host + "/lsio/netbox:latest")
+	must(t, err)
+	done, err := registry.Publish(t.Context(), idx, []registry.Target{target}, registry.Options{Attach: attach})
+	must(t, err)
+	return done
+}
+
+// verify asks what is true of the tag latest.
+func (s *server) verify(t testing.TB, demand attest.Demand) attest.Result {
+	t.Helper()
+	return s.verifyAt(t, ":latest", demand)
+}
+
+func (s *server) verifyAt(t testing.TB, where string, demand attest.Demand) attest.Result {
+	t.Helper()
+	reference := s.host + "/lsio/netbox" + where
+	at, err := registry.Source{}.Open(t.Context(), reference)
+	must(t, err)
+	result, err := attest.Verify(t.Context(), reference, at, demand)
+	must(t, err)
+	return result
+}
+
+// attached lists what is attached to a digest, by the blob in it.
+func (s *server) attached(t testing.TB, subject v1.Hash) map[v1.Hash]v1.Manifest {
+	t.Helper()
+	repo := s.repository(t)
+	found := map[v1.Hash]v1.Manifest{}
+	list, err := remote.Referrers(repo.Digest(subject.String()))
+	must(t, err)
+	manifests, err := list.IndexManifest()
+	must(t, err)
+	refs := []name.Reference{}
+	for _, d := range manifests.Manifests {
+		refs = append(refs, repo.Digest(d.Digest.String()))
+	}
+	tag := repo.Tag(subject.Algorithm + "-" + subject.Hex + ".sig")
+	if _, err := remote.Head(tag); err == nil {
+		refs = append(refs, tag)
+	}
+	for _, ref := range refs {
+		img, err := remote.Image(ref)
+		must(t, err)
+		manifest, err := img.Manifest()
+		must(t, err)
+		found[manifest.Layers[0].Digest] = *manifest
+	}
+	return found
+}
+
+// newKey makes a key as `openssl genpkey` does.
+func newKey(t testing.TB) *attest.Key {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	must(t, err)
+	key, err := attest.ReadKey("test.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil)
+	must(t, err)
+	return key
+}
+
+// demand is what a maintainer asks of a release that a key has signed.
+func demand(signer attest.Verifier) attest.Demand {
+	d := attest.Demand{Platforms: []string{"linux/amd64", "linux/arm64"}, Require: attest.Demandable(), Signer: signer}
+	if signer == nil {
+		d.Require = nil
+	}
+	return d
+}
+
+// told is a result as people read it.
+func told(t testing.TB, r attest.Result) string {
+	t.Helper()
+	var out bytes.Buffer
+	must(t, r.Text(&out))
+	return out.String()
+}
+
+// wantLine looks for a line with all of parts.
+func wantLine(t testing.TB, r attest.Result, verdict attest.Verdict, of, what string, parts ...string) {
+	t.Helper()
+next:
+	for _, l := range r.Lines {
+		if l.Verdict != verdict || l.Of != of || l.What != what {
+			continue
+		}
+		for _, part := range parts {
+			if !strings.Contains(l.Text, part) {
+				continue next
+			}
+		}
+		return
+	}
+	t.Errorf("no line says %s %s %s %q:\n%s", verdict, of, what, parts, told(t, r))
+}
+
+func asJSON(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	must(t, err)
+	return text
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,180 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Opened is an index, or one image, where it lies, with what is beside it.
+type Opened struct {
+	Digest v1.Hash
+	Index  v1.ImageIndex // nil when it is one image
+	Image  v1.Image      // nil when it is an index
+	Store
+}
+
+// Store is what lies beside an index.
+type Store interface {
+	// Referrers are the manifests that name a digest as their subject.
+	Referrers(subject v1.Hash) ([]v1.Descriptor, error)
+	// ByDigest gives the image, or the document, that has a digest.
+	ByDigest(digest v1.Hash) (v1.Image, error)
+	// ByTag is nil when there is no such tag.
+	ByTag(tag string) (v1.Image, error)
+}
+
+// Open reads a reference. What is read through it ends with ctx.
+func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
+	rest, plain, opts := cutPlain(reference)
+	ref, err := name.ParseReference(rest, opts...)
+	if err != nil {
+		return Opened{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
+	}
+	options := s.options(ctx, plain)
+	puller, err := remote.NewPuller(options...)
+	if err != nil {
+		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
+	}
+	at := repositoryStore{ref.Context(), append(options, remote.Reuse(puller))}
+	got, err := remote.Get(ref, at.options...)
+	if absent(err) {
+		return Opened{}, fmt.Errorf("read %s: the registry has no such thing", reference)
+	}
+	if err != nil {
+		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
+	}
+	o := Opened{Digest: got.Digest, Store: at}
+	if got.MediaType.IsIndex() {
+		o.Index, err = got.ImageIndex()
+	} else {
+		o.Image, err = got.Image()
+	}
+	if err != nil {
+		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
+	}
+	return o, nil
+}
+
+// repositoryStore is a repository of a registry.
+type repositoryStore struct {
+	name    name.Repository
+	options []remote.Option
+}
+
+func (r repositoryStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
+	idx, err := remote.Referrers(r.name.Digest(subject.String()), r.options...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	return manifest.Manifests, nil
+}
+
+func (r repositoryStore) ByDigest(digest v1.Hash) (v1.Image, error) {
+	img, err := remote.Image(r.name.Digest(digest.String()), r.options...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return img, nil
+}
+
+func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
+	img, err := remote.Image(r.name.Tag(tag), r.options...)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, explain(err)
+	}
+	return img, nil
+}
+
+// OpenLayout reads the one index of an OCI layout, such as dist/image. What
+// else the layout lists may name it as its subject.
+func OpenLayout(dir string) (Opened, error) {
+	bad := func(err error) (Opened, error) {
+		return Opened{}, fmt.Errorf("read the image layout %s: %w", dir, err)
+	}
+	root, err := layout.ImageIndexFromPath(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Opened{}, failure.Usagef("read the image layout %s: there is none; make it with `go run ./ci build`", dir)
+	}
+	if err != nil {
+		return bad(err)
+	}
+	manifest, err := root.IndexManifest()
+	if err != nil {
+		return bad(err)
+	}
+	indexes := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool { return !d.MediaType.IsIndex() })
+	if len(indexes) != 1 {
+		return bad(fmt.Errorf("it holds %d indexes, not one", len(indexes)))
+	}
+	o := Opened{Digest: indexes[0].Digest, Store: layoutStore{root, manifest.Manifests}}
+	if o.Index, err = root.ImageIndex(o.Digest); err != nil {
+		return bad(err)
+	}
+	if got, err := o.Index.Digest(); err != nil || got != o.Digest {
+		return bad(fmt.Errorf("its index is damaged: it is %s, not %s (%v)", got, o.Digest, err))
+	}
+	return o, nil
+}
+
+// layoutStore is an OCI layout.
+type layoutStore struct {
+	root   v1.ImageIndex
+	listed []v1.Descriptor
+}
+
+func (l layoutStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
+	var found []v1.Descriptor
+	for _, d := range l.listed {
+		if !d.MediaType.IsImage() {
+			continue
+		}
+		img, err := l.ByDigest(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		if manifest, err := img.Manifest(); err != nil {
+			return nil, err
+		} else if manifest.Subject != nil && manifest.Subject.Digest == subject {
+			d.ArtifactType = manifest.ArtifactType
+			found = append(found, d)
+		}
+	}
+	return found, nil
+}
+
+func (l layoutStore) ByDigest(digest v1.Hash) (v1.Image, error) {
+	img, err := l.root.Image(digest)
+	if err != nil {
+		return nil, err
+	}
+	if got, err := img.Digest(); err != nil || got != digest {
+		return nil, fmt.Errorf("it is damaged: it is %s, not %s (%v)", got, digest, err)
+	}
+	return img, nil
+}
+
+func (l layoutStore) ByTag(tag string) (v1.Image, error) {
+	for _, d := range l.listed {
+		if d.Annotations["org.opencontainers.image.ref.name"] == tag {
+			return l.ByDigest(d.Digest)
+		}
+	}
+	return nil, nil
+}
