@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -67,19 +68,19 @@ T  Ctrl-C stops everything that was started, 2 steps passed`},
 func TestAResizedTerminalShowsOneTree(t *testing.T) {
 	t.Parallel()
 	term := terminal(t, 160, 40, bash, "LANG=C.UTF-8")
-	term.enter("clear; " + shows)
+	term.enter("clear; seq 20; " + shows) // the tree does not begin at the top
 	wide := term.untilIt("#12")
-	for _, size := range [][2]string{{"60", "40"}, {"100", "40"}, {"30", "40"}, {"160", "40"}} {
-		term.run("resize-window", "-x", size[0], "-y", size[1])
-		// The terminal wraps what it shows before the program hears of it.
-		term.until("one tree after a resize to "+size[0]+" columns", func(screen string) bool {
-			for _, part := range []string{"● build", "✓ readme", "linux/amd64\n", "Ctrl-C"} {
-				if strings.Count(screen, part) != 1 {
-					return false
-				}
+	for _, columns := range []int{60, 100, 30, 160} {
+		term.run("resize-window", "-x", fmt.Sprint(columns), "-y", "40")
+		// The terminal wraps what it shows, then the program paints it anew.
+		painted := regexp.MustCompile(fmt.Sprintf("(?m)^└ ● build.{%d,%d}…$", columns-16, columns-8))
+		term.until(fmt.Sprintf("a tree for %d columns", columns), painted.MatchString)
+		screen := term.screen()
+		for _, part := range []string{"● build", "✓ readme", "linux/amd64\n", "Ctrl-C"} {
+			if n := strings.Count(screen, part); n != 1 {
+				t.Fatalf("at %d columns %q is there %d times", columns, part, n)
 			}
-			return true
-		})
+		}
 	}
 	treeOf := func(screen string) string {
 		return ticking.ReplaceAllString(screen[strings.Index(screen, "✓ readme"):], " T")
