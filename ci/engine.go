@@ -15,6 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -98,4 +99,9 @@ func (e env) newEngine(ctx context.Context, name, base, cache string, platforms 
 		return nil, nil, err
 	}
 	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: base, CPU: cpu}, nil
+}
+
+// tool is the module that pins a program that is built when it is first needed.
+func (e env) tool(cache, name string) gotool.Module {
+	return gotool.Module{Dir: filepath.Join(e.flags.repo, "tools", name), Cache: filepath.Join(cache, "tools"), Environ: os.Environ(), Wait: e.flags.wait}
 }

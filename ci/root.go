@@ -78,7 +78,7 @@ under dist/. "go run" itself makes 1 of every exit status but 0.`,
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
 	root.AddCommand(
 		newCheck(e), newBuild(e), newBoot(e), newGraph(e),
-		newReadme(e), newPublish(e), newRelease(e), newMerge(e), newPin(e), newReport(e), newClean(e),
+		newReadme(e), newPackages(e), newPublish(e), newRelease(e), newMerge(e), newPin(e), newReport(e), newClean(e),
 		newCompletion(e),
 	)
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -101,6 +101,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		Timeout:   f.timeout,
 		Versions:  pins,
 		Source:    commit,
+		Syft:      e.tool(cache, "syft"),
 		Mask:      e.mask,
 		Now:       time.Now,
 	}, eng, in, display)})

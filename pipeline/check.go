@@ -79,7 +79,11 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 // are given. It returns the digest of the index that was proven.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts registry.Options) (v1.Hash, error) {
 	p.reportDir = CheckReport
-	p.expect(append([]string{"build", "graph"}, phases[:]...), "prerequisites", "base", "sidecars", "index", "publish", "readme")
+	ofRun := []string{"prerequisites", "base", "sidecars", "syft", "index", "publish", "readme"}
+	if p.Before != nil {
+		ofRun = append(ofRun, "difference")
+	}
+	p.expect(append([]string{"build", "graph", "packages"}, phases[:]...), ofRun...)
 	stale := p.CheckReadme(ctx) // first, for it takes no time
 	digest, err := p.prove(ctx)
 	if err != nil {
@@ -98,6 +102,7 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	defer p.makeSidecars()()
+	defer p.makeSyft()()
 	err := p.eachPlatform(func(platform v1.Platform) error {
 		if err := p.Build(ctx, platform); err != nil {
 			p.skip(registry.Key(platform), "there is no image", append([]string{"graph"}, phases[:]...)...)
@@ -116,8 +121,13 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	digest, err := p.Index(ctx)
 	if err != nil {
 		p.skip("", "there is no index", "publish")
+		return digest, err
 	}
-	return digest, err
+	if err := p.Packages(ctx); err != nil {
+		p.skip("", "the packages are not known", "publish")
+		return digest, err
+	}
+	return digest, nil
 }
 
 // makeSidecars makes the services while the images are built, whose Boot tells
@@ -125,6 +135,14 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 func (p *Pipeline) makeSidecars() (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = p.sidecars() })
+	return wg.Wait
+}
+
+// makeSyft builds syft, where it is not, while the images are built. wait is
+// that of makeSidecars.
+func (p *Pipeline) makeSyft() (wait func()) {
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = p.syft() })
 	return wg.Wait
 }
 

@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -26,7 +27,8 @@ type MergeOptions struct {
 	Commit   source.Source
 	BaseName string // that every image was built on
 	Targets  []registry.Target
-	Publish  registry.Options // Booted and Step are set here
+	Before   func(context.Context) (*contents.Before, error) // what the published images hold; may be nil
+	Publish  registry.Options                                // Booted and Step are set here
 	Now      func() time.Time
 }
 
@@ -69,6 +71,20 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	if err != nil {
 		b.Skip(report.Key{Stage: "publish"}, "there is no index")
 		return b.Report(), err
+	}
+	if opts.Before != nil {
+		err = stage("difference", func(ctx context.Context, log io.Writer) error {
+			before, err := opts.Before(ctx)
+			if err != nil {
+				return err
+			}
+			sayDifference(log, b, before)
+			return nil
+		})
+		if err != nil {
+			b.Skip(report.Key{Stage: "publish"}, "the published image could not be compared with")
+			return b.Report(), err
+		}
 	}
 	err = stage("publish", func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted, opts.Publish.Step = booted, stepsOf(display)
@@ -120,6 +136,8 @@ func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 			}
 		}
 		whole.Logs = append(whole.Logs, r.Logs...)
+		whole.Documents = append(whole.Documents, r.Documents...)
+		whole.Unlisted = append(whole.Unlisted, r.Unlisted...)
 	}
 	if len(booted) == 0 {
 		return whole, nil, failure.Usagef("merge: no report is given: pass the directory of the reports with --reports")

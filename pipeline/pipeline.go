@@ -16,8 +16,10 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -109,8 +111,12 @@ type Options struct {
 	Timeout   time.Duration // limit for one boot
 	Versions  *versions.Versions
 	Source    source.Source
-	Mask      *secret.Mask // is told every secret that a stage makes
-	Now       func() time.Time
+	Syft      gotool.Module // that pins syft
+	// Before finds out what the published images hold, nil when there are none;
+	// without it nothing is compared.
+	Before func(context.Context) (*contents.Before, error)
+	Mask   *secret.Mask // is told every secret that a stage makes
+	Now    func() time.Time
 }
 
 // Pipeline runs stages, shows them as they run and collects what they find.
@@ -124,6 +130,7 @@ type Pipeline struct {
 	prepare  func() error
 	base     func() (engine.Base, error)
 	sidecars func() (Sidecars, error)
+	syft     func() (string, error) // where the program is
 	probe    func(goarch string) ([]byte, error)
 
 	reportDir string // under Output; set before any stage runs
@@ -160,6 +167,13 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 			return err
 		})
 		return s, err
+	})
+	p.syft = sync.OnceValues(func() (program string, err error) {
+		err = p.stage(ctx, report.Key{Stage: "syft"}, "", func(ctx context.Context, log io.Writer) error {
+			program, err = opts.Syft.Program(ctx, log, contents.SyftPackage)
+			return err
+		})
+		return program, err
 	})
 	probes := map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {

@@ -23,6 +23,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
@@ -86,6 +87,8 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	p := pipeline.New(ctx, pipeline.Options{
 		Repo: c.Repo, Output: c.Output, Platforms: platforms, BaseName: base, Timeout: bootLimit,
 		Versions: pins, Source: commit, Mask: mask, Now: time.Now,
+		// Nothing lasts in the container of a call but what it gives back.
+		Syft: gotool.Module{Dir: filepath.Join(c.Repo, "tools", "syft"), Cache: filepath.Join(os.TempDir(), pipeline.Project, "tools"), Environ: c.Environ, Wait: bootLimit},
 	}, eng, inputs.Dagger{Engine: eng, Services: pins.Sidecars, BaseName: base, CPU: cpu}, display)
 	return do(p, eng, pins)
 }

@@ -12,8 +12,11 @@ import (
 )
 
 // ListFile is the file at the root of the repository that lists the packages in
-// the image.
-const ListFile = "package_versions.txt"
+// the image of ListedPlatform.
+const (
+	ListFile       = "package_versions.txt"
+	ListedPlatform = "linux/amd64"
+)
 
 // Package is a package in an image.
 type Package struct {

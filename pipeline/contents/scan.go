@@ -23,6 +23,7 @@ import (
 const (
 	SPDXType      = "application/spdx+json"
 	CycloneDXType = "application/vnd.cyclonedx+json"
+	ListType      = "text/plain" // the table for people
 )
 
 // SyftPackage is the Go package of the program that looks into images.

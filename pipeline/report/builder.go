@@ -63,6 +63,11 @@ func (b *Builder) Log(name string, text []byte) {
 	b.Change(func(r *Report) { r.Logs = append(r.Logs, Log{Name: name, Text: slices.Clone(text)}) })
 }
 
+// Document adds a list of what is in an image.
+func (b *Builder) Document(d Document) {
+	b.Change(func(r *Report) { r.Documents = append(r.Documents, d) })
+}
+
 // Report gives the report as it stands: platforms, logs and tags in the order
 // of their names, so that it does not depend on who was first.
 func (b *Builder) Report() Report {
@@ -73,6 +78,7 @@ func (b *Builder) Report() Report {
 	r.Stages = slices.Clone(r.Stages)
 	r.Platforms = slices.SortedFunc(slices.Values(r.Platforms), func(a, b Platform) int { return strings.Compare(a.Platform, b.Platform) })
 	r.Logs = slices.SortedFunc(slices.Values(r.Logs), func(a, b Log) int { return strings.Compare(a.Name, b.Name) })
+	r.Documents = slices.SortedFunc(slices.Values(r.Documents), func(a, b Document) int { return strings.Compare(a.Name, b.Name) })
 	r.Published = slices.SortedFunc(slices.Values(r.Published), func(a, b Tag) int { return strings.Compare(a.Reference, b.Reference) })
 	return r
 }

@@ -15,11 +15,13 @@ import (
 )
 
 const (
-	reportFile = "report.json"
-	logsDir    = "logs"
+	reportFile   = "report.json"
+	logsDir      = "logs"
+	documentsDir = "sbom"
 )
 
-// Write makes dir hold report.json and logs/, in the place of what was there.
+// Write makes dir hold report.json, logs/ and sbom/, in the place of what was
+// there.
 // Everything passes through hide, which takes the secrets out.
 func (r Report) Write(dir string, hide func(string) string) error {
 	text, err := r.encode(hide)
@@ -38,14 +40,31 @@ func (r Report) fill(dir string, text []byte, hide func(string) string) error {
 	if err := os.WriteFile(filepath.Join(dir, reportFile), text, 0o644); err != nil {
 		return err
 	}
-	if err := os.Mkdir(filepath.Join(dir, logsDir), 0o755); err != nil {
-		return err
-	}
-	for _, log := range r.Logs {
-		if !filepath.IsLocal(log.Name) || filepath.Base(log.Name) != log.Name {
-			return fmt.Errorf("the log %q is not named as a file", log.Name)
+	return r.eachFile(func(name string, content *[]byte) error {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, logsDir, log.Name), []byte(hide(string(log.Text))), 0o644); err != nil {
+		return os.WriteFile(file, []byte(hide(string(*content))), 0o644)
+	})
+}
+
+// eachFile does something with the name, under the report's directory, and the
+// content of each log and each document.
+func (r Report) eachFile(do func(name string, content *[]byte) error) error {
+	one := func(dir, name string, content *[]byte) error {
+		if !filepath.IsLocal(name) || filepath.Base(name) != name {
+			return fmt.Errorf("%q is not named as a file of %s", name, dir)
+		}
+		return do(filepath.Join(dir, name), content)
+	}
+	for i := range r.Logs {
+		if err := one(logsDir, r.Logs[i].Name, &r.Logs[i].Text); err != nil {
+			return err
+		}
+	}
+	for i := range r.Documents {
+		if err := one(documentsDir, r.Documents[i].Name, &r.Documents[i].Text); err != nil {
 			return err
 		}
 	}
@@ -80,7 +99,7 @@ func (r Report) encode(hide func(string) string) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// Load reads what Write wrote, the logs too. A dir without a report is a
+// Load reads what Write wrote, logs and documents too. A dir without a report is a
 // missing prerequisite.
 func Load(dir string) (Report, error) {
 	var r Report
@@ -103,13 +122,12 @@ func Load(dir string) (Report, error) {
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&r); err != nil {
 		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
 	}
-	for i, log := range r.Logs {
-		if !filepath.IsLocal(log.Name) || filepath.Base(log.Name) != log.Name {
-			return r, fmt.Errorf("reading the report %s: the log %q is not named as a file", dir, log.Name)
-		}
-		if r.Logs[i].Text, err = os.ReadFile(filepath.Join(dir, logsDir, log.Name)); err != nil {
-			return r, fmt.Errorf("reading the report %s: %w", dir, err)
-		}
+	err = r.eachFile(func(name string, content *[]byte) (err error) {
+		*content, err = os.ReadFile(filepath.Join(dir, name))
+		return err
+	})
+	if err != nil {
+		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
 	}
 	return r, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 )
 
@@ -45,6 +46,10 @@ type Report struct {
 	Published []Tag      `json:"published,omitempty"`
 	Missed    []Missed   `json:"missed,omitempty"`
 	Logs      []Log      `json:"logs,omitempty"`
+	Documents []Document `json:"documents,omitempty"`
+	// How package_versions.txt differs from the image it is kept for.
+	Unlisted   []contents.Change    `json:"unlisted,omitempty"`
+	Difference *contents.Difference `json:"difference,omitempty"` // to the published index, when that was looked at
 }
 
 // Base is the image that was built on.
@@ -97,14 +102,15 @@ func (s Stage) MarshalJSON() ([]byte, error) {
 
 // Platform is what was found out about the image of one platform.
 type Platform struct {
-	Platform string            `json:"platform"`
-	Image    string            `json:"image,omitempty"` // manifest digest
-	Size     int64             `json:"size,omitempty"`  // compressed, without the manifest
-	Layers   []Layer           `json:"layers,omitempty"`
-	Groups   []imagesize.Group `json:"groups,omitempty"` // the layers by what they hold
-	Boot     *Boot             `json:"boot,omitempty"`
-	Smoke    []Check           `json:"smoke,omitempty"`
-	Drift    []string          `json:"drift,omitempty"` // differences between the init graph and the documented one
+	Platform string             `json:"platform"`
+	Image    string             `json:"image,omitempty"` // manifest digest
+	Size     int64              `json:"size,omitempty"`  // compressed, without the manifest
+	Layers   []Layer            `json:"layers,omitempty"`
+	Groups   []imagesize.Group  `json:"groups,omitempty"` // the layers by what they hold
+	Boot     *Boot              `json:"boot,omitempty"`
+	Smoke    []Check            `json:"smoke,omitempty"`
+	Drift    []string           `json:"drift,omitempty"` // differences between the init graph and the documented one
+	Packages []contents.Package `json:"packages,omitempty"`
 }
 
 // Layer is one layer of an image.
@@ -159,6 +165,14 @@ type Missed struct {
 type Log struct {
 	Name string `json:"name"` // of the file under logs/
 	Text []byte `json:"-"`
+}
+
+// Document is a list of what is in an image.
+type Document struct {
+	Name     string `json:"name"` // of the file under sbom/
+	Platform string `json:"platform"`
+	Type     string `json:"type"` // media type
+	Text     []byte `json:"-"`
 }
 
 // Verdict says if the run passed and, if not, the first reason and what to do

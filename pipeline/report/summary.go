@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 )
 
 // Summary tells the run to people: first the verdict and, when it failed, why
@@ -88,6 +90,7 @@ func (r Report) details(b *strings.Builder) {
 		}
 	}
 
+	r.packages(b)
 	if len(r.Published) > 0 {
 		b.WriteString("\n")
 	}
@@ -103,6 +106,26 @@ func (r Report) details(b *strings.Builder) {
 	}
 	for _, m := range r.Missed {
 		fmt.Fprintf(b, "%s\n  %s\n", m.Reference, m.Error)
+	}
+}
+
+// manyChanges is how many changed packages a summary has room for.
+const manyChanges = 20
+
+// packages tells which packages are not what was published or is listed.
+func (r Report) packages(b *strings.Builder) {
+	if d := r.Difference; d != nil {
+		fmt.Fprintf(b, "\n%s\n", d.Headline())
+		_ = contents.Text(b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // a Builder takes all
+		if more := len(d.Packages) - manyChanges; more > 0 {
+			fmt.Fprintf(b, "  and %d more\n", more)
+		}
+		for _, unknown := range d.Unknown {
+			fmt.Fprintf(b, "not compared: %s\n", unknown)
+		}
+	}
+	if len(r.Unlisted) > 0 {
+		fmt.Fprintf(b, "\n%s is behind (%s): run \"go run ./ci packages\"\n", contents.ListFile, contents.Counts(r.Unlisted))
 	}
 }
 

@@ -84,6 +84,54 @@ func Changed(ctx context.Context, dir, since string) (paths []string, known bool
 	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), true, nil
 }
 
+// Commit is a commit, as a list of them tells it.
+type Commit struct {
+	Commit  string `json:"commit"`  // full object name
+	Subject string `json:"subject"` // first line of its message
+}
+
+// manyCommits is where a list of commits ends: who has more to read reads them
+// in git.
+const manyCommits = 100
+
+// Commits are those since a commit up to the one that is checked out, newest
+// first; merges, which only repeat what they join, are left out. known is false
+// when the repository does not have that commit, or has it elsewhere.
+func Commits(ctx context.Context, dir, since string) (list []Commit, known bool, err error) {
+	if !commitName.MatchString(since) {
+		return nil, false, nil
+	}
+	if _, err := git(ctx, dir, "merge-base", "--is-ancestor", since, "HEAD"); err != nil {
+		return nil, false, ctx.Err()
+	}
+	out, err := git(ctx, dir, "log", "--no-merges", fmt.Sprintf("--max-count=%d", manyCommits), "--format=%H %s", since+"..HEAD")
+	if err != nil {
+		return nil, false, err
+	}
+	for line := range strings.Lines(out) {
+		commit, subject, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		list = append(list, Commit{commit, subject})
+	}
+	return list, true, nil
+}
+
+// File is what a file of the repository was at a commit, nil when it was not
+// there. known is false when the repository does not have that commit.
+func File(ctx context.Context, dir, commit, path string) (text []byte, known bool, err error) {
+	if !commitName.MatchString(commit) {
+		return nil, false, nil
+	}
+	if _, err := git(ctx, dir, "cat-file", "-e", commit+"^{commit}"); err != nil {
+		return nil, false, ctx.Err()
+	}
+	found, err := git(ctx, dir, "ls-tree", "--name-only", commit, "--", path)
+	if err != nil || found == "" {
+		return nil, true, err
+	}
+	out, err := git(ctx, dir, "show", commit+":"+path)
+	return []byte(out), true, err
+}
+
 // commitName is a full object name; nothing else is handed to git, which would
 // take it for an option or a range.
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)

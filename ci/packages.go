@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+func newPackages(e env) *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "packages",
+		Short: "Write package_versions.txt as the last check found the packages",
+		Long: `Write package_versions.txt, the list of the packages in the image for
+linux/amd64, as the last check left it in dist/report. With --check nothing is
+written, and a difference is exit status 1. Standard output carries the packages
+that were added, changed or removed.`,
+		Example: `  go run ./ci packages
+  go run ./ci packages --check`,
+		Args: noArguments,
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "only tell what would change")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		r, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(r.Documents, func(d report.Document) bool {
+			return d.Platform == contents.ListedPlatform && d.Type == contents.ListType
+		})
+		if i < 0 {
+			return failure.Usagef("write %s: the last check has not come to the packages of %s: run \"go run ./ci check --platform %[2]s\"", contents.ListFile, contents.ListedPlatform)
+		}
+		file := filepath.Join(e.flags.repo, contents.ListFile)
+		have, err := os.ReadFile(file)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("read the list of packages: %w", err)
+		}
+		want := r.Documents[i].Text
+		if bytes.Equal(have, want) {
+			fmt.Fprintf(e.err, "%s is as it should be\n", contents.ListFile)
+			return e.printChanges(nil)
+		}
+		packages, err := contents.ParseTable(want)
+		if err != nil {
+			return fmt.Errorf("read the list of the last check: %w", err)
+		}
+		changes, err := contents.Outdated(have, packages)
+		if err != nil { // it is no list: all of it is new
+			changes, err = contents.Outdated(nil, packages)
+		}
+		if err == nil {
+			err = e.printChanges(changes)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(e.err, "%s: %s\n", contents.ListFile, contents.Counts(changes))
+		if check {
+			return fmt.Errorf("%s is not what the image holds: run \"go run ./ci packages\" and commit it", contents.ListFile)
+		}
+		if err := os.WriteFile(file, want, 0o644); err != nil {
+			return fmt.Errorf("write the list of packages: %w", err)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// printChanges is the result for programs or for people.
+func (e env) printChanges(changes []contents.Change) error {
+	if e.flags.json {
+		return e.printJSON(append([]contents.Change{}, changes...)) // no changes are [], not null
+	}
+	return contents.Text(e.out, changes, []string{contents.ListedPlatform})
+}

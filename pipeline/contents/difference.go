@@ -1,0 +1,256 @@
+package contents
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+)
+
+// Held is what an image holds.
+type Held struct {
+	Packages []Package         // nil when nobody knows
+	Groups   []imagesize.Group // nil when its history does not tell
+}
+
+// Before is the published index that is compared with.
+type Before struct {
+	Since
+	Images  map[string]Held // by platform
+	Unknown []string        // what could not be found out, and why
+}
+
+// Since names a published index.
+type Since struct {
+	Reference string `json:"reference"`
+	Digest    string `json:"digest"`
+	Version   string `json:"version,omitempty"` // such as v4.7.3-ls12
+	Commit    string `json:"commit,omitempty"`
+}
+
+// Change is a package that is not as it was.
+type Change struct {
+	Name      string   `json:"name"`
+	Type      string   `json:"type"`
+	Old       string   `json:"old,omitempty"` // version; empty when the package is new
+	New       string   `json:"new,omitempty"` // version; empty when it is gone
+	Platforms []string `json:"platforms"`     // whose images it is so in
+}
+
+// Kind tells what has happened to the package.
+func (c Change) Kind() string {
+	switch {
+	case c.Old == "":
+		return "added"
+	case c.New == "":
+		return "removed"
+	}
+	return "changed"
+}
+
+// Size is the size of a part of an image, before and now.
+type Size struct {
+	Platform string `json:"platform"`
+	Group    string `json:"group"`
+	Old      int64  `json:"old"` // compressed, in bytes
+	New      int64  `json:"new"`
+}
+
+// Difference is what is new in an index since the published one.
+type Difference struct {
+	Since     *Since          `json:"since,omitempty"` // nil when nothing is published yet
+	Unknown   []string        `json:"unknown,omitempty"`
+	Platforms []string        `json:"platforms,omitempty"` // whose packages were compared
+	Packages  []Change        `json:"packages,omitempty"`
+	Sizes     []Size          `json:"sizes,omitempty"` // of all groups, changed or not
+	NetBox    *Change         `json:"netbox,omitempty"`
+	Commits   []source.Commit `json:"commits,omitempty"` // newest first
+}
+
+// Packages compares lists of packages, by platform. Platforms that only one of
+// the two sides knows are left out; a change that is the same on several is one.
+func Packages(before, after map[string][]Package) []Change {
+	type name struct{ name, kind string }
+	versions := func(list []Package) map[name]string {
+		all := map[name]string{}
+		for _, p := range sorted(slices.Clone(list)) {
+			key := name{p.Name, p.Type}
+			if was, ok := all[key]; ok {
+				p.Version = was + ", " + p.Version
+			}
+			all[key] = p.Version
+		}
+		return all
+	}
+	var changes []Change
+	for _, platform := range shared(before, after) {
+		was, is := versions(before[platform]), versions(after[platform])
+		names := maps.Clone(was)
+		maps.Copy(names, is)
+		for n := range names {
+			if was[n] == is[n] {
+				continue
+			}
+			same := func(c Change) bool {
+				return c.Name == n.name && c.Type == n.kind && c.Old == was[n] && c.New == is[n]
+			}
+			if i := slices.IndexFunc(changes, same); i >= 0 {
+				changes[i].Platforms = append(changes[i].Platforms, platform)
+				continue
+			}
+			changes = append(changes, Change{n.name, n.kind, was[n], is[n], []string{platform}})
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int {
+		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), slices.Compare(a.Platforms, b.Platforms))
+	})
+	return changes
+}
+
+// Outdated tells how package_versions.txt, nil when there is none, differs from
+// the packages in the image that it lists.
+func Outdated(file []byte, packages []Package) ([]Change, error) {
+	listed := []Package{}
+	if file != nil {
+		var err error
+		if listed, err = ParseTable(file); err != nil {
+			return nil, fmt.Errorf("%s: %w: write it with \"go run ./ci packages\"", ListFile, err)
+		}
+	}
+	return Packages(map[string][]Package{ListedPlatform: listed}, map[string][]Package{ListedPlatform: packages}), nil
+}
+
+// shared are the platforms that both sides have a list for.
+func shared(before, after map[string][]Package) []string {
+	var both []string
+	for _, platform := range slices.Sorted(maps.Keys(after)) {
+		if before[platform] != nil && after[platform] != nil {
+			both = append(both, platform)
+		}
+	}
+	return both
+}
+
+// Compare tells what is new in images, by platform, since the published ones;
+// before is nil when there are none. What has happened to NetBox is also told
+// apart.
+func Compare(before *Before, after map[string]Held) Difference {
+	if before == nil {
+		return Difference{}
+	}
+	d := Difference{Since: &before.Since, Unknown: slices.Clone(before.Unknown)}
+	was, is := map[string][]Package{}, map[string][]Package{}
+	for platform, held := range before.Images {
+		was[platform] = held.Packages
+	}
+	for _, platform := range slices.Sorted(maps.Keys(after)) {
+		held := after[platform]
+		is[platform] = held.Packages
+		old, published := before.Images[platform]
+		if !published {
+			d.Unknown = append(d.Unknown, platform+": no image of it was published")
+			continue
+		}
+		d.Sizes = append(d.Sizes, sizes(platform, old.Groups, held.Groups)...)
+	}
+	d.Platforms = shared(was, is)
+	d.Packages = Packages(was, is)
+	if i := slices.IndexFunc(d.Packages, func(c Change) bool { return c.Name == "netbox" && c.Type == "python" }); i >= 0 {
+		d.NetBox = new(d.Packages[i])
+	}
+	return d
+}
+
+func sizes(platform string, before, after []imagesize.Group) []Size {
+	if before == nil || after == nil {
+		return nil
+	}
+	var list []Size
+	at := func(group string) *Size {
+		i := slices.IndexFunc(list, func(s Size) bool { return s.Group == group })
+		if i < 0 {
+			i = len(list)
+			list = append(list, Size{Platform: platform, Group: group})
+		}
+		return &list[i]
+	}
+	for _, g := range after {
+		at(g.Name).New = g.Size
+	}
+	for _, g := range before {
+		at(g.Name).Old = g.Size
+	}
+	return list
+}
+
+// Headline is the difference of the packages in one line.
+func (d Difference) Headline() string {
+	if d.Since == nil {
+		return "nothing is published yet"
+	}
+	since := "since " + cmp.Or(d.Since.Version, d.Since.Reference)
+	if len(d.Platforms) == 0 {
+		return "the packages " + since + " are not known"
+	}
+	return Counts(d.Packages) + " " + since
+}
+
+// Counts tells how many packages were added, changed and removed.
+func Counts(changes []Change) string {
+	if len(changes) == 0 {
+		return "no package has changed"
+	}
+	n := map[string]int{}
+	for _, c := range changes {
+		n[c.Kind()]++
+	}
+	var parts []string
+	for _, kind := range []string{"changed", "added", "removed"} {
+		if n[kind] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[kind], kind))
+		}
+	}
+	noun := "packages: "
+	if len(changes) == 1 {
+		noun = "package: "
+	}
+	return noun + strings.Join(parts, ", ")
+}
+
+// Text tells changes of packages to people, a line each. Platforms are named
+// where a change is not the same on all of them.
+func Text(w io.Writer, changes []Change, platforms []string) error {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 2, 0, 2, ' ', 0)
+	for _, c := range changes {
+		where := ""
+		if len(c.Platforms) < len(platforms) {
+			where = strings.Join(c.Platforms, ", ")
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Name, step(c), where)
+	}
+	t.Flush()
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step is what a change leads from and to.
+func step(c Change) string {
+	switch c.Kind() {
+	case "added":
+		return "added " + c.New
+	case "removed":
+		return "removed, was " + c.Old
+	}
+	return c.Old + " -> " + c.New
+}

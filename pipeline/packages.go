@@ -1,0 +1,105 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// Packages lists the packages of all images of the index under the output
+// directory, and tells how they differ from package_versions.txt and from the
+// published images, when those are known.
+func (p *Pipeline) Packages(ctx context.Context) error {
+	err := p.eachPlatform(func(platform v1.Platform) error { return p.listPackages(ctx, platform) })
+	if err != nil || p.Before == nil {
+		return err
+	}
+	return p.stage(ctx, report.Key{Stage: "difference"}, "", func(ctx context.Context, log io.Writer) error {
+		before, err := p.Before(ctx)
+		if err != nil {
+			return err
+		}
+		sayDifference(log, p.report, before)
+		return nil
+	})
+}
+
+// sayDifference compares what the images of a report hold with what was held
+// before.
+func sayDifference(log io.Writer, b *report.Builder, before *contents.Before) {
+	held := map[string]contents.Held{}
+	for _, platform := range b.Report().Platforms {
+		held[platform.Platform] = contents.Held{Packages: platform.Packages, Groups: platform.Groups}
+	}
+	d := contents.Compare(before, held)
+	fmt.Fprintln(log, d.Headline())
+	b.Change(func(r *report.Report) { r.Difference = &d })
+}
+
+func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error {
+	key := registry.Key(platform)
+	syft, err := p.syft()
+	if err != nil {
+		p.skip(key, "there is no syft", "packages")
+		return err
+	}
+	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
+		img, err := p.Image(platform)
+		if err != nil {
+			return err
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			return fmt.Errorf("read the image of %s: %w", key, err)
+		}
+		scan, err := contents.Run(ctx, syft, p.path("image"), contents.Image{
+			Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time,
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(log, "%d packages\n", len(scan.Packages))
+		p.report.Platform(key, func(r *report.Platform) { r.Packages = scan.Packages })
+		for _, d := range documents(key, scan) {
+			p.report.Document(d)
+		}
+		if key != contents.ListedPlatform {
+			return nil
+		}
+		file, err := os.ReadFile(filepath.Join(p.Repo, contents.ListFile))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("read the list of packages: %w", err)
+		}
+		changes, err := contents.Outdated(file, scan.Packages)
+		if err != nil {
+			return err
+		}
+		// It is no error: Debian changes packages whenever it likes.
+		if len(changes) > 0 {
+			fmt.Fprintf(log, "%s lists others: %s\n", contents.ListFile, contents.Counts(changes))
+		}
+		p.report.Change(func(r *report.Report) { r.Unlisted = changes })
+		return nil
+	})
+}
+
+// documents are what a scan of an image gives, as a report keeps them.
+func documents(platform string, scan contents.Scan) []report.Document {
+	name := "netbox-" + strings.ReplaceAll(platform, "/", "-")
+	return []report.Document{
+		{Name: name + ".spdx.json", Platform: platform, Type: contents.SPDXType, Text: scan.SPDX},
+		{Name: name + ".cdx.json", Platform: platform, Type: contents.CycloneDXType, Text: scan.CycloneDX},
+		{Name: name + ".txt", Platform: platform, Type: contents.ListType, Text: scan.Table},
+	}
+}
