@@ -85,7 +85,7 @@ func (e env) newEngine(ctx context.Context, name, base, cache string, platforms 
 		if err != nil {
 			return nil, nil, err
 		}
-		return eng, inputs.Dagger{Engine: eng, Services: pins.Sidecars, Builder: builder, BaseName: base, CPU: cpu}, nil
+		return eng, inputs.Dagger{Engine: eng, Repo: f.repo, Services: pins.Sidecars, Builder: builder, BaseName: base, CPU: cpu}, nil
 	}
 	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(cache, "engine"),

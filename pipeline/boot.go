@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,6 +26,8 @@ import (
 
 const (
 	probePath = "/netbox-probe"
+	// browserPort is where the container of Inputs.Browser is debugged.
+	browserPort = 9222
 	// stopLimit is how long a container may take from SIGTERM to its end:
 	// what `docker stop` gives, and some.
 	stopLimit = 15 * time.Second
@@ -49,8 +52,13 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 		return err
 	}
 	fail := func(err error) error {
-		p.report.End(report.Key{Stage: phases[0], Platform: key}, 0, err, "")
+		p.report.End(report.Key{Stage: phases[0], Platform: key}, p.Now(), 0, err, "")
 		p.skip(key, "it was not booted", phases[1:]...)
+		return err
+	}
+	browser, err := p.browser()
+	if err != nil {
+		p.skip(key, "there is no browser to look at pages with", phases[:]...)
 		return err
 	}
 	img, err := p.Image(platform)
@@ -69,6 +77,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	opts := smoke.Options{
 		Version:       p.Versions.NetBox.Release,
 		Password:      rand.Text(),
+		Browser:       fmt.Sprintf("%s:%d", browser.Name, browserPort),
 		Slowness:      1,
 		ThenTerminate: true,
 	}
@@ -81,11 +90,12 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	b := p.newBoot(key)
 	result, err := p.engine.Run(ctx, engine.RunRequest{
 		Main:    main,
-		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis},
+		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis, browser},
 		Timeout: p.Timeout,
 		OnLine:  b.line,
 	})
 	p.keepLogs(key, result)
+	p.keepPictures(key, result)
 	return b.judge(tree, result, err)
 }
 
@@ -114,6 +124,7 @@ func netbox(img v1.Image, opts smoke.Options, cpu string, probe []byte, with Sid
 		Secrets:   secrets,
 		Files:     []engine.File{{Path: probePath, Mode: 0o755, Content: probe}},
 		StopGrace: stopLimit,
+		Capture:   pictures(),
 	}
 }
 
@@ -192,8 +203,9 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 			r.Boot.Stop = stopped.Seconds()
 		}
 		for _, s := range live.Services {
-			r.Boot.Services = append(r.Boot.Services, report.Service{Name: s.Name, Start: s.Start.Seconds(), Ready: s.Ready.Seconds()})
+			r.Boot.Services = append(r.Boot.Services, report.Service{Name: s.Name, Type: string(s.Type), Start: s.Start.Seconds(), Ready: s.Ready.Seconds()})
 		}
+		r.Boot.Critical = live.Critical
 		for _, c := range asked.Results {
 			check := report.Check{Name: c.Check, Asked: c.Asked, Got: c.Got, Seconds: c.Seconds}
 			if !c.OK {
@@ -237,7 +249,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 			continue
 		}
 		b.steps[i].End(errs[i])
-		b.p.report.End(key, b.began[i+1].Sub(b.began[i]), errs[i], log)
+		b.p.report.End(key, b.began[i], b.began[i+1].Sub(b.began[i]), errs[i], log)
 	}
 	return join(errs[:]...)
 }
@@ -273,6 +285,29 @@ func (p *Pipeline) keepLogs(key string, result engine.RunResult) {
 	keep("netbox", result.Lines)
 	for name, lines := range result.SideLines {
 		keep(name, lines)
+	}
+}
+
+// pictures are the files that the probe makes.
+func pictures() (files []string) {
+	for _, c := range smoke.Checks() {
+		if file := smoke.Picture(c.ID); file != "" {
+			files = append(files, file)
+		}
+	}
+	return files
+}
+
+func (p *Pipeline) keepPictures(key string, result engine.RunResult) {
+	for _, c := range smoke.Checks() {
+		if data := result.Files[smoke.Picture(c.ID)]; len(data) > 0 {
+			p.report.Platform(key, func(r *report.Platform) {
+				r.Pictures = append(r.Pictures, report.Picture{
+					Check: c.ID, Promise: c.Promise, PNG: data,
+					Name: strings.ReplaceAll(key, "/", "-") + "-" + path.Base(smoke.Picture(c.ID)),
+				})
+			})
+		}
 	}
 }
 

@@ -61,7 +61,7 @@ func (p *Pipeline) GraphAll(ctx context.Context) error {
 // BootAll builds and boots the images of all platforms.
 func (p *Pipeline) BootAll(ctx context.Context) error {
 	p.reportDir = BootReport
-	p.expect(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars")
+	p.expect(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars", "browser")
 	if err := p.prepare(); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 // are given. It returns the digest of the index that was proven.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts registry.Options) (v1.Hash, error) {
 	p.reportDir = CheckReport
-	ofRun := []string{"prerequisites", "base", "sidecars", "syft", "index", "publish", "readme"}
+	ofRun := []string{"prerequisites", "base", "sidecars", "browser", "syft", "index", "publish", "readme"}
 	if p.Before != nil {
 		ofRun = append(ofRun, "difference")
 	}
@@ -130,11 +130,13 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	return digest, nil
 }
 
-// makeSidecars makes the services while the images are built, whose Boot tells
-// of an error. wait returns when that has ended: nothing may outlive the run.
+// makeSidecars makes the services and the browser while the images are built,
+// whose Boot tells of an error. wait returns when that has ended: nothing may
+// outlive the run.
 func (p *Pipeline) makeSidecars() (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = p.sidecars() })
+	wg.Go(func() { _, _ = p.browser() })
 	return wg.Wait
 }
 

@@ -46,7 +46,7 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 		start := opts.Now()
 		err := do(ctx, step)
 		step.End(err)
-		b.End(report.Key{Stage: name}, opts.Now().Sub(start), err, "")
+		b.End(report.Key{Stage: name}, start, opts.Now().Sub(start), err, "")
 		return err
 	}
 	var idx v1.ImageIndex

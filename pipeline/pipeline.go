@@ -86,6 +86,8 @@ type Inputs interface {
 	Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error)
 	// Sidecars gives the services an image is booted against.
 	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
+	// Browser gives a headless Chromium, debugged on port 9222.
+	Browser(ctx context.Context, log io.Writer) (engine.Container, error)
 	// Emulated tells whether a platform's programs run under emulation, and
 	// with which CPU model.
 	Emulated(platform v1.Platform) (cpu string, emulated bool)
@@ -131,6 +133,7 @@ type Pipeline struct {
 	base     func() (engine.Base, error)
 	sidecars func() (Sidecars, error)
 	syft     func() (string, error) // where the program is
+	browser  func() (engine.Container, error)
 	probe    func(goarch string) ([]byte, error)
 
 	reportDir string // under Output; set before any stage runs
@@ -175,6 +178,13 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 		})
 		return program, err
 	})
+	p.browser = sync.OnceValues(func() (c engine.Container, err error) {
+		err = p.stage(ctx, report.Key{Stage: "browser"}, "", func(ctx context.Context, log io.Writer) error {
+			c, err = inputs.Browser(ctx, log)
+			return err
+		})
+		return c, err
+	})
 	probes := map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {
 		goarch := inputs.Program(platform)
@@ -201,7 +211,7 @@ func (p *Pipeline) stage(ctx context.Context, key report.Key, next string, do fu
 		err = ctx.Err() // how a killed program ended tells nobody anything
 	}
 	step.End(err)
-	p.report.End(key, p.Now().Sub(start), err, next)
+	p.report.End(key, start, p.Now().Sub(start), err, next)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -55,6 +56,14 @@ type Tab struct {
 // Open opens a tab in the browser that is debugged at address, a host and a
 // port. close closes it.
 func Open(ctx context.Context, address string, opts Options) (tab *Tab, close func(), err error) {
+	// Chromium wants to be asked by address, and of a name's addresses one may
+	// not answer.
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reach the browser: %w", err)
+	}
+	address = conn.RemoteAddr().String()
+	conn.Close()
 	ctx, cancelBrowser := chromedp.NewRemoteAllocator(ctx, "ws://"+address)
 	first, cancelTab := chromedp.NewContext(ctx)
 	// A browser context of its own: cookies are not shared with other tabs.

@@ -164,7 +164,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 
 func TestABrowserThatIsNotThereIsOneLine(t *testing.T) {
 	_, _, err := browser.Open(t.Context(), "127.0.0.1:1", browser.Options{})
-	if err == nil || !strings.Contains(err.Error(), "reach the browser at 127.0.0.1:1: ") {
+	if err == nil || !strings.Contains(err.Error(), "reach the browser: dial tcp 127.0.0.1:1: ") {
 		t.Errorf("got %v", err)
 	}
 }

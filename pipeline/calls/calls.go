@@ -89,7 +89,7 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 		Versions: pins, Source: commit, Mask: mask, Now: time.Now,
 		// Nothing lasts in the container of a call but what it gives back.
 		Syft: gotool.Module{Dir: filepath.Join(c.Repo, "tools", "syft"), Cache: filepath.Join(os.TempDir(), pipeline.Project, "tools"), Environ: c.Environ, Wait: bootLimit},
-	}, eng, inputs.Dagger{Engine: eng, Services: pins.Sidecars, BaseName: base, CPU: cpu}, display)
+	}, eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: base, CPU: cpu}, display)
 	return do(p, eng, pins)
 }
 

@@ -76,10 +76,12 @@ type Container struct {
 	Secrets    map[string]string // environment too; masked in every line handed out
 	Files      []File            // put in place before the start
 	Mounts     []Mount
-	Ready      []string      // side containers: a command that exits 0 once the service answers
-	Capture    []string      // paths of files to bring back after the end, when present
-	StopGrace  time.Duration // between SIGTERM and SIGKILL; 10 s when zero
-	ReadOnly   bool          // the root file system cannot be written; local engine only
+	Ready      []string // side containers: a command that exits 0 once the service answers
+	// Capture are paths of files to bring back after the end, when present.
+	// Dagger gives none back of a container that a signal has ended.
+	Capture   []string
+	StopGrace time.Duration // between SIGTERM and SIGKILL; 10 s when zero
+	ReadOnly  bool          // the root file system cannot be written; local engine only
 }
 
 // File is a file put into a container before its start.

@@ -3,7 +3,9 @@ package inputs
 import (
 	"context"
 	"crypto/rand"
+	"fmt"
 	"io"
+	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -18,6 +20,7 @@ import (
 // Dagger has images pulled by their published names, for the Dagger engine.
 type Dagger struct {
 	Engine   *dagger.Engine
+	Repo     string // the repository's directory
 	Services versions.Sidecars
 	Builder  base.Builder      // for the base "local"; its Log is set for each use
 	BaseName string            // an image reference, "oci:DIR" or "local"
@@ -51,6 +54,23 @@ func (d Dagger) Prepare(ctx context.Context, log io.Writer) error {
 // Base names the published base image, or gives the one that was asked for.
 func (d Dagger) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
 	return baseImage(ctx, d.BaseName, d.Builder, platforms, d.Native(), log)
+}
+
+// Browser has the browser's packages installed on the image that versions.yml
+// names.
+func (d Dagger) Browser(ctx context.Context, log io.Writer) (engine.Container, error) {
+	img, err := d.Engine.Build(ctx, engine.BuildRequest{
+		Platform:   d.Native(),
+		Context:    filepath.Join(d.Repo, "pipeline/base/browser"),
+		Dockerfile: "Dockerfile",
+		Base:       engine.Base{Reference: d.Services.Browser.Image},
+		Log:        log,
+	})
+	if err != nil {
+		return engine.Container{}, fmt.Errorf("make the image of the browser: %w", err)
+	}
+	chromium := base.Chromium()
+	return engine.Container{Name: "browser", Image: img, Entrypoint: chromium.Entrypoint, Ready: chromium.Ready, Args: []string{}}, nil
 }
 
 // startRedis starts a Redis that asks for a password, which the published

@@ -108,6 +108,18 @@ func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.
 	return engine.Base{Reference: name}, nil
 }
 
+// Browser makes the browser from Debian packages.
+func (l Local) Browser(ctx context.Context, log io.Writer) (engine.Container, error) {
+	b := l.Builder
+	b.Log = log
+	img, err := b.Browser(ctx)
+	if err != nil {
+		return engine.Container{}, err
+	}
+	chromium := base.Chromium()
+	return engine.Container{Name: "browser", Image: img, Entrypoint: chromium.Entrypoint, Ready: chromium.Ready}, nil
+}
+
 // Sidecars makes the services from Debian packages, with fresh passwords.
 func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, error) {
 	b := l.Builder

@@ -31,10 +31,11 @@ func (b *Builder) Change(change func(*Report)) {
 	change(&b.report)
 }
 
-// End adds a stage that was done in the time given, with what failed in it.
-// next is the one thing to do when it failed; empty when the error says so.
-func (b *Builder) End(key Key, took time.Duration, err error, next string) {
-	s := Stage{Key: key, Seconds: took.Round(time.Millisecond).Seconds(), Errors: failure.Lines(err)}
+// End adds a stage that was done since start in the time given, with what
+// failed in it. next is the one thing to do when it failed; empty when the
+// error says so.
+func (b *Builder) End(key Key, start time.Time, took time.Duration, err error, next string) {
+	s := Stage{Key: key, Started: start.UTC().Truncate(time.Millisecond), Seconds: took.Round(time.Millisecond).Seconds(), Errors: failure.Lines(err)}
 	if err != nil {
 		s.Next = next
 	}

@@ -17,40 +17,75 @@ import (
 const (
 	reportFile   = "report.json"
 	logsDir      = "logs"
+	picturesDir  = "screenshots"
 	documentsDir = "sbom"
 )
 
-// Write makes dir hold report.json, logs/ and sbom/, in the place of what was
-// there.
-// Everything passes through hide, which takes the secrets out.
+// Write makes dir hold the report, in the place of what was there: report.json,
+// the logs, the pictures and the lists of packages; index.html, which shows all of that to people; and
+// for other programs ci-status.yml, badge.svg and junit.xml. Everything passes
+// through hide, which takes the secrets out.
 func (r Report) Write(dir string, hide func(string) string) error {
-	text, err := r.encode(hide)
+	files, err := r.files(hide)
 	if err != nil {
 		return fmt.Errorf("writing the report %s: %w", dir, err)
 	}
 	return outdir.Replace(dir, func(tmp string) error {
-		if err := r.fill(tmp, text, hide); err != nil {
-			return fmt.Errorf("writing the report %s: %w", dir, err)
+		for name, data := range files {
+			file := filepath.Join(tmp, name)
+			err := os.MkdirAll(filepath.Dir(file), 0o755)
+			if err == nil {
+				err = os.WriteFile(file, data, 0o644)
+			}
+			if err != nil {
+				return fmt.Errorf("writing the report %s: %w", dir, err)
+			}
 		}
 		return nil
 	})
 }
 
-func (r Report) fill(dir string, text []byte, hide func(string) string) error {
-	if err := os.WriteFile(filepath.Join(dir, reportFile), text, 0o644); err != nil {
-		return err
+// files is the content of a report's directory.
+func (r Report) files(hide func(string) string) (map[string][]byte, error) {
+	text, err := r.encode(hide)
+	if err != nil {
+		return nil, err
 	}
-	return r.eachFile(func(name string, content *[]byte) error {
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
+	// What other files are made of is read back, so that no secret gets past.
+	var clean Report
+	if err := json.Unmarshal(text, &clean); err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{reportFile: text}
+	err = r.eachFile(func(name string, content *[]byte) error {
+		files[name] = *content
+		if filepath.Dir(name) != picturesDir {
+			files[name] = []byte(hide(string(*content)))
 		}
-		return os.WriteFile(file, []byte(hide(string(*content))), 0o644)
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	err = clean.eachFile(func(name string, content *[]byte) error {
+		*content = files[name]
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, make := range map[string]func(Report) ([]byte, error){
+		"index.html": Report.page, "ci-status.yml": Report.status, "badge.svg": Report.badge, "junit.xml": Report.junit,
+	} {
+		if files[name], err = make(clean); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return files, nil
 }
 
 // eachFile does something with the name, under the report's directory, and the
-// content of each log and each document.
+// content of each log, picture and document.
 func (r Report) eachFile(do func(name string, content *[]byte) error) error {
 	one := func(dir, name string, content *[]byte) error {
 		if !filepath.IsLocal(name) || filepath.Base(name) != name {
@@ -66,6 +101,13 @@ func (r Report) eachFile(do func(name string, content *[]byte) error) error {
 	for i := range r.Documents {
 		if err := one(documentsDir, r.Documents[i].Name, &r.Documents[i].Text); err != nil {
 			return err
+		}
+	}
+	for _, p := range r.Platforms {
+		for i := range p.Pictures {
+			if err := one(picturesDir, p.Pictures[i].Name, &p.Pictures[i].PNG); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -74,10 +74,11 @@ func (k Key) String() string {
 // Stage is a stage that has ended. A Builder makes them.
 type Stage struct {
 	Key
-	Seconds float64  `json:"seconds"`
-	Errors  []string `json:"errors,omitempty"`  // a line each
-	Skipped string   `json:"skipped,omitempty"` // why
-	Next    string   `json:"next,omitempty"`    // what to do about the errors
+	Started time.Time `json:"started,omitzero"` // zero when it was skipped
+	Seconds float64   `json:"seconds"`
+	Errors  []string  `json:"errors,omitempty"`  // a line each
+	Skipped string    `json:"skipped,omitempty"` // why
+	Next    string    `json:"next,omitempty"`    // what to do about the errors
 }
 
 // Verdict of a stage that has ended.
@@ -109,7 +110,8 @@ type Platform struct {
 	Groups   []imagesize.Group  `json:"groups,omitempty"` // the layers by what they hold
 	Boot     *Boot              `json:"boot,omitempty"`
 	Smoke    []Check            `json:"smoke,omitempty"`
-	Drift    []string           `json:"drift,omitempty"` // differences between the init graph and the documented one
+	Pictures []Picture          `json:"pictures,omitempty"` // in the order of their checks
+	Drift    []string           `json:"drift,omitempty"`    // differences between the init graph and the documented one
 	Packages []contents.Package `json:"packages,omitempty"`
 }
 
@@ -126,14 +128,18 @@ type Boot struct {
 	Stop       float64   `json:"stop"`    // from SIGTERM to the end
 	PeakMemory int64     `json:"peakMemory,omitempty"`
 	Services   []Service `json:"services,omitempty"`
+	// Critical names the services that the boot took its time from: each
+	// waited for the one before.
+	Critical []string `json:"critical,omitempty"`
 }
 
 // Service is one service of the init graph; its times are offsets from the
 // container's start.
 type Service struct {
 	Name  string  `json:"name"`
+	Type  string  `json:"type,omitempty"` // oneshot or longrun
 	Start float64 `json:"start"`
-	Ready float64 `json:"ready"`
+	Ready float64 `json:"ready"` // 0 when it never was
 }
 
 // Check is one thing that was asked of the running application.
@@ -143,6 +149,14 @@ type Check struct {
 	Got     string  `json:"got,omitempty"`
 	Error   string  `json:"error,omitempty"` // empty when the check passed
 	Seconds float64 `json:"seconds"`
+}
+
+// Picture is what a browser showed of a page.
+type Picture struct {
+	Name    string `json:"name"`    // of the file under screenshots/
+	Check   string `json:"check"`   // that made it
+	Promise string `json:"promise"` // of that check
+	PNG     []byte `json:"-"`
 }
 
 // Tag is a tag that points at what was built.

@@ -26,6 +26,9 @@ var (
 	publish  = report.Key{Stage: "publish"}
 )
 
+// noon is when all stages begin.
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 // now is a clock that is a minute and a half later at each look.
 func now() func() time.Time {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -47,50 +50,50 @@ func TestVerdict(t *testing.T) {
 		next     string
 	}{
 		{"all passed", all, func(b *report.Builder) {
-			b.End(publish, 1, nil, "")
-			b.End(buildAMD, 1, nil, "not needed")
-			b.End(bootAMD, 1, nil, "")
+			b.End(publish, noon, 1, nil, "")
+			b.End(buildAMD, noon, 1, nil, "not needed")
+			b.End(bootAMD, noon, 1, nil, "")
 		}, report.Passed, "all 3 stages passed", ""},
 		{"one failed", all, func(b *report.Builder) {
-			b.End(buildAMD, 1, nil, "")
-			b.End(bootAMD, 1, errors.New("svc-netbox did not start"), "read logs/boot.log")
+			b.End(buildAMD, noon, 1, nil, "")
+			b.End(bootAMD, noon, 1, errors.New("svc-netbox did not start"), "read logs/boot.log")
 			b.Skip(publish, "boot failed")
 		}, report.Failed, "boot linux/amd64: svc-netbox did not start", "read logs/boot.log"},
 		{"the first to fail is the reason", all, func(b *report.Builder) {
-			b.End(bootAMD, 1, errors.Join(errors.New("first"), errors.New("second")), "")
-			b.End(buildAMD, 1, errors.New("third"), "")
+			b.End(bootAMD, noon, 1, errors.Join(errors.New("first"), errors.New("second")), "")
+			b.End(buildAMD, noon, 1, errors.New("third"), "")
 		}, report.Failed, "boot linux/amd64: first", ""},
 		{"one missing", all, func(b *report.Builder) {
-			b.End(buildAMD, 1, nil, "")
-			b.End(bootAMD, 1, nil, "")
+			b.End(buildAMD, noon, 1, nil, "")
+			b.End(bootAMD, noon, 1, nil, "")
 		}, report.Failed, "publish: it was never run", ""},
 		{"one skipped", all, func(b *report.Builder) {
-			b.End(buildAMD, 1, nil, "")
+			b.End(buildAMD, noon, 1, nil, "")
 			b.Skip(bootAMD, "no engine")
-			b.End(publish, 1, nil, "")
+			b.End(publish, noon, 1, nil, "")
 		}, report.Failed, "boot linux/amd64: it was skipped: no engine", ""},
 		{"another platform's stage does not count", all, func(b *report.Builder) {
-			b.End(buildARM, 1, nil, "")
-			b.End(bootAMD, 1, nil, "")
-			b.End(publish, 1, nil, "")
+			b.End(buildARM, noon, 1, nil, "")
+			b.End(bootAMD, noon, 1, nil, "")
+			b.End(publish, noon, 1, nil, "")
 		}, report.Failed, "build linux/amd64: it was never run", ""},
 		{"a failure that nobody expected", []report.Key{buildAMD}, func(b *report.Builder) {
-			b.End(buildAMD, 1, nil, "")
-			b.End(publish, 1, errors.New("no"), "")
+			b.End(buildAMD, noon, 1, nil, "")
+			b.End(publish, noon, 1, errors.New("no"), "")
 		}, report.Failed, "publish: no", ""},
 		{"a skip that nobody expected", []report.Key{buildAMD}, func(b *report.Builder) {
-			b.End(buildAMD, 1, nil, "")
+			b.End(buildAMD, noon, 1, nil, "")
 			b.Skip(publish, "no --to")
 		}, report.Passed, "all 1 stages passed", ""},
 		{"a failed check in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
-			b.End(bootAMD, 1, nil, "")
+			b.End(bootAMD, noon, 1, nil, "")
 			b.Platform("linux/amd64", func(p *report.Platform) { p.Smoke = []report.Check{{Name: "login", Error: "got 500"}} })
 		}, report.Failed, "smoke linux/amd64: login: got 500", ""},
 		{"drift in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
-			b.End(bootAMD, 1, nil, "")
+			b.End(bootAMD, noon, 1, nil, "")
 			b.Platform("linux/amd64", func(p *report.Platform) { p.Drift = []string{"a -> b is missing"} })
 		}, report.Failed, "init graph linux/amd64: a -> b is missing", ""},
-		{"nothing expected", nil, func(b *report.Builder) { b.End(buildAMD, 1, nil, "") },
+		{"nothing expected", nil, func(b *report.Builder) { b.End(buildAMD, noon, 1, nil, "") },
 			report.Failed, "no stage was expected, so nothing is proven", ""},
 	} {
 		b := report.NewBuilder(report.Report{Expected: c.expected}, now())
@@ -121,9 +124,9 @@ func full() report.Report {
 		Base:     report.Base{Name: "local", Digests: map[string]string{"linux/amd64": "sha256:01", "linux/arm64": "sha256:02"}},
 		Expected: []report.Key{buildAMD, buildARM, bootAMD, publish},
 	}, now())
-	b.End(buildARM, 65*time.Second, nil, "")
-	b.End(buildAMD, 41200*time.Millisecond, nil, "")
-	b.End(bootAMD, 12345*time.Millisecond, errors.Join(errors.New("svc-netbox did not start; sesame"), errors.New("no 200 in 60 s")),
+	b.End(buildARM, noon, 65*time.Second, nil, "")
+	b.End(buildAMD, noon, 41200*time.Millisecond, nil, "")
+	b.End(bootAMD, noon, 12345*time.Millisecond, errors.Join(errors.New("svc-netbox did not start; sesame"), errors.New("no 200 in 60 s")),
 		"read dist/report/logs/boot-linux-amd64.log")
 	b.Skip(report.Key{Stage: "readme"}, "boot failed")
 	b.Platform("linux/arm64", func(p *report.Platform) { p.Size = 151_000_000 })
@@ -297,7 +300,7 @@ func TestStagesMayEndAtOnceInAnyOrder(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			b.End(report.Key{Stage: fmt.Sprint(i)}, time.Second, nil, "")
+			b.End(report.Key{Stage: fmt.Sprint(i)}, noon, time.Second, nil, "")
 			b.Platform(fmt.Sprint("p", i%4), func(p *report.Platform) { p.Size++ })
 			b.Log(fmt.Sprint(i), nil)
 		})

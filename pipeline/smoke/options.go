@@ -14,6 +14,7 @@ type Options struct {
 	BasePath      string        // BASE_PATH as a user writes it
 	Email         string        // of the superuser; "admin@netbox.test" when empty
 	Password      string        // of the superuser; required
+	Browser       string        // host:port at which a Chromium in a container beside is debugged; required
 	UID, GID      int           // PUID and PGID; 1000 when zero
 	Ready         time.Duration // limit from the probe's start to the first 200, on a native machine; one minute when zero
 	Slowness      float64       // by how much all limits are stretched, for emulation; 1 when zero
@@ -46,6 +47,7 @@ func (o Options) Command(probe string) []string {
 	command := []string{"with-contenv", probe,
 		"-version", o.Version,
 		"-ready", cmp.Or(o.Ready, time.Minute).String(),
+		"-browser", o.Browser,
 		"-slowness", strconv.FormatFloat(cmp.Or(o.Slowness, 1), 'g', -1, 64),
 	}
 	if o.ThenTerminate {

@@ -9,6 +9,7 @@ package smoke
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Check is one promise that is asked of NetBox.
@@ -37,12 +38,24 @@ func Checks() []Check {
 		{"graphql", "GraphQL finds the site", "the log of svc-netbox", []string{"site"}},
 		{"image", "an uploaded image lies under /config and is handed out to those logged in", "MEDIA_ROOT and the owner of its folder", []string{"site", "login"}},
 		{"job", "a background job runs to its end", "the worker's log", []string{"workers"}},
-		{"delete", "address, prefix and site are deleted and then gone", "the log of svc-netbox", []string{"site", "prefix", "address", "graphql", "image"}},
+		{"see-login", "a browser shows the log-in page", "the page's picture, its static files and the log of svc-netbox", []string{"ready"}},
+		{"see-dashboard", "who logs in with a browser sees the dashboard", "the page's picture and the log of svc-netbox", []string{"see-login", "login"}},
+		{"see-site", "a browser shows the site's page", "the page's picture and the log of svc-netbox", []string{"see-dashboard", "site"}},
+		{"delete", "address, prefix and site are deleted and then gone", "the log of svc-netbox", []string{"site", "prefix", "address", "graphql", "image", "see-site"}},
 		{"imports", "LDAP, Pillow and psycopg's C implementation import", "the image's Python packages and their system libraries", []string{"ready"}},
 		{"secrets", "the secrets under /config are kept by PUID with mode 0600", "init-netbox-config", nil},
 		{"steady", "no service ended since it was started", "the service's own lines in the log", []string{"job"}},
 		{"processes", "nothing but supervisors runs as root", "the run scripts' s6-setuidgid", []string{"ready"}},
 	}
+}
+
+// Picture is the file inside the container that the check's picture lies in
+// once it was made, "" for a check that looks at nothing.
+func Picture(check string) string {
+	if page, looks := strings.CutPrefix(check, "see-"); looks {
+		return "/netbox-probe-pictures/" + page + ".png"
+	}
+	return ""
 }
 
 // find gives the check of that ID.

@@ -48,6 +48,8 @@ type probe struct {
 	proc     string
 	services string // directory of the supervised services
 	self     int    // the probe's own process id
+	life     context.Context
+	window   *window
 
 	// Learned. Each is written by one check and read only by checks that need
 	// that one.
@@ -63,25 +65,28 @@ type probe struct {
 // checks says how each check of smoke.Checks is made.
 func (p *probe) checks() map[string]func(context.Context) smoke.Result {
 	return map[string]func(context.Context) smoke.Result{
-		"ready":     p.ready,
-		"static":    p.static,
-		"host":      p.wrongHost,
-		"password":  p.wrongPassword,
-		"login":     p.login,
-		"token":     p.token,
-		"version":   p.release,
-		"workers":   p.workers,
-		"site":      p.site,
-		"prefix":    p.prefix,
-		"address":   p.address,
-		"graphql":   p.graphql,
-		"image":     p.image,
-		"job":       p.job,
-		"delete":    p.delete,
-		"imports":   p.imports,
-		"secrets":   p.secretFiles,
-		"steady":    p.steady,
-		"processes": p.processes,
+		"ready":         p.ready,
+		"static":        p.static,
+		"host":          p.wrongHost,
+		"password":      p.wrongPassword,
+		"login":         p.login,
+		"token":         p.token,
+		"version":       p.release,
+		"workers":       p.workers,
+		"site":          p.site,
+		"prefix":        p.prefix,
+		"address":       p.address,
+		"graphql":       p.graphql,
+		"image":         p.image,
+		"job":           p.job,
+		"see-login":     p.seeLogin,
+		"see-dashboard": p.seeDashboard,
+		"see-site":      p.seeSite,
+		"delete":        p.delete,
+		"imports":       p.imports,
+		"secrets":       p.secretFiles,
+		"steady":        p.steady,
+		"processes":     p.processes,
 	}
 }
 

@@ -2,7 +2,9 @@
 // and asks NetBox everything the smoke test wants to know. It prints one line
 // a finding, ends with status 0 only when all is well, and needs nothing of
 // the container's userland but the Python whose packages it looks at: it runs
-// natively also where the container is emulated.
+// natively also where the container is emulated. A browser in a container
+// beside shows it the pages; what that asks for, the probe fetches, for nothing
+// leads from there to here.
 package main
 
 import (
@@ -12,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -46,6 +49,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		config    = flags.String("config", "/config", "`directory` that persists")
 		secrets   = flags.String("secrets", "/config/keys/*", "`pattern` of the files that hold secrets")
 		python    = flags.String("python", "/lsiopy/bin/python", "`program` that runs NetBox")
+		chromium  = flags.String("browser", "", "`host:port` at which a Chromium is debugged")
+		pictures  = flags.String("pictures", filepath.Dir(smoke.Picture("see-login")), "`directory` that takes the pictures of pages")
 		ready     = flags.Duration("ready", time.Minute, "limit for the first 200 of the log-in page")
 		slowness  = flags.Float64("slowness", 1, "`factor` that all limits are stretched by")
 		terminate = flags.Bool("then-terminate", false, "after success, send SIGTERM to PID 1 and wait for the end")
@@ -70,9 +75,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 
 	pace := pace{slowness: *slowness, ready: *ready}
+	web := newClient(*address, *host, pace.stretch(requestLimit))
 	p := &probe{
+		life:     ctx,
+		window:   &window{browser: *chromium, pictures: *pictures, through: web.http.Transport},
 		pace:     pace,
-		web:      newClient(*address, *host, pace.stretch(requestLimit)),
+		web:      web,
 		root:     "/" + strings.TrimPrefix(strings.Trim(*basePath, "/")+"/", "/"),
 		version:  *version,
 		user:     *user,
@@ -86,6 +94,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		self:     os.Getpid(),
 	}
 	summary := p.ask(ctx, stdout)
+	p.window.shut()
 	if err := smoke.WriteSummary(stdout, summary); err != nil || summary.Failed > 0 {
 		return 1
 	}

@@ -1,0 +1,484 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+var (
+	//go:embed page/index.html
+	pageText string
+	//go:embed page/style.css
+	pageStyle string
+	//go:embed page/script.js
+	pageScript string
+)
+
+// mostLines is how many lines of one log the page holds.
+const mostLines = 4000
+
+// page is the report as one page that needs no other file and no network.
+func (r Report) page() ([]byte, error) {
+	t, err := template.New("page").Funcs(template.FuncMap{
+		"mark": mark, "duration": duration, "size": size,
+	}).Parse(pageText)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = t.Execute(&b, r.view())
+	return b.Bytes(), err
+}
+
+// view is what the page shows, in the page's order.
+type view struct {
+	Report               Report
+	Style                template.CSS
+	Script               template.JS
+	Verdict              Verdict
+	Word, Why            string
+	BrokeIn, Broke       string // what broke first; empty when nothing did
+	Next, NextLog        string // the one thing to do, and the log on the page that it names
+	Commit, CommitURL    string
+	Started, StartedText string
+	Sections             []section
+	Platforms            []platformView
+	Waterfall            *chart
+	NotRun               []note
+	Errors               []note
+	Logs                 []logView
+
+	Looks, Boots, Graphs, Drifted, Asked, Sized bool // whether any platform has it
+}
+
+type section struct{ ID, Name string }
+
+type note struct{ Key, Why, Text string }
+
+type platformView struct {
+	Platform Platform
+	Verdict  Verdict
+	Why      string
+	Good     int // checks that passed
+	Pictures []pictureView
+	Boot     *chart
+	Slowest  string
+	Graph    template.HTML
+	Checks   []checkView
+	Groups   []groupView
+}
+
+type pictureView struct {
+	Platform, Promise string
+	Verdict           Verdict
+	Source            template.URL
+}
+
+type checkView struct {
+	Check
+	Verdict      Verdict
+	Milliseconds float64
+}
+
+type groupView struct {
+	Name    string
+	Size    int64
+	Number  int
+	Percent float64
+}
+
+// chart is bars over a common axis of time; all positions are percents of its
+// width.
+type chart struct {
+	Ticks []tick
+	Bars  []bar
+	Note  string
+}
+
+type tick struct {
+	At   float64
+	Text string
+}
+
+type bar struct {
+	Name, Took, Class, Title string
+	Left, Width, Text        float64
+	Before                   bool // the text stands before the bar: behind it there is no room
+}
+
+func (r Report) view() view {
+	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Commit: short(r.Commit)}
+	v.Verdict, v.Why, _ = r.Verdict()
+	v.Word = string(v.Verdict)
+	v.Started, v.StartedText = r.Started.UTC().Format(time.RFC3339), r.Started.UTC().Format("2 January 2006, 15:04 UTC")
+	if commit := strings.TrimSuffix(r.Commit, "-dirty"); len(commit) == 40 {
+		v.CommitURL = "https://github.com/linuxserver/docker-netbox/commit/" + commit
+	}
+	if v.Verdict != Passed {
+		v.BrokeIn, v.Broke, v.Next = r.broke()
+		for _, log := range r.Logs {
+			if strings.Contains(v.Next, log.Name) {
+				v.NextLog = logID(log.Name)
+			}
+		}
+	}
+	v.Waterfall = r.waterfall()
+	for _, s := range r.Stages {
+		if s.Verdict() == Skipped {
+			v.NotRun = append(v.NotRun, note{Key: s.Key.String(), Why: s.Skipped})
+		}
+		for _, text := range s.Errors {
+			v.Errors = append(v.Errors, note{Key: s.Key.String(), Text: text})
+		}
+	}
+	for _, key := range r.missing() {
+		v.NotRun = append(v.NotRun, note{Key: key.String(), Why: "the run ended before it"})
+	}
+	if len(v.Errors) == 1 && v.Errors[0].Text == v.Broke {
+		v.Errors = nil // it stands at the top
+	}
+	for _, p := range r.Platforms {
+		pv := r.platform(p)
+		v.Platforms = append(v.Platforms, pv)
+		v.Looks = v.Looks || len(pv.Pictures) > 0
+		v.Boots = v.Boots || pv.Boot != nil
+		v.Graphs = v.Graphs || pv.Graph != "" || len(p.Drift) > 0
+		v.Drifted = v.Drifted || len(p.Drift) > 0
+		v.Asked = v.Asked || len(pv.Checks) > 0
+		v.Sized = v.Sized || len(p.Layers) > 0
+	}
+	for _, log := range r.Logs {
+		lv := newLog(log)
+		lv.Open = lv.ID == v.NextLog
+		v.Logs = append(v.Logs, lv)
+	}
+	v.Sections = []section{{"overview", "Overview"}}
+	for _, s := range []struct {
+		there bool
+		section
+	}{
+		{v.Looks, section{"pages", "Pages"}}, {true, section{"pipeline", "Pipeline"}}, {v.Boots, section{"boot", "Boot"}},
+		{v.Graphs, section{"graph", "Init graph"}}, {v.Asked, section{"checks", "Checks"}}, {v.Sized, section{"size", "Size"}},
+		{len(r.Published) > 0, section{"tags", "Tags"}}, {len(v.Logs) > 0, section{"logs", "Logs"}},
+	} {
+		if s.there {
+			v.Sections = append(v.Sections, s.section)
+		}
+	}
+	return v
+}
+
+// missing are the stages that were expected and never ended.
+func (r Report) missing() (keys []Key) {
+	for _, key := range r.Expected {
+		if !slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Key == key }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// broke tells what broke first, where, and the one thing to do about it.
+func (r Report) broke() (in, what, next string) {
+	_, why, next := r.Verdict()
+	in, what = "", why
+	stage := Key{}
+	for _, s := range r.Stages {
+		if s.Verdict() == Failed {
+			stage, in, what = s.Key, s.Key.String(), s.Errors[0]
+			break
+		}
+	}
+	if next != "" {
+		return in, what, next
+	}
+	again := "go run ./ci " + stage.Stage
+	if stage.Platform != "" {
+		again += " --platform " + stage.Platform
+	}
+	switch {
+	case strings.Contains(what, "interrupted") || strings.Contains(what, "context canceled"):
+		next = "Run go run ./ci check again: what was built is kept."
+	case strings.Contains(what, ": run ") || strings.Contains(what, "; run "):
+		next = "Do what the line above says, then run go run ./ci check again."
+	case stage.Stage == "build":
+		next = "Mend the instruction that the line above names, then run " + again
+	case stage.Stage == "graph":
+		next = "Make the image's services and readme-vars.yml agree, then run " + again
+	case stage.Stage == "publish":
+		next = "When the registry is well, run go run ./ci publish: what it has already is not sent again."
+	default:
+		next = "Mend what the line above names, then run go run ./ci check again."
+	}
+	return in, what, next
+}
+
+// waterfall shows the stages in the order of their starts.
+func (r Report) waterfall() *chart {
+	var stages []Stage
+	for _, s := range r.Stages {
+		if !s.Started.IsZero() {
+			stages = append(stages, s)
+		}
+	}
+	if len(stages) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(stages, func(a, b Stage) int { return a.Started.Compare(b.Started) })
+	from := stages[0].Started
+	if r.Started.Before(from) {
+		from = r.Started
+	}
+	var spans []span
+	for _, s := range stages {
+		at := s.Started.Sub(from).Seconds()
+		class := string(s.Verdict())
+		spans = append(spans, span{s.Key.String(), class, at, at + s.Seconds})
+	}
+	return newChart(spans)
+}
+
+type span struct {
+	name, class string
+	from, to    float64 // seconds
+}
+
+// newChart lays spans out over one axis.
+func newChart(spans []span) *chart {
+	end := 0.001
+	for _, s := range spans {
+		end = max(end, s.to)
+	}
+	end *= 1.02
+	c := &chart{}
+	percent := func(seconds float64) float64 { return math.Round(seconds/end*10000) / 100 }
+	step := tickStep(end)
+	for i := 0; float64(i)*step < end*0.96; i++ {
+		c.Ticks = append(c.Ticks, tick{percent(float64(i) * step), duration(float64(i) * step)})
+	}
+	for _, s := range spans {
+		b := bar{
+			Name: s.name, Took: duration(s.to - s.from), Class: s.class,
+			Left: percent(s.from), Width: percent(max(0, s.to-s.from)),
+			Title: fmt.Sprintf("%s: from %s to %s", s.name, duration(s.from), duration(s.to)),
+		}
+		b.Text = b.Left + b.Width
+		if b.Before = b.Text > 85; b.Before {
+			b.Text = b.Left
+		}
+		c.Bars = append(c.Bars, b)
+	}
+	return c
+}
+
+// tickStep is a round number of seconds that gives an axis three to seven
+// ticks: on a phone there is no room for more.
+func tickStep(end float64) float64 {
+	for _, step := range []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
+		if end/step <= 6 {
+			return step
+		}
+	}
+	return end / 5
+}
+
+func (r Report) platform(p Platform) platformView {
+	v := platformView{Platform: p}
+	v.Verdict, v.Why = r.platformVerdict(p)
+	failed := map[string]bool{}
+	for _, c := range p.Smoke {
+		cv := checkView{Check: c, Verdict: Passed, Milliseconds: c.Seconds * 1000}
+		if c.Error != "" {
+			cv.Verdict, failed[c.Name] = Failed, true
+		} else {
+			v.Good++
+		}
+		v.Checks = append(v.Checks, cv)
+	}
+	for _, picture := range p.Pictures {
+		pv := pictureView{Platform: p.Platform, Promise: picture.Promise, Verdict: Passed,
+			Source: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.PNG))}
+		if failed[picture.Check] {
+			pv.Verdict = Failed
+		}
+		v.Pictures = append(v.Pictures, pv)
+	}
+	var total int64
+	for _, g := range p.Groups {
+		total += g.Size
+	}
+	for i, g := range p.Groups {
+		v.Groups = append(v.Groups, groupView{g.Name, g.Size, i % 6, math.Round(float64(g.Size)/float64(max(1, total))*10000) / 100})
+	}
+	v.Boot, v.Slowest = gantt(p.Boot)
+	return v
+}
+
+// PlatformVerdict is the worst of what was found out about one platform, and
+// the first reason.
+func (r Report) platformVerdict(p Platform) (worst Verdict, why string) {
+	worst = Passed
+	note := func(v Verdict, reason string) {
+		if worst == Passed || worst != Failed && v == Failed {
+			worst, why = v, reason
+		}
+	}
+	for _, s := range r.Stages {
+		switch {
+		case s.Platform != p.Platform:
+		case s.Verdict() == Failed:
+			note(Failed, s.Stage+": "+s.Errors[0])
+		case s.Verdict() == Skipped:
+			note(Skipped, s.Stage+": "+s.Skipped)
+		}
+	}
+	for _, c := range p.Smoke {
+		if c.Error != "" {
+			note(Failed, c.Error)
+		}
+	}
+	for _, key := range r.missing() {
+		if key.Platform == p.Platform {
+			note(Missing, key.Stage+" was never run")
+		}
+	}
+	return worst, why
+}
+
+// gantt shows the services of a boot, and names the slowest.
+func gantt(b *Boot) (c *chart, slowest string) {
+	if b == nil || len(b.Services) == 0 {
+		return nil, ""
+	}
+	end := b.FirstOK
+	for _, s := range b.Services {
+		end = max(end, s.Start, s.Ready)
+	}
+	var spans []span
+	var slow Service
+	for _, s := range b.Services {
+		sp := span{s.Name, "", s.Start, s.Ready}
+		switch {
+		case s.Ready == 0:
+			sp.to, sp.class = end, "failed"
+		case slices.Contains(b.Critical, s.Name):
+			sp.class = "critical"
+		}
+		if s.Ready-s.Start > slow.Ready-slow.Start {
+			slow = s
+		}
+		spans = append(spans, sp)
+	}
+	c = newChart(spans)
+	for i, s := range b.Services {
+		if s.Ready == 0 {
+			c.Bars[i].Took = "never ready"
+		}
+	}
+	if slow.Name != "" {
+		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.Name, len(b.Services), duration(slow.Ready-slow.Start))
+	}
+	if len(b.Critical) > 0 {
+		c.Note = "Critical path: " + strings.Join(b.Critical, " → ")
+	}
+	return c, slowest
+}
+
+type logView struct {
+	ID, Name         string
+	Lines            []lineView
+	Errors, Warnings int
+	Cut              int // lines at the beginning that are left out
+	Open             bool
+}
+
+type lineView struct {
+	Text  string
+	Level int // 0 says nothing, 1 a warning, 2 an error
+}
+
+func logID(name string) string { return "log-" + strings.TrimSuffix(name, ".log") }
+
+func newLog(log Log) logView {
+	v := logView{ID: logID(log.Name), Name: log.Name}
+	text := strings.TrimRight(colours.ReplaceAllString(string(log.Text), ""), "\n")
+	if text == "" {
+		return v
+	}
+	lines := strings.Split(text, "\n")
+	v.Cut = max(0, len(lines)-mostLines)
+	for _, text := range lines[v.Cut:] {
+		l := lineView{Text: text, Level: level(text)}
+		switch l.Level {
+		case 1:
+			v.Warnings++
+		case 2:
+			v.Errors++
+		}
+		v.Lines = append(v.Lines, l)
+	}
+	return v
+}
+
+var (
+	colours = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
+	// Words by which PostgreSQL, Redis, s6, Python and NetBox's own programs
+	// mark a line. Small letters count only where they are a mark: "0 errors"
+	// is good news.
+	errorMark   = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback|\w+(Error|Exception):)|\b(fatal|error|panic):|"ok":false`)
+	warningMark = regexp.MustCompile(`\b(WARN|WARNING)\b|\bwarning:|^\s*[\d.]+ std(out|err) \d+:\w \d+ \w+ \d+ [\d:.]+ # `)
+)
+
+// level tells what a line of a log says of itself.
+func level(line string) int {
+	switch {
+	case errorMark.MatchString(line):
+		return 2
+	case warningMark.MatchString(line):
+		return 1
+	}
+	return 0
+}
+
+// mark makes a verdict be seen at a glance.
+func mark(v Verdict) string {
+	switch v {
+	case Passed:
+		return "✔"
+	case Skipped:
+		return "–"
+	}
+	return "✘"
+}
+
+// duration is a time as people say it.
+func duration(seconds float64) string {
+	switch {
+	case seconds == 0:
+		return "0 s"
+	case seconds < 0.9995:
+		return fmt.Sprintf("%.0f ms", seconds*1000)
+	case seconds < 99.95:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", seconds), ".0") + " s"
+	}
+	whole := int(math.Round(seconds))
+	return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
+}
+
+// size is a number of bytes as people say it: 10^6 of them are a megabyte.
+func size(bytes int64) string {
+	if bytes < 100_000 {
+		return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", megabytes(bytes))
+}
+
+func short(commit string) string { return commit[:min(12, len(commit))] }
