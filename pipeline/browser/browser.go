@@ -137,7 +137,8 @@ func (t *Tab) hear(event any) {
 			t.console = append(t.console, firstLine(strings.Join(words, " ")))
 		}
 	case *log.EventEntryAdded:
-		if e.Entry.Level == log.LevelError {
+		// What it says of a site without TLS is no error of the page's.
+		if e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "origin was untrustworthy") {
 			t.console = append(t.console, firstLine(e.Entry.Text+" "+e.Entry.URL))
 		}
 	}

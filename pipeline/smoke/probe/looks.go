@@ -75,7 +75,7 @@ func (p *probe) look(ctx context.Context, check, asked string, goOn func(*browse
 	res.OK = true
 	res.Got = fmt.Sprintf("%d and %q, %d words", seen.Status, seen.Title, len(strings.Fields(seen.Text)))
 	if len(seen.Console) > 0 {
-		res.Got += fmt.Sprintf("; its scripts met: %s", strings.Join(seen.Console, "; "))
+		res.Got += fmt.Sprintf("; its scripts met %d errors, first: %s", len(seen.Console), seen.Console[0])
 	}
 	return res
 }
