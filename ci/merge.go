@@ -23,6 +23,7 @@ func newMerge(e env) *cobra.Command {
 	var plan, reports string
 	var optional []string
 	var byDigest bool
+	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "merge",
 		Short: "Join images pushed by digest into one index, and publish it",
@@ -40,10 +41,15 @@ dist/report. Standard output carries the digest of the index.`,
 	cmd.Flags().StringVar(&reports, "reports", "", "`directory` with a directory for each machine's report")
 	addOptional(cmd, &optional)
 	addStall(cmd, e.flags)
+	addSign(cmd, &sign)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index, but move no tag")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if plan == "" || reports == "" {
 			return failure.Usagef("merge: pass the plan with --plan FILE and the reports with --reports DIR")
+		}
+		vouch, err := e.attesting(sign)
+		if err != nil {
+			return err
 		}
 		p, err := release.Load(plan)
 		if err != nil {
@@ -82,6 +88,7 @@ dist/report. Standard output carries the digest of the index.`,
 			Proven: proven, Images: p.Repositories[0], From: e.registries(),
 			Version: p.Version, Commit: commit, BaseName: p.Base.Reference(),
 			Targets: targets, Publish: publish, Now: time.Now,
+			Repo: e.flags.repo, Attest: vouch, Hide: e.mask.Hide,
 		}, display)
 		display.Close()
 		if r.Started.IsZero() { // nothing was begun

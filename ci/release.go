@@ -29,6 +29,7 @@ type releaseFlags struct {
 
 func newRelease(e env) *cobra.Command {
 	var f releaseFlags
+	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "release",
 		Short: "Plan a release, prove its images, publish them with all tags",
@@ -58,8 +59,15 @@ plan, or a reference with a digest for each tag that was published.`,
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	addOptional(cmd, &f.optional)
 	addStall(cmd, e.flags)
-	cmd.MarkFlagsMutuallyExclusive("netbox", "newest")
+	addSign(cmd, &sign)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if f.netbox != "" && f.newest {
+			return failure.Usagef("release: --netbox and --newest exclude each other: pass one")
+		}
+		var err error
+		if e.vouch, err = e.attesting(sign); err != nil {
+			return err
+		}
 		plan, err := e.plan(cmd.Context(), f)
 		if err != nil {
 			return err

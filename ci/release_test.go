@@ -24,6 +24,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
@@ -49,7 +51,7 @@ func newProject(t *testing.T) *project {
 	}
 	text := string(pins)
 	for _, at := range []string{"    - ghcr.io/linuxserver/netbox\n", "    - docker.io/linuxserver/netbox\n"} {
-		server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+		server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
 		t.Cleanup(server.Close)
 		repository := strings.TrimPrefix(server.URL, "http://") + "/linuxserver/netbox"
 		p.repositories = append(p.repositories, repository)
@@ -60,6 +62,14 @@ func newProject(t *testing.T) *project {
 	}
 	if err := os.WriteFile(filepath.Join(p.repo, "versions.yml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
+	}
+	for _, file := range attest.PinFiles()[1:] {
+		if err := os.MkdirAll(filepath.Join(p.repo, filepath.Dir(file)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(p.repo, file), []byte("django==5\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.git("init", "-q", "-b", "main")
 	p.commitAll("one")
@@ -190,6 +200,7 @@ func labels(plan release.Plan) map[string]string {
 		"build_version":                     "Linuxserver.io version:- " + plan.Version + " Build-date:- 2026-11-23T00:00:00Z",
 		"org.opencontainers.image.version":  plan.Version,
 		"org.opencontainers.image.revision": plan.Commit,
+		"org.opencontainers.image.source":   pipeline.SourceURL,
 	}
 }
 

@@ -78,7 +78,7 @@ under dist/. "go run" itself makes 1 of every exit status but 0.`,
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
 	root.AddCommand(
 		newCheck(e), newBuild(e), newBoot(e), newGraph(e),
-		newReadme(e), newPackages(e), newPublish(e), newRelease(e), newMerge(e), newPin(e), newReport(e), newClean(e),
+		newReadme(e), newPackages(e), newPublish(e), newRelease(e), newMerge(e), newVerify(e), newPin(e), newReport(e), newClean(e),
 		newCompletion(e),
 	)
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -97,6 +97,7 @@ type env struct {
 	mask    *secret.Mask
 	actions *actions.Sink // nil outside GitHub Actions
 	keepTo  *release.Plan // what the images are made for, nil when nothing is planned
+	vouch   pipeline.Attesting
 }
 
 // unknownVerb names the verb that was asked for and the nearest there is.

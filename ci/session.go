@@ -102,6 +102,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		Versions:  pins,
 		Source:    commit,
 		Syft:      e.tool(cache, "syft"),
+		Attest:    e.vouch,
 		Mask:      e.mask,
 		Now:       time.Now,
 	}, eng, in, display)})

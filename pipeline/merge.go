@@ -28,7 +28,10 @@ type MergeOptions struct {
 	BaseName string // that every image was built on
 	Targets  []registry.Target
 	Before   func(context.Context) (*contents.Before, error) // what the published images hold; may be nil
-	Publish  registry.Options                                // Booted and Step are set here
+	Publish  registry.Options                                // Booted, Step and Attach are set here
+	Repo     string                                          // the repository's directory, for what the commit pins
+	Attest   Attesting
+	Hide     func(string) string // takes the secrets out of the report that is attached
 	Now      func() time.Time
 }
 
@@ -88,12 +91,22 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	}
 	err = stage("publish", func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted, opts.Publish.Step = booted, stepsOf(display)
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(b.Report(), opts.Proven), opts.Targets, opts.Hide)
 		published, err := registry.Publish(ctx, idx, opts.Targets, opts.Publish)
 		sayPublished(log, published)
 		b.Change(func(r *report.Report) { keep(r, published, opts.Publish.ByDigest) })
 		return err
 	})
 	return b.Report(), err
+}
+
+// asProven is a joined report without the time of its joining: it began when
+// the first machine did and ended with the last, however often it is joined.
+func asProven(whole report.Report, proven []report.Report) report.Report {
+	end := func(r report.Report) time.Time { return r.Started.Add(time.Duration(r.Seconds * float64(time.Second))) }
+	whole.Started = slices.MinFunc(proven, func(a, b report.Report) int { return a.Started.Compare(b.Started) }).Started
+	whole.Seconds = end(slices.MaxFunc(proven, func(a, b report.Report) int { return end(a).Compare(end(b)) })).Sub(whole.Started).Seconds()
+	return whole
 }
 
 // agree joins the reports of single platforms into one, and gives the digests

@@ -117,6 +117,7 @@ type Options struct {
 	// Before finds out what the published images hold, nil when there are none;
 	// without it nothing is compared.
 	Before func(context.Context) (*contents.Before, error)
+	Attest Attesting
 	Mask   *secret.Mask // is told every secret that a stage makes
 	Now    func() time.Time
 }

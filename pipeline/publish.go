@@ -63,7 +63,7 @@ func about(version string, commit source.Source, base string) registry.About {
 // proven all the same. Only images that the report says were booted and passed
 // are published.
 //
-// With ByDigest no tag moves. The options' Booted and Step are set here.
+// With ByDigest no tag moves. The options' Booted, Step and Attach are set here.
 func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	return p.stage(ctx, report.Key{Stage: "publish"}, "", func(ctx context.Context, log io.Writer) error {
 		idx, err := registry.ReadLayout(ctx, p.path("image"))
@@ -92,6 +92,9 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 			targets = append(targets, target)
 		}
 		opts.Booted, opts.Step = booted, stepsOf(p.display)
+		if !opts.ByDigest { // merge attaches to what is joined of several
+			opts.Attach = p.Attest.attachments(p.Repo, proven, targets, p.Mask.Hide)
+		}
 		published, err := registry.Publish(ctx, idx, targets, opts)
 		sayPublished(log, published)
 		p.report.Change(func(r *report.Report) { keep(r, published, opts.ByDigest) })

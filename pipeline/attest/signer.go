@@ -23,7 +23,10 @@ type Verifier interface {
 	String() string
 }
 
-var errOtherSigner = errors.New("it is by somebody else")
+var (
+	errOtherSigner   = errors.New("it is by somebody else")
+	errNoCertificate = errors.New("it has no certificate")
+)
 
 // Verify is Verifier's.
 func (k PublicKey) Verify(_ context.Context, text []byte, _ v1.Hash) error {
@@ -65,7 +68,7 @@ func (m material) identity() (who, issuer string, err error) {
 		leaf = &m.Chain.Certificates[0]
 	}
 	if leaf == nil {
-		return "", "", errors.New("it has no certificate")
+		return "", "", errNoCertificate
 	}
 	cert, err := x509.ParseCertificate(leaf.Raw)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,9 +34,13 @@ type Store interface {
 	ByTag(tag string) (v1.Image, error)
 }
 
-// Open reads a reference. What is read through it ends with ctx.
+// Open reads a reference, whose tag is latest when it has none. What is read
+// through it ends with ctx.
 func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 	rest, plain, opts := cutPlain(reference)
+	if last := rest[strings.LastIndex(rest, "/")+1:]; strings.Contains(rest, "/") && !strings.ContainsAny(last, ":@") {
+		rest += ":latest"
+	}
 	ref, err := name.ParseReference(rest, opts...)
 	if err != nil {
 		return Opened{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -149,4 +151,21 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 		return "", failure.Usagef("ask git %s about %s: %s: run it in a clone of the repository, with git installed", args[0], dir, reason)
 	}
 	return string(out), nil
+}
+
+// Read gives a file of the repository at dir as it is in a revision, which is
+// as Source.Revision gives it: that of a changed tree is the tree itself.
+func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
+	if strings.HasSuffix(revision, "-dirty") {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return nil, fmt.Errorf("read %s of a changed tree: %w", file, err)
+		}
+		return text, nil
+	}
+	if !commitName.MatchString(revision) {
+		return nil, fmt.Errorf("read %s of commit %q: it is no commit", file, revision)
+	}
+	text, err := git(ctx, dir, "show", revision+":"+file)
+	return []byte(text), err
 }

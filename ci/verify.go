@@ -1,0 +1,122 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// verifyFlags say what to insist on.
+type verifyFlags struct {
+	key, identity, issuer, trustedRoot string
+	require                            []string
+}
+
+func newVerify(e env) *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify REFERENCE",
+		Short: "Prove where a published image comes from",
+		Long: `Read a published index with its images, or one of these, and everything that is
+attached to it, and tell line by line what is proven: that it is complete to the
+byte and holds nothing else, that all of it is of one version and commit, who
+signed it, which builder made it from which inputs, which packages are in it,
+what the check of it found. Only the registry is asked.
+
+Without --key or --identity signatures are told, but not believed. What is there
+must be right; what may not be absent is named by --require. REFERENCE is
+REGISTRY/NAME:TAG, REGISTRY/NAME@DIGEST, or oci:DIR for a layout on disk.
+Standard output carries the lines; no file is written.`,
+		Example: `  go run ./ci verify ghcr.io/linuxserver/netbox:latest
+  go run ./ci verify --key cosign.pub --require all localhost:5000/netbox
+  go run ./ci verify ghcr.io/me/netbox:latest --require all \
+    --identity 'https://github.com/me/netbox/.github/workflows/release.yml@*'`,
+		ValidArgsFunction: func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+			return listed(e.repositories(), typed), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	cmd.Flags().StringVar(&f.key, "key", "", "everything must be signed by the key whose public half is in `file`")
+	cmd.Flags().StringVar(&f.identity, "identity", "", "everything must be signed keyless by the `identity`, a workflow's URL or an address; a * at its end stands for any end")
+	cmd.Flags().StringVar(&f.issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of who vouches for --identity")
+	cmd.Flags().StringVar(&f.trustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity, instead of asking Sigstore")
+	cmd.Flags().StringSliceVar(&f.require, "require", nil, "what may not be absent: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
+	addStall(cmd, e.flags)
+	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Demandable(), "all"), cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return failure.Usagef("verify: pass one REFERENCE, such as ghcr.io/linuxserver/netbox:latest; %d were given", len(args))
+		}
+		demand, err := e.demand(f)
+		if err != nil {
+			return err
+		}
+		var at registry.Opened
+		if dir, ok := strings.CutPrefix(args[0], "oci:"); ok {
+			at, err = registry.OpenLayout(dir)
+		} else {
+			at, err = e.registries().Open(cmd.Context(), args[0])
+		}
+		if err != nil {
+			return err
+		}
+		result, err := attest.Verify(cmd.Context(), args[0], at, demand)
+		if err != nil {
+			return err
+		}
+		if e.flags.json {
+			err = e.printJSON(result)
+		} else {
+			err = result.Text(e.out)
+		}
+		if err != nil {
+			return err
+		}
+		return result.Err()
+	}
+	return cmd
+}
+
+// demand is what the flags insist on.
+func (e env) demand(f verifyFlags) (attest.Demand, error) {
+	d := attest.Demand{Require: f.require}
+	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	if err != nil {
+		return d, err
+	}
+	for _, p := range platforms {
+		d.Platforms = append(d.Platforms, registry.Key(p))
+	}
+	for _, what := range f.require {
+		if what == "all" {
+			d.Require = attest.Demandable()
+		} else if !slices.Contains(attest.Demandable(), what) {
+			return d, failure.Usagef("verify: --require %q: there is no such thing to require: pass %s or all", what, strings.Join(attest.Demandable(), ", "))
+		}
+	}
+	switch {
+	case f.key != "" && f.identity != "":
+		return d, failure.Usagef("verify: --key and --identity exclude each other: verify twice")
+	case f.key != "":
+		text, err := os.ReadFile(f.key)
+		if err != nil {
+			return d, failure.Usagef("read the public key: %w", err)
+		}
+		if d.Signer, err = attest.ReadPublicKey(f.key, text); err != nil {
+			return d, err
+		}
+	case f.identity != "":
+		cosign, err := e.cosign()
+		if err != nil {
+			return d, err
+		}
+		d.Signer = attest.Identity{Who: f.identity, Issuer: f.issuer, TrustedRoot: f.trustedRoot, Cosign: cosign}
+	}
+	return d, nil
+}

@@ -1,0 +1,72 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+)
+
+// Attesting is who vouches for what is published. The zero value is nobody.
+type Attesting struct {
+	Signer  attest.Signer
+	Builder string // URI of who builds, when it is not a person
+	Run     string // URL of the run
+}
+
+// byHand is the builder when no service runs the pipeline.
+const byHand = SourceURL + "#by-hand"
+
+// attachments gives what is attached to the index of the images that a report
+// proves: who built them from what, their packages, the report, and
+// signatures.
+func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
+	return func(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
+		digest, err := idx.Digest()
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := idx.IndexManifest()
+		if err != nil {
+			return nil, err
+		}
+		build := attest.Build{
+			Source: SourceURL, Version: manifest.Annotations["org.opencontainers.image.version"], Report: proven, Pins: map[string][]byte{},
+			Builder: cmp.Or(a.Builder, byHand), Run: a.Run,
+			Started: proven.Started, Finished: proven.Started.Add(time.Duration(proven.Seconds * float64(time.Second))),
+		}
+		for _, file := range attest.PinFiles() {
+			if build.Pins[file], err = source.Read(ctx, repo, proven.Commit, file); err != nil {
+				return nil, err
+			}
+		}
+		release := attest.Release{Signer: a.Signer}
+		if release.Provenance, err = build.Provenance(); err != nil {
+			return nil, err
+		}
+		doc, err := attest.Reported(proven, digest, hide)
+		if err != nil {
+			return nil, err
+		}
+		release.Documents = append(release.Documents, doc)
+		for _, d := range proven.Documents {
+			if d.Type == contents.SPDXType || d.Type == contents.CycloneDXType { // the third is for people
+				release.Documents = append(release.Documents, attest.Document{Name: d.Name, Type: d.Type, Platform: d.Platform, Data: d.Text})
+			}
+		}
+		for _, t := range targets {
+			release.Repositories = append(release.Repositories, t.Repository())
+		}
+		slices.Sort(release.Repositories)
+		release.Repositories = slices.Compact(release.Repositories)
+		return release.Attach(ctx, idx)
+	}
+}

@@ -1,0 +1,128 @@
+package attest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+)
+
+// CosignPackage is the Go package of cosign.
+const CosignPackage = "github.com/sigstore/cosign/v3/cmd/cosign"
+
+// cosignLimit bounds one signature, which takes a few seconds: Fulcio, Rekor
+// and the time stamp authority are asked.
+const cosignLimit = 3 * time.Minute
+
+// Cosign is the program that is left to deal with Sigstore: identities and
+// their certificates, the transparency log, its roots of trust.
+type Cosign struct {
+	Module  gotool.Module // that pins it
+	Environ []string      // where it finds the identity's token, in Actions
+	Home    string        // directory that it keeps Sigstore's roots in
+	Log     io.Writer
+
+	flags []string // more of them, in tests
+}
+
+// Sign is Signer's: keyless, as the identity at hand. Its signatures differ
+// from run to run, for each has a key of its own.
+func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err error) {
+	err = c.run(ctx, map[string][]byte{"statement": statement}, func(file func(string) string) []string {
+		return []string{"attest-blob", "--yes", "--statement", file("statement"), "--bundle", file("bundle")}
+	}, func(dir string) error {
+		bundle, err = os.ReadFile(filepath.Join(dir, "bundle"))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign with cosign: %w", err)
+	}
+	return bundle, nil
+}
+
+// run calls cosign in a directory of its own, with some files, and lets use
+// look at what it left there.
+func (c Cosign) run(ctx context.Context, files map[string][]byte, args func(file func(string) string) []string, use func(dir string) error) error {
+	program, err := c.Module.Program(ctx, c.Log, CosignPackage)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "docker-netbox-cosign-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, cosignLimit, fmt.Errorf("it has not ended after %s: look whether Sigstore can be reached", cosignLimit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, append(args(func(name string) string { return filepath.Join(dir, name) }), c.flags...)...)
+	cmd.Env = append(append([]string{}, c.Environ...), "TUF_ROOT="+c.Home)
+	if err := child.Run(cmd); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	return use(dir)
+}
+
+// Identity is a Verifier for what was signed keyless.
+type Identity struct {
+	Who    string // URL of a workflow, or an e-mail address; a * at its end stands for any end
+	Issuer string // URL of who vouched for that
+	// TrustedRoot is a file with Sigstore's roots of trust; without one cosign
+	// gets them from Sigstore.
+	TrustedRoot string
+	Cosign      Cosign
+}
+
+func (i Identity) String() string { return i.Who }
+
+// Verify is Verifier's.
+func (i Identity) Verify(ctx context.Context, text []byte, subject v1.Hash) error {
+	b, statement, err := readBundle(text)
+	if err != nil {
+		return err
+	}
+	// Cosign says the same of another's signature and of a bad one.
+	who, issuer, err := b.VerificationMaterial.identity()
+	if errors.Is(err, errNoCertificate) {
+		return errOtherSigner
+	}
+	if err != nil {
+		return err
+	}
+	prefix, open := strings.CutSuffix(i.Who, "*")
+	if who != i.Who && !(open && strings.HasPrefix(who, prefix)) || issuer != i.Issuer {
+		return errOtherSigner
+	}
+	err = i.Cosign.run(ctx, map[string][]byte{"bundle": text}, func(file func(string) string) []string {
+		args := []string{
+			"verify-blob-attestation", "--bundle", file("bundle"), "--type", statement.PredicateType,
+			"--certificate-identity", who, "--certificate-oidc-issuer", i.Issuer,
+			"--digest", subject.Hex, "--digestAlg", subject.Algorithm,
+		}
+		if i.TrustedRoot != "" {
+			args = append(args, "--trusted-root", i.TrustedRoot)
+		}
+		return args
+	}, func(string) error { return nil })
+	if err != nil {
+		return fmt.Errorf("it says that it is by %s: %w", who, err)
+	}
+	return nil
+}
