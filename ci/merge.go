@@ -87,7 +87,7 @@ dist/report. Standard output carries the digest of the index.`,
 		r, err := pipeline.Merge(cmd.Context(), pipeline.MergeOptions{
 			Proven: proven, Images: p.Repositories[0], From: e.registries(),
 			Version: p.Version, Commit: commit, BaseName: p.Base.Reference(),
-			Targets: targets, Publish: publish, Now: time.Now,
+			Targets: targets, Publish: publish, Now: time.Now, Before: e.before(p.Published),
 			Repo: e.flags.repo, Attest: vouch, Hide: e.mask.Hide,
 		}, display)
 		display.Close()
@@ -96,6 +96,11 @@ dist/report. Standard output carries the digest of the index.`,
 		}
 		if err := e.tellReport(r, err, pipeline.CheckReport, ""); err != nil {
 			return err
+		}
+		if !byDigest {
+			if err := e.writeNotes(p, r); err != nil {
+				return err
+			}
 		}
 		if e.flags.json {
 			return e.printJSON(r)

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,9 +14,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -107,7 +112,45 @@ func (e env) release(ctx context.Context, plan release.Plan) error {
 		if err != nil {
 			return err
 		}
+		if err := e.writeNotes(plan, s.pipeline.Report()); err != nil {
+			return err
+		}
 		return s.printPublished()
+	})
+}
+
+// notesDir is the directory under the output directory for what a release says
+// of itself.
+const notesDir = "release"
+
+// writeNotes leaves the text of a release's page, its title and its git tag, and
+// the list of packages to commit, where the release is one that has a page.
+func (e env) writeNotes(plan release.Plan, r report.Report) error {
+	if release.Channel(plan.Channel.Value) != release.Live {
+		return nil
+	}
+	outcome := release.Outcome{Index: r.Index, Images: map[string]string{}, Difference: r.Difference, Run: e.actions.RunURL()}
+	for _, platform := range r.Platforms {
+		outcome.Images[platform.Platform] = platform.Image
+	}
+	for _, missed := range r.Missed {
+		outcome.Missed = append(outcome.Missed, missed.Reference)
+	}
+	notes := plan.Notes(outcome)
+	files := map[string][]byte{"body.md": []byte(notes.Body), "title": []byte(notes.Title + "\n"), "tag": []byte(notes.Tag + "\n")}
+	for _, d := range r.Documents {
+		if d.Platform == contents.ListedPlatform && d.Type == contents.ListType {
+			files[contents.ListFile] = d.Text
+		}
+	}
+	dir := filepath.Join(e.flags.output, notesDir)
+	return outdir.Replace(dir, func(tmp string) error {
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(tmp, name), []byte(e.mask.Hide(string(text))), 0o644); err != nil {
+				return fmt.Errorf("write the text of the release: %w", err)
+			}
+		}
+		return nil
 	})
 }
 
@@ -173,6 +216,11 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return none, err
 		}
 		facts.Unknown = !known
+		if slices.Contains(facts.Changed, contents.ListFile) && facts.Package != nil {
+			if facts.Listed, err = e.listed(ctx, facts); err != nil {
+				return none, err
+			}
+		}
 	}
 	if f.rebuild && facts.Published != nil {
 		if facts.Rebuilt, err = e.rebuild(ctx, registries, *facts.Published); err != nil {
@@ -182,8 +230,31 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	return release.Make(facts)
 }
 
+// listed compares package_versions.txt with what is published, nil when that is
+// not known.
+func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, error) {
+	before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, facts.Published)
+	if err != nil {
+		return nil, err
+	}
+	published := before.Images[contents.ListedPlatform].Packages
+	if published == nil {
+		return nil, nil
+	}
+	changes, err := contents.Outdated(facts.Package, published)
+	return &release.Listed{Changes: changes}, err
+}
+
+// before is how the pipeline finds out what the published images hold.
+func (e env) before(published *release.Published) func(context.Context) (*contents.Before, error) {
+	return func(ctx context.Context) (*contents.Before, error) {
+		return release.FindBefore(ctx, e.registries(), e.flags.repo, published)
+	}
+}
+
 // rebuild builds the published image of the first platform anew, under the
-// name it has, and compares the two.
+// name it has, and compares the two: their layers and, where those differ, their
+// packages.
 func (e env) rebuild(ctx context.Context, registries registry.Source, published release.Published) (*release.Rebuilt, error) {
 	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
 	if err != nil {
@@ -205,13 +276,26 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 		if err := s.pipeline.Build(ctx, platforms[0]); err != nil {
 			return s.tell(err, "")
 		}
-		s.display.Close()
+		defer s.display.Close()
 		img, err := s.pipeline.Image(platforms[0])
 		if err != nil {
 			return err
 		}
-		rebuilt, err = release.CompareImages(platforms[0], was, img)
-		return err
+		if rebuilt, err = release.CompareImages(platforms[0], was, img); err != nil || len(rebuilt.Differs) == 0 {
+			return err
+		}
+		before, err := release.FindBefore(ctx, registries, s.flags.repo, &published)
+		if err != nil || before.Images[rebuilt.Platform].Packages == nil {
+			return err
+		}
+		now, err := s.pipeline.PackagesOf(ctx, platforms[0])
+		if err != nil {
+			return err
+		}
+		rebuilt.Packages = contents.Packages(
+			map[string][]contents.Package{rebuilt.Platform: before.Images[rebuilt.Platform].Packages},
+			map[string][]contents.Package{rebuilt.Platform: now})
+		return nil
 	})
 	return rebuilt, err
 }

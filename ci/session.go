@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -53,8 +54,12 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		return err
 	}
 	version := ""
+	var before func(context.Context) (*contents.Before, error)
 	if e.keepTo != nil {
 		version = e.keepTo.Version
+		if e.keepTo.Commit != "" { // it is a whole plan
+			before = e.before(e.keepTo.Published)
+		}
 		if ref := e.keepTo.Base.Reference(); ref != "" {
 			base = ref
 		}
@@ -103,6 +108,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		Source:    commit,
 		Syft:      e.tool(cache, "syft"),
 		Attest:    e.vouch,
+		Before:    before,
 		Mask:      e.mask,
 		Now:       time.Now,
 	}, eng, in, display)})

@@ -55,17 +55,7 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
-		img, err := p.Image(platform)
-		if err != nil {
-			return err
-		}
-		digest, err := img.Digest()
-		if err != nil {
-			return fmt.Errorf("read the image of %s: %w", key, err)
-		}
-		scan, err := contents.Run(ctx, syft, p.path("image"), contents.Image{
-			Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time,
-		})
+		scan, err := p.scan(ctx, syft, p.path("image"), platform)
 		if err != nil {
 			return err
 		}
@@ -92,6 +82,48 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		p.report.Change(func(r *report.Report) { r.Unlisted = changes })
 		return nil
 	})
+}
+
+func (p *Pipeline) scan(ctx context.Context, syft, layout string, platform v1.Platform) (contents.Scan, error) {
+	img, err := p.Image(platform)
+	if err != nil {
+		return contents.Scan{}, err
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return contents.Scan{}, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
+	}
+	return contents.Run(ctx, syft, layout, contents.Image{
+		Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time,
+	})
+}
+
+// PackagesOf lists the packages of a built image that is not joined in an
+// index.
+func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]contents.Package, error) {
+	img, err := p.Image(platform)
+	if err != nil {
+		return nil, err
+	}
+	syft, err := p.syft()
+	if err != nil {
+		return nil, err
+	}
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", Project+"-image-")
+	if err != nil {
+		return nil, fmt.Errorf("make room for the image of %s: %w", registry.Key(platform), err)
+	}
+	defer os.RemoveAll(dir)
+	layout := filepath.Join(dir, "image")
+	if err := registry.WriteLayout(layout, idx); err != nil {
+		return nil, err
+	}
+	scan, err := p.scan(ctx, syft, layout, platform)
+	return scan.Packages, err
 }
 
 // documents are what a scan of an image gives, as a report keeps them.

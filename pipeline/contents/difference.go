@@ -23,6 +23,7 @@ type Held struct {
 type Before struct {
 	Since
 	Images  map[string]Held // by platform
+	Commits []source.Commit // since, newest first
 	Unknown []string        // what could not be found out, and why
 }
 
@@ -144,7 +145,7 @@ func Compare(before *Before, after map[string]Held) Difference {
 	if before == nil {
 		return Difference{}
 	}
-	d := Difference{Since: &before.Since, Unknown: slices.Clone(before.Unknown)}
+	d := Difference{Since: &before.Since, Commits: before.Commits, Unknown: slices.Clone(before.Unknown)}
 	was, is := map[string][]Package{}, map[string][]Package{}
 	for platform, held := range before.Images {
 		was[platform] = held.Packages
@@ -156,6 +157,9 @@ func Compare(before *Before, after map[string]Held) Difference {
 		if !published {
 			d.Unknown = append(d.Unknown, platform+": no image of it was published")
 			continue
+		}
+		if held.Packages == nil {
+			d.Unknown = append(d.Unknown, "packages of "+platform+": nobody has looked for them")
 		}
 		d.Sizes = append(d.Sizes, sizes(platform, old.Groups, held.Groups)...)
 	}
@@ -196,7 +200,7 @@ func (d Difference) Headline() string {
 	}
 	since := "since " + cmp.Or(d.Since.Version, d.Since.Reference)
 	if len(d.Platforms) == 0 {
-		return "the packages " + since + " are not known"
+		return "it is not known which packages have changed " + since
 	}
 	return Counts(d.Packages) + " " + since
 }
@@ -233,7 +237,7 @@ func Text(w io.Writer, changes []Change, platforms []string) error {
 		if len(c.Platforms) < len(platforms) {
 			where = strings.Join(c.Platforms, ", ")
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Name, step(c), where)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Name, c.step(), where)
 	}
 	t.Flush()
 	for line := range strings.Lines(b.String()) {
@@ -244,8 +248,11 @@ func Text(w io.Writer, changes []Change, platforms []string) error {
 	return nil
 }
 
+// String is the change in a few words.
+func (c Change) String() string { return c.Name + " " + c.step() }
+
 // step is what a change leads from and to.
-func step(c Change) string {
+func (c Change) step() string {
 	switch c.Kind() {
 	case "added":
 		return "added " + c.New

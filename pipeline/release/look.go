@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
@@ -40,9 +41,7 @@ func describe(reference string, idx v1.ImageIndex) (*Published, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)
 	}
-	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool {
-		return !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS != "linux" // older images carry attestations as entries
-	})
+	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool { return !isImage(d) })
 	if len(images) == 0 {
 		return nil, failure.Usagef("read %s: its index has no image: publish one, or name another repository in %s", reference, versions.File)
 	}
@@ -120,7 +119,7 @@ func FindUpstream(ctx context.Context, run func(ctx context.Context, name string
 // ReadPackageList gives package_versions.txt of the repository, nil when it
 // has none.
 func ReadPackageList(repo string) ([]byte, error) {
-	list, err := os.ReadFile(filepath.Join(repo, packageList))
+	list, err := os.ReadFile(filepath.Join(repo, contents.ListFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

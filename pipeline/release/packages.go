@@ -3,18 +3,16 @@ package release
 import (
 	"crypto/md5"
 	"encoding/hex"
-)
 
-// packageList is the file at the root of the repository that lists the
-// packages in the image.
-const packageList = "package_versions.txt"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+)
 
 // packageTag names the packages in the image, by what users of these images
 // know: eight characters of the list's MD5.
 func packageTag(list []byte) Decision {
 	if list == nil {
-		return Decision{"none", "there is no " + packageList}
+		return Decision{"none", "there is no " + contents.ListFile}
 	}
 	sum := md5.Sum(list)
-	return Decision{hex.EncodeToString(sum[:])[:8], "MD5 of " + packageList}
+	return Decision{hex.EncodeToString(sum[:])[:8], "MD5 of " + contents.ListFile}
 }

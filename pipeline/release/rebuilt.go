@@ -13,17 +13,12 @@ import (
 // built anew.
 func CompareImages(platform v1.Platform, published v1.ImageIndex, built v1.Image) (*Rebuilt, error) {
 	r := &Rebuilt{Platform: registry.Key(platform)}
-	images, err := registry.Images(published)
+	images, err := imagesOf(published)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the published image: %w", err)
 	}
-	var was v1.Image
-	for _, img := range images {
-		if registry.Key(img.Platform) == r.Platform {
-			was = img.Image
-		}
-	}
-	if was == nil {
+	was, found := images[r.Platform]
+	if !found {
 		r.Differs = []string{"everything: none is published"}
 		return r, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
@@ -44,6 +45,7 @@ type Facts struct {
 	Changed []string // paths that differ between the published commit and HEAD
 	Unknown bool     // the published commit is not in this clone
 	Package []byte   // package_versions.txt, nil when there is none
+	Listed  *Listed  // how it compares with what is published, nil when nobody knows
 
 	Base      Base
 	Published *Published // newest live image, nil when there is none yet
@@ -52,6 +54,12 @@ type Facts struct {
 	Force     bool       // release although nothing has changed
 
 	Repositories versions.Repositories
+}
+
+// Listed tells how package_versions.txt differs from the packages in the
+// published image.
+type Listed struct {
+	Changes []contents.Change
 }
 
 // Base is the image that is built on.
@@ -84,6 +92,8 @@ type Published struct {
 type Rebuilt struct {
 	Platform string   `json:"platform"`
 	Differs  []string `json:"differs,omitempty"` // layers, by the instruction that makes them
+	// Packages are those that differ, when the published ones are known.
+	Packages []contents.Change `json:"packages,omitempty"`
 }
 
 // Decision is a value and why it is that one.
@@ -198,7 +208,7 @@ func channel(f Facts) (Decision, []string, error) {
 }
 
 // documentation is what no image is made of. Whatever is not in it may be.
-var documentation = []string{"*.md", "LICENSE", "readme-vars.yml", ".editorconfig", ".gitignore", ".github/*", ".ci/*", "tests/*"}
+var documentation = []string{"*.md", "LICENSE", "readme-vars.yml", ".editorconfig", ".gitignore", contents.ListFile, ".github/*", ".ci/*", "tests/*"}
 
 // isDocumentation tells whether no image is made of the file at a path.
 func isDocumentation(file string) bool {
@@ -248,12 +258,16 @@ func changes(f Facts, p Plan) []Change {
 	}
 
 	switch {
-	case slices.Contains(entering, packageList):
-		add("packages", true, "%s has changed", packageList)
+	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil && len(f.Listed.Changes) == 0:
+		add("packages", false, "%s has changed to what is published", contents.ListFile)
+	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil:
+		add("packages", true, "%s is not what is published: %s", contents.ListFile, someChanges(f.Listed.Changes))
+	case slices.Contains(f.Changed, contents.ListFile):
+		add("packages", true, "%s has changed", contents.ListFile)
 	case f.Package == nil:
-		add("packages", false, "there is no %s to compare", packageList)
+		add("packages", false, "there is no %s to compare", contents.ListFile)
 	default:
-		add("packages", false, "%s is as it was", packageList)
+		add("packages", false, "%s is as it was", contents.ListFile)
 	}
 
 	switch {
@@ -275,6 +289,8 @@ func changes(f Facts, p Plan) []Change {
 	case r == nil:
 	case len(r.Differs) == 0:
 		add("rebuild", false, "the published image, built again for %s, is the same to the byte", r.Platform)
+	case len(r.Packages) > 0:
+		add("rebuild", true, "the published image, built again for %s, has other packages: %s", r.Platform, someChanges(r.Packages))
 	default:
 		add("rebuild", true, "the published image, built again for %s, differs in %s", r.Platform, some(r.Differs))
 	}
@@ -413,6 +429,15 @@ func some(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}
+
+// someChanges names the first few of many packages.
+func someChanges(changes []contents.Change) string {
+	var names []string
+	for _, c := range changes {
+		names = append(names, c.String())
+	}
+	return some(names)
 }
 
 var labelled = regexp.MustCompile(`^Linuxserver\.io version:- (\S+) Build-date:- \S+$`)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
@@ -54,6 +55,17 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		"it is forced, and the number is that of the tag at HEAD": {func(f *release.Facts) { f.Force, f.Tags = true, []string{"v4.7.3-ls12"} }, "v4.7.3-ls12", false, nil},
 		"the first release": {func(f *release.Facts) { f.Published = nil }, "v4.7.3-ls1", false,
 			[]string{"nothing is published yet", "it is the first release"}},
+		"the list of packages has caught up with what is published": {func(f *release.Facts) {
+			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{contents.ListFile, "README.md"}, []byte("a"), &release.Listed{}
+		}, "v4.7.3-ls13", true, []string{"package_versions.txt has changed to what is published", "only what no image is made of has changed"}},
+		"the list of packages is another one": {func(f *release.Facts) {
+			f.Published.Commit, f.Changed, f.Package = before, []string{contents.ListFile}, []byte("a")
+			f.Listed = &release.Listed{Changes: []contents.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}}}
+		}, "v4.7.3-ls13", false, []string{"package_versions.txt is not what is published: bash 1 -> 2"}},
+		"built again it has other packages": {func(f *release.Facts) {
+			f.Rebuilt = &release.Rebuilt{Platform: "linux/amd64", Differs: []string{"RUN packages"}, Packages: []contents.Change{
+				{Name: "bash", Old: "1", New: "2"}, {Name: "zstd", Old: "1"}, {Name: "a", New: "1"}, {Name: "b", New: "1"}}}
+		}, "v4.7.3-ls13", false, []string{"built again for linux/amd64, has other packages: bash 1 -> 2, zstd removed, was 1, a added 1 and 1 more"}},
 		"a newer NetBox is pinned": {func(f *release.Facts) { f.Pinned = "4.8.0" }, "v4.8.0-ls13", false,
 			[]string{"4.7.3 is published, 4.8.0 is to be", "versions.yml pins it"}},
 		"a newer NetBox is upstream": {func(f *release.Facts) { f.Upstream = "4.8.0" }, "v4.8.0-ls13", false,

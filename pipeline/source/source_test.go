@@ -102,3 +102,55 @@ func TestGitTellsBranchTagsAndWhatHasChanged(t *testing.T) {
 		t.Errorf("detached: %q, %v", branch, err)
 	}
 }
+
+func TestCommitsAndFilesOfThePastAreRead(t *testing.T) {
+	dir := repository(t)
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	first := git("rev-parse", "HEAD")
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("two\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	git("commit", "-q", "-a", "-m", "two: a subject\n\nand a body")
+	git("checkout", "-q", "-b", "side", first)
+	git("commit", "-q", "--allow-empty", "-m", "aside")
+	side := git("rev-parse", "HEAD")
+	git("checkout", "-q", "-")
+	git("merge", "-q", "--no-ff", "-m", "a merge", "side")
+	list, known, err := source.Commits(t.Context(), dir, first)
+	if err != nil || !known || len(list) != 2 {
+		t.Fatalf("since the first: %v, %v, %v", list, known, err)
+	}
+	var subjects []string
+	for _, c := range list {
+		subjects = append(subjects, c.Subject)
+	}
+	if got := strings.Join(subjects, "; "); got != "two: a subject; aside" && got != "aside; two: a subject" {
+		t.Errorf("subjects %q", got)
+	}
+	if list, known, err := source.Commits(t.Context(), dir, git("rev-parse", "HEAD")); err != nil || !known || len(list) != 0 {
+		t.Errorf("since this one: %v, %v, %v", list, known, err)
+	}
+	git("checkout", "-q", first)
+	for name, since := range map[string]string{"elsewhere": side, "absent": strings.Repeat("0", 40), "an option": "--all", "nothing": ""} {
+		if list, known, err := source.Commits(t.Context(), dir, since); err != nil || known || list != nil {
+			t.Errorf("%s: %v, %v, %v", name, list, known, err)
+		}
+	}
+	git("checkout", "-q", "side")
+	for _, test := range []struct {
+		commit, path, want string
+		known              bool
+	}{{first, "file", "one\n", true}, {first, "none", "", true}, {strings.Repeat("0", 40), "file", "", false}, {"HEAD", "file", "", false}} {
+		text, known, err := source.File(t.Context(), dir, test.commit, test.path)
+		if err != nil || known != test.known || string(text) != test.want {
+			t.Errorf("%+v: %q, %v, %v", test, text, known, err)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// list is package_versions.txt with these packages of Python.
+func list(packages ...string) string {
+	text := "NAME    VERSION  TYPE\n"
+	for _, p := range packages {
+		name, version, _ := strings.Cut(p, " ")
+		text += fmt.Sprintf("%-6s  %-7s  python\n", name, version)
+	}
+	return text
+}
+
+// holds has a report tell what its image holds.
+func holds(t *testing.T, table string) func(*report.Report) {
+	packages, err := contents.ParseTable([]byte(table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(r *report.Report) {
+		p := &r.Platforms[0]
+		p.Packages = packages
+		name := strings.ReplaceAll(p.Platform, "/", "-")
+		r.Documents = append(r.Documents, report.Document{Name: name + ".txt", Platform: p.Platform, Type: contents.ListType, Text: []byte(table)})
+	}
+}
+
+func TestTheListOfPackagesIsWhatTheLastCheckFound(t *testing.T) {
+	p := newProject(t)
+	file := filepath.Join(p.repo, contents.ListFile)
+	now := list("netbox 4.7.3")
+	output, _ := p.prove(amd64, nil, holds(t, now))
+	if stdout, stderr, code := p.ci("packages", "--check", "--output", output); code != 1 || stdout != "  python  netbox  added 4.7.3\n" || !strings.Contains(stderr, `run "go run ./ci packages"`) {
+		t.Errorf("no list: status %d, %q, %s", code, stdout, stderr)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("--check has written it")
+	}
+	if err := os.WriteFile(file, []byte(list("netbox 4.7.2", "pip 1")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if stdout := p.good("packages", "--output", output); stdout != "  python  netbox  4.7.2 -> 4.7.3\n  python  pip     removed, was 1\n" {
+		t.Errorf("an old list: %q", stdout)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != now {
+		t.Errorf("it is now %q, %v", got, err)
+	}
+	if stdout := p.good("packages", "--check", "--output", output); stdout != "" {
+		t.Errorf("the list is right: %q", stdout)
+	}
+	if stdout := p.good("packages", "--json", "--output", output); stdout != "[]\n" {
+		t.Errorf("as JSON: %q", stdout)
+	}
+	output, _ = p.prove(arm64, nil, holds(t, now))
+	if _, stderr, code := p.ci("packages", "--output", output); code != 2 || !strings.Contains(stderr, "check --platform linux/amd64") {
+		t.Errorf("a check of another platform: status %d, %s", code, stderr)
+	}
+}
+
+func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
+	p := newProject(t)
+	release := func(packages ...string) (planned, body string) {
+		t.Helper()
+		plan, file := p.plan("--published", p.repositories[0]+":latest")
+		if plan.Skip != "" {
+			t.Fatalf("skipped: %s", plan.Skip)
+		}
+		for _, platform := range []struct {
+			output string
+		}{{first(p.prove(amd64, labels(plan), holds(t, list(packages...))))}, {first(p.prove(arm64, labels(plan), holds(t, list(packages...))))}} {
+			p.good("publish", "--plan", file, "--by-digest", "--output", platform.output)
+		}
+		p.good("merge", "--plan", file, "--reports", filepath.Join(p.dir, "proven"), "--by-digest")
+		if p.file("dist/release/tag") == plan.Version+"\n" {
+			t.Error("it is announced before any tag has moved")
+		}
+		p.good("merge", "--plan", file, "--reports", filepath.Join(p.dir, "proven"))
+		if got := p.file("dist/release/title"); got != plan.Version+"\n" || got != p.file("dist/release/tag") {
+			t.Errorf("title %q", got)
+		}
+		if got := p.file("dist/release/" + contents.ListFile); got != list(packages...) {
+			t.Errorf("the list is %q", got)
+		}
+		body = p.file("dist/release/body.md")
+		for _, want := range []string{"docker pull " + p.repositories[0] + ":" + plan.Version + "\n", "actions/runs/42"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("it does not say %q:\n%s", want, body)
+			}
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		return plan.Version, body
+	}
+	write := func(name, text, message string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(p.repo, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		p.commitAll(message)
+	}
+	write(contents.ListFile, list("netbox 4.7.2", "pip 1"), "List packages")
+	version, body := release("netbox 4.7.2", "pip 1")
+	if version != "v4.7.3-ls1" || !strings.Contains(body, "the first release of this image") || strings.Contains(body, "## Packages") {
+		t.Errorf("%s says\n%s", version, body)
+	}
+
+	write("Dockerfile", "FROM base\n", "Change the image")
+	version, body = release("netbox 4.7.3", "pip 1")
+	for _, want := range []string{
+		"before it was 4.7.2: [what is new]", "Since v4.7.3-ls1:\n\n- commit: ", p.commit + " Change the image\n",
+		"Package: 1 changed since v4.7.3-ls1.", "| netbox | python | 4.7.2 | 4.7.3 |",
+	} {
+		if version != "v4.7.3-ls2" || !strings.Contains(body, want) {
+			t.Errorf("%s does not say %q:\n%s", version, want, body)
+		}
+	}
+	if !strings.Contains(p.file("dist/report/report.json"), `"old": "4.7.2"`) {
+		t.Error("the report does not tell of the difference")
+	}
+}
+
+func first(output string, _ any) string { return output }

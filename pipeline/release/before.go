@@ -1,0 +1,160 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+)
+
+// FindBefore finds out what the images of a published index hold, and which
+// commits the repository has since; nil when nothing is published. The packages
+// are those of the list that is attached to an image or, where none is, of
+// package_versions.txt at its commit.
+func FindBefore(ctx context.Context, from registry.Source, repo string, published *Published) (*contents.Before, error) {
+	if published == nil {
+		return nil, nil
+	}
+	b := &contents.Before{
+		Since:  contents.Since{Reference: published.Reference, Digest: published.Digest, Version: published.Version, Commit: published.Commit},
+		Images: map[string]contents.Held{},
+	}
+	at, err := byDigest(published)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := from.Open(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if opened.Index == nil {
+		return nil, fmt.Errorf("read %s: it is no index", at)
+	}
+	images, err := imagesOf(opened.Index)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", at, err)
+	}
+	for platform, img := range images {
+		var held contents.Held
+		if held.Groups, err = imagesize.Groups(img); err != nil {
+			return nil, fmt.Errorf("read the image of %s in %s: %w", platform, at, err)
+		}
+		if held.Packages, err = attached(opened, img); err != nil {
+			return nil, fmt.Errorf("read the list of packages of %s in %s: %w", platform, at, err)
+		}
+		if held.Packages == nil && platform == contents.ListedPlatform {
+			if held.Packages, err = committed(ctx, repo, published.Commit); err != nil {
+				return nil, err
+			}
+		}
+		if held.Packages == nil {
+			b.Unknown = append(b.Unknown, fmt.Sprintf("packages of %s: the published image has no list of them", platform))
+		}
+		b.Images[platform] = held
+	}
+	var known bool
+	if b.Commits, known, err = source.Commits(ctx, repo, published.Commit); err != nil {
+		return nil, err
+	}
+	if !known {
+		b.Unknown = append(b.Unknown, fmt.Sprintf("commits: the published one, %s, does not come before this one here", cmp.Or(short(published.Commit), "which has no name")))
+	}
+	return b, nil
+}
+
+// byDigest names a published index so that it is the one that was planned with.
+func byDigest(published *Published) (string, error) {
+	target, err := registry.ParseTarget(published.Reference)
+	if err != nil {
+		return "", err
+	}
+	return target.Repository() + "@" + published.Digest, nil
+}
+
+// imagesOf gives the images of an index by platform. Older images carry
+// attestations as entries, of a platform that is not known.
+func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	images := map[string]v1.Image{}
+	for _, d := range manifest.Manifests {
+		if !isImage(d) {
+			continue
+		}
+		if images[registry.Key(*d.Platform)], err = idx.Image(d.Digest); err != nil {
+			return nil, fmt.Errorf("the image of %s: %w", d.Platform, err)
+		}
+	}
+	return images, nil
+}
+
+// isImage tells whether an entry of an index is an image that can be run.
+func isImage(d v1.Descriptor) bool {
+	return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux"
+}
+
+// longest bounds a list of packages that somebody else may have attached.
+const longest = 64 << 20
+
+// attached reads the packages in the list that is attached to an image; nil
+// when there is none.
+func attached(store registry.Store, img v1.Image) ([]contents.Package, error) {
+	digest, err := img.Digest()
+	if err != nil {
+		return nil, err
+	}
+	referrers, err := store.Referrers(digest)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range referrers {
+		document, err := store.ByDigest(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		// Not every registry tells the type in its list.
+		if manifest, err := document.Manifest(); err != nil {
+			return nil, err
+		} else if manifest.ArtifactType != contents.CycloneDXType {
+			continue
+		}
+		layers, err := document.Layers()
+		if err != nil || len(layers) != 1 {
+			return nil, fmt.Errorf("%s has %d files, not one (%v)", d.Digest, len(layers), err)
+		}
+		blob, err := layers[0].Compressed()
+		if err != nil {
+			return nil, err
+		}
+		defer blob.Close()
+		text, err := io.ReadAll(io.LimitReader(blob, longest))
+		if err != nil {
+			return nil, err
+		}
+		return contents.ParseCycloneDX(text)
+	}
+	return nil, nil
+}
+
+// committed reads package_versions.txt of a commit; nil when that is not known.
+func committed(ctx context.Context, repo, commit string) ([]contents.Package, error) {
+	file, _, err := source.File(ctx, repo, strings.TrimSuffix(commit, "-dirty"), contents.ListFile)
+	if err != nil || file == nil {
+		return nil, err
+	}
+	packages, err := contents.ParseTable(file)
+	if err != nil {
+		return nil, nil // who wrote another sort of list is not compared with
+	}
+	return packages, nil
+}

@@ -1,0 +1,218 @@
+package release_test
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+)
+
+// document is a list of one package, as syft writes it.
+func document(version string) []byte {
+	return fmt.Appendf(nil, `{"bomFormat": "CycloneDX", "components": [
+		{"type": "file", "name": "/etc/passwd"},
+		{"type": "library", "name": "netbox", "version": %q, "properties": [{"name": "syft:package:type", "value": "python"}]}]}`, version)
+}
+
+// released is an index in a registry, and a repository of which it was made.
+type released struct {
+	repo      string
+	published *release.Published
+}
+
+// newRelease publishes an index with lists of packages for some of its
+// platforms, made of a commit whose package_versions.txt has the text given.
+func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggcr.Option) released {
+	t.Helper()
+	server := httptest.NewServer(ggcr.New(append([]ggcr.Option{ggcr.Logger(log.New(io.Discard, "", 0))}, opts...)...))
+	t.Cleanup(server.Close)
+	repository, err := name.NewRepository(strings.TrimPrefix(server.URL, "http://") + "/linuxserver/netbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var images []registry.PlatformImage
+	for _, arch := range []string{"amd64", "arm64"} {
+		platform := registry.Canonical(v1.Platform{OS: "linux", Architecture: arch})
+		layer, err := random.Layer(1000, types.OCILayer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
+			mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "base"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = config.DeepCopy()
+		config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	}
+	idx, err := registry.Index(images, registry.About{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := idx.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(repository.Tag("latest"), idx); err != nil {
+		t.Fatal(err)
+	}
+	for _, img := range images {
+		list, ok := lists[registry.Key(img.Platform)]
+		if !ok {
+			continue
+		}
+		subject, err := img.Image.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, doc := range []registry.Document{
+			{ArtifactType: contents.SPDXType, MediaType: contents.SPDXType, Data: []byte("{}")},
+			{ArtifactType: contents.CycloneDXType, MediaType: contents.CycloneDXType, Data: list},
+		} {
+			a, err := registry.Attach(idx, subject, doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := a.Image.Digest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := remote.Write(repository.Digest(h.String()), a.Image); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	r := released{repo: t.TempDir(), published: &release.Published{Reference: repository.Tag("latest").String(), Digest: digest.String(), Version: "v4.7.2-ls12"}}
+	r.git(t, "init", "-q", "-b", "main")
+	if table != "" {
+		if err := os.WriteFile(filepath.Join(r.repo, contents.ListFile), []byte(table), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.git(t, "add", "-A")
+	r.git(t, "commit", "-q", "--allow-empty", "-m", "one")
+	r.published.Commit = r.git(t, "rev-parse", "HEAD")
+	r.git(t, "commit", "-q", "--allow-empty", "-m", "two")
+	return r
+}
+
+func (r released) git(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("git", append([]string{"-C", r.repo, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (r released) before(t *testing.T) *contents.Before {
+	t.Helper()
+	b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+const table = "NAME    VERSION  TYPE\nnetbox  4.7.1    python\n"
+
+func TestWhatAPublishedImageHoldsIsInTheListAttachedToIt(t *testing.T) {
+	t.Parallel()
+	for name, lists := range map[string]bool{"a registry that lists referrers": true, "one that does not": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newRelease(t, map[string][]byte{"linux/amd64": document("4.7.2"), "linux/arm64": document("4.7.3")}, table, ggcr.WithReferrersSupport(lists)).before(t)
+			for platform, version := range map[string]string{"linux/amd64": "4.7.2", "linux/arm64": "4.7.3"} {
+				held := b.Images[platform]
+				if want := []contents.Package{{Name: "netbox", Version: version, Type: "python"}}; !slices.Equal(held.Packages, want) {
+					t.Errorf("%s holds %v, want %v", platform, held.Packages, want)
+				}
+				if len(held.Groups) != 1 || held.Groups[0].Size == 0 {
+					t.Errorf("%s: groups %v", platform, held.Groups)
+				}
+			}
+			if len(b.Unknown) != 0 || len(b.Commits) != 1 || b.Commits[0].Subject != "two" || b.Version != "v4.7.2-ls12" {
+				t.Errorf("got %+v", b)
+			}
+		})
+	}
+}
+
+func TestWithoutAnAttachedListTheOneOfItsCommitIsTaken(t *testing.T) {
+	t.Parallel()
+	r := newRelease(t, nil, table)
+	b := r.before(t)
+	if want := []contents.Package{{Name: "netbox", Version: "4.7.1", Type: "python"}}; !slices.Equal(b.Images["linux/amd64"].Packages, want) {
+		t.Errorf("holds %v, want %v", b.Images["linux/amd64"].Packages, want)
+	}
+	if want := []string{"packages of linux/arm64: the published image has no list of them"}; !slices.Equal(b.Unknown, want) {
+		t.Errorf("unknown: %q", b.Unknown)
+	}
+	r.published.Commit = strings.Repeat("0", 40)
+	if b := r.before(t); b.Images["linux/amd64"].Packages != nil || len(b.Unknown) != 3 || !strings.Contains(b.Unknown[len(b.Unknown)-1], "000000000000") {
+		t.Errorf("a commit that is not here: %+v", b)
+	}
+	for name, table := range map[string]string{"no list": "", "another sort of list": "bash 1\n"} {
+		if b := newRelease(t, nil, table).before(t); b.Images["linux/amd64"].Packages != nil || len(b.Unknown) != 2 {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+}
+
+func TestTheIndexThatWasPlannedWithIsReadEvenAfterItsTagMoved(t *testing.T) {
+	t.Parallel()
+	r := newRelease(t, nil, table)
+	tag, err := name.NewTag(r.published.Reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(tag, empty.Index); err != nil {
+		t.Fatal(err)
+	}
+	if b := r.before(t); len(b.Images) != 2 {
+		t.Errorf("got %+v", b)
+	}
+	r.published.Digest = "sha256:" + strings.Repeat("0", 64)
+	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("an index that is gone: %+v, %v", b, err)
+	}
+	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, nil); b != nil || err != nil {
+		t.Errorf("nothing is published: %+v, %v", b, err)
+	}
+}
+
+func TestAListThatIsNoneIsAnErrorAndNotAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	r := newRelease(t, map[string][]byte{"linux/amd64": []byte("{}")}, table)
+	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
+		t.Errorf("got %+v, %v", b, err)
+	}
+}
