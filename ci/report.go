@@ -1,27 +1,46 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
 func newReport(e env) *cobra.Command {
-	return &cobra.Command{
+	var open bool
+	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Show the result of the last check",
 		Long: `Show the result of the last check, which it left in dist/report, on standard
-output. The exit status is that of showing it, not that of the check.`,
+output. With --open serve its page on loopback and show it in a browser, until
+Ctrl-C; standard output then carries the address. The exit status is that of
+showing it, not that of the check.`,
 		Example: `  go run ./ci report
+  go run ./ci report --open
   go run ./ci report --json`,
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			r, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if open && e.flags.json {
+				return failure.Usagef("%s: --open and --json exclude each other: leave one out", cmd.CommandPath())
+			}
+			dir := filepath.Join(e.flags.output, pipeline.CheckReport)
+			r, err := report.Load(dir)
 			if err != nil {
 				return err
+			}
+			if open {
+				return e.openReport(cmd.Context(), dir)
 			}
 			if e.flags.json {
 				return e.printJSON(r)
@@ -29,4 +48,34 @@ output. The exit status is that of showing it, not that of the check.`,
 			return r.Summary(e.out)
 		},
 	}
+	cmd.Flags().BoolVar(&open, "open", false, "serve the report's page on loopback and open it in a browser")
+	return cmd
+}
+
+// openReport serves the directory of a report until ctx ends. It is read anew
+// for each request: the page of the next check is a reload away.
+func (e env) openReport(ctx context.Context, dir string) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("serve the report %s: %w", dir, err)
+	}
+	server := &http.Server{Handler: http.FileServer(http.Dir(dir)), ReadHeaderTimeout: 10 * time.Second}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	url := fmt.Sprintf("http://%s/", listener.Addr())
+	fmt.Fprintln(e.out, url)
+	if opener, err := e.lookPath("xdg-open"); err == nil {
+		browser := exec.CommandContext(ctx, opener, url)
+		if err := browser.Start(); err != nil {
+			fmt.Fprintf(e.err, "open %s by hand: %v\n", url, err)
+		} else {
+			go func() { _ = browser.Wait() }() // it may stay as long as the browser does
+		}
+	} else {
+		fmt.Fprintf(e.err, "open %s by hand: there is no xdg-open\n", url)
+	}
+	fmt.Fprintln(e.err, "Ctrl-C ends it")
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the report %s: %w", dir, err)
+	}
+	return nil
 }

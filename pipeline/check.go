@@ -130,13 +130,16 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	return digest, nil
 }
 
-// makeSidecars makes the services and the browser while the images are built,
+// makeSidecars makes the services, the browser and the probe while the images are built,
 // whose Boot tells of an error. wait returns when that has ended: nothing may
 // outlive the run.
 func (p *Pipeline) makeSidecars() (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = p.sidecars() })
 	wg.Go(func() { _, _ = p.browser() })
+	for _, platform := range p.Platforms {
+		wg.Go(func() { _, _ = p.probe(p.inputs.Program(platform)) })
+	}
 	return wg.Wait
 }
 

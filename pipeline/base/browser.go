@@ -33,6 +33,13 @@ var browserPackages = []string{
 	"chromium-headless-shell", "fonts-liberation", "socat",
 }
 
+// browserFiles makes what the installation scripts would have: a place for the
+// profile, and the links by which pages that name no font at hand get one.
+const browserFiles = `mkdir -p "$1/tmp" "$1/etc/fonts/conf.d" && chmod 1777 "$1/tmp" && cd "$1/etc/fonts/conf.d" &&
+for rule in 30-metric-aliases 45-generic 45-latin 49-sansserif 60-generic 60-latin; do
+	ln -sf "/usr/share/fontconfig/conf.avail/$rule.conf" .
+done`
+
 // Browser gives the image that Chromium runs on, for this machine's own
 // architecture.
 func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
@@ -45,7 +52,7 @@ func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
 		arch:    runtime.GOARCH,
 		variant: "extract",
 		include: browserPackages,
-		hooks:   []string{`--extract-hook=mkdir -p "$1/tmp" && chmod 1777 "$1/tmp"`},
+		hooks:   []string{"--extract-hook=" + browserFiles},
 		apt:     apt,
 		level:   gzip.BestSpeed,
 		drop:    droppedFromBrowser,

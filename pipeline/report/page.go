@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/base64"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 )
 
 var (
@@ -28,7 +31,7 @@ const mostLines = 4000
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"mark": mark, "duration": duration, "size": size,
+		"mark": mark, "duration": duration, "size": size, "short": short,
 	}).Parse(pageText)
 	if err != nil {
 		return nil, err
@@ -53,6 +56,9 @@ type view struct {
 	Platforms            []platformView
 	Waterfall            *chart
 	NotRun               []note
+	Packages             []packageView
+	Several              bool // platforms, whose packages may differ
+	Sizes                []sizeView
 	Errors               []note
 	Logs                 []logView
 
@@ -74,6 +80,18 @@ type platformView struct {
 	Graph    template.HTML
 	Checks   []checkView
 	Groups   []groupView
+}
+
+// packageView is a package, and in which platforms' images it is when it is not
+// in all of them.
+type packageView struct {
+	contents.Package
+	Only string
+}
+
+type sizeView struct {
+	contents.Size
+	Change string
 }
 
 type pictureView struct {
@@ -155,6 +173,14 @@ func (r Report) view() view {
 		v.Asked = v.Asked || len(pv.Checks) > 0
 		v.Sized = v.Sized || len(p.Layers) > 0
 	}
+	v.Packages, v.Several = r.packageTable()
+	if r.Difference != nil {
+		for _, s := range r.Difference.Sizes {
+			if s.Old != s.New {
+				v.Sizes = append(v.Sizes, sizeView{s, fmt.Sprintf("%+.2f MB", megabytes(s.New-s.Old))})
+			}
+		}
+	}
 	for _, log := range r.Logs {
 		lv := newLog(log)
 		lv.Open = lv.ID == v.NextLog
@@ -167,7 +193,8 @@ func (r Report) view() view {
 	}{
 		{v.Looks, section{"pages", "Pages"}}, {true, section{"pipeline", "Pipeline"}}, {v.Boots, section{"boot", "Boot"}},
 		{v.Graphs, section{"graph", "Init graph"}}, {v.Asked, section{"checks", "Checks"}}, {v.Sized, section{"size", "Size"}},
-		{len(r.Published) > 0, section{"tags", "Tags"}}, {len(v.Logs) > 0, section{"logs", "Logs"}},
+		{len(v.Packages) > 0, section{"packages", "Packages"}}, {r.Difference != nil, section{"difference", "Difference"}},
+		{len(r.Published)+len(r.Missed) > 0, section{"tags", "Tags"}}, {len(v.Logs) > 0, section{"logs", "Logs"}},
 	} {
 		if s.there {
 			v.Sections = append(v.Sections, s.section)
@@ -322,7 +349,32 @@ func (r Report) platform(p Platform) platformView {
 	return v
 }
 
-// PlatformVerdict is the worst of what was found out about one platform, and
+// packageTable joins the packages of all platforms.
+func (r Report) packageTable() (table []packageView, several bool) {
+	where := map[contents.Package][]string{}
+	platforms := 0
+	for _, p := range r.Platforms {
+		if len(p.Packages) > 0 {
+			platforms++
+		}
+		for _, pkg := range p.Packages {
+			where[pkg] = append(where[pkg], p.Platform)
+		}
+	}
+	for pkg, in := range where {
+		row := packageView{Package: pkg}
+		if len(in) < platforms {
+			row.Only = strings.Join(in, ", ")
+		}
+		table = append(table, row)
+	}
+	slices.SortFunc(table, func(a, b packageView) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
+	})
+	return table, platforms > 1
+}
+
+// platformVerdict is the worst of what was found out about one platform, and
 // the first reason.
 func (r Report) platformVerdict(p Platform) (worst Verdict, why string) {
 	worst = Passed
@@ -433,13 +485,17 @@ var (
 	// Words by which PostgreSQL, Redis, s6, Python and NetBox's own programs
 	// mark a line. Small letters count only where they are a mark: "0 errors"
 	// is good news.
-	errorMark   = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback|\w+(Error|Exception):)|\b(fatal|error|panic):|"ok":false`)
+	errorMark = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback|\w+(Error|Exception):)|\b(fatal|error|panic):|"ok":false`)
+	// Chromium misses D-Bus, a graphics card and more in every container.
+	chromium    = regexp.MustCompile(`\[\d{4}/\d{6}\.\d+:[A-Z]+:`)
 	warningMark = regexp.MustCompile(`\b(WARN|WARNING)\b|\bwarning:|^\s*[\d.]+ std(out|err) \d+:\w \d+ \w+ \d+ [\d:.]+ # `)
 )
 
 // level tells what a line of a log says of itself.
 func level(line string) int {
 	switch {
+	case chromium.MatchString(line):
+		return 0
 	case errorMark.MatchString(line):
 		return 2
 	case warningMark.MatchString(line):
@@ -448,15 +504,17 @@ func level(line string) int {
 	return 0
 }
 
-// mark makes a verdict be seen at a glance.
-func mark(v Verdict) string {
+// mark makes a verdict be seen at a glance. It is drawn: not every font has
+// such signs.
+func mark(v Verdict) template.HTML {
+	line := "M3 3l10 10M13 3L3 13"
 	switch v {
 	case Passed:
-		return "✔"
+		line = "M2.5 8.5l4 4 7-9"
 	case Skipped:
-		return "–"
+		line = "M3 8h10"
 	}
-	return "✘"
+	return template.HTML(`<svg class="mark" viewBox="0 0 16 16" role="img" aria-label="` + string(v) + `"><path d="` + line + `"/></svg>`)
 }
 
 // duration is a time as people say it.
