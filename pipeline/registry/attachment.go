@@ -167,7 +167,7 @@ func (p *publisher) lists(ctx context.Context, r *repository, subject, digest v1
 	}
 	manifest, err := referrers.IndexManifest()
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("reading what is attached to %s: %w", subject, err)
 	}
 	return slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.Digest == digest }), nil
 }

@@ -37,8 +37,8 @@ type Options struct {
 	// before it counts as dropped; DefaultStall when not above zero. A Transport that is
 	// given sees to that itself.
 	Stall time.Duration
-	// Jobs is how many blobs, and then how many tags, move at once per
-	// registry; 4 when zero.
+	// Jobs is how many blobs move at once per registry, and in how many of its
+	// repositories tags do; 4 when zero.
 	Jobs  int
 	Clock Clock
 	// Step starts to show what happens at a registry; nil is silence.
@@ -124,9 +124,7 @@ type repository struct {
 	err     error        // why nothing more is done there
 	blobs   atomic.Int64 // sent
 	bytes   atomic.Int64
-
-	mu   sync.Mutex
-	done map[string]bool // tags that are right, by Target.String; true when they were before
+	done    map[string]bool // tags that are right, by Target.String; true when they were before
 }
 
 // everywhere runs a phase on all registries at once and gives the failures of
@@ -346,29 +344,29 @@ func (p *publisher) complete(ctx context.Context, h *host) {
 }
 
 // moveTags makes the tags of one registry point at what they are for: those
-// that are latest, or all others.
+// that are latest, or all others. In a repository one moves after the other:
+// docker-registry rewrites the links of a manifest with each tag, and refuses
+// an index whose links it finds half-written.
 func (p *publisher) moveTags(ctx context.Context, h *host, latest bool) {
-	var g errgroup.Group
-	g.SetLimit(p.jobs)
+	var work errgroup.Group
+	work.SetLimit(p.jobs)
 	for _, r := range h.repositories {
 		if r.err != nil {
 			continue
 		}
-		errs := make([]error, len(r.targets))
-		defer func() { r.err = single(errors.Join(errs...)) }()
-		for i, t := range r.targets {
-			if t.latest() != latest {
-				continue
-			}
-			g.Go(func() error {
-				if err := p.moveTag(ctx, r, t); err != nil {
-					errs[i] = fmt.Errorf("publishing to %s: %w", t, err)
+		work.Go(func() error {
+			for _, t := range r.targets {
+				if t.latest() != latest || r.err != nil {
+					continue
 				}
-				return nil
-			})
-		}
+				if err := p.moveTag(ctx, r, t); err != nil {
+					r.err = fmt.Errorf("publishing to %s: %w", t, err)
+				}
+			}
+			return nil
+		})
 	}
-	_ = g.Wait() // the errors are with their repositories
+	_ = work.Wait() // the errors are with their repositories
 }
 
 func (p *publisher) try(ctx context.Context, r *repository, what string, f func(context.Context) error) error {

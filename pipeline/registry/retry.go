@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -110,7 +111,7 @@ func passing(err error) bool {
 			status.StatusCode >= 500
 	}
 	for _, dropped := range []error{
-		errAgain, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		errAgain, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded,
 		syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ECONNREFUSED, syscall.ETIMEDOUT,
 	} {
 		if errors.Is(err, dropped) {

@@ -49,18 +49,13 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	if err != nil {
 		return err
 	}
-	right := func(before bool) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.done[t.String()] = before
-	}
 	was, err := p.tagged(ctx, puller, r, t)
 	if err != nil {
 		return err
 	}
 	if was == digest {
 		fmt.Fprintf(&r.host.meter, "%s is %s already: nothing to do\n", t, digest)
-		right(true)
+		r.done[t.String()] = true
 		return nil
 	}
 	if err := p.try(ctx, r, "moving the tag", func(ctx context.Context) error {
@@ -69,6 +64,9 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		return err
 	}
 	now, err := p.tagged(ctx, puller, r, t)
+	if err == nil && now != digest { // a cache on the way may still have the old one
+		now, err = p.tagged(ctx, puller, r, t)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,6 +74,6 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		return fmt.Errorf("the tag was set to %s, but points at %s: another run publishes to it too; publish again when that has ended", digest, now)
 	}
 	fmt.Fprintf(&r.host.meter, "%s is now %s\n", t, digest)
-	right(false)
+	r.done[t.String()] = false
 	return nil
 }

@@ -1,0 +1,118 @@
+package publish_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// content is something to publish: an index of two small images, with a
+// document attached to it and one to each image.
+type content struct {
+	index  v1.ImageIndex
+	digest string
+	booted map[string]v1.Hash // by platform
+}
+
+var platforms = []v1.Platform{
+	{OS: "linux", Architecture: "amd64"},
+	{OS: "linux", Architecture: "arm64", Variant: "v8"},
+}
+
+// newContent makes content that is like no other, with a layer of about size
+// random bytes an image.
+func newContent(t testing.TB, size int) content {
+	t.Helper()
+	c := content{booted: map[string]v1.Hash{}}
+	var images []registry.PlatformImage
+	for _, platform := range platforms {
+		img := newImage(t, platform, size)
+		digest, err := img.Digest()
+		must(t, err)
+		c.booted[registry.Key(platform)] = digest
+		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	}
+	var err error
+	c.index, err = registry.Index(images, registry.About{Title: "netbox", Version: "4.7.3"})
+	must(t, err)
+	digest, err := c.index.Digest()
+	must(t, err)
+	c.digest = digest.String()
+	return c
+}
+
+func newImage(t testing.TB, platform v1.Platform, size int) v1.Image {
+	t.Helper()
+	data := make([]byte, size)
+	for i := range data {
+		data[i] = byte(rand.Uint32())
+	}
+	var packed bytes.Buffer
+	zipped := gzip.NewWriter(&packed)
+	files := tar.NewWriter(zipped)
+	must(t, files.WriteHeader(&tar.Header{Name: "file", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(data))}))
+	_, err := files.Write(data)
+	must(t, err)
+	must(t, files.Close())
+	must(t, zipped.Close())
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(packed.Bytes())), nil
+	}, tarball.WithMediaType(types.OCILayer))
+	must(t, err)
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	// Wrapped, the layer cannot say that it has annotations, but none.
+	img, err = mutate.Append(img, mutate.Addendum{Layer: struct{ v1.Layer }{layer}})
+	must(t, err)
+	config, err := img.ConfigFile()
+	must(t, err)
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	img, err = mutate.ConfigFile(img, config)
+	must(t, err)
+	return img
+}
+
+// attach is what Publish asks for attachments.
+func (c content) attach(_ context.Context, idx v1.ImageIndex) (list []registry.Attachment, err error) {
+	for _, subject := range c.subjects() {
+		a, err := registry.Attach(idx, subject, registry.Document{
+			ArtifactType: "application/vnd.example.list", MediaType: "text/plain", Data: fmt.Appendf(nil, "a list of %s", subject),
+		})
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, a)
+	}
+	return list, nil
+}
+
+// subjects are what something is attached to.
+func (c content) subjects() []v1.Hash {
+	whole, _ := v1.NewHash(c.digest) // it was made of one
+	return []v1.Hash{whole, c.booted["linux/amd64"]}
+}
+
+// targets are two tags of the index and one of an image, in a repository.
+func targets(t testing.TB, host, repository, version string) []registry.Target {
+	t.Helper()
+	var list []registry.Target
+	for _, at := range []struct{ tag, platform string }{{version, ""}, {"amd64-latest", "linux/amd64"}, {"latest", ""}} {
+		target, err := registry.ParseTarget(host + "/" + repository + ":" + at.tag)
+		must(t, err)
+		list = append(list, target.For(at.platform))
+	}
+	return list
+}

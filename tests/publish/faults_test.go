@@ -1,0 +1,278 @@
+package publish_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// stall is how long a publisher under test waits for a registry that says
+// nothing: short, but not so short that a busy machine is taken for one.
+const stall = time.Second
+
+// options publish a content, with a clock on which no time passes.
+func options(c content, waits *atomic.Int64) registry.Options {
+	return registry.Options{
+		Booted: c.booted, Attach: c.attach, Stall: stall,
+		Clock: registry.Clock{Sleep: func(ctx context.Context, _ time.Duration) error {
+			waits.Add(1)
+			return ctx.Err()
+		}},
+	}
+}
+
+// publish publishes a content under a version and as latest.
+func publish(ctx context.Context, t testing.TB, c content, host, repository, version string) (waits int64, err error) {
+	var waited atomic.Int64
+	_, err = registry.Publish(ctx, c.index, targets(t, host, repository, version), options(c, &waited))
+	return waited.Load(), err
+}
+
+// try is one publish with something in its way.
+type try struct {
+	before, after content // what is published at first, and what is to be
+	backend, repo string
+}
+
+// newTry publishes the first content.
+func newTry(t testing.TB, backend string) try {
+	t.Helper()
+	c := try{before: newContent(t, 2000), after: newContent(t, 2000), backend: backend, repo: newRepository()}
+	_, err := publish(t.Context(), t, c.before, backend, c.repo, "1.0")
+	must(t, err)
+	return c
+}
+
+// judge looks at every tag, after something has happened: whatever a tag
+// points at is whole, old or new; what was released stays; latest is new only
+// when its version is. done tells that the publisher said that all went well.
+func (c try) judge(done bool) error {
+	tags, err := walk(c.backend, c.repo)
+	if err != nil {
+		return err
+	}
+	old, now := c.before.digest, c.after.digest
+	amd64 := func(of content) string { return of.booted["linux/amd64"].String() }
+	if tags["1.0"] != old {
+		return fmt.Errorf("tag 1.0 is %q, want %s as before", tags["1.0"], old)
+	}
+	for _, tag := range []struct {
+		name string
+		can  []string
+	}{{"2.0", []string{now, ""}}, {"latest", []string{now, old}}, {"amd64-latest", []string{amd64(c.after), amd64(c.before)}}} {
+		switch got := tags[tag.name]; {
+		case !slices.Contains(tag.can, got):
+			return fmt.Errorf("tag %s is %q, want one of %q", tag.name, got, tag.can)
+		case done && got != tag.can[0]:
+			return fmt.Errorf("tag %s is %q, but the run ended well", tag.name, got)
+		}
+	}
+	if tags["2.0"] == "" && (tags["latest"] == now || tags["amd64-latest"] == amd64(c.after)) {
+		return errors.New("latest is new, but has no version")
+	}
+	return nil
+}
+
+// complete publishes again, with nothing in the way, and judges.
+func (c try) complete(t testing.TB) error {
+	if _, err := publish(t.Context(), t, c.after, c.backend, c.repo, "2.0"); err != nil {
+		return fmt.Errorf("the second run: %w", err)
+	}
+	if err := c.judge(true); err != nil {
+		return fmt.Errorf("after the second run: %w", err)
+	}
+	for _, of := range []content{c.before, c.after} {
+		for _, subject := range of.subjects() {
+			if n := attachedTo(t, c.backend, c.repo, subject); n != 1 {
+				return fmt.Errorf("after the second run %d documents are attached to %s, want 1", n, subject)
+			}
+		}
+	}
+	return nil
+}
+
+// outcome puts into a few words what a run came to, without what differs from
+// run to run.
+func outcome(err error, waits int64) string {
+	switch {
+	case err != nil:
+		text := err.Error()
+		for _, r := range []struct{ pattern, by string }{
+			{`sha256:[0-9a-f]{64}`, "…"}, {`127\.0\.0\.1:[0-9]+`, "HOST"}, {`try[0-9]+/netbox`, "NAME"}, {`[0-9]+ bytes`, "N bytes"}, {`HOST->HOST`, "HOST"},
+			{`/blobs/uploads/[0-9a-f-]+`, "/blobs/uploads/N"},
+		} {
+			text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.by)
+		}
+		return "ends: " + text
+	case waits > 0:
+		return "goes on after a wait"
+	}
+	return "goes on"
+}
+
+// row is how often the same came of the same.
+type row struct {
+	Registry string `json:"registry"`
+	Fault    string `json:"fault"`
+	Request  string `json:"request"` // kind of the first one that was hit
+	Outcome  string `json:"outcome"`
+	Times    int    `json:"times"`
+}
+
+// table is what came of all tries.
+type table struct {
+	mu   sync.Mutex
+	rows []row
+}
+
+func (b *table) add(registry, fault, request, outcome string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.IndexFunc(b.rows, func(r row) bool {
+		return r.Registry == registry && r.Fault == fault && r.Request == request && r.Outcome == outcome
+	})
+	if i < 0 {
+		i = len(b.rows)
+		b.rows = append(b.rows, row{registry, fault, request, outcome, 0})
+	}
+	b.rows[i].Times++
+}
+
+// sorted gives the rows of a registry, or of all when it is "".
+func (b *table) sorted(registry string) (rows []row, runs int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	place := func(r row) int {
+		return slices.IndexFunc(requests, func(of kindOfRequest) bool { return of.kind == r.Request })
+	}
+	for _, r := range b.rows {
+		if registry == "" || r.Registry == registry {
+			rows = append(rows, r)
+			runs += r.Times
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(strings.Compare(a.Registry, b.Registry), strings.Compare(a.Fault, b.Fault), place(a)-place(b), strings.Compare(a.Outcome, b.Outcome))
+	})
+	return rows, runs
+}
+
+func text(rows []row) string {
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%-28s %-30s %3d  %s\n", r.Fault, r.Request, r.Times, r.Outcome)
+	}
+	return b.String()
+}
+
+func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
+	var outcomes table
+	for _, kind := range kinds {
+		registry := kind.name
+		t.Run(registry, func(t *testing.T) {
+			backend := kind.start(t).host
+			// How many requests an undisturbed publish makes.
+			c := newTry(t, backend)
+			quiet := newProxy(t, backend, nil)
+			_, err := publish(t.Context(), t, c.after, quiet.host, c.repo, "2.0")
+			must(t, err)
+			must(t, c.judge(true))
+			total := quiet.count
+			if total < 40 {
+				t.Fatalf("a publish made only %d requests", total)
+			}
+
+			var work sync.WaitGroup
+			busy, idle := make(chan struct{}, 4*runtime.GOMAXPROCS(0)), make(chan struct{}, 64)
+			for i, f := range faults {
+				slots := busy
+				if f.name == "stalled" { // waits, and does nothing else
+					slots = idle
+				}
+				for k := 1; k <= total; k++ {
+					for _, ever := range []bool{false, true} {
+						sample := kind.sample
+						if ever {
+							sample *= 2
+						}
+						if !*soak && (k+i)%sample != 0 {
+							continue
+						}
+						slots <- struct{}{}
+						work.Go(func() {
+							defer func() { <-slots }()
+							kind, outcome := spoil(t, backend, f, k, ever)
+							name := f.name
+							if ever {
+								name += ", and ever after"
+							}
+							outcomes.add(registry, name, kind, outcome)
+						})
+					}
+				}
+			}
+			work.Wait()
+			rows, runs := outcomes.sorted(registry)
+			t.Logf("%d publishes of %d requests were spoiled at one of them, or from it on:\n%s", runs, total, text(rows))
+		})
+	}
+	keep(t, &outcomes)
+}
+
+// spoil publishes with request k spoiled, or all from k on.
+func spoil(t *testing.T, backend string, f fault, k int, ever bool) (request, came string) {
+	c := newTry(t, backend)
+	p := newProxy(t, backend, func(n int, _ string) *fault {
+		if n == k || ever && n > k {
+			return &f
+		}
+		return nil
+	})
+	waits, err := publish(t.Context(), t, c.after, p.host, c.repo, "2.0")
+	p.mu.Lock()
+	hit := "none"
+	if len(p.hit) > 0 {
+		hit = p.hit[0]
+	}
+	p.mu.Unlock()
+	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), p.host)) {
+		t.Errorf("%s at request %d (%s): the error is not one line that names the registry: %q", f.name, k, hit, err)
+	}
+	if err := c.judge(err == nil); err != nil {
+		t.Errorf("%s at request %d (%s): %v", f.name, k, hit, err)
+	}
+	if err := c.complete(t); err != nil {
+		t.Errorf("%s at request %d (%s): %v", f.name, k, hit, err)
+	}
+	return hit, outcome(err, waits)
+}
+
+// keep writes the table to where people read it, when asked.
+func keep(t *testing.T, outcomes *table) {
+	if *keepTable == "" {
+		return
+	}
+	rows, _ := outcomes.sorted("")
+	encoded, err := json.MarshalIndent(rows, "", "  ")
+	must(t, err)
+	must(t, os.WriteFile(*keepTable+".json", append(encoded, '\n'), 0o644))
+	var b strings.Builder
+	b.WriteString("| Registry | What went wrong | With which request | What came of the publish | Times |\n| --- | --- | --- | --- | --- |\n")
+	for _, r := range rows {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", r.Registry, r.Fault, r.Request, strings.ReplaceAll(r.Outcome, "|", "\\|"), r.Times)
+	}
+	must(t, os.WriteFile(*keepTable+".md", []byte(b.String()), 0o644))
+}

@@ -1,0 +1,137 @@
+package publish_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+const accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
+
+// get reads something of a registry whole.
+func get(url string) (body []byte, status int, err error) {
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	req.Header.Set("Accept", accept)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	return body, resp.StatusCode, err
+}
+
+// walk follows every tag of a repository down to the last byte, and gives what
+// each points at. Whatever is absent or is not what its digest says is an
+// error: nothing of this asks the code that is tested.
+func walk(host, repository string) (tags map[string]string, err error) {
+	at := "http://" + host + "/v2/" + repository
+	body, status, err := get(at + "/tags/list")
+	if err != nil {
+		return nil, err
+	}
+	if status == http.StatusNotFound {
+		return nil, nil // nothing was ever written
+	}
+	var list struct{ Tags []string }
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("list the tags of %s: status %d: %w: %s", repository, status, err, body)
+	}
+	tags = map[string]string{}
+	seen := map[string]bool{}
+	for _, tag := range list.Tags {
+		manifest, status, err := get(at + "/manifests/" + tag)
+		if err != nil {
+			return nil, err
+		}
+		if status != http.StatusOK {
+			return nil, fmt.Errorf("tag %s: status %d: %s", tag, status, manifest)
+		}
+		digest, _, err := v1.SHA256(strings.NewReader(string(manifest)))
+		if err != nil {
+			return nil, err
+		}
+		tags[tag] = digest.String()
+		if err := below(at, manifest, seen); err != nil {
+			return nil, fmt.Errorf("tag %s is incomplete: %w", tag, err)
+		}
+	}
+	return tags, nil
+}
+
+// below reads all that a manifest names.
+func below(at string, manifest []byte, seen map[string]bool) error {
+	var m struct {
+		Manifests []v1.Descriptor
+		Config    *v1.Descriptor
+		Layers    []v1.Descriptor
+	}
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		return err
+	}
+	for _, child := range m.Manifests {
+		if seen[child.Digest.String()] {
+			continue
+		}
+		body, err := read(at+"/manifests/", child)
+		if err != nil {
+			return err
+		}
+		if err := below(at, body, seen); err != nil {
+			return err
+		}
+		seen[child.Digest.String()] = true
+	}
+	blobs := m.Layers
+	if m.Config != nil {
+		blobs = append(blobs, *m.Config)
+	}
+	for _, blob := range blobs {
+		if seen[blob.Digest.String()] {
+			continue
+		}
+		if _, err := read(at+"/blobs/", blob); err != nil {
+			return err
+		}
+		seen[blob.Digest.String()] = true
+	}
+	return nil
+}
+
+// read reads what a descriptor describes.
+func read(at string, d v1.Descriptor) ([]byte, error) {
+	body, status, err := get(at + d.Digest.String())
+	if err != nil {
+		return nil, err
+	}
+	digest, size, err := v1.SHA256(strings.NewReader(string(body)))
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK || digest != d.Digest || size != d.Size {
+		return nil, fmt.Errorf("%s of %d bytes: status %d, %d bytes, %s", d.Digest, d.Size, status, size, digest)
+	}
+	return body, nil
+}
+
+// attachedTo tells how many documents a registry lists with a digest.
+func attachedTo(t testing.TB, host, repository string, subject v1.Hash) int {
+	t.Helper()
+	ref, err := name.NewDigest(host + "/" + repository + "@" + subject.String())
+	must(t, err)
+	referrers, err := remote.Referrers(ref)
+	must(t, err)
+	manifest, err := referrers.IndexManifest()
+	must(t, err)
+	return len(manifest.Manifests)
+}

@@ -1,0 +1,225 @@
+// Package publish_test proves that publishing leaves no half release behind,
+// whatever fails: against two registries that have nothing in common but the
+// protocol, with every request of a publish spoiled in every way, with the
+// publisher killed, the disk full and another publisher in the way.
+//
+// Long campaigns run as a sample, and whole with -soak:
+//
+//	go test -timeout 30m ./tests/publish -soak -table dist/faults
+package publish_test
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// keepTable is where the table of faults goes.
+var keepTable = flag.String("table", "", "write the table of faults and outcomes to `FILE`.md and FILE.json")
+
+var soak = flag.Bool("soak", false, "run the long campaigns whole")
+
+// repository is where the project lies, as seen from here.
+const repository = "../.."
+
+// serve is the variable that makes this program a registry of
+// go-containerregistry, on the directory that it names.
+const serve = "PUBLISH_TEST_SERVE"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serve); dir != "" {
+		if err := serveRegistry(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	flag.Parse()
+	code := m.Run()
+	if err := os.RemoveAll(debian.dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func serveRegistry(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	server, err := registry.Loopback(ctx, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "listening on %s\n", server.Host)
+	<-ctx.Done()
+	return server.Close()
+}
+
+// debian is a directory with the programs of Debian's that are tested with:
+// a registry, and clients that know nothing of ours.
+var debian struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func debianRoot(t testing.TB) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: Debian's docker-registry, skopeo and podman are unpacked and run by root only")
+	}
+	debian.once.Do(func() {
+		img := basetest.Packages(t, repository, "trixie", "docker-registry", "skopeo", "podman")
+		if debian.dir, debian.err = os.MkdirTemp("", "docker-netbox-publish-"); debian.err != nil {
+			return
+		}
+		files := mutate.Extract(img)
+		defer files.Close()
+		unpack := exec.CommandContext(t.Context(), "tar", "--extract", "--directory", debian.dir)
+		unpack.Stdin = files
+		if out, err := unpack.CombinedOutput(); err != nil {
+			debian.err = fmt.Errorf("unpack Debian's packages: %w: %s", err, out)
+		}
+	})
+	if debian.err != nil || debian.dir == "" {
+		t.Fatalf("there are no packages of Debian's: %v", debian.err)
+	}
+	return debian.dir
+}
+
+// kinds are the registries that everything is tried against. Of a campaign
+// every so many-th try is made when it is not run whole.
+var kinds = []struct {
+	name   string
+	start  func(testing.TB) *server
+	sample int
+}{
+	{"go-containerregistry", startLoopback, 3},
+	{"docker-registry", startDocker, 10},
+}
+
+// server is a registry that runs.
+type server struct {
+	host    string
+	process *os.Process // nil when it is part of this one
+}
+
+// startLoopback starts the registry of go-containerregistry, blobs on disk.
+func startLoopback(t testing.TB) *server {
+	t.Helper()
+	s, err := registry.Loopback(context.WithoutCancel(t.Context()), t.TempDir())
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()) })
+	return &server{host: s.Host}
+}
+
+// startDocker starts Debian's docker-registry, everything on disk.
+func startDocker(t testing.TB) *server {
+	t.Helper()
+	root := debianRoot(t)
+	data := newDir(t, root)
+	return start(t, dockerCommand(t, root, data))
+}
+
+// newDir makes a directory in a root, and gives its path as seen from within.
+func newDir(t testing.TB, root string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(filepath.Join(root, "srv"), "")
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return strings.TrimPrefix(dir, root)
+}
+
+// dockerCommand is docker-registry on a directory of the root it lies in.
+func dockerCommand(t testing.TB, root, data string) *exec.Cmd {
+	t.Helper()
+	config := data + ".yml"
+	must(t, os.WriteFile(root+config, []byte(`version: 0.1
+log: {level: info, accesslog: {disabled: true}}
+storage:
+  filesystem: {rootdirectory: `+data+`}
+  maintenance: {uploadpurging: {enabled: false}}
+http: {addr: "127.0.0.1:0", secret: no secret}
+`), 0o644))
+	t.Cleanup(func() { must(t, os.Remove(root+config)) })
+	cmd := exec.Command("/usr/bin/docker-registry", "serve", config)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	cmd.Dir = "/"
+	return cmd
+}
+
+var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+
+// start starts a registry and waits until it says where it listens. It ends
+// with the test.
+func start(t testing.TB, cmd *exec.Cmd) *server {
+	t.Helper()
+	stderr, err := cmd.StderrPipe()
+	must(t, err)
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid = true
+	must(t, cmd.Start())
+	host := make(chan string, 1)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		lines := bufio.NewScanner(stderr)
+		for lines.Scan() {
+			if m := listening.FindStringSubmatch(lines.Text()); m != nil {
+				host <- m[1]
+			}
+		}
+		_, _ = io.Copy(io.Discard, stderr)
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-read
+		_ = cmd.Wait()
+	})
+	select {
+	case h := <-host:
+		return &server{host: h, process: cmd.Process}
+	case <-read:
+		t.Fatalf("%s ended before it listened", cmd)
+	case <-time.After(time.Minute):
+		t.Fatalf("%s does not listen after a minute", cmd)
+	}
+	return nil
+}
+
+// fresh is a counter for names that nobody has used yet.
+var fresh atomic.Int64
+
+// newRepository is the name of a repository that is empty everywhere.
+func newRepository() string { return fmt.Sprintf("try%d/netbox", fresh.Add(1)) }
+
+// client is how registries are looked at, past everything that is tested.
+var client = &http.Client{Timeout: time.Minute}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
