@@ -1,0 +1,104 @@
+// Package d2 draws d2 text as SVG, with the d2 that tools/d2 pins. d2 brings its
+// layout engine and its fonts along: nothing is fetched while it draws.
+package d2
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+)
+
+const program = "oss.terrastruct.com/d2"
+
+// limit bounds one drawing; it takes about a second.
+const limit = 2 * time.Minute
+
+// flags make a picture that is as wide as it has to be, and the same each
+// time. The distances are a good deal below ELK's, so that a chain of twenty
+// services fits a screen.
+var flags = [...]string{
+	"--layout=elk", "--elk-nodeNodeBetweenLayers=22", "--elk-edgeNodeBetweenLayers=11",
+	"--pad=8", "--scale=1", "--omit-version", "--no-xml-tag", "--stdout-format=svg",
+}
+
+// Tool is the program, which is built when it is first needed.
+type Tool struct{ Module gotool.Module }
+
+// New is the d2 of the repository, kept in the cache.
+func New(repo, cache string, environ []string, wait time.Duration) Tool {
+	return Tool{gotool.Module{
+		Dir: filepath.Join(repo, "tools", "d2"), Cache: filepath.Join(cache, "tools"), Environ: environ, Wait: wait,
+	}}
+}
+
+// SVG draws text. have is what it was drawn as before: when that is of the same
+// text, made by the same d2, it is returned and no program runs.
+func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) ([]byte, error) {
+	current, err := t.Current(text, have)
+	if err != nil || current {
+		return have, err
+	}
+	file, err := t.Module.Program(ctx, log, program)
+	if err != nil {
+		return nil, fmt.Errorf("draw with d2: %w", err)
+	}
+	work, err := os.MkdirTemp("", "d2-")
+	if err != nil {
+		return nil, fmt.Errorf("draw with d2: %w", err)
+	}
+	defer os.RemoveAll(work)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done after %s", limit))
+	defer cancel()
+	var svg bytes.Buffer
+	cmd := exec.CommandContext(ctx, file, append(flags[:], "-", "-")...)
+	// Variables of the caller's would be options to d2, and plugins on its PATH
+	// would run.
+	cmd.Env = []string{"HOME=" + work, "PATH="}
+	cmd.Dir = work
+	cmd.Stdin = strings.NewReader(text)
+	cmd.Stdout = &svg
+	if err := child.Run(cmd); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("draw with d2: %w", err)
+	}
+	stamp, err := t.stamp(text)
+	if err != nil {
+		return nil, err
+	}
+	return append(bytes.TrimRight(svg.Bytes(), "\n"), "\n"+stamp...), nil
+}
+
+// Current tells whether an SVG is what SVG makes of text; no program runs.
+func (t Tool) Current(text string, svg []byte) (bool, error) {
+	stamp, err := t.stamp(text)
+	return err == nil && bytes.HasSuffix(svg, []byte("\n"+stamp)), err
+}
+
+var version = regexp.MustCompile(`(?m)^(?:require)?\s*` + regexp.QuoteMeta(program) + ` (v\S+)`)
+
+// stamp is the last line of an SVG, which says what it was made of.
+func (t Tool) stamp(text string) (string, error) {
+	mod, err := os.ReadFile(filepath.Join(t.Module.Dir, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("read the pinned d2: %w", err)
+	}
+	pinned := version.FindSubmatch(mod)
+	if pinned == nil {
+		return "", fmt.Errorf("read the pinned d2: %s/go.mod does not require %s", t.Module.Dir, program)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(flags[:], " ") + "\n" + text))
+	return fmt.Sprintf("<!-- d2 %s of %x -->\n", pinned[1], sum[:16]), nil
+}

@@ -1,0 +1,187 @@
+package initgraph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Look is a set of colours for a drawing.
+type Look struct {
+	Name                           string
+	text, muted, line              string
+	box, frame                     string // of a service
+	ownBox, ownFrame, ownText      string // of a service of the image itself
+	undeclared, vanished, repeated string // of a difference
+}
+
+// The looks, by the page they are shown on. The ground of a drawing is that of
+// the page.
+var (
+	Light = Look{
+		Name: "light", text: "#1f2328", muted: "#59636e", line: "#8c959f", box: "#f6f8fa", frame: "#afb8c1",
+		ownBox: "#ddf4ff", ownFrame: "#0969da", ownText: "#0550ae", undeclared: "#1a7f37", vanished: "#cf222e", repeated: "#9a6700",
+	}
+	Dark = Look{
+		Name: "dark", text: "#f0f6fc", muted: "#9198a1", line: "#7d8590", box: "#21262d", frame: "#656c76",
+		ownBox: "#12315e", ownFrame: "#4493f8", ownText: "#a5d6ff", undeclared: "#3fb950", vanished: "#f85149", repeated: "#d29922",
+	}
+)
+
+// Looks are all of them.
+func Looks() []Look { return []Look{Light, Dark} }
+
+// milestones are nodes that are no services, but points that the base image
+// and s6-overlay pass.
+var milestones = []string{"docker-mods", "base", "custom services", "legacy-services"}
+
+// Drawing is d2 text of a picture that people take in at a glance, unlike D2,
+// which is the whole graph for reading: it leaves out edges that follow from
+// others, colours the image's own services, by the image's name in theirs, and
+// the differences to the declared graph, what the image lacks included.
+func (g *Graph) Drawing(look Look, drifts []Drift) string {
+	causes := map[Edge]Cause{}
+	edges, nodes := g.edgesAndNodes()
+	for _, d := range drifts {
+		if _, twice := causes[d.Edge]; twice {
+			continue
+		}
+		causes[d.Edge] = d.Cause
+		for _, name := range []string{d.Edge.From, d.Edge.To} {
+			if name != "" && !slices.Contains(nodes, name) {
+				nodes = append(nodes, name)
+				causes[Edge{From: name}] = d.Cause
+			}
+		}
+		if d.Cause == Vanished && d.Edge.To != "" {
+			edges = append(edges, d.Edge)
+		}
+	}
+
+	var d2 strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&d2, format+"\n", args...) }
+	class := func(name string, height int, style ...string) {
+		size := ""
+		if height > 0 {
+			size = fmt.Sprintf("height: %d; ", height)
+		}
+		line("  %s: { %sstyle: { %s } }", name, size, strings.Join(style, "; "))
+	}
+	style := func(key string, value any) string {
+		if s, ok := value.(string); ok {
+			return fmt.Sprintf("%s: %q", key, s)
+		}
+		return fmt.Sprintf("%s: %v", key, value)
+	}
+	line("style.fill: transparent")
+	line("classes: {")
+	class("service", 36, style("fill", look.box), style("stroke", look.frame), style("font-color", look.text), style("border-radius", 6), style("stroke-width", 1))
+	class("own", 0, style("fill", look.ownBox), style("stroke", look.ownFrame), style("font-color", look.ownText), style("stroke-width", 2))
+	class("milestone", 36, style("fill", "transparent"), style("stroke", look.frame), style("font-color", look.muted), style("border-radius", 6), style("stroke-width", 1), style("stroke-dash", 3))
+	class("after", 0, style("stroke", look.line), style("stroke-width", 2))
+	class(string(Undeclared), 0, style("stroke", look.undeclared), style("font-color", look.undeclared), style("stroke-width", 3))
+	class(string(Vanished), 0, style("stroke", look.vanished), style("font-color", look.vanished), style("stroke-width", 3), style("stroke-dash", 3))
+	class(string(Repeated), 0, style("stroke", look.repeated), style("font-color", look.repeated), style("stroke-width", 3))
+	class("key", 0, style("fill", "transparent"), style("stroke", "transparent"))
+	line("}")
+
+	own, _, _ := strings.Cut(g.Title, ":")
+	inside := map[string][]string{}
+	for _, n := range g.Nodes {
+		inside[n.Name] = n.Inside
+	}
+	for _, name := range nodes {
+		label, classes := name, "service"
+		if len(inside[name]) > 0 {
+			label = name + ": " + strings.ReplaceAll(strings.Join(inside[name], ", "), `\n`, " ")
+		}
+		switch {
+		case slices.Contains(milestones, name):
+			classes = "milestone"
+		case own != "" && strings.Contains(name, own):
+			classes += "; own"
+		}
+		if cause, drifted := causes[Edge{From: name}]; drifted {
+			classes += "; " + string(cause)
+		}
+		line("%s: %s { class: [%s] }", forceQuote(name), forceQuote(label), classes)
+	}
+	follows := follow(g.Edges)
+	for _, e := range edges {
+		cause, drifted := causes[e]
+		switch {
+		case drifted:
+			said := map[Cause]string{Undeclared: "undocumented", Vanished: "not in the image", Repeated: "documented twice"}[cause]
+			line("%s -> %s: %s { class: %s }", forceQuote(e.From), forceQuote(e.To), said, cause)
+		case !follows(e):
+			line("%s -> %s: { class: after }", forceQuote(e.From), forceQuote(e.To))
+		}
+	}
+	line(`key: "" {`)
+	line("  near: bottom-center")
+	line("  class: key")
+	line("  grid-rows: 1")
+	line("  grid-gap: 12")
+	if own != "" {
+		line("  own: %s { class: [service; own] }", forceQuote("of "+own))
+	}
+	line(`  base: "of the base" { class: service }`)
+	line(`  milestone: "milestone" { class: milestone }`)
+	line("}")
+	return d2.String()
+}
+
+// edgesAndNodes lists each edge and each node once, in the order in which they
+// are named.
+func (g *Graph) edgesAndNodes() (edges []Edge, nodes []string) {
+	seen := map[Edge]bool{}
+	node := func(name string) {
+		if !seen[Edge{From: name}] {
+			seen[Edge{From: name}] = true
+			nodes = append(nodes, name)
+		}
+	}
+	for _, e := range g.Edges {
+		e.Line = 0
+		node(e.From)
+		node(e.To)
+		if !seen[e] {
+			seen[e] = true
+			edges = append(edges, e)
+		}
+	}
+	for _, n := range g.Nodes {
+		node(n.Name)
+	}
+	return edges, nodes
+}
+
+// follow gives a function that tells whether an edge follows from other ones:
+// there is another way from its start to its end.
+func follow(edges []Edge) func(Edge) bool {
+	next := map[string][]string{}
+	for _, e := range edges {
+		next[e.From] = append(next[e.From], e.To)
+	}
+	return func(e Edge) bool {
+		seen := map[string]bool{e.From: true}
+		var open []string
+		for _, to := range next[e.From] {
+			if to != e.To {
+				open = append(open, to)
+			}
+		}
+		for len(open) > 0 {
+			name := open[len(open)-1]
+			open = open[:len(open)-1]
+			if name == e.To {
+				return true
+			}
+			if !seen[name] {
+				seen[name] = true
+				open = append(open, next[name]...)
+			}
+		}
+		return false
+	}
+}
