@@ -235,9 +235,14 @@ func TestFilesAreCompletedWhereAFileIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestReadmeWritesOnlyWhatDiffers(t *testing.T) {
-	repo := t.TempDir()
-	for _, name := range []string{"readme-vars.yml", "README.md", ".github/maintainers.md"} {
+// documents is a repository with all that README.md is made of.
+func documents(t *testing.T) (repo string) {
+	t.Helper()
+	repo = t.TempDir()
+	for _, name := range []string{
+		"readme-vars.yml", "README.md", ".github/maintainers.md", "tools/d2/go.mod", "tools/d2/go.sum",
+		".github/init-graph-light.svg", ".github/init-graph-dark.svg",
+	} {
 		text, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {
 			t.Fatal(err)
@@ -249,22 +254,71 @@ func TestReadmeWritesOnlyWhatDiffers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if stdout, _, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo); code != 0 || stdout != "" {
-		t.Fatalf("--check of the repository's own: status %d, %s", code, stdout)
+	return repo
+}
+
+func TestReadmeWritesOnlyWhatDiffers(t *testing.T) {
+	repo, output := documents(t), t.TempDir()
+	readme := func(args ...string) (stdout, stderr string, code int) {
+		return invoke(t, t.Context(), append([]string{"readme", "--repo", repo, "--output", output}, args...)...)
+	}
+	if stdout, stderr, code := readme("--check"); code != 0 || stdout != "" {
+		t.Fatalf("--check of the repository's own: status %d, %s%s", code, stdout, stderr)
 	}
 	page := filepath.Join(repo, "README.md")
 	if err := os.WriteFile(page, []byte("edited by hand\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	stdout, stderr, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo)
+	stdout, stderr, code := readme("--check")
 	if code != failure.ExitCheck || !strings.Contains(stdout, "\n-edited by hand\n") || !strings.Contains(stderr, "go run ./ci readme") {
 		t.Errorf("--check: status %d, %q", code, stderr)
 	}
-	if stdout, _, code := invoke(t, t.Context(), "readme", "--repo", repo); code != 0 || stdout != "README.md written\n" {
-		t.Errorf("status %d, %q", code, stdout)
+	site := filepath.Join(output, "docs", "docker-netbox.md")
+	if stdout, stderr, code := readme(); code != 0 || stdout != "written: README.md, "+site+"\n" {
+		t.Errorf("status %d, %q, %q", code, stdout, stderr)
 	}
-	if _, _, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo); code != 0 {
+	if stdout, _, code := readme("--docs", site); code != 0 || !strings.HasPrefix(stdout, "up to date: ") {
+		t.Errorf("a second time: status %d, %q", code, stdout)
+	}
+	if _, _, code := readme("--check", "--docs", site); code != 0 {
 		t.Errorf("--check of what was written: status %d", code)
+	}
+	if err := os.WriteFile(site, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, stderr, code := readme("--check", "--docs", site); code != failure.ExitCheck || !strings.HasPrefix(stdout, "--- "+site+"\n") || !strings.Contains(stderr, site) {
+		t.Errorf("--check of the site's page: status %d, %q", code, stderr)
+	}
+}
+
+func TestAPictureOfAnotherGraphIsSeenAndDrawnAgain(t *testing.T) {
+	repo, output := documents(t), t.TempDir()
+	vars := filepath.Join(repo, "readme-vars.yml")
+	text, err := os.ReadFile(vars)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("    init-services -> svc-cron\n"), []byte("    init-services -> svc-other\n"), 1)
+	if err := os.WriteFile(vars, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo)
+	for _, look := range []string{"light", "dark"} {
+		if code != failure.ExitCheck || !strings.Contains(stdout, "--- .github/init-graph-"+look+".svg\n") {
+			t.Errorf("status %d, not told of the %s picture:\n%s", code, look, stdout)
+		}
+	}
+	if _, stderr, code := invoke(t, t.Context(), "readme", "--repo", repo, "--output", output); code != 0 {
+		t.Fatalf("status %d, %s", code, stderr)
+	}
+	for _, look := range []string{"light", "dark"} {
+		svg, err := os.ReadFile(filepath.Join(repo, ".github/init-graph-"+look+".svg"))
+		if err != nil || !bytes.Contains(svg, []byte(">svc-other<")) {
+			t.Errorf("the %s picture does not show svc-other, %v", look, err)
+		}
+	}
+	if stdout, _, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo); code != 0 {
+		t.Errorf("--check of what was written: status %d\n%s", code, stdout)
 	}
 }
 

@@ -31,7 +31,7 @@ output carries what was removed.`,
 			output := e.flags.output
 			// Only what the verbs write: the directory may be anyone's.
 			var paths []string
-			for _, name := range []string{"image", "graph", pipeline.CheckReport, pipeline.BootReport} {
+			for _, name := range []string{"image", "graph", "docs", pipeline.CheckReport, pipeline.BootReport} {
 				paths = append(paths, filepath.Join(output, name))
 			}
 			if cache {

@@ -1,40 +1,186 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/readme"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 func newGraph(e env) *cobra.Command {
-	return &cobra.Command{
+	var g graphVerb
+	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Compare the init graph of the image with the documented one",
 		Long: `Read the order in which services start out of the built image, check its
 structure, and compare it edge by edge with init_diagram in readme-vars.yml.
-Standard output carries the graph of the first platform as d2; those of all
-platforms are left in dist/graph.`,
+Standard output carries the graph of the first platform as d2; text and pictures
+of all platforms are left in dist/graph.
+
+With --write, init_diagram becomes the graph of the image, and README.md and its
+pictures follow. --from takes images that were built before.`,
 		Example: `  go run ./ci graph
-  go run ./ci graph --platform linux/amd64 >init.d2`,
+  go run ./ci graph --platform linux/amd64 >init.d2
+  go run ./ci graph --from oci:dist/image --svg init.svg
+  go run ./ci graph --write`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
 			if err != nil {
 				return err
 			}
-			return e.session(cmd.Context(), func(s *session) error {
-				if err := s.tell(s.pipeline.GraphAll(cmd.Context()), ""); err != nil {
-					return err
-				}
-				if s.flags.json {
-					return s.printJSON(s.pipeline.Report())
-				}
-				text, err := s.pipeline.Drawing(platforms[0])
-				if err != nil {
-					return err
-				}
-				return s.print(text)
-			})
+			g.env, g.platforms = e, platforms
+			if g.documents, err = e.documents(); err != nil {
+				return err
+			}
+			g.graphs = pipeline.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: g.documents.D2}
+			if g.from != "" {
+				return g.ofLayout(cmd.Context())
+			}
+			return g.ofBuild(cmd.Context())
 		},
 	}
+	cmd.Flags().BoolVar(&g.write, "write", false, "document the graph that the image has")
+	cmd.Flags().StringVar(&g.svg, "svg", "", "`file` for the first platform's picture; the one for dark pages goes beside it, as NAME-dark.svg")
+	cmd.Flags().StringVar(&g.from, "from", "", "`image` to read instead of building one: oci:DIR")
+	return cmd
+}
+
+// graphVerb is one run of the verb.
+type graphVerb struct {
+	env
+	write     bool
+	svg, from string
+	platforms []v1.Platform
+	graphs    pipeline.Graphs
+	documents pipeline.Documents
+}
+
+// ofBuild looks at images that it builds.
+func (g graphVerb) ofBuild(ctx context.Context) error {
+	return g.session(ctx, func(s *session) error {
+		if g.write {
+			if _, err := s.pipeline.BuildAll(ctx); err != nil {
+				return s.tell(err, "")
+			}
+			return errors.Join(s.tell(nil, ""), g.look(ctx, s.pipeline.Image))
+		}
+		err := s.tell(s.pipeline.GraphAll(ctx), "")
+		if _, unread := g.graphs.Drawing(g.platforms[0]); unread != nil {
+			return err
+		}
+		// What differs is to be seen in the picture.
+		if err := errors.Join(err, g.leavePictures()); err != nil {
+			return err
+		}
+		if g.flags.json {
+			return g.printJSON(s.pipeline.Report())
+		}
+		return g.printDrawing()
+	})
+}
+
+// ofLayout looks at images in an OCI layout. No engine is needed for that.
+func (g graphVerb) ofLayout(ctx context.Context) error {
+	dir, ok := strings.CutPrefix(g.from, "oci:")
+	if !ok {
+		return failure.Usagef("read the image %q: it is no OCI layout: pass --from oci:DIR", g.from)
+	}
+	unlock, err := g.lockOutput(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	index, err := registry.ReadLayout(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return g.look(ctx, func(platform v1.Platform) (v1.Image, error) { return engine.ImageFor(index, platform) })
+}
+
+// look looks at each platform's image and does with its graph what was asked
+// for.
+func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, error)) error {
+	var first *initgraph.Graph
+	var drift []error
+	for i, platform := range g.platforms {
+		img, err := image(platform)
+		if err != nil {
+			return err
+		}
+		found, differs, err := g.graphs.Look(ctx, g.err, platform, img)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			first = found
+		}
+		if more := initgraph.Compare(first, found); g.write && len(more) > 0 {
+			return fmt.Errorf("write the init graph: the images of %s and %s differ: %w", registry.Key(g.platforms[0]), registry.Key(platform), more[0])
+		}
+		drift = append(drift, differs...)
+	}
+	if !g.write {
+		if err := errors.Join(append(drift, g.leavePictures())...); err != nil {
+			return err
+		}
+		return g.printDrawing()
+	}
+	documented, err := g.graphs.Write(first)
+	if err != nil {
+		return err
+	}
+	changed, err := g.documents.Write(ctx, g.err)
+	if documented {
+		changed = append([]string{readme.File}, changed...)
+	}
+	if err := errors.Join(err, g.leavePictures()); err != nil {
+		return err
+	}
+	return g.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, g.documents))
+}
+
+// printDrawing is the result: the graph of the first platform.
+func (g graphVerb) printDrawing() error {
+	text, err := g.graphs.Drawing(g.platforms[0])
+	if err != nil {
+		return err
+	}
+	if g.flags.json {
+		return g.printJSON(map[string]string{"d2": text})
+	}
+	return g.print(text)
+}
+
+// leavePictures writes the first platform's pictures where they were asked for.
+func (g graphVerb) leavePictures() error {
+	if g.svg == "" {
+		return nil
+	}
+	ext := filepath.Ext(g.svg)
+	for file, look := range map[string]initgraph.Look{
+		g.svg: initgraph.Light,
+		strings.TrimSuffix(g.svg, ext) + "-dark" + ext: initgraph.Dark,
+	} {
+		svg, err := g.graphs.Picture(g.platforms[0], look)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, svg, 0o644); err != nil {
+			return fmt.Errorf("write the picture of the init graph: %w", err)
+		}
+	}
+	return nil
 }

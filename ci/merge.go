@@ -11,7 +11,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -74,7 +73,7 @@ dist/report. Standard output carries the digest of the index.`,
 		if err != nil {
 			return err
 		}
-		unlock, err := filelock.Lock(cmd.Context(), filepath.Join(e.flags.output, ".lock"), filelock.Exclusive, "the output directory "+e.flags.output, e.flags.wait, e.err)
+		unlock, err := e.lockOutput(cmd.Context())
 		if err != nil {
 			return err
 		}

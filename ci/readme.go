@@ -1,57 +1,80 @@
 package main
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
-	"github.com/linuxserver/docker-netbox/pipeline/readme"
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
 )
 
 func newReadme(e env) *cobra.Command {
 	var check bool
+	var docs string
 	cmd := &cobra.Command{
 		Use:   "readme",
 		Short: "Write README.md from readme-vars.yml",
-		Long: `Write README.md from readme-vars.yml. With --check nothing is written: standard
-output carries what would change as a unified diff, and the exit status is 1
-when that is anything.`,
+		Long: `Write README.md, the pictures of the init graph in it, and the page of the
+documentation site from readme-vars.yml. The page lives in a repository of its
+own: --docs names its file there, dist/docs/docker-netbox.md otherwise.
+
+With --check nothing is written: standard output carries what would change as a
+unified diff, and the exit status is 1 when that is anything. The page is
+compared when --docs names it.`,
 		Example: `  go run ./ci readme
-  go run ./ci readme --check`,
+  go run ./ci readme --check
+  go run ./ci readme --docs ../docs/docs/images/docker-netbox.md`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if check {
-				have, want, err := pipeline.Readme(e.flags.repo)
-				if err != nil {
-					return err
-				}
-				diff := readme.Diff(have, want)
-				if err := e.printReadme(readmeResult{Changed: diff != "", Diff: diff}, diff); err != nil || diff == "" {
-					return err
-				}
-				return &pipeline.ReadmeDrift{Diff: diff}
-			}
-			changed, err := pipeline.WriteReadme(e.flags.repo)
+			documents, err := e.documents()
 			if err != nil {
 				return err
 			}
-			text := fmt.Sprintf("%s was up to date\n", readme.Page)
-			if changed {
-				text = fmt.Sprintf("%s written\n", readme.Page)
+			documents.Docs = docs
+			if check {
+				err := documents.Check()
+				diff := diffOf(err)
+				if err != nil && diff == "" {
+					return err
+				}
+				return errors.Join(e.printReadme(readmeResult{Changed: diff != "", Diff: diff}, diff), err)
 			}
-			return e.printReadme(readmeResult{Changed: changed}, text)
+			documents.Docs = cmp.Or(docs, filepath.Join(e.flags.output, "docs", pipeline.Project+".md"))
+			changed, err := documents.Write(cmd.Context(), e.err)
+			if err != nil {
+				return err
+			}
+			return e.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, documents))
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "only say what would change")
+	cmd.Flags().StringVar(&docs, "docs", "", "`file` of the documentation site's page")
 	return cmd
+}
+
+// documents are those of the repository, without the documentation site's page.
+func (e env) documents() (pipeline.Documents, error) {
+	cache, err := cacheDir()
+	return pipeline.Documents{Repo: e.flags.repo, D2: d2.Tool{Module: e.tool(cache, "d2")}}, err
+}
+
+// written says what became of the documents.
+func written(changed []string, documents pipeline.Documents) string {
+	if len(changed) == 0 {
+		return "up to date: " + documents.String() + "\n"
+	}
+	return "written: " + strings.Join(changed, ", ") + "\n"
 }
 
 // readmeResult is the result as JSON.
 type readmeResult struct {
-	Changed bool   `json:"changed"` // or, with --check, would change
-	Diff    string `json:"diff,omitempty"`
+	Changed bool     `json:"changed"`         // or, with --check, would change
+	Files   []string `json:"files,omitempty"` // written
+	Diff    string   `json:"diff,omitempty"`
 }
 
 func (e env) printReadme(result readmeResult, text string) error {
@@ -61,7 +84,7 @@ func (e env) printReadme(result readmeResult, text string) error {
 	return e.print(text)
 }
 
-// diffOf finds the difference of README.md in what went wrong.
+// diffOf finds the difference of the documents in what went wrong.
 func diffOf(err error) string {
 	var drift *pipeline.ReadmeDrift
 	if errors.As(err, &drift) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -109,6 +110,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		Syft:      e.tool(cache, "syft"),
 		Attest:    e.vouch,
 		Before:    before,
+		D2:        d2.Tool{Module: e.tool(cache, "d2")},
 		Mask:      e.mask,
 		Now:       time.Now,
 	}, eng, in, display)})
@@ -121,13 +123,18 @@ func (e env) lock(ctx context.Context, cache string, mode filelock.Mode) (unlock
 	if err != nil {
 		return nil, err
 	}
-	output := e.flags.output
-	unlockOutput, err := filelock.Lock(ctx, filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory "+output, e.flags.wait, e.err)
+	unlockOutput, err := e.lockOutput(ctx)
 	if err != nil {
 		unlockCache()
 		return nil, err
 	}
 	return func() { unlockOutput(); unlockCache() }, nil
+}
+
+// lockOutput keeps other runs from writing to the output directory.
+func (e env) lockOutput(ctx context.Context) (unlock func(), err error) {
+	output := e.flags.output
+	return filelock.Lock(ctx, filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory "+output, e.flags.wait, e.err)
 }
 
 func cacheDir() (string, error) {

@@ -2,14 +2,17 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
@@ -17,9 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// Graph reads the init graph out of the built image of one platform, checks
-// its structure and compares it with the one in readme-vars.yml. The drawing
-// is left under the output directory.
+// Graph looks over the init graph of the built image of one platform.
 func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
 	return p.stage(ctx, report.Key{Stage: "graph", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
@@ -27,51 +28,98 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 		if err != nil {
 			return err
 		}
-		root, err := initgraph.OpenImage(img)
+		found, drift, err := p.graphs().Look(ctx, log, platform, img)
 		if err != nil {
-			return fmt.Errorf("read the init graph of %s: %w", key, err)
-		}
-		if err := initgraph.Check(root); err != nil {
-			return err
-		}
-		found, _, err := initgraph.FromFS(root)
-		if err != nil {
-			return fmt.Errorf("read the init graph of %s: %w", key, err)
-		}
-		vars, declared, err := p.declaredGraph()
-		if err != nil {
-			return err
-		}
-		found.Title, found.Bases = declared.Title, declared.Bases
-		if err := p.draw(key, found); err != nil {
 			return err
 		}
 		fmt.Fprintf(log, "%d edges\n", len(found.Edges))
-
-		var drift []error
 		var lines []string
-		for _, d := range initgraph.Compare(declared, found) {
-			line := vars.Line("init_diagram")
-			if d.Line > 0 {
-				line += d.Line
-			}
-			err := fmt.Errorf("%s:%d: %w", readme.File, line, d)
-			drift, lines = append(drift, err), append(lines, err.Error())
+		for _, err := range drift {
+			lines = append(lines, err.Error())
 		}
 		p.report.Platform(key, func(r *report.Platform) { r.Drift = lines })
 		return join(drift...)
 	})
 }
 
-// declaredGraph is the init graph that readme-vars.yml promises.
-func (p *Pipeline) declaredGraph() (*readme.Vars, *initgraph.Graph, error) {
-	data, err := os.ReadFile(filepath.Join(p.Repo, readme.File))
+func (p *Pipeline) graphs() Graphs { return Graphs{Repo: p.Repo, Output: p.Output, D2: p.D2} }
+
+// Drawing is the d2 text that Graph left for a platform.
+func (p *Pipeline) Drawing(platform v1.Platform) (string, error) {
+	return p.graphs().Drawing(platform)
+}
+
+// Picture is the SVG that Graph left for a platform, differences to the
+// documented graph coloured. Where d2 could not be had there is none.
+func (p *Pipeline) Picture(platform v1.Platform, look initgraph.Look) ([]byte, error) {
+	return p.graphs().Picture(platform, look)
+}
+
+// Graphs reads the init graphs of images, compares them with the one that
+// readme-vars.yml documents, and draws them.
+type Graphs struct {
+	Repo   string  // the repository's directory
+	Output string  // directory that all files go to
+	D2     d2.Tool // draws the pictures
+}
+
+// Look reads the init graph out of the image of a platform, checks its
+// structure and compares it with the documented one. drift has an error with
+// file and line for each difference. Drawing and Picture are left under the
+// output directory.
+func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, drift []error, err error) {
+	vars, declared, err := g.declared()
+	if err != nil {
+		return nil, nil, err
+	}
+	if found, err = g.read(platform, img, declared); err != nil {
+		return nil, nil, err
+	}
+	drifts := initgraph.Compare(declared, found)
+	for _, d := range drifts {
+		line := vars.Line("init_diagram")
+		if d.Line > 0 {
+			line += d.Line
+		}
+		drift = append(drift, fmt.Errorf("%s:%d: %w", readme.File, line, d))
+	}
+	if err := g.draw(ctx, log, platform, found, drifts); err != nil {
+		return nil, nil, fmt.Errorf("draw the init graph: %w", err)
+	}
+	return found, drift, nil
+}
+
+// read gives the init graph of an image, under the title of the declared one.
+func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Graph) (*initgraph.Graph, error) {
+	key := registry.Key(platform)
+	root, err := initgraph.OpenImage(img)
+	if err != nil {
+		return nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+	}
+	if err := initgraph.Check(root); err != nil {
+		return nil, err
+	}
+	found, _, err := initgraph.FromFS(root)
+	if err != nil {
+		return nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+	}
+	found.Title, found.Bases = declared.Title, declared.Bases
+	return found, nil
+}
+
+// declared is the init graph that readme-vars.yml promises; without any it is
+// empty.
+func (g Graphs) declared() (*readme.Vars, *initgraph.Graph, error) {
+	data, err := os.ReadFile(filepath.Join(g.Repo, readme.File))
 	if err != nil {
 		return nil, nil, failure.Usagef("read the documented init graph: %w", err)
 	}
 	vars, err := readme.Parse(readme.File, data)
 	if err != nil {
 		return nil, nil, err
+	}
+	if vars.InitDiagram == "" {
+		return vars, &initgraph.Graph{Title: vars.Name + ":latest"}, nil
 	}
 	graph, err := initgraph.ParseD2(vars.InitDiagram)
 	if err != nil {
@@ -80,22 +128,87 @@ func (p *Pipeline) declaredGraph() (*readme.Vars, *initgraph.Graph, error) {
 	return vars, graph, nil
 }
 
-// draw leaves the graph as graph/PLATFORM.d2.
-func (p *Pipeline) draw(key string, g *initgraph.Graph) error {
-	file := p.path("graph", strings.ReplaceAll(key, "/", "-")+".d2")
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("draw the init graph: %w", err)
+// pictureLimit bounds the drawing of pictures, d2 built on the way included:
+// nobody waits much longer for what is only nice to have.
+const pictureLimit = 5 * time.Minute
+
+// draw leaves the graph as text and as pictures. A picture that cannot be had
+// is told on log: no graph is wrong for that.
+func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drifts []initgraph.Drift) error {
+	text := g.file(platform, "d2")
+	if err := os.MkdirAll(filepath.Dir(text), 0o755); err != nil {
+		return err
 	}
-	if err := replaceFile(file, []byte(g.D2())); err != nil {
-		return fmt.Errorf("draw the init graph: %w", err)
+	if err := replaceFile(text, []byte(graph.D2())); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, pictureLimit, fmt.Errorf("not done after %s", pictureLimit))
+	defer cancel()
+	for _, look := range initgraph.Looks() {
+		file := g.file(platform, look.Name+".svg")
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		// Mostly the picture is the one that README.md shows.
+		shown, err := os.ReadFile(filepath.Join(g.Repo, readme.Picture(look.Name)))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		svg, err := g.D2.SVG(ctx, log, graph.Drawing(look, drifts), shown)
+		if err != nil {
+			if err := ctx.Err(); errors.Is(err, context.Canceled) {
+				return err
+			}
+			fmt.Fprintf(log, "no picture of the init graph: %v\n", err)
+			continue
+		}
+		if err := replaceFile(file, svg); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Drawing is the d2 text that Graph left for a platform.
-func (p *Pipeline) Drawing(platform v1.Platform) (string, error) {
-	text, err := os.ReadFile(p.path("graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+".d2"))
+func (g Graphs) file(platform v1.Platform, suffix string) string {
+	return filepath.Join(g.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+"."+suffix)
+}
+
+// Drawing is the d2 text that Look left for a platform.
+func (g Graphs) Drawing(platform v1.Platform) (string, error) {
+	text, err := os.ReadFile(g.file(platform, "d2"))
 	return string(text), err
+}
+
+// Picture is the SVG that Look left for a platform. Where d2 could not be had
+// there is none.
+func (g Graphs) Picture(platform v1.Platform, look initgraph.Look) ([]byte, error) {
+	svg, err := os.ReadFile(g.file(platform, look.Name+".svg"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("find the picture of the init graph of %s: there is none, see above why d2 could not draw it", registry.Key(platform))
+	}
+	return svg, err
+}
+
+// Write makes readme-vars.yml document the graph that was found in an image,
+// and tells whether that changed it. Nothing else in the file does.
+func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
+	file := filepath.Join(g.Repo, readme.File)
+	have, err := os.ReadFile(file)
+	if err != nil {
+		return false, failure.Usagef("read the documented init graph: %w", err)
+	}
+	_, declared, err := g.declared()
+	if err == nil && len(declared.Edges) > 0 && len(initgraph.Compare(declared, found)) == 0 {
+		return false, nil // the same, whatever comments stand in it
+	}
+	want, err := readme.SetInitDiagram(readme.File, have, found.D2())
+	if err != nil || string(want) == string(have) {
+		return false, err
+	}
+	if err := replaceFile(file, want); err != nil {
+		return false, fmt.Errorf("write %s: %w", readme.File, err)
+	}
+	return true, nil
 }
 
 // replaceFile writes a file so that it is the old one or the new one, never

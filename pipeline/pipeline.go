@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
@@ -114,6 +115,7 @@ type Options struct {
 	Versions  *versions.Versions
 	Source    source.Source
 	Syft      gotool.Module // that pins syft
+	D2        d2.Tool       // draws the init graph
 	// Before finds out what the published images hold, nil when there are none;
 	// without it nothing is compared.
 	Before func(context.Context) (*contents.Before, error)

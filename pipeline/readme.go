@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,57 +10,192 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// ReadmeDrift is README.md not being what readme-vars.yml makes of it.
+// ReadmeDrift is a file not being what readme-vars.yml makes of it.
 type ReadmeDrift struct {
-	Diff string // unified, from the file to what it should be
+	File string
+	Diff string // unified, from the files to what they should be; of several files in a row
 }
 
-func (ReadmeDrift) Error() string {
-	return fmt.Sprintf("compare %s with %s: they differ: run \"go run ./ci readme\" and commit the result", readme.Page, readme.File)
+func (d ReadmeDrift) Error() string {
+	return fmt.Sprintf("compare %s with %s: they differ: run \"go run ./ci readme\" and commit the result", cmp.Or(d.File, readme.Page), readme.File)
 }
 
-// CheckReadme compares README.md with what it should be; a *ReadmeDrift says
-// how it differs.
+// CheckReadme compares what readme-vars.yml makes with what it should be; a
+// *ReadmeDrift says how it differs.
 func (p *Pipeline) CheckReadme(ctx context.Context) error {
 	return p.stage(ctx, report.Key{Stage: "readme"}, "", func(ctx context.Context, log io.Writer) error {
-		have, want, err := Readme(p.Repo)
-		if err != nil {
-			return err
-		}
-		if diff := readme.Diff(have, want); diff != "" {
-			return &ReadmeDrift{Diff: diff}
-		}
-		return nil
+		return Documents{Repo: p.Repo, D2: p.D2}.Check()
 	})
 }
 
-// Readme gives README.md of the repository as it is, and as it should be.
-func Readme(repo string) (have, want []byte, err error) {
-	want, err = readme.Render(repo)
-	if err != nil {
-		return nil, nil, err
-	}
-	have, err = os.ReadFile(filepath.Join(repo, readme.Page))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("read %s: %w", readme.Page, err)
-	}
-	return have, want, nil
+// Documents are the files that readme-vars.yml makes: README.md with the
+// pictures in it, and the page of the documentation site, which lives in
+// another repository.
+type Documents struct {
+	Repo string  // the repository's directory
+	D2   d2.Tool // draws the pictures
+	Docs string  // file of the documentation site's page; empty for none
 }
 
-// WriteReadme makes README.md what it should be, and tells whether that
-// changed it.
-func WriteReadme(repo string) (changed bool, err error) {
-	have, want, err := Readme(repo)
-	if err != nil || bytes.Equal(have, want) {
-		return false, err
+// document is one of them.
+type document struct {
+	path string // in the repository, or as Docs has it
+	file string
+	have []byte // nil when there is none
+	want []byte // nil when there is only drawing
+	draw string // d2 text, for a picture
+}
+
+// Check compares the files with what they should be, without drawing: a
+// *ReadmeDrift says how they differ.
+func (d Documents) Check() error {
+	all, err := d.all()
+	if err != nil {
+		return err
 	}
-	if err := replaceFile(filepath.Join(repo, readme.Page), want); err != nil {
-		return false, fmt.Errorf("write %s: %w", readme.Page, err)
+	var drift *ReadmeDrift
+	for _, doc := range all {
+		diff := ""
+		if doc.draw == "" {
+			diff = readme.Diff(doc.path, doc.have, doc.want)
+		} else if current, err := d.D2.Current(doc.draw, doc.have); err != nil {
+			return err
+		} else if !current {
+			stamp, err := d.D2.Stamp(doc.draw)
+			if err != nil {
+				return err
+			}
+			diff = readme.Diff(doc.path, lastLine(doc.have), []byte(stamp))
+		}
+		if diff == "" {
+			continue
+		}
+		if drift == nil {
+			drift = &ReadmeDrift{File: doc.path}
+		}
+		drift.Diff += diff
 	}
-	return true, nil
+	if drift == nil {
+		return nil // and not a nil *ReadmeDrift
+	}
+	return drift
+}
+
+// lastLine is the last line of a picture, which says what it was made of; the
+// others are too long for anyone to read.
+func lastLine(text []byte) []byte {
+	text = bytes.TrimRight(text, "\n")
+	if len(text) == 0 {
+		return nil
+	}
+	return append(bytes.Clone(text[bytes.LastIndexByte(text, '\n')+1:]), '\n')
+}
+
+// Render gives each file as it should be, by its path.
+func (d Documents) Render(ctx context.Context, log io.Writer) (map[string][]byte, error) {
+	all, err := d.all()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, doc := range all {
+		if files[doc.path], err = d.render(ctx, log, doc); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+func (d Documents) render(ctx context.Context, log io.Writer, doc document) ([]byte, error) {
+	if doc.draw == "" {
+		return doc.want, nil
+	}
+	svg, err := d.D2.SVG(ctx, log, doc.draw, doc.have)
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", doc.path, err)
+	}
+	return svg, nil
+}
+
+// Write makes the files what they should be, and names those that it changed.
+func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, err error) {
+	all, err := d.all()
+	if err != nil {
+		return nil, err
+	}
+	for _, doc := range all {
+		want, err := d.render(ctx, log, doc)
+		if err != nil {
+			return changed, err
+		}
+		if doc.have != nil && bytes.Equal(doc.have, want) {
+			continue
+		}
+		err = os.MkdirAll(filepath.Dir(doc.file), 0o755)
+		if err == nil {
+			err = replaceFile(doc.file, want)
+		}
+		if err != nil {
+			return changed, fmt.Errorf("write %s: %w", doc.path, err)
+		}
+		changed = append(changed, doc.path)
+	}
+	return changed, nil
+}
+
+// all lists the files, README.md first.
+func (d Documents) all() ([]document, error) {
+	vars, maintainers, err := readme.Load(d.Repo)
+	if err != nil {
+		return nil, err
+	}
+	page, err := vars.README(readme.Extra{Maintainers: maintainers, Pictures: true})
+	if err != nil {
+		return nil, err
+	}
+	all := []document{{path: readme.Page, want: page}}
+	if vars.InitDiagram != "" {
+		graph, err := initgraph.ParseD2(vars.InitDiagram)
+		if err != nil {
+			return nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
+		}
+		for _, look := range initgraph.Looks() {
+			all = append(all, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})
+		}
+	}
+	if d.Docs != "" {
+		docs, err := vars.Docs()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, document{path: d.Docs, file: d.Docs, want: docs})
+	}
+	for i := range all {
+		doc := &all[i]
+		if doc.file == "" {
+			doc.file = filepath.Join(d.Repo, filepath.FromSlash(doc.path))
+		}
+		if doc.have, err = os.ReadFile(doc.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read %s: %w", doc.path, err)
+		}
+	}
+	return all, nil
+}
+
+// String names the files, for people.
+func (d Documents) String() string {
+	names := []string{readme.Page, "its pictures"}
+	if d.Docs != "" {
+		names = append(names, d.Docs)
+	}
+	return strings.Join(names, ", ")
 }

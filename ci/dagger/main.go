@@ -102,7 +102,7 @@ func (m *Netbox) GraphCheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = call.Graph(ctx)
+	_, err = call.Graph(ctx, "d2")
 	return err
 }
 
@@ -124,7 +124,7 @@ func (m *Netbox) smoke(ctx context.Context, platform dagger.Platform) error {
 	return call.Boot(ctx)
 }
 
-// ReadmeCheck fails when README.md is not what readme-vars.yml makes of it.
+// ReadmeCheck fails when README.md or a picture in it is not what readme-vars.yml makes of it.
 // +check
 func (m *Netbox) ReadmeCheck(ctx context.Context) error {
 	call, err := m.call(ctx, nil, "", "")
@@ -175,33 +175,40 @@ func (m *Netbox) Publish(
 	return call.Publish(ctx, addresses, tags, optional, with)
 }
 
-// Readme writes README.md from readme-vars.yml.
+// Readme writes README.md and the pictures in it from readme-vars.yml.
 // +generate
 func (m *Netbox) Readme(ctx context.Context) (*dagger.Changeset, error) {
 	call, err := m.call(ctx, nil, "", "")
 	if err != nil {
 		return nil, err
 	}
-	text, err := call.Readme()
+	files, err := call.Readme(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return m.Source.WithNewFile("README.md", text).Changes(m.Source), nil
+	after := m.Source
+	for path, text := range files {
+		after = after.WithNewFile(path, text)
+	}
+	return after.Changes(m.Source), nil
 }
 
-// Graph is the drawing of the image's init graph, as a d2 file.
+// Graph is the drawing of the image's init graph, as d2 text or as a picture.
 // +cache="session"
 func (m *Netbox) Graph(
 	ctx context.Context,
 	// Platform whose image is looked at.
 	// +default="linux/amd64"
 	platform dagger.Platform,
+	// What to draw: d2 for its text, svg for the picture, svg-dark for the one on dark pages.
+	// +default="d2"
+	format string,
 ) (*dagger.File, error) {
 	call, err := m.call(ctx, []dagger.Platform{platform}, "", "")
 	if err != nil {
 		return nil, err
 	}
-	file, err := call.Graph(ctx)
+	file, err := call.Graph(ctx, format)
 	if err != nil {
 		return nil, err
 	}

@@ -21,12 +21,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
-	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
@@ -87,8 +89,7 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	p := pipeline.New(ctx, pipeline.Options{
 		Repo: c.Repo, Output: c.Output, Platforms: platforms, BaseName: base, Timeout: bootLimit,
 		Versions: pins, Source: commit, Mask: mask, Now: time.Now,
-		// Nothing lasts in the container of a call but what it gives back.
-		Syft: gotool.Module{Dir: filepath.Join(c.Repo, "tools", "syft"), Cache: filepath.Join(os.TempDir(), pipeline.Project, "tools"), Environ: c.Environ, Wait: bootLimit},
+		Syft: c.tool("syft"), D2: d2.Tool{Module: c.tool("d2")},
 	}, eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: base, CPU: cpu}, display)
 	return do(p, eng, pins)
 }
@@ -103,18 +104,33 @@ func (c Call) Build(ctx context.Context) (dir string, err error) {
 	return filepath.Join(c.Output, "image"), err
 }
 
-// Graph checks the init graph of the call's first platform and returns the file with its drawing.
-func (c Call) Graph(ctx context.Context) (file string, err error) {
+// Graph checks the init graph of the call's first platform and returns the
+// file with its drawing: as "d2" text, or as the picture "svg" for light pages
+// or "svg-dark" for dark ones.
+func (c Call) Graph(ctx context.Context, format string) (file string, err error) {
+	looks := map[string]initgraph.Look{"svg": initgraph.Light, "svg-dark": initgraph.Dark}
+	look, picture := looks[format]
+	if !picture && format != "d2" {
+		return "", failure.Usagef("draw the init graph as %q: pass d2, svg or svg-dark", format)
+	}
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
 		if err := p.GraphAll(ctx); err != nil {
 			return err
 		}
-		text, err := p.Drawing(p.Platforms[0])
+		suffix := ".svg"
+		var drawing []byte
+		if picture {
+			drawing, err = p.Picture(p.Platforms[0], look)
+		} else {
+			var text string
+			text, err = p.Drawing(p.Platforms[0])
+			suffix, drawing = ".d2", []byte(text)
+		}
 		if err != nil {
 			return err
 		}
-		file = filepath.Join(c.Output, "graph.d2")
-		return os.WriteFile(file, []byte(text), 0o644)
+		file = filepath.Join(c.Output, "graph"+suffix)
+		return os.WriteFile(file, drawing, 0o644)
 	})
 	return file, err
 }
@@ -260,22 +276,39 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 	return id, err
 }
 
-// Readme is README.md as readme-vars.yml makes it.
-func (c Call) Readme() (string, error) {
-	_, want, err := pipeline.Readme(c.Repo)
-	return string(want), err
+// Readme gives README.md and its pictures as readme-vars.yml makes them, by
+// their paths in the repository.
+func (c Call) Readme(ctx context.Context) (map[string]string, error) {
+	rendered, err := c.documents().Render(ctx, c.Log)
+	files := map[string]string{}
+	for path, text := range rendered {
+		files[path] = string(text)
+	}
+	return files, err
 }
 
-// CheckReadme fails when README.md is not what readme-vars.yml makes of it.
+// CheckReadme fails when README.md or a picture in it is not what
+// readme-vars.yml makes of it.
 func (c Call) CheckReadme() error {
-	have, want, err := pipeline.Readme(c.Repo)
-	if err != nil {
-		return err
+	err := c.documents().Check()
+	var drift *pipeline.ReadmeDrift
+	if errors.As(err, &drift) {
+		return fmt.Errorf("%w\n%s", drift, drift.Diff)
 	}
-	if diff := readme.Diff(have, want); diff != "" {
-		return fmt.Errorf("%w\n%s", &pipeline.ReadmeDrift{Diff: diff}, diff)
+	return err
+}
+
+func (c Call) documents() pipeline.Documents {
+	return pipeline.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2")}}
+}
+
+// tool is a directory of tools/. Its programs are built anew by each call that
+// needs them: nothing lasts in its container but what it gives back.
+func (c Call) tool(name string) gotool.Module {
+	return gotool.Module{
+		Dir: filepath.Join(c.Repo, "tools", name), Cache: filepath.Join(os.TempDir(), pipeline.Project, "tools"),
+		Environ: c.Environ, Wait: bootLimit,
 	}
-	return nil
 }
 
 // Lint fails on Go code that is not as gofmt writes it, or that vet warns of.

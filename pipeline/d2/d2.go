@@ -33,13 +33,8 @@ var flags = [...]string{
 }
 
 // Tool is the program, which is built when it is first needed.
-type Tool struct{ Module gotool.Module }
-
-// New is the d2 of the repository, kept in the cache.
-func New(repo, cache string, environ []string, wait time.Duration) Tool {
-	return Tool{gotool.Module{
-		Dir: filepath.Join(repo, "tools", "d2"), Cache: filepath.Join(cache, "tools"), Environ: environ, Wait: wait,
-	}}
+type Tool struct {
+	Module gotool.Module // the directory that pins it
 }
 
 // SVG draws text. have is what it was drawn as before: when that is of the same
@@ -74,7 +69,7 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 		}
 		return nil, fmt.Errorf("draw with d2: %w", err)
 	}
-	stamp, err := t.stamp(text)
+	stamp, err := t.Stamp(text)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +78,14 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 
 // Current tells whether an SVG is what SVG makes of text; no program runs.
 func (t Tool) Current(text string, svg []byte) (bool, error) {
-	stamp, err := t.stamp(text)
+	stamp, err := t.Stamp(text)
 	return err == nil && bytes.HasSuffix(svg, []byte("\n"+stamp)), err
 }
 
 var version = regexp.MustCompile(`(?m)^(?:require)?\s*` + regexp.QuoteMeta(program) + ` (v\S+)`)
 
-// stamp is the last line of an SVG, which says what it was made of.
-func (t Tool) stamp(text string) (string, error) {
+// Stamp is the last line of an SVG of text, which says what it was made of.
+func (t Tool) Stamp(text string) (string, error) {
 	mod, err := os.ReadFile(filepath.Join(t.Module.Dir, "go.mod"))
 	if err != nil {
 		return "", fmt.Errorf("read the pinned d2: %w", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 // tool keeps d2 in the pipeline's own cache: it takes half a minute to build.
@@ -21,7 +22,7 @@ func tool(t *testing.T) d2.Tool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d2.New("../..", filepath.Join(cache, "docker-netbox"), os.Environ(), 10*time.Minute)
+	return d2.Tool{Module: gotool.Module{Dir: "../../tools/d2", Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 10 * time.Minute}}
 }
 
 func TestTheSameTextGivesTheSamePictureWhateverTheEnvironment(t *testing.T) {

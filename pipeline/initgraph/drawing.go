@@ -57,6 +57,20 @@ func (g *Graph) Drawing(look Look, drifts []Drift) string {
 			edges = append(edges, d.Edge)
 		}
 	}
+	// A service is as new as all of its edges are.
+	for _, name := range nodes {
+		fresh := false
+		for _, e := range edges {
+			if e.From == name || e.To == name {
+				if fresh = causes[e] == Undeclared; !fresh {
+					break
+				}
+			}
+		}
+		if _, told := causes[Edge{From: name}]; !told && fresh {
+			causes[Edge{From: name}] = Undeclared
+		}
+	}
 
 	var d2 strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&d2, format+"\n", args...) }
@@ -117,7 +131,7 @@ func (g *Graph) Drawing(look Look, drifts []Drift) string {
 			line("%s -> %s: { class: after }", forceQuote(e.From), forceQuote(e.To))
 		}
 	}
-	line(`key: "" {`)
+	line(`"the key": "" {`)
 	line("  near: bottom-center")
 	line("  class: key")
 	line("  grid-rows: 1")

@@ -21,54 +21,79 @@ const (
 	Maintainers = ".github/maintainers.md"
 )
 
-// Extra is what a page says that is not in the variables.
+// Picture is the picture of the init graph that README.md shows to readers of
+// light or of dark pages, by its look's name.
+func Picture(look string) string { return ".github/init-graph-" + look + ".svg" }
+
+// Extra is what README.md says that is not in the variables.
 type Extra struct {
 	Maintainers string // Markdown for those who work on the repository; a heading is put above it
+	Pictures    bool   // the init graph is shown by the files that Picture names
 }
 
-//go:embed README.md.tmpl
+//go:embed page.md.tmpl
 var pageTemplate string
 
-// Render gives the README.md that the repository at dir should have. Mistakes
-// in readme-vars.yml are failure.Usage errors with file and line.
-func Render(dir string) ([]byte, error) {
+// Load reads the facts about the image from the repository at dir, and the
+// section for those who work on it. Mistakes are failure.Usage errors with
+// file and line.
+func Load(dir string) (v *Vars, maintainers string, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
-		return nil, failure.Usagef("reading the facts about the image: %w", err)
+		return nil, "", failure.Usagef("reading the facts about the image: %w", err)
 	}
-	maintainers, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
+	section, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
 	if err != nil {
-		return nil, failure.Usagef("reading the section for maintainers: %w", err)
+		return nil, "", failure.Usagef("reading the section for maintainers: %w", err)
 	}
-	v, err := Parse(File, data)
-	if err != nil {
-		return nil, err
-	}
-	return v.README(Extra{Maintainers: string(maintainers)})
+	v, err = Parse(File, data)
+	return v, string(section), err
 }
 
 // README renders the page for GitHub.
 func (v *Vars) README(extra Extra) ([]byte, error) {
-	t, err := template.New(Page).Funcs(template.FuncMap{
-		"cell":   cell,
-		"code":   code,
-		"indent": indent,
-		"note":   note,
-		"trim":   strings.TrimSpace,
-		"escape": func(s string) string { return strings.NewReplacer("<", `\<`, ">", `\>`).Replace(s) },
-		"badge":  func(s string) string { return strings.NewReplacer("-", "--", "_", "__", " ", "%20").Replace(s) },
-		"plain":  func(s string) string { return strings.TrimSuffix(s, ":") },
+	page, err := v.page(content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: inOrder(v.entries(), tableOrder[:])}}})
+	if err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", Page, err)
+	}
+	return page, nil
+}
+
+// content is what the template is given besides the variables.
+type content struct {
+	*Vars
+	Extra
+	Docs        bool   // the page is for the documentation site
+	FrontMatter string // of that page
+	Tables      []table
+}
+
+// table is a table of parameters.
+type table struct {
+	Title  string // empty where there is but one
+	Column string // the name of its first column
+	Rows   []entry
+}
+
+func (v *Vars) page(c content) ([]byte, error) {
+	c.Vars = v
+	t, err := template.New("page").Funcs(template.FuncMap{
+		"cell":    cell,
+		"code":    code,
+		"indent":  indent,
+		"note":    note,
+		"picture": Picture,
+		"trim":    strings.TrimSpace,
+		"escape":  func(s string) string { return strings.NewReplacer("<", `\<`, ">", `\>`).Replace(s) },
+		"badge":   func(s string) string { return strings.NewReplacer("-", "--", "_", "__", " ", "%20").Replace(s) },
+		"plain":   func(s string) string { return strings.TrimSuffix(s, ":") },
 	}).Parse(pageTemplate)
 	if err != nil {
-		return nil, fmt.Errorf("reading the template of %s: %w", Page, err)
+		return nil, fmt.Errorf("reading the template: %w", err)
 	}
 	var out bytes.Buffer
-	if err := t.Execute(&out, struct {
-		*Vars
-		Extra
-		Table []entry
-	}{v, extra, inOrder(v.entries(), tableOrder[:])}); err != nil {
-		return nil, fmt.Errorf("rendering %s: %w", Page, err)
+	if err := t.Execute(&out, c); err != nil {
+		return nil, err
 	}
 	return tidy(out.String()), nil
 }
@@ -84,10 +109,11 @@ func (e entry) Desc() string {
 	return e.desc
 }
 
-// Diff is a unified diff that takes old to new, empty when they are the same.
-func Diff(old, new []byte) string {
+// Diff is a unified diff that takes the old text of a file to the new one,
+// empty when they are the same.
+func Diff(name string, old, new []byte) string {
 	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: lines(old), B: lines(new), FromFile: Page, ToFile: Page + " (rendered)", Context: 3,
+		A: lines(old), B: lines(new), FromFile: name, ToFile: name + " (rendered)", Context: 3,
 	})
 	if err != nil {
 		panic(err) // writing to a string cannot fail
@@ -115,26 +141,18 @@ func lines(text []byte) []string {
 // are.
 func tidy(page string) []byte {
 	var out []string
-	fence := ""
-	for line := range strings.SplitSeq(page, "\n") {
+	eachLine(strings.Split(page, "\n"), func(line string, inCode bool) {
 		text := strings.TrimRight(line, " \t")
-		marker := strings.TrimLeft(text, " ")
 		switch {
-		case fence != "":
-			if strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "" {
-				fence = ""
-			} else {
-				text = line
-			}
-		case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
-			fence = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))]
+		case inCode:
+			text = line
 		case text == "" && (len(out) == 0 || out[len(out)-1] == ""):
-			continue
+			return
 		case text != "" && strings.HasSuffix(line, "  "):
 			text += "  "
 		}
 		out = append(out, text)
-	}
+	})
 	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
 }
 

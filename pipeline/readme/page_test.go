@@ -49,7 +49,7 @@ func TestPagesOfMadeUpImages(t *testing.T) {
 			checkMarkdown(t, got, root)
 			for range 20 {
 				if again := render(t, file); again != got {
-					t.Fatalf("the page differs from one time to the next:\n%s", readme.Diff([]byte(got), []byte(again)))
+					t.Fatalf("the page differs from one time to the next:\n%s", readme.Diff(readme.Page, []byte(got), []byte(again)))
 				}
 			}
 			golden := strings.TrimSuffix(file, ".yml") + ".md"
@@ -62,7 +62,7 @@ func TestPagesOfMadeUpImages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := readme.Diff(want, []byte(got)); diff != "" {
+			if diff := readme.Diff(readme.Page, want, []byte(got)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -189,7 +189,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 }
 
 func TestMissingFilesAreWrongUse(t *testing.T) {
-	_, err := readme.Render(t.TempDir())
+	_, _, err := readme.Load(t.TempDir())
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "readme-vars.yml") {
 		t.Errorf("got %v", err)
 	}
@@ -197,14 +197,14 @@ func TestMissingFilesAreWrongUse(t *testing.T) {
 
 func TestDiffShowsWhatWouldChange(t *testing.T) {
 	same := []byte("a\nb\n")
-	if diff := readme.Diff(same, same); diff != "" {
+	if diff := readme.Diff(readme.Page, same, same); diff != "" {
 		t.Errorf("same text: %q", diff)
 	}
 	const want = "--- README.md\n+++ README.md (rendered)\n@@ -1,2 +1,2 @@\n a\n-b\n+c\n"
-	if diff := readme.Diff(same, []byte("a\nc\n")); diff != want {
+	if diff := readme.Diff(readme.Page, same, []byte("a\nc\n")); diff != want {
 		t.Errorf("got\n%s\nwant\n%s", diff, want)
 	}
-	if diff := readme.Diff([]byte("a"), []byte("a\n")); !strings.Contains(diff, "No newline at end of file") {
+	if diff := readme.Diff(readme.Page, []byte("a"), []byte("a\n")); !strings.Contains(diff, "No newline at end of file") {
 		t.Errorf("a missing newline goes unseen: %q", diff)
 	}
 }
