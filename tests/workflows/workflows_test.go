@@ -106,6 +106,7 @@ func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 		"release plan": "contents:read packages:read", "release image": "contents:read packages:write",
 		"release merge":   "attestations:write contents:read id-token:write packages:write",
 		"release git-tag": "contents:write",
+		"release list":    "actions:write contents:write pull-requests:write",
 		"upstream paused": "", "upstream look": "contents:read packages:read", "upstream packages": "contents:read packages:read",
 		"upstream start": "actions:write", "upstream propose": "actions:write contents:write pull-requests:write",
 	}
@@ -275,6 +276,28 @@ func TestACommitIsTaggedOnce(t *testing.T) {
 		out, err := runScript(t, script(t, "release", "git-tag", "Tag the commit with the version"), t.TempDir(), gh, env)
 		if err != nil || out != want {
 			t.Errorf("the tag is at %q: %v, %q", have, err, out)
+		}
+	}
+}
+
+func TestThePageOfAReleaseIsWrittenOnceAndBroughtUpToDate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "dist", "release"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"tag": "v4.7.3-ls2\n", "title": "v4.7.3-ls2 $(reboot)\n", "body.md": "text\n"} {
+		if err := os.WriteFile(filepath.Join(dir, "dist", "release", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for there, want := range map[string]string{
+		"false": "<release><create><v4.7.3-ls2><--verify-tag><--title><v4.7.3-ls2 $(reboot)><--notes-file><dist/release/body.md>",
+		"true":  "<release><edit><v4.7.3-ls2><--title><v4.7.3-ls2 $(reboot)><--notes-file><dist/release/body.md>",
+	} {
+		gh := map[string]string{"gh": `case $2 in view) ` + there + ` ;; *) printf '<%s>' "$@" ;; esac`}
+		out, err := runScript(t, script(t, "release", "git-tag", "Write the page of the release"), dir, gh, nil)
+		if err != nil || out != want {
+			t.Errorf("the page is there: %s: %v, %q", there, err, out)
 		}
 	}
 }
