@@ -37,7 +37,15 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 		for _, err := range drift {
 			lines = append(lines, err.Error())
 		}
-		p.report.Platform(key, func(r *report.Platform) { r.Drift = lines })
+		var drawings []report.Drawing
+		for _, look := range initgraph.Looks() {
+			// Where there is no picture, Look has said why.
+			if svg, err := p.Picture(platform, look); err == nil {
+				name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
+				drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
+			}
+		}
+		p.report.Platform(key, func(r *report.Platform) { r.Drift, r.Drawings = lines, drawings })
 		return join(drift...)
 	})
 }

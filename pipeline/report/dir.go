@@ -19,10 +19,11 @@ const (
 	logsDir      = "logs"
 	picturesDir  = "screenshots"
 	documentsDir = "sbom"
+	drawingsDir  = "graph"
 )
 
 // Write makes dir hold the report, in the place of what was there: report.json,
-// the logs, the pictures and the lists of packages; index.html, which shows all of that to people; and
+// the logs, the pictures, the init graphs and the lists of packages; index.html, which shows all of that to people; and
 // for other programs ci-status.yml, badge.svg and junit.xml. Everything passes
 // through hide, which takes the secrets out.
 func (r Report) Write(dir string, hide func(string) string) error {
@@ -85,7 +86,7 @@ func (r Report) files(hide func(string) string) (map[string][]byte, error) {
 }
 
 // eachFile does something with the name, under the report's directory, and the
-// content of each log, picture and document.
+// content of each log, document, drawing and picture.
 func (r Report) eachFile(do func(name string, content *[]byte) error) error {
 	one := func(dir, name string, content *[]byte) error {
 		if !filepath.IsLocal(name) || filepath.Base(name) != name {
@@ -104,6 +105,11 @@ func (r Report) eachFile(do func(name string, content *[]byte) error) error {
 		}
 	}
 	for _, p := range r.Platforms {
+		for i := range p.Drawings {
+			if err := one(drawingsDir, p.Drawings[i].Name, &p.Drawings[i].SVG); err != nil {
+				return err
+			}
+		}
 		for i := range p.Pictures {
 			if err := one(picturesDir, p.Pictures[i].Name, &p.Pictures[i].PNG); err != nil {
 				return err

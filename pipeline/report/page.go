@@ -10,6 +10,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,6 +56,8 @@ type view struct {
 	Sections             []section
 	Platforms            []platformView
 	Waterfall            *chart
+	Graphs               []graphView
+	Before               []string // what the log says before the line that broke it names
 	NotRun               []note
 	Packages             []packageView
 	Several              bool // platforms, whose packages may differ
@@ -62,7 +65,7 @@ type view struct {
 	Errors               []note
 	Logs                 []logView
 
-	Looks, Boots, Graphs, Drifted, Asked, Sized bool // whether any platform has it
+	Looks, Boots, Asked, Sized bool // whether any platform has it
 }
 
 type section struct{ ID, Name string }
@@ -77,9 +80,15 @@ type platformView struct {
 	Pictures []pictureView
 	Boot     *chart
 	Slowest  string
-	Graph    template.HTML
 	Checks   []checkView
 	Groups   []groupView
+}
+
+// graphView is the init graph of the platforms that have the same.
+type graphView struct {
+	Platforms   string
+	Drift       []string
+	Light, Dark template.URL
 }
 
 // packageView is a package, and in which platforms' images it is when it is not
@@ -144,7 +153,7 @@ func (r Report) view() view {
 		v.BrokeIn, v.Broke, v.Next = r.broke()
 		for _, log := range r.Logs {
 			if strings.Contains(v.Next, log.Name) {
-				v.NextLog = logID(log.Name)
+				v.NextLog, v.Before = logID(log.Name), log.before(v.Broke)
 			}
 		}
 	}
@@ -168,11 +177,10 @@ func (r Report) view() view {
 		v.Platforms = append(v.Platforms, pv)
 		v.Looks = v.Looks || len(pv.Pictures) > 0
 		v.Boots = v.Boots || pv.Boot != nil
-		v.Graphs = v.Graphs || pv.Graph != "" || len(p.Drift) > 0
-		v.Drifted = v.Drifted || len(p.Drift) > 0
 		v.Asked = v.Asked || len(pv.Checks) > 0
 		v.Sized = v.Sized || len(p.Layers) > 0
 	}
+	v.Graphs = r.graphs()
 	v.Packages, v.Several = r.packageTable()
 	if r.Difference != nil {
 		for _, s := range r.Difference.Sizes {
@@ -192,7 +200,7 @@ func (r Report) view() view {
 		section
 	}{
 		{v.Looks, section{"pages", "Pages"}}, {true, section{"pipeline", "Pipeline"}}, {v.Boots, section{"boot", "Boot"}},
-		{v.Graphs, section{"graph", "Init graph"}}, {v.Asked, section{"checks", "Checks"}}, {v.Sized, section{"size", "Size"}},
+		{len(v.Graphs) > 0, section{"graph", "Init graph"}}, {v.Asked, section{"checks", "Checks"}}, {v.Sized, section{"size", "Size"}},
 		{len(v.Packages) > 0, section{"packages", "Packages"}}, {r.Difference != nil, section{"difference", "Difference"}},
 		{len(r.Published)+len(r.Missed) > 0, section{"tags", "Tags"}}, {len(v.Logs) > 0, section{"logs", "Logs"}},
 	} {
@@ -288,8 +296,12 @@ func newChart(spans []span) *chart {
 	c := &chart{}
 	percent := func(seconds float64) float64 { return math.Round(seconds/end*10000) / 100 }
 	step := tickStep(end)
-	for i := 0; float64(i)*step < end*0.96; i++ {
-		c.Ticks = append(c.Ticks, tick{percent(float64(i) * step), duration(float64(i) * step)})
+	for i := 0; float64(i)*step < end*0.88; i++ { // a tick's text needs room
+		text := duration(float64(i) * step)
+		if step >= 60 {
+			text = fmt.Sprintf("%.0f min", float64(i)*step/60)
+		}
+		c.Ticks = append(c.Ticks, tick{percent(float64(i) * step), text})
 	}
 	for _, s := range spans {
 		b := bar{
@@ -347,6 +359,51 @@ func (r Report) platform(p Platform) platformView {
 	}
 	v.Boot, v.Slowest = gantt(p.Boot)
 	return v
+}
+
+// graphs are the init graphs, each once.
+func (r Report) graphs() (views []graphView) {
+	source := func(p Platform, dark bool) template.URL {
+		for _, d := range p.Drawings {
+			if d.Dark == dark {
+				return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG))
+			}
+		}
+		return ""
+	}
+	for _, p := range r.Platforms {
+		v := graphView{Platforms: p.Platform, Drift: p.Drift, Light: source(p, false), Dark: source(p, true)}
+		if v.Light == "" && len(v.Drift) == 0 {
+			continue
+		}
+		same := slices.IndexFunc(views, func(o graphView) bool {
+			return o.Light == v.Light && o.Dark == v.Dark && slices.Equal(o.Drift, v.Drift)
+		})
+		if same >= 0 {
+			views[same].Platforms += " and " + v.Platforms
+			continue
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// logLine is how errors name a line of a container's log.
+var logLine = regexp.MustCompile(`\(log line (\d+)\)`)
+
+// linesBefore is how much of a log stands beside an error that names its line.
+const linesBefore = 6
+
+// before gives the end of the log up to the line that an error names.
+func (log Log) before(text string) []string {
+	named := logLine.FindStringSubmatch(text)
+	if named == nil {
+		return nil
+	}
+	line, _ := strconv.Atoi(named[1])
+	lines := strings.Split(colours.ReplaceAllString(string(log.Text), ""), "\n")
+	line = min(line, len(lines))
+	return lines[max(0, line-linesBefore):line]
 }
 
 // packageTable joins the packages of all platforms.

@@ -113,6 +113,7 @@ type Platform struct {
 	Pictures []Picture          `json:"pictures,omitempty"` // in the order of their checks
 	Drift    []string           `json:"drift,omitempty"`    // differences between the init graph and the documented one
 	Packages []contents.Package `json:"packages,omitempty"`
+	Drawings []Drawing          `json:"drawings,omitempty"` // of the init graph, drift coloured
 }
 
 // Layer is one layer of an image.
@@ -149,6 +150,13 @@ type Check struct {
 	Got     string  `json:"got,omitempty"`
 	Error   string  `json:"error,omitempty"` // empty when the check passed
 	Seconds float64 `json:"seconds"`
+}
+
+// Drawing is the init graph for people who prefer light or dark.
+type Drawing struct {
+	Name string `json:"name"` // of the file under graph/
+	Dark bool   `json:"dark"`
+	SVG  []byte `json:"-"`
 }
 
 // Picture is what a browser showed of a page.
