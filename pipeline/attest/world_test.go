@@ -14,6 +14,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -47,7 +49,7 @@ func image(t testing.TB, platform v1.Platform, version string) v1.Image {
 	t.Helper()
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for range 2 {
-		layer, err := random.Layer(20_000, types.OCILayer)
+		layer, err := random.Layer(500, types.OCILayer)
 		must(t, err)
 		img, err = mutate.Append(img, mutate.Addendum{Layer: layer})
 		must(t, err)
@@ -288,5 +290,34 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// save keeps an index and all that is attached to it as a layout.
+func (s *server) save(t testing.TB, dir string, idx v1.ImageIndex) {
+	t.Helper()
+	must(t, os.RemoveAll(dir))
+	path, err := layout.Write(dir, empty.Index)
+	must(t, err)
+	must(t, path.AppendIndex(idx))
+	manifest, err := idx.IndexManifest()
+	must(t, err)
+	whole, err := idx.Digest()
+	must(t, err)
+	repo := s.repository(t)
+	for _, subject := range []v1.Hash{whole, manifest.Manifests[0].Digest, manifest.Manifests[1].Digest} {
+		list, err := remote.Referrers(repo.Digest(subject.String()))
+		must(t, err)
+		referrers, err := list.IndexManifest()
+		must(t, err)
+		for _, d := range referrers.Manifests {
+			img, err := remote.Image(repo.Digest(d.Digest.String()))
+			must(t, err)
+			must(t, path.AppendImage(img))
+		}
+		tag := subject.Algorithm + "-" + subject.Hex + ".sig"
+		img, err := remote.Image(repo.Tag(tag))
+		must(t, err)
+		must(t, path.AppendImage(img, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag})))
 	}
 }
