@@ -115,11 +115,13 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return p.Boot(ctx, platform)
 	})
 	if err != nil {
+		p.skipPackages("not every platform was proven")
 		p.skip("", "not every platform was proven", "index", "publish")
 		return v1.Hash{}, err
 	}
 	digest, err := p.Index(ctx)
 	if err != nil {
+		p.skipPackages("there is no index")
 		p.skip("", "there is no index", "publish")
 		return digest, err
 	}

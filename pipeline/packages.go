@@ -22,7 +22,11 @@ import (
 // published images, when those are known.
 func (p *Pipeline) Packages(ctx context.Context) error {
 	err := p.eachPlatform(func(platform v1.Platform) error { return p.listPackages(ctx, platform) })
-	if err != nil || p.Before == nil {
+	if p.Before == nil {
+		return err
+	}
+	if err != nil {
+		p.skip("", "the packages are not known", "difference")
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "difference"}, "", func(ctx context.Context, log io.Writer) error {
@@ -33,6 +37,16 @@ func (p *Pipeline) Packages(ctx context.Context) error {
 		sayDifference(log, p.report, before)
 		return nil
 	})
+}
+
+// skipPackages reports the stages of Packages as skipped.
+func (p *Pipeline) skipPackages(why string) {
+	for _, platform := range p.Platforms {
+		p.skip(registry.Key(platform), why, "packages")
+	}
+	if p.Before != nil {
+		p.skip("", why, "difference")
+	}
 }
 
 // sayDifference compares what the images of a report hold with what was held
