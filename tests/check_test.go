@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -97,6 +99,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("verdict %s: %s", verdict, why)
 		}
 	})
+	t.Run("the packages of both platforms are known", func(t *testing.T) { packagesAreKnown(t, r) })
 	t.Run("nothing of the run is left", func(t *testing.T) { checked.nothingIsLeft(t) })
 	t.Run("again gives the same digest", func(t *testing.T) {
 		again := ci(t, root, t.TempDir(), "build")
@@ -115,6 +118,41 @@ func TestCheck(t *testing.T) {
 		}
 	})
 	t.Run("a blob that comes back corrupted fails the publication", func(t *testing.T) { corruptedBlob(t, dist) })
+}
+
+// packagesAreKnown looks for packages of each sort that the image is made of, in
+// the list and in each document.
+func packagesAreKnown(t *testing.T, r report.Report) {
+	t.Helper()
+	of := map[string]report.Platform{}
+	for _, p := range r.Platforms {
+		of[p.Platform] = p
+		sorts := map[string]int{}
+		for _, k := range p.Packages {
+			sorts[k.Type]++
+		}
+		if sorts["deb"] < 100 || sorts["python"] < 80 || sorts["go-module"] == 0 {
+			t.Errorf("%s: packages %v", p.Platform, sorts)
+		}
+		if !slices.Contains(p.Packages, contents.Package{Name: "netbox", Version: r.Version, Type: "python"}) {
+			t.Errorf("%s: NetBox %s is not among the packages", p.Platform, r.Version)
+		}
+	}
+	if len(r.Documents) != 3*len(r.Platforms) {
+		t.Errorf("%d documents", len(r.Documents))
+	}
+	for _, d := range r.Documents {
+		image := of[d.Platform]
+		text := string(d.Text)
+		if d.Type != contents.ListType && !strings.Contains(text, strings.TrimPrefix(image.Image, "sha256:")) {
+			t.Errorf("%s does not name its image %s", d.Name, image.Image)
+		}
+		for _, p := range image.Packages {
+			if !strings.Contains(text, p.Name) {
+				t.Errorf("%s does not name %s", d.Name, p.Name)
+			}
+		}
+	}
 }
 
 func labelsSayWhatItIs(t *testing.T, img registry.PlatformImage) {

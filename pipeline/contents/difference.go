@@ -76,6 +76,7 @@ type Difference struct {
 
 // Packages compares lists of packages, by platform. Platforms that only one of
 // the two sides knows are left out; a change that is the same on several is one.
+// The first is that of NetBox itself.
 func Packages(before, after map[string][]Package) []Change {
 	type name struct{ name, kind string }
 	versions := func(list []Package) map[name]string {
@@ -109,9 +110,19 @@ func Packages(before, after map[string][]Package) []Change {
 		}
 	}
 	slices.SortFunc(changes, func(a, b Change) int {
-		return cmp.Or(strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), slices.Compare(a.Platforms, b.Platforms))
+		return cmp.Or(first(a)-first(b), strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), slices.Compare(a.Platforms, b.Platforms))
 	})
 	return changes
+}
+
+func isNetBox(c Change) bool { return c.Name == "netbox" && c.Type == "python" }
+
+// first is 0 for what comes first.
+func first(c Change) int {
+	if isNetBox(c) {
+		return 0
+	}
+	return 1
 }
 
 // Outdated tells how package_versions.txt, nil when there is none, differs from
@@ -165,8 +176,8 @@ func Compare(before *Before, after map[string]Held) Difference {
 	}
 	d.Platforms = shared(was, is)
 	d.Packages = Packages(was, is)
-	if i := slices.IndexFunc(d.Packages, func(c Change) bool { return c.Name == "netbox" && c.Type == "python" }); i >= 0 {
-		d.NetBox = new(d.Packages[i])
+	if len(d.Packages) > 0 && isNetBox(d.Packages[0]) {
+		d.NetBox = new(d.Packages[0])
 	}
 	return d
 }

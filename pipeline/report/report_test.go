@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -146,6 +147,21 @@ func full() report.Report {
 		r.Missed = []report.Missed{{Reference: "quay.io/linuxserver.io/netbox:4.7.3", Error: "the registry answered 503 Service Unavailable, 5 times"}}
 	})
 	b.Log("boot-linux-amd64.log", []byte("PASSWORD=sesame\n"))
+	for _, name := range []string{"netbox-linux-amd64.spdx.json", "netbox-linux-amd64.cdx.json"} {
+		b.Document(report.Document{Name: name, Platform: "linux/amd64", Type: "application/json", Text: []byte(`{"sesame": 1}`)})
+	}
+	held := map[string]contents.Held{"linux/amd64": {Packages: []contents.Package{{Name: "netbox", Version: "4.7.3", Type: "python"}}}}
+	for i := range 21 {
+		held["linux/amd64"] = contents.Held{Packages: append(held["linux/amd64"].Packages, contents.Package{Name: fmt.Sprintf("package-%02d", i), Version: "1", Type: "deb"})}
+	}
+	b.Platform("linux/amd64", func(p *report.Platform) { p.Packages = held["linux/amd64"].Packages })
+	b.Change(func(r *report.Report) {
+		r.Unlisted = []contents.Change{{Name: "netbox", Type: "python", Old: "4.7.2", New: "4.7.3", Platforms: []string{"linux/amd64"}}}
+		r.Difference = new(contents.Compare(&contents.Before{
+			Since:  contents.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Version: "v4.7.2-ls9"},
+			Images: map[string]contents.Held{"linux/amd64": {Packages: []contents.Package{{Name: "netbox", Version: "4.7.2", Type: "python"}}}},
+		}, held))
+	})
 	return b.Report()
 }
 
@@ -238,7 +254,7 @@ func TestSecretsAreInNoFileOfTheReport(t *testing.T) {
 	if err := r.Write(dir, hide); err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"report.json", "logs/boot-linux-amd64.log"} {
+	for _, file := range []string{"report.json", "logs/boot-linux-amd64.log", "sbom/netbox-linux-amd64.cdx.json"} {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
@@ -263,10 +279,14 @@ func TestAReportThatIsNotWholeIsNotLoaded(t *testing.T) {
 		error string
 		code  int
 	}{
-		"none":           {os.RemoveAll, "there is none; make it with `go run ./ci check`", failure.ExitUsage},
-		"another schema": {func(dir string) error { return os.WriteFile(dir+"/report.json", []byte(`{"schemaVersion":9}`), 0o644) }, "schema is version 9, this program reads 1", failure.ExitUsage},
-		"no JSON":        {func(dir string) error { return os.WriteFile(dir+"/report.json", []byte(`{"sch`), 0o644) }, "unexpected end of JSON", failure.ExitCheck},
-		"a log gone":     {func(dir string) error { return os.RemoveAll(dir + "/logs") }, "boot-linux-amd64.log", failure.ExitCheck},
+		"none":            {os.RemoveAll, "there is none; make it with `go run ./ci check`", failure.ExitUsage},
+		"another schema":  {func(dir string) error { return os.WriteFile(dir+"/report.json", []byte(`{"schemaVersion":9}`), 0o644) }, "schema is version 9, this program reads 1", failure.ExitUsage},
+		"no JSON":         {func(dir string) error { return os.WriteFile(dir+"/report.json", []byte(`{"sch`), 0o644) }, "unexpected end of JSON", failure.ExitCheck},
+		"a log gone":      {func(dir string) error { return os.RemoveAll(dir + "/logs") }, "boot-linux-amd64.log", failure.ExitCheck},
+		"a document gone": {func(dir string) error { return os.RemoveAll(dir + "/sbom") }, "netbox-linux-amd64.cdx.json", failure.ExitCheck},
+		"a document outside": {func(dir string) error {
+			return os.WriteFile(dir+"/report.json", []byte(`{"schemaVersion":1,"documents":[{"name":"/etc/passwd"}]}`), 0o644)
+		}, "is not named as a file", failure.ExitCheck},
 		"a log outside": {func(dir string) error {
 			return os.WriteFile(dir+"/report.json", []byte(`{"schemaVersion":1,"logs":[{"name":"../../secret"}]}`), 0o644)
 		}, "is not named as a file", failure.ExitCheck},

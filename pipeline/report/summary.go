@@ -125,7 +125,7 @@ func (r Report) packages(b *strings.Builder) {
 		}
 	}
 	if len(r.Unlisted) > 0 {
-		fmt.Fprintf(b, "\n%s is behind (%s): run \"go run ./ci packages\"\n", contents.ListFile, contents.Counts(r.Unlisted))
+		fmt.Fprintf(b, "\n%s is not what the image holds: run \"go run ./ci packages\"\n  %s\n", contents.ListFile, contents.Counts(r.Unlisted))
 	}
 }
 
