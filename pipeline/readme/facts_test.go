@@ -117,8 +117,44 @@ var graph = map[string][]string{
 	"svc-netbox":                {"legacy-services"},
 }
 
-func TestEveryFactOfTheKnownPageIsThere(t *testing.T) {
-	page := page(t)
+func TestEveryFactOfTheKnownPageIsThere(t *testing.T) { everyFact(t, page(t), promised.tableRows) }
+
+func TestEveryFactIsOnTheSitesPageToo(t *testing.T) {
+	v, _, err := readme.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := v.Docs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(text)
+	checkSite(t, page)
+	var rows []string // a table for each flag, so that its rows go without
+	for _, row := range promised.tableRows {
+		rows = append(rows, strings.NewReplacer("`-e ", "`", "`-p ", "`", "`-v ", "`").Replace(row))
+	}
+	everyFact(t, asGitHub(page), rows)
+	for _, heading := range []string{
+		"### Ports (`-p`)\n\n| Parameter | Function |", "### Environment Variables (`-e`)\n\n| Env | Function |",
+		"### Volume Mappings (`-v`)\n\n| Volume | Function |", "### Miscellaneous Options\n", "\n??? info \"Init dependency graph\"\n\n    ```d2\n",
+	} {
+		if !strings.Contains(page, heading) {
+			t.Errorf("%q is missing", heading)
+		}
+	}
+	if !strings.HasPrefix(page, "---\ntitle: netbox\ntags:\n    - Administration\n    - Business\ndescription: ") {
+		t.Errorf("the front matter is %.100q", page)
+	}
+	for _, others := range []string{"For maintainers", "<picture>", "<details>", "[!NOTE]"} {
+		if strings.Contains(page, others) {
+			t.Errorf("%q does not belong there", others)
+		}
+	}
+}
+
+func everyFact(t *testing.T, page string, rows []string) {
+	t.Helper()
 	lines := strings.Split(page, "\n")
 	contain := func(kind string, facts []string, text string) {
 		for _, fact := range facts {
@@ -135,7 +171,7 @@ func TestEveryFactOfTheKnownPageIsThere(t *testing.T) {
 			t.Errorf("heading %q is missing", heading)
 		}
 	}
-	for _, row := range promised.tableRows {
+	for _, row := range rows {
 		start, rest, _ := strings.Cut(row, "*") // the default stands anywhere behind
 		if !slices.ContainsFunc(lines, func(l string) bool {
 			return strings.HasPrefix(l, start) && (rest == "" || strings.Contains(l, "default: `"+rest+"`") || strings.Contains(l, "default: "+rest+")"))

@@ -1,6 +1,7 @@
 package readme_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,34 +37,47 @@ func render(t *testing.T, file string) string {
 	return string(text)
 }
 
+func site(t *testing.T, file string) string {
+	t.Helper()
+	text, err := parse(t, file).Docs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // The pages of made-up images. `go test ./pipeline/readme -update` writes them
 // anew; read the difference before you commit it.
 func TestPagesOfMadeUpImages(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yml")
-	if err != nil || len(files) == 0 {
+	if err != nil || len(files) < 12 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			got := render(t, file)
-			checkMarkdown(t, got, root)
-			for range 20 {
-				if again := render(t, file); again != got {
-					t.Fatalf("the page differs from one time to the next:\n%s", readme.Diff(readme.Page, []byte(got), []byte(again)))
+			t.Parallel()
+			checkMarkdown(t, render(t, file), root, anchorGitHub)
+			checkSite(t, site(t, file))
+			for suffix, page := range map[string]func(*testing.T, string) string{".md": render, ".docs.md": site} {
+				got := page(t, file)
+				for range 20 {
+					if again := page(t, file); again != got {
+						t.Fatalf("the page differs from one time to the next:\n%s", readme.Diff(suffix, []byte(got), []byte(again)))
+					}
 				}
-			}
-			golden := strings.TrimSuffix(file, ".yml") + ".md"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				golden := strings.TrimSuffix(file, ".yml") + suffix
+				if *update {
+					if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want, err := os.ReadFile(golden)
+				if err != nil {
 					t.Fatal(err)
 				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := readme.Diff(readme.Page, want, []byte(got)); diff != "" {
-				t.Error(diff)
+				if diff := readme.Diff(golden, want, []byte(got)); diff != "" {
+					t.Error(diff)
+				}
 			}
 		})
 	}
@@ -131,6 +145,43 @@ func TestOddValuesSurviveComposeAndShell(t *testing.T) {
 		}
 		if words[len(words)-2] != v.Image() {
 			t.Errorf("the command ends with %q, want the image", words)
+		}
+	}
+}
+
+// Where compose wants text, a value that YAML takes for something else gets
+// quotes; where it may be anything, it stays what it is.
+func TestTextStaysTextInCompose(t *testing.T) {
+	for _, value := range []string{"123", "1.5", "0x1f", "1e3", "yes", "Off", "null", "~", "true", "2026-01-01", "22:22", "02:42:11:11:11:11", "plain"} {
+		text := fmt.Sprintf("project_name: typed\nproject_url: https://example.com\nproject_blurb: Typed.\n"+
+			"param_usage_include_hostname: true\nparam_hostname: %q\nparam_usage_include_mac_address: true\nparam_mac_address: %[1]q\n"+
+			"param_usage_include_ports: true\nparam_ports: [{ external_port: %[1]q, internal_port: %[1]q }]\n"+
+			"cap_add_param: true\ncap_add_param_vars: [{ cap_add_var: %[1]q }]\n"+
+			"custom_params: [{ name: a, value: %[1]q }, { name: b, value: %[1]q, array: true }]\n", value)
+		v, err := readme.Parse("typed.yml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var compose struct {
+			Services map[string]map[string]yaml.Node
+		}
+		if err := yaml.Unmarshal([]byte(v.Compose()), &compose); err != nil {
+			t.Fatalf("%q: %v\n%s", value, err, v.Compose())
+		}
+		service := compose.Services["typed"]
+		b, ports, caps := service["b"], service["ports"], service["cap_add"]
+		for key, node := range map[string]yaml.Node{
+			"hostname": service["hostname"], "mac_address": service["mac_address"], "b": *b.Content[0], "cap_add": *caps.Content[0],
+		} {
+			if node.ShortTag() != "!!str" || node.Value != value || strings.Contains(value, ":") && node.Style != yaml.DoubleQuotedStyle {
+				t.Errorf("%s: %q is read as %s %q", key, value, node.ShortTag(), node.Value)
+			}
+		}
+		if ports.Content[0].ShortTag() != "!!str" || ports.Content[0].Value != value+":"+value {
+			t.Errorf("ports: %q is read as %s %q", value, ports.Content[0].ShortTag(), ports.Content[0].Value)
+		}
+		if a := service["a"]; a.Value != value || a.Style != 0 {
+			t.Errorf("a: %q got quotes", value)
 		}
 	}
 }

@@ -2,7 +2,10 @@ package readme
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // kind is what sort of parameter an entry is.
@@ -155,6 +158,9 @@ func (v *Vars) Compose() string {
 	text := map[string]string{}
 	for _, e := range inOrder(v.entries(), composeOrder[:]) {
 		line := yamlQuote(e.value)
+		if line == e.value && e.kind != privileged && (e.kind != custom || e.list) && !isText(e.value) {
+			line = `"` + e.value + `"`
+		}
 		if e.optional {
 			line += " #optional"
 		}
@@ -199,6 +205,17 @@ func yamlQuote(value string) string {
 		return value
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(value) + `"`
+}
+
+// otherThanText matches what older readers of YAML take for a number of base 60,
+// as 22:22 is, or for a boolean.
+var otherThanText = regexp.MustCompile(`(?i)^([-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?|y|n|yes|no|on|off)$`)
+
+// isText tells whether YAML reads value as text without quotes.
+func isText(value string) bool {
+	var node yaml.Node
+	return !otherThanText.MatchString(value) && yaml.Unmarshal([]byte(value), &node) == nil &&
+		len(node.Content) == 1 && node.Content[0].ShortTag() == "!!str"
 }
 
 // shellQuote writes value so that a shell reads it back unchanged.
