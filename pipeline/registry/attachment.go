@@ -133,7 +133,7 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 		if err != nil {
 			return err
 		}
-		if err := p.try(ctx, r, "attaching "+digest.String(), func(ctx context.Context) error {
+		if err := p.try(orSend(ctx), r, "attaching "+digest.String(), func(ctx context.Context) error {
 			if err := p.pusher.Push(ctx, r.name.Digest(digest.String()), a.Image); err != nil {
 				return err
 			}

@@ -229,6 +229,16 @@ func TestFaults(t *testing.T) {
 			next.ServeHTTP(w, r)
 		}
 	}
+	forget := func(code string) func(http.ResponseWriter, *http.Request, http.Handler) {
+		return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			if r.Method != http.MethodPatch && r.Method != http.MethodPut {
+				next.ServeHTTP(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(w, `{"errors":[{"code":%q,"message":"not here"}]}`, code)
+		}
+	}
 	reset := func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -272,6 +282,10 @@ func TestFaults(t *testing.T) {
 		{name: "429 with a date", spoil: once(always(429, http.Header{"Retry-After": {"Fri, 02 Jan 2026 03:05:05 GMT"}})), waits: 6, wait: time.Minute},
 		{name: "408 at first", spoil: once(always(408, nil)), waits: 6},
 		{name: "502 at first", spoil: once(always(502, nil)), waits: 6},
+		{name: "an upload is forgotten at first", spoil: once(forget("BLOB_UPLOAD_UNKNOWN")), waits: 2},
+		{name: "blobs are not seen at first when a manifest names them", spoil: on(http.MethodPut, "/manifests/sha256:", once(forget("MANIFEST_BLOB_UNKNOWN"))), waits: 1},
+		{name: "nobody can say whether a blob is there", spoil: on(http.MethodHead, "/blobs/", always(500, nil)), waits: 6},
+		{name: "nobody can say where the tag points", spoil: on(http.MethodHead, "/manifests/new", once(always(500, nil))), waits: 1},
 		{name: "connections are reset at first", spoil: once(reset), waits: 3},
 		{name: "a blob breaks off at first when it comes back", waits: 1,
 			spoil: once(onBlobGet(func(w http.ResponseWriter, body []byte) {
@@ -663,5 +677,30 @@ func TestATagThatAnotherRunMovesMeanwhileIsNotSaidToBeOurs(t *testing.T) {
 	wantError(t, err, "netbox:1: the tag was set to", "another run publishes to it too")
 	if len(done) != 0 {
 		t.Errorf("said to be published: %+v", done)
+	}
+}
+
+func TestARegistryThatStallsIsADroppedConnection(t *testing.T) {
+	for name, at := range map[string]string{"at its greeting": "/v2/", "at a blob": "/blobs/sha256:", "at a tag": "/manifests/1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := newFaulty(t)
+			var stalled atomic.Bool
+			reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if (r.URL.Path == at || at != "/v2/" && strings.Contains(r.URL.Path, at)) && stalled.CompareAndSwap(false, true) {
+					<-r.Context().Done()
+					return
+				}
+				next.ServeHTTP(w, r)
+			})
+			idx, _ := index(t)
+			var w waits
+			start := time.Now()
+			_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{Clock: w.clock(), Stall: time.Second})
+			must(t, err)
+			if took := time.Since(start); !stalled.Load() || took < time.Second {
+				t.Errorf("it took %s, stalled %t", took, stalled.Load())
+			}
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -67,16 +68,21 @@ func pause(n int) time.Duration {
 	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
 }
 
-// retryAfterKey finds in a context where the transport notes what a registry
-// asked for during one attempt: nanoseconds in an *atomic.Int64.
-type retryAfterKey struct{}
+// attemptKey finds the attempt in the context of its requests.
+type attemptKey struct{}
+
+// attempt is what the transport and retry know of one attempt.
+type attempt struct {
+	n          int          // 0 is the first
+	retryAfter atomic.Int64 // nanoseconds that the registry asked for
+}
 
 // retry calls f until it succeeds, fails for good or has failed attempts
 // times. what names the work in the log and in the error.
 func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(context.Context) error) error {
 	for n := 0; ; n++ {
-		var asked atomic.Int64
-		err := f(context.WithValue(ctx, retryAfterKey{}, &asked))
+		this := &attempt{n: n}
+		err := f(context.WithValue(ctx, attemptKey{}, this))
 		switch {
 		case err == nil:
 			return nil
@@ -87,7 +93,7 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 		case n == attempts-1:
 			return fmt.Errorf("%s: %w, %d times; try again later, what is there already is kept", what, explain(err), attempts)
 		}
-		wait := max(pause(n), time.Duration(asked.Load()))
+		wait := max(pause(n), time.Duration(this.retryAfter.Load()))
 		if wait > longestWait {
 			return fmt.Errorf("%s: %w; the registry asks to come back in %s", what, explain(err), wait.Round(time.Second))
 		}
@@ -102,13 +108,21 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 // the same list at once.
 var errAgain = errors.New("another run has just written there")
 
+// forgetful are the codes of a registry that has lost an upload half-way, or
+// does not see yet what it was just given. To begin the upload anew, or to wait
+// a moment, helps.
+var forgetful = []transport.ErrorCode{
+	transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode, transport.ManifestBlobUnknownErrorCode,
+}
+
 // passing says if a failure is one that goes away by itself.
 func passing(err error) bool {
 	var status *transport.Error
 	if errors.As(err, &status) {
 		return status.StatusCode == http.StatusRequestTimeout ||
 			status.StatusCode == http.StatusTooManyRequests ||
-			status.StatusCode >= 500
+			status.StatusCode >= 500 ||
+			slices.ContainsFunc(status.Errors, func(d transport.Diagnostic) bool { return slices.Contains(forgetful, d.Code) })
 	}
 	for _, dropped := range []error{
 		errAgain, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, os.ErrDeadlineExceeded,
@@ -157,8 +171,16 @@ type explained struct {
 func (e explained) Error() string { return e.text }
 func (e explained) Unwrap() error { return e.err }
 
-// guard is the transport under every request: it notes Retry-After for retry
-// and keeps plain http on loopback.
+// orSend is a context in which a registry that again and again cannot say
+// whether it has something is taken to lack it, so that it is sent: what a full
+// disk leaves in docker-registry is a link to nothing, which answers 500 until
+// it is written anew.
+func orSend(ctx context.Context) context.Context { return context.WithValue(ctx, orSendKey{}, true) }
+
+type orSendKey struct{}
+
+// guard is the transport under every request: it notes Retry-After for retry,
+// heeds orSend and keeps plain http on loopback.
 type guard struct {
 	next  http.RoundTripper
 	clock Clock
@@ -173,10 +195,15 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if asked, ok := req.Context().Value(retryAfterKey{}).(*atomic.Int64); ok {
-		if d := retryAfter(resp.Header.Get("Retry-After"), g.clock.now()); d > 0 {
-			asked.Store(int64(d))
-		}
+	this, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return resp, nil
+	}
+	if d := retryAfter(resp.Header.Get("Retry-After"), g.clock.now()); d > 0 {
+		this.retryAfter.Store(int64(d))
+	}
+	if this.n > 0 && req.Context().Value(orSendKey{}) != nil && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
+		resp.StatusCode, resp.Status = http.StatusNotFound, "404 Not Found"
 	}
 	return resp, nil
 }

@@ -49,7 +49,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	if err != nil {
 		return err
 	}
-	was, err := p.tagged(ctx, puller, r, t)
+	was, err := p.tagged(orSend(ctx), puller, r, t)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		return err
 	}
 	if now != digest {
-		return fmt.Errorf("the tag was set to %s, but points at %s: another run publishes to it too; publish again when that has ended", digest, now)
+		return fmt.Errorf("the tag was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, now)
 	}
 	fmt.Fprintf(&r.host.meter, "%s is now %s\n", t, digest)
 	r.done[t.String()] = false

@@ -85,9 +85,22 @@ func newImage(t testing.TB, platform v1.Platform, size int) v1.Image {
 	return img
 }
 
-// attach is what Publish asks for attachments.
-func (c content) attach(_ context.Context, idx v1.ImageIndex) (list []registry.Attachment, err error) {
-	for _, subject := range c.subjects() {
+// attach is what Publish asks for attachments: a document to the index, and one
+// to its first image.
+func attach(_ context.Context, idx v1.ImageIndex) (list []registry.Attachment, err error) {
+	whole, err := idx.Digest()
+	if err != nil {
+		return nil, err
+	}
+	images, err := registry.Images(idx)
+	if err != nil {
+		return nil, err
+	}
+	first, err := images[0].Image.Digest()
+	if err != nil {
+		return nil, err
+	}
+	for _, subject := range []v1.Hash{whole, first} {
 		a, err := registry.Attach(idx, subject, registry.Document{
 			ArtifactType: "application/vnd.example.list", MediaType: "text/plain", Data: fmt.Appendf(nil, "a list of %s", subject),
 		})

@@ -54,6 +54,9 @@ func walk(host, repository string) (tags map[string]string, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if status == http.StatusNotFound {
+			continue // listed, but not there: docker-registry makes the directory of a tag first
+		}
 		if status != http.StatusOK {
 			return nil, fmt.Errorf("tag %s: status %d: %s", tag, status, manifest)
 		}
@@ -124,8 +127,9 @@ func read(at string, d v1.Descriptor) ([]byte, error) {
 	return body, nil
 }
 
-// attachedTo tells how many documents a registry lists with a digest.
-func attachedTo(t testing.TB, host, repository string, subject v1.Hash) int {
+// attachedTo gives the digests of the documents that a registry lists with a
+// digest.
+func attachedTo(t testing.TB, host, repository string, subject v1.Hash) (digests []string) {
 	t.Helper()
 	ref, err := name.NewDigest(host + "/" + repository + "@" + subject.String())
 	must(t, err)
@@ -133,5 +137,8 @@ func attachedTo(t testing.TB, host, repository string, subject v1.Hash) int {
 	must(t, err)
 	manifest, err := referrers.IndexManifest()
 	must(t, err)
-	return len(manifest.Manifests)
+	for _, d := range manifest.Manifests {
+		digests = append(digests, d.Digest.String())
+	}
+	return digests
 }

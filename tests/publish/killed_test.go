@@ -1,0 +1,251 @@
+package publish_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// layout is the variable that makes this program a publisher of the image
+// layout that it names, to the targets in its arguments: TAG or TAG=PLATFORM,
+// after REGISTRY/NAME. It says when it begins.
+const layout = "PUBLISH_TEST_LAYOUT"
+
+func publishLayout(dir string, args []string) error {
+	ctx := context.Background()
+	idx, err := registry.ReadLayout(ctx, dir)
+	if err != nil {
+		return err
+	}
+	var targets []registry.Target
+	for _, arg := range args[1:] {
+		tag, platform, _ := strings.Cut(arg, "=")
+		target, err := registry.ParseTarget(args[0] + ":" + tag)
+		if err != nil {
+			return err
+		}
+		targets = append(targets, target.For(platform))
+	}
+	fmt.Println("begin")
+	_, err = registry.Publish(ctx, idx, targets, registry.Options{Attach: attach})
+	return err
+}
+
+// publisher is the process of a publisher that has just begun.
+type publisher struct {
+	cmd    *exec.Cmd
+	began  time.Time
+	stderr strings.Builder
+}
+
+func startPublisher(t testing.TB, c content, host, repo string) *publisher {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "image")
+	must(t, registry.WriteLayout(dir, c.index))
+	program, err := os.Executable()
+	must(t, err)
+	p := &publisher{cmd: exec.CommandContext(t.Context(), program, host+"/"+repo, "2.0", "amd64-latest=linux/amd64", "latest")}
+	p.cmd.Env = append(os.Environ(), layout+"="+dir)
+	p.cmd.Stderr = &p.stderr
+	out, err := p.cmd.StdoutPipe()
+	must(t, err)
+	must(t, p.cmd.Start())
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "begin\n" {
+		t.Fatalf("the publisher did not begin: %v %s", err, &p.stderr)
+	}
+	p.began = time.Now()
+	return p
+}
+
+func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) {
+	times := 8
+	if *soak {
+		times = 50
+	}
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			backend := kind.start(t).host
+			newBigTry := func() try {
+				c := newTry(t, backend)
+				c.after = newContent(t, 3_000_000)
+				return c
+			}
+			c := newBigTry()
+			p := startPublisher(t, c.after, backend, c.repo)
+			if err := p.cmd.Wait(); err != nil {
+				t.Fatalf("undisturbed: %v: %s", err, &p.stderr)
+			}
+			whole := time.Since(p.began)
+			must(t, c.judge(true))
+
+			killed := 0
+			for range times {
+				c := newBigTry()
+				p := startPublisher(t, c.after, backend, c.repo)
+				after := rand.N(whole)
+				time.Sleep(after - time.Since(p.began))
+				_ = p.cmd.Process.Kill()
+				err := p.cmd.Wait()
+				if err != nil {
+					killed++
+				}
+				if err := c.judge(err == nil); err != nil {
+					t.Errorf("killed after %s: %v", after, err)
+				}
+				if err := c.complete(t); err != nil {
+					t.Errorf("killed after %s: %v", after, err)
+				}
+			}
+			t.Logf("%d publishers were started, %d of them killed in the %s that one takes", times, killed, whole.Round(time.Millisecond))
+			if killed < times/3 {
+				t.Errorf("only %d of %d publishers were killed before they had ended", killed, times)
+			}
+		})
+	}
+}
+
+// small is a command that runs on a file system of a few bytes at dir.
+func small(dir, size string, command ...string) *exec.Cmd {
+	return exec.Command("unshare", append([]string{"--mount", "sh", "-c", `mount -t tmpfs -o "size=$1" none "$0" && shift && exec "$@"`, dir, size}, command...)...)
+}
+
+func TestADiskThatIsFullAtTheRegistryLeavesWholeTagsAndOnceThereIsRoomTheNextRunCompletes(t *testing.T) {
+	root := debianRoot(t) // also tells that this is root, who may mount
+	program, err := os.Executable()
+	must(t, err)
+	for _, kind := range []struct {
+		name  string
+		start func(t *testing.T, size string) (s *server, dir string)
+	}{
+		{"go-containerregistry", func(t *testing.T, size string) (*server, string) {
+			dir := t.TempDir()
+			cmd := small(dir, size, program)
+			cmd.Env = append(os.Environ(), serve+"="+dir)
+			return start(t, cmd), dir
+		}},
+		{"docker-registry", func(t *testing.T, size string) (*server, string) {
+			data := newDir(t, root)
+			docker := dockerCommand(t, root, data)
+			return start(t, small(root+data, size, append([]string{"chroot", root}, docker.Args...)...)), root + data
+		}},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			s, dir := kind.start(t, "1m")
+			c := newTry(t, s.host)
+			c.after = newContent(t, 2_000_000)
+			_, err := publish(t.Context(), t, c.after, s.host, c.repo, "2.0")
+			if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), s.host+"/"+c.repo) {
+				t.Errorf("on a full disk: error %v, want one line that names the repository", err)
+			}
+			t.Logf("on a full disk: %v", err)
+			if err := c.judge(false); err != nil {
+				t.Error(err)
+			}
+			room := exec.Command("nsenter", "--target", fmt.Sprint(s.process.Pid), "--mount", "mount", "-o", "remount,size=64m", dir)
+			if out, err := room.CombinedOutput(); err != nil {
+				t.Fatalf("make room: %v: %s", err, out)
+			}
+			if err := c.complete(t); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestTwoPublishersOfTheSameDoNotHinderEachOther(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			backend := kind.start(t).host
+			for range 5 {
+				c := newTry(t, backend)
+				var race sync.WaitGroup
+				for range 3 {
+					race.Go(func() {
+						if _, err := publish(t.Context(), t, c.after, backend, c.repo, "2.0"); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				race.Wait()
+				if err := c.judge(true); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestTwoPublishersOfOneTagLeaveWhatOneOfThemPublished(t *testing.T) {
+	rounds := 5
+	if *soak {
+		rounds = 50
+	}
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			backend := kind.start(t).host
+			lost := 0
+			for range rounds {
+				repo := newRepository()
+				contents := []content{newContent(t, 2000), newContent(t, 2000)}
+				errs := make([]error, len(contents))
+				var race sync.WaitGroup
+				for i, c := range contents {
+					race.Go(func() { _, errs[i] = publish(t.Context(), t, c, backend, repo, "2.0") })
+				}
+				race.Wait()
+				for _, err := range errs {
+					if err == nil {
+						continue
+					}
+					lost++
+					if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "another run publishes to it too") {
+						t.Errorf("the error does not say that there is another run: %v", err)
+					}
+				}
+				tags, err := walk(backend, repo)
+				if err != nil {
+					t.Error(err)
+				}
+				for tag, of := range map[string]func(content) string{
+					"2.0":          func(c content) string { return c.digest },
+					"latest":       func(c content) string { return c.digest },
+					"amd64-latest": func(c content) string { return c.booted["linux/amd64"].String() },
+				} {
+					if got := tags[tag]; got != of(contents[0]) && got != of(contents[1]) && (got != "" || errors.Join(errs...) == nil) {
+						t.Errorf("tag %s is %q, want what one of the two published", tag, got)
+					}
+				}
+				// The one that is published again wins.
+				if _, err := publish(t.Context(), t, contents[0], backend, repo, "2.0"); err != nil {
+					t.Error(err)
+				}
+				if tags, err = walk(backend, repo); err != nil || tags["2.0"] != contents[0].digest || tags["latest"] != contents[0].digest {
+					t.Errorf("published again, the tags are %v (%v), want %s", tags, err, contents[0].digest)
+				}
+				for _, c := range contents[:1] {
+					for _, subject := range c.subjects() {
+						if n := len(attachedTo(t, backend, repo, subject)); n != 1 {
+							t.Errorf("%d documents are attached to %s, want 1", n, subject)
+						}
+					}
+				}
+			}
+			t.Logf("%d races, %d publishers were told that they had lost a tag", rounds, lost)
+		})
+	}
+}
