@@ -26,14 +26,7 @@ var (
 // signed and verified here.
 func cosign(t testing.TB, environ ...string) func(args ...string) (out string, err error) {
 	t.Helper()
-	module := cosignModule(t)
-	bin, err := module.Bin(t.Context())
-	must(t, err)
-	if _, err := os.Stat(filepath.Join(bin, "cosign")); err != nil && !*soak {
-		t.Skip("SKIPPED: cosign is not built yet: run with -soak; TestWhatCosignHasSignedVerifies reads what it has left")
-	}
-	program, err := module.Program(t.Context(), os.Stderr, attest.CosignPackage)
-	must(t, err)
+	program := built(t, attest.CosignPackage)
 	dir := t.TempDir()
 	return func(args ...string) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -44,6 +37,20 @@ func cosign(t testing.TB, environ ...string) func(args ...string) (out string, e
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
+}
+
+// built is a program of the module that pins cosign.
+func built(t testing.TB, pkg string) string {
+	t.Helper()
+	module := cosignModule(t)
+	bin, err := module.Bin(t.Context())
+	must(t, err)
+	if _, err := os.Stat(filepath.Join(bin, filepath.Base(pkg))); err != nil && !*soak {
+		t.Skipf("SKIPPED: %s is not built yet: run with -soak; TestWhatCosignHasSignedVerifies reads what cosign has left", filepath.Base(pkg))
+	}
+	program, err := module.Program(t.Context(), os.Stderr, pkg)
+	must(t, err)
+	return program
 }
 
 func cosignModule(t testing.TB) gotool.Module {

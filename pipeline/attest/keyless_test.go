@@ -1,0 +1,130 @@
+package attest_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
+)
+
+const (
+	workflow = "https://github.com/linuxserver/docker-netbox/.github/workflows/release.yml@refs/heads/main"
+	issuer   = "https://token.actions.githubusercontent.com"
+)
+
+// standIn is a Sigstore of the test's own: tools/cosign/sigstore.
+type standIn struct {
+	trustedRoot string
+
+	mu  sync.Mutex
+	in  io.Writer
+	out *bufio.Reader
+}
+
+func newStandIn(t testing.TB) *standIn {
+	t.Helper()
+	s := &standIn{trustedRoot: filepath.Join(t.TempDir(), "trusted-root.json")}
+	cmd := exec.CommandContext(t.Context(), built(t, "github.com/linuxserver/docker-netbox/tools/cosign/sigstore"), workflow, issuer, s.trustedRoot)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	must(t, err)
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	s.in, s.out = in, bufio.NewReader(out)
+	return s
+}
+
+// Sign is attest.Signer's.
+func (s *standIn) Sign(_ context.Context, statement []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := io.WriteString(s.in, base64.StdEncoding.EncodeToString(statement)+"\n"); err != nil {
+		return nil, err
+	}
+	return s.out.ReadBytes('\n')
+}
+
+// identity believes what s certifies of who. The certificates of the stand-in
+// are in no log of certificates.
+func (s *standIn) identity(t testing.TB, who string) attest.Identity {
+	return attest.Identity{Who: who, Issuer: issuer, TrustedRoot: s.trustedRoot, Cosign: attest.Cosign{
+		Module: cosignModule(t), Environ: os.Environ(), Home: t.TempDir(), Log: io.Discard,
+	}.With("--insecure-ignore-sct", "--use-signed-timestamps")}
+}
+
+func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
+	sigstore, other := newStandIn(t), newStandIn(t)
+	reg := newServer(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, sigstore, reg.host+"/lsio/netbox").Attach)
+
+	for _, who := range []string{workflow, "https://github.com/linuxserver/docker-netbox/.github/workflows/release.yml@*"} {
+		result := reg.verify(t, demand(sigstore.identity(t, who)))
+		must(t, result.Err())
+		for _, of := range []string{"index", "linux/amd64", "linux/arm64"} {
+			wantLine(t, result, attest.Proven, of, "signature", "signed by "+who+" (sigstore bundle)")
+			wantLine(t, result, attest.Proven, of, "provenance")
+		}
+	}
+	for name, who := range map[string]string{
+		"another repository": strings.Replace(workflow, "linuxserver", "evil", 1),
+		"another branch":     strings.Replace(workflow, "main", "evil", 1),
+		"a beginning":        strings.TrimSuffix(workflow, "main"),
+	} {
+		result := reg.verify(t, demand(sigstore.identity(t, who)))
+		if result.Err() == nil {
+			t.Errorf("%s was believed", name)
+		}
+		wantLine(t, result, attest.Missing, "index", "signature", "not signed by "+who+", but by "+workflow+", as "+issuer+" says")
+		wantLine(t, result, attest.Missing, "index", "provenance")
+	}
+	// A certificate by somebody who is not trusted says what it likes.
+	result := reg.verify(t, demand(other.identity(t, workflow)))
+	wantLine(t, result, attest.Wrong, "index", "signature", "it says that it is by "+workflow)
+	wantLine(t, result, attest.Wrong, "linux/arm64", "provenance", "it says that it is by "+workflow)
+	// And who asks for a key does not get an identity.
+	result = reg.verify(t, demand(newKey(t).PublicKey))
+	wantLine(t, result, attest.Missing, "index", "signature", "but by "+workflow)
+}
+
+func TestCosignIsHandedTheStatementAndGivesTheBundle(t *testing.T) {
+	key := newKey(t)
+	built(t, attest.CosignPackage)
+	text, err := os.ReadFile("testdata/cosign/cosign.key")
+	must(t, err)
+	recorded, err := attest.ReadKey("cosign.key", text, func() string { return "sesame" })
+	must(t, err)
+	signer := attest.Cosign{
+		Module: cosignModule(t), Environ: append(os.Environ(), "COSIGN_PASSWORD=sesame"), Home: t.TempDir(), Log: io.Discard,
+	}.With("--key", "testdata/cosign/cosign.key", "--use-signing-config=false", "--tlog-upload=false")
+	reg := newServer(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, signer, "r/n").Attach)
+	result := reg.verify(t, demand(recorded.PublicKey))
+	must(t, result.Err())
+	wantLine(t, result, attest.Proven, "linux/arm64", "signature", "(sigstore bundle)")
+	if reg.verify(t, demand(key.PublicKey)).Err() == nil {
+		t.Error("another key was believed")
+	}
+
+	broken := signer.With("--key", "testdata/nowhere.key")
+	_, err = broken.Sign(t.Context(), []byte("{}"))
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "sign with cosign: ") {
+		t.Errorf("error %v", err)
+	}
+}
