@@ -211,7 +211,7 @@ func (t *Tab) answer(e *fetch.EventRequestPaused) {
 
 // Do acts on the page and waits until it has loaded what that made it load.
 func (t *Tab) Do(ctx context.Context, actions ...chromedp.Action) error {
-	if err := t.run(ctx, actions...); err != nil {
+	if err := t.Run(ctx, actions...); err != nil {
 		return err
 	}
 	return t.settle(ctx)
@@ -231,8 +231,8 @@ func (t *Tab) Visit(ctx context.Context, url string) error {
 	}))
 }
 
-// run runs actions in the tab until ctx ends.
-func (t *Tab) run(ctx context.Context, actions ...chromedp.Action) error {
+// Run acts on the page as it is, without waiting for what comes of it.
+func (t *Tab) Run(ctx context.Context, actions ...chromedp.Action) error {
 	both, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
@@ -248,7 +248,7 @@ func (t *Tab) run(ctx context.Context, actions ...chromedp.Action) error {
 func (t *Tab) settle(ctx context.Context) error {
 	for {
 		var state string
-		if err := t.run(ctx, chromedp.Evaluate(`document.readyState`, &state)); err != nil && ctx.Err() != nil {
+		if err := t.Run(ctx, chromedp.Evaluate(`document.readyState`, &state)); err != nil && ctx.Err() != nil {
 			return t.late(ctx)
 		}
 		t.mu.Lock()
@@ -289,7 +289,7 @@ type Page struct {
 
 // Look tells what the tab shows.
 func (t *Tab) Look(ctx context.Context) (p Page, err error) {
-	err = t.run(ctx,
+	err = t.Run(ctx,
 		chromedp.Location(&p.URL), chromedp.Title(&p.Title),
 		chromedp.Evaluate(`document.body ? document.body.innerText : ""`, &p.Text),
 		chromedp.CaptureScreenshot(&p.Picture))

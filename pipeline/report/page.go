@@ -86,9 +86,10 @@ type platformView struct {
 
 // graphView is the init graph of the platforms that have the same.
 type graphView struct {
-	Platforms   string
-	Drift       []string
-	Light, Dark template.URL
+	Platforms string
+	Drift     []string
+	Light     template.URL
+	Dark      template.Srcset
 }
 
 // packageView is a package, and in which platforms' images it is when it is not
@@ -363,16 +364,16 @@ func (r Report) platform(p Platform) platformView {
 
 // graphs are the init graphs, each once.
 func (r Report) graphs() (views []graphView) {
-	source := func(p Platform, dark bool) template.URL {
+	source := func(p Platform, dark bool) string {
 		for _, d := range p.Drawings {
 			if d.Dark == dark {
-				return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG))
+				return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG)
 			}
 		}
 		return ""
 	}
 	for _, p := range r.Platforms {
-		v := graphView{Platforms: p.Platform, Drift: p.Drift, Light: source(p, false), Dark: source(p, true)}
+		v := graphView{Platforms: p.Platform, Drift: p.Drift, Light: template.URL(source(p, false)), Dark: template.Srcset(source(p, true))}
 		if v.Light == "" && len(v.Drift) == 0 {
 			continue
 		}

@@ -51,7 +51,10 @@
   // What is linked to has to be seen, and what is printed too.
   const open = () => {
     const target = location.hash && document.getElementById(location.hash.slice(1));
-    if (target instanceof HTMLDetailsElement) target.open = true;
+    if (target instanceof HTMLDetailsElement && !target.open) {
+      target.open = true;
+      target.scrollIntoView();
+    }
   };
   addEventListener('hashchange', open);
   open();

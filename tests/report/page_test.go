@@ -1,0 +1,422 @@
+// Package report_test looks at the page of a report in a real browser.
+package report_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/linuxserver/docker-netbox/pipeline/browser"
+	"github.com/linuxserver/docker-netbox/pipeline/browser/browsertest"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+)
+
+const platform = "linux/amd64"
+
+// hostile is a text that would break out of a page that takes it as it is.
+const hostile = `</script><script>document.title='broken into'</script><img src=x onerror=alert(1)>`
+
+// made is a report with something in every part of the page, red or green.
+func made(t *testing.T, broken bool) report.Report {
+	t.Helper()
+	start := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
+	clock := start
+	b := report.NewBuilder(report.Report{
+		Project: "docker-netbox", Commit: strings.Repeat("0123abcd", 5), Version: "4.7.3", Engine: "local",
+		Base:     report.Base{Name: "local", Digests: map[string]string{platform: digest(1), "linux/arm64": digest(2)}},
+		Expected: []report.Key{{Stage: "base"}, {Stage: "build", Platform: platform}, {Stage: "boot", Platform: platform}, {Stage: "publish"}},
+	}, func() time.Time { return clock })
+	stage := func(name, platform string, at, took time.Duration, err error, next string) {
+		b.End(report.Key{Stage: name, Platform: platform}, start.Add(at), took, err, next)
+	}
+	stage("base", "", 0, 20*time.Second, nil, "")
+	stage("build", platform, 20*time.Second, 3*time.Minute, nil, "")
+	if broken {
+		stage("boot", platform, 205*time.Second, 9*time.Second,
+			errors.Join(errors.New("s6-rc: warning: unable to start service svc-netbox: command exited 1 (log line 5)"), errors.New("a second thing "+hostile)),
+			"read dist/report/logs/netbox-linux-amd64.log for the whole story")
+		b.Skip(report.Key{Stage: "publish"}, "not every platform was proven")
+	} else {
+		stage("boot", platform, 205*time.Second, 9*time.Second, nil, "")
+		stage("publish", "", 214*time.Second, 2*time.Second, nil, "")
+	}
+	for _, name := range []string{platform, "linux/arm64"} {
+		b.Platform(name, func(p *report.Platform) {
+			p.Image, p.Size = digest(3), 129_700_000
+			p.Layers = []report.Layer{{Digest: digest(4), Size: 36_000_000, From: "COPY " + strings.Repeat("/a-long-path", 30)}, {Digest: digest(5), Size: 93_700_000, From: "RUN true"}}
+			p.Groups = []imagesize.Group{{Name: "base", Size: 36_000_000}, {Name: "Python", Size: 93_700_000}}
+			p.Boot = &report.Boot{FirstOK: 7.5, Stop: 2.7, PeakMemory: 553e6, Critical: []string{"init-services", "svc-netbox"}, Services: []report.Service{
+				{Name: "init-services", Type: "oneshot", Start: 0.2, Ready: 0.25},
+				{Name: "svc-cron", Type: "longrun", Start: 0.25, Ready: 0.3},
+				{Name: "svc-netbox", Type: "longrun", Start: 0.25, Ready: 7.1},
+			}}
+			p.Smoke = []report.Check{
+				{Name: "see-login", Asked: "the log-in page /login/ in Chromium", Got: "200", Seconds: 1.5},
+				{Name: "site", Asked: "POST /api/dcim/sites/" + strings.Repeat("x", 200), Got: hostile, Seconds: 0.5},
+			}
+			p.Packages = []contents.Package{{Name: "bash", Version: "5.2.37-2", Type: "deb"}, {Name: "django", Version: "6.0.1", Type: "python"}, {Name: hostile, Version: "1", Type: "npm"}}
+			p.Pictures = []report.Picture{{Name: strings.ReplaceAll(name, "/", "-") + "-login.png", Check: "see-login", Promise: "a browser shows the log-in page", PNG: picture(t)}}
+			p.Drawings = []report.Drawing{
+				{Name: strings.ReplaceAll(name, "/", "-") + "-light.svg", SVG: []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2000 900" width="2000" height="900"><rect width="2000" height="900" fill="#eee"/></svg>`)},
+				{Name: strings.ReplaceAll(name, "/", "-") + "-dark.svg", Dark: true, SVG: []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2000 900" width="2000" height="900"><rect width="2000" height="900" fill="#111"/></svg>`)},
+			}
+			if broken {
+				p.Boot.Services[2].Ready = 0
+				p.Smoke[0].Error, p.Smoke[0].Got = "it is blank", "it is blank: it shows 0 characters"
+				p.Drift = []string{"readme-vars.yml:120: init-services -> svc-extra is in the image, but not documented"}
+			}
+		})
+	}
+	b.Change(func(r *report.Report) {
+		r.Index = digest(6)
+		r.Published = []report.Tag{{Reference: "registry.example.com/a/rather/long/name/of/netbox:v4.7.3-ls12", Digest: digest(6), Blobs: 12, Bytes: 129_700_000}}
+		r.Missed = []report.Missed{{Reference: "quay.example.com/netbox:latest", Error: "503 Service Unavailable"}}
+		r.Documents = []report.Document{{Name: "linux-amd64.spdx.json", Platform: platform, Type: "application/spdx+json", Text: []byte("{}")}}
+		r.Unlisted = []contents.Change{{Name: "django", Type: "python", Old: "6.0", New: "6.0.1", Platforms: []string{platform}}}
+		r.Difference = &contents.Difference{
+			Since:     &contents.Since{Reference: "registry.example.com/netbox:latest", Digest: digest(7), Version: "v4.7.2-ls11"},
+			Platforms: []string{platform},
+			Packages: []contents.Change{
+				{Name: "django", Type: "python", Old: "6.0", New: "6.0.1", Platforms: []string{platform}},
+				{Name: "left-pad", Type: "npm", Old: "1.3.0", Platforms: []string{platform}},
+			},
+			Sizes:   []contents.Size{{Platform: platform, Group: "Python", Old: 93_000_000, New: 93_700_000}},
+			NetBox:  &contents.Change{Name: "netbox", Old: "4.7.2", New: "4.7.3"},
+			Commits: []source.Commit{{Commit: strings.Repeat("f", 40), Subject: "Say why " + hostile}},
+			Unknown: []string{"the packages of linux/arm64: it has no list"},
+		}
+	})
+	b.Log("netbox-linux-amd64.log", []byte(strings.Join([]string{
+		"    0.131 stderr s6-rc: info: service init-migrations: starting",
+		"    0.200 stderr \x1b[31m[netbox] waiting for the database\x1b[0m",
+		"    0.300 stdout the lead is missing " + hostile,
+		"    0.400 stderr [netbox] WARNING: a slow disk",
+		"    0.500 stderr s6-rc: warning: unable to start service svc-netbox: command exited 1",
+		"    0.600 stderr django.db.utils.OperationalError: connection refused",
+		"    0.700 stderr 0 errors " + strings.Repeat("wide", 100),
+	}, "\n")+"\n"))
+	b.Log("postgres-linux-amd64.log", []byte("    0.1 stderr FATAL:  the database system is starting up\n    0.2 stderr LOG:  ready\n"))
+	clock = start.Add(217 * time.Second)
+	return b.Report()
+}
+
+func digest(n int) string { return fmt.Sprintf("sha256:%064x", n) }
+
+func picture(t *testing.T) []byte {
+	t.Helper()
+	img := image.NewGray(image.Rect(0, 0, 1280, 800))
+	for x := range 1280 {
+		img.SetGray(x, x%800, color.Gray{200})
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// alone serves a page and nothing else, and remembers what else was asked for.
+type alone struct {
+	page []byte
+
+	mu    sync.Mutex
+	other []string
+}
+
+func (a *alone) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if r.URL.String() == address {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write(a.page)
+		return w.Result(), nil
+	}
+	a.mu.Lock()
+	a.other = append(a.other, r.URL.String())
+	a.mu.Unlock()
+	w.WriteHeader(http.StatusNotFound)
+	return w.Result(), nil
+}
+
+const address = "http://report.test/"
+
+// reader is a person with a window.
+type reader struct {
+	t   *testing.T
+	ctx context.Context
+	tab *browser.Tab
+}
+
+func (r reader) do(actions ...chromedp.Action) {
+	r.t.Helper()
+	if err := r.tab.Do(r.ctx, actions...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// is evaluates JavaScript in the page.
+func is[T any](r reader, script string) (value T) {
+	r.t.Helper()
+	if err := r.tab.Run(r.ctx, chromedp.Evaluate(script, &value)); err != nil {
+		r.t.Fatal(err)
+	}
+	return value
+}
+
+const visible = `(selector => [...document.querySelectorAll(selector)].filter(e => e.checkVisibility()).length)`
+
+func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: a real browser is started in a container, which needs root")
+	}
+	chromium := browsertest.Start(t, "../..")
+	pages := map[bool][]byte{}
+	for _, broken := range []bool{false, true} {
+		dir := filepath.Join(t.TempDir(), "report")
+		if err := made(t, broken).Write(dir, func(s string) string { return s }); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if pages[broken], err = os.ReadFile(filepath.Join(dir, "index.html")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(t *testing.T, broken bool, opts browser.Options) reader {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
+		t.Cleanup(cancel)
+		served := &alone{page: pages[broken]}
+		opts.Through = served
+		tab, closeTab, err := browser.Open(ctx, chromium, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(closeTab)
+		r := reader{t, ctx, tab}
+		if err := tab.Visit(ctx, address); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			p, err := tab.Look(context.WithoutCancel(t.Context()))
+			if err != nil || len(p.Console)+len(p.Failed) > 0 || p.Title == "broken into" {
+				t.Errorf("%v, title %q, console %q, failed %q", err, p.Title, p.Console, p.Failed)
+			}
+			served.mu.Lock()
+			defer served.mu.Unlock()
+			if len(served.other) > 0 {
+				t.Errorf("the page is not alone: it asked for %q", served.other)
+			}
+		})
+		return r
+	}
+
+	for _, width := range []int64{1280, 768, 360, 320} {
+		for _, dark := range []bool{false, true} {
+			for _, broken := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%d wide, dark %t, broken %t", width, dark, broken), func(t *testing.T) {
+					r := read(t, broken, browser.Options{Width: width, Height: 800, Dark: dark})
+					if got := is[int64](r, `document.documentElement.scrollWidth`); got > width {
+						t.Errorf("it is %d wide; too wide are %s", got, is[string](r, fmt.Sprintf(
+							`[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > %d).map(e => e.tagName + '.' + e.className).slice(0, 5).join(', ')`, width)))
+					}
+					word := "passed"
+					if broken {
+						word = "failed"
+					}
+					if got := is[string](r, `(() => { const h = document.querySelector('h1'), b = h.getBoundingClientRect(); return b.top >= 0 && b.bottom <= innerHeight ? h.textContent.trim() : 'not in the window' })()`); got != word {
+						t.Errorf("the verdict is %q, want %q", got, word)
+					}
+					ground := is[string](r, `getComputedStyle(document.body).backgroundColor`)
+					if luminance(t, ground) < 0.5 != dark {
+						t.Errorf("the ground is %s", ground)
+					}
+					for _, what := range []string{"body", ".quiet", "main a", ".lines .l1", ".lines .l2", ".mark", ".warn", ".legend"} {
+						ink := is[string](r, fmt.Sprintf(`(e => getComputedStyle(e).color)(document.querySelector(%q))`, what))
+						paper := is[string](r, fmt.Sprintf(`(e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (c !== 'rgba(0, 0, 0, 0)') return c } })(document.querySelector(%q))`, what))
+						if c := contrast(luminance(t, ink), luminance(t, paper)); c < 4.5 {
+							t.Errorf("%s: %s on %s has a contrast of %.1f, want 4.5", what, ink, paper, c)
+						}
+					}
+				})
+			}
+		}
+	}
+
+	t.Run("every section has what it is about", func(t *testing.T) {
+		r := read(t, false, browser.Options{})
+		for section, texts := range map[string][]string{
+			"overview":   {platform, "129.7 MB", "7.5 s to the first page", "553.0 MB", "2 of 2 checks", digest(3), digest(1), digest(6), "4.7.3"},
+			"pages":      {"a browser shows the log-in page"},
+			"pipeline":   {"base", "build linux/amd64", "3 min 00 s"},
+			"boot":       {"svc-netbox is the slowest of 3 services: 6.8 s", "Critical path: init-services → svc-netbox"},
+			"graph":      {platform + " and linux/arm64", "as documented"},
+			"checks":     {"see-login", "POST /api/dcim/sites/", "1500", "alert(1)"},
+			"size":       {"base 36.0 MB", "2 layers"},
+			"packages":   {"django", "6.0.1", "linux-amd64.spdx.json", "behind by 1"},
+			"difference": {"left-pad", "6.0", "+0.70 MB", "1 commits", "it has no list"},
+			"tags":       {"registry.example.com/a/rather/long/name/of/netbox:v4.7.3-ls12", "12 blobs", "503 Service Unavailable"},
+			"logs":       {"netbox-linux-amd64.log", "7 lines, 1 errors, 2 warnings"},
+		} {
+			text := is[string](r, fmt.Sprintf(`document.getElementById(%q).innerText.replace(/\s+/g, ' ')`, section))
+			for _, want := range texts {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s does not say %q:\n%s", section, want, text)
+				}
+			}
+			if links := is[int](r, fmt.Sprintf(`document.querySelectorAll('nav a[href="#%s"]').length`, section)); links != 1 {
+				t.Errorf("%d links to %s", links, section)
+			}
+		}
+		if got := is[[]string](r, `[...document.querySelectorAll('#boot .critical .name')].map(e => e.textContent)`); !slices.Equal(got, []string{"init-services", "svc-netbox", "init-services", "svc-netbox"}) {
+			t.Errorf("on the critical path are %q", got)
+		}
+	})
+	t.Run("a failed run says first what broke and what to do", func(t *testing.T) {
+		r := read(t, true, browser.Options{})
+		text := is[string](r, `document.getElementById('verdict').innerText`)
+		for _, want := range []string{"boot linux/amd64", "unable to start service svc-netbox", "the lead is missing", "read dist/report/logs/netbox-linux-amd64.log"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the top does not say %q:\n%s", want, text)
+			}
+		}
+		if strings.Contains(text, "connection refused") {
+			t.Error("what came after the line that broke it is shown with it")
+		}
+		r.do(chromedp.Evaluate(`document.querySelectorAll('details').forEach(d => d.open = false)`, nil),
+			chromedp.Click(`.next a`, chromedp.ByQuery), chromedp.Sleep(100*time.Millisecond))
+		if !is[bool](r, `(d => d.open && d.getBoundingClientRect().top < innerHeight)(document.getElementById('log-netbox-linux-amd64'))`) {
+			t.Error("the link does not lead to the log")
+		}
+		for _, want := range []string{"not as documented", "svc-extra"} {
+			if text := is[string](r, `document.getElementById('graph').innerText`); !strings.Contains(text, want) {
+				t.Errorf("the graph does not say %q:\n%s", want, text)
+			}
+		}
+		if got := is[string](r, `document.querySelector('#boot .failed .name').textContent + ' ' + document.querySelector('#boot .failed .took').textContent`); got != "svc-netbox never ready" {
+			t.Errorf("the service that never came up is %q", got)
+		}
+	})
+	t.Run("logs are searched and filtered", func(t *testing.T) {
+		r := read(t, false, browser.Options{})
+		expect := func(what string, lines int, count string) {
+			t.Helper()
+			if got := is[int](r, visible+`('.log .lines > div')`); got != lines {
+				t.Errorf("%s: %d lines are shown, want %d", what, got, lines)
+			}
+			if got := is[string](r, `document.getElementById('log-count').textContent`); got != count {
+				t.Errorf("%s: the count is %q, want %q", what, got, count)
+			}
+		}
+		expect("at first all logs are folded", 0, "")
+		r.do(chromedp.SetValue("#log-level", "2"), chromedp.Evaluate(`document.getElementById('log-level').dispatchEvent(new Event('input'))`, nil))
+		expect("errors", 2, "2 of 9 lines")
+		r.do(chromedp.SendKeys("#log-search", "DATABASE"))
+		expect("errors with a word", 1, "1 of 9 lines")
+		r.do(chromedp.SetValue("#log-level", "0"), chromedp.Evaluate(`document.getElementById('log-level').dispatchEvent(new Event('input'))`, nil))
+		expect("all lines with a word", 2, "2 of 9 lines")
+		r.do(chromedp.SendKeys("#log-search", strings.Repeat("\b", len("DATABASE"))))
+		expect("all again", 9, "")
+	})
+	t.Run("packages are searched", func(t *testing.T) {
+		r := read(t, false, browser.Options{})
+		rows := visible + `('#package-table tbody tr')`
+		if got := is[int](r, rows); got != 3 {
+			t.Errorf("%d packages, want 3", got)
+		}
+		r.do(chromedp.SendKeys(`[data-filters]`, "Python", chromedp.ByQuery))
+		if got := is[int](r, rows); got != 1 {
+			t.Errorf("%d packages found, want 1", got)
+		}
+	})
+	t.Run("a picture is shown large", func(t *testing.T) {
+		r := read(t, false, browser.Options{})
+		r.do(chromedp.ScrollIntoView(".zoom", chromedp.ByQuery), chromedp.Click(".zoom", chromedp.ByQuery))
+		if !is[bool](r, `document.getElementById('picture').open && document.querySelector('#picture img').naturalWidth === 1280`) {
+			t.Error("it is not")
+		}
+		r.do(chromedp.Click("#picture button", chromedp.ByQuery))
+		if is[bool](r, `document.getElementById('picture').open`) {
+			t.Error("it does not close")
+		}
+	})
+	t.Run("it prints, all of it", func(t *testing.T) {
+		r := read(t, false, browser.Options{Dark: true})
+		var pdf []byte
+		r.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+			pdf, _, err = page.PrintToPDF().WithPrintBackground(true).Do(ctx)
+			return err
+		}))
+		if !bytes.HasPrefix(pdf, []byte("%PDF-")) || bytes.Count(pdf, []byte("/Type /Page\n")) < 2 {
+			t.Errorf("a PDF of %d bytes and %d pages", len(pdf), bytes.Count(pdf, []byte("/Type /Page\n")))
+		}
+		r.do(emulation.SetEmulatedMedia().WithMedia("print"))
+		if got := is[int](r, visible+`('nav, .filters')`); got != 0 {
+			t.Errorf("%d things to click on are printed", got)
+		}
+		if ground := is[string](r, `getComputedStyle(document.body).backgroundColor`); luminance(t, ground) < 0.9 {
+			t.Errorf("it is printed on %s", ground)
+		}
+		r.do(chromedp.Evaluate(`dispatchEvent(new Event('beforeprint'))`, nil))
+		if got := is[int](r, `document.querySelectorAll('details:not([open]):not(.log)').length`); got != 0 {
+			t.Errorf("%d parts are folded in print", got)
+		}
+	})
+	t.Run("without scripts it shows all it has", func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		tab, closeTab, err := browser.Open(ctx, chromium, browser.Options{Through: &alone{page: pages[true]}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeTab()
+		if err := tab.Do(ctx, emulation.SetScriptExecutionDisabled(true)); err != nil {
+			t.Fatal(err)
+		}
+		if err := tab.Visit(ctx, address); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := tab.Look(ctx); err != nil || p.Wrong("failed", "the lead is missing", "What was asked", "django") != nil {
+			t.Errorf("%v, %v", err, p.Wrong("failed", "the lead is missing", "What was asked", "django"))
+		}
+	})
+}
+
+// luminance is that of a colour as a browser tells it, from 0 to 1, as WCAG 2
+// defines it.
+func luminance(t *testing.T, colour string) float64 {
+	t.Helper()
+	var c [3]float64
+	if _, err := fmt.Sscanf(strings.NewReplacer("rgba(", "", "rgb(", "", ",", " ", ")", "").Replace(colour), "%f %f %f", &c[0], &c[1], &c[2]); err != nil {
+		t.Fatalf("read the colour %q: %v", colour, err)
+	}
+	for i, v := range c {
+		if v /= 255; v <= 0.04045 {
+			c[i] = v / 12.92
+		} else {
+			c[i] = math.Pow((v+0.055)/1.055, 2.4)
+		}
+	}
+	return 0.2126*c[0] + 0.7152*c[1] + 0.0722*c[2]
+}
+
+func contrast(a, b float64) float64 { return (max(a, b) + 0.05) / (min(a, b) + 0.05) }
