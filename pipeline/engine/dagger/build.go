@@ -3,6 +3,7 @@ package dagger
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		buildArgs = append(buildArgs, dagger.BuildArg{Name: name, Value: args[name]})
 	}
-	secrets, err := e.buildSecrets(client)
+	secrets, err := e.buildSecrets(ctx, s, client)
 	if err != nil {
 		return nil, err
 	}
@@ -232,10 +233,22 @@ func list(words []string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// buildSecrets are the files of this machine that a RUN may need.
-func (e *Engine) buildSecrets(client *dagger.Client) ([]*dagger.Secret, error) {
+// buildSecrets are the files of this machine that a RUN may need. Its
+// certificates are not, where the engine puts its own into containers: it does
+// so by replacing the very file that they would be mounted on, and cannot.
+func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Client) ([]*dagger.Secret, error) {
 	var secrets []*dagger.Secret
-	if ca := e.env.CABundle(); ca != "" {
+	ca := e.env.CABundle()
+	if ca != "" {
+		own, err := e.trusts(ctx, s)
+		if err != nil {
+			return nil, fmt.Errorf("ask which certificates the engine trusts: %s", oneLine(err))
+		}
+		if own {
+			ca = ""
+		}
+	}
+	if ca != "" {
 		data, err := os.ReadFile(ca)
 		if err != nil {
 			return nil, fmt.Errorf("read the trusted certificates: %w", err)
@@ -246,6 +259,22 @@ func (e *Engine) buildSecrets(client *dagger.Client) ([]*dagger.Secret, error) {
 		secrets = append(secrets, client.SetSecret(environ.SecretPip, string(conf)))
 	}
 	return secrets, nil
+}
+
+// trusts tells whether the engine puts certificates of its own into containers.
+// It has no word for that; it does so for what looks like a Debian.
+func (e *Engine) trusts(ctx context.Context, s *session) (bool, error) {
+	shim, err := e.shim(ctx, s.native.Architecture)
+	if err != nil {
+		return false, err
+	}
+	code, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
+		WithFile(shimPath, s.Host().File(shim)).
+		WithNewFile("/etc/debian_version", "").
+		WithEnvVariable("ASKED", rand.Text()). // the engine may have been told another one since
+		WithExec([]string{shimPath, "trusted", "/usr/local/share/ca-certificates"}, dagger.ContainerWithExecOpts{Expect: dagger.ReturnTypeAny, NoInit: true}).
+		ExitCode(ctx)
+	return code == 0, err
 }
 
 // buildError is what Dagger says of a failed build, as an engine tells it.

@@ -35,6 +35,7 @@ import (
 type transport struct {
 	t      *testing.T
 	answer func(path []string, query string) (any, error)
+	trusts bool // the engine has certificates of its own
 
 	mu      sync.Mutex
 	queries []string
@@ -118,7 +119,7 @@ func fieldPath(query string) []string {
 var amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
 
 // offline is an engine at the other end of a transport.
-func offline(t *testing.T, answer func(path []string, query string) (any, error)) (*dagger.Engine, *transport) {
+func offline(t *testing.T, answer func(path []string, query string) (any, error), environ ...string) (*dagger.Engine, *transport) {
 	t.Helper()
 	f := &transport{t: t, ids: map[string]string{}}
 	f.answer = func(path []string, query string) (any, error) {
@@ -127,12 +128,19 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 			return "v0.21.8", nil
 		case "defaultPlatform":
 			return "linux/amd64", nil
+		case "exitCode":
+			if strings.Contains(query, `"trusted"`) && !f.trusts {
+				return 1, nil
+			}
+			if strings.Contains(query, `"trusted"`) {
+				return 0, nil
+			}
 		}
 		return answer(path, query)
 	}
 	e, err := dagger.New(t.Context(), dagger.Options{
 		Repo: "../../..", QEMUCPU: map[string]string{"arm64": "cortex-a72"},
-		Environ: []string{"PIP_INDEX_URL=https://packages.test/simple", "HTTPS_PROXY=http://proxy.test", "HTTP_PROXY=http://me:hunter2@proxy.test"},
+		Environ: append([]string{"PIP_INDEX_URL=https://packages.test/simple", "HTTPS_PROXY=http://proxy.test", "HTTP_PROXY=http://me:hunter2@proxy.test"}, environ...),
 		Connect: func(ctx context.Context, _ io.Writer) (*sdk.Client, error) { return sdk.Connect(ctx, sdk.WithConn(f)) },
 	})
 	if err != nil {
@@ -206,6 +214,40 @@ func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	}
 	if found := f.asked("dockerBuild(", "packages.test"); len(found) != 1 || strings.Contains(strings.ReplaceAll(found[0], "setSecret", ""), `value:"[global]`) {
 		t.Errorf("pip's configuration travels otherwise than as a secret: %q", found)
+	}
+}
+
+// An engine with certificates of its own replaces the bundle before each exec,
+// which fails when the bundle is a mount.
+func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing.T) {
+	built, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := filepath.Join(t.TempDir(), "bundle.pem")
+	if err := os.WriteFile(bundle, []byte("certificates of this machine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, trusts := range []bool{false, true} {
+		e, f := offline(t, func(path []string, query string) (any, error) {
+			if path[len(path)-1] != "export" {
+				return nil, fmt.Errorf("unexpected: %s", query)
+			}
+			file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
+			return file, archiveOf(t, built, file)
+		}, "SSL_CERT_FILE="+bundle)
+		f.trusts = trusts
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Build(t.Context(), engine.BuildRequest{Platform: amd64, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Reference: "base:1"}, Log: io.Discard}); err != nil {
+			t.Fatal(err)
+		}
+		f.want("exitCode", `"/etc/debian_version"`, `args:["/.pipeline/shim","trusted","/usr/local/share/ca-certificates"]`, "noInit:true")
+		if passed := len(f.asked("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")) == 1; passed == trusts {
+			t.Errorf("the engine has its own certificates: %v; this machine's are passed on: %v", trusts, passed)
+		}
 	}
 }
 

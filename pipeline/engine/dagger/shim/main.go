@@ -5,6 +5,7 @@
 //	shim record DIR ADDR NAME...   the recorder: reads what containers write and tells it over HTTP
 //	shim run DIR NAME -- CMD...    becomes CMD, whose output goes to the recorder
 //	shim ready -- CMD...           runs CMD with the environment that shim run left
+//	shim trusted DIR               succeeds when DIR, which holds certificates, is not empty
 //
 // DIR is a directory that recorder and containers share. A named pipe for each
 // stream lies in it: run opens its own and becomes the command, so that the
@@ -41,7 +42,7 @@ const environment = record.EnvironmentDir + "/environ"
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("shim: no command is given: pass record, run or ready")
+		fail("shim: no command is given: pass record, run, ready or trusted")
 	}
 	var err error
 	switch args := os.Args[2:]; os.Args[1] {
@@ -51,6 +52,8 @@ func main() {
 		err = run(args[0], args[1], args[3:])
 	case "ready":
 		err = ready(args[1:])
+	case "trusted":
+		err = trusted(args[0])
 	default:
 		err = fmt.Errorf("%q: no such command", os.Args[1])
 	}
@@ -121,6 +124,15 @@ func ready(cmd []string) error {
 	c.Env = strings.Split(string(environ), "\x00")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	return c.Run()
+}
+
+// trusted fails when a directory holds nothing or is not there.
+func trusted(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 0 {
+		err = fmt.Errorf("%s is empty", dir)
+	}
+	return err
 }
 
 // recorder holds what was written, in order of arrival.
