@@ -113,43 +113,61 @@ func (g graphVerb) ofLayout(ctx context.Context) error {
 // look looks at each platform's image and does with its graph what was asked
 // for.
 func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, error)) error {
-	var first *initgraph.Graph
+	images := make([]v1.Image, len(g.platforms))
+	for i, platform := range g.platforms {
+		var err error
+		if images[i], err = image(platform); err != nil {
+			return err
+		}
+	}
+	var changed []string
+	if g.write {
+		var err error
+		if changed, err = g.document(ctx, images); err != nil {
+			return err
+		}
+	}
 	var drift []error
 	for i, platform := range g.platforms {
-		img, err := image(platform)
+		_, differs, err := g.graphs.Look(ctx, g.err, platform, images[i])
 		if err != nil {
 			return err
 		}
-		found, differs, err := g.graphs.Look(ctx, g.err, platform, img)
+		drift = append(drift, differs...)
+	}
+	if err := errors.Join(append(drift, g.leavePictures())...); err != nil {
+		return err
+	}
+	if g.write {
+		return g.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, g.documents))
+	}
+	return g.printDrawing()
+}
+
+// document has the images' graph documented, and names the files that this
+// changed.
+func (g graphVerb) document(ctx context.Context, images []v1.Image) (changed []string, err error) {
+	var first *initgraph.Graph
+	for i, platform := range g.platforms {
+		found, err := g.graphs.Found(platform, images[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if i == 0 {
 			first = found
 		}
-		if more := initgraph.Compare(first, found); g.write && len(more) > 0 {
-			return fmt.Errorf("write the init graph: the images of %s and %s differ: %w", registry.Key(g.platforms[0]), registry.Key(platform), more[0])
+		if differs := initgraph.Compare(first, found); len(differs) > 0 {
+			return nil, fmt.Errorf("write the init graph: the images of %s and %s differ: %w", registry.Key(g.platforms[0]), registry.Key(platform), differs[0])
 		}
-		drift = append(drift, differs...)
-	}
-	if !g.write {
-		if err := errors.Join(append(drift, g.leavePictures())...); err != nil {
-			return err
-		}
-		return g.printDrawing()
 	}
 	documented, err := g.graphs.Write(first)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	changed, err := g.documents.Write(ctx, g.err)
-	if documented {
+	if changed, err = g.documents.Write(ctx, g.err); documented {
 		changed = append([]string{readme.File}, changed...)
 	}
-	if err := errors.Join(err, g.leavePictures()); err != nil {
-		return err
-	}
-	return g.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, g.documents))
+	return changed, err
 }
 
 // printDrawing is the result: the graph of the first platform.

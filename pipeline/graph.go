@@ -197,6 +197,16 @@ func (g Graphs) Picture(platform v1.Platform, look initgraph.Look) ([]byte, erro
 	return svg, err
 }
 
+// Found reads the init graph out of the image of a platform, and checks its
+// structure.
+func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, error) {
+	_, declared, err := g.declared()
+	if err != nil {
+		return nil, err
+	}
+	return g.read(platform, img, declared)
+}
+
 // Write makes readme-vars.yml document the graph that was found in an image,
 // and tells whether that changed it. Nothing else in the file does.
 func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
@@ -205,11 +215,15 @@ func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
 	if err != nil {
 		return false, failure.Usagef("read the documented init graph: %w", err)
 	}
-	_, declared, err := g.declared()
-	if err == nil && len(declared.Edges) > 0 && len(initgraph.Compare(declared, found)) == 0 {
-		return false, nil // the same, whatever comments stand in it
+	vars, err := readme.Parse(readme.File, have)
+	if err != nil {
+		return false, err
 	}
-	want, err := readme.SetInitDiagram(readme.File, have, found.D2())
+	updated := found.Update(vars.InitDiagram)
+	if updated == vars.InitDiagram {
+		return false, nil
+	}
+	want, err := readme.SetInitDiagram(readme.File, have, updated)
 	if err != nil || string(want) == string(have) {
 		return false, err
 	}

@@ -53,14 +53,12 @@ func TestTheSameTextGivesTheSamePictureWhateverTheEnvironment(t *testing.T) {
 	}
 	t.Setenv("D2_THEME", "200")
 	t.Setenv("D2_LAYOUT", "dagre")
-	for range 3 {
-		again, err := tool(t).SVG(t.Context(), t.Output(), text, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(again, first) {
-			t.Fatal("the picture differs from one time to the next")
-		}
+	again, err := tool(t).SVG(t.Context(), t.Output(), text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(again, first) {
+		t.Error("the picture differs from one time to the next")
 	}
 	other, err := tool(t).SVG(t.Context(), t.Output(), "a -> d\n", nil)
 	if err != nil || bytes.Equal(other, first) {

@@ -1,0 +1,47 @@
+package pipeline
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/readme"
+)
+
+// The check of README.md looks at the last line of its pictures only.
+func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tool := d2.Tool{Module: gotool.Module{Dir: "../tools/d2", Cache: filepath.Join(cache, Project, "tools"), Environ: os.Environ(), Wait: 10 * time.Minute}}
+	vars, _, err := readme.Load("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph, err := initgraph.ParseD2(vars.InitDiagram)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, look := range initgraph.Looks() {
+		t.Run(look.Name, func(t *testing.T) {
+			t.Parallel()
+			want, err := tool.SVG(t.Context(), t.Output(), graph.Drawing(look, nil), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have, err := os.ReadFile(filepath.Join("..", readme.Picture(look.Name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(have, want) {
+				t.Errorf("%s is not what d2 draws: remove it and run `go run ./ci readme`", readme.Picture(look.Name))
+			}
+		})
+	}
+}
