@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"bytes"
 	"context"
+	"image/png"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -93,6 +95,14 @@ func TestCheck(t *testing.T) {
 		for _, p := range r.Platforms {
 			if len(p.Smoke) < 15 || p.Boot == nil || len(p.Boot.Services) < 18 || p.Boot.FirstOK <= 0 || p.Boot.Stop <= 0 {
 				t.Errorf("%s: %d answers, boot %+v", p.Platform, len(p.Smoke), p.Boot)
+			}
+			if len(p.Pictures) != 3 {
+				t.Errorf("%s: %d pictures of pages, want 3", p.Platform, len(p.Pictures))
+			}
+			for _, picture := range p.Pictures {
+				if size, err := png.DecodeConfig(bytes.NewReader(picture.PNG)); err != nil || size.Width != 1280 {
+					t.Errorf("%s: %v, %d wide", picture.Name, err, size.Width)
+				}
 			}
 		}
 		if verdict, why, _ := r.Verdict(); verdict != report.Passed {

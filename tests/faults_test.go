@@ -77,6 +77,20 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			says:  []string{"500"},
 		},
 		{
+			name: "a page that is blank",
+			change: func(t *testing.T, dir string) {
+				replace(t, dir, "root/opt/netbox/lib/netbox_container/serve.py", "    from netbox.wsgi import application\n",
+					"    from netbox.wsgi import application as netbox\n\n"+
+						"    def application(environ, start_response):\n"+
+						"        if environ['PATH_INFO'].startswith('/dcim/sites/'):\n"+
+						"            start_response('200 OK', [('Content-Type', 'text/html')])\n"+
+						"            return [b'<!doctype html><title>Site</title>']\n"+
+						"        return netbox(environ, start_response)\n")
+			},
+			stage: "smoke",
+			says:  []string{"see-site: FAILED: asked the page of the new site /dcim/sites/1/ in Chromium, got it is blank"},
+		},
+		{
 			name: "a failing RUN",
 			change: func(t *testing.T, dir string) {
 				replace(t, dir, "Dockerfile", "EXPOSE 8000\n", "RUN echo the lead is missing && exit 7\nEXPOSE 8000\n")

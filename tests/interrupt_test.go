@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
 // TestInterruptLeavesNothing interrupts check at random moments of its life,
@@ -48,6 +50,14 @@ func TestInterruptLeavesNothing(t *testing.T) {
 					t.Errorf("status %d, want 1 and a word of the interruption:\n%s", o.code, lastLines(o.stderr, 20))
 				}
 				o.nothingIsLeft(t)
+				// A report that is there is whole, and claims nothing.
+				if dir := filepath.Join(dist, "report"); isThere(dir) {
+					r, err := report.Load(dir)
+					page, pageErr := os.ReadFile(filepath.Join(dir, "index.html"))
+					if verdict, _, _ := r.Verdict(); err != nil || verdict == report.Passed || pageErr != nil || !strings.HasSuffix(strings.TrimSpace(string(page)), "</html>") {
+						t.Errorf("the report: %v, %v, %s, a page of %d bytes", err, pageErr, verdict, len(page))
+					}
+				}
 				if _, err := os.Stat(filepath.Join(dist, "image", "index.json")); err == nil {
 					t.Log("the index had been written whole before")
 				}
@@ -59,6 +69,11 @@ func TestInterruptLeavesNothing(t *testing.T) {
 			t.Errorf("status %d", o.code)
 		}
 	})
+}
+
+func isThere(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // TestASecondRunWaits starts two runs with one output directory.
