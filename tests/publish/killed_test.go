@@ -3,12 +3,15 @@ package publish_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,9 +21,18 @@ import (
 )
 
 // layout is the variable that makes this program a publisher of the image
-// layout that it names, to the targets in its arguments: TAG or TAG=PLATFORM,
-// after REGISTRY/NAME. It says when it begins.
+// layout that it names, to the targets in its arguments, TARGET or
+// TARGET=PLATFORM. It says when it begins, and then what it has done.
 const layout = "PUBLISH_TEST_LAYOUT"
+
+// feat is what a publisher has done.
+type feat struct {
+	Seconds float64 // of publishing alone
+	Blobs   int     // sent
+	Bytes   int64   // sent
+	Changed int     // targets
+	Memory  int64   // the most that was resident, in bytes
+}
 
 func publishLayout(dir string, args []string) error {
 	ctx := context.Background()
@@ -29,43 +41,80 @@ func publishLayout(dir string, args []string) error {
 		return err
 	}
 	var targets []registry.Target
-	for _, arg := range args[1:] {
-		tag, platform, _ := strings.Cut(arg, "=")
-		target, err := registry.ParseTarget(args[0] + ":" + tag)
+	for _, arg := range args {
+		reference, platform, _ := strings.Cut(arg, "=")
+		target, err := registry.ParseTarget(reference)
 		if err != nil {
 			return err
 		}
 		targets = append(targets, target.For(platform))
 	}
 	fmt.Println("begin")
-	_, err = registry.Publish(ctx, idx, targets, registry.Options{Attach: attach})
-	return err
+	start := time.Now()
+	published, err := registry.Publish(ctx, idx, targets, registry.Options{Attach: attach})
+	if err != nil {
+		return err
+	}
+	done := feat{Seconds: time.Since(start).Seconds()}
+	counted := map[string]bool{} // repositories
+	for _, p := range published {
+		if !p.Unchanged {
+			done.Changed++
+		}
+		if !counted[p.Target.Repository()] {
+			counted[p.Target.Repository()] = true
+			done.Blobs += p.Blobs
+			done.Bytes += p.Bytes
+		}
+	}
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	if m := regexp.MustCompile(`VmHWM:\s+([0-9]+) kB`).FindSubmatch(status); m != nil {
+		kilobytes, err := strconv.ParseInt(string(m[1]), 10, 64)
+		if err != nil {
+			return err
+		}
+		done.Memory = kilobytes * 1024
+	}
+	return json.NewEncoder(os.Stdout).Encode(done)
 }
 
 // publisher is the process of a publisher that has just begun.
 type publisher struct {
 	cmd    *exec.Cmd
 	began  time.Time
+	stdout *bufio.Reader
 	stderr strings.Builder
 }
 
-func startPublisher(t testing.TB, c content, host, repo string) *publisher {
+// startPublisher starts a publisher of the image layout in dir.
+func startPublisher(t testing.TB, dir string, targets ...string) *publisher {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "image")
-	must(t, registry.WriteLayout(dir, c.index))
 	program, err := os.Executable()
 	must(t, err)
-	p := &publisher{cmd: exec.CommandContext(t.Context(), program, host+"/"+repo, "2.0", "amd64-latest=linux/amd64", "latest")}
+	p := &publisher{cmd: exec.CommandContext(t.Context(), program, targets...)}
 	p.cmd.Env = append(os.Environ(), layout+"="+dir)
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
 	must(t, err)
 	must(t, p.cmd.Start())
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "begin\n" {
+	p.stdout = bufio.NewReader(out)
+	if line, err := p.stdout.ReadString('\n'); line != "begin\n" {
 		t.Fatalf("the publisher did not begin: %v %s", err, &p.stderr)
 	}
 	p.began = time.Now()
 	return p
+}
+
+// start starts a publisher of what is to be.
+func (c try) start(t testing.TB) *publisher {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "image")
+	must(t, registry.WriteLayout(dir, c.after.index))
+	name := c.backend + "/" + c.repo
+	return startPublisher(t, dir, name+":2.0", name+":amd64-latest=linux/amd64", name+":latest")
 }
 
 func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) {
@@ -83,7 +132,7 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 				return c
 			}
 			c := newBigTry()
-			p := startPublisher(t, c.after, backend, c.repo)
+			p := c.start(t)
 			if err := p.cmd.Wait(); err != nil {
 				t.Fatalf("undisturbed: %v: %s", err, &p.stderr)
 			}
@@ -93,7 +142,7 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 			killed := 0
 			for range times {
 				c := newBigTry()
-				p := startPublisher(t, c.after, backend, c.repo)
+				p := c.start(t)
 				after := rand.N(whole)
 				time.Sleep(after - time.Since(p.began))
 				_ = p.cmd.Process.Kill()

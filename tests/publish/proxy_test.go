@@ -17,7 +17,8 @@ import (
 
 // proxy stands between a publisher and a registry, and spoils some requests.
 type proxy struct {
-	host string
+	host  string
+	guard func(w http.ResponseWriter, r *http.Request) bool // answers whom it lets not pass; nil lets everyone
 
 	mu    sync.Mutex
 	count int
@@ -112,6 +113,9 @@ func newProxy(t testing.TB, backend string, spoil func(k int, kind string) *faul
 }
 
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
+	if p.guard != nil && !p.guard(w, r) {
+		return
+	}
 	p.mu.Lock()
 	p.count++
 	kind := kindOf(r)

@@ -1,0 +1,88 @@
+package publish_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+var image = flag.String("image", "", "measure with the image layout in `DIR`, such as dist/image, instead of 100 MB of noise")
+
+// BenchmarkPublish measures a publisher, a process of its own, against
+// registries of go-containerregistry on loopback that are empty, and then once
+// more against the same: how long it takes with reading the layout, what it
+// sends, and the most memory it needs.
+func BenchmarkPublish(b *testing.B) {
+	program, err := os.Executable()
+	must(b, err)
+	dir := *image
+	if dir == "" {
+		dir = filepath.Join(b.TempDir(), "image")
+		must(b, registry.WriteLayout(dir, newContent(b, 50_000_000).index))
+	}
+	for _, registries := range []int{1, 4} {
+		for _, again := range []bool{false, true} {
+			name := fmt.Sprintf("registries=%d", registries)
+			if again {
+				name += "/again"
+			}
+			b.Run(name, func(b *testing.B) {
+				var sum feat
+				var whole time.Duration
+				for b.Loop() {
+					b.StopTimer()
+					var targets []string
+					for range registries {
+						cmd := exec.Command(program)
+						cmd.Env = append(os.Environ(), serve+"="+b.TempDir())
+						host := start(b, cmd).host
+						for _, tag := range []string{"4.7.3", "v4.7.3-ls1", "amd64-latest=linux/amd64", "latest"} {
+							targets = append(targets, host+"/netbox:"+tag)
+						}
+					}
+					if again {
+						if once(b, dir, targets).Changed == 0 {
+							b.Fatal("the first push changed nothing")
+						}
+					}
+					b.StartTimer()
+					began := time.Now()
+					done := once(b, dir, targets)
+					whole += time.Since(began)
+					sum.Seconds += done.Seconds
+					sum.Bytes += done.Bytes
+					sum.Blobs += done.Blobs
+					sum.Memory = max(sum.Memory, done.Memory)
+					if again && (done.Blobs > 0 || done.Changed > 0) {
+						b.Fatalf("the second push changed something: %+v", done)
+					}
+				}
+				n := float64(b.N)
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(whole.Seconds()/n, "s/process")
+				b.ReportMetric(sum.Seconds/n, "s/publish")
+				b.ReportMetric(float64(sum.Bytes)/n/1e6, "MB-sent")
+				b.ReportMetric(float64(sum.Blobs)/n, "blobs-sent")
+				b.ReportMetric(float64(sum.Memory)/1e6, "MB-memory")
+			})
+		}
+	}
+}
+
+// once runs a publisher to its end.
+func once(b *testing.B, dir string, targets []string) (done feat) {
+	b.Helper()
+	p := startPublisher(b, dir, targets...)
+	err := json.NewDecoder(p.stdout).Decode(&done)
+	if waited := p.cmd.Wait(); waited != nil || err != nil {
+		b.Fatalf("publish: %v, %v: %s", waited, err, &p.stderr)
+	}
+	return done
+}

@@ -1,0 +1,190 @@
+package publish_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
+)
+
+// project is a repository whose check has found a content good, and the
+// command line to publish that with.
+type project struct {
+	program, repo, dist, home string
+	content                   content
+}
+
+func newProject(t *testing.T) project {
+	t.Helper()
+	dir := t.TempDir()
+	p := project{
+		program: filepath.Join(dir, "ci"), repo: filepath.Join(dir, "repo"), dist: filepath.Join(dir, "dist"), home: filepath.Join(dir, "home"),
+		content: newContent(t, 2000),
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.program, "./ci")
+	build.Dir = repository
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the command line: %v: %s", err, out)
+	}
+	must(t, os.CopyFS(filepath.Join(p.repo, "build"), os.DirFS(filepath.Join(repository, "build")))) // what provenance names
+	pins, err := os.ReadFile(filepath.Join(repository, "versions.yml"))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(p.repo, "versions.yml"), pins, 0o644))
+	var commit string
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "one"}, {"rev-parse", "HEAD"}} {
+		out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", p.repo}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, out)
+		}
+		commit = strings.TrimSpace(string(out))
+	}
+	must(t, registry.WriteLayout(filepath.Join(p.dist, "image"), p.content.index))
+	r := report.Report{Commit: commit, Version: "4.7.3", Base: report.Base{Name: "local"}}
+	for platform, digest := range p.content.booted {
+		r.Platforms = append(r.Platforms, report.Platform{Platform: platform, Image: digest.String()})
+		for _, stage := range []string{"build", "graph", "boot", "smoke", "stop"} {
+			key := report.Key{Stage: stage, Platform: platform}
+			r.Stages, r.Expected = append(r.Stages, report.Stage{Key: key, Seconds: 1}), append(r.Expected, key)
+		}
+	}
+	must(t, r.Write(filepath.Join(p.dist, "report"), func(s string) string { return s }))
+	return p
+}
+
+// ci runs the command line with variables besides those it needs.
+func (p project) ci(t *testing.T, env []string, args ...string) (output string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), p.program, append(args, "--engine", "local", "--repo", p.repo, "--output", p.dist)...)
+	cmd.Env = append([]string{"PATH=" + p.home + ":" + os.Getenv("PATH"), "HOME=" + p.home, "XDG_CACHE_HOME=" + p.home + "/cache"}, env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return out.String(), cmd.ProcessState.ExitCode()
+}
+
+// locked is a registry behind a proxy that asks for a password.
+func locked(t *testing.T, backend, user, password string) *proxy {
+	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+	p := newProxy(t, backend, nil)
+	p.guard = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Authorization") == want {
+			return true
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="locked"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return false
+	}
+	return p
+}
+
+func TestCredentialsOpenRegistriesFromEveryPlaceTheyMayBeInAndAreNeverPrinted(t *testing.T) {
+	p := newProject(t)
+	backend := startLoopback(t).host
+	const user, password = "robot", "open-sesame-1001"
+	encoded := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	variable := func(host, password string) []string {
+		suffix := strings.NewReplacer(".", "_", ":", "_").Replace(host)
+		return []string{"REGISTRY_USERNAME_" + suffix + "=" + user, "REGISTRY_PASSWORD_" + suffix + "=" + password}
+	}
+	config := func(t *testing.T, v any) []string {
+		dir := t.TempDir()
+		text, err := json.Marshal(v)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600))
+		return []string{"DOCKER_CONFIG=" + dir}
+	}
+	for name, c := range map[string]struct {
+		env  func(t *testing.T, host string) []string
+		code int
+		says string
+	}{
+		"variables": {func(_ *testing.T, host string) []string { return variable(host, password) }, 0, ""},
+		"docker's configuration": {func(t *testing.T, host string) []string {
+			return config(t, map[string]any{"auths": map[string]any{host: map[string]string{"auth": encoded}}})
+		}, 0, ""},
+		"a helper of docker's": {func(t *testing.T, host string) []string {
+			must(t, os.MkdirAll(p.home, 0o755))
+			must(t, os.WriteFile(filepath.Join(p.home, "docker-credential-test"), []byte("#!/bin/sh\ncat >/dev/null\necho '{\"ServerURL\":\"\",\"Username\":\""+user+"\",\"Secret\":\""+password+"\"}'\n"), 0o755))
+			return config(t, map[string]any{"credHelpers": map[string]string{host: "test"}})
+		}, 0, ""},
+		"the wrong password": {func(_ *testing.T, host string) []string { return variable(host, password+"-not") }, 1, "401 Unauthorized; log in to"},
+		"nowhere":            {func(t *testing.T, _ string) []string { return config(t, map[string]any{}) }, 1, "or the variables REGISTRY_USERNAME_127_0_0_1_"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			door := locked(t, backend, user, password)
+			repo := newRepository()
+			output, code := p.ci(t, c.env(t, door.host), "publish", "--to", door.host+"/"+repo+":1.0")
+			if code != c.code || !strings.Contains(output, c.says) {
+				t.Errorf("status %d, want %d and %q:\n%s", code, c.code, c.says, output)
+			}
+			tags, err := walk(backend, repo)
+			must(t, err)
+			if (tags["1.0"] == p.content.digest) != (c.code == 0) {
+				t.Errorf("the tags are %v after status %d", tags, code)
+			}
+			for _, secret := range []string{password, encoded, base64.StdEncoding.EncodeToString([]byte(user + ":" + password + "-not"))} {
+				if strings.Contains(output, secret) {
+					t.Errorf("%q was printed:\n%s", secret, output)
+				}
+				must(t, filepath.WalkDir(p.dist, func(path string, d os.DirEntry, err error) error {
+					if err != nil || d.IsDir() {
+						return err
+					}
+					if text, err := os.ReadFile(path); err != nil || bytes.Contains(text, []byte(secret)) {
+						t.Errorf("%s holds %q (%v)", path, secret, err)
+					}
+					return nil
+				}))
+			}
+		})
+	}
+}
+
+func TestACredentialIsNotPrintedWhateverFails(t *testing.T) {
+	p := newProject(t)
+	const user, password = "robot", "open-sesame-2002"
+	encoded := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
+	for _, f := range faults {
+		if f.name == "stalled" || f.name == "429" || f.name == "500" || f.name == "reset" {
+			continue // ends after minutes, in the words of its once
+		}
+		for _, request := range []string{"greet", "send a blob", "read a blob", "move a tag"} {
+			t.Run(f.name+" at "+request, func(t *testing.T) {
+				t.Parallel()
+				door := locked(t, startLoopback(t).host, user, password) // has nothing, or nothing would be sent
+				done := false
+				door.spoil = func(_ int, kind string) *fault {
+					if kind != request || done {
+						return nil
+					}
+					done = true
+					return &f
+				}
+				suffix := strings.NewReplacer(".", "_", ":", "_").Replace(door.host)
+				dist := filepath.Join(t.TempDir(), "dist") // a run has one for itself
+				must(t, os.CopyFS(dist, os.DirFS(p.dist)))
+				mine := p
+				mine.dist = dist
+				output, _ := mine.ci(t, []string{"REGISTRY_USERNAME_" + suffix + "=" + user, "REGISTRY_PASSWORD_" + suffix + "=" + password},
+					"publish", "--stall", "2s", "--to", door.host+"/"+newRepository()+":1.0")
+				if !done {
+					t.Errorf("nothing was spoiled:\n%s", output)
+				}
+				if strings.Contains(output, password) || strings.Contains(output, encoded) {
+					t.Errorf("the password was printed:\n%s", output)
+				}
+			})
+		}
+	}
+}
