@@ -241,8 +241,13 @@ func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, 
 	if published == nil {
 		return nil, nil
 	}
-	changes, err := contents.Outdated(facts.Package, published)
-	return &release.Listed{Changes: changes}, err
+	listed, err := contents.ParseTable(facts.Package)
+	if err != nil {
+		return nil, failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", contents.ListFile, err)
+	}
+	return &release.Listed{Changes: contents.Packages(
+		map[string][]contents.Package{contents.ListedPlatform: published},
+		map[string][]contents.Package{contents.ListedPlatform: listed})}, nil
 }
 
 // before is how the pipeline finds out what the published images hold.

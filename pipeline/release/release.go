@@ -56,8 +56,8 @@ type Facts struct {
 	Repositories versions.Repositories
 }
 
-// Listed tells how package_versions.txt differs from the packages in the
-// published image.
+// Listed tells what package_versions.txt has that the published image has not,
+// and the other way round.
 type Listed struct {
 	Changes []contents.Change
 }
