@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
@@ -61,8 +62,10 @@ func run() report.Report {
 			{Platform: amd, Image: "sha256:amd", Size: 125_100_000, Boot: &report.Boot{FirstOK: 5.04, Stop: 1.5, PeakMemory: 500e6}},
 			{Platform: arm},
 		},
-		Published: []report.Tag{{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:1dx"}},
-		Missed:    []report.Missed{{Reference: "quay.io/linuxserver.io/netbox:latest", Error: "503 | busy"}},
+		Published:  []report.Tag{{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:1dx"}},
+		Difference: &contents.Difference{},
+		Unlisted:   []contents.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}},
+		Missed:     []report.Missed{{Reference: "quay.io/linuxserver.io/netbox:latest", Error: "503 | busy"}},
 	}
 }
 
@@ -76,6 +79,7 @@ func TestEveryFileOfAStepGetsWhatItIsFor(t *testing.T) {
 		"[1234567890ab](https://github.com/linuxserver/docker-netbox/commit/1234567890abcdef)",
 		"https://github.com/netbox-community/netbox/releases/tag/v4.7.3",
 		"https://github.com/linuxserver/docker-netbox/actions/runs/42#artifacts",
+		"\n- nothing is published yet\n- `package_versions.txt` is not what the image holds (package: 1 changed): `go run ./ci packages` writes it\n",
 		"| linux/amd64 | ❌ failed | `sha256:amd` | 125.1 MB | 5.0 s | 1.5 s | 500.0 MB |",
 		"| linux/arm64 | ❌ failed | `` | 0.0 MB | – | – | – |",
 		"| boot | linux/amd64 | ✅ passed | 12.3 s |",

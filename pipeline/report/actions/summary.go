@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -98,6 +99,12 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 		if stage.Skipped != "" {
 			notes = append(notes, fmt.Sprintf("- %s was skipped: %s", stage.Key, escape(stage.Skipped)))
 		}
+	}
+	if r.Difference != nil {
+		notes = append(notes, "- "+escape(r.Difference.Headline()))
+	}
+	if len(r.Unlisted) > 0 {
+		notes = append(notes, fmt.Sprintf("- `%s` is not what the image holds (%s): `go run ./ci packages` writes it", contents.ListFile, contents.Counts(r.Unlisted)))
 	}
 	if len(notes) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", strings.Join(notes, "\n"))
