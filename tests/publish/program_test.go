@@ -77,13 +77,11 @@ func (p project) ci(t *testing.T, env []string, args ...string) (output string, 
 func locked(t *testing.T, backend, user, password string) *proxy {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	p := newProxy(t, backend, nil)
-	p.guard = func(w http.ResponseWriter, r *http.Request) bool {
+	p.guard = func(r *http.Request) *reply {
 		if r.Header.Get("Authorization") == want {
-			return true
+			return nil
 		}
-		w.Header().Set("WWW-Authenticate", `Basic realm="locked"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return false
+		return &reply{status: http.StatusUnauthorized, header: http.Header{"Www-Authenticate": {`Basic realm="locked"`}}}
 	}
 	return p
 }

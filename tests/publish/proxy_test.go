@@ -18,7 +18,7 @@ import (
 // proxy stands between a publisher and a registry, and spoils some requests.
 type proxy struct {
 	host  string
-	guard func(w http.ResponseWriter, r *http.Request) bool // answers whom it lets not pass; nil lets everyone
+	guard func(r *http.Request) *reply // to whom it does not let pass; nil lets everyone
 
 	mu    sync.Mutex
 	count int
@@ -113,9 +113,6 @@ func newProxy(t testing.TB, backend string, spoil func(k int, kind string) *faul
 }
 
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
-	if p.guard != nil && !p.guard(w, r) {
-		return
-	}
 	p.mu.Lock()
 	p.count++
 	kind := kindOf(r)
@@ -135,10 +132,15 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
 		spoiled.hurt(w, r, nil)
 		return
 	}
-	answer, err := ask(r, body, backend)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadGateway)
-		return
+	var answer *reply
+	if p.guard != nil {
+		answer = p.guard(r)
+	}
+	if answer == nil {
+		if answer, err = ask(r, body, backend); err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
 	}
 	if spoiled != nil {
 		spoiled.hurt(w, r, answer)
