@@ -291,6 +291,42 @@ func TestReadmeWritesOnlyWhatDiffers(t *testing.T) {
 	}
 }
 
+// Another image's repository need have nothing but the variables.
+func TestReadmeIsWrittenForAnyImage(t *testing.T) {
+	files, err := filepath.Glob("../pipeline/readme/testdata/*.yml")
+	if err != nil || len(files) < 12 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		repo := t.TempDir()
+		vars, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(repo, "readme-vars.yml"), vars, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		site := filepath.Join(repo, "site.md")
+		_, stderr, code := invoke(t, t.Context(), "readme", "--repo", repo, "--docs", site)
+		if code != 0 {
+			t.Errorf("%s: status %d, %s", file, code, stderr)
+		}
+		for page, golden := range map[string]string{filepath.Join(repo, "README.md"): ".md", site: ".docs.md"} {
+			have, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := os.ReadFile(strings.TrimSuffix(file, ".yml") + golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(have, want) {
+				t.Errorf("%s: %s is not %s", file, page, golden)
+			}
+		}
+	}
+}
+
 func TestAPictureOfAnotherGraphIsSeenAndDrawnAgain(t *testing.T) {
 	repo, output := documents(t), t.TempDir()
 	vars := filepath.Join(repo, "readme-vars.yml")

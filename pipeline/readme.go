@@ -158,12 +158,14 @@ func (d Documents) all() ([]document, error) {
 	if err != nil {
 		return nil, err
 	}
-	page, err := vars.README(readme.Extra{Maintainers: maintainers, Pictures: true})
+	// An image whose repository has no d2 shows the graph as text alone.
+	pictures := vars.InitDiagram != "" && d.D2.Pinned()
+	page, err := vars.README(readme.Extra{Maintainers: maintainers, Pictures: pictures})
 	if err != nil {
 		return nil, err
 	}
 	all := []document{{path: readme.Page, want: page}}
-	if vars.InitDiagram != "" {
+	if pictures {
 		graph, err := initgraph.ParseD2(vars.InitDiagram)
 		if err != nil {
 			return nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
@@ -193,7 +195,7 @@ func (d Documents) all() ([]document, error) {
 
 // String names the files, for people.
 func (d Documents) String() string {
-	names := []string{readme.Page, "its pictures"}
+	names := []string{readme.Page + " with its pictures"}
 	if d.Docs != "" {
 		names = append(names, d.Docs)
 	}

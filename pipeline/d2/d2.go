@@ -37,6 +37,12 @@ type Tool struct {
 	Module gotool.Module // the directory that pins it
 }
 
+// Pinned tells whether there is a directory that pins d2.
+func (t Tool) Pinned() bool {
+	_, err := os.Stat(filepath.Join(t.Module.Dir, "go.mod"))
+	return err == nil
+}
+
 // SVG draws text. have is what it was drawn as before: when that is of the same
 // text, made by the same d2, it is returned and no program runs.
 func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) ([]byte, error) {

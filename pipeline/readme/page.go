@@ -3,7 +3,9 @@ package readme
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,15 +37,15 @@ type Extra struct {
 var pageTemplate string
 
 // Load reads the facts about the image from the repository at dir, and the
-// section for those who work on it. Mistakes are failure.Usage errors with
-// file and line.
+// section for those who work on it, which not every image has. Mistakes are
+// failure.Usage errors with file and line.
 func Load(dir string) (v *Vars, maintainers string, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
 		return nil, "", failure.Usagef("reading the facts about the image: %w", err)
 	}
 	section, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, "", failure.Usagef("reading the section for maintainers: %w", err)
 	}
 	v, err = Parse(File, data)
