@@ -44,6 +44,9 @@ func TestTheSameTextGivesTheSamePictureWhateverTheEnvironment(t *testing.T) {
 			t.Errorf("the picture does not show %s", name)
 		}
 	}
+	if !strings.Contains(string(first), `-font-bold", sans-serif;`) {
+		t.Error("where a page forbids the picture's own font there is none")
+	}
 	for _, far := range []string{"href=", "http://", "https://"} {
 		for _, line := range strings.Split(strings.ReplaceAll(string(first), "http://www.w3.org/", ""), "\n") {
 			if strings.Contains(line, far) {
