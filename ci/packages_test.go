@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,11 +28,33 @@ func holds(t *testing.T, table string) func(*report.Report) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	type property struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	}
+	type component struct {
+		Name       string     `json:"name"`
+		Version    string     `json:"version"`
+		Properties []property `json:"properties"`
+	}
+	document := struct {
+		BOMFormat  string      `json:"bomFormat"`
+		Components []component `json:"components"`
+	}{BOMFormat: "CycloneDX"}
+	for _, p := range packages {
+		document.Components = append(document.Components, component{p.Name, p.Version, []property{{"syft:package:type", p.Type}}})
+	}
+	cycloneDX, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return func(r *report.Report) {
 		p := &r.Platforms[0]
 		p.Packages = packages
 		name := strings.ReplaceAll(p.Platform, "/", "-")
-		r.Documents = append(r.Documents, report.Document{Name: name + ".txt", Platform: p.Platform, Type: contents.ListType, Text: []byte(table)})
+		r.Documents = append(r.Documents,
+			report.Document{Name: name + ".cdx.json", Platform: p.Platform, Type: contents.CycloneDXType, Text: cycloneDX},
+			report.Document{Name: name + ".txt", Platform: p.Platform, Type: contents.ListType, Text: []byte(table)})
 	}
 }
 
@@ -127,6 +150,20 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 	}
 	if !strings.Contains(p.file("dist/report/report.json"), `"old": "4.7.2"`) {
 		t.Error("the report does not tell of the difference")
+	}
+
+	// The list catches up with what was released: that is no reason to release.
+	write(contents.ListFile, list("netbox 4.7.3", "pip 1"), "List what was released")
+	if plan, _ := p.plan(); !strings.Contains(plan.Skip, "package_versions.txt has changed to what is published") {
+		t.Errorf("the list of what was released: %+v", plan)
+	}
+	write(contents.ListFile, list("netbox 4.7.3", "pip 2"), "List another pip")
+	if text := p.good("release", "--dry-run"); !strings.Contains(text, "package_versions.txt is not what is published: pip 1 -> 2") {
+		t.Errorf("another list:\n%s", text)
+	}
+	write(contents.ListFile, "junk", "Spoil the list")
+	if _, stderr, code := p.ci("release", "--dry-run"); code != 2 || !strings.Contains(stderr, "package_versions.txt: read a list of packages") {
+		t.Errorf("junk: status %d, %s", code, stderr)
 	}
 }
 
