@@ -73,6 +73,12 @@ for each target.`,
 			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven, opts), ""); err != nil {
 				return err
 			}
+			if e.keepTo != nil && !byDigest {
+				proven.Missed = s.pipeline.Report().Missed
+				if err := e.writeNotes(*e.keepTo, proven); err != nil {
+					return err
+				}
+			}
 			return s.printPublished()
 		})
 	}

@@ -42,7 +42,8 @@ func newRelease(e env) *cobra.Command {
 image, its number, its channel, every tag and every repository, each with the
 reason. With --dry-run that is all. Otherwise the images are built, booted and
 proven under the planned version, published and tagged, unless the plan is to
-skip the release.
+skip the release. What the release's page is to say of it is left in
+dist/release: body.md, title, tag and the list of packages to commit.
 
 The published image is the tag latest in the first live repository of
 versions.yml, unless --published names another. Standard output carries the

@@ -205,3 +205,19 @@ func TestAScanThatCannotBeIsOneLine(t *testing.T) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
+
+func TestAnInterruptedScanLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	of := lay(t, image(t, amd64, debian("1", "2")))["linux/amd64"]
+	program := syft(t)
+	t.Setenv("TMPDIR", dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := contents.Run(ctx, program, of.layout, of.about); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
