@@ -31,7 +31,8 @@ into one index, as planned, and publish it to every repository of the plan. Only
 images whose report says that they were found good are joined; they must agree
 on commit, version and base. With --by-digest no tag moves: the index can be
 attested and signed before anything points at it. The report is left in
-dist/report, the text of the release's page in dist/release. Standard output carries the digest of the index.`,
+dist/report, the text of the release's page in dist/release. Standard output
+carries the digest of the index.`,
 		Example: `  go run ./ci merge --plan dist/plan.json --reports dist/proven --by-digest
   go run ./ci merge --plan dist/plan.json --reports dist/proven`,
 		Args: noArguments,
