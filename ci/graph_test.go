@@ -187,4 +187,15 @@ func TestTheGraphOfTheImageIsDocumentedAndNothingElseIsTouched(t *testing.T) {
 	if text, err := os.ReadFile(vars); err != nil || !bytes.Equal(text, before) {
 		t.Errorf("there and back again is not the same, %v", err)
 	}
+
+	spoiled := bytes.Replace(before, []byte("    docker-mods -> base\n"), []byte("    docker-mods -> [\n"), 1)
+	if err := os.WriteFile(vars, spoiled, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := graph(same); code != failure.ExitUsage || !strings.Contains(stderr, "readme-vars.yml:") {
+		t.Errorf("of a diagram that cannot be read: status %d, %q", code, stderr)
+	}
+	if stdout, stderr, code := graph(same, "--write"); code != 0 || !strings.HasPrefix(stdout, "written: readme-vars.yml") {
+		t.Errorf("and written anew: status %d, %q, %q", code, stdout, stderr)
+	}
 }

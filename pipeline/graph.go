@@ -116,7 +116,8 @@ func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Gra
 }
 
 // declared is the init graph that readme-vars.yml promises; without any it is
-// empty.
+// empty. The variables are given too when it is only the graph that cannot be
+// read.
 func (g Graphs) declared() (*readme.Vars, *initgraph.Graph, error) {
 	data, err := os.ReadFile(filepath.Join(g.Repo, readme.File))
 	if err != nil {
@@ -127,11 +128,11 @@ func (g Graphs) declared() (*readme.Vars, *initgraph.Graph, error) {
 		return nil, nil, err
 	}
 	if vars.InitDiagram == "" {
-		return vars, &initgraph.Graph{Title: vars.Name + ":latest"}, nil
+		return vars, titled(vars), nil
 	}
 	graph, err := initgraph.ParseD2(vars.InitDiagram)
 	if err != nil {
-		return nil, nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
+		return vars, nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
 	}
 	return vars, graph, nil
 }
@@ -200,11 +201,19 @@ func (g Graphs) Picture(platform v1.Platform, look initgraph.Look) ([]byte, erro
 // Found reads the init graph out of the image of a platform, and checks its
 // structure.
 func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, error) {
-	_, declared, err := g.declared()
-	if err != nil {
+	vars, declared, err := g.declared()
+	if vars == nil {
 		return nil, err
 	}
+	if err != nil {
+		declared = titled(vars) // what cannot be read is written anew
+	}
 	return g.read(platform, img, declared)
+}
+
+// titled is the graph of an image of which nothing is known but its name.
+func titled(vars *readme.Vars) *initgraph.Graph {
+	return &initgraph.Graph{Title: vars.Name + ":latest"}
 }
 
 // Write makes readme-vars.yml document the graph that was found in an image,

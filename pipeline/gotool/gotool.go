@@ -64,7 +64,11 @@ func built(file string) bool {
 // Lock keeps other processes from building the module's programs: two that
 // build the same ones would only slow each other down.
 func (m Module) Lock(ctx context.Context, log io.Writer) (unlock func(), err error) {
-	return filelock.Lock(ctx, filepath.Join(m.Cache, "lock"), filelock.Exclusive, "the tools' directory", m.Wait, log)
+	bin, err := m.Bin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return filelock.Lock(ctx, bin+".lock", filelock.Exclusive, "the tools of "+m.Dir, m.Wait, log)
 }
 
 // Bin is the directory of the module's programs, named by all that decides

@@ -59,6 +59,27 @@ func TestAProgramIsBuiltOnceWhoeverAsks(t *testing.T) {
 	}
 }
 
+func TestProgramsOfAnotherModuleAreNotWaitedFor(t *testing.T) {
+	one, other := hello(t), hello(t)
+	other.Cache = one.Cache
+	if err := os.WriteFile(filepath.Join(other.Dir, "go.sum"), []byte("example.test v1.0.0 h1:\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := one.Lock(t.Context(), t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	other.Wait = 0
+	if _, err := other.Program(t.Context(), t.Output(), "example.test/hello"); err != nil {
+		t.Error(err)
+	}
+	one.Wait = 0
+	if _, err := one.Program(t.Context(), t.Output(), "example.test/hello"); err == nil {
+		t.Error("built while another holds the lock")
+	}
+}
+
 func TestABuildThatFailsLeavesNoProgram(t *testing.T) {
 	m := hello(t)
 	if err := os.WriteFile(filepath.Join(m.Dir, "hello", "main.go"), []byte("package main\n\nfunc main() { nothing() }\n"), 0o644); err != nil {
@@ -71,7 +92,7 @@ func TestABuildThatFailsLeavesNoProgram(t *testing.T) {
 	}
 	var left []string
 	filepath.Walk(m.Cache, func(path string, info os.FileInfo, err error) error {
-		if err == nil && info.Mode().IsRegular() && info.Name() != "lock" {
+		if err == nil && info.Mode().IsRegular() && filepath.Ext(path) != ".lock" {
 			left = append(left, path)
 		}
 		return nil
