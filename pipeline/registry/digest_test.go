@@ -1,8 +1,8 @@
 package registry_test
 
 import (
+	"encoding/base64"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -108,7 +108,10 @@ func TestCredentialsInVariablesBelongToOneRegistry(t *testing.T) {
 		}
 	}
 	slices.Sort(hidden)
-	if got := strings.Join(slices.Compact(hidden), " "); got != "secret-1 secret-2 secret-3" {
-		t.Errorf("hidden: %s", got)
+	encoded := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	want := []string{"", encoded(":secret-3"), encoded("hub:secret-1"), encoded("lab:secret-2"), "secret-1", "secret-2", "secret-3"}
+	slices.Sort(want)
+	if got := slices.Compact(hidden); !slices.Equal(got, want) {
+		t.Errorf("hidden: %q, want %q", got, want)
 	}
 }

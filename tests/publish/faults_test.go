@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -262,17 +263,19 @@ func spoil(t *testing.T, backend string, f fault, k int, ever bool) (request, ca
 
 // keep writes the table to where people read it, when asked.
 func keep(t *testing.T, outcomes *table) {
-	if *keepTable == "" {
+	name := os.Getenv(keepTable)
+	if name == "" {
 		return
 	}
+	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
 	rows, _ := outcomes.sorted("")
 	encoded, err := json.MarshalIndent(rows, "", "  ")
 	must(t, err)
-	must(t, os.WriteFile(*keepTable+".json", append(encoded, '\n'), 0o644))
+	must(t, os.WriteFile(name+".json", append(encoded, '\n'), 0o644))
 	var b strings.Builder
 	b.WriteString("| Registry | What went wrong | With which request | What came of the publish | Times |\n| --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", r.Registry, r.Fault, r.Request, strings.ReplaceAll(r.Outcome, "|", "\\|"), r.Times)
 	}
-	must(t, os.WriteFile(*keepTable+".md", []byte(b.String()), 0o644))
+	must(t, os.WriteFile(name+".md", []byte(b.String()), 0o644))
 }
