@@ -165,11 +165,6 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 	}
 }
 
-// small is a command that runs on a file system of a few bytes at dir.
-func small(dir, size string, command ...string) *exec.Cmd {
-	return exec.Command("unshare", append([]string{"--mount", "sh", "-c", `mount -t tmpfs -o "size=$1" none "$0" && shift && exec "$@"`, dir, size}, command...)...)
-}
-
 func TestADiskThatIsFullAtTheRegistryLeavesWholeTagsAndOnceThereIsRoomTheNextRunCompletes(t *testing.T) {
 	root := debianRoot(t) // also tells that this is root, who may mount
 	program, err := os.Executable()
@@ -180,14 +175,13 @@ func TestADiskThatIsFullAtTheRegistryLeavesWholeTagsAndOnceThereIsRoomTheNextRun
 	}{
 		{"go-containerregistry", func(t *testing.T, size string) (*server, string) {
 			dir := t.TempDir()
-			cmd := small(dir, size, program)
+			cmd := on(dir, size, program)
 			cmd.Env = append(os.Environ(), serve+"="+dir)
 			return start(t, cmd), dir
 		}},
 		{"docker-registry", func(t *testing.T, size string) (*server, string) {
 			data := newDir(t, root)
-			docker := dockerCommand(t, root, data)
-			return start(t, small(root+data, size, append([]string{"chroot", root}, docker.Args...)...)), root + data
+			return start(t, dockerCommand(t, root, data, size)), root + data
 		}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {

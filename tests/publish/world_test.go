@@ -141,12 +141,11 @@ func startLoopback(t testing.TB) *server {
 	return &server{host: s.Host}
 }
 
-// startDocker starts Debian's docker-registry, everything on disk.
+// startDocker starts Debian's docker-registry.
 func startDocker(t testing.TB) *server {
 	t.Helper()
 	root := debianRoot(t)
-	data := newDir(t, root)
-	return start(t, dockerCommand(t, root, data))
+	return start(t, dockerCommand(t, root, newDir(t, root), "1g"))
 }
 
 // newDir makes a directory in a root, and gives its path as seen from within.
@@ -158,8 +157,9 @@ func newDir(t testing.TB, root string) string {
 	return strings.TrimPrefix(dir, root)
 }
 
-// dockerCommand is docker-registry on a directory of the root it lies in.
-func dockerCommand(t testing.TB, root, data string) *exec.Cmd {
+// dockerCommand is docker-registry on a directory of the root it lies in. A
+// file system in memory spares it waiting for a disk after each of its writes.
+func dockerCommand(t testing.TB, root, data, size string) *exec.Cmd {
 	t.Helper()
 	config := data + ".yml"
 	must(t, os.WriteFile(root+config, []byte(`version: 0.1
@@ -170,10 +170,13 @@ storage:
 http: {addr: "127.0.0.1:0", secret: no secret}
 `), 0o644))
 	t.Cleanup(func() { must(t, os.Remove(root+config)) })
-	cmd := exec.Command("/usr/bin/docker-registry", "serve", config)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
-	cmd.Dir = "/"
-	return cmd
+	return on(root+data, size, "chroot", root, "/usr/bin/docker-registry", "serve", config)
+}
+
+// on is a command that finds a file system of a size, in memory, at dir. Both
+// end together.
+func on(dir, size string, command ...string) *exec.Cmd {
+	return exec.Command("unshare", append([]string{"--mount", "sh", "-c", `mount -t tmpfs -o "size=$1" none "$0" && shift && exec "$@"`, dir, size}, command...)...)
 }
 
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
