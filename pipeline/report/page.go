@@ -32,7 +32,7 @@ const mostLines = 4000
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"mark": mark, "duration": duration, "size": size, "short": short,
+		"mark": mark, "duration": duration, "size": size, "short": short, "count": count,
 	}).Parse(pageText)
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ type view struct {
 	Before               []string // what the log says before the line that broke it names
 	NotRun               []note
 	Packages             []packageView
-	Several              bool // platforms, whose packages may differ
+	Several              bool // platforms, whose packages differ
 	Sizes                []sizeView
 	Errors               []note
 	Logs                 []logView
@@ -139,7 +139,7 @@ type tick struct {
 type bar struct {
 	Name, Took, Class, Title string
 	Left, Width, Text        float64
-	Before                   bool // the text stands before the bar: behind it there is no room
+	Where                    string // the text stands, when not behind the bar
 }
 
 func (r Report) view() view {
@@ -310,9 +310,13 @@ func newChart(spans []span) *chart {
 			Left: percent(s.from), Width: percent(max(0, s.to-s.from)),
 			Title: fmt.Sprintf("%s: from %s to %s", s.name, duration(s.from), duration(s.to)),
 		}
-		b.Text = b.Left + b.Width
-		if b.Before = b.Text > 85; b.Before {
-			b.Text = b.Left
+		// Behind the bar, before it or in it: where there is room on a phone.
+		switch b.Text = b.Left + b.Width; {
+		case b.Text <= 68:
+		case b.Left >= 32:
+			b.Where, b.Text = "before", b.Left
+		default:
+			b.Where, b.Text = "inside", b.Left
 		}
 		c.Bars = append(c.Bars, b)
 	}
@@ -408,7 +412,7 @@ func (log Log) before(text string) []string {
 }
 
 // packageTable joins the packages of all platforms.
-func (r Report) packageTable() (table []packageView, several bool) {
+func (r Report) packageTable() (table []packageView, differ bool) {
 	where := map[contents.Package][]string{}
 	platforms := 0
 	for _, p := range r.Platforms {
@@ -422,14 +426,14 @@ func (r Report) packageTable() (table []packageView, several bool) {
 	for pkg, in := range where {
 		row := packageView{Package: pkg}
 		if len(in) < platforms {
-			row.Only = strings.Join(in, ", ")
+			row.Only, differ = strings.Join(in, ", "), true
 		}
 		table = append(table, row)
 	}
 	slices.SortFunc(table, func(a, b packageView) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
+		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
 	})
-	return table, platforms > 1
+	return table, differ
 }
 
 // platformVerdict is the worst of what was found out about one platform, and
@@ -587,6 +591,14 @@ func duration(seconds float64) string {
 	}
 	whole := int(math.Round(seconds))
 	return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // size is a number of bytes as people say it: 10^6 of them are a megabyte.
