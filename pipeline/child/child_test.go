@@ -45,11 +45,11 @@ func TestWhatAProgramStartedEndsWithTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Close()
 	cancel()
 	if err := <-done; err == nil {
 		t.Error("no error")
 	}
+	w.Close()
 	// The sleep holds the other end of the pipe until it is gone.
 	r.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.ReadAll(r); err != nil {
