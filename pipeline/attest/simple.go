@@ -88,6 +88,9 @@ func readSimple(img v1.Image, digest v1.Hash) ([]simply, error) {
 	if n := len(manifest.Layers); n == 0 || n > simpleMostLayers {
 		return nil, fmt.Errorf("it holds %d signatures", n)
 	}
+	if err := sameConfig(img, manifest.Config); err != nil {
+		return nil, err
+	}
 	var list []simply
 	for _, described := range manifest.Layers {
 		if described.MediaType != simpleType {
@@ -131,12 +134,8 @@ func readLayer(img v1.Image, described v1.Descriptor) ([]byte, error) {
 	}
 	defer rc.Close()
 	var text bytes.Buffer
-	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(rc, described.Size+1), &text))
-	if err != nil {
-		return nil, fmt.Errorf("blob %s cannot be read: %w", described.Digest, err)
-	}
-	if got != described.Digest || n != described.Size {
-		return nil, fmt.Errorf("blob %s is damaged: it has %d bytes with digest %s", described.Digest, n, got)
+	if err := sameDigest(io.TeeReader(io.LimitReader(rc, described.Size+1), &text), described); err != nil {
+		return nil, err
 	}
 	return text.Bytes(), nil
 }

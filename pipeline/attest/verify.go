@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -173,11 +174,7 @@ func (v *verification) checkImages() {
 			found[i].bytes += b.Size
 			g.Go(func() error {
 				if b.Digest == manifest.Config.Digest {
-					raw, err := img.image.RawConfigFile()
-					if err == nil {
-						err = sameDigest(strings.NewReader(string(raw)), b)
-					}
-					found[i].errs[j] = err
+					found[i].errs[j] = sameConfig(img.image, b)
 					return nil
 				}
 				found[i].errs[j] = sameLayer(v.ctx, img.image, b)
@@ -209,6 +206,14 @@ func sameLayer(ctx context.Context, img v1.Image, d v1.Descriptor) error {
 	stop := context.AfterFunc(ctx, func() { rc.Close() })
 	defer stop()
 	return sameDigest(rc, d)
+}
+
+func sameConfig(img v1.Image, d v1.Descriptor) error {
+	raw, err := img.RawConfigFile()
+	if err != nil {
+		return fmt.Errorf("configuration %s cannot be read: %w", d.Digest, err)
+	}
+	return sameDigest(bytes.NewReader(raw), d)
 }
 
 func sameDigest(r io.Reader, d v1.Descriptor) error {
@@ -389,6 +394,9 @@ func (v *verification) take(s *subject, d v1.Descriptor) {
 		return
 	}
 	text, err := readLayer(img, manifest.Layers[0])
+	if err == nil {
+		err = sameConfig(img, manifest.Config)
+	}
 	if err != nil {
 		wrong("%v", err)
 		return

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -182,6 +185,15 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 			w.attach(w.T, w.idx, subject, registry.Document{ArtifactType: kind, MediaType: kind, Data: change(text.Bytes()), Annotations: manifest.Annotations})
 		}
 	}
+	// misplace attaches the list of the amd64 image to the other one.
+	misplace := func(w world, kind string) {
+		for _, d := range release(w.T, w.idx, nil).Documents {
+			if d.Platform == "linux/amd64" && d.Type == kind {
+				w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data,
+					Annotations: map[string]string{"org.opencontainers.image.title": d.Name}})
+			}
+		}
+	}
 	const bundle = "application/vnd.dev.sigstore.bundle.v0.3+json"
 	swap := func(old, new string) func([]byte) []byte {
 		return func(text []byte) []byte { return bytes.ReplaceAll(text, []byte(old), []byte(new)) }
@@ -206,16 +218,23 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 			},
 			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
 		},
-		"the list of one image is attached to another": {
-			func(w world) {
-				for _, d := range release(w.T, w.idx, nil).Documents {
-					if d.Platform == "linux/amd64" && d.Type == contents.SPDXType {
-						w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data,
-							Annotations: map[string]string{"org.opencontainers.image.title": d.Name}})
-					}
-				}
-			},
+		"the SPDX list of one image is attached to another": {
+			func(w world) { misplace(w, contents.SPDXType) },
 			attest.Wrong, "linux/arm64", "sbom", []string{"amd64.spdx.json", "it is not of sha256:"},
+		},
+		"the CycloneDX list of one image is attached to another": {
+			func(w world) { misplace(w, contents.CycloneDXType) },
+			attest.Wrong, "linux/arm64", "sbom", []string{"amd64.cdx.json", "it is of \"sha256:", "not of sha256:"},
+		},
+		"what is attached to one image is listed with another": {
+			func(w world) {
+				// As in a registry where clients keep the lists themselves.
+				list := func(of string) name.Tag { return w.repository(w.T).Tag("sha256-" + w.of[of].Hex) }
+				idx, err := remote.Index(list("linux/amd64"))
+				must(w.T, err)
+				must(w.T, remote.WriteIndex(list("linux/arm64"), idx))
+			},
+			attest.Wrong, "linux/arm64", "provenance", []string{"it is listed here, but attached to something else"},
 		},
 		"a list is attached to the index alone": {
 			func(w world) {
@@ -333,7 +352,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := world{T: t, server: newServer(t), key: newKey(t), of: map[string]v1.Hash{}}
+			w := world{T: t, server: newServer(t, ggcr.WithReferrersSupport(!strings.Contains(name, "is listed with another"))), key: newKey(t), of: map[string]v1.Hash{}}
 			var images []registry.PlatformImage
 			w.idx, images = index(t)
 			var err error
@@ -443,6 +462,41 @@ func TestALayoutOnDiskIsVerifiedWithoutARegistry(t *testing.T) {
 	must(t, err)
 	must(t, result.Err())
 	wantLine(t, result, attest.Proven, "linux/arm64", "signature", "(sigstore bundle, simple signing)")
+}
+
+// No registry compares anything here: verify has to.
+func TestAFlippedBitInAnyFileOfALayoutIsFound(t *testing.T) {
+	key, dir := newKey(t), filepath.Join(t.TempDir(), "layout")
+	reg := newServer(t)
+	idx, _ := index(t)
+	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
+	reg.save(t, dir, idx)
+	verify := func() error {
+		at, err := registry.OpenLayout(dir)
+		if err != nil {
+			return err
+		}
+		result, err := attest.Verify(t.Context(), dir, at, demand(key.PublicKey))
+		return errors.Join(err, result.Err())
+	}
+	must(t, verify())
+	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
+	must(t, err)
+	if len(blobs) < 30 {
+		t.Fatalf("there are just %d blobs", len(blobs))
+	}
+	for _, blob := range blobs {
+		text, err := os.ReadFile(blob)
+		must(t, err)
+		flipped := bytes.Clone(text)
+		flipped[len(flipped)/2] ^= 1
+		must(t, os.WriteFile(blob, flipped, 0o644))
+		if verify() == nil {
+			t.Errorf("a bit was flipped in %s, and nothing was found:\n%s", filepath.Base(blob), text[:min(len(text), 200)])
+		}
+		must(t, os.WriteFile(blob, text, 0o644))
+	}
+	must(t, verify())
 }
 
 func (s *server) attach(t testing.TB, idx v1.ImageIndex, subject v1.Hash, doc registry.Document) {

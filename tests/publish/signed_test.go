@@ -31,7 +31,7 @@ func policed(t *testing.T, root, host string, key *attest.Key) func(args ...stri
 	}
 	write("key.pub", string(public))
 	policy, err := json.Marshal(map[string]any{
-		"default":    []any{map[string]any{"type": "reject"}},
+		"default": []any{map[string]any{"type": "reject"}},
 		"transports": map[string]any{"docker": map[string]any{host: []any{map[string]any{
 			"type": "sigstoreSigned", "keyPath": dir + "/key.pub", "signedIdentity": map[string]string{"type": "matchRepository"},
 		}}}},
