@@ -32,7 +32,7 @@ const mostLines = 4000
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"mark": mark, "duration": duration, "size": size, "short": short, "count": count,
+		"mark": mark, "duration": duration, "size": size, "short": short, "count": count, "commands": commands,
 	}).Parse(pageText)
 	if err != nil {
 		return nil, err
@@ -591,6 +591,14 @@ func duration(seconds float64) string {
 	}
 	whole := int(math.Round(seconds))
 	return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
+}
+
+// command is one of this project's as messages name it.
+var command = regexp.MustCompile(`go run \./ci( [\w./:-]*[\w/])*`)
+
+// commands is a text in which commands look like what they are.
+func commands(text string) template.HTML {
+	return template.HTML(command.ReplaceAllString(template.HTMLEscapeString(text), "<code>$0</code>"))
 }
 
 // count is a number of things.
