@@ -242,17 +242,17 @@ func (r Report) broke() (in, what, next string) {
 	}
 	switch {
 	case strings.Contains(what, "interrupted") || strings.Contains(what, "context canceled"):
-		next = "Run go run ./ci check again: what was built is kept."
+		next = "Run it again: go run ./ci check. What was built is kept."
 	case strings.Contains(what, ": run ") || strings.Contains(what, "; run "):
-		next = "Do what the line above says, then run go run ./ci check again."
+		next = "Do what the line above says, then prove it: go run ./ci check."
 	case stage.Stage == "build":
-		next = "Mend the instruction that the line above names, then run " + again
+		next = "Mend the instruction that the line above names, then prove it: " + again
 	case stage.Stage == "graph":
-		next = "Make the image's services and readme-vars.yml agree, then run " + again
+		next = "Make the image's services and readme-vars.yml agree, then prove it: " + again
 	case stage.Stage == "publish":
-		next = "When the registry is well, run go run ./ci publish: what it has already is not sent again."
+		next = "When the registry is well again: go run ./ci publish. What it has is not sent twice."
 	default:
-		next = "Mend what the line above names, then run go run ./ci check again."
+		next = "Mend what the line above names, then prove it: go run ./ci check."
 	}
 	return in, what, next
 }
