@@ -135,9 +135,9 @@ func (s *Scan) settle(img Image, version string) error {
 		document      *[]byte
 		key, old, new string
 	}{
-		{&s.SPDX, "documentNamespace", spdx.Namespace, img.Source + "/spdx/" + img.Digest.Hex},
+		{&s.SPDX, "documentNamespace", spdx.Namespace, img.Source + "/spdx/" + img.Digest.Hex + "/syft-" + version},
 		{&s.SPDX, "created", spdx.CreationInfo.Created, at},
-		{&s.CycloneDX, "serialNumber", cyclone.SerialNumber, "urn:uuid:" + uuid(img.Digest)},
+		{&s.CycloneDX, "serialNumber", cyclone.SerialNumber, "urn:uuid:" + uuid("CycloneDX", img.Digest.String(), "syft", version)},
 		{&s.CycloneDX, "timestamp", cyclone.Metadata.Timestamp, at},
 	} {
 		old, err := pair(change.key, change.old)
@@ -171,9 +171,10 @@ func pair(key, value string) ([]byte, error) {
 	return fmt.Appendf(nil, "%q:%s", key, text), err
 }
 
-// uuid makes an identifier of a digest (RFC 9562, version 8).
-func uuid(digest v1.Hash) string {
-	id := sha256.Sum256([]byte("CycloneDX " + digest.String()))
+// uuid makes an identifier of what there is one document of (RFC 9562, version
+// 8).
+func uuid(of ...string) string {
+	id := sha256.Sum256([]byte(strings.Join(of, " ")))
 	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:16])
 }
