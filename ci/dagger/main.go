@@ -149,12 +149,15 @@ func (m *Netbox) Publish(
 	// Registries of the addresses that may fail, such as quay.io.
 	// +optional
 	optional []string,
-	// User name at the registries.
+	// User name at the registry, when there is just one.
 	// +optional
 	username string,
-	// Password or token at the registries.
+	// Password or token at that registry.
 	// +optional
 	password *dagger.Secret,
+	// Docker's config.json with the credentials of several registries.
+	// +optional
+	config *dagger.Secret,
 	// Image to build on; the published base that versions.yml names unless given.
 	// +optional
 	base string,
@@ -169,6 +172,11 @@ func (m *Netbox) Publish(
 	with := calls.Credentials{Username: username}
 	if password != nil {
 		if with.Password, err = password.Plaintext(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if config != nil {
+		if with.Config, err = config.Plaintext(ctx); err != nil {
 			return nil, err
 		}
 	}

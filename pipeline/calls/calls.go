@@ -160,8 +160,10 @@ func (c Call) Report(ctx context.Context) (dir string, err error) {
 	return dir, err
 }
 
-// Credentials open the registries that are published to.
-type Credentials struct{ Username, Password string }
+// Credentials open the registries that are published to: a password the only
+// one there is, the text of docker's config.json several. Without any it is
+// docker's configuration on this machine.
+type Credentials struct{ Username, Password, Config string }
 
 // Publish checks everything and then pushes the index to every address under
 // every tag. Registries that are optional may fail. It returns a reference with
@@ -189,8 +191,11 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 	}
 	var published []string
 	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
-		p.Mask.Add(with.Password)
-		_, err := p.Check(ctx, targets, registry.Options{Keychain: with.keychain(), Optional: optional})
+		keys, err := with.keychain(targets, p.Mask.Add)
+		if err != nil {
+			return err
+		}
+		_, err = p.Check(ctx, targets, registry.Options{Keychain: keys, Optional: optional})
 		for _, t := range p.Report().Published {
 			published = append(published, t.Reference+"@"+t.Digest)
 		}
@@ -199,18 +204,21 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 	return published, err
 }
 
-// keychain offers the credentials to whatever registry asks; without any it is
-// docker's configuration.
-func (c Credentials) keychain() authn.Keychain {
-	if c.Password == "" {
-		return nil
+// keychain gives each registry of the targets what is meant for it.
+func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (authn.Keychain, error) {
+	switch {
+	case c.Config != "":
+		return registry.DockerConfig(c.Config, hide)
+	case c.Password == "":
+		return nil, nil
 	}
-	return one{&authn.Basic{Username: c.Username, Password: c.Password}}
+	for _, t := range targets[1:] {
+		if t.Registry() != targets[0].Registry() {
+			return nil, failure.Usagef("publish: the password would be told to both %s and %s: pass --config, docker's config.json, with one for each", targets[0].Registry(), t.Registry())
+		}
+	}
+	return registry.Password(targets[0].Registry(), c.Username, c.Password, hide), nil
 }
-
-type one struct{ authn.Authenticator }
-
-func (o one) Resolve(authn.Resource) (authn.Authenticator, error) { return o.Authenticator, nil }
 
 // Container is the built image of the call's first platform, as an object of
 // Dagger's.

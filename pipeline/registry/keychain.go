@@ -4,8 +4,12 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
 // Environment finds credentials in variables, two a registry: for ghcr.io
@@ -28,14 +32,14 @@ func (h hiding) Resolve(resource authn.Resource) (authn.Authenticator, error) {
 	if err != nil || auth == authn.Anonymous {
 		return auth, err
 	}
-	config, err := auth.Authorization()
+	found, err := auth.Authorization()
 	if err != nil {
 		return nil, err
 	}
-	if config.Password != "" {
-		h.hide(config.Password, base64.StdEncoding.EncodeToString([]byte(config.Username+":"+config.Password)))
+	if found.Password != "" {
+		h.hide(found.Password, base64.StdEncoding.EncodeToString([]byte(found.Username+":"+found.Password)))
 	}
-	h.hide(config.Auth, config.IdentityToken, config.RegistryToken)
+	h.hide(found.Auth, found.IdentityToken, found.RegistryToken)
 	return auth, nil
 }
 
@@ -64,4 +68,58 @@ func variable(registry string) string {
 		}
 		return '_'
 	}, strings.ToUpper(registry))
+}
+
+// DockerConfig finds credentials in the text of docker's config.json, and
+// nowhere else: helpers that it names are not run. hide is told every secret
+// that is used.
+func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
+	file, err := config.LoadFromReader(strings.NewReader(text))
+	if err != nil {
+		// The error may quote what it stumbled over.
+		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
+	}
+	file.CredentialsStore, file.CredentialHelpers = "", nil
+	return hiding{dockerConfig{file}, hide}, nil
+}
+
+type dockerConfig struct{ file *configfile.ConfigFile }
+
+// Resolve is authn.Keychain's.
+func (d dockerConfig) Resolve(resource authn.Resource) (authn.Authenticator, error) {
+	for _, key := range []string{resource.String(), resource.RegistryStr()} {
+		if key == name.DefaultRegistry {
+			key = authn.DefaultAuthKey
+		}
+		found, err := d.file.GetAuthConfig(key)
+		if err != nil {
+			return nil, err
+		}
+		auth := authn.AuthConfig{
+			Username: found.Username, Password: found.Password, Auth: found.Auth,
+			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+		}
+		if auth != (authn.AuthConfig{}) {
+			return authn.FromConfig(auth), nil
+		}
+	}
+	return authn.Anonymous, nil
+}
+
+// Password opens one registry, and no other.
+func Password(registry, username, password string, hide func(...string)) authn.Keychain {
+	return hiding{one{registry, &authn.Basic{Username: username, Password: password}}, hide}
+}
+
+type one struct {
+	registry string
+	auth     authn.Authenticator
+}
+
+// Resolve is authn.Keychain's.
+func (o one) Resolve(resource authn.Resource) (authn.Authenticator, error) {
+	if resource.RegistryStr() != o.registry {
+		return authn.Anonymous, nil
+	}
+	return o.auth, nil
 }

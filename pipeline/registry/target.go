@@ -37,6 +37,9 @@ func (t Target) latest() bool {
 // Repository gives REGISTRY/NAME.
 func (t Target) Repository() string { return strings.TrimSuffix(t.text, ":"+t.tag.TagStr()) }
 
+// Registry gives HOST[:PORT], docker.io under the name that its requests have.
+func (t Target) Registry() string { return t.tag.RegistryStr() }
+
 // String gives REGISTRY/NAME:TAG.
 func (t Target) String() string { return t.text }
 

@@ -1,0 +1,29 @@
+package calls
+
+import (
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+func TestOnePasswordIsNotToldToTwoRegistries(t *testing.T) {
+	var targets []registry.Target
+	for _, name := range []string{"ghcr.io/linuxserver/netbox", "ghcr.io/linuxserver/other:1", "quay.io/linuxserver.io/netbox"} {
+		target, err := registry.ParseTarget(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets = append(targets, target)
+	}
+	none := func(...string) {}
+	if _, err := (Credentials{Username: "me", Password: "secret-1"}).keychain(targets[:2], none); err != nil {
+		t.Errorf("two repositories of one registry: %v", err)
+	}
+	if _, err := (Credentials{Username: "me", Password: "secret-1"}).keychain(targets, none); failure.ExitCode(err) != failure.ExitUsage {
+		t.Errorf("two registries: %v, want a usage error", err)
+	}
+	if _, err := (Credentials{Config: "{}"}).keychain(targets, none); err != nil {
+		t.Errorf("docker's configuration for two registries: %v", err)
+	}
+}
