@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
@@ -164,6 +167,55 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 	write(contents.ListFile, "junk", "Spoil the list")
 	if _, stderr, code := p.ci("release", "--dry-run"); code != 2 || !strings.Contains(stderr, "package_versions.txt: read a list of packages") {
 		t.Errorf("junk: status %d, %s", code, stderr)
+	}
+}
+
+func TestPublishingByAPlanAnnouncesTheReleaseToo(t *testing.T) {
+	p := newProject(t)
+	plan, file := p.plan("--published", "none")
+	var whole report.Report
+	var images []registry.PlatformImage
+	for _, platform := range []v1.Platform{amd64, arm64} {
+		output, _ := p.prove(platform, labels(plan), holds(t, list("netbox 4.7.3")))
+		idx, err := registry.ReadLayout(t.Context(), filepath.Join(output, "image"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := registry.Images(idx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, one...)
+		r, err := report.Load(filepath.Join(output, "report"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Platforms, r.Stages = append(whole.Platforms, r.Platforms...), append(whole.Stages, r.Stages...)
+		r.Expected, r.Documents = append(whole.Expected, r.Expected...), append(whole.Documents, r.Documents...)
+		whole = r
+	}
+	idx, err := registry.Index(images, registry.About{Version: plan.Version, Revision: plan.Commit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := idx.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole.Index = digest.String()
+	output := filepath.Join(p.dir, "dist")
+	if err := registry.WriteLayout(filepath.Join(output, "image"), idx); err != nil {
+		t.Fatal(err)
+	}
+	if err := whole.Write(filepath.Join(output, "report"), func(s string) string { return s }); err != nil {
+		t.Fatal(err)
+	}
+	p.good("publish", "--plan", file)
+	if body := p.file("dist/release/body.md"); !strings.Contains(body, "| all | `"+whole.Index+"` | `"+plan.Version+"`") || !strings.Contains(body, "docker pull "+p.repositories[1]+":"+plan.Version) {
+		t.Errorf("it says\n%s", body)
+	}
+	if got := p.file("dist/release/" + contents.ListFile); got != list("netbox 4.7.3") {
+		t.Errorf("the list is %q", got)
 	}
 }
 
