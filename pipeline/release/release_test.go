@@ -274,3 +274,18 @@ func TestPinningChangesThreeLinesAndLeavesTheRest(t *testing.T) {
 		t.Errorf("two blanks: %v", err)
 	}
 }
+
+func TestOptionalRegistriesOfTheChannelAreInThePlan(t *testing.T) {
+	f := facts(func(f *release.Facts) { f.Repositories.Optional = []string{"quay.io", "registry.gitlab.com"} })
+	p, err := release.Make(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(p.Optional, []string{"quay.io"}) {
+		t.Errorf("optional are %q, want the one that is published to", p.Optional)
+	}
+	var text strings.Builder
+	if err := p.Text(&text); err != nil || !strings.Contains(text.String(), "registries that may fail:\n  quay.io\n") {
+		t.Errorf("%v:\n%s", err, &text)
+	}
+}

@@ -170,6 +170,7 @@ func Parse(file string, data []byte) (*Versions, error) {
 		for _, first := range [][]string{v.Repositories.Live, v.Repositories.Development, v.Repositories.PullRequest} {
 			if len(first) > 0 && onRegistry(first[0], host) {
 				problems = append(problems, doc.Problem(path, "%s cannot be optional: images are compared with those in %s, the first repository of a list", host, first[0]))
+				break
 			}
 		}
 	}

@@ -41,6 +41,7 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 		{"repository with a tag", "- ghcr.io/linuxserver/netbox\n", "- ghcr.io/linuxserver/netbox:latest\n", `: repositories.live[0]: want REGISTRY/NAME without a tag, got "ghcr.io/linuxserver/netbox:latest"`},
 		{"repository without a registry", "- quay.io/linuxserver.io/netbox\n", "- linuxserver/netbox\n", `repositories.live[3]: want REGISTRY/NAME without a tag, got "linuxserver/netbox"`},
 		{"optional registry without a repository", "optional: []", "optional: [quai.io]", `versions.yml:LINE: repositories.optional[0]: want the registry of a repository above, got "quai.io"`},
+		{"optional registry that is compared with", "optional: []", "optional: [ghcr.io]", `versions.yml:LINE: repositories.optional[0]: ghcr.io cannot be optional: images are compared with those in ghcr.io/linuxserver/`},
 		{"list for keys", "  arm64:\n    cpu: cortex-a72", "  - arm64", `versions.yml:LINE: emulation: want keys with values, got a list`},
 		{"architecture", "  arm64:", "  aarch64:", `versions.yml:LINE: emulation.aarch64: unknown architecture; want "amd64" or "arm64"`},
 		{"empty value", "suite: trixie", "suite:", `versions.yml:LINE: base.local.suite: missing; want a Debian suite`},

@@ -186,3 +186,44 @@ func TestACredentialIsNotPrintedWhateverFails(t *testing.T) {
 		}
 	}
 }
+
+func TestTheProgramReportsAnOptionalRegistryThatFailsAndTheNextRunSaysWhatWasLeftToDo(t *testing.T) {
+	p := newProject(t)
+	good, bad := startLoopback(t).host, startLoopback(t).host
+	door := newProxy(t, bad, func(_ int, kind string) *fault {
+		if kind == "begin a blob" {
+			return &fault{hurt: func(w http.ResponseWriter, _ *http.Request, _ *reply) { w.WriteHeader(http.StatusForbidden) }}
+		}
+		return nil
+	})
+	repo := newRepository()
+	args := []string{"publish", "--to", good + "/" + repo + ":1.0", "--to", door.host + "/" + repo + ":1.0"}
+	output, code := p.ci(t, nil, append(args, "--optional", door.host)...)
+	for _, want := range []string{
+		"publish " + door.host + ": failed", "1 targets have it, 1 of optional registries do not", "passed: all 1 stages passed",
+		"missed, which fails nothing: the registry is optional\n" + door.host + "/" + repo + ":1.0\n  publishing to ", "403 Forbidden",
+	} {
+		if !strings.Contains(output, want) {
+			t.Errorf("the output does not say %q:\n%s", want, output)
+		}
+	}
+	if tags, err := walk(good, repo); err != nil || code != 0 || tags["1.0"] != p.content.digest {
+		t.Errorf("status %d, tags %v (%v)", code, tags, err)
+	}
+
+	output, code = p.ci(t, nil, args...) // not optional any more
+	if tags, err := walk(good, repo); err != nil || code != 1 || tags["1.0"] != p.content.digest || !strings.Contains(output, "failed: publish: publishing to "+door.host) {
+		t.Errorf("status %d, tags %v (%v)\n%s", code, tags, err, output)
+	}
+	if output, code = p.ci(t, nil, append(args, "--optional", "quay.io")...); code != 2 || !strings.Contains(output, `registry "quay.io" is optional, but nothing goes there`) {
+		t.Errorf("status %d:\n%s", code, output)
+	}
+
+	door.with(nil)
+	if output, code = p.ci(t, nil, args...); code != 0 || !strings.Contains(output, good+"/"+repo+":1.0 (unchanged)") {
+		t.Errorf("status %d:\n%s", code, output)
+	}
+	if output, code = p.ci(t, nil, args...); code != 0 || !strings.Contains(output, "all 2 targets have it already: nothing to do") {
+		t.Errorf("status %d:\n%s", code, output)
+	}
+}

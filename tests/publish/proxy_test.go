@@ -112,6 +112,13 @@ func newProxy(t testing.TB, backend string, spoil func(k int, kind string) *faul
 	return p
 }
 
+// with spoils requests from now on.
+func (p *proxy) with(spoil func(k int, kind string) *fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spoil = spoil
+}
+
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
 	p.mu.Lock()
 	p.count++
