@@ -1,6 +1,7 @@
 package initgraph
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,6 +121,9 @@ func (g *Graph) Drawing(look Look, drifts []Drift) string {
 		}
 		line("%s: %s { class: [%s] }", forceQuote(name), forceQuote(label), classes)
 	}
+	// What the image itself starts is put in the middle when the way around it,
+	// by what people may add, comes last.
+	slices.SortStableFunc(edges, func(a, b Edge) int { return cmp.Compare(around(a), around(b)) })
 	follows := follow(g.Edges)
 	for _, e := range edges {
 		cause, drifted := causes[e]
@@ -143,6 +147,14 @@ func (g *Graph) Drawing(look Look, drifts []Drift) string {
 	line(`  milestone: "milestone" { class: milestone }`)
 	line("}")
 	return d2.String()
+}
+
+// around is 1 for the edges of what people may add to an image, else 0.
+func around(e Edge) int {
+	if e.From == "custom services" || e.To == "custom services" {
+		return 1
+	}
+	return 0
 }
 
 // edgesAndNodes lists each edge and each node once, in the order in which they
