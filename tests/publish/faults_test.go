@@ -20,14 +20,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// stall is how long a publisher under test waits for a registry that says
-// nothing: short, but not so short that a busy machine is taken for one.
-const stall = time.Second
-
 // options publish a content, with a clock that is a hundred times as fast.
 func options(c content, waits *atomic.Int64) registry.Options {
 	return registry.Options{
-		Booted: c.booted, Attach: attach, Stall: stall,
+		Booted: c.booted, Attach: attach,
 		Clock: registry.Clock{Sleep: func(ctx context.Context, d time.Duration) error {
 			waits.Add(1)
 			time.Sleep(d / 100)
@@ -198,7 +194,7 @@ func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
 			}
 
 			var work sync.WaitGroup
-			busy, idle := make(chan struct{}, 4*runtime.GOMAXPROCS(0)), make(chan struct{}, 64)
+			busy, idle := make(chan struct{}, 4*runtime.GOMAXPROCS(0)), make(chan struct{}, 32)
 			for i, f := range faults {
 				for k := 1; k <= total; k++ {
 					for _, ever := range []bool{false, true} {
@@ -242,7 +238,12 @@ func spoil(t *testing.T, backend string, f fault, k int, ever bool) (request, ca
 		}
 		return nil
 	})
-	waits, err := publish(t.Context(), t, c.after, p.host, c.repo, "2.0")
+	var waits atomic.Int64
+	opts := options(c.after, &waits)
+	if f.name == "stalled" {
+		opts.Stall = time.Second
+	}
+	_, err := registry.Publish(t.Context(), c.after.index, targets(t, p.host, c.repo, "2.0"), opts)
 	p.mu.Lock()
 	hit := "none"
 	if len(p.hit) > 0 {
@@ -258,7 +259,7 @@ func spoil(t *testing.T, backend string, f fault, k int, ever bool) (request, ca
 	if err := c.complete(t); err != nil {
 		t.Errorf("%s at request %d (%s): %v", f.name, k, hit, err)
 	}
-	return hit, outcome(err, waits)
+	return hit, outcome(err, waits.Load())
 }
 
 // keep writes the table to where people read it, when asked.
