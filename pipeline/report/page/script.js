@@ -16,7 +16,7 @@
         line.hidden = is < least || !line.textContent.toLowerCase().includes(text);
         if (!line.hidden) here++;
       }
-      log.querySelector('.count').textContent = here;
+      log.querySelector('.count').textContent = text || least ? `${here} of ` : '';
       if (text || least) log.open = here > 0;
       shown += here;
     }
