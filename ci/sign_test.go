@@ -85,6 +85,9 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 		t.Fatalf("status %d:\n%s", code, stderr)
 	}
 	said := stdout + stderr
+	if !strings.Contains(stderr, "to attach: 20, signed by key ") {
+		t.Errorf("it is not told who signs:\n%s", stderr)
+	}
 	if _, stderr, _ := p.ci(merge...); !strings.Contains(stderr, "have it already: nothing to do") {
 		t.Errorf("the second time something was sent:\n%s", stderr)
 	}
@@ -111,7 +114,7 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 
 	var result attest.Result
 	p.must(json.Unmarshal([]byte(p.good("verify", p.repositories[0], "--json")), &result))
-	if !slices.ContainsFunc(result.Lines, func(l attest.Line) bool { return l.Verdict == attest.Unproven && l.What == "signature" }) {
+	if !result.Passed || !slices.ContainsFunc(result.Lines, func(l attest.Line) bool { return l.Verdict == attest.Unproven && l.What == "signature" }) {
 		t.Errorf("without a key: %+v", result)
 	}
 	_, stderr, code = p.ci("verify", p.repositories[0], "--key", other)

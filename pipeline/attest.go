@@ -3,6 +3,8 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -28,7 +30,7 @@ const byHand = SourceURL + "#by-hand"
 // attachments gives what is attached to the index of the images that a report
 // proves: who built them from what, their packages, the report, and
 // signatures.
-func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
+func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string, log io.Writer) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
 	return func(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 		digest, err := idx.Digest()
 		if err != nil {
@@ -67,6 +69,12 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		}
 		slices.Sort(release.Repositories)
 		release.Repositories = slices.Compact(release.Repositories)
-		return release.Attach(ctx, idx)
+		list, err := release.Attach(ctx, idx)
+		signer := "nobody (--sign-key, --sign-keyless)"
+		if a.Signer != nil {
+			signer = a.Signer.String()
+		}
+		fmt.Fprintf(log, "to attach: %d, signed by %s\n", len(list), signer)
+		return list, err
 	}
 }

@@ -91,7 +91,7 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	}
 	err = stage("publish", func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted, opts.Publish.Step = booted, stepsOf(display)
-		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(b.Report(), opts.Proven), opts.Targets, opts.Hide)
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(b.Report(), opts.Proven), opts.Targets, opts.Hide, log)
 		published, err := registry.Publish(ctx, idx, opts.Targets, opts.Publish)
 		sayPublished(log, published)
 		b.Change(func(r *report.Report) { keep(r, published, opts.Publish.ByDigest) })

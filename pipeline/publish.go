@@ -93,7 +93,7 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 		}
 		opts.Booted, opts.Step = booted, stepsOf(p.display)
 		if !opts.ByDigest { // merge attaches to what is joined of several
-			opts.Attach = p.Attest.attachments(p.Repo, proven, targets, p.Mask.Hide)
+			opts.Attach = p.Attest.attachments(p.Repo, proven, targets, p.Mask.Hide, log)
 		}
 		published, err := registry.Publish(ctx, idx, targets, opts)
 		sayPublished(log, published)

@@ -20,6 +20,8 @@ type Signer interface {
 	// Sign gives the sigstore bundle that holds an in-toto statement and its
 	// signature.
 	Sign(ctx context.Context, statement []byte) (bundle []byte, err error)
+	// String names the signer for people.
+	String() string
 }
 
 // bundle is what this package reads and writes of sigstore's message Bundle.

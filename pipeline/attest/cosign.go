@@ -35,6 +35,8 @@ type Cosign struct {
 	flags []string // more of them, in tests
 }
 
+func (c Cosign) String() string { return "the job's identity, by cosign" }
+
 // Sign is Signer's: keyless, as the identity at hand. Its signatures differ
 // from run to run, for each has a key of its own.
 func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err error) {

@@ -49,6 +49,8 @@ func newStandIn(t testing.TB) *standIn {
 	return s
 }
 
+func (s *standIn) String() string { return "a stand-in" }
+
 // Sign is attest.Signer's.
 func (s *standIn) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	s.mu.Lock()

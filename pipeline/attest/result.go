@@ -49,6 +49,7 @@ type Line struct {
 type Result struct {
 	Reference string `json:"reference"`
 	Digest    string `json:"digest"`
+	Passed    bool   `json:"passed"` // whether Err is nil
 	Lines     []Line `json:"lines"`
 }
 

@@ -43,6 +43,7 @@ func Verify(ctx context.Context, reference string, at registry.Opened, demand De
 	v.checkPackages()
 	v.checkReports()
 	v.tellOthers()
+	v.result.Passed = v.result.Err() == nil
 	return v.result, ctx.Err()
 }
 
@@ -51,6 +52,8 @@ type verification struct {
 	at     registry.Opened
 	demand Demand
 	result Result
+
+	annotations map[string]string // of the index
 
 	images   []*platformImage
 	subjects []*subject // the index, when there is one, and the images
@@ -110,6 +113,7 @@ func (v *verification) findImages() {
 		v.add(Wrong, "index", whatIndex, "it cannot be read: %v", err)
 		return
 	}
+	v.annotations = manifest.Annotations
 	var names []string
 	good := true
 	for _, d := range manifest.Manifests {
@@ -250,11 +254,8 @@ func (v *verification) checkLabels() {
 		return
 	}
 	of := "index"
-	annotations := map[string]string{}
 	if v.at.Index == nil {
 		of = v.images[0].name
-	} else if manifest, err := v.at.Index.IndexManifest(); err == nil {
-		annotations = manifest.Annotations
 	}
 	good := true
 	for _, label := range []string{versionLabel, revisionLabel, sourceLabel} {
@@ -268,7 +269,7 @@ func (v *verification) checkLabels() {
 				v.add(Wrong, img.name, whatLabels, "%s is %q, but %q in %s", label, got, first, v.images[0].name)
 			}
 		}
-		if got, ok := annotations[label]; ok && got != first {
+		if got, ok := v.annotations[label]; ok && got != first {
 			good = false
 			v.add(Wrong, of, whatLabels, "%s is %q, but %q in the images", label, got, first)
 		}
@@ -279,8 +280,8 @@ func (v *verification) checkLabels() {
 		v.add(Unproven, of, whatLabels, "the images do not say which version and commit they are of")
 	default:
 		base := ""
-		if annotations[baseName] != "" {
-			base = ", base " + annotations[baseName]
+		if v.annotations[baseName] != "" {
+			base = ", base " + v.annotations[baseName]
 		}
 		v.add(Proven, of, whatLabels, "everything says version %s, commit %s%s", v.label(versionLabel), v.label(revisionLabel), base)
 	}
@@ -589,6 +590,10 @@ func (v *verification) checkOneProvenance(s *subject, payload v1.Hash, of statem
 	}
 	if want := v.label(versionLabel); d.External.Version != want {
 		problems = append(problems, fmt.Sprintf("it says version %q, the images %q", d.External.Version, want))
+	}
+	// The index names its base without the digest it had.
+	if base, _, _ := strings.Cut(d.External.Base, "@"); v.annotations[baseName] != "" && base != v.annotations[baseName] {
+		problems = append(problems, fmt.Sprintf("it says base %q, the index %q", base, v.annotations[baseName]))
 	}
 	if len(problems) > 0 {
 		for _, problem := range problems {

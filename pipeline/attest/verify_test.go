@@ -395,6 +395,7 @@ func TestAProvenanceThatContradictsTheImagesIsWrong(t *testing.T) {
 	for problem, change := range map[string]func(*attest.Provenance){
 		`it says commit "ffff", the images "` + commit: func(p *attest.Provenance) { p.Definition.External.Revision = "ffff" },
 		`its input is commit "", the images are of "`:  func(p *attest.Provenance) { p.Definition.Inputs = nil },
+		`it says base "other", the index "local"`:      func(p *attest.Provenance) { p.Definition.External.Base = "other@sha256:0" },
 		`it says version "v1", the images "v4.7.3-ls1`: func(p *attest.Provenance) { p.Definition.External.Version = "v1" },
 	} {
 		reg, key := newServer(t), newKey(t)
