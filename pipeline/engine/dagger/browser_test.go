@@ -1,0 +1,40 @@
+package dagger_test
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+func TestTheBrowserIsMadeOnTheDebianOfVersionsYML(t *testing.T) {
+	built, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, f := offline(t, func(path []string, query string) (any, error) {
+		if path[len(path)-1] != "export" {
+			return nil, fmt.Errorf("unexpected: %s", query)
+		}
+		file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
+		return file, archiveOf(t, built, file)
+	})
+	pins, err := versions.Load("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser, err := inputs.Dagger{Engine: e, Repo: "../../..", Services: pins.Sidecars}.Browser(t.Context(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if browser.Image == nil || len(browser.Entrypoint) == 0 || len(browser.Ready) == 0 || browser.Args == nil {
+		t.Errorf("got %+v; without Args the image's own command would follow the entrypoint", browser)
+	}
+	f.want("asTarball{export(", "dockerBuild(", `dockerfile:"Dockerfile"`, `platform:"linux/amd64"`,
+		`{name:"BASE_IMAGE",value:"`+pins.Sidecars.Browser.Image+`"}`, `pipeline/base/browser"`)
+}
