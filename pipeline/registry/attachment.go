@@ -161,7 +161,7 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 
 // lists says if a registry names a manifest as a referrer of subject.
 func (p *publisher) lists(ctx context.Context, r *repository, subject, digest v1.Hash) (bool, error) {
-	referrers, err := remote.Referrers(r.name.Digest(subject.String()), append(slices.Clone(p.options), remote.WithContext(ctx))...)
+	referrers, err := remote.Referrers(r.name.Digest(subject.String()), remote.WithContext(ctx), remote.Reuse(p.puller))
 	if err != nil {
 		return false, err
 	}

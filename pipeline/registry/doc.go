@@ -1,7 +1,7 @@
 // Package registry assembles the multi-arch index, keeps it as an OCI layout
 // and publishes it so that a tag never points at anything incomplete.
 //
-// Publishing goes through the same steps everywhere: blobs and manifests of
-// all platforms to all registries, the index by its digest, everything pulled
-// back and compared, and only then the tags.
+// Publishing goes in phases, each of them everywhere before the next begins:
+// blobs, manifests, the index and what is attached to it, by digest, all of it
+// pulled back and compared; then the tags that name a version; then "latest".
 package registry

@@ -232,10 +232,10 @@ type publisher struct {
 	attached  []Attachment
 	blobs     []blob // of all of them
 	hosts     []*host
-	options   []remote.Option
 	transport guard
 	pusher    *remote.Pusher
-	valid     func() error // that the parts of idx agree; asked once
+	puller    *remote.Puller // logs in once a repository, and remembers no content
+	valid     func() error   // that the parts of idx agree; asked once
 	jobs      int
 	clock     Clock
 }
@@ -284,7 +284,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
-	p.options = []remote.Option{
+	options := []remote.Option{
 		remote.WithTransport(p.transport),
 		remote.WithAuthFromKeychain(keychain),
 		remote.WithJobs(p.jobs),
@@ -294,7 +294,10 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryStatusCodes(),
 	}
-	if p.pusher, err = remote.NewPusher(p.options...); err != nil {
+	if p.pusher, err = remote.NewPusher(options...); err != nil {
+		return nil, fmt.Errorf("preparing to publish: %w", err)
+	}
+	if p.puller, err = remote.NewPuller(options...); err != nil {
 		return nil, fmt.Errorf("preparing to publish: %w", err)
 	}
 	return p, nil

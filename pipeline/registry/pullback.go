@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"golang.org/x/sync/errgroup"
@@ -25,21 +24,16 @@ import (
 // already were read when these were set: their presence has just been asked
 // for, they are not read again.
 func (p *publisher) pullBack(ctx context.Context, r *repository) error {
-	// Not the pusher's: what it remembers is not what the registry has.
-	puller, err := remote.NewPuller(p.options...)
-	if err != nil {
-		return err
-	}
-	if err := p.sameManifest(ctx, puller, r, "the index", p.idx); err != nil {
+	if err := p.sameManifest(ctx, r, "the index", p.idx); err != nil {
 		return err
 	}
 	for _, img := range p.images {
-		if err := p.sameManifest(ctx, puller, r, "the manifest for "+img.Platform.String(), img.Image); err != nil {
+		if err := p.sameManifest(ctx, r, "the manifest for "+img.Platform.String(), img.Image); err != nil {
 			return err
 		}
 	}
 	for _, a := range p.attached {
-		if err := p.sameManifest(ctx, puller, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
+		if err := p.sameManifest(ctx, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
 			return err
 		}
 	}
@@ -50,7 +44,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 			if err != nil {
 				return err
 			}
-			is, err := p.tagged(ctx, puller, r, t)
+			is, err := p.tagged(ctx, r, t)
 			if err != nil {
 				return err
 			}
@@ -66,7 +60,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	g.Go(p.valid)
 	r.host.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {
-		g.Go(func() error { return p.sameBlob(gctx, puller, r, b) })
+		g.Go(func() error { return p.sameBlob(gctx, r, b) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -76,10 +70,10 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 }
 
 // sameBlob pulls a blob and compares it with its digest.
-func (p *publisher) sameBlob(ctx context.Context, puller *remote.Puller, r *repository, b blob) error {
+func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
 	moved := &count{meter: &r.host.meter}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), p.twice(func(ctx context.Context) error {
-		layer, err := puller.Layer(ctx, r.name.Digest(b.digest.String()))
+		layer, err := p.puller.Layer(ctx, r.name.Digest(b.digest.String()))
 		if err != nil {
 			return err
 		}
@@ -183,7 +177,7 @@ type manifest interface {
 }
 
 // sameManifest pulls the manifest with m's digest and compares the two.
-func (p *publisher) sameManifest(ctx context.Context, puller *remote.Puller, r *repository, what string, m manifest) error {
+func (p *publisher) sameManifest(ctx context.Context, r *repository, what string, m manifest) error {
 	digest, err := m.Digest()
 	if err != nil {
 		return err
@@ -193,7 +187,7 @@ func (p *publisher) sameManifest(ctx context.Context, puller *remote.Puller, r *
 		return err
 	}
 	return p.try(ctx, r, "pulling back "+what, p.twice(func(ctx context.Context) error {
-		got, err := puller.Get(ctx, r.name.Digest(digest.String()))
+		got, err := p.puller.Get(ctx, r.name.Digest(digest.String()))
 		if err != nil {
 			return err
 		}

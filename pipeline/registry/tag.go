@@ -24,9 +24,9 @@ func (p *publisher) content(t Target) (remote.Taggable, v1.Hash, error) {
 
 // tagged gives the digest that a tag points at, or none when there is no such
 // tag.
-func (p *publisher) tagged(ctx context.Context, puller *remote.Puller, r *repository, t Target) (digest v1.Hash, err error) {
+func (p *publisher) tagged(ctx context.Context, r *repository, t Target) (digest v1.Hash, err error) {
 	err = p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
-		desc, err := puller.Head(ctx, t.tag)
+		desc, err := p.puller.Head(ctx, t.tag)
 		if absent(err) {
 			return nil
 		}
@@ -45,11 +45,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	if err != nil {
 		return err
 	}
-	puller, err := remote.NewPuller(p.options...)
-	if err != nil {
-		return err
-	}
-	was, err := p.tagged(orSend(ctx), puller, r, t)
+	was, err := p.tagged(orSend(ctx), r, t)
 	if err != nil {
 		return err
 	}
@@ -63,15 +59,19 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	}); err != nil {
 		return err
 	}
-	now, err := p.tagged(ctx, puller, r, t)
+	now, err := p.tagged(ctx, r, t)
 	if err == nil && now != digest { // a cache on the way may still have the old one
-		now, err = p.tagged(ctx, puller, r, t)
+		now, err = p.tagged(ctx, r, t)
 	}
 	if err != nil {
 		return err
 	}
 	if now != digest {
-		return fmt.Errorf("the tag was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, now)
+		found := "is " + now.String()
+		if now == (v1.Hash{}) {
+			found = "is not there"
+		}
+		return fmt.Errorf("the tag was set to %s, but %s: another run publishes to it too; publish again when that has ended", digest, found)
 	}
 	fmt.Fprintf(&r.host.meter, "%s is now %s\n", t, digest)
 	r.done[t.String()] = false
