@@ -28,11 +28,13 @@ func newVerify(e env) *cobra.Command {
 attached to it, and tell line by line what is proven: that it is complete to the
 byte and holds nothing else, that all of it is of one version and commit, who
 signed it, which builder made it from which inputs, which packages are in it,
-what the check of it found. Only the registry is asked.
+what the check of it found. Only the registry is asked, and with --identity
+Sigstore for its roots of trust.
 
-Without --key or --identity signatures are told, but not believed. What is there
-must be right; what may not be absent is named by --require. REFERENCE is
-REGISTRY/NAME:TAG, REGISTRY/NAME@DIGEST, or oci:DIR for a layout on disk.
+An index must have an image for each --platform. What is there must be right;
+what may not be absent is named by --require. Without --key or --identity
+signatures are told, but not believed. REFERENCE is REGISTRY/NAME:TAG,
+REGISTRY/NAME@DIGEST, or oci:DIR for a layout on disk.
 Standard output carries the lines; no file is written.`,
 		Example: `  go run ./ci verify ghcr.io/linuxserver/netbox:latest
   go run ./ci verify --key cosign.pub --require all localhost:5000/netbox

@@ -215,6 +215,12 @@ func publishBringsWhatWasProven(t *testing.T, dist string, digest v1.Hash) {
 	if got.Digest != digest {
 		t.Errorf("the tag points at %s, want %s", got.Digest, digest)
 	}
+	o = ci(t, root, dist, "verify", ref, "--require", "provenance,sbom,report")
+	for _, want := range []string{"built it from commit ", "linux/arm64  sbom ", "linux/arm64 answered after "} {
+		if o.code != 0 || !strings.Contains(o.stdout, want) {
+			t.Errorf("verify: status %d, want 0 and %q:\n%s", o.code, want, o.stdout)
+		}
+	}
 }
 
 // corruptedBlob publishes through a proxy that flips a bit of every large blob
