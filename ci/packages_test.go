@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -95,9 +96,11 @@ func TestTheListOfPackagesIsWhatTheLastCheckFound(t *testing.T) {
 
 func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 	p := newProject(t)
+	spoil := func(string) {}
 	release := func(packages ...string) (planned, body string) {
 		t.Helper()
 		plan, file := p.plan("--published", p.repositories[0]+":latest")
+		spoil(file)
 		if plan.Skip != "" {
 			t.Fatalf("skipped: %s", plan.Skip)
 		}
@@ -153,6 +156,23 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 	}
 	if !strings.Contains(p.file("dist/report/report.json"), `"old": "4.7.2"`) {
 		t.Error("the report does not tell of the difference")
+	}
+
+	// What was published cannot be read any more.
+	write("Dockerfile", "FROM other\n", "Change it again")
+	spoil = func(file string) {
+		plan, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, regexp.MustCompile(`"digest": "sha256:[0-9a-f]{64}"`).ReplaceAll(plan, []byte(`"digest": "sha256:`+strings.Repeat("0", 64)+`"`)), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	version, body = release("netbox 4.7.3", "pip 1")
+	if version != "v4.7.3-ls3" || !strings.Contains(body, "It is not known which packages have changed since v4.7.3-ls2.") ||
+		!strings.Contains(body, "Not compared: ") || strings.Contains(body, "no image of it was published") {
+		t.Errorf("%s says\n%s", version, body)
 	}
 
 	// The list catches up with what was released: that is no reason to release.

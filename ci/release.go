@@ -251,10 +251,16 @@ func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, 
 		map[string][]contents.Package{contents.ListedPlatform: listed})}, nil
 }
 
-// before is how the pipeline finds out what the published images hold.
+// before is how the pipeline finds out what the published images hold. Nothing
+// that is proven depends on it: what cannot be read is told as not known, and
+// fails no release.
 func (e env) before(published *release.Published) func(context.Context) (*contents.Before, error) {
 	return func(ctx context.Context) (*contents.Before, error) {
-		return release.FindBefore(ctx, e.registries(), e.flags.repo, published)
+		before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, published)
+		if err == nil || ctx.Err() != nil {
+			return before, err
+		}
+		return &contents.Before{Since: published.Since(), Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
 	}
 }
 

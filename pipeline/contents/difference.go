@@ -22,7 +22,7 @@ type Held struct {
 // Before is the published index that is compared with.
 type Before struct {
 	Since
-	Images  map[string]Held // by platform
+	Images  map[string]Held // by platform; nil when nobody knows
 	Commits []source.Commit // since, newest first
 	Unknown []string        // what could not be found out, and why
 }
@@ -165,6 +165,9 @@ func Compare(before *Before, after map[string]Held) Difference {
 		held := after[platform]
 		is[platform] = held.Packages
 		old, published := before.Images[platform]
+		if before.Images == nil {
+			continue
+		}
 		if !published {
 			d.Unknown = append(d.Unknown, platform+": no image of it was published")
 			continue

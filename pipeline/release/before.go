@@ -24,7 +24,7 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		return nil, nil
 	}
 	b := &contents.Before{
-		Since:  contents.Since{Reference: published.Reference, Digest: published.Digest, Version: published.Version, Commit: published.Commit},
+		Since:  published.Since(),
 		Images: map[string]contents.Held{},
 	}
 	at, err := byDigest(published)
@@ -68,6 +68,11 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		b.Unknown = append(b.Unknown, fmt.Sprintf("commits: the published one, %s, does not come before this one here", cmp.Or(short(published.Commit), "which has no name")))
 	}
 	return b, nil
+}
+
+// Since names the published index for a difference to it.
+func (p Published) Since() contents.Since {
+	return contents.Since{Reference: p.Reference, Digest: p.Digest, Version: p.Version, Commit: p.Commit}
 }
 
 // byDigest names a published index so that it is the one that was planned with.
