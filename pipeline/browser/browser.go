@@ -238,7 +238,7 @@ func (t *Tab) Run(ctx context.Context, actions ...chromedp.Action) error {
 	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
 	err := chromedp.Run(both, actions...)
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
+		return fmt.Errorf("the page does not get that far: %w", context.Cause(ctx))
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package browser_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -151,6 +152,17 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		}
 		if p, err := other.Look(ctx); err != nil || p.Status != 403 {
 			t.Errorf("another tab has the cookie: %d, %v", p.Status, err)
+		}
+	})
+	t.Run("a page that does not do what is waited for", func(t *testing.T) {
+		look(t, "/good")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := tab.Do(ctx, chromedp.WaitNotPresent("h1")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the page does not get that far") {
+			t.Errorf("got %v", err)
+		}
+		if p, err := tab.Look(t.Context()); err != nil || p.Wrong() != nil {
+			t.Errorf("it cannot be looked at any more: %v, %v", err, p.Wrong())
 		}
 	})
 	t.Run("a page that never comes to rest", func(t *testing.T) {

@@ -32,7 +32,7 @@ const mostLines = 4000
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"mark": mark, "duration": duration, "size": size, "short": short, "count": count, "commands": commands,
+		"mark": mark, "duration": duration, "size": size, "short": short, "count": count, "commands": commands, "loopback": loopback,
 	}).Parse(pageText)
 	if err != nil {
 		return nil, err
@@ -591,6 +591,11 @@ func duration(seconds float64) string {
 	}
 	whole := int(math.Round(seconds))
 	return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
+}
+
+// loopback tells whether a tag is in a registry that only this machine sees.
+func loopback(reference string) bool {
+	return strings.HasPrefix(reference, "127.0.0.1:") || strings.HasPrefix(reference, "localhost:") || strings.HasPrefix(reference, "[::1]:")
 }
 
 // command is one of this project's as messages name it.

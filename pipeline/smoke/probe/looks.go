@@ -48,7 +48,7 @@ func (w *window) shut() {
 
 // look goes on to a page, keeps a picture of it and judges it by what it must
 // show.
-func (p *probe) look(ctx context.Context, check, asked string, goOn func(*browser.Tab) error, wants ...string) smoke.Result {
+func (p *probe) look(check, asked string, goOn func(*browser.Tab) error, wants ...string) smoke.Result {
 	res := smoke.Result{Asked: asked + " in Chromium"}
 	tab, err := p.window.open(p.life)
 	if err == nil {
@@ -58,8 +58,10 @@ func (p *probe) look(ctx context.Context, check, asked string, goOn func(*browse
 		res.Got = err.Error()
 		return res
 	}
-	// Also of a page that does not come to rest: the picture tells the most.
-	seen, lookErr := tab.Look(ctx)
+	// Also when the time is up: the picture tells the most.
+	limit, cancel := context.WithTimeout(p.life, p.pace.stretch(requestLimit))
+	defer cancel()
+	seen, lookErr := tab.Look(limit)
 	if len(seen.Picture) > 0 {
 		file := filepath.Join(p.window.pictures, filepath.Base(smoke.Picture(check)))
 		if saveErr := save(file, seen.Picture); saveErr != nil && err == nil {
@@ -92,14 +94,14 @@ func save(file string, data []byte) error {
 
 func (p *probe) seeLogin(ctx context.Context) smoke.Result {
 	at := p.root + "login/"
-	return p.look(ctx, "see-login", "the log-in page "+at, func(tab *browser.Tab) error {
+	return p.look("see-login", "the log-in page "+at, func(tab *browser.Tab) error {
 		return tab.Visit(ctx, "http://"+p.web.name+at)
 	}, "NetBox", "Username", "Password")
 }
 
 // seeDashboard logs in as a person does.
 func (p *probe) seeDashboard(ctx context.Context) smoke.Result {
-	return p.look(ctx, "see-dashboard", "to fill in the log-in form, then the dashboard "+p.root, func(tab *browser.Tab) error {
+	return p.look("see-dashboard", "to fill in the log-in form, then the dashboard "+p.root, func(tab *browser.Tab) error {
 		return tab.Do(ctx,
 			chromedp.SendKeys(`input[name="username"]`, p.user),
 			chromedp.SendKeys(`input[name="password"]`, p.password+"\r"),
@@ -109,7 +111,7 @@ func (p *probe) seeDashboard(ctx context.Context) smoke.Result {
 
 func (p *probe) seeSite(ctx context.Context) smoke.Result {
 	at := fmt.Sprintf("%sdcim/sites/%d/", p.root, p.siteID)
-	return p.look(ctx, "see-site", "the page of the new site "+at, func(tab *browser.Tab) error {
+	return p.look("see-site", "the page of the new site "+at, func(tab *browser.Tab) error {
 		return tab.Visit(ctx, "http://"+p.web.name+at)
 	}, p.siteName, p.user)
 }
