@@ -138,6 +138,28 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 // take it for an option or a range.
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
+// Read gives a file of the repository at dir as it is in a revision, which is
+// as Source.Revision gives it: that of a changed tree is the tree itself.
+func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
+	if strings.HasSuffix(revision, "-dirty") {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			return nil, fmt.Errorf("read %s of a changed tree: %w", file, err)
+		}
+		return text, nil
+	}
+	text, known, err := File(ctx, dir, revision, file)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, failure.Usagef("read %s of commit %s: the repository at %s does not have it: fetch the commit", file, revision, dir)
+	case text == nil:
+		return nil, fmt.Errorf("read %s of commit %s: there is no such file", file, revision)
+	}
+	return text, nil
+}
+
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
 	var stderr bytes.Buffer
@@ -151,21 +173,4 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 		return "", failure.Usagef("ask git %s about %s: %s: run it in a clone of the repository, with git installed", args[0], dir, reason)
 	}
 	return string(out), nil
-}
-
-// Read gives a file of the repository at dir as it is in a revision, which is
-// as Source.Revision gives it: that of a changed tree is the tree itself.
-func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
-	if strings.HasSuffix(revision, "-dirty") {
-		text, err := os.ReadFile(filepath.Join(dir, file))
-		if err != nil {
-			return nil, fmt.Errorf("read %s of a changed tree: %w", file, err)
-		}
-		return text, nil
-	}
-	if !commitName.MatchString(revision) {
-		return nil, fmt.Errorf("read %s of commit %q: it is no commit", file, revision)
-	}
-	text, err := git(ctx, dir, "show", revision+":"+file)
-	return []byte(text), err
 }

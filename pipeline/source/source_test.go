@@ -154,3 +154,33 @@ func TestCommitsAndFilesOfThePastAreRead(t *testing.T) {
 		}
 	}
 }
+
+func TestAFileIsReadAsItIsInARevision(t *testing.T) {
+	dir := repository(t)
+	clean, err := source.Git(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("two\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	changed, err := source.Git(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for revision, want := range map[string]string{clean.Revision(): "one\n", changed.Revision(): "two\n"} {
+		if got, err := source.Read(t.Context(), dir, revision, "file"); err != nil || string(got) != want {
+			t.Errorf("%s: %q (%v), want %q", revision, got, err, want)
+		}
+	}
+	for _, revision := range []string{strings.Repeat("0", 40), "--help", "HEAD"} {
+		if _, err := source.Read(t.Context(), dir, revision, "file"); err == nil || !strings.Contains(err.Error(), "fetch the commit") {
+			t.Errorf("%s: %v", revision, err)
+		}
+	}
+	for _, revision := range []string{clean.Revision(), changed.Revision()} {
+		if _, err := source.Read(t.Context(), dir, revision, "nothing"); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("a file that is not there: %v", err)
+		}
+	}
+}
