@@ -144,6 +144,9 @@ func Make(f Facts) (Plan, error) {
 		return Plan{}, err
 	}
 	for _, host := range f.Repositories.Optional {
+		if len(p.Repositories) > 0 && strings.HasPrefix(p.Repositories[0], host+"/") {
+			return Plan{}, failure.Usagef("plan a release to %s: its registry is optional, but images are joined from there: make another repository the first", p.Repositories[0])
+		}
 		if slices.ContainsFunc(p.Repositories, func(r string) bool { return strings.HasPrefix(r, host+"/") }) {
 			p.Optional = append(p.Optional, host)
 		}

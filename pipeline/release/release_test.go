@@ -136,19 +136,20 @@ func TestWhatCannotBeReleasedIsRefusedInOneLine(t *testing.T) {
 		change func(*release.Facts)
 		says   []string
 	}{
-		"no release":                 {func(f *release.Facts) { f.Asked = "4.8" + "x" }, []string{`"4.8x"`, "final release"}},
-		"a pre-release":              {func(f *release.Facts) { f.Asked = "4.8.0b1" }, []string{`"4.8.0b1"`}},
-		"a release with a v":         {func(f *release.Facts) { f.Asked = "v4.8.0" }, []string{`"v4.8.0"`, "such as 4.7.3"}},
-		"a command":                  {func(f *release.Facts) { f.Asked = "4.7.3;reboot" }, []string{"final release"}},
-		"an older NetBox":            {func(f *release.Facts) { f.Asked = "4.7.2" }, []string{"v4.7.3-ls12 is published", "--force"}},
-		"a label from nowhere":       {func(f *release.Facts) { f.Published.Version, f.Published.Label = "", "v4.7.3-c80feb5" }, []string{"build_version", `"v4.7.3-c80feb5"`, "--number"}},
-		"a number gone by":           {func(f *release.Facts) { f.Number = 11 }, []string{"v4.7.3-ls12 is published", "from 12 on"}},
-		"a number below 1":           {func(f *release.Facts) { f.Number = -1 }, []string{"--number"}},
-		"a tag of another sort":      {func(f *release.Facts) { f.Tag = "v4.7.3" }, []string{`"v4.7.3"`, "v4.7.3-ls12"}},
-		"a tag of another NetBox":    {func(f *release.Facts) { f.Tag = "v4.7.2-ls13" }, []string{"v4.7.2-ls13", "4.7.3", "v4.7.3-ls13"}},
-		"a tag gone by":              {func(f *release.Facts) { f.Tag = "v4.7.3-ls3" }, []string{"from 12 on"}},
-		"a repository in capitals":   {func(f *release.Facts) { f.Repositories.Live = []string{"ghcr.io/LinuxServer/netbox"} }, []string{"LinuxServer"}},
-		"a commit that makes no tag": {func(f *release.Facts) { f.Branch, f.Commit = "topic", strings.Repeat("a", 200) }, []string{"128"}},
+		"no release":                  {func(f *release.Facts) { f.Asked = "4.8" + "x" }, []string{`"4.8x"`, "final release"}},
+		"a pre-release":               {func(f *release.Facts) { f.Asked = "4.8.0b1" }, []string{`"4.8.0b1"`}},
+		"a release with a v":          {func(f *release.Facts) { f.Asked = "v4.8.0" }, []string{`"v4.8.0"`, "such as 4.7.3"}},
+		"a command":                   {func(f *release.Facts) { f.Asked = "4.7.3;reboot" }, []string{"final release"}},
+		"an older NetBox":             {func(f *release.Facts) { f.Asked = "4.7.2" }, []string{"v4.7.3-ls12 is published", "--force"}},
+		"a label from nowhere":        {func(f *release.Facts) { f.Published.Version, f.Published.Label = "", "v4.7.3-c80feb5" }, []string{"build_version", `"v4.7.3-c80feb5"`, "--number"}},
+		"a number gone by":            {func(f *release.Facts) { f.Number = 11 }, []string{"v4.7.3-ls12 is published", "from 12 on"}},
+		"a number below 1":            {func(f *release.Facts) { f.Number = -1 }, []string{"--number"}},
+		"a tag of another sort":       {func(f *release.Facts) { f.Tag = "v4.7.3" }, []string{`"v4.7.3"`, "v4.7.3-ls12"}},
+		"a tag of another NetBox":     {func(f *release.Facts) { f.Tag = "v4.7.2-ls13" }, []string{"v4.7.2-ls13", "4.7.3", "v4.7.3-ls13"}},
+		"a tag gone by":               {func(f *release.Facts) { f.Tag = "v4.7.3-ls3" }, []string{"from 12 on"}},
+		"the first registry optional": {func(f *release.Facts) { f.Repositories.Optional = []string{"ghcr.io"} }, []string{"ghcr.io/linuxserver/netbox", "optional", "the first"}},
+		"a repository in capitals":    {func(f *release.Facts) { f.Repositories.Live = []string{"ghcr.io/LinuxServer/netbox"} }, []string{"LinuxServer"}},
+		"a commit that makes no tag":  {func(f *release.Facts) { f.Branch, f.Commit = "topic", strings.Repeat("a", 200) }, []string{"128"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := release.Make(facts(test.change))
