@@ -158,6 +158,12 @@ func (m *Netbox) Publish(
 	// Docker's config.json with the credentials of several registries.
 	// +optional
 	config *dagger.Secret,
+	// Private key to sign with, as cosign or openssl makes it.
+	// +optional
+	signKey *dagger.Secret,
+	// Password of that key.
+	// +optional
+	signPassword *dagger.Secret,
 	// Image to build on; the published base that versions.yml names unless given.
 	// +optional
 	base string,
@@ -170,17 +176,19 @@ func (m *Netbox) Publish(
 		return nil, err
 	}
 	with := calls.Credentials{Username: username}
-	if password != nil {
-		if with.Password, err = password.Plaintext(ctx); err != nil {
+	by := calls.Signing{}
+	for _, s := range []struct {
+		secret *dagger.Secret
+		text   *string
+	}{{password, &with.Password}, {config, &with.Config}, {signKey, &by.Key}, {signPassword, &by.Password}} {
+		if s.secret == nil {
+			continue
+		}
+		if *s.text, err = s.secret.Plaintext(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if config != nil {
-		if with.Config, err = config.Plaintext(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return call.Publish(ctx, addresses, tags, optional, with)
+	return call.Publish(ctx, addresses, tags, optional, with, by)
 }
 
 // Readme writes README.md and the pictures in it from readme-vars.yml.

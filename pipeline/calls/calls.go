@@ -21,6 +21,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
@@ -165,10 +166,22 @@ func (c Call) Report(ctx context.Context) (dir string, err error) {
 // docker's configuration on this machine.
 type Credentials struct{ Username, Password, Config string }
 
+// Signing is the private key that what is published is signed with, as PEM, and
+// its password. Without one it is not signed.
+type Signing struct{ Key, Password string }
+
 // Publish checks everything and then pushes the index to every address under
 // every tag. Registries that are optional may fail. It returns a reference with
 // a digest for each tag.
-func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, with Credentials) ([]string, error) {
+func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, with Credentials, by Signing) ([]string, error) {
+	var attesting pipeline.Attesting
+	if by.Key != "" {
+		key, err := attest.ReadKey("to sign with", []byte(by.Key), func() string { return by.Password })
+		if err != nil {
+			return nil, err
+		}
+		attesting.Signer = key
+	}
 	var targets []registry.Target
 	for _, address := range addresses {
 		names := []string{address}
@@ -195,6 +208,8 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 		if err != nil {
 			return err
 		}
+		p.Mask.AddLines(by.Key, by.Password)
+		p.Attest = attesting
 		_, err = p.Check(ctx, targets, registry.Options{Keychain: keys, Optional: optional})
 		for _, t := range p.Report().Published {
 			published = append(published, t.Reference+"@"+t.Digest)

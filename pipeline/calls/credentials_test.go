@@ -1,6 +1,7 @@
 package calls
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -25,5 +26,12 @@ func TestOnePasswordIsNotToldToTwoRegistries(t *testing.T) {
 	}
 	if _, err := (Credentials{Config: "{}"}).keychain(targets, none); err != nil {
 		t.Errorf("docker's configuration for two registries: %v", err)
+	}
+}
+
+func TestAKeyThatCannotSignIsRefusedBeforeAnythingIsDone(t *testing.T) {
+	_, err := Call{}.Publish(t.Context(), []string{"ghcr.io/linuxserver/netbox"}, nil, nil, Credentials{}, Signing{Key: "secret-7731", Password: "secret-7732"})
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "the key to sign with") || strings.Contains(err.Error(), "secret-") {
+		t.Errorf("%v", err)
 	}
 }
