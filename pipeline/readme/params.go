@@ -182,12 +182,17 @@ func (v *Vars) Compose() string {
 	return b.String()
 }
 
-// CommandLine is the same as one docker command. A shell takes the mark of an
-// optional parameter for a command that is only a comment and drops it.
+// CommandLine is the same as one docker command, which starts the application as
+// the compose file does. A shell takes the mark of an optional parameter for a
+// command that is only a comment and drops it.
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
+	given := v.composed()
 	for _, e := range inOrder(v.entries(), cliOrder[:]) {
 		line := e.flag
+		if name, isEmpty := strings.CutSuffix(e.value, "="); isEmpty && e.kind == environment {
+			line += shellQuote(given[name])
+		}
 		if e.optional {
 			line += " `#optional`"
 		}
@@ -195,6 +200,31 @@ func (v *Vars) CommandLine() string {
 	}
 	lines = append(lines, "--restart unless-stopped", v.Image())
 	return strings.Join(lines, " \\\n  ")
+}
+
+// composed is the environment that a compose file of the variables' own gives
+// the application.
+func (v *Vars) composed() map[string]string {
+	var file struct {
+		Services map[string]struct {
+			Environment yaml.Node `yaml:"environment"`
+		} `yaml:"services"`
+	}
+	if yaml.Unmarshal([]byte(v.CustomCompose), &file) != nil {
+		return nil // it is shown all the same
+	}
+	given := map[string]string{}
+	node := file.Services[v.ContainerName].Environment
+	var list []string
+	if node.Decode(&list) == nil {
+		for _, variable := range list {
+			name, value, _ := strings.Cut(variable, "=")
+			given[name] = strings.ReplaceAll(value, "$$", "$")
+		}
+	} else {
+		_ = node.Decode(&given)
+	}
+	return given
 }
 
 // yamlQuote writes value so that compose reads it back unchanged; $ is doubled

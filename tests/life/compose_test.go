@@ -284,12 +284,11 @@ func (s *stack) call(method, path, token string, body any, want string) []byte {
 	return res.body
 }
 
-// TestTheDockerRunOfTheReadmeStarts has a shell read the command, and fills in
-// what has no default.
+// TestTheDockerRunOfTheReadmeStarts has a shell read the command, which is to
+// say what the compose file says.
 func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
 	w := newWorld(t)
-	postgres, redis := w.sides.Postgres, w.sides.Redis
-	w.services()
+	s := newStack(w, composeOf(t, fence(t, "yaml", "services:")))
 	command := exec.CommandContext(t.Context(), "bash", "-c", `docker() { printf '%s\0' "$@"; }; `+fence(t, "bash", "docker run -d"))
 	out, err := command.Output()
 	if err != nil {
@@ -311,6 +310,7 @@ func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
 		}
 		switch {
 		case option == "run" || option == "-d":
+		case option == "--network=netbox": // where the names lead to the services
 		case strings.HasPrefix(option, "--name="):
 			c.Name = strings.TrimPrefix(option, "--name=")
 		case option == "-e":
@@ -344,18 +344,18 @@ func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
 			}
 		}
 	})
-	for name, value := range map[string]string{
-		"ALLOWED_HOST": host, "SUPERUSER_EMAIL": "admin@netbox.test", "SUPERUSER_PASSWORD": password, "DB_USER": "netbox",
-		"DB_PASSWORD": postgres.Secrets["POSTGRES_PASSWORD"], "REDIS_PASSWORD": redis.Secrets["REDIS_PASSWORD"],
-	} {
-		if c.Env[name] != "" {
-			t.Errorf("%s is %q, want it left to fill in", name, c.Env[name])
+	file := s.container("netbox").Env
+	for name, value := range c.Env {
+		if value != file[name] {
+			t.Errorf("%s is %q, in the compose file %q", name, value, file[name])
 		}
-		c.Env[name] = value
+	}
+	for _, name := range []string{"postgres", "redis"} {
+		s.up[name] = w.start(s.container(name))
 	}
 	started := w.start(c)
-	w.up(started, "/login/")
-	w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+	s.up["netbox"] = started
+	s.answers("8000").mustLogIn("admin", c.Env["SUPERUSER_PASSWORD"])
 	known, errs, code, err := started.Exec(t.Context(), []string{"/lsiopy/bin/python3", "-c",
 		"from netbox_container import environment\nprint(*sorted(['PUID', 'PGID', *(v.name for v in environment.VARIABLES)]))"}, nil)
 	if err != nil || code != 0 {
