@@ -75,10 +75,10 @@ func (r Report) files(hide func(string) string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, make := range map[string]func(Report) ([]byte, error){
+	for name, render := range map[string]func(Report) ([]byte, error){
 		"index.html": Report.page, "ci-status.yml": Report.status, "badge.svg": Report.badge, "junit.xml": Report.junit,
 	} {
-		if files[name], err = make(clean); err != nil {
+		if files[name], err = render(clean); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -25,9 +24,6 @@ var (
 	//go:embed page/script.js
 	pageScript string
 )
-
-// mostLines is how many lines of one log the page holds.
-const mostLines = 4000
 
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
@@ -121,25 +117,6 @@ type groupView struct {
 	Size    int64
 	Number  int
 	Percent float64
-}
-
-// chart is bars over a common axis of time; all positions are percents of its
-// width.
-type chart struct {
-	Ticks []tick
-	Bars  []bar
-	Note  string
-}
-
-type tick struct {
-	At   float64
-	Text string
-}
-
-type bar struct {
-	Name, Took, Class, Title string
-	Left, Width, Text        float64
-	Where                    string // the text stands, when not behind the bar
 }
 
 func (r Report) view() view {
@@ -257,83 +234,6 @@ func (r Report) broke() (in, what, next string) {
 	return in, what, next
 }
 
-// waterfall shows the stages in the order of their starts.
-func (r Report) waterfall() *chart {
-	var stages []Stage
-	for _, s := range r.Stages {
-		if !s.Started.IsZero() {
-			stages = append(stages, s)
-		}
-	}
-	if len(stages) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(stages, func(a, b Stage) int { return a.Started.Compare(b.Started) })
-	from := stages[0].Started
-	if r.Started.Before(from) {
-		from = r.Started
-	}
-	var spans []span
-	for _, s := range stages {
-		at := s.Started.Sub(from).Seconds()
-		class := string(s.Verdict())
-		spans = append(spans, span{s.Key.String(), class, at, at + s.Seconds})
-	}
-	return newChart(spans)
-}
-
-type span struct {
-	name, class string
-	from, to    float64 // seconds
-}
-
-// newChart lays spans out over one axis.
-func newChart(spans []span) *chart {
-	end := 0.001
-	for _, s := range spans {
-		end = max(end, s.to)
-	}
-	end *= 1.02
-	c := &chart{}
-	percent := func(seconds float64) float64 { return math.Round(seconds/end*10000) / 100 }
-	step := tickStep(end)
-	for i := 0; float64(i)*step < end*0.88; i++ { // a tick's text needs room
-		text := duration(float64(i) * step)
-		if step >= 60 {
-			text = fmt.Sprintf("%.0f min", float64(i)*step/60)
-		}
-		c.Ticks = append(c.Ticks, tick{percent(float64(i) * step), text})
-	}
-	for _, s := range spans {
-		b := bar{
-			Name: s.name, Took: duration(s.to - s.from), Class: s.class,
-			Left: percent(s.from), Width: percent(max(0, s.to-s.from)),
-			Title: fmt.Sprintf("%s: from %s to %s", s.name, duration(s.from), duration(s.to)),
-		}
-		// Behind the bar, before it or in it: where there is room on a phone.
-		switch b.Text = b.Left + b.Width; {
-		case b.Text <= 68:
-		case b.Left >= 32:
-			b.Where, b.Text = "before", b.Left
-		default:
-			b.Where, b.Text = "inside", b.Left
-		}
-		c.Bars = append(c.Bars, b)
-	}
-	return c
-}
-
-// tickStep is a round number of seconds that gives an axis three to seven
-// ticks: on a phone there is no room for more.
-func tickStep(end float64) float64 {
-	for _, step := range []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
-		if end/step <= 6 {
-			return step
-		}
-	}
-	return end / 5
-}
-
 func (r Report) platform(p Platform) platformView {
 	v := platformView{Platform: p}
 	v.Verdict, v.Why = r.platformVerdict(p)
@@ -393,24 +293,6 @@ func (r Report) graphs() (views []graphView) {
 	return views
 }
 
-// logLine is how errors name a line of a container's log.
-var logLine = regexp.MustCompile(`\(log line (\d+)\)`)
-
-// linesBefore is how much of a log stands beside an error that names its line.
-const linesBefore = 6
-
-// before gives the end of the log up to the line that an error names.
-func (log Log) before(text string) []string {
-	named := logLine.FindStringSubmatch(text)
-	if named == nil {
-		return nil
-	}
-	line, _ := strconv.Atoi(named[1])
-	lines := strings.Split(colours.ReplaceAllString(string(log.Text), ""), "\n")
-	line = min(line, len(lines))
-	return lines[max(0, line-linesBefore):line]
-}
-
 // packageTable joins the packages of all platforms.
 func (r Report) packageTable() (table []packageView, differ bool) {
 	where := map[contents.Package][]string{}
@@ -465,105 +347,6 @@ func (r Report) platformVerdict(p Platform) (worst Verdict, why string) {
 		}
 	}
 	return worst, why
-}
-
-// gantt shows the services of a boot, and names the slowest.
-func gantt(b *Boot) (c *chart, slowest string) {
-	if b == nil || len(b.Services) == 0 {
-		return nil, ""
-	}
-	end := b.FirstOK
-	for _, s := range b.Services {
-		end = max(end, s.Start, s.Ready)
-	}
-	var spans []span
-	var slow Service
-	for _, s := range b.Services {
-		sp := span{s.Name, "", s.Start, s.Ready}
-		switch {
-		case s.Ready == 0:
-			sp.to, sp.class = end, "failed"
-		case slices.Contains(b.Critical, s.Name):
-			sp.class = "critical"
-		}
-		if s.Ready-s.Start > slow.Ready-slow.Start {
-			slow = s
-		}
-		spans = append(spans, sp)
-	}
-	c = newChart(spans)
-	for i, s := range b.Services {
-		if s.Ready == 0 {
-			c.Bars[i].Took = "never ready"
-		}
-	}
-	if slow.Name != "" {
-		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.Name, len(b.Services), duration(slow.Ready-slow.Start))
-	}
-	if len(b.Critical) > 0 {
-		c.Note = "Critical path: " + strings.Join(b.Critical, " → ")
-	}
-	return c, slowest
-}
-
-type logView struct {
-	ID, Name         string
-	Lines            []lineView
-	Errors, Warnings int
-	Cut              int // lines at the beginning that are left out
-	Open             bool
-}
-
-type lineView struct {
-	Text  string
-	Level int // 0 says nothing, 1 a warning, 2 an error
-}
-
-func logID(name string) string { return "log-" + strings.TrimSuffix(name, ".log") }
-
-func newLog(log Log) logView {
-	v := logView{ID: logID(log.Name), Name: log.Name}
-	text := strings.TrimRight(colours.ReplaceAllString(string(log.Text), ""), "\n")
-	if text == "" {
-		return v
-	}
-	lines := strings.Split(text, "\n")
-	v.Cut = max(0, len(lines)-mostLines)
-	for _, text := range lines[v.Cut:] {
-		l := lineView{Text: text, Level: level(text)}
-		switch l.Level {
-		case 1:
-			v.Warnings++
-		case 2:
-			v.Errors++
-		}
-		v.Lines = append(v.Lines, l)
-	}
-	return v
-}
-
-var (
-	colours = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
-	// Words by which PostgreSQL, Redis, s6, Python and NetBox's own programs
-	// mark a line. Small letters count only where they are a mark: "0 errors"
-	// is good news.
-	errorMark = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback|\w+(Error|Exception):)|\b(fatal|error|panic):|"ok":false`)
-	// Chromium misses D-Bus, a graphics card and more in every container.
-	chromium    = regexp.MustCompile(`\[\d{4}/\d{6}\.\d+:[A-Z]+:`)
-	warningMark = regexp.MustCompile(`\b(WARN|WARNING)\b|\bwarning:|^\s*[\d.]+ std(out|err) \d+:\w \d+ \w+ \d+ [\d:.]+ # `)
-)
-
-// level tells what a line of a log says of itself.
-func level(line string) int {
-	switch {
-	case chromium.MatchString(line):
-		return 0
-	case errorMark.MatchString(line):
-		return 2
-	case warningMark.MatchString(line):
-		return 1
-	}
-	return 0
 }
 
 // mark makes a verdict be seen at a glance. It is drawn: not every font has

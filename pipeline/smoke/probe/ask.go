@@ -46,9 +46,9 @@ type probe struct {
 	secrets  string
 	python   string
 	proc     string
-	services string // directory of the supervised services
-	self     int    // the probe's own process id
-	life     context.Context
+	services string          // directory of the supervised services
+	self     int             // the probe's own process id
+	life     context.Context // ends with the probe: the window outlasts a check
 	window   *window
 
 	// Learned. Each is written by one check and read only by checks that need

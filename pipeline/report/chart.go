@@ -1,0 +1,143 @@
+package report
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// chart is bars over a common axis of time; all positions are percents of its
+// width.
+type chart struct {
+	Ticks []tick
+	Bars  []bar
+	Note  string
+}
+
+type tick struct {
+	At   float64
+	Text string
+}
+
+type bar struct {
+	Name, Took, Class, Title string
+	Left, Width, Text        float64
+	Where                    string // the text stands, when not behind the bar
+}
+
+// waterfall shows the stages in the order of their starts.
+func (r Report) waterfall() *chart {
+	var stages []Stage
+	for _, s := range r.Stages {
+		if !s.Started.IsZero() {
+			stages = append(stages, s)
+		}
+	}
+	if len(stages) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(stages, func(a, b Stage) int { return a.Started.Compare(b.Started) })
+	from := stages[0].Started
+	if r.Started.Before(from) {
+		from = r.Started
+	}
+	var spans []span
+	for _, s := range stages {
+		at := s.Started.Sub(from).Seconds()
+		class := string(s.Verdict())
+		spans = append(spans, span{s.Key.String(), class, at, at + s.Seconds})
+	}
+	return newChart(spans)
+}
+
+type span struct {
+	name, class string
+	from, to    float64 // seconds
+}
+
+// newChart lays spans out over one axis.
+func newChart(spans []span) *chart {
+	end := 0.001
+	for _, s := range spans {
+		end = max(end, s.to)
+	}
+	end *= 1.02
+	c := &chart{}
+	percent := func(seconds float64) float64 { return math.Round(seconds/end*10000) / 100 }
+	step := tickStep(end)
+	for i := 0; float64(i)*step < end*0.88; i++ { // a tick's text needs room
+		text := duration(float64(i) * step)
+		if step >= 60 {
+			text = fmt.Sprintf("%.0f min", float64(i)*step/60)
+		}
+		c.Ticks = append(c.Ticks, tick{percent(float64(i) * step), text})
+	}
+	for _, s := range spans {
+		b := bar{
+			Name: s.name, Took: duration(s.to - s.from), Class: s.class,
+			Left: percent(s.from), Width: percent(max(0, s.to-s.from)),
+			Title: fmt.Sprintf("%s: from %s to %s", s.name, duration(s.from), duration(s.to)),
+		}
+		// Behind the bar, before it or in it: where there is room on a phone.
+		switch b.Text = b.Left + b.Width; {
+		case b.Text <= 68:
+		case b.Left >= 32:
+			b.Where, b.Text = "before", b.Left
+		default:
+			b.Where, b.Text = "inside", b.Left
+		}
+		c.Bars = append(c.Bars, b)
+	}
+	return c
+}
+
+// tickStep is a round number of seconds that gives an axis three to seven
+// ticks: on a phone there is no room for more.
+func tickStep(end float64) float64 {
+	for _, step := range []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
+		if end/step <= 6 {
+			return step
+		}
+	}
+	return end / 5
+}
+
+// gantt shows the services of a boot, and names the slowest.
+func gantt(b *Boot) (c *chart, slowest string) {
+	if b == nil || len(b.Services) == 0 {
+		return nil, ""
+	}
+	end := b.FirstOK
+	for _, s := range b.Services {
+		end = max(end, s.Start, s.Ready)
+	}
+	var spans []span
+	var slow Service
+	for _, s := range b.Services {
+		sp := span{s.Name, "", s.Start, s.Ready}
+		switch {
+		case s.Ready == 0:
+			sp.to, sp.class = end, "failed"
+		case slices.Contains(b.Critical, s.Name):
+			sp.class = "critical"
+		}
+		if s.Ready-s.Start > slow.Ready-slow.Start {
+			slow = s
+		}
+		spans = append(spans, sp)
+	}
+	c = newChart(spans)
+	for i, s := range b.Services {
+		if s.Ready == 0 {
+			c.Bars[i].Took = "never ready"
+		}
+	}
+	if slow.Name != "" {
+		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.Name, len(b.Services), duration(slow.Ready-slow.Start))
+	}
+	if len(b.Critical) > 0 {
+		c.Note = "Critical path: " + strings.Join(b.Critical, " → ")
+	}
+	return c, slowest
+}
