@@ -13,6 +13,7 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/attest/attesttest"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
@@ -72,13 +73,13 @@ func TestCosignVerifiesWhatAKeySigns(t *testing.T) {
 	cosign := cosign(t)
 	for kind, lists := range map[string]bool{"a registry that lists referrers": true, "a registry that has to be given the list": false} {
 		t.Run(kind, func(t *testing.T) {
-			reg, key := newServer(t, ggcr.WithReferrersSupport(lists)), newKey(t)
+			reg, key := newServer(t, ggcr.WithReferrersSupport(lists)), attesttest.Key(t)
 			idx, images := index(t)
 			reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox").Attach)
 			text, err := key.PEM()
 			must(t, err)
 			public := file(t, "cosign.pub", text)
-			text, err = newKey(t).PEM()
+			text, err = attesttest.Key(t).PEM()
 			must(t, err)
 			other := file(t, "other.pub", text)
 
@@ -168,7 +169,7 @@ func TestWhatCosignHasSignedVerifies(t *testing.T) {
 	must(t, err)
 	wantSignedByCosign(t, result)
 
-	result, err = attest.Verify(t.Context(), "record", at, attest.Demand{Signer: newKey(t).PublicKey})
+	result, err = attest.Verify(t.Context(), "record", at, attest.Demand{Signer: attesttest.Key(t).PublicKey})
 	must(t, err)
 	wantLine(t, result, attest.Missing, "index", "signature", "but by "+public.String())
 

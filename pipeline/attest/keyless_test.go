@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/attest/attesttest"
 )
 
 const (
@@ -100,12 +101,12 @@ func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
 	wantLine(t, result, attest.Wrong, "index", "signature", "it says that it is by "+workflow)
 	wantLine(t, result, attest.Wrong, "linux/arm64", "provenance", "it says that it is by "+workflow)
 	// And who asks for a key does not get an identity.
-	result = reg.verify(t, demand(newKey(t).PublicKey))
+	result = reg.verify(t, demand(attesttest.Key(t).PublicKey))
 	wantLine(t, result, attest.Missing, "index", "signature", "but by "+workflow)
 }
 
 func TestCosignIsHandedTheStatementAndGivesTheBundle(t *testing.T) {
-	key := newKey(t)
+	key := attesttest.Key(t)
 	built(t, attest.CosignPackage)
 	text, err := os.ReadFile("testdata/cosign/cosign.key")
 	must(t, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/attest/attesttest"
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
@@ -30,7 +31,7 @@ import (
 func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
 	for kind, lists := range map[string]bool{"a registry that lists referrers": true, "a registry that has to be given the list": false} {
 		t.Run(kind, func(t *testing.T) {
-			reg, key := newServer(t, ggcr.WithReferrersSupport(lists)), newKey(t)
+			reg, key := newServer(t, ggcr.WithReferrersSupport(lists)), attesttest.Key(t)
 			idx, _ := index(t)
 			reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox", "ghcr.io/linuxserver/netbox").Attach)
 			result := reg.verify(t, demand(key.PublicKey))
@@ -68,7 +69,7 @@ func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
 }
 
 func TestWhatNobodyWasAskedToVouchForIsNotProven(t *testing.T) {
-	reg, key := newServer(t), newKey(t)
+	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox").Attach)
 	result := reg.verify(t, demand(nil))
@@ -81,7 +82,7 @@ func TestWhatNobodyWasAskedToVouchForIsNotProven(t *testing.T) {
 }
 
 func TestWithoutASignatureTheDemandedOneIsMissed(t *testing.T) {
-	reg, key := newServer(t), newKey(t)
+	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, nil).Attach)
 	free := reg.verify(t, attest.Demand{Require: []string{"provenance", "sbom", "report"}})
@@ -111,7 +112,7 @@ func TestWhatIsDemandedAndNotThereIsMissing(t *testing.T) {
 }
 
 func TestPublishingASignedReleaseAgainSendsNothing(t *testing.T) {
-	reg, key := newServer(t), newKey(t)
+	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
 	if done := reg.publish(t, idx, release(t, idx, key, "r/n").Attach); !done[0].Unchanged {
@@ -121,7 +122,7 @@ func TestPublishingASignedReleaseAgainSendsNothing(t *testing.T) {
 
 // Every attachment is spoiled in turn, by the registry that holds it.
 func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
-	reg, key := newServer(t), newKey(t)
+	reg, key := newServer(t), attesttest.Key(t)
 	idx, images := index(t)
 	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
 	whole, err := idx.Digest()
@@ -296,7 +297,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		},
 		"the simple signature is another key's": {
 			func(w world) {
-				other := release(w.T, w.idx, newKey(w.T), "r/n")
+				other := release(w.T, w.idx, attesttest.Key(w.T), "r/n")
 				list, err := other.Attach(w.Context(), w.idx)
 				must(w.T, err)
 				for _, a := range list {
@@ -352,7 +353,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := world{T: t, server: newServer(t, ggcr.WithReferrersSupport(!strings.Contains(name, "is listed with another"))), key: newKey(t), of: map[string]v1.Hash{}}
+			w := world{T: t, server: newServer(t, ggcr.WithReferrersSupport(!strings.Contains(name, "is listed with another"))), key: attesttest.Key(t), of: map[string]v1.Hash{}}
 			var images []registry.PlatformImage
 			w.idx, images = index(t)
 			var err error
@@ -375,7 +376,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 }
 
 func TestAReleaseThatAnotherKeySignedIsNotTheKeysOwn(t *testing.T) {
-	reg, key, other := newServer(t), newKey(t), newKey(t)
+	reg, key, other := newServer(t), attesttest.Key(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, other, "r/n").Attach)
 	result := reg.verify(t, demand(key.PublicKey))
@@ -398,7 +399,7 @@ func TestAProvenanceThatContradictsTheImagesIsWrong(t *testing.T) {
 		`it says base "other", the index "local"`:      func(p *attest.Provenance) { p.Definition.External.Base = "other@sha256:0" },
 		`it says version "v1", the images "v4.7.3-ls1`: func(p *attest.Provenance) { p.Definition.External.Version = "v1" },
 	} {
-		reg, key := newServer(t), newKey(t)
+		reg, key := newServer(t), attesttest.Key(t)
 		idx, _ := index(t)
 		r := release(t, idx, key, "r/n")
 		change(&r.Provenance)
@@ -442,7 +443,7 @@ func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
 }
 
 func TestALayoutOnDiskIsVerifiedWithoutARegistry(t *testing.T) {
-	key := newKey(t)
+	key := attesttest.Key(t)
 	idx, _ := index(t)
 	dir := t.TempDir()
 	path, err := layout.Write(dir, empty.Index)
@@ -467,7 +468,7 @@ func TestALayoutOnDiskIsVerifiedWithoutARegistry(t *testing.T) {
 
 // No registry compares anything here: verify has to.
 func TestAFlippedBitInAnyFileOfALayoutIsFound(t *testing.T) {
-	key, dir := newKey(t), filepath.Join(t.TempDir(), "layout")
+	key, dir := attesttest.Key(t), filepath.Join(t.TempDir(), "layout")
 	reg := newServer(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)

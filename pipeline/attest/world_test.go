@@ -3,12 +3,7 @@ package attest_test
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -230,18 +225,6 @@ func (s *server) attached(t testing.TB, subject v1.Hash) map[v1.Hash]v1.Manifest
 		found[manifest.Layers[0].Digest] = *manifest
 	}
 	return found
-}
-
-// newKey makes a key as `openssl genpkey` does.
-func newKey(t testing.TB) *attest.Key {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	must(t, err)
-	key, err := attest.ReadKey("test.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil)
-	must(t, err)
-	return key
 }
 
 // demand is what a maintainer asks of a release that a key has signed.

@@ -1,12 +1,7 @@
 package publish_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/attest/attesttest"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
@@ -50,17 +46,6 @@ func policed(t *testing.T, root, host string, key *attest.Key) func(args ...stri
 	}
 }
 
-func newKey(t testing.TB) *attest.Key {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	der, err := x509.MarshalPKCS8PrivateKey(private)
-	must(t, err)
-	key, err := attest.ReadKey("test.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil)
-	must(t, err)
-	return key
-}
-
 // skopeo, like podman, pulls an image only when it is signed for the name it
 // is pulled by.
 func TestAMachineThatWantsSignaturesPullsWhatTheKeySigned(t *testing.T) {
@@ -68,7 +53,7 @@ func TestAMachineThatWantsSignaturesPullsWhatTheKeySigned(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.name, func(t *testing.T) {
 			host := kind.start(t).host
-			key, other := newKey(t), newKey(t)
+			key, other := attesttest.Key(t), attesttest.Key(t)
 			c, repo := newContent(t, 2000), newRepository()
 			release := attest.Release{Signer: key, Repositories: []string{"ghcr.io/linuxserver/netbox", host + "/" + repo}}
 			list := targets(t, host, repo, "1.0")
