@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
@@ -59,6 +60,12 @@ func (c Cosign) run(ctx context.Context, files map[string][]byte, args func(file
 	if err != nil {
 		return err
 	}
+	// One at a time: each brings Sigstore's roots in Home up to date.
+	unlock, err := filelock.Lock(ctx, filepath.Join(c.Home, "lock"), filelock.Exclusive, "Sigstore's roots of trust in "+c.Home, c.Module.Wait, c.Log)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	dir, err := os.MkdirTemp("", "docker-netbox-cosign-")
 	if err != nil {
 		return err
