@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What Debian's own image has not, the Dockerfile installs; both must have all
-// that base.Chromium runs.
+// What a base of Debian has not, the Dockerfile installs; both must have all that
+// base.Chromium runs.
 func TestTheBrowserIsMadeOfTheSamePackagesByEveryEngine(t *testing.T) {
 	text, err := os.ReadFile("browser/Dockerfile")
 	if err != nil {

@@ -56,14 +56,17 @@ func (d Dagger) Base(ctx context.Context, platforms []v1.Platform, log io.Writer
 	return baseImage(ctx, d.BaseName, d.Builder, platforms, d.Native(), log)
 }
 
-// Browser has the browser's packages installed on the image that versions.yml
-// names.
+// Browser has the browser's packages installed on the base image.
 func (d Dagger) Browser(ctx context.Context, log io.Writer) (engine.Container, error) {
+	on, err := d.Base(ctx, []v1.Platform{d.Native()}, log)
+	if err != nil {
+		return engine.Container{}, err
+	}
 	img, err := d.Engine.Build(ctx, engine.BuildRequest{
 		Platform:   d.Native(),
 		Context:    filepath.Join(d.Repo, "pipeline/base/browser"),
 		Dockerfile: "Dockerfile",
-		Base:       engine.Base{Reference: d.Services.Browser.Image},
+		Base:       on,
 		Log:        log,
 	})
 	if err != nil {

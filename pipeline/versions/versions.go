@@ -61,12 +61,6 @@ type Local struct {
 type Sidecars struct {
 	Postgres Sidecar `yaml:"postgres"`
 	Redis    Sidecar `yaml:"redis"`
-	Browser  Browser `yaml:"browser"`
-}
-
-// Browser is what looks at NetBox's pages.
-type Browser struct {
-	Image string `yaml:"image"` // of Debian, which has Chromium: an image reference with a tag or digest
 }
 
 // Sidecar is one service: its major version and an image that has it.
@@ -146,7 +140,6 @@ func Parse(file string, data []byte) (*Versions, error) {
 		}
 		check(s.path+".image", s.Image, reference, strictReference)
 	}
-	check("sidecars.browser.image", v.Sidecars.Browser.Image, reference, strictReference)
 	for _, list := range []struct {
 		path  string
 		names []string

@@ -12,7 +12,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-func TestTheBrowserIsMadeOnTheDebianOfVersionsYML(t *testing.T) {
+func TestTheBrowserIsMadeOnTheBaseImage(t *testing.T) {
 	built, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestTheBrowserIsMadeOnTheDebianOfVersionsYML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser, err := inputs.Dagger{Engine: e, Repo: "../../..", Services: pins.Sidecars}.Browser(t.Context(), io.Discard)
+	browser, err := inputs.Dagger{Engine: e, Repo: "../../..", BaseName: pins.Base.Published}.Browser(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,5 +36,5 @@ func TestTheBrowserIsMadeOnTheDebianOfVersionsYML(t *testing.T) {
 		t.Errorf("got %+v; without Args the image's own command would follow the entrypoint", browser)
 	}
 	f.want("asTarball{export(", "dockerBuild(", `dockerfile:"Dockerfile"`, `platform:"linux/amd64"`,
-		`{name:"BASE_IMAGE",value:"`+pins.Sidecars.Browser.Image+`"}`, `pipeline/base/browser"`)
+		`{name:"BASE_IMAGE",value:"`+pins.Base.Published+`"}`, `pipeline/base/browser"`)
 }
