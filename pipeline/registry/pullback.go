@@ -44,7 +44,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 			if err != nil {
 				return err
 			}
-			is, err := p.tagged(ctx, r, t)
+			is, err := p.tagged(orSend(ctx), r, t)
 			if err != nil {
 				return err
 			}

@@ -91,7 +91,7 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 		case !passing(err):
 			return fmt.Errorf("%s: %w", what, explain(err))
 		case n == attempts-1:
-			return fmt.Errorf("%s: %w, %d times; try again later, what is there already is kept", what, explain(err), attempts)
+			return fmt.Errorf("%s: %w, %d times; try again later, what is there already is kept%s", what, explain(err), attempts, ifBroken(err))
 		}
 		wait := max(pause(n), time.Duration(this.retryAfter.Load()))
 		if wait > longestWait {
@@ -104,9 +104,19 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 	}
 }
 
+// ifBroken is the way out when an error does not pass by itself: a full disk
+// leaves what docker-registry then keeps, and cannot read, for ever.
+func ifBroken(err error) string {
+	var status *transport.Error
+	if errors.As(err, &status) && status.StatusCode == http.StatusInternalServerError {
+		return "; if it stays so, it is broken there: delete it"
+	}
+	return ""
+}
+
 // errAgain is a failure that another attempt may mend: two runs have written
 // the same list at once.
-var errAgain = errors.New("another run has just written there")
+var errAgain = errors.New("another run has just written the list there, or it is broken: if so, delete it")
 
 // forgetful are the codes of a registry that has lost an upload half-way, or
 // does not see yet what it was just given. To begin the upload anew, or to wait

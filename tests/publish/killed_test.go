@@ -165,44 +165,84 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 	}
 }
 
-func TestADiskThatIsFullAtTheRegistryLeavesWholeTagsAndOnceThereIsRoomTheNextRunCompletes(t *testing.T) {
+func TestADiskThatFillsUpAtAnyMomentLeavesWholeTagsAndOnceThereIsRoomTheNextRunCompletes(t *testing.T) {
 	root := debianRoot(t) // also tells that this is root, who may mount
 	program, err := os.Executable()
 	must(t, err)
+	step := 20
+	if *soak {
+		step = 4
+	}
+	const large = "256m"
 	for _, kind := range []struct {
 		name  string
-		start func(t *testing.T, size string) (s *server, dir string)
+		start func(t *testing.T) (s *server, dir string)
 	}{
-		{"go-containerregistry", func(t *testing.T, size string) (*server, string) {
+		{"go-containerregistry", func(t *testing.T) (*server, string) {
 			dir := t.TempDir()
-			cmd := on(dir, size, program)
+			cmd := on(dir, large, program)
 			cmd.Env = append(os.Environ(), serve+"="+dir)
 			return start(t, cmd), dir
 		}},
-		{"docker-registry", func(t *testing.T, size string) (*server, string) {
+		{"docker-registry", func(t *testing.T) (*server, string) {
 			data := newDir(t, root)
-			return start(t, dockerCommand(t, root, data, size)), root + data
+			return start(t, dockerCommand(t, root, data, large)), root + data
 		}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			t.Parallel()
-			s, dir := kind.start(t, "1m")
-			c := newTry(t, s.host)
-			c.after = newContent(t, 2_000_000)
-			_, err := publish(t.Context(), t, c.after, s.host, c.repo, "2.0")
-			if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), s.host+"/"+c.repo) {
-				t.Errorf("on a full disk: error %v, want one line that names the repository", err)
+			s, dir := kind.start(t)
+			inside := func(command ...string) string {
+				out, err := exec.Command("nsenter", append([]string{"--target", fmt.Sprint(s.process.Pid), "--mount"}, command...)...).CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v: %v: %s", command, err, out)
+				}
+				return string(out)
 			}
-			t.Logf("on a full disk: %v", err)
-			if err := c.judge(false); err != nil {
-				t.Error(err)
+			resize := func(size string) { inside("mount", "-o", "remount,size="+size, dir) }
+			ended, went, broken := 0, 0, 0
+			for free := 0; went < 2; free += step { // kilobytes, until they are enough
+				if free > 2000 {
+					t.Fatal("2 MB are not enough for a publish of a few kilobytes")
+				}
+				c := newTry(t, s.host)
+				c.careless = kind.name == "docker-registry"
+				var blocks, left int
+				if _, err := fmt.Sscan(inside("stat", "--file-system", "--format", "%b %f", dir), &blocks, &left); err != nil {
+					t.Fatal(err)
+				}
+				resize(fmt.Sprintf("%dk", (blocks-left)*4+free)) // its blocks are pages of 4 KB
+				_, err := publish(t.Context(), t, c.after, s.host, c.repo, "2.0")
+				if err == nil {
+					went++
+				} else {
+					ended++
+					if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), s.host+"/"+c.repo) {
+						t.Errorf("with %d KB left: error %v, want one line that names the repository", free, err)
+					}
+				}
+				if err := c.judge(err == nil); err != nil {
+					t.Errorf("with %d KB left: %v", free, err)
+				}
+				resize(large)
+				err = c.complete(t)
+				if err != nil && kind.name == "docker-registry" && strings.Contains(err.Error(), "delete it") {
+					// A manifest that the full disk has cut off is kept by this
+					// registry for ever, whatever is sent. To say so is all
+					// that a client can do, and to move no tag.
+					broken++
+					err = c.judge(false)
+				}
+				if err != nil {
+					t.Errorf("with %d KB left: %v", free, err)
+				}
 			}
-			room := exec.Command("nsenter", "--target", fmt.Sprint(s.process.Pid), "--mount", "mount", "-o", "remount,size=64m", dir)
-			if out, err := room.CombinedOutput(); err != nil {
-				t.Fatalf("make room: %v: %s", err, out)
+			t.Logf("%d publishes ended on a full disk; %d times it broke the registry's own data", ended, broken)
+			if broken > ended/2 {
+				t.Errorf("%d of %d publishes could not be completed", broken, ended)
 			}
-			if err := c.complete(t); err != nil {
-				t.Error(err)
+			if ended == 0 {
+				t.Error("no disk was ever full")
 			}
 		})
 	}

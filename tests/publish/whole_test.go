@@ -2,6 +2,7 @@ package publish_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,41 +36,51 @@ func get(url string) (body []byte, status int, err error) {
 // each points at. Whatever is absent or is not what its digest says is an
 // error: nothing of this asks the code that is tested.
 func walk(host, repository string) (tags map[string]string, err error) {
+	tags, broken, err := look(host, repository)
+	for _, why := range broken {
+		err = errors.Join(err, why)
+	}
+	return tags, err
+}
+
+// look is walk that goes on at tags that are broken, and says why they are.
+func look(host, repository string) (tags map[string]string, broken map[string]error, err error) {
 	at := "http://" + host + "/v2/" + repository
 	body, status, err := get(at + "/tags/list")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if status == http.StatusNotFound {
-		return nil, nil // nothing was ever written
+		return nil, nil, nil // nothing was ever written
 	}
 	var list struct{ Tags []string }
 	if err := json.Unmarshal(body, &list); err != nil {
-		return nil, fmt.Errorf("list the tags of %s: status %d: %w: %s", repository, status, err, body)
+		return nil, nil, fmt.Errorf("list the tags of %s: status %d: %w: %s", repository, status, err, body)
 	}
-	tags = map[string]string{}
+	tags, broken = map[string]string{}, map[string]error{}
 	seen := map[string]bool{}
 	for _, tag := range list.Tags {
 		manifest, status, err := get(at + "/manifests/" + tag)
-		if err != nil {
-			return nil, err
-		}
-		if status == http.StatusNotFound {
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case status == http.StatusNotFound:
 			continue // listed, but not there: docker-registry makes the directory of a tag first
-		}
-		if status != http.StatusOK {
-			return nil, fmt.Errorf("tag %s: status %d: %s", tag, status, manifest)
+		case status != http.StatusOK:
+			broken[tag] = fmt.Errorf("tag %s: status %d: %s", tag, status, manifest)
+			continue
 		}
 		digest, _, err := v1.SHA256(strings.NewReader(string(manifest)))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if err := below(at, manifest, seen); err != nil {
+			broken[tag] = fmt.Errorf("tag %s is incomplete: %w", tag, err)
+			continue
 		}
 		tags[tag] = digest.String()
-		if err := below(at, manifest, seen); err != nil {
-			return nil, fmt.Errorf("tag %s is incomplete: %w", tag, err)
-		}
 	}
-	return tags, nil
+	return tags, broken, nil
 }
 
 // below reads all that a manifest names.
