@@ -122,6 +122,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			repo := copyOfRepository(t, func(dir string) { test.change(t, dir) })
 			var env []string
 			if test.env != nil {

@@ -100,6 +100,7 @@ func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
 			}, "REDIS_CACHE_PASSWORD"},
 		} {
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				env := maps.Clone(overTLS)
 				maps.Copy(env, map[string]string{"STARTUP_TIMEOUT": "1"})
 				maps.Copy(env, test.env)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -16,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
@@ -129,62 +126,6 @@ func TestAUserWhoMayNotMakeTheSchemaIsToldSoInOneLine(t *testing.T) {
 		if found := lines(c, ""); len(found) != 1 || !strings.Contains(found[0], test.says) {
 			t.Errorf("want one line with %q, got %q", test.says, found)
 		}
-	}
-}
-
-// TestAVolumeThatTakesNothingMore is about /config on a full disk, and on one
-// that has become read-only.
-func TestAVolumeThatTakesNothingMore(t *testing.T) {
-	volume := t.TempDir() // mounted before the network is made, which sees no later mount
-	if err := unix.Mount("tmpfs", volume, "tmpfs", 0, "size=256k"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(volume, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	w := newWorld(t)
-	w.config = volume
-	fill := func() {
-		t.Helper()
-		err := os.WriteFile(filepath.Join(w.config, "filler"), make([]byte, 1<<20), 0o644)
-		if !errors.Is(err, unix.ENOSPC) {
-			t.Fatalf("the volume is not full: %v", err)
-		}
-	}
-	w.services()
-	fill()
-	c := w.netbox(nil)
-	if code := w.ended(c); code == 0 {
-		t.Error("without room for its keys it ended with status 0")
-	}
-	if found := lines(c, ""); len(found) != 1 || !strings.Contains(found[0], "No space left on device") || strings.Contains(said(c), "Traceback") {
-		t.Errorf("want one line that tells why, got %q", found)
-	}
-	if err := os.Remove(filepath.Join(w.config, "filler")); err != nil {
-		t.Fatal(err)
-	}
-	for _, now := range []struct {
-		name   string
-		change func()
-	}{
-		{"with room", func() {}},
-		{"full, with the keys of an earlier start", fill},
-		{"read-only", func() {
-			if err := unix.Mount("", w.config, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-				t.Fatal(err)
-			}
-		}},
-	} {
-		t.Log(now.name)
-		now.change()
-		c := w.netbox(nil)
-		w.up(c, "/login/")
-		if strings.Contains(said(c), "lsiown") || strings.Contains(said(c), "Traceback") {
-			t.Errorf("%s: it complains", now.name)
-		}
-		w.stop(c)
 	}
 }
 

@@ -1,9 +1,7 @@
 package life
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
 func TestARestartKeepsEverything(t *testing.T) {
@@ -36,11 +32,18 @@ func TestARestartKeepsEverything(t *testing.T) {
 	}
 	w.stop(second)
 
-	third := w.netbox(nil) // a new container on the old folder: an update
+	// A new container on the old folder: an update. SUPERUSER_PASSWORD is for
+	// the making of the account alone.
+	third := w.netbox(map[string]string{"SUPERUSER_PASSWORD": "another " + password})
 	t.Logf("new container: 200 after %.1f s", w.up(third, "/login/").Seconds())
 	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
 	if again := fingerprints(t, w.config); again != keys {
 		t.Errorf("the keys changed from %s to %s", keys, again)
+	}
+	w.token() // by the first password
+	res, err := w.ask(http.MethodPost, "/api/users/tokens/provision/", "", map[string]any{"username": "admin", "password": "another " + password})
+	if err != nil || res.status != http.StatusForbidden {
+		t.Errorf("the new password of the variable: status %d, %v; want %d: %.200s", res.status, err, http.StatusForbidden, res.body)
 	}
 	w.stop(third)
 }
@@ -70,39 +73,15 @@ func fingerprints(t *testing.T, config string) string {
 	return all.String()
 }
 
-func TestAFirstStartThatWasKilledHeals(t *testing.T) {
-	tries := 3
-	if *soak {
-		tries = 20
-	}
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
-	for i := range tries {
-		after := time.Duration(random.Int64N(int64(6 * time.Second)))
-		t.Run(fmt.Sprintf("%d: after %.2f s", i, after.Seconds()), func(t *testing.T) {
-			w := newWorld(t)
-			w.services()
-			c := w.netbox(nil)
-			time.Sleep(after)
-			if err := c.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			w.ended(c)
-			next := w.netbox(nil)
-			w.up(next, "/login/")
-			token := w.token()
-			w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
-			w.stop(next)
-		})
-	}
-}
-
+// TestTwoContainersPrepareOneEmptyDatabaseOnce also has both wait for services
+// that come late, so that they begin at the same moment.
 func TestTwoContainersPrepareOneEmptyDatabaseOnce(t *testing.T) {
 	w := newWorld(t)
-	w.services()
 	web := w.start(w.spec("web", map[string]string{"NETBOX_ROLE": "web"}))
 	worker := w.start(w.spec("worker", map[string]string{"NETBOX_ROLE": "worker"}))
+	w.waits(web, "waiting for PostgreSQL")
+	w.waits(worker, "waiting for PostgreSQL")
+	w.services()
 	w.up(web, "/login/")
 	token := w.token()
 	deadline := time.Now().Add(patience)
@@ -120,35 +99,6 @@ func TestTwoContainersPrepareOneEmptyDatabaseOnce(t *testing.T) {
 	}
 	w.stop(web)
 	w.stop(worker)
-}
-
-func TestServicesThatComeLateAreWaitedFor(t *testing.T) {
-	w := newWorld(t)
-	c := w.netbox(nil)
-	time.Sleep(3 * time.Second)
-	w.services()
-	w.up(c, "/login/")
-	w.stop(c)
-}
-
-func TestADatabaseThatGoesAwayForAWhileIsGotBack(t *testing.T) {
-	gone := 3 * time.Second
-	if *soak {
-		gone = 30 * time.Second
-	}
-	w := newWorld(t)
-	postgres, redis := w.services()
-	c := w.netbox(nil)
-	w.up(c, "/login/")
-	token := w.token()
-	pause(t, postgres.Processes(), unix.SIGSTOP)
-	pause(t, redis.Processes(), unix.SIGSTOP)
-	time.Sleep(gone)
-	pause(t, postgres.Processes(), unix.SIGCONT)
-	pause(t, redis.Processes(), unix.SIGCONT)
-	w.up(c, "/login/")
-	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
-	w.stop(c)
 }
 
 func TestAKilledProcessIsStartedAgainAndTheLogSaysSo(t *testing.T) {
@@ -187,15 +137,4 @@ func TestAKilledProcessIsStartedAgainAndTheLogSaysSo(t *testing.T) {
 func comm(pid int) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // it may have ended
 	return strings.TrimSpace(string(text))
-}
-
-// pause signals all processes of a container: stopped, they hold their
-// connections and answer nothing.
-func pause(t *testing.T, processes []local.Process, signal unix.Signal) {
-	t.Helper()
-	for _, p := range processes {
-		if err := unix.Kill(p.PID, signal); err != nil && !errors.Is(err, unix.ESRCH) {
-			t.Fatal(err)
-		}
-	}
 }

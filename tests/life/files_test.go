@@ -1,8 +1,6 @@
 package life
 
 import (
-	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -208,25 +206,4 @@ func waitFor(t *testing.T, c *local.Container, text string, times int, limit tim
 			t.Fatalf("after %s the log does not have %q %d times", limit, text, times)
 		}
 	}
-}
-
-// TestATokenOutlivesANewPassword changes SUPERUSER_PASSWORD, which is for the
-// account's making alone.
-func TestATokenOutlivesANewPassword(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.services()
-	first := w.netbox(nil)
-	w.up(first, "/login/")
-	token := w.token()
-	w.stop(first)
-	second := w.netbox(map[string]string{"SUPERUSER_PASSWORD": "another " + password})
-	w.up(second, "/login/")
-	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
-	w.token() // by the first password
-	res, err := w.ask(http.MethodPost, "/api/users/tokens/provision/", "", map[string]any{"username": "admin", "password": "another " + password})
-	if err != nil || res.status != http.StatusForbidden {
-		t.Errorf("the new password of the variable: status %d, %v; want %d: %s", res.status, err, http.StatusForbidden, fmt.Sprintf("%.200s", res.body))
-	}
-	w.stop(second)
 }

@@ -69,6 +69,7 @@ func TestAFirstStartMayBeInterrupted(t *testing.T) {
 		fault func(t *testing.T, c *local.Container)
 		few   int
 	}{
+		{"by kill -9", []string{"all"}, kill, 2},
 		{"by docker stop", []string{"all"}, stop, 1},
 		{"by kill -9 of two that start at once", []string{"web", "worker"}, kill, 1},
 		{"by docker stop of two that start at once", []string{"worker", "web"}, stop, 1},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,7 +64,13 @@ func (w *world) ready(all ...engine.Container) []*local.Container {
 // status and one line that says so.
 func (w *world) ends(env map[string]string, says string) *local.Container {
 	w.t.Helper()
-	c := w.netbox(env)
+	name := strings.Map(func(r rune) rune { // several may run at once
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(path.Base(w.t.Name())))
+	c := w.start(w.spec("netbox-"+name, env))
 	if code := w.ended(c); code == 0 {
 		w.t.Error("it ended with status 0")
 	}

@@ -1,11 +1,14 @@
 package life
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
@@ -15,7 +18,8 @@ const outage = 30 * time.Second
 
 // TestServicesLostForHalfAMinuteAreGotBack kills the processes of a service,
 // so that connections break and new ones are refused, and starts it again on
-// its data: Redis, which keeps none here, comes back empty.
+// its data: Redis, which keeps none here, comes back empty. At last both hang
+// for a while, and hold their connections.
 func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -53,7 +57,32 @@ func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 		default:
 		}
 	}
+
+	hang := 3 * time.Second
+	if *soak {
+		hang = outage
+	}
+	for _, signal := range []unix.Signal{unix.SIGSTOP, unix.SIGCONT} {
+		pause(t, postgres.Processes(), signal)
+		pause(t, redis.Processes(), signal)
+		if signal == unix.SIGSTOP {
+			time.Sleep(hang)
+		}
+	}
+	w.up(c, "/login/")
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
 	w.stop(c)
+}
+
+// pause signals all processes of a container: stopped, they hold their
+// connections and answer nothing.
+func pause(t *testing.T, processes []local.Process, signal unix.Signal) {
+	t.Helper()
+	for _, p := range processes {
+		if err := unix.Kill(p.PID, signal); err != nil && !errors.Is(err, unix.ESRCH) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestRedisMayBeFlushedWhileRunning: a cache is nobody's treasure, and with it

@@ -32,7 +32,7 @@ var page = map[string]string{
 	"REDIS_PASSWORD":                                   "TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable",
 	"REDIS_PASSWORD is none by default":                "TestTheComposeFileOfTheReadmeWorksAsItIsPasted",
 	"REDIS_DB_TASK, REDIS_DB_CACHE and their defaults": "TestWhatIsNotSetHasTheDefaultOfThePage",
-	"BASE_PATH":                                "TestBasePathIsServedHoweverItIsWritten",
+	"BASE_PATH":                                "TestBasePathIsServed",
 	"REMOTE_AUTH_*":                            "TestBehindNginx",
 	"REMOTE_AUTH_* have their defaults":        "TestWhatIsNotSetHasTheDefaultOfThePage",
 	"every variable has its row, and no other": "TestEveryVariableTheImageUnderstandsIsDocumented",

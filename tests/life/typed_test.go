@@ -153,7 +153,7 @@ func TestTheNameOfASentinelsServiceKeepsItsCase(t *testing.T) {
 // container that is given the values, and a process of its own in it.
 func TestTextsReachNetBoxThroughWholeStarts(t *testing.T) {
 	t.Parallel()
-	starts := 4
+	starts := 2
 	if *soak {
 		starts = 60
 	}
