@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -28,12 +27,10 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 //go:embed testdata/fill.py
@@ -41,7 +38,7 @@ var fill string
 
 var (
 	rounds  = flag.Int("rounds", 5, "rounds of the benchmark; each asks every server for every case")
-	layout  = flag.String("image", "", "directory of an OCI layout to measure; empty to build the image")
+	dist    = flag.String("dist", "", "directory that a build or check left its image/ in; empty to build one")
 	seconds = flag.Int("seconds", 6, "length of one measurement")
 )
 
@@ -206,43 +203,20 @@ func newScene(tb testing.TB) *scene {
 // also holds what NetBox's guide has one install.
 func build(tb testing.TB) (eng *local.Engine, plain, guide v1.Image) {
 	tb.Helper()
-	dir := *layout
+	dir := *dist
 	if dir == "" {
-		dir = filepath.Join(tb.TempDir(), "image")
-		cmd := exec.CommandContext(tb.Context(), "go", "run", "./ci", "build", "--platform", "linux/"+runtime.GOARCH, "--output", filepath.Dir(dir))
-		cmd.Dir = repository
-		if out, err := cmd.CombinedOutput(); err != nil {
-			tb.Fatalf("build the image: %v: %s", err, out[max(0, len(out)-4000):])
-		}
+		dir = tb.TempDir()
+		basetest.NetBox(tb, repository, dir)
 	}
-	idx, err := registry.ReadLayout(tb.Context(), dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	platform := registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
-	if plain, err = engine.ImageFor(idx, platform); err != nil {
-		tb.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	eng, err = local.New(local.Options{
-		Cache:    filepath.Join(cache, pipeline.Project, "engine"),
-		Tools:    filepath.Join(repository, "tools"),
-		LockWait: time.Hour,
-		Environ:  os.Environ(),
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	idx, plain := basetest.Image(tb, dir)
+	eng = basetest.Engine(tb, repository)
 	tb.Cleanup(func() {
 		if err := eng.Close(); err != nil {
 			tb.Error(err)
 		}
 	})
-	guide, err = eng.Build(tb.Context(), engine.BuildRequest{
-		Platform: platform, Context: "testdata", Dockerfile: "Dockerfile", Base: engine.Base{Index: idx}, Log: tb.Output(),
+	guide, err := eng.Build(tb.Context(), engine.BuildRequest{
+		Platform: basetest.Platform(), Context: "testdata", Dockerfile: "Dockerfile", Base: engine.Base{Index: idx}, Log: tb.Output(),
 	})
 	if err != nil {
 		tb.Fatal(err)

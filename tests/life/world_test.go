@@ -14,9 +14,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +26,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 var soak = flag.Bool("soak", false, "run the long campaigns whole")
@@ -110,30 +106,9 @@ func makeMachine(t testing.TB) {
 	if machine.dist, err = os.MkdirTemp("", "docker-netbox-life-"); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--platform", "linux/"+runtime.GOARCH, "--output", machine.dist)
-	build.Dir = repository
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the image: %v: %s", err, out[max(0, len(out)-4000):])
-	}
-	idx, err := registry.ReadLayout(t.Context(), filepath.Join(machine.dist, "image"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if machine.image, err = engine.ImageFor(idx, registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})); err != nil {
-		t.Fatal(err)
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	machine.engine, err = local.New(local.Options{
-		Cache:   filepath.Join(cache, pipeline.Project, "engine"),
-		Tools:   filepath.Join(repository, "tools"),
-		Environ: os.Environ(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	basetest.NetBox(t, repository, machine.dist)
+	_, machine.image = basetest.Image(t, machine.dist)
+	machine.engine = basetest.Engine(t, repository)
 	machine.ready = true
 }
 

@@ -55,21 +55,24 @@ func machine(t testing.TB, source string) (pins *versions.Versions, cpu map[stri
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: making and booting the base image needs root")
 	}
-	pins, err := versions.Load(source)
-	if err != nil {
+	pins, cpu = pinned(t, source)
+	eng := Engine(t, source)
+	if err := eng.Setup(t.Context(), t.Output()); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
+	if err := eng.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cache = filepath.Join(dir, "docker-netbox")
-	cpu = map[string]string{}
-	for arch, e := range pins.Emulation {
-		cpu[arch] = e.CPU
-	}
+	return pins, cpu, userCache(t)
+}
+
+// Engine is the local engine with the user's own cache, which another run may
+// hold for an hour. The caller closes it.
+func Engine(t testing.TB, source string) *local.Engine {
+	t.Helper()
+	_, cpu := pinned(t, source)
 	eng, err := local.New(local.Options{
-		Cache:     filepath.Join(cache, "engine"),
+		Cache:     filepath.Join(userCache(t), "engine"),
 		Tools:     filepath.Join(source, "tools"),
 		Platforms: []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
 		QEMUCPU:   cpu,
@@ -79,11 +82,28 @@ func machine(t testing.TB, source string) (pins *versions.Versions, cpu map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := eng.Setup(t.Context(), t.Output()); err != nil {
+	return eng
+}
+
+// pinned are the versions, and the CPU models that are emulated.
+func pinned(t testing.TB, source string) (*versions.Versions, map[string]string) {
+	t.Helper()
+	pins, err := versions.Load(source)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := eng.Close(); err != nil {
+	cpu := map[string]string{}
+	for arch, e := range pins.Emulation {
+		cpu[arch] = e.CPU
+	}
+	return pins, cpu
+}
+
+func userCache(t testing.TB) string {
+	t.Helper()
+	dir, err := os.UserCacheDir()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return pins, cpu, cache
+	return filepath.Join(dir, "docker-netbox")
 }

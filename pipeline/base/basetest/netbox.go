@@ -1,0 +1,43 @@
+package basetest
+
+import (
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// Platform is the one that this machine runs without emulation.
+func Platform() v1.Platform {
+	return registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+}
+
+// NetBox builds the image of the repository at source for this machine's
+// architecture, as the command line does, into image/ under dir.
+func NetBox(t testing.TB, source, dir string) {
+	t.Helper()
+	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--platform", "linux/"+runtime.GOARCH, "--output", dir)
+	build.Dir = source
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the image: %v: %s", err, out[max(0, len(out)-4000):])
+	}
+}
+
+// Image reads the index under dir and the image in it for this machine.
+func Image(t testing.TB, dir string) (v1.ImageIndex, v1.Image) {
+	t.Helper()
+	idx, err := registry.ReadLayout(t.Context(), filepath.Join(dir, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := engine.ImageFor(idx, Platform())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return idx, img
+}
