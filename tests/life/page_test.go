@@ -16,7 +16,7 @@ import (
 // it. Tests in tests/life boot the image; the others need not.
 var page = map[string]string{
 	"tag latest is an index of two architectures": "TestCheck",
-	"tags amd64-VERSION and arm64v8-VERSION":      "TestTagsMoveAfterEverythingElse",
+	"tags amd64-VERSION and arm64v8-VERSION":      "TestATagOfOneArchitecturePointsAtItsImage",
 	"a compose file, pasted":                      "TestTheComposeFileOfTheReadmeWorksAsItIsPasted",
 	"a docker run, pasted":                        "TestTheDockerRunOfTheReadmeStarts",
 	"-p 8000:8000":                                "TestTheComposeFileOfTheReadmeWorksAsItIsPasted",
