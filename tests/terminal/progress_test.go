@@ -143,6 +143,8 @@ func TestAnythingElseGetsPlainLines(t *testing.T) {
 			if len(lines) < 9 {
 				t.Errorf("%d lines:\n%s", len(lines), text)
 			}
+			term.run("send-keys", "C-c") // script would outlive its terminal
+			term.until("the prompt", func(screen string) bool { return strings.HasSuffix(screen, "\n$") })
 		})
 	}
 }

@@ -52,7 +52,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// show is a run with steps in every state, until it is killed.
+// show is a run with steps in every state, until it is killed or nobody can be
+// looking any more.
 func show() {
 	p := progress.New(os.Stderr, progress.Options{Terminal: progress.Detect(os.Stderr, os.Getenv), Now: time.Now})
 	p.Step("readme", "").End(nil)
@@ -63,7 +64,7 @@ func show() {
 	boot.Worked()
 	p.Step("graph", "linux/amd64").End(errors.New("readme-vars.yml:99: the edge init-a -> init-b is not in the image: take it out of init_diagram, or add the file init-b/dependencies.d/init-a"))
 	fmt.Fprintln(arm, "#12 構築中 "+strings.Repeat("0123456789", 30))
-	time.Sleep(time.Hour)
+	time.Sleep(2 * patience)
 }
 
 // tmux is a terminal with a shell in it.
