@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from unittest import mock
@@ -133,16 +135,61 @@ class Web(unittest.TestCase):
         self.assertEqual(web.quoted('/a "b\\c;{}/'), '"/a \\"b\\\\c;{}/"')
 
     def test_files_of_a_plugin_come_before_those_of_netbox(self):
-        text = web.configuration({'/static/': Path('/all'), '/static/plugin/': Path('/theirs')}, Path('/run'))
+        text = web.configuration({'/static/': Path('/all'), '/static/plugin/': Path('/theirs')}, [], Path('/run'))
         self.assertIn('location "/static/" { alias "/all/"; }', text)
         self.assertIn('location "/static/plugin/" { alias "/theirs/"; }', text)
         self.assertEqual(text.count('{'), text.count('}'))
 
     def test_no_more_files_are_asked_for_than_are_allowed(self):
         with mock.patch('resource.getrlimit', return_value=(256, 512)):
-            text = web.configuration({}, Path('/run'))
+            text = web.configuration({}, [], Path('/run'))
         self.assertIn('worker_rlimit_nofile 512;', text)
         self.assertIn('worker_connections 256;', text)
+
+    def test_nginx_listens_where_doors_are(self):
+        doors = web.doors(port=0)
+        self.addCleanup(lambda: [door.close() for door in doors])
+        port = doors[0].getsockname()[1]
+        text = web.configuration({}, doors, Path('/run'))
+        self.assertIn(f'listen 0.0.0.0:{port};', text)
+        self.assertEqual(f'listen [::]:{port};' in text, len(doors) == 2)
+        self.assertEqual({os.get_blocking(door.fileno()) for door in doors}, {False}, 'nginx would wait in the first door for ever')
+
+    def test_a_port_that_is_still_taken_is_waited_for(self):
+        before = web.doors(port=0)
+        port = before[0].getsockname()[1]
+        threading.Timer(0.5, lambda: [door.close() for door in before]).start()
+        for door in web.doors(port):
+            door.close()
+        with socket.create_server(('0.0.0.0', 0)) as taken, self.assertRaises(OSError):
+            web.doors(taken.getsockname()[1], patience=0.2)
+
+    def test_whoever_stands_at_the_door_when_it_is_shut_is_let_in_and_nobody_after(self):
+        doors = web.doors(port=0)
+        ours = [os.dup(door.fileno()) for door in doors]  # as nginx has them
+        for family, address, fd in zip((socket.AF_INET, socket.AF_INET6), ('127.0.0.1', '::1'), ours):
+            with socket.socket(fileno=fd) as door:
+                place = (address, door.getsockname()[1])
+                waiting = [socket.create_connection(place, timeout=5) for _ in range(20)]
+                shutting = threading.Thread(target=web.shut, args=([doors.pop(0)], 0, 5))
+                shutting.start()
+                time.sleep(0.2)
+                self.assertTrue(shutting.is_alive(), 'it does not wait')
+                late = socket.socket(family)
+                late.settimeout(0.3)
+                with late, self.assertRaises(TimeoutError):  # it has no answer
+                    late.connect(place)
+                for client in waiting:
+                    let_in, _ = door.accept()
+                    with client, let_in:
+                        client.sendall(b'?')
+                        self.assertEqual(let_in.recv(1), b'?')
+                        let_in.sendall(b'!')
+                        self.assertEqual(client.recv(1), b'!')
+                shutting.join(timeout=5)
+                self.assertFalse(shutting.is_alive(), 'it waits for nobody')
+            with self.assertRaises(ConnectionRefusedError):
+                socket.create_connection(place, timeout=5)
 
 
 class Snapshot(unittest.TestCase):

@@ -11,9 +11,10 @@ import gc
 import json
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -55,15 +56,15 @@ def main() -> None:
         raise
     leave()  # forks and threads do not go together
     tie_forks()
-    processes = []
+    processes, doors = [], []
     if values.NETBOX_ROLE != 'worker':
-        between, routes = web.listen(), web.static()
+        between, routes, doors = web.listen(), web.static(), web.doors()
         processes.append(Process('web', lambda: web.serve(application, values, between), early=True))
-        processes.append(Process('nginx', lambda: web.front(routes), early=True))
+        processes.append(Process('nginx', lambda: web.front(routes, doors), early=True))
     if values.NETBOX_ROLE != 'web':
         numbers = range(1, values.RQ_WORKERS + 1)
         processes += [Process(f'worker-{number}' if number > 1 else 'worker', worker.work) for number in numbers]
-    Keeper(processes, question).keep()
+    Keeper(processes, question, doors).keep()
 
 
 def load(values: SimpleNamespace):
@@ -117,9 +118,10 @@ def forget(variable: str) -> None:
 class Keeper:
     """Runs the processes until SIGTERM."""
 
-    def __init__(self, processes: list[Process], question: health.Question):
+    def __init__(self, processes: list[Process], question: health.Question, doors: Sequence[socket.socket] = ()):
         self.processes = processes
         self.question = question
+        self.doors = doors  # what clients come to; nginx alone has them too
         self.asker = 0  # pid of the fork that waits for the web server to answer
         self.told = False
 
@@ -141,12 +143,22 @@ class Keeper:
         now = time.monotonic()
         for process in self.startable():
             if not process.pid and now >= process.due:
-                process.pid, process.started = fork(process.name, process.run), now
+                process.pid, process.started = self.fork(process.name, process.run), now
                 if process.name == 'web':
-                    self.asker = fork('web-ask', self.question.wait)
+                    self.asker = self.fork('web-ask', self.question.wait)
                 else:
                     process.ready = True
         self.tell()
+
+    def fork(self, name: str, run: Callable[[], None]) -> int:
+        """Runs a function in a fork, from which no door stays open but nginx's."""
+
+        def behind() -> None:
+            for door in self.doors:
+                door.close()
+            run()
+
+        return fork(name, run if name == 'nginx' else behind)
 
     def startable(self) -> list[Process]:
         """At first the web server alone."""
@@ -167,7 +179,7 @@ class Keeper:
             if not pid:
                 return
             if pid == self.asker:
-                self.asker = fork('web-ask', self.question.wait) if status else 0
+                self.asker = self.fork('web-ask', self.question.wait) if status else 0
                 for process in self.processes:
                     if process.name == 'web' and process.pid and not status:
                         process.ready = True
@@ -209,6 +221,8 @@ class Keeper:
         running = {process.pid: process.name for process in self.processes if process.pid}
         if self.asker:
             os.kill(self.asker, signal.SIGKILL)
+        if self.doors:
+            web.shut(self.doors)
         for pid, name in running.items():
             if name == 'nginx':
                 os.kill(pid, signal.SIGQUIT)

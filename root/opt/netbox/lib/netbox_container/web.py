@@ -5,10 +5,15 @@ it on, so that slow clients cost no thread. Header names with an underscore end
 there: to WSGI, Remote_User and Remote-User are the same.
 """
 
+import contextlib
+import ctypes
+import errno
 import os
 import resource
 import socket
+import struct
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -118,19 +123,23 @@ def told(application):
     return call
 
 
-def front(routes: Mapping[str, Path], folder: Path = FOLDER) -> None:
-    """Becomes nginx."""
+def front(routes: Mapping[str, Path], doors: list[socket.socket], folder: Path = FOLDER) -> None:
+    """Becomes nginx, which finds the doors open."""
     file = folder / 'nginx.conf'
-    file.write_text(configuration(routes, folder))
-    # Nothing of the environment, secrets above all, is nginx's concern.
-    os.execve('/usr/sbin/nginx', ['nginx', '-e', 'stderr', '-c', str(file)], {})
+    file.write_text(configuration(routes, doors, folder))
+    for door in doors:
+        door.set_inheritable(True)
+    # Nothing else of the environment, secrets above all, is nginx's concern.
+    inherited = {'NGINX': ''.join(f'{door.fileno()};' for door in doors)}
+    # Until nginx has read where to log, its notices go nowhere and what is worse to standard error.
+    os.execve('/usr/sbin/nginx', ['nginx', '-e', '/dev/null', '-c', str(file)], inherited)
 
 
-def configuration(routes: Mapping[str, Path], folder: Path) -> str:
+def configuration(routes: Mapping[str, Path], doors: list[socket.socket], folder: Path) -> str:
     """Of nginx."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = 2 * CONNECTIONS if most == resource.RLIM_INFINITY else min(2 * CONNECTIONS, most)
-    listens = ''.join(f'listen {address};\n' for address in addresses())
+    listens = ''.join(f'listen {_place(door)};\n' for door in doors)
     temporary = ''.join(
         f'{kind}_temp_path {folder}/nginx-{kind};\n' for kind in ('client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi')
     )
@@ -212,13 +221,85 @@ def static() -> dict[str, Path]:
     return routes
 
 
-def addresses() -> list[str]:
-    """All addresses, of both families when the kernel has both. Apart, so that
-    clients of IPv4 are known by an address of IPv4.
+def doors(port: int = PORT, patience: float = 5) -> list[socket.socket]:
+    """The sockets that clients come to: one for each family that the kernel has,
+    so that clients of IPv4 are known by an address of IPv4.
+
+    Like the socket between, they are held by the process that starts the
+    others: while nginx is being started again, clients wait and are not refused.
+    An nginx that went before may take patience seconds to let go of them.
     """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            found = [_door(socket.AF_INET, '0.0.0.0', port)]
+            break
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
     try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
-            probe.bind(('::', 0))
-        return [str(PORT), f'[::]:{PORT}']
+        found.append(_door(socket.AF_INET6, '::', found[0].getsockname()[1]))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise
+    return found
+
+
+def _door(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    door = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        door.bind((address, port))
+        door.listen(511)
+        door.setblocking(False)  # nginx takes for granted that it is
     except OSError:
-        return [str(PORT)]
+        door.close()
+        raise
+    return door
+
+
+def _place(door: socket.socket) -> str:
+    """Where a door is, as nginx says it; so it knows which of its own it is."""
+    address, port = door.getsockname()[:2]
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
+
+
+_SO_ATTACH_FILTER = 26
+# A socket filter, as <linux/filter.h> has it: no packet that asks for a new connection passes.
+_NOBODY_NEW = b''.join(
+    struct.pack('HBBI', *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # the flags in the TCP header
+        (0x54, 0, 0, 0x12),  # SYN and ACK of them
+        (0x15, 0, 1, 0x02),  # SYN alone
+        (0x06, 0, 0, 0),  # is dropped,
+        (0x06, 0, 0, 0xFFFFFFFF),  # all else is taken whole
+    )
+)
+_WAITING = 24  # offset of tcpi_unacked in struct tcp_info: of a socket that listens, those who wait to be let in
+
+
+def shut(doors: list[socket.socket], settle: float = 0.2, limit: float = 1) -> None:
+    """Lets nobody else in, and waits until those who stood at a door are inside.
+
+    Closing alone would throw out clients whose connection is made, or, for as
+    long as settle, being made, and whom nginx has not taken in yet. Who comes
+    now has no answer at first, and is refused once the doors are closed.
+    """
+    program = ctypes.create_string_buffer(_NOBODY_NEW)
+    size = len(_NOBODY_NEW) // struct.calcsize('HBBI')
+    start = time.monotonic()
+    with contextlib.suppress(OSError, struct.error):  # a kernel, or an emulator of one, that does not know of this
+        for door in doors:
+            door.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack('HP', size, ctypes.addressof(program)))
+        while (since := time.monotonic() - start) < limit and (since < settle or any(map(_waiting, doors))):
+            time.sleep(0.01)
+    for door in doors:
+        door.close()
+
+
+def _waiting(door: socket.socket) -> int:
+    return struct.unpack_from('I', door.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), _WAITING)[0]
