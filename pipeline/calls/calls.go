@@ -46,7 +46,7 @@ type Call struct {
 	Release   string   // NetBox release; empty for the pinned one
 	Log       io.Writer
 	Environ   []string // as os.Environ gives it
-	Connect   func(ctx context.Context, log io.Writer) (*dagger.Client, error)
+	Connect   func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
 }
 
 // bootLimit bounds one boot of one platform.

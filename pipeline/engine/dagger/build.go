@@ -62,11 +62,11 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
 	log := &plainLog{to: req.Log}
-	client, err := e.opts.Connect(ctx, log)
+	client, hangUp, err := e.opts.dial(ctx, log)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
 	}
-	defer client.Close()
+	defer hangUp()
 
 	dir, err := os.MkdirTemp(e.work, "build-")
 	if err != nil {

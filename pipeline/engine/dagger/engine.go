@@ -14,6 +14,7 @@
 package dagger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,8 @@ type Options struct {
 	Environ []string          // the caller's environment, as os.Environ gives it
 	// Connect opens a session; log receives what the engine tells of the work
 	// in it. Dial is what to use outside tests.
-	Connect func(ctx context.Context, log io.Writer) (*dagger.Client, error)
+	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
+	HangUp  time.Duration // limit for the end of a session; 30 s when zero
 }
 
 // Engine is a Dagger engine.
@@ -69,6 +71,7 @@ type Engine struct {
 // session is a connection and what was learnt of the engine at its other end.
 type session struct {
 	*dagger.Client
+	hangUp  func()
 	version string
 	native  v1.Platform
 }
@@ -80,18 +83,19 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make room for what goes to Dagger: %w", err)
 	}
+	opts.HangUp = cmp.Or(opts.HangUp, cleanLimit)
 	ctx, stop := context.WithCancel(ctx)
 	e := &Engine{
 		opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop,
 		shims: map[string]func() (string, error){}, images: map[v1.Hash]func() (string, error){},
 	}
-	e.connect = sync.OnceValues(func() (*session, error) { return open(ctx, opts.Connect) })
+	e.connect = sync.OnceValues(func() (*session, error) { return open(ctx, e.opts) })
 	return e, nil
 }
 
 // Dial connects to the session in the environment, or makes one with the
 // dagger command: the one on PATH if there is one, else the SDK brings its own.
-func Dial(ctx context.Context, log io.Writer) (*dagger.Client, error) {
+func Dial(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error) {
 	if _, set := os.LookupEnv(cliVariable); !set {
 		if cli, err := exec.LookPath("dagger"); err == nil {
 			if err := os.Setenv(cliVariable, cli); err != nil { // the SDK knows no other way to be told
@@ -99,7 +103,7 @@ func Dial(ctx context.Context, log io.Writer) (*dagger.Client, error) {
 			}
 		}
 	}
-	return dagger.Connect(ctx, dagger.WithLogOutput(log))
+	return dagger.Connect(ctx, append(opts, dagger.WithLogOutput(log))...)
 }
 
 const cliVariable = "_EXPERIMENTAL_DAGGER_CLI_BIN"
@@ -118,15 +122,15 @@ func Present(getenv func(string) string, lookPath func(string) (string, error)) 
 	return "there is no Dagger session, runner host or dagger command", false
 }
 
-func open(ctx context.Context, connect func(context.Context, io.Writer) (*dagger.Client, error)) (*session, error) {
+func open(ctx context.Context, opts Options) (*session, error) {
 	var log tail
-	client, err := connect(ctx, &log)
+	client, hangUp, err := opts.dial(ctx, &log)
 	if err != nil {
 		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
 	}
 	asked, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	s := &session{Client: client}
+	s := &session{Client: client, hangUp: hangUp}
 	if s.version, err = client.Version(asked); err == nil {
 		var platform dagger.Platform
 		if platform, err = client.DefaultPlatform(asked); err == nil {
@@ -137,7 +141,7 @@ func open(ctx context.Context, connect func(context.Context, io.Writer) (*dagger
 			}
 		}
 	}
-	client.Close()
+	hangUp()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -174,7 +178,7 @@ func (e *Engine) Close() error {
 	e.connect = func() (*session, error) { return nil, errors.New("the engine is closed") }
 	e.stop()
 	if s, err := connect(); err == nil {
-		_ = s.Client.Close() // its end by being cancelled is no news
+		s.hangUp()
 	}
 	return os.RemoveAll(e.work)
 }

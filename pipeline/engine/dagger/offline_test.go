@@ -141,7 +141,9 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 	e, err := dagger.New(t.Context(), dagger.Options{
 		Repo: "../../..", QEMUCPU: map[string]string{"arm64": "cortex-a72"},
 		Environ: append([]string{"PIP_INDEX_URL=https://packages.test/simple", "HTTPS_PROXY=http://proxy.test", "HTTP_PROXY=http://me:hunter2@proxy.test"}, environ...),
-		Connect: func(ctx context.Context, _ io.Writer) (*sdk.Client, error) { return sdk.Connect(ctx, sdk.WithConn(f)) },
+		Connect: func(ctx context.Context, _ io.Writer, _ ...sdk.ClientOpt) (*sdk.Client, error) {
+			return sdk.Connect(ctx, sdk.WithConn(f))
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -405,7 +407,7 @@ func TestWhatDaggerCannotDoIsSaid(t *testing.T) {
 }
 
 func TestAnEngineThatDoesNotAnswerIsOneLineAndAMissingPrerequisite(t *testing.T) {
-	e, err := dagger.New(t.Context(), dagger.Options{Connect: func(context.Context, io.Writer) (*sdk.Client, error) {
+	e, err := dagger.New(t.Context(), dagger.Options{Connect: func(context.Context, io.Writer, ...sdk.ClientOpt) (*sdk.Client, error) {
 		return nil, errors.New("new client: failed to dial\nstderr:\nno such host")
 	}})
 	if err != nil {

@@ -81,11 +81,11 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	}
 	// A session of its own: its end is that of everything in it, also of what
 	// Dagger cannot stop, a service that is not ready.
-	client, err := r.engine.opts.Connect(context.WithoutCancel(ctx), io.Discard)
+	client, hangUp, err := r.engine.opts.dial(context.WithoutCancel(ctx), io.Discard)
 	if err != nil {
 		return result, fmt.Errorf("connect to Dagger: %s", oneLine(err))
 	}
-	defer client.Close()
+	defer hangUp()
 	r.client = &session{Client: client, version: s.version, native: s.native}
 	r.pipes = r.client.CacheVolume("docker-netbox-run-" + r.id)
 	h := newHearing(r.req)
