@@ -78,7 +78,9 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	}
 	var buildArgs []dagger.BuildArg
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		buildArgs = append(buildArgs, dagger.BuildArg{Name: name, Value: args[name]})
+		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
+			buildArgs = append(buildArgs, dagger.BuildArg{Name: name, Value: args[name]})
+		}
 	}
 	secrets, err := e.buildSecrets(ctx, s, client)
 	if err != nil {
@@ -108,6 +110,9 @@ func (e *Engine) context(client *dagger.Client, native v1.Platform, req engine.B
 	for _, name := range withheld {
 		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in Dagger's traces\n", name)
 	}
+	// Dagger takes the platform that is built for to be the one that builds,
+	// and would emulate what is to be done natively.
+	args["BUILDPLATFORM"], args["BUILDOS"], args["BUILDARCH"], args["BUILDVARIANT"] = native.String(), native.OS, native.Architecture, native.Variant
 	if cpu := e.opts.QEMUCPU[req.Platform.Architecture]; cpu != "" && req.Platform.Architecture != native.Architecture {
 		args["QEMU_CPU"] = cpu
 	}

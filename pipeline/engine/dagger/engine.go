@@ -219,13 +219,15 @@ func (*tail) Write(p []byte) (int, error) { return len(p), nil }
 
 var (
 	traceparent = regexp.MustCompile(`\s*\[traceparent:[0-9a-f-]*\]`)
+	// wholeQuery is what the SDK shows of a query that Dagger does not take.
+	wholeQuery = regexp.MustCompile(`(?s)^query: .* error: `)
 	// path is the way through the query that an error begins with.
 	queryPath = regexp.MustCompile(`^(?:make request: )?(?:input: )?(?:[a-z][A-Za-z]*\.)*[a-z][A-Za-z]* `)
 )
 
 // oneLine is an error of Dagger's without what is of use to Dagger only.
 func oneLine(err error) string {
-	text := traceparent.ReplaceAllString(err.Error(), "")
+	text := wholeQuery.ReplaceAllString(traceparent.ReplaceAllString(err.Error(), ""), "")
 	if strings.HasPrefix(text, "make request: ") || strings.HasPrefix(text, "input: ") {
 		text = queryPath.ReplaceAllString(text, "")
 	}

@@ -193,7 +193,7 @@ func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	var log bytes.Buffer
 	img, err := e.Build(t.Context(), engine.BuildRequest{
 		Platform: arm64, Context: dir, Dockerfile: "Dockerfile.aarch64", Target: "wanted",
-		Base: engine.Base{Reference: "registry.test/base:1"}, Args: map[string]string{"VERSION": "4.7.3"},
+		Base: engine.Base{Reference: "registry.test/base:1"}, Args: map[string]string{"VERSION": "4.7.3", "EMPTY": ""},
 		Epoch: time.Unix(1_700_000_000, 0), Log: &log,
 	})
 	if err != nil {
@@ -209,8 +209,12 @@ func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	f.want("asTarball{export(", "dockerBuild(", `dockerfile:"Dockerfile.aarch64"`, `platform:"linux/arm64"`, `target:"wanted"`,
 		`{name:"VERSION",value:"4.7.3"}`, `{name:"QEMU_CPU",value:"cortex-a72"}`, `{name:"SOURCE_DATE_EPOCH",value:"1700000000"}`,
 		`{name:"BASE_IMAGE",value:"registry.test/base:1"}`, `{name:"HTTPS_PROXY",value:"http://proxy.test"}`,
+		`{name:"BUILDPLATFORM",value:"linux/amd64"}`, `{name:"BUILDARCH",value:"amd64"}`,
 		`host{directory(`, `exclude:[".git","*","!root","!Dockerfile.aarch64","!.dockerignore"]`,
 		`name:"pip-conf"`, "packages.test")
+	if found := f.asked(`name:"EMPTY"`); len(found) > 0 {
+		t.Errorf("Dagger refuses an argument without a value: %q", found)
+	}
 	if found := f.asked("hunter2"); len(found) > 0 || !strings.Contains(log.String(), "HTTP_PROXY is not passed on") {
 		t.Errorf("a proxy's password is in %q, and the log says %q", found, log.String())
 	}

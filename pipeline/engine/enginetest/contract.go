@@ -46,6 +46,7 @@ func Run(t *testing.T, e engine.Engine, opts Options) {
 		t.Run("Build/"+p.Architecture, func(t *testing.T) { c.builds(t, p) })
 		t.Run("Run/"+p.Architecture, func(t *testing.T) { c.runs(t, p) })
 	}
+	t.Run("Build/Natively", c.natively)
 	t.Run("Build/ContextAndTarget", c.contextAndTarget)
 	t.Run("Build/FailingInstruction", c.failingInstruction)
 	t.Run("Build/BadDockerfile", c.badDockerfile)
@@ -147,6 +148,31 @@ func digest(t *testing.T, img v1.Image) v1.Hash {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// natively builds for each platform with a stage for the one that builds, the
+// first of them: no emulator may see what is done there.
+func (c *contract) natively(t *testing.T) {
+	for _, p := range c.Platforms {
+		img, log, err := c.build(t, p, `ARG BASE_IMAGE
+ARG BUILD_IMAGE=${BASE_IMAGE}
+FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS native
+ARG BUILDARCH
+ARG TARGETARCH
+RUN arch /made $BUILDARCH $TARGETARCH
+FROM ${BASE_IMAGE}
+COPY --from=native /made /made
+CMD ["/bin/tiny", "cat", "/made"]
+`, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
+		native := c.Platforms[0].Architecture
+		if want := strings.Join([]string{native, native, p.Architecture}, " "); text(result.Lines) != want {
+			t.Errorf("for %s it was made on, by and for %q, want %q", p, text(result.Lines), want)
+		}
+	}
 }
 
 func (c *contract) contextAndTarget(t *testing.T) {

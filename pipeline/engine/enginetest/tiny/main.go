@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,6 +70,8 @@ func run(words []string) {
 		time.Sleep(d)
 	case "write":
 		check(os.WriteFile(arg(1), []byte(strings.Join(words[2:], " ")), 0o644))
+	case "arch":
+		check(os.WriteFile(arg(1), []byte(strings.Join(append([]string{runtime.GOARCH}, words[2:]...), " ")), 0o644))
 	case "cat":
 		data, err := os.ReadFile(arg(1))
 		check(err)
