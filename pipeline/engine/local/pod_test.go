@@ -245,9 +245,16 @@ func TestExecRunsACommandBesideTheFirstProcess(t *testing.T) {
 
 func TestTheNetworkHasNoWayOut(t *testing.T) {
 	p, img := newPod(t, newEngine(t, testCache(t))), tiny(t)
-	out := run(t, p, script(img, "main", "ls /sys/class/net; cat /etc/hosts; get 192.0.2.1:80"))
-	if !strings.Contains(out, "lo\n127.0.0.1 localhost main\n::1 localhost main") || !strings.Contains(out, "network is unreachable") {
-		t.Errorf("got\n%s", out)
+	c := start(t, p, script(img, "main", "hold"))
+	out, errOut, _, err := c.Exec(t.Context(), []string{"/bin/sh", "-c", "ls /sys/class/net; cat /etc/hosts; get 192.0.2.1:80"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out, "lo\n127.0.0.1 localhost main\n::1 localhost main") {
+		t.Errorf("the interfaces and names are\n%s", out)
+	}
+	if !strings.Contains(errOut, "network is unreachable") {
+		t.Errorf("an address outside: %q", errOut)
 	}
 }
 
