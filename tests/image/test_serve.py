@@ -158,7 +158,8 @@ class Web(unittest.TestCase):
     def test_a_port_that_is_still_taken_is_waited_for(self):
         before = web.doors(port=0)
         port = before[0].getsockname()[1]
-        threading.Timer(0.5, lambda: [door.close() for door in before]).start()
+        for number, door in enumerate(before):
+            threading.Timer(0.3 + number * 0.3, door.close).start()
         for door in web.doors(port):
             door.close()
         with socket.create_server(('0.0.0.0', 0)) as taken, self.assertRaises(OSError):

@@ -232,18 +232,22 @@ def doors(port: int = PORT, patience: float = 5) -> list[socket.socket]:
     deadline = time.monotonic() + patience
     while True:
         try:
-            found = [_door(socket.AF_INET, '0.0.0.0', port)]
-            break
+            return _doors(port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def _doors(port: int) -> list[socket.socket]:
+    first = _door(socket.AF_INET, '0.0.0.0', port)
     try:
-        found.append(_door(socket.AF_INET6, '::', found[0].getsockname()[1]))
+        return [first, _door(socket.AF_INET6, '::', first.getsockname()[1])]
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
+            first.close()
             raise
-    return found
+        return [first]  # a kernel without IPv6
 
 
 def _door(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
