@@ -40,6 +40,7 @@ var (
 	rounds  = flag.Int("rounds", 5, "rounds of the benchmark; each asks every server for every case")
 	dist    = flag.String("dist", "", "directory that a build or check left its image/ in; empty to build one")
 	seconds = flag.Int("seconds", 6, "length of one measurement")
+	only    = flag.String("question", "", "the one question to ask, such as \"static file\"; all unless given")
 )
 
 const (
@@ -343,6 +344,10 @@ func TestEveryServerAnswersEveryQuestion(t *testing.T) {
 func BenchmarkServing(b *testing.B) {
 	s := newScene(b)
 	time.Sleep(settle)
+	asked := slices.DeleteFunc(slices.Clone(questions), func(q question) bool { return *only != "" && q.name != *only })
+	if len(asked) == 0 {
+		b.Fatalf("-question %q: there is none of that name", *only)
+	}
 	idle := map[string]memory{}
 	for _, server := range servers {
 		idle[server.name] = s.memory(server)
@@ -353,7 +358,7 @@ func BenchmarkServing(b *testing.B) {
 		out.Reset()
 		t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprint(t, "question\tserver\treq/s\tp50 ms\tp99 ms\tCPU ms\timage's req/s\timage's p99\timage's CPU\t\n")
-		for _, q := range questions {
+		for _, q := range asked {
 			all := map[string][]figures{}
 			for range *rounds {
 				round := map[string]figures{}
