@@ -248,7 +248,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 			b.p.report.Skip(key, "it did not get that far")
 			continue
 		}
-		b.steps[i].End(errs[i])
+		b.steps[i].EndAt(b.began[i+1], errs[i])
 		b.p.report.End(key, b.began[i], b.began[i+1].Sub(b.began[i]), errs[i], log)
 	}
 	return join(errs[:]...)

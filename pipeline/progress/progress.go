@@ -225,6 +225,16 @@ func (s *Step) End(err error) {
 	}
 }
 
+// EndAt is End of a step whose work was done at an earlier moment.
+func (s *Step) EndAt(done time.Time, err error) {
+	s.p.mu.Lock()
+	if s.state == running {
+		s.end = done
+	}
+	s.p.mu.Unlock()
+	s.End(err)
+}
+
 // Skip tells that the step was not done, and why.
 func (s *Step) Skip(why string) {
 	s.settle(skipped, why)
@@ -243,7 +253,7 @@ func (s *Step) settle(to state, why string) {
 
 // settle ends a step with a reason, if there is one.
 func (p *Display) settle(s *Step, to state, why string) {
-	if s.state == running {
+	if s.end.IsZero() {
 		s.end = p.opts.Now()
 	}
 	verdict := map[state]string{passed: "passed in", failed: "failed after", skipped: "skipped after", stopped: "stopped after"}[to]

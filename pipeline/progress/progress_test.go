@@ -53,6 +53,9 @@ func TestPlainLinesHaveTimeStageAndPlatform(t *testing.T) {
 	index.Worked()
 	clock.pass(time.Second)
 	index.End(nil)
+	stop, begun := p.Step("stop", ""), clock.Now()
+	clock.pass(5 * time.Second)
+	stop.EndAt(begun.Add(2*time.Second), nil)
 	p.Step("smoke", "").End(fmt.Errorf("asking: %w", context.Canceled))
 	p.Step("publish", "")
 	p.Interrupt()
@@ -76,11 +79,13 @@ func TestPlainLinesHaveTimeStageAndPlatform(t *testing.T) {
 12:04:06 index: started
 12:04:06 index: done after 0.0 s, not judged yet
 12:04:07 index: passed in 0.0 s
-12:04:07 smoke: started
-12:04:07 smoke: stopped after 0.0 s
-12:04:07 publish: started
-12:04:07 interrupted: stopping everything that was started
-12:04:07 publish: stopped after 0.0 s
+12:04:07 stop: started
+12:04:12 stop: passed in 2.0 s
+12:04:12 smoke: started
+12:04:12 smoke: stopped after 0.0 s
+12:04:12 publish: started
+12:04:12 interrupted: stopping everything that was started
+12:04:12 publish: stopped after 0.0 s
 `
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
