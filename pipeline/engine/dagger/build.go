@@ -101,6 +101,9 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err := errors.Join(err, os.Remove(file)); err != nil {
 		return nil, fmt.Errorf("read what Dagger built: %w", err)
 	}
+	if img, err = tellHistory(img, string(text), req.Target); err != nil {
+		return nil, fmt.Errorf("tell the image's history: %w", err)
+	}
 	return engine.Normalise(img, declared(req, string(text)))
 }
 
@@ -330,10 +333,12 @@ func instructions(dockerfile string) []instruction {
 }
 
 var (
-	runFlags   = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
-	assigned   = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
-	whitespace = regexp.MustCompile(`\s+`)
+	flags    = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
+	assigned = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
 )
+
+// words is a text with one space between its words.
+func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // failedRun finds the RUN that gave a command; its line is 0 when there is
 // none, as of a heredoc.
@@ -341,10 +346,9 @@ func failedRun(dockerfile string, cmd []string) (line int, step string) {
 	if len(cmd) == 0 {
 		return 0, ""
 	}
-	words := func(s string) string { return whitespace.ReplaceAllString(strings.TrimSpace(s), " ") }
 	want := words(cmd[len(cmd)-1])
 	for _, i := range instructions(dockerfile) {
-		if i.word == "RUN" && words(runFlags.ReplaceAllString(i.rest, "")) == want {
+		if i.word == "RUN" && words(flags.ReplaceAllString(i.rest, "")) == want {
 			return i.line, "RUN " + want
 		}
 	}

@@ -1,0 +1,79 @@
+package dagger
+
+import (
+	"fmt"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+// tellHistory puts a Dockerfile's instructions into the history of the image
+// that was built from it, where Dagger tells of its own calls: people and
+// programs that look at an image know a layer by its instruction.
+//
+// The last layers are those of the stage's own instructions. Where the two do
+// not go together the history stays as it is.
+func tellHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading its config: %w", err)
+	}
+	config = config.DeepCopy()
+	var made []*v1.History
+	for i := range config.History {
+		if !config.History[i].EmptyLayer {
+			made = append(made, &config.History[i])
+		}
+	}
+	steps := layerSteps(dockerfile, target)
+	if len(made) != len(config.RootFS.DiffIDs) || len(steps) > len(made) {
+		return img, nil
+	}
+	made = made[len(made)-len(steps):]
+	for i, s := range steps {
+		// Of a command Dagger tells the text, of a copy the name of its call.
+		told := words(made[i].CreatedBy)
+		if s.command == "" && strings.Contains(told, "exec ") || !strings.Contains(told, s.command) {
+			return img, nil
+		}
+	}
+	for i, s := range steps {
+		made[i].CreatedBy = s.text
+	}
+	return mutate.ConfigFile(img, config)
+}
+
+// layerStep is an instruction that makes a layer.
+type layerStep struct {
+	command string // of a RUN; a copy has none
+	text    string // as BuildKit writes it into a history
+}
+
+// layerSteps are the instructions of a stage, the last unless it is named,
+// that make a layer.
+func layerSteps(dockerfile, target string) []layerStep {
+	var steps []layerStep
+	for _, i := range instructions(dockerfile) {
+		rest := words(flags.ReplaceAllString(i.rest, ""))
+		switch i.word {
+		case "FROM":
+			if target != "" && steps != nil {
+				return steps
+			}
+			name := strings.Fields(rest)
+			if target == "" || len(name) == 3 && strings.EqualFold(name[2], target) {
+				steps = []layerStep{}
+			}
+		case "RUN":
+			if steps != nil {
+				steps = append(steps, layerStep{rest, "RUN /bin/sh -c " + rest + " # buildkit"})
+			}
+		case "COPY", "ADD":
+			if steps != nil {
+				steps = append(steps, layerStep{"", i.word + " " + rest + " # buildkit"})
+			}
+		}
+	}
+	return steps
+}
