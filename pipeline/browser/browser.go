@@ -214,6 +214,11 @@ func (t *Tab) Do(ctx context.Context, actions ...chromedp.Action) error {
 	if err := t.Run(ctx, actions...); err != nil {
 		return err
 	}
+	// What a click brings about begins a moment after it: until then the old
+	// page is at rest.
+	t.mu.Lock()
+	t.since = time.Now()
+	t.mu.Unlock()
 	return t.settle(ctx)
 }
 
