@@ -2,6 +2,8 @@ module github.com/linuxserver/docker-netbox
 
 go 1.26.1
 
+toolchain go1.26.8
+
 require (
 	dagger.io/dagger v0.21.8
 	github.com/chromedp/cdproto v0.0.0-20260714215040-dc233986426f

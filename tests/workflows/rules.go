@@ -1,6 +1,6 @@
-// Package workflows holds the workflows under .github to what makes them
-// trustworthy. The rules are functions of a workflow's text, so that the tests
-// see each of them find its own mistake.
+// Package workflows holds the workflows and actions under .github to what makes
+// them trustworthy. The rules are functions of a text, so that the tests see each
+// of them find its own mistake.
 package workflows
 
 import (
@@ -41,12 +41,13 @@ type job struct {
 }
 
 type step struct {
-	Name string         `yaml:"name"`
-	Uses string         `yaml:"uses"`
-	Run  string         `yaml:"run"`
-	If   string         `yaml:"if"`
-	Env  map[string]any `yaml:"env"`
-	With map[string]any `yaml:"with"`
+	Name  string         `yaml:"name"`
+	Uses  string         `yaml:"uses"`
+	Run   string         `yaml:"run"`
+	Shell string         `yaml:"shell"`
+	If    string         `yaml:"if"`
+	Env   map[string]any `yaml:"env"`
+	With  map[string]any `yaml:"with"`
 }
 
 func (s step) String() string {
@@ -55,6 +56,17 @@ func (s step) String() string {
 	}
 	return s.Uses
 }
+
+// action is a composite action of this repository.
+type action struct {
+	Runs struct {
+		Using string `yaml:"using"`
+		Steps []step `yaml:"steps"`
+	} `yaml:"runs"`
+}
+
+// setup is the action that installs Go.
+const setup = "./.github/actions/setup"
 
 // parse reads a workflow. Anchors are resolved.
 func parse(text []byte) (workflow, error) {
@@ -65,6 +77,7 @@ func parse(text []byte) (workflow, error) {
 
 var (
 	pinned     = regexp.MustCompile(`^[A-Za-z0-9._-]+/[A-Za-z0-9._/-]+@[0-9a-f]{40}$`)
+	own        = regexp.MustCompile(`^\./\.github/actions/[a-z-]+$`)
 	usesLine   = regexp.MustCompile(`(?m)^\s*(?:- )?uses: *(\S+)(.*)$`)
 	versionIs  = regexp.MustCompile(`^ # v[0-9]+\.[0-9]+\.[0-9]+$`)
 	wideGrants = []string{"write-all", "read-all"}
@@ -88,13 +101,7 @@ func problems(text []byte) []string {
 	if w.Defaults.Run.Shell != "bash" {
 		add("top level: the shell is not bash, so a pipe hides failures")
 	}
-	for _, m := range usesLine.FindAllSubmatch(text, -1) {
-		if !pinned.Match(m[1]) {
-			add("uses %s: not pinned by a commit", m[1])
-		} else if !versionIs.Match(m[2]) {
-			add("uses %s: no comment with the version", m[1])
-		}
-	}
+	list = append(list, unpinned(text)...)
 	if strings.Contains(string(text), "pull_request_target") || strings.Contains(string(text), "workflow_run:") {
 		add("top level: it runs with rights on what others wrote")
 	}
@@ -123,6 +130,9 @@ func problems(text []byte) []string {
 			if strings.Contains(s.Run, "${{") {
 				add("job %s, step %s: an expression inside run", name, s)
 			}
+			if strings.HasPrefix(s.Uses, "actions/setup-go@") {
+				add("job %s, step %s: Go is not installed by %s", name, s, setup)
+			}
 			if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
 				add("job %s, step %s: it leaves the token in .git/config", name, s)
 			}
@@ -137,13 +147,49 @@ func problems(text []byte) []string {
 	return slices.Compact(list)
 }
 
+// unpinned lists the actions of others that are not pinned.
+func unpinned(text []byte) []string {
+	var list []string
+	for _, m := range usesLine.FindAllSubmatch(text, -1) {
+		switch {
+		case own.Match(m[1]): // of the same commit
+		case !pinned.Match(m[1]):
+			list = append(list, fmt.Sprintf("uses %s: not pinned by a commit", m[1]))
+		case !versionIs.Match(m[2]):
+			list = append(list, fmt.Sprintf("uses %s: no comment with the version", m[1]))
+		}
+	}
+	return list
+}
+
+// actionProblems lists what is wrong with a composite action, a line each.
+func actionProblems(text []byte) []string {
+	var a action
+	if err := yaml.Unmarshal(text, &a); err != nil {
+		return []string{err.Error()}
+	}
+	list := unpinned(text)
+	if a.Runs.Using != "composite" || len(a.Runs.Steps) == 0 {
+		list = append(list, "it is no composite action with steps")
+	}
+	for _, s := range a.Runs.Steps {
+		if strings.Contains(s.Run, "${{") {
+			list = append(list, fmt.Sprintf("step %s: an expression inside run", s))
+		}
+		if s.Run != "" && s.Shell != "bash" {
+			list = append(list, fmt.Sprintf("step %s: the shell is not bash, so a pipe hides failures", s))
+		}
+	}
+	return list
+}
+
 // cached lists the steps that take something from a cache that another run can
 // write.
 func cached(w workflow) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(w.Jobs)) {
 		for _, s := range w.Jobs[name].Steps {
-			if strings.HasPrefix(s.Uses, "actions/cache") || strings.HasPrefix(s.Uses, "actions/setup-go@") && s.With["cache"] != false {
+			if strings.HasPrefix(s.Uses, "actions/cache") || s.Uses == setup && s.With["cache"] == true {
 				list = append(list, fmt.Sprintf("job %s, step %s", name, s))
 			}
 		}
