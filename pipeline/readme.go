@@ -154,18 +154,18 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 
 // all lists the files, README.md first.
 func (d Documents) all() ([]document, error) {
-	vars, maintainers, err := readme.Load(d.Repo)
+	vars, extra, err := readme.Load(d.Repo)
 	if err != nil {
 		return nil, err
 	}
 	// An image whose repository has no d2 shows the graph as text alone.
-	pictures := vars.InitDiagram != "" && d.D2.Pinned()
-	page, err := vars.README(readme.Extra{Maintainers: maintainers, Pictures: pictures})
+	extra.Pictures = vars.InitDiagram != "" && d.D2.Pinned()
+	page, err := vars.README(extra)
 	if err != nil {
 		return nil, err
 	}
 	all := []document{{path: readme.Page, want: page}}
-	if pictures {
+	if extra.Pictures {
 		graph, err := initgraph.ParseD2(vars.InitDiagram)
 		if err != nil {
 			return nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
@@ -175,7 +175,7 @@ func (d Documents) all() ([]document, error) {
 		}
 	}
 	if d.Docs != "" {
-		docs, err := vars.Docs()
+		docs, err := vars.Docs(extra)
 		if err != nil {
 			return nil, err
 		}

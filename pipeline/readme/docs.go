@@ -12,7 +12,7 @@ import (
 // Docs renders the page for the documentation site, which MkDocs makes with
 // the Material theme: front matter for its index, a table for each kind of
 // parameter, admonitions and folds in the site's own syntax.
-func (v *Vars) Docs() ([]byte, error) {
+func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	fail := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("rendering the page of the documentation site: %w", err)
 	}
@@ -30,11 +30,11 @@ func (v *Vars) Docs() ([]byte, error) {
 	if err != nil {
 		return fail(err)
 	}
-	page, err := v.page(content{Docs: true, FrontMatter: "---\n" + string(front) + "---\n", Tables: v.tables()})
+	page, err := v.page("docs.md.tmpl", content{Extra: Extra{Guides: extra.Guides}, FrontMatter: "---\n" + string(front) + "---\n", Tables: v.tables()})
 	if err != nil {
 		return fail(err)
 	}
-	return material(page), nil
+	return material(v.onOnePage(page, extra.Guides)), nil
 }
 
 // tables are the parameters by kind.

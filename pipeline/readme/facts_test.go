@@ -18,7 +18,7 @@ var promised = struct {
 	headings, tableRows, compose, commandLine, commands, links, changes []string
 }{
 	headings: []string{
-		"Supported Architectures", "Application Setup", "Usage", "docker-compose", "docker cli", "Parameters",
+		"Supported Architectures", "Application Setup", "docker-compose", "docker cli", "Parameters",
 		"Environment variables from files (Docker secrets)", "Umask for running applications",
 		"User / Group Identifiers", "Docker Mods", "Support Info", "Updating Info", "Via Docker Compose",
 		"Via Docker Run", "Image Update Notifications - Diun", "Building locally", "Versions",
@@ -120,11 +120,11 @@ var graph = map[string][]string{
 func TestEveryFactOfTheKnownPageIsThere(t *testing.T) { everyFact(t, page(t), promised.tableRows) }
 
 func TestEveryFactIsOnTheSitesPageToo(t *testing.T) {
-	v, _, err := readme.Load(root)
+	v, extra, err := readme.Load(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := v.Docs()
+	text, err := v.Docs(extra)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +136,7 @@ func TestEveryFactIsOnTheSitesPageToo(t *testing.T) {
 	}
 	everyFact(t, asGitHub(page), rows)
 	for _, heading := range []string{
+		"\n## Usage\n", "\n### Behind a reverse proxy\n", "\n#### Rights and limits\n", "](#users-who-logged-in-at-the-proxy)",
 		"### Ports (`-p`)\n\n| Parameter | Function |", "### Environment Variables (`-e`)\n\n| Env | Function |",
 		"### Volume Mappings (`-v`)\n\n| Volume | Function |", "### Miscellaneous Options\n", "\n??? info \"Init dependency graph\"\n\n    ```d2\n",
 	} {
@@ -209,18 +210,57 @@ func everyFact(t *testing.T, page string, rows []string) {
 	}
 }
 
-func TestMaintainersFindTheirCommandsNearTheTop(t *testing.T) {
-	top, _, _ := strings.Cut(page(t), "## Supported Architectures")
+// People who come to start it see how on the first screen; the rest is a link
+// away.
+func TestThePageBeginsWithHowToStartIt(t *testing.T) {
+	page := page(t)
+	if lines := strings.Count(page, "\n"); lines > 420 {
+		t.Errorf("README.md has %d lines: move something to docs", lines)
+	}
+	before, rest, ok := strings.Cut(page, "\n## Start it\n")
+	if !ok || strings.Count(before, "\n") > 14 {
+		t.Errorf("\"Start it\" does not stand on the first screen:\n%s", before)
+	}
+	how, _, _ := strings.Cut(rest, "\n```yaml\n")
+	for _, fact := range []string{"docker compose up -d", "http://<your-ip>:8000", "`admin`"} {
+		if !strings.Contains(how, fact) {
+			t.Errorf("%q does not stand before the compose file:\n%s", fact, how)
+		}
+	}
+	for _, section := range []string{"(#parameters)", "(#application-setup)", "(docs/operation.md)", "(#for-maintainers)"} {
+		if !strings.Contains(before, section) {
+			t.Errorf("the contents do not lead to %s:\n%s", section, before)
+		}
+	}
+}
+
+func TestMaintainersFindTheirCommands(t *testing.T) {
+	_, section, _ := strings.Cut(page(t), "\n## For maintainers\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for _, fact := range []string{
+		"\ngo run ./ci check\n", "\ngo test -timeout 80m ./...\n", "\ndagger call build\n", "Debian", "root", "](.github/report.png)", "](docs/maintaining.md)",
+	} {
+		if !strings.Contains(section, fact) {
+			t.Errorf("%q is missing", fact)
+		}
+	}
+	if lines := strings.Count(section, "\n"); lines > 30 {
+		t.Errorf("the section has %d lines: move something to docs/maintaining.md", lines)
+	}
+	text, err := os.ReadFile(root + "docs/maintaining.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := string(text)
 	pinned, err := versions.Load(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, fact := range []string{
-		"\ngo run ./ci check\n", "\ngo test -timeout 80m ./...\n", "\ndagger call build\n", "`dist/`",
-		pinned.Base.Local.Suite, pinned.Base.Published,
+		"`dist/`", pinned.Base.Local.Suite, pinned.Base.Published,
 		"| `build` |", "| `boot` |", "| `graph` |", "| `readme` |", "| `publish` |", "| `report` |", "| `check` |", "| `clean` |",
 	} {
-		if !strings.Contains(top, fact) {
+		if !strings.Contains(rest, fact) {
 			t.Errorf("%q is missing", fact)
 		}
 	}

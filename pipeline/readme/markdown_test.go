@@ -94,7 +94,7 @@ func block(t *testing.T, page, language string, words ...string) string {
 var (
 	slugDrop = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	slugGaps = regexp.MustCompile(`[-\s]+`)
-	knownTag = regexp.MustCompile(`^<(!--|/?(br|details|summary|picture|source|img)\b)`)
+	knownTag = regexp.MustCompile(`^<(!--|/?(a|br|details|summary|picture|source|img)\b)`)
 )
 
 // The anchors that GitHub and MkDocs make of a heading.
@@ -104,6 +104,18 @@ func anchorGitHub(heading string) string {
 
 func anchorMkDocs(heading string) string {
 	return slugGaps.ReplaceAllString(strings.TrimSpace(slugDrop.ReplaceAllString(strings.ToLower(heading), "")), "-")
+}
+
+// anchorsOf lists the anchors of another page of the repository.
+func anchorsOf(t testing.TB, page string) map[string]bool {
+	root, source := read(t, page)
+	anchors := map[string]bool{}
+	walk(root, func(n ast.Node) {
+		if heading, ok := n.(*ast.Heading); ok {
+			anchors[anchorGitHub(textOf(heading, source))] = true
+		}
+	})
+	return anchors
 }
 
 // checkMarkdown reports what would not be rendered as meant. Files that the
@@ -128,8 +140,14 @@ func checkMarkdown(t testing.TB, page, dir string, anchor func(heading string) s
 				t.Errorf("the %s %s leads nowhere", kind, to)
 			}
 		case !strings.HasPrefix(to, "https://"):
-			if _, err := os.Stat(filepath.Join(dir, to)); err != nil {
-				t.Errorf("the %s is not there: %v", kind, err)
+			file, anchor, _ := strings.Cut(to, "#")
+			text, err := os.ReadFile(filepath.Join(dir, file))
+			if err != nil {
+				if info, e := os.Stat(filepath.Join(dir, file)); e != nil || !info.IsDir() {
+					t.Errorf("the %s is not there: %v", kind, err)
+				}
+			} else if anchor != "" && !anchorsOf(t, string(text))[anchor] {
+				t.Errorf("the %s %s leads nowhere", kind, to)
 			}
 		}
 	}
@@ -309,17 +327,18 @@ func failing(t *testing.T, check func(testing.TB)) bool {
 
 func TestTheChecksOfMarkdownTurnRed(t *testing.T) {
 	for name, page := range map[string]string{
-		"anchor":   "# A\n\n[x](#b)\n",
-		"file":     "[x](no-such-file)\n",
-		"twice":    "# A\n\n## A\n",
-		"tag":      "Pull <version tag> now.\n",
-		"language": "```\nx\n```\n",
-		"yaml":     "```yaml\na: [\n```\n",
-		"shell":    "```bash\nif\n```\n",
-		"table":    "| a | b |\n| x | y |\n",
-		"link":     "[a](b c)\n",
-		"alt":      "![](https://example.com/x.png)\n",
-		"indented": "text\n\n        code\n",
+		"anchor":    "# A\n\n[x](#b)\n",
+		"file":      "[x](no-such-file)\n",
+		"elsewhere": "[x](LICENSE#no-such-heading)\n",
+		"twice":     "# A\n\n## A\n",
+		"tag":       "Pull <version tag> now.\n",
+		"language":  "```\nx\n```\n",
+		"yaml":      "```yaml\na: [\n```\n",
+		"shell":     "```bash\nif\n```\n",
+		"table":     "| a | b |\n| x | y |\n",
+		"link":      "[a](b c)\n",
+		"alt":       "![](https://example.com/x.png)\n",
+		"indented":  "text\n\n        code\n",
 	} {
 		if !failing(t, func(t testing.TB) { checkMarkdown(t, page, root, anchorGitHub) }) {
 			t.Errorf("%s: nothing is found in %q", name, page)
@@ -342,6 +361,27 @@ func TestTheChecksOfMarkdownTurnRed(t *testing.T) {
 
 func TestREADMEIsSoundMarkdown(t *testing.T) {
 	checkMarkdown(t, page(t), root, anchorGitHub)
+}
+
+// README.md links to every page of docs.
+func TestPagesUnderDocsAreSoundAndLinked(t *testing.T) {
+	files, err := filepath.Glob(root + "docs/*.md")
+	if err != nil || len(files) < 4 {
+		t.Fatal(files, err)
+	}
+	linked := page(t)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkMarkdown(t, string(text), root+"docs", anchorGitHub)
+	}
+	for _, file := range files {
+		if !strings.Contains(linked, "](docs/"+filepath.Base(file)) {
+			t.Errorf("README.md does not link to docs/%s", filepath.Base(file))
+		}
+	}
 }
 
 func TestCommunityFilesAreSound(t *testing.T) {

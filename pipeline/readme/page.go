@@ -2,7 +2,7 @@ package readme
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,46 +27,62 @@ const (
 // light or of dark pages, by its look's name.
 func Picture(look string) string { return ".github/init-graph-" + look + ".svg" }
 
-// Extra is what README.md says that is not in the variables.
+// Extra is what the pages say that is not in the variables.
 type Extra struct {
-	Maintainers string // Markdown for those who work on the repository; a heading is put above it
-	Pictures    bool   // the init graph is shown by the files that Picture names
+	Maintainers string  // Markdown for those who work on the repository; only README.md has it, under a heading
+	Guides      []Guide // pages that belong to the application's setup, in the order of app_setup_pages
+	Pictures    bool    // README.md shows the init graph by the files that Picture names
 }
 
-//go:embed page.md.tmpl
-var pageTemplate string
+//go:embed *.md.tmpl
+var templates embed.FS
 
 // Load reads the facts about the image from the repository at dir, and the
-// section for those who work on it, which not every image has. Mistakes are
-// failure.Usage errors with file and line.
-func Load(dir string) (v *Vars, maintainers string, err error) {
+// Markdown files that belong to its pages. Mistakes are failure.Usage errors
+// with file and line.
+func Load(dir string) (*Vars, Extra, error) {
+	var extra Extra
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
-		return nil, "", failure.Usagef("reading the facts about the image: %w", err)
+		return nil, extra, failure.Usagef("reading the facts about the image: %w", err)
 	}
 	section, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, "", failure.Usagef("reading the section for maintainers: %w", err)
+		return nil, extra, failure.Usagef("reading the section for maintainers: %w", err)
 	}
-	v, err = Parse(File, data)
-	return v, string(section), err
+	extra.Maintainers = string(section)
+	v, err := Parse(File, data)
+	if err != nil {
+		return nil, extra, err
+	}
+	for i, file := range v.GuideFiles {
+		text, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(file)))
+		if err == nil {
+			var g Guide
+			g, err = newGuide(file, string(text))
+			extra.Guides = append(extra.Guides, g)
+		}
+		if err != nil {
+			return nil, extra, v.doc.Problem(fmt.Sprintf("app_setup_pages[%d]", i), "%v", err)
+		}
+	}
+	return v, extra, nil
 }
 
 // README renders the page for GitHub.
 func (v *Vars) README(extra Extra) ([]byte, error) {
-	page, err := v.page(content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: inOrder(v.entries(), tableOrder[:])}}})
+	page, err := v.page("readme.md.tmpl", content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: inOrder(v.entries(), tableOrder[:])}}})
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", Page, err)
 	}
-	return page, nil
+	return bytes.ReplaceAll(page, []byte("](#usage)"), []byte("](#start-it)")), nil
 }
 
 // content is what the template is given besides the variables.
 type content struct {
 	*Vars
 	Extra
-	Docs        bool   // the page is for the documentation site
-	FrontMatter string // of that page
+	FrontMatter string // of the page for the documentation site
 	Tables      []table
 }
 
@@ -77,9 +93,9 @@ type table struct {
 	Rows   []entry
 }
 
-func (v *Vars) page(c content) ([]byte, error) {
+func (v *Vars) page(name string, c content) ([]byte, error) {
 	c.Vars = v
-	t, err := template.New("page").Funcs(template.FuncMap{
+	t, err := template.New(name).Funcs(template.FuncMap{
 		"cell":    cell,
 		"code":    code,
 		"indent":  indent,
@@ -89,9 +105,9 @@ func (v *Vars) page(c content) ([]byte, error) {
 		"escape":  func(s string) string { return strings.NewReplacer("<", `\<`, ">", `\>`).Replace(s) },
 		"badge":   func(s string) string { return strings.NewReplacer("-", "--", "_", "__", " ", "%20").Replace(s) },
 		"plain":   func(s string) string { return strings.TrimSuffix(s, ":") },
-	}).Parse(pageTemplate)
+	}).ParseFS(templates, "*.md.tmpl")
 	if err != nil {
-		return nil, fmt.Errorf("reading the template: %w", err)
+		return nil, fmt.Errorf("reading the templates: %w", err)
 	}
 	var out bytes.Buffer
 	if err := t.Execute(&out, c); err != nil {

@@ -39,7 +39,7 @@ func render(t *testing.T, file string) string {
 
 func site(t *testing.T, file string) string {
 	t.Helper()
-	text, err := parse(t, file).Docs()
+	text, err := parse(t, file).Docs(readme.Extra{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,22 +84,38 @@ func TestPagesOfMadeUpImages(t *testing.T) {
 }
 
 func TestSectionsComeInTheKnownOrder(t *testing.T) {
-	page := render(t, "testdata/everything.yml")
-	at := 0
-	for _, mark := range []string{
-		"<!-- This page is generated", "team makes container images", "## Deprecation notice", "# [linuxserver/everything]",
-		"scarf.sh", "[Everything](https://example.com/everything) shows", "* first extra", "https://example.com/sponsor",
-		"https://example.com/logo.png", "## Supported Architectures", "## Version Tags", "## Application Setup",
-		"## One more block", "## Usage", "### docker-compose", "### docker cli", "## Parameters",
-		"## Environment variables from files", "## Umask", "## Optional Parameters", "## User / Group Identifiers",
-		"## Docker Mods", "## Support Info", "## Updating Info", "### Via Docker Compose", "### Via Docker Run",
-		"### Image Update Notifications - Diun", "## Building locally", "```d2", "## Versions",
+	head := []string{
+		"<!-- This page is generated", "## Deprecation notice", "# [linuxserver/everything]",
+	}
+	for name, c := range map[string]struct {
+		page  string
+		marks []string
+	}{
+		"README.md": {render(t, "testdata/everything.yml"), []string{
+			"https://example.com/logo.png", "[Everything](https://example.com/everything) shows", "* first extra", "https://example.com/sponsor",
+			"[Start it](#start-it)", "## Start it", "### docker-compose", "### docker cli", "## Parameters", "## Optional Parameters",
+			"## Application Setup", "## One more block", "## Environment variables from files", "## Umask", "## User / Group Identifiers",
+			"## Docker Mods", "## Support Info", "## Updating Info", "### Via Docker Compose", "### Via Docker Run",
+			"### Image Update Notifications - Diun", "## Supported Architectures", "## Version Tags", "## Building locally", "```d2", "## Versions",
+			"## LinuxServer.io", "team makes container images", "scarf.sh",
+		}},
+		"the site's page": {site(t, "testdata/everything.yml"), []string{
+			"scarf.sh", "[Everything](https://example.com/everything) shows", "* first extra", "https://example.com/sponsor",
+			"https://example.com/logo.png", "## Supported Architectures", "## Version Tags", "## Application Setup",
+			"## One more block", "## Usage", "### docker-compose", "### docker cli", "## Parameters", "## Optional Parameters",
+			"## Environment variables from files", "## Umask", "## User / Group Identifiers",
+			"## Docker Mods", "## Support Info", "## Updating Info", "### Via Docker Compose", "### Via Docker Run",
+			"### Image Update Notifications - Diun", "## Building locally", "```d2", "## Versions",
+		}},
 	} {
-		next := strings.Index(page[at:], mark)
-		if next < 0 {
-			t.Fatalf("%q is missing, or comes too early", mark)
+		at := 0
+		for _, mark := range append(slices.Clone(head), c.marks...) {
+			next := strings.Index(c.page[at:], mark)
+			if next < 0 {
+				t.Fatalf("%s: %q is missing, or comes too early", name, mark)
+			}
+			at += next
 		}
-		at += next
 	}
 }
 

@@ -59,7 +59,7 @@ func (v *Vars) entries() []entry {
 	scalar(v.HasMAC, macAddress, "mac_address", "mac-address", v.MAC, v.MACDesc)
 	scalar(v.HasNet, network, "network_mode", "net", v.Net, v.NetDesc)
 	if v.Privileged.On {
-		add(privileged, "privileged", false, "true", "--privileged", "--privileged", "Gives the container every capability and all of the host's devices.", v.Privileged.Optional)
+		add(privileged, "privileged", false, "true", "--privileged", "--privileged", "Grants the container all capabilities and all devices of the host.", v.Privileged.Optional)
 	}
 	env := func(e EnvVar, optional bool) {
 		add(environment, "environment", true, e.Name+"="+string(e.Value),
@@ -67,8 +67,8 @@ func (v *Vars) entries() []entry {
 	}
 	if v.CommonEnv.On {
 		for _, e := range []EnvVar{
-			{"PUID", "1000", "User id that the application runs as, [explained below](#user--group-identifiers)."},
-			{"PGID", "1000", "Group id that the application runs as, [explained below](#user--group-identifiers)."},
+			{"PUID", "1000", "User id the application runs as, [explained below](#user--group-identifiers)."},
+			{"PGID", "1000", "Group id the application runs as, [explained below](#user--group-identifiers)."},
 			{"TZ", "Etc/UTC", "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."},
 		} {
 			env(e, v.CommonEnv.Optional)
@@ -183,13 +183,18 @@ func (v *Vars) Compose() string {
 }
 
 // CommandLine is the same as one docker command, which starts the application as
-// the compose file does. A shell takes the mark of an optional parameter for a
+// the compose file does, with the variables it shows. A shell takes the mark of an optional parameter for a
 // command that is only a comment and drops it.
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
 	given := v.composed()
 	for _, e := range inOrder(v.entries(), cliOrder[:]) {
 		line := e.flag
+		if name, _, _ := strings.Cut(e.value, "="); e.optional && e.kind == environment && len(given) > 0 {
+			if _, shown := given[name]; !shown {
+				continue // the compose file leaves it to the table as well
+			}
+		}
 		if name, isEmpty := strings.CutSuffix(e.value, "="); isEmpty && e.kind == environment {
 			line += shellQuote(given[name])
 		}

@@ -15,11 +15,12 @@ var update = flag.Bool("update", false, "write the expected files anew")
 // page is README.md as it should be.
 func page(t *testing.T) string {
 	t.Helper()
-	v, maintainers, err := readme.Load(root)
+	v, extra, err := readme.Load(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := v.README(readme.Extra{Maintainers: maintainers, Pictures: true})
+	extra.Pictures = true
+	text, err := v.README(extra)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -50,19 +51,22 @@ type Vars struct {
 	Optional      Params  `prefix:"opt_"`
 	CustomCompose string  `yaml:"custom_compose"` // a whole compose file, shown instead of the generated one
 
-	HasSetup           bool   `yaml:"app_setup_block_enabled"`
-	Setup              string `yaml:"app_setup_block"`
-	HasBlock1          bool   `yaml:"optional_block_1"`
-	Block1             Lines  `yaml:"optional_block_1_items"`
-	OptionalParameters Lines  `yaml:"optional_parameters"`
-	ReadOnly           bool   `yaml:"readonly_supported"`
-	ReadOnlyMessage    string `yaml:"readonly_message"`
-	NonRoot            bool   `yaml:"nonroot_supported"`
-	NonRootMessage     string `yaml:"nonroot_message"`
-	HWAccel            bool   `yaml:"readme_hwaccel"`
-	Keyboard           bool   `yaml:"readme_keyboard"`
-	Media              bool   `yaml:"readme_media"`
-	Seccomp            bool   `yaml:"readme_seccomp"`
+	HasSetup           bool     `yaml:"app_setup_block_enabled"`
+	Setup              string   `yaml:"app_setup_block"`
+	GuideFiles         []string `yaml:"app_setup_pages"` // Markdown in this repository that belongs to it
+	Start              string   `yaml:"usage_block"`     // how to start the container, above the compose file
+	BuildNote          string   `yaml:"build_note"`      // what to know of building it with docker build
+	HasBlock1          bool     `yaml:"optional_block_1"`
+	Block1             Lines    `yaml:"optional_block_1_items"`
+	OptionalParameters Lines    `yaml:"optional_parameters"`
+	ReadOnly           bool     `yaml:"readonly_supported"`
+	ReadOnlyMessage    string   `yaml:"readonly_message"`
+	NonRoot            bool     `yaml:"nonroot_supported"`
+	NonRootMessage     string   `yaml:"nonroot_message"`
+	HWAccel            bool     `yaml:"readme_hwaccel"`
+	Keyboard           bool     `yaml:"readme_keyboard"`
+	Media              bool     `yaml:"readme_media"`
+	Seccomp            bool     `yaml:"readme_seccomp"`
 
 	InitDiagram string   `yaml:"init_diagram"` // d2
 	Changelogs  []Change `yaml:"changelogs"`   // newest first
@@ -249,6 +253,7 @@ func (v *Vars) Line(path string) int { return v.doc.Line(path) }
 var (
 	projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 	envName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	guideFile   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\.md$`)
 	changeDate  = regexp.MustCompile(`^\d\d\.\d\d\.\d\d:?$`)
 )
 
@@ -270,6 +275,13 @@ func (v *Vars) validate() error {
 		}
 	}
 	require("project_name", v.Name)
+	for i, file := range v.GuideFiles {
+		if path := fmt.Sprintf("app_setup_pages[%d]", i); !guideFile.MatchString(file) {
+			problem(path, "want a Markdown file of this repository such as docs/ldap.md, got %q", file)
+		} else if slices.Contains(v.GuideFiles[:i], file) {
+			problem(path, "%s is listed twice", file)
+		}
+	}
 	if v.Name != "" && !projectName.MatchString(v.Name) {
 		problem("project_name", "want small letters, digits and . _ -, as in an image's name, got %q", v.Name)
 	}

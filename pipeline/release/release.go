@@ -211,7 +211,7 @@ func channel(f Facts) (Decision, []string, error) {
 }
 
 // documentation is what no image is made of. Whatever is not in it may be.
-var documentation = []string{"*.md", "LICENSE", "readme-vars.yml", ".editorconfig", ".gitignore", contents.ListFile, ".github/*", ".ci/*", "tests/*"}
+var documentation = []string{"*.md", "LICENSE", "readme-vars.yml", ".editorconfig", ".gitignore", contents.ListFile, "docs/*", ".github/*", ".ci/*", "tests/*"}
 
 // isDocumentation tells whether no image is made of the file at a path.
 func isDocumentation(file string) bool {

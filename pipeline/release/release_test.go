@@ -79,8 +79,8 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 			f.Published.Commit, f.Changed = before, []string{"README.md", "root/etc/s6-overlay/s6-rc.d/svc-netbox/run"}
 		}, "v4.7.3-ls13", false, []string{"since the published 222222222222: root/etc/s6-overlay/s6-rc.d/svc-netbox/run"}},
 		"only the documentation has changed": {func(f *release.Facts) {
-			f.Published.Commit, f.Changed = before, []string{"README.md", ".github/workflows/release.yml", "tests/life/boot_test.go", "readme-vars.yml", "LICENSE"}
-		}, "v4.7.3-ls13", true, []string{"only what no image is made of has changed: README.md, .github/workflows/release.yml, tests/life/boot_test.go and 2 more"}},
+			f.Published.Commit, f.Changed = before, []string{"README.md", "docs/ldap.md", ".github/workflows/release.yml", "tests/life/boot_test.go", "readme-vars.yml", "LICENSE"}
+		}, "v4.7.3-ls13", true, []string{"only what no image is made of has changed: README.md, docs/ldap.md, .github/workflows/release.yml and 3 more"}},
 		"a page inside the image is no documentation": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed = before, []string{"root/opt/netbox/README.md"}
 		}, "v4.7.3-ls13", false, []string{"root/opt/netbox/README.md"}},

@@ -20,19 +20,26 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// fence is the code block of the README that holds sign.
+// fence is the code block that holds sign, of README.md or of the pages in
+// docs.
 func fence(t *testing.T, language, sign string) string {
 	t.Helper()
-	page, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	pages, err := filepath.Glob(filepath.Join(repository, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1) {
-		if bytes.Contains(m[1], []byte(sign)) {
-			return string(m[1])
+	for _, file := range append([]string{filepath.Join(repository, "README.md")}, pages...) {
+		page, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1) {
+			if bytes.Contains(m[1], []byte(sign)) {
+				return string(m[1])
+			}
 		}
 	}
-	t.Fatalf("README.md has no %s block with %q", language, sign)
+	t.Fatalf("neither README.md nor docs has a %s block with %q", language, sign)
 	return ""
 }
 

@@ -87,7 +87,7 @@ cn: netbox-admins
 member: uid=alice,ou=people,dc=example,dc=com
 `
 
-// slapd is the directory that the example of README.md asks.
+// slapd is the directory that the example of docs/ldap.md asks.
 func (w *world) slapd(ca *authority) {
 	w.t.Helper()
 	cert, key := ca.issue("ldap.example.com")

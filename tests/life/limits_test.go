@@ -17,7 +17,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// enough are the capabilities that the README tells to be enough.
+// enough are the capabilities that docs/operation.md says are enough.
 var enough = []string{"chown", "setgid", "setuid", "kill"}
 
 // only goes before what a container begins with, to have it begin as `docker

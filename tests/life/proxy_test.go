@@ -11,19 +11,19 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// What the examples of README.md call NetBox.
+// What the examples of docs/proxy.md call NetBox.
 const example = "netbox.example.com"
 
 // proxies are nginx servers, each on a port of its own, that end TLS before
 // NetBox. Which is which:
 const (
-	portDocumented = 443  // as README.md has it
+	portDocumented = 443  // as docs/proxy.md has it
 	portElsewhere  = 8443 // the same on another port
 	portBare       = 9443 // passes nothing on
 	portBareKnown  = 9444 // the same, named in CSRF_TRUSTED_ORIGINS
 	portNoPort     = 9445 // passes the host on without its port
 	portNoPortKnow = 9446 // the same, named in CSRF_TRUSTED_ORIGINS
-	portUsers      = 7443 // as README.md has it for users who log in at the proxy
+	portUsers      = 7443 // as docs/proxy.md has it for users who log in at the proxy
 	portUsersX     = 7444 // the same with X-Remote-User, under /netbox
 )
 
@@ -34,7 +34,7 @@ func (w *world) nginx(ca *authority) {
 	on := func(port int, server string) string {
 		moved := strings.Replace(server, "listen 443 ssl;", fmt.Sprintf("listen %d ssl;", port), 1)
 		if port != portDocumented && moved == server {
-			w.t.Fatal("the server of README.md does not listen on 443")
+			w.t.Fatal("the server of docs/proxy.md does not listen on 443")
 		}
 		return moved
 	}
@@ -70,7 +70,7 @@ func location(t *testing.T, server string) string {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^    location / \{\n(?:     .*\n)+    \}\n`).FindString(server)
 	if found == "" {
-		t.Fatalf("the server of README.md has no location /:\n%s", server)
+		t.Fatalf("the server of docs/proxy.md has no location /:\n%s", server)
 	}
 	return found
 }
@@ -294,11 +294,11 @@ func namedByProxyAlone(w *world, ca *authority, token string) {
 	if got := b.who(); got != "" {
 		t.Errorf("who sends Remote_User: admin is taken for %q", got)
 	}
-	// As README.md warns: whoever reaches the port itself is who they say.
+	// As docs/proxy.md warns: whoever reaches the port itself is who they say.
 	b = w.browse("http://"+host+":8000", nil)
 	b.header["Remote-User"] = "admin"
 	if got := b.who(); got != "admin" {
-		t.Errorf("who names admin past the proxy is %q: correct README.md", got)
+		t.Errorf("who names admin past the proxy is %q: correct docs/proxy.md", got)
 	}
 }
 

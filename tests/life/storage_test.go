@@ -50,7 +50,7 @@ func TestUploadsGoToAnS3Bucket(t *testing.T) {
 	w.ready(w.s3("s3.example.com", access, secret, data))
 	settings := fence(t, "python", "STORAGES")
 	if !strings.Contains(settings, "'https://s3.example.com'") {
-		t.Fatalf("the example of README.md is for another server:\n%s", settings)
+		t.Fatalf("the example of docs/configuration.md is for another server:\n%s", settings)
 	}
 	w.write("configuration.py", strings.Replace(settings, "https://s3.example.com", "http://s3.example.com:7070", 1))
 	spec := w.spec("netbox", map[string]string{"S3_ACCESS_KEY": access, "FILE__S3_SECRET_KEY": "/run/secrets/s3"})
