@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,7 @@ import (
 // releaseFlags say what to plan.
 type releaseFlags struct {
 	dryRun, newest, force, rebuild bool
-	netbox, published              string
+	netbox, published, attempts    string
 	number, pull                   int
 	to, optional                   []string
 }
@@ -57,11 +58,12 @@ plan, or a reference with a digest for each tag that was published.`,
 	p.BoolVar(&f.dryRun, "dry-run", false, "only print the plan")
 	p.StringVar(&f.netbox, "netbox", "", "plan this `release` of NetBox")
 	p.BoolVar(&f.newest, "newest", false, "plan the newest release of NetBox, as pip sees it")
-	p.BoolVar(&f.force, "force", false, "release although nothing has changed, or an older NetBox")
+	p.BoolVar(&f.force, "force", false, "release although nothing has changed, or it failed before, or an older NetBox")
 	p.BoolVar(&f.rebuild, "rebuild", false, "find out by building the published image again whether packages have changed")
 	p.IntVar(&f.number, "number", 0, "give the release this `number` instead of the next")
 	p.IntVar(&f.pull, "pull-request", 0, "plan the images of pull request `number`")
 	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with, none to plan a first release")
+	p.StringVar(&f.attempts, "attempts", "", "`file` with the runs of release.yml, as gh lists them in JSON: what failed not long ago waits")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	addOptional(cmd, &f.optional)
 	addStall(cmd, e.flags)
@@ -174,7 +176,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 	facts := release.Facts{
 		Pinned: pins.NetBox.Release, Asked: f.netbox, Commit: commit.Commit, Pull: f.pull,
-		Number: f.number, Force: f.force, Repositories: pins.Repositories,
+		Number: f.number, Force: f.force, Now: time.Now(), Repositories: pins.Repositories,
 	}
 	if len(f.to) > 0 {
 		facts.Repositories = versions.Repositories{Live: f.to, Development: f.to, PullRequest: f.to}
@@ -191,6 +193,11 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 	if f.newest {
 		if facts.Upstream, err = release.FindUpstream(ctx, output); err != nil {
+			return none, err
+		}
+	}
+	if f.attempts != "" {
+		if facts.Attempts, err = release.ReadAttempts(f.attempts); err != nil {
 			return none, err
 		}
 	}

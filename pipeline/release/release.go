@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -51,7 +52,10 @@ type Facts struct {
 	Published *Published // newest live image, nil when there is none yet
 	Rebuilt   *Rebuilt   // what came of building that one again, nil when not tried
 	Number    int        // that --number asks for, 0
-	Force     bool       // release although nothing has changed
+	Force     bool       // release although nothing has changed, or it failed before
+
+	Attempts []Attempt // to release, before
+	Now      time.Time // that their age is counted from
 
 	Repositories versions.Repositories
 }
@@ -166,7 +170,9 @@ func Make(f Facts) (Plan, error) {
 	if err := older(f, p); err != nil {
 		return Plan{}, err
 	}
-	p.Skip = skip(f, p)
+	if p.Skip = skip(f, p); p.Skip == "" && !f.Force {
+		p.Skip = wait(f, p)
+	}
 	if _, err := p.Targets(); err != nil {
 		return Plan{}, err
 	}

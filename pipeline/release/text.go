@@ -71,6 +71,14 @@ func (p Plan) Reasons() []string {
 	return reasons
 }
 
+// Why is all of them in one line.
+func (p Plan) Why() string {
+	if reasons := p.Reasons(); len(reasons) > 0 {
+		return strings.Join(reasons, "; ")
+	}
+	return "it is asked for"
+}
+
 // PinFirst tells what has to be done before the release, or nothing.
 func (p Plan) PinFirst() string {
 	if p.Pin == "" {

@@ -113,7 +113,8 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 	}
 }
 
-func TestAPullRequestCancelsItsOlderRunAndAReleaseIsNeverCancelled(t *testing.T) {
+// GitHub keeps one waiting run of a group: what runs is safe, what waits is not.
+func TestAPullRequestCancelsItsOlderRunAndARunningReleaseIsNeverCancelled(t *testing.T) {
 	if c := load(t, "pull-request").Concurrency; c.Cancel != "true" || !strings.Contains(c.Group, "github.event.pull_request.number") {
 		t.Errorf("pull-request.yml: %+v", c)
 	}
@@ -142,7 +143,7 @@ func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 		"release merge":   "contents:read id-token:write packages:write",
 		"release git-tag": "contents:write",
 		"release list":    "actions:write contents:write pull-requests:write",
-		"upstream paused": "", "upstream look": "contents:read packages:read", "upstream packages": "contents:read packages:read",
+		"upstream paused": "", "upstream look": "actions:read contents:read packages:read", "upstream packages": "contents:read packages:read",
 		"upstream start": "actions:write", "upstream propose": "actions:write contents:write pull-requests:write",
 	}
 	got := map[string]string{}
@@ -323,6 +324,20 @@ func TestAReleaseThatRunsIsNotStartedASecondTime(t *testing.T) {
 		if err != nil || out != want {
 			t.Errorf("%s running: %v, %q", running, err, out)
 		}
+	}
+}
+
+// gh lists the runs with the fields that the plan reads, and of this commit only.
+func TestAReleaseThatFailedIsNotStartedEveryHour(t *testing.T) {
+	programs := map[string]string{"gh": `printf '%s ' "$@"`, "go": `cat dist/attempts.json; printf '<%s>' "$@"`}
+	out, err := runScript(t, script(t, "upstream", "look", "Is a release due?"), t.TempDir(), programs, map[string]string{"GITHUB_SHA": "abc", "BASE": "local"})
+	want := "run list --workflow release.yml --commit abc --limit 50 --json headSha,event,displayTitle,conclusion,createdAt,url " +
+		"<run><./ci><release><--dry-run><--attempts><dist/attempts.json><--base><local>"
+	if err != nil || out != want {
+		t.Errorf("%v, %q", err, out)
+	}
+	if !strings.Contains(string(read(t, "release")), "\nrun-name: Release (${{ inputs.reason || github.ref_name }})\n") {
+		t.Error("release.yml: the plan does not know its own run by that name")
 	}
 }
 

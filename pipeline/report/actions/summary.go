@@ -162,10 +162,6 @@ func (s *Sink) Plan(p release.Plan) error {
 	if p.Skip != "" {
 		s.Notice(p.Headline())
 	}
-	why := "it is asked for"
-	if reasons := p.Reasons(); len(reasons) > 0 {
-		why = strings.Join(reasons, "; ")
-	}
 	return errors.Join(
 		s.Summary(planMarkdown(p)),
 		s.Output("skip", p.Skip),
@@ -176,7 +172,7 @@ func (s *Sink) Plan(p release.Plan) error {
 		s.Output("tags", strings.Join(p.Tags, "\n")),
 		s.Output("repositories", strings.Join(p.Repositories, "\n")),
 		s.Output("repository", p.Repositories[0]),
-		s.Output("why", why),
+		s.Output("why", p.Why()),
 	)
 }
 

@@ -1,0 +1,91 @@
+package release
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// Attempt is a run of the workflow that releases, as gh prints it.
+type Attempt struct {
+	Commit     string    `json:"headSha"`
+	Event      string    `json:"event"` // that started it
+	Title      string    `json:"displayTitle"`
+	Conclusion string    `json:"conclusion"` // "" while it runs
+	Created    time.Time `json:"createdAt"`
+	URL        string    `json:"url"`
+}
+
+// attemptFields are what gh is asked for.
+const attemptFields = "headSha,event,displayTitle,conclusion,createdAt,url"
+
+// ReadAttempts reads the runs that gh has listed into a file.
+func ReadAttempts(file string) ([]Attempt, error) {
+	const list = `list them with "gh run list --workflow release.yml --json ` + attemptFields + `"`
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, failure.Usagef("read the runs of release.yml: %w: %s", err, list)
+	}
+	var attempts []Attempt
+	if err := json.Unmarshal(text, &attempts); err != nil {
+		return nil, failure.Usagef("read the runs of release.yml in %s: %w: %s", file, err, list)
+	}
+	for _, a := range attempts {
+		if a.Commit == "" || a.Event == "" || a.Title == "" || a.URL == "" || a.Created.IsZero() {
+			return nil, failure.Usagef("read the runs of release.yml in %s: %+v lacks a field: %s", file, a, list)
+		}
+	}
+	return attempts, nil
+}
+
+// longestWait is how long a release that keeps failing waits at most.
+const longestWait = 24 * time.Hour
+
+// wait says why a release that is due has to wait: it was tried not long ago,
+// and failed. The wait doubles with each try.
+func wait(f Facts, p Plan) string {
+	var tries int
+	var last Attempt
+	for _, a := range slices.SortedFunc(slices.Values(f.Attempts), func(a, b Attempt) int { return b.Created.Compare(a.Created) }) {
+		if a.Commit != p.Commit || !sameInputs(a, p) || a.Conclusion == "" || a.Conclusion == "cancelled" || a.Conclusion == "skipped" {
+			continue
+		}
+		if a.Conclusion == "success" {
+			break
+		}
+		if tries++; tries == 1 {
+			last = a
+		}
+	}
+	if tries == 0 {
+		return ""
+	}
+	pause := min(time.Hour<<min(tries, 10), longestWait)
+	next := last.Created.Add(pause)
+	if !f.Now.Before(next) {
+		return ""
+	}
+	times := "once"
+	if tries > 1 {
+		times = fmt.Sprintf("%d times", tries)
+	}
+	return fmt.Sprintf("it failed %s at commit %s, last in %s: it is tried again after %s UTC; start release.yml by hand to try it now",
+		times, short(p.Commit), last.URL, next.UTC().Format("2006-01-02 15:04"))
+}
+
+// sameInputs reports whether an attempt was made for what is due now. Those that
+// upstream.yml starts name the reasons in their title, which GitHub may cut. A
+// push is made for all that the commit itself decides; what its base was then,
+// nobody has written down.
+func sameInputs(a Attempt, p Plan) bool {
+	if a.Event == "push" {
+		return !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Changed && c.What == "base" })
+	}
+	title, ok := strings.CutPrefix(strings.TrimRight(a.Title, "….)"), "Release (")
+	return ok && title != "" && strings.HasPrefix(p.Why(), title)
+}
