@@ -196,6 +196,9 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return none, err
 		}
 	}
+	if e.actions != nil {
+		facts.Owner = e.getenv("GITHUB_REPOSITORY_OWNER")
+	}
 	if f.attempts != "" {
 		if facts.Attempts, err = release.ReadAttempts(f.attempts); err != nil {
 			return none, err

@@ -58,6 +58,7 @@ type Facts struct {
 	Now      time.Time // that their age is counted from
 
 	Repositories versions.Repositories
+	Owner        string // of the repository on GitHub that a workflow runs in, ""
 }
 
 // Listed tells what package_versions.txt has that the published image has not,
@@ -172,6 +173,9 @@ func Make(f Facts) (Plan, error) {
 	}
 	if p.Skip = skip(f, p); p.Skip == "" && !f.Force {
 		p.Skip = wait(f, p)
+	}
+	if first := p.Repositories[0]; foreign(first, f.Owner) {
+		p.Skip = fmt.Sprintf("%s has no right to publish to %s: name repositories of your own under repositories in %s, such as ghcr.io/%s/netbox", f.Owner, first, versions.File, strings.ToLower(f.Owner))
 	}
 	if _, err := p.Targets(); err != nil {
 		return Plan{}, err
@@ -395,6 +399,14 @@ func skip(f Facts, p Plan) string {
 		reasons = append(reasons, c.What+": "+c.Reason)
 	}
 	return "nothing has changed since " + f.Published.Reference + " " + f.Published.Version + " (" + strings.Join(reasons, "; ") + ")"
+}
+
+// foreign reports whether a repository of images on GitHub's registry belongs to
+// somebody else: a fork has the repositories of what it was forked from.
+func foreign(repository, owner string) bool {
+	rest, ok := strings.CutPrefix(repository, "ghcr.io/")
+	namespace, _, _ := strings.Cut(rest, "/")
+	return ok && owner != "" && !strings.EqualFold(namespace, owner)
 }
 
 // Targets are all tags in all repositories, in the order in which they are to

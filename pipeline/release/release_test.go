@@ -66,6 +66,15 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 			f.Rebuilt = &release.Rebuilt{Platform: "linux/amd64", Differs: []string{"RUN packages"}, Packages: []contents.Change{
 				{Name: "bash", Old: "1", New: "2"}, {Name: "zstd", Old: "1"}, {Name: "a", New: "1"}, {Name: "b", New: "1"}}}
 		}, "v4.7.3-ls13", false, []string{"built again for linux/amd64, has other packages: bash 1 -> 2, zstd removed, was 1, a added 1 and 1 more"}},
+		"the owner releases": {func(f *release.Facts) { f.Force, f.Owner = true, "LinuxServer" }, "v4.7.3-ls13", false, nil},
+		"a fork has nowhere to publish": {func(f *release.Facts) { f.Force, f.Owner = true, "Ann" }, "v4.7.3-ls13", true,
+			[]string{"skip: Ann has no right to publish to ghcr.io/linuxserver/netbox: name repositories of your own under repositories in versions.yml, such as ghcr.io/ann/netbox"}},
+		"a fork with repositories of its own": {func(f *release.Facts) {
+			f.Owner, f.Force, f.Repositories.Live = "Ann", true, []string{"ghcr.io/ann/netbox"}
+		}, "v4.7.3-ls13", false, nil},
+		"a fork that publishes elsewhere": {func(f *release.Facts) {
+			f.Owner, f.Force, f.Repositories.Live = "Ann", true, []string{"quay.io/ann/netbox"}
+		}, "v4.7.3-ls13", false, nil},
 		"a newer NetBox is pinned": {func(f *release.Facts) { f.Pinned = "4.8.0" }, "v4.8.0-ls13", false,
 			[]string{"4.7.3 is published, 4.8.0 is to be", "versions.yml pins it"}},
 		"a newer NetBox is upstream": {func(f *release.Facts) { f.Upstream = "4.8.0" }, "v4.8.0-ls13", false,

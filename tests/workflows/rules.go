@@ -36,6 +36,7 @@ type job struct {
 	Permissions yaml.Node      `yaml:"permissions"`
 	Timeout     int            `yaml:"timeout-minutes"`
 	Environment string         `yaml:"environment"`
+	Needs       any            `yaml:"needs"` // a name or a list
 	Env         map[string]any `yaml:"env"`
 	Steps       []step         `yaml:"steps"`
 }
@@ -135,6 +136,9 @@ func problems(text []byte) []string {
 			}
 			if strings.HasPrefix(s.Uses, "actions/checkout@") && s.With["persist-credentials"] != false {
 				add("job %s, step %s: it leaves the token in .git/config", name, s)
+			}
+			if strings.Contains(s.If, "cancelled()") && s.With["if-no-files-found"] == "error" {
+				add("job %s, step %s: it fails a second time when a step before it has failed", name, s)
 			}
 			for key, value := range s.Env {
 				if strings.Contains(fmt.Sprint(value), "secrets.") && j.Environment == "" {

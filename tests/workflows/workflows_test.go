@@ -96,6 +96,7 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 		{"an expression in a script", "mkdir -p dist\n", "mkdir -p ${{ inputs.reason }}\n", "an expression inside run"},
 		{"a token left behind", "          persist-credentials: false\n", "", "leaves the token"},
 		{"Go of its own", setup, "actions/setup-go@b7ad1dad31e06c5925ef5d2fc7ad053ef454303e # v7.0.0", "Go is not installed by"},
+		{"a red step more", "if-no-files-found: ${{ job.status == 'success' && 'error' || 'warn' }}", "if-no-files-found: error", "it fails a second time"},
 		{"no concurrency", "  group: release\n", "  group: \"\"\n", "no concurrency group"},
 		{"another shell", "    shell: bash", "    shell: sh", "the shell is not bash"},
 		{"a secret for all steps", "      PLATFORM: ${{ matrix.platform }}\n", "      PLATFORM: ${{ secrets.TOKEN }}\n", "hands a secret to every step"},
@@ -141,6 +142,7 @@ func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 		"pull-request lint": "contents:read", "pull-request test": "contents:read", "pull-request image": "contents:read",
 		"release plan": "contents:read packages:read", "release image": "contents:read packages:write",
 		"release merge":   "contents:read id-token:write packages:write",
+		"release verify":  "contents:read packages:read",
 		"release git-tag": "contents:write",
 		"release list":    "actions:write contents:write pull-requests:write",
 		"upstream paused": "", "upstream look": "actions:read contents:read packages:read", "upstream packages": "contents:read packages:read",
@@ -163,14 +165,21 @@ func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 }
 
 // The tags move in the step that signs, after that; what was signed is verified
-// as the workflow's own identity.
-func TestAReleaseIsSignedAndVerified(t *testing.T) {
-	var merges, verifies []string
-	for _, s := range load(t, "release").Jobs["merge"].Steps {
+// as the workflow's own identity. Once the tags have moved nothing comes before
+// the commit's own tag, its page and its list but keeping what they are made of.
+func TestAReleaseIsSignedThenVerifiedAndTaggedWhateverVerifyFinds(t *testing.T) {
+	jobs := load(t, "release").Jobs
+	var merges, verifies, after []string
+	for _, s := range jobs["merge"].Steps {
 		switch {
 		case strings.Contains(s.Run, "ci merge"):
 			merges = append(merges, s.Run)
-		case strings.Contains(s.Run, "ci verify"):
+		case len(merges) > 0:
+			after = append(after, s.Uses+s.Run)
+		}
+	}
+	for _, s := range jobs["verify"].Steps {
+		if strings.Contains(s.Run, "ci verify") {
 			verifies = append(verifies, s.Run)
 		}
 	}
@@ -179,6 +188,14 @@ func TestAReleaseIsSignedAndVerified(t *testing.T) {
 	}
 	if len(verifies) != 1 || !strings.Contains(verifies[0], `--require all --identity "$GITHUB_SERVER_URL/$GITHUB_WORKFLOW_REF"`) {
 		t.Errorf("verifies: %q", verifies)
+	}
+	if len(after) != 1 || !strings.HasPrefix(after[0], "actions/upload-artifact@") {
+		t.Errorf("after the tags have moved: %q", after)
+	}
+	for _, name := range []string{"verify", "git-tag", "list"} {
+		if got := fmt.Sprint(jobs[name].Needs); got != "[plan merge]" {
+			t.Errorf("job %s needs %s", name, got)
+		}
 	}
 }
 
@@ -305,6 +322,7 @@ func TestWhatIsTypedIntoTheFormReachesTheCommandAsOneWord(t *testing.T) {
 	}{
 		{map[string]string{"BASE": "local", "NETBOX": "", "FORCE": "false"}, "<run><./ci><release><--dry-run><--json><--base><local>{}"},
 		{map[string]string{"BASE": "local", "NETBOX": "4.7.4; reboot", "FORCE": "true"}, "<--base><local><--netbox><4.7.4; reboot><--force>{}"},
+		{map[string]string{"BASE": "local", "NETBOX": "", "FORCE": "", "PUBLISHED": "none", "NUMBER": "1 2"}, "<--base><local><--published><none><--number><1 2>{}"},
 	} {
 		out, err := runScript(t, script(t, "release", "plan", "Plan"), t.TempDir(), show, test.env)
 		if err != nil || !strings.HasSuffix(strings.TrimSpace(out), test.want) {
