@@ -14,6 +14,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
@@ -45,7 +46,7 @@ showing it, not that of the check.`,
 			if e.flags.json {
 				return e.printJSON(r)
 			}
-			return r.Summary(e.out)
+			return r.Summary(e.out, progress.Width(e.out, e.getenv))
 		},
 	}
 	cmd.Flags().BoolVar(&open, "open", false, "serve the report's page on loopback and open it in a browser")

@@ -194,7 +194,7 @@ func (s *session) mermaid() string {
 
 // tellReport is tell for a report at hand.
 func (e env) tellReport(r report.Report, err error, reportDir, mermaid string) error {
-	summary := r.Summary(e.err)
+	summary := r.Summary(e.err, progress.Width(e.err, e.getenv))
 	if reportDir != "" {
 		dir := filepath.Join(e.flags.output, reportDir)
 		if writeErr := r.Write(dir, e.mask.Hide); writeErr != nil {

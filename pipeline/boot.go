@@ -87,16 +87,23 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	}
 	main := netbox(img, opts, cpu, probe, sidecars)
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)
-	b := p.newBoot(key)
-	result, err := p.engine.Run(ctx, engine.RunRequest{
+	run, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	b := p.newBoot(key, giveUp)
+	result, err := p.engine.Run(run, engine.RunRequest{
 		Main:    main,
 		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis, browser},
 		Timeout: p.Timeout,
 		OnLine:  b.line,
 	})
+	if ctx.Err() == nil && run.Err() != nil {
+		err = context.Cause(run) // the container was stopped for it
+	}
 	p.keepLogs(key, result)
 	p.keepPictures(key, result)
-	return b.judge(tree, result, err)
+	failed, err := b.judge(tree, result, err)
+	p.markFailed(ctx, b.steps[0], platform, failed)
+	return err
 }
 
 // netbox is the container under test.
@@ -133,14 +140,17 @@ type boot struct {
 	p   *Pipeline
 	key string
 
-	mu    sync.Mutex
-	phase int // index into phases of the one that is going on
-	steps [len(phases)]*progress.Step
-	began [len(phases) + 1]time.Time
+	giveUp context.CancelCauseFunc // ends the run
+
+	mu     sync.Mutex
+	deaths deaths
+	phase  int // index into phases of the one that is going on
+	steps  [len(phases)]*progress.Step
+	began  [len(phases) + 1]time.Time
 }
 
-func (p *Pipeline) newBoot(key string) *boot {
-	b := &boot{p: p, key: key}
+func (p *Pipeline) newBoot(key string, giveUp context.CancelCauseFunc) *boot {
+	b := &boot{p: p, key: key, giveUp: giveUp}
 	b.begin()
 	return b
 }
@@ -158,6 +168,9 @@ func (b *boot) line(container string, line engine.Line) {
 	if container != "netbox" {
 		return
 	}
+	if err := b.deaths.take(line.Text); err != nil && b.phase == 0 {
+		b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
+	}
 	next := b.phase
 	switch {
 	case b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady:
@@ -172,8 +185,9 @@ func (b *boot) line(container string, line engine.Line) {
 	}
 }
 
-// judge says what each phase came to, once the run has ended.
-func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) error {
+// judge says what each phase came to, once the run has ended. failed names the
+// services that did not come up.
+func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (failed []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// The services it ran against take their own time to stop.
@@ -194,6 +208,11 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 	live, bootErr := initgraph.CheckBoot(tree, events)
 	asked := smoke.Parse(texts)
 	stopped := b.began[3].Sub(b.began[2])
+	for _, s := range live.Services {
+		if s.Ready == 0 {
+			failed = append(failed, s.Name)
+		}
+	}
 	b.p.report.Platform(b.key, func(r *report.Platform) {
 		r.Boot = &report.Boot{PeakMemory: result.PeakMemory}
 		if asked.Summary != nil {
@@ -241,7 +260,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 			b.key, result.ExitCode, lastLines(texts))
 	}
 
-	log := fmt.Sprintf("read %s for the whole story", b.p.path(b.p.reportDir, "logs", logName("netbox", b.key)))
+	log := logName("netbox", b.key)
 	for i, phase := range phases {
 		key := report.Key{Stage: phase, Platform: b.key}
 		if i > b.phase {
@@ -251,7 +270,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) err
 		b.steps[i].EndAt(b.began[i+1], errs[i])
 		b.p.report.End(key, b.began[i], b.began[i+1].Sub(b.began[i]), errs[i], log)
 	}
-	return join(errs[:]...)
+	return failed, join(errs[:]...)
 }
 
 // restarted finds what svc-netbox, which keeps its own processes, says of one
@@ -265,13 +284,35 @@ func restarted(lines []string) error {
 	return nil
 }
 
-// lastLines is the end of a log, for an error.
+// lastLines is the end of a log, for an error. What comes again and again is
+// named once, with its count.
 func lastLines(lines []string) string {
-	return strings.Join(lines[max(0, len(lines)-tail):], " | ")
+	var last []string
+	count := 1
+	for i, line := range slices.Backward(lines) {
+		if i > 0 && lines[i-1] == line {
+			count++
+			continue
+		}
+		if count > 1 {
+			line = fmt.Sprintf("%s (%d times)", line, count)
+			count = 1
+		}
+		if last = append(last, line); len(last) == tail {
+			break
+		}
+	}
+	slices.Reverse(last)
+	return strings.Join(last, " | ")
 }
 
-func logName(container, key string) string {
-	return container + "-" + strings.ReplaceAll(key, "/", "-") + ".log"
+// logName names the file of a log: of a container or a stage, of one platform
+// unless key is empty.
+func logName(of, key string) string {
+	if key != "" {
+		of += "-" + strings.ReplaceAll(key, "/", "-")
+	}
+	return of + ".log"
 }
 
 func (p *Pipeline) keepLogs(key string, result engine.RunResult) {

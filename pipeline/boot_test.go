@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -61,6 +62,7 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	up, answers, terminating := goodRun(t)
+	dying := []string{"OSError: Address already in use", "[netbox] svc-netbox ended with status 1"}
 	glued := func(lines []string) (out []string) {
 		for _, l := range lines {
 			if s6rc.ParseLine(l).Kind == s6rc.KindReady {
@@ -91,7 +93,9 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 		"it stops late":                    {lines: slices.Concat(up, answers, terminating), took: 16 * time.Second, boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "16.0 s"},
 		"it never stops":                   {lines: slices.Concat(up, answers, terminating), err: errors.New("not ended after 10m"), boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "not ended after 10m"},
 		"it is asked until the time is up": {lines: slices.Concat(up, answers[:2], nil), err: errors.New("not ended after 10m"), boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "not ended after 10m"},
-		"its services never come up":       {err: errors.New("container postgres: not ready"), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "container postgres: not ready"},
+		"it dies again and again": {lines: slices.Concat(up[:1], dying, dying, dying), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
+			says: "svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: Address already in use"},
+		"its services never come up": {err: errors.New("container postgres: not ready"), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "container postgres: not ready"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -99,16 +103,23 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 			display := progress.New(io.Discard, progress.Options{Now: now})
 			defer display.Close()
 			p := &Pipeline{Options: Options{Now: now}, display: display, report: report.NewBuilder(report.Report{}, now)}
-			b := p.newBoot("linux/amd64")
+			run, giveUp := context.WithCancelCause(t.Context())
+			b := p.newBoot("linux/amd64", giveUp)
 			result := engine.RunResult{ExitCode: test.code}
-			for _, text := range test.lines {
-				line := engine.Line{Text: text}
+			for i, text := range test.lines {
+				line := engine.Line{Text: text, At: time.Duration(i+1) * time.Millisecond}
 				b.line("netbox", line)
 				result.Lines = append(result.Lines, line)
 			}
 			result.Ended = clock.Add(test.took)
 			clock = clock.Add(time.Minute) // in which the services stop
-			err := b.judge(tree, result, test.err)
+			if run.Err() != nil {
+				test.err = context.Cause(run)
+			}
+			failed, err := b.judge(tree, result, test.err)
+			if test.boot == report.Passed && len(failed) > 0 || run.Err() != nil && len(failed) != 1 {
+				t.Errorf("services that did not come up: %q", failed)
+			}
 
 			got := map[string]report.Verdict{}
 			for _, s := range p.Report().Stages {

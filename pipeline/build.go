@@ -28,7 +28,7 @@ func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) error {
 		p.report.Skip(report.Key{Stage: "build", Platform: key}, "there is no base image")
 		return err
 	}
-	return p.stage(ctx, report.Key{Stage: "build", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
+	return p.stage(ctx, report.Key{Stage: "build", Platform: key}, func(ctx context.Context, log io.Writer) error {
 		img, err := p.engine.Build(ctx, p.buildRequest(platform, base, log))
 		if err != nil {
 			return err

@@ -2,17 +2,19 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
 // Directories under the output directory that a caller writes the report of
-// Check and of BootAll to; errors point at the logs there. They are two because
-// what Check has proven stays proven when a person boots the image again.
+// Check and of BootAll to. They are two because what Check has proven stays
+// proven when a person boots the image again.
 const (
 	CheckReport = "report"
 	BootReport  = "boot"
@@ -60,7 +62,6 @@ func (p *Pipeline) GraphAll(ctx context.Context) error {
 
 // BootAll builds and boots the images of all platforms.
 func (p *Pipeline) BootAll(ctx context.Context) error {
-	p.reportDir = BootReport
 	p.expect(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars", "browser")
 	if err := p.prepare(); err != nil {
 		return err
@@ -78,7 +79,6 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 // Check does everything but publish to the outside, or also that when targets
 // are given. It returns the digest of the index that was proven.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts registry.Options) (v1.Hash, error) {
-	p.reportDir = CheckReport
 	ofRun := []string{"prerequisites", "base", "sidecars", "browser", "syft", "index", "publish", "readme"}
 	if p.Before != nil {
 		ofRun = append(ofRun, "difference")
@@ -108,11 +108,12 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 			p.skip(registry.Key(platform), "there is no image", append([]string{"graph"}, phases[:]...)...)
 			return err
 		}
-		if err := p.Graph(ctx, platform); err != nil {
-			p.skip(registry.Key(platform), "the init graph is not as it should be", phases[:]...)
-			return err
+		drift := p.Graph(ctx, platform)
+		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
+			p.skip(registry.Key(platform), "the services are not valid", phases[:]...)
+			return drift
 		}
-		return p.Boot(ctx, platform)
+		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
 	})
 	if err != nil {
 		p.skipPackages("not every platform was proven")

@@ -23,7 +23,7 @@ import (
 // Graph looks over the init graph of the built image of one platform.
 func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
-	return p.stage(ctx, report.Key{Stage: "graph", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
+	return p.stage(ctx, report.Key{Stage: "graph", Platform: key}, func(ctx context.Context, log io.Writer) error {
 		img, err := p.Image(platform)
 		if err != nil {
 			return err
@@ -37,17 +37,50 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 		for _, err := range drift {
 			lines = append(lines, err.Error())
 		}
-		var drawings []report.Drawing
-		for _, look := range initgraph.Looks() {
-			// Where there is no picture, Look has said why.
-			if svg, err := p.Picture(platform, look); err == nil {
-				name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
-				drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
-			}
-		}
-		p.report.Platform(key, func(r *report.Platform) { r.Drift, r.Drawings = lines, drawings })
+		p.mu.Lock()
+		p.found[key] = graphOf{found, drift}
+		p.mu.Unlock()
+		p.report.Platform(key, func(r *report.Platform) { r.Drift = lines })
+		p.showGraph(platform)
 		return join(drift...)
 	})
+}
+
+// graphOf is the init graph of an image and how it differs from the documented
+// one.
+type graphOf struct {
+	graph *initgraph.Graph
+	drift []error
+}
+
+// showGraph puts the pictures of a platform into the report. Where there is
+// none, drawing has said why.
+func (p *Pipeline) showGraph(platform v1.Platform) {
+	key := registry.Key(platform)
+	var drawings []report.Drawing
+	for _, look := range initgraph.Looks() {
+		if svg, err := p.Picture(platform, look); err == nil {
+			name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
+			drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
+		}
+	}
+	p.report.Platform(key, func(r *report.Platform) { r.Drawings = drawings })
+}
+
+// markFailed draws the init graph of a platform again, with the services that
+// did not come up in red.
+func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Platform, failed []string) {
+	p.mu.Lock()
+	of, ok := p.found[registry.Key(platform)]
+	p.mu.Unlock()
+	if !ok || len(failed) == 0 {
+		return
+	}
+	if err := p.graphs().draw(ctx, log, platform, of.graph, of.drift, failed...); err != nil {
+		fmt.Fprintf(log, "no picture of what failed: %v\n", err)
+		return
+	}
+	p.showGraph(platform)
 }
 
 func (p *Pipeline) graphs() Graphs { return Graphs{Repo: p.Repo, Output: p.Output, D2: p.D2} }
@@ -83,15 +116,14 @@ func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, i
 	if found, err = g.read(platform, img, declared); err != nil {
 		return nil, nil, err
 	}
-	drifts := initgraph.Compare(declared, found)
-	for _, d := range drifts {
+	for _, d := range initgraph.Compare(declared, found) {
 		line := vars.Line("init_diagram")
 		if d.Line > 0 {
 			line += d.Line
 		}
 		drift = append(drift, fmt.Errorf("%s:%d: %w", readme.File, line, d))
 	}
-	if err := g.draw(ctx, log, platform, found, drifts); err != nil {
+	if err := g.draw(ctx, log, platform, found, drift); err != nil {
 		return nil, nil, fmt.Errorf("draw the init graph: %w", err)
 	}
 	return found, drift, nil
@@ -143,7 +175,14 @@ const pictureLimit = 5 * time.Minute
 
 // draw leaves the graph as text and as pictures. A picture that cannot be had
 // is told on log: no graph is wrong for that.
-func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drifts []initgraph.Drift) error {
+func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drift []error, failed ...string) error {
+	var drifts []initgraph.Drift
+	for _, err := range drift {
+		var d initgraph.Drift
+		if errors.As(err, &d) {
+			drifts = append(drifts, d)
+		}
+	}
 	text := g.file(platform, "d2")
 	if err := os.MkdirAll(filepath.Dir(text), 0o755); err != nil {
 		return err
@@ -163,7 +202,7 @@ func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, g
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		svg, err := g.D2.SVG(ctx, log, graph.Drawing(look, drifts), shown)
+		svg, err := g.D2.SVG(ctx, log, graph.Drawing(look, drifts, failed...), shown)
 		if err != nil {
 			if err := ctx.Err(); errors.Is(err, context.Canceled) {
 				return err

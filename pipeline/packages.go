@@ -29,7 +29,7 @@ func (p *Pipeline) Packages(ctx context.Context) error {
 		p.skip("", "the packages are not known", "difference")
 		return err
 	}
-	return p.stage(ctx, report.Key{Stage: "difference"}, "", func(ctx context.Context, log io.Writer) error {
+	return p.stage(ctx, report.Key{Stage: "difference"}, func(ctx context.Context, log io.Writer) error {
 		before, err := p.Before(ctx)
 		if err != nil {
 			return err
@@ -68,7 +68,7 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		p.skip(key, "there is no syft", "packages")
 		return err
 	}
-	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, "", func(ctx context.Context, log io.Writer) error {
+	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, func(ctx context.Context, log io.Writer) error {
 		scan, err := p.scan(ctx, syft, p.path("image"), platform)
 		if err != nil {
 			return err

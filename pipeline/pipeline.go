@@ -139,16 +139,15 @@ type Pipeline struct {
 	browser  func() (engine.Container, error)
 	probe    func(goarch string) ([]byte, error)
 
-	reportDir string // under Output; set before any stage runs
-
 	mu     sync.Mutex
 	images map[string]v1.Image // by registry.Key, once built
+	found  map[string]graphOf  // by registry.Key, once read
 }
 
 // New makes a pipeline. Stages that several platforms need run once, when the
 // first one asks for them; ctx ends them.
 func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, display *progress.Display) *Pipeline {
-	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, display: display, images: map[string]v1.Image{}}
+	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, display: display, images: map[string]v1.Image{}, found: map[string]graphOf{}}
 	p.report = report.NewBuilder(report.Report{
 		Project: Project,
 		Commit:  opts.Source.Revision(),
@@ -158,31 +157,31 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 		Started: opts.Now(),
 	}, opts.Now)
 	p.prepare = sync.OnceValue(func() error {
-		return p.stage(ctx, report.Key{Stage: "prerequisites"}, "", inputs.Prepare)
+		return p.stage(ctx, report.Key{Stage: "prerequisites"}, inputs.Prepare)
 	})
 	p.base = sync.OnceValues(func() (base engine.Base, err error) {
-		err = p.stage(ctx, report.Key{Stage: "base"}, "", func(ctx context.Context, log io.Writer) error {
+		err = p.stage(ctx, report.Key{Stage: "base"}, func(ctx context.Context, log io.Writer) error {
 			base, err = inputs.Base(ctx, opts.Platforms, log)
 			return err
 		})
 		return base, err
 	})
 	p.sidecars = sync.OnceValues(func() (s Sidecars, err error) {
-		err = p.stage(ctx, report.Key{Stage: "sidecars"}, "", func(ctx context.Context, log io.Writer) error {
+		err = p.stage(ctx, report.Key{Stage: "sidecars"}, func(ctx context.Context, log io.Writer) error {
 			s, err = inputs.Sidecars(ctx, log)
 			return err
 		})
 		return s, err
 	})
 	p.syft = sync.OnceValues(func() (program string, err error) {
-		err = p.stage(ctx, report.Key{Stage: "syft"}, "", func(ctx context.Context, log io.Writer) error {
+		err = p.stage(ctx, report.Key{Stage: "syft"}, func(ctx context.Context, log io.Writer) error {
 			program, err = opts.Syft.Program(ctx, log, contents.SyftPackage)
 			return err
 		})
 		return program, err
 	})
 	p.browser = sync.OnceValues(func() (c engine.Container, err error) {
-		err = p.stage(ctx, report.Key{Stage: "browser"}, "", func(ctx context.Context, log io.Writer) error {
+		err = p.stage(ctx, report.Key{Stage: "browser"}, func(ctx context.Context, log io.Writer) error {
 			c, err = inputs.Browser(ctx, log)
 			return err
 		})
@@ -201,20 +200,25 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 func (p *Pipeline) Report() report.Report { return p.report.Report() }
 
 // stage runs one stage: it is shown while it runs and reported when it ended.
-// next is the one thing to do when it fails, unless the error says so itself.
-func (p *Pipeline) stage(ctx context.Context, key report.Key, next string, do func(ctx context.Context, log io.Writer) error) error {
+// The report keeps the log of every build, and of every stage that fails.
+func (p *Pipeline) stage(ctx context.Context, key report.Key, do func(ctx context.Context, log io.Writer) error) error {
 	if err := ctx.Err(); err != nil {
 		p.report.Skip(key, "interrupted")
 		return err
 	}
 	step := p.display.Step(key.Stage, key.Platform)
-	start := p.Now()
-	err := do(ctx, step)
+	log := &stageLog{start: p.Now(), now: p.Now, step: step}
+	err := do(ctx, log)
 	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // how a killed program ended tells nobody anything
+		err = ctx.Err() // how a killed program ended says nothing
 	}
 	step.End(err)
-	p.report.End(key, start, p.Now().Sub(start), err, next)
+	name := ""
+	if text := log.text(); len(text) > 0 && (err != nil || key.Stage == "build") {
+		name = logName(key.Stage, key.Platform)
+		p.report.Log(name, text)
+	}
+	p.report.End(key, log.start, p.Now().Sub(log.start), err, name)
 	return err
 }
 

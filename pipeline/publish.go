@@ -19,7 +19,7 @@ import (
 // Index joins the built images of all platforms into the index under the
 // output directory and returns its digest.
 func (p *Pipeline) Index(ctx context.Context) (digest v1.Hash, err error) {
-	err = p.stage(ctx, report.Key{Stage: "index"}, "", func(ctx context.Context, log io.Writer) error {
+	err = p.stage(ctx, report.Key{Stage: "index"}, func(ctx context.Context, log io.Writer) error {
 		var images []registry.PlatformImage
 		for _, platform := range p.Platforms {
 			img, err := p.Image(platform)
@@ -65,7 +65,7 @@ func about(version string, commit source.Source, base string) registry.About {
 //
 // With ByDigest no tag moves. The options' Booted, Step and Attach are set here.
 func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
-	return p.stage(ctx, report.Key{Stage: "publish"}, "", func(ctx context.Context, log io.Writer) error {
+	return p.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
 		idx, err := registry.ReadLayout(ctx, p.path("image"))
 		if err != nil {
 			return err

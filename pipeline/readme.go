@@ -29,10 +29,13 @@ func (d ReadmeDrift) Error() string {
 	return fmt.Sprintf("compare %s with %s: they differ: run \"go run ./ci readme\" and commit the result", cmp.Or(d.File, readme.Page), readme.File)
 }
 
+// Lines is the difference.
+func (d ReadmeDrift) Lines() []string { return strings.Split(strings.TrimRight(d.Diff, "\n"), "\n") }
+
 // CheckReadme compares what readme-vars.yml makes with what it should be; a
 // *ReadmeDrift says how it differs.
 func (p *Pipeline) CheckReadme(ctx context.Context) error {
-	return p.stage(ctx, report.Key{Stage: "readme"}, "", func(ctx context.Context, log io.Writer) error {
+	return p.stage(ctx, report.Key{Stage: "readme"}, func(ctx context.Context, log io.Writer) error {
 		return Documents{Repo: p.Repo, D2: p.D2}.Check()
 	})
 }

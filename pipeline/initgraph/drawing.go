@@ -14,6 +14,7 @@ type Look struct {
 	box, frame                     string // of a service
 	ownBox, ownFrame, ownText      string // of a service of the image itself
 	undeclared, vanished, repeated string // of a difference
+	failedBox                      string // of a service that did not come up
 }
 
 // The looks, by the page they are shown on. The ground of a drawing is that of
@@ -21,11 +22,11 @@ type Look struct {
 var (
 	Light = Look{
 		Name: "light", text: "#1f2328", muted: "#59636e", line: "#8c959f", box: "#f6f8fa", frame: "#afb8c1",
-		ownBox: "#ddf4ff", ownFrame: "#0969da", ownText: "#0550ae", undeclared: "#1a7f37", vanished: "#cf222e", repeated: "#9a6700",
+		ownBox: "#ddf4ff", ownFrame: "#0969da", ownText: "#0550ae", undeclared: "#1a7f37", vanished: "#cf222e", repeated: "#9a6700", failedBox: "#ffebe9",
 	}
 	Dark = Look{
 		Name: "dark", text: "#f0f6fc", muted: "#9198a1", line: "#7d8590", box: "#21262d", frame: "#656c76",
-		ownBox: "#12315e", ownFrame: "#4493f8", ownText: "#a5d6ff", undeclared: "#3fb950", vanished: "#f85149", repeated: "#d29922",
+		ownBox: "#12315e", ownFrame: "#4493f8", ownText: "#a5d6ff", undeclared: "#3fb950", vanished: "#f85149", repeated: "#d29922", failedBox: "#5a1e22",
 	}
 )
 
@@ -39,8 +40,9 @@ var milestones = []string{"docker-mods", "base", "custom services", "legacy-serv
 // Drawing is d2 text of a picture that people take in at a glance, unlike D2,
 // which is the whole graph for reading: it leaves out edges that follow from
 // others, colours the image's own services, by the image's name in theirs, and
-// the differences to the declared graph, what the image lacks included.
-func (g *Graph) Drawing(look Look, drifts []Drift) string {
+// the differences to the declared graph, what the image lacks included, and the
+// services that failed.
+func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	causes := map[Edge]Cause{}
 	edges, nodes := g.edgesAndNodes()
 	for _, d := range drifts {
@@ -97,6 +99,9 @@ func (g *Graph) Drawing(look Look, drifts []Drift) string {
 	class(string(Undeclared), 0, style("stroke", look.undeclared), style("font-color", look.undeclared), style("stroke-width", 3))
 	class(string(Vanished), 0, style("stroke", look.vanished), style("font-color", look.vanished), style("stroke-width", 3), style("stroke-dash", 3))
 	class(string(Repeated), 0, style("stroke", look.repeated), style("font-color", look.repeated), style("stroke-width", 3))
+	if len(failed) > 0 {
+		class("failed", 0, style("fill", look.failedBox), style("stroke", look.vanished), style("font-color", look.vanished), style("stroke-width", 4))
+	}
 	class("key", 0, style("fill", "transparent"), style("stroke", "transparent"))
 	line("}")
 
@@ -118,6 +123,9 @@ func (g *Graph) Drawing(look Look, drifts []Drift) string {
 		}
 		if cause, drifted := causes[Edge{From: name}]; drifted {
 			classes += "; " + string(cause)
+		}
+		if slices.Contains(failed, name) {
+			label, classes = label+" (failed)", classes+"; failed"
 		}
 		line("%s: %s { class: [%s] }", forceQuote(name), forceQuote(label), classes)
 	}

@@ -261,6 +261,9 @@ func (p *Display) settle(s *Step, to state, why string) {
 		why = ": " + why
 	}
 	s.state, s.last = to, strings.TrimPrefix(why, ": ")
+	if p.opts.Terminal != nil && to == failed {
+		why = "" // the tree shows its beginning, the summary all of it
+	}
 	p.say(s, fmt.Sprintf("%s %s%s", verdict, s.took(), why))
 }
 

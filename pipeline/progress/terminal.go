@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"io"
 	"os"
 	"strings"
 
@@ -34,6 +35,17 @@ func Detect(f *os.File, getenv func(string) string) *Terminal {
 		Color:   getenv("NO_COLOR") == "", // https://no-color.org
 		Unicode: utf8Locale(getenv),
 	}
+}
+
+// Width is how many columns the terminal behind w has; 0 when w is none.
+func Width(w io.Writer, getenv func(string) string) int {
+	if f, ok := w.(*os.File); ok {
+		if t := Detect(f, getenv); t != nil {
+			columns, _ := t.size()
+			return columns
+		}
+	}
+	return 0
 }
 
 // utf8Locale tells whether the locale for characters is one of UTF-8. The

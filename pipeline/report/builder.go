@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -31,13 +32,20 @@ func (b *Builder) Change(change func(*Report)) {
 	change(&b.report)
 }
 
+// outputLines is how many lines that show what went wrong a stage keeps.
+const outputLines = 50
+
 // End adds a stage that was done since start in the time given, with what
-// failed in it. next is the one thing to do when it failed; empty when the
-// error says so.
-func (b *Builder) End(key Key, start time.Time, took time.Duration, err error, next string) {
+// failed in it. log names the log that shows more; empty when there is none.
+func (b *Builder) End(key Key, start time.Time, took time.Duration, err error, log string) {
 	s := Stage{Key: key, Started: start.UTC().Truncate(time.Millisecond), Seconds: took.Round(time.Millisecond).Seconds(), Errors: failure.Lines(err)}
 	if err != nil {
-		s.Next = next
+		s.Log = log
+		var shown interface{ Lines() []string }
+		if errors.As(err, &shown) {
+			lines := shown.Lines()
+			s.Output = slices.Clone(lines[max(0, len(lines)-outputLines):])
+		}
 	}
 	b.Change(func(r *Report) { r.Stages = append(r.Stages, s) })
 }

@@ -112,9 +112,19 @@ func gantt(b *Boot) (c *chart, slowest string) {
 	for _, s := range b.Services {
 		end = max(end, s.Start, s.Ready)
 	}
+	services := slices.Clone(b.Services)
+	slices.SortStableFunc(services, func(a, b Service) int { // what hung comes first
+		switch never := func(s Service) bool { return s.Ready == 0 }; {
+		case never(a) && !never(b):
+			return -1
+		case never(b) && !never(a):
+			return 1
+		}
+		return 0
+	})
 	var spans []span
 	var slow Service
-	for _, s := range b.Services {
+	for _, s := range services {
 		sp := span{s.Name, "", s.Start, s.Ready}
 		switch {
 		case s.Ready == 0:
@@ -128,7 +138,7 @@ func gantt(b *Boot) (c *chart, slowest string) {
 		spans = append(spans, sp)
 	}
 	c = newChart(spans)
-	for i, s := range b.Services {
+	for i, s := range services {
 		if s.Ready == 0 {
 			c.Bars[i].Took = "never ready"
 		}

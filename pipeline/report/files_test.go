@@ -155,19 +155,20 @@ func TestAFailedRunAlwaysHasOneThingToDoNext(t *testing.T) {
 	for name, test := range map[string]struct {
 		key  report.Key
 		err  error
-		next string // that the stage gives
+		log  string // of the stage
 		want string
 	}{
-		"what the stage says":         {bootAMD, errors.New("no"), "read logs/x.log", "read logs/x.log"},
-		"a build":                     {buildAMD, errors.New("Dockerfile:7: RUN false: exit code: 1"), "", "prove it: <code>go run ./ci build --platform linux/amd64</code>"},
-		"a graph":                     {report.Key{Stage: "graph", Platform: "linux/arm64"}, errors.New("a -> b"), "", "prove it: <code>go run ./ci graph --platform linux/arm64</code>"},
+		"a log":                       {bootAMD, errors.New("no"), "x.log", "Read logs/x.log in the report."},
+		"a line of a log":             {bootAMD, errors.New("svc-netbox is late (log line 62)"), "x.log", "Read logs/x.log in the report, up to line 62."},
+		"a build":                     {buildAMD, errors.New("Dockerfile:7: RUN false: exit code: 1"), "build.log", "check it: <code>go run ./ci build --platform linux/amd64</code>"},
+		"a graph":                     {report.Key{Stage: "graph", Platform: "linux/arm64"}, errors.New("a -> b"), "graph.log", "<code>go run ./ci graph --write</code>. Then check it: <code>go run ./ci graph --platform linux/arm64</code>"},
 		"an error that says it":       {report.Key{Stage: "readme"}, errors.New("they differ: run \"go run ./ci readme\""), "", "Do what the line above says"},
 		"an interruption":             {buildAMD, errors.New("context canceled"), "", "<code>go run ./ci check</code>. What was built is kept"},
 		"a registry that is not well": {publish, errors.New("503"), "", "go run ./ci publish"},
-		"anything else":               {report.Key{Stage: "base"}, errors.New("no mirror answers"), "", "Mend what the line above names"},
+		"anything else":               {report.Key{Stage: "base"}, errors.New("no mirror answers"), "", "Correct what the line above names"},
 	} {
 		b := report.NewBuilder(report.Report{Expected: []report.Key{test.key}}, now())
-		b.End(test.key, noon, time.Second, test.err, test.next)
+		b.End(test.key, noon, time.Second, test.err, test.log)
 		page := written(t, b.Report(), keep)["index.html"]
 		_, page, _ = strings.Cut(page, "Do this next")
 		page, _, _ = strings.Cut(page, "</dl>")

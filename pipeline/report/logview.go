@@ -1,9 +1,12 @@
 package report
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
 // mostLines is how many lines of one log the page holds.
@@ -15,13 +18,22 @@ var logLine = regexp.MustCompile(`\(log line (\d+)\)`)
 // linesBefore is how much of a log stands beside an error that names its line.
 const linesBefore = 6
 
-// before gives the end of the log up to the line that an error names.
+// named is the number of the line of a log that an error names; 0 for none.
+func named(text string) int {
+	m := logLine.FindStringSubmatch(text)
+	if m == nil {
+		return 0
+	}
+	line, _ := strconv.Atoi(m[1])
+	return line
+}
+
+// before is the end of the log up to the line that an error names.
 func (log Log) before(text string) []string {
-	named := logLine.FindStringSubmatch(text)
-	if named == nil {
+	line := named(text)
+	if line == 0 {
 		return nil
 	}
-	line, _ := strconv.Atoi(named[1])
 	lines := strings.Split(colours.ReplaceAllString(string(log.Text), ""), "\n")
 	line = min(line, len(lines))
 	return lines[max(0, line-linesBefore):line]
@@ -30,6 +42,7 @@ func (log Log) before(text string) []string {
 type logView struct {
 	ID, Name         string
 	Lines            []lineView
+	Count            int // of the log's lines, before repetitions were folded
 	Errors, Warnings int
 	Cut              int // lines at the beginning that are left out
 	Open             bool
@@ -37,47 +50,99 @@ type logView struct {
 
 type lineView struct {
 	Text  string
-	Level int // 0 says nothing, 1 a warning, 2 an error
+	Level int  // 0 says nothing, 1 a warning, 2 an error
+	Here  bool // the line to open the log at
+	same  string
 }
 
 func logID(name string) string { return "log-" + strings.TrimSuffix(name, ".log") }
 
-func newLog(log Log) logView {
+// stamp is what a line begins with before its own text.
+var stamp = regexp.MustCompile(`^\s*\d+\.\d+ (std(out|err) )?`)
+
+// repeated is how often a line has to come in a row before it is folded.
+const repeated = 3
+
+// newLog makes a log ready to be shown. named is the number of the line that
+// the failure names, 0 for none.
+func newLog(log Log, named int) logView {
 	v := logView{ID: logID(log.Name), Name: log.Name}
 	text := strings.TrimRight(colours.ReplaceAllString(string(log.Text), ""), "\n")
 	if text == "" {
 		return v
 	}
 	lines := strings.Split(text, "\n")
-	v.Cut = max(0, len(lines)-mostLines)
-	for _, text := range lines[v.Cut:] {
-		l := lineView{Text: text, Level: level(text)}
+	v.Count, v.Cut = len(lines), max(0, len(lines)-mostLines)
+	traceback := false
+	here, firstError := -1, -1
+	for i, text := range lines[v.Cut:] {
+		own := stamp.ReplaceAllString(text, "")
+		l := lineView{Text: text, Level: level(text), same: own}
+		switch { // a traceback goes on until the line that is not indented
+		case strings.HasPrefix(own, "Traceback "):
+			traceback = true
+		case traceback:
+			l.Level = 2
+			traceback = strings.HasPrefix(own, " ") || own == ""
+		}
 		switch l.Level {
 		case 1:
 			v.Warnings++
 		case 2:
 			v.Errors++
+			if firstError < 0 {
+				firstError = len(v.Lines)
+			}
+		}
+		if v.Cut+i+1 == named {
+			here = len(v.Lines)
 		}
 		v.Lines = append(v.Lines, l)
 	}
+	if here < 0 {
+		here = firstError
+	}
+	if here >= 0 {
+		v.Lines[here].Here = true
+	}
+	v.Lines = folded(v.Lines)
 	return v
+}
+
+// folded is lines with a count in the place of those that say the same again.
+func folded(lines []lineView) (kept []lineView) {
+	for i := 0; i < len(lines); {
+		n := 1
+		for i+n < len(lines) && lines[i+n].same == lines[i].same && !lines[i+n].Here {
+			n++
+		}
+		if n < repeated {
+			kept = append(kept, lines[i:i+n]...)
+		} else {
+			kept = append(kept, lines[i], lineView{Text: fmt.Sprintf("… and %d times more, until %s", n-1, strings.TrimSpace(strings.TrimSuffix(lines[i+n-1].Text, lines[i].same))), Level: lines[i].Level})
+		}
+		i += n
+	}
+	return kept
 }
 
 var (
 	colours = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
-	// Words by which PostgreSQL, Redis, s6, Python and NetBox's own programs
-	// mark a line. Small letters count only where they are a mark: "0 errors"
-	// is good news.
-	errorMark = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback|\w+(Error|Exception):)|\b(fatal|error|panic):|"ok":false`)
+	// Words by which PostgreSQL, Redis, s6, nginx, Python and NetBox's own
+	// programs mark a line. Small letters count only where they are a mark: "0
+	// errors" is good news.
+	errorMark = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback)\b|\b\w+(Error|Exception)(:|\s|$)|\b(fatal|error|panic):|\bE: |\[(emerg|alert|crit|error)\]|"ok":false`)
 	// Chromium misses D-Bus, a graphics card and more in every container.
-	chromium    = regexp.MustCompile(`\[\d{4}/\d{6}\.\d+:[A-Z]+:`)
-	warningMark = regexp.MustCompile(`\b(WARN|WARNING)\b|\bwarning:|^\s*[\d.]+ std(out|err) \d+:\w \d+ \w+ \d+ [\d:.]+ # `)
+	chromium = regexp.MustCompile(`\[\d{4}/\d{6}\.\d+:[A-Z]+:`)
+	// The probe asks for a host that NetBox has to refuse.
+	refused     = regexp.MustCompile(`Invalid HTTP_HOST header: '` + regexp.QuoteMeta(smoke.RefusedHost) + `'`)
+	warningMark = regexp.MustCompile(`\b(WARN|WARNING)\b|\bwarning:|\[warn\]|^\s*[\d.]+ std(out|err) \d+:\w \d+ \w+ \d+ [\d:.]+ # `)
 )
 
-// level tells what a line of a log says of itself.
+// level is what a line of a log says of itself.
 func level(line string) int {
 	switch {
-	case chromium.MatchString(line):
+	case chromium.MatchString(line), refused.MatchString(line):
 		return 0
 	case errorMark.MatchString(line):
 		return 2

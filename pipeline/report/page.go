@@ -45,15 +45,15 @@ type view struct {
 	Script               template.JS
 	Verdict              Verdict
 	Word, Why            string
-	BrokeIn, Broke       string // what broke first; empty when nothing did
-	Next, NextLog        string // the one thing to do, and the log on the page that it names
+	Failure              *Failure
+	NextLog              string // the log on the page that the failure names
 	Commit, CommitURL    string
 	Started, StartedText string
 	Sections             []section
 	Platforms            []platformView
 	Waterfall            *chart
 	Graphs               []graphView
-	Before               []string // what the log says before the line that broke it names
+	Before               []string // the lines that show what went wrong
 	NotRun               []note
 	Packages             []packageView
 	Several              bool // platforms, whose packages differ
@@ -127,11 +127,14 @@ func (r Report) view() view {
 	if commit := strings.TrimSuffix(r.Commit, "-dirty"); len(commit) == 40 {
 		v.CommitURL = "https://github.com/linuxserver/docker-netbox/commit/" + commit
 	}
-	if v.Verdict != Passed {
-		v.BrokeIn, v.Broke, v.Next = r.broke()
+	if v.Failure = r.Failure(); v.Failure != nil {
+		v.Before = v.Failure.Output
 		for _, log := range r.Logs {
-			if strings.Contains(v.Next, log.Name) {
-				v.NextLog, v.Before = logID(log.Name), log.before(v.Broke)
+			if log.Name == v.Failure.Log {
+				v.NextLog = logID(log.Name)
+				if before := log.before(v.Failure.What); before != nil {
+					v.Before = before
+				}
 			}
 		}
 	}
@@ -147,7 +150,7 @@ func (r Report) view() view {
 	for _, key := range r.missing() {
 		v.NotRun = append(v.NotRun, note{Key: key.String(), Why: "the run ended before it"})
 	}
-	if len(v.Errors) == 1 && v.Errors[0].Text == v.Broke {
+	if len(v.Errors) == 1 && v.Errors[0].Text == v.Failure.What {
 		v.Errors = nil // it stands at the top
 	}
 	for _, p := range r.Platforms {
@@ -168,7 +171,11 @@ func (r Report) view() view {
 		}
 	}
 	for _, log := range r.Logs {
-		lv := newLog(log)
+		line := 0
+		if v.Failure != nil && v.Failure.Log == log.Name {
+			line = named(v.Failure.What)
+		}
+		lv := newLog(log, line)
 		lv.Open = lv.ID == v.NextLog
 		v.Logs = append(v.Logs, lv)
 	}
@@ -189,54 +196,9 @@ func (r Report) view() view {
 	return v
 }
 
-// missing are the stages that were expected and never ended.
-func (r Report) missing() (keys []Key) {
-	for _, key := range r.Expected {
-		if !slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Key == key }) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-// broke tells what broke first, where, and the one thing to do about it.
-func (r Report) broke() (in, what, next string) {
-	_, why, next := r.Verdict()
-	in, what = "", why
-	stage := Key{}
-	for _, s := range r.Stages {
-		if s.Verdict() == Failed {
-			stage, in, what = s.Key, s.Key.String(), s.Errors[0]
-			break
-		}
-	}
-	if next != "" {
-		return in, what, next
-	}
-	again := "go run ./ci " + stage.Stage
-	if stage.Platform != "" {
-		again += " --platform " + stage.Platform
-	}
-	switch {
-	case strings.Contains(what, "interrupted") || strings.Contains(what, "context canceled"):
-		next = "Run it again: go run ./ci check. What was built is kept."
-	case strings.Contains(what, ": run ") || strings.Contains(what, "; run "):
-		next = "Do what the line above says, then prove it: go run ./ci check."
-	case stage.Stage == "build":
-		next = "Mend the instruction that the line above names, then prove it: " + again
-	case stage.Stage == "graph":
-		next = "Make the image's services and readme-vars.yml agree, then prove it: " + again
-	case stage.Stage == "publish":
-		next = "When the registry is well again: go run ./ci publish. What it has is not sent twice."
-	default:
-		next = "Mend what the line above names, then prove it: go run ./ci check."
-	}
-	return in, what, next
-}
-
 func (r Report) platform(p Platform) platformView {
 	v := platformView{Platform: p}
-	v.Verdict, v.Why = r.platformVerdict(p)
+	v.Verdict, v.Why = r.PlatformVerdict(p.Platform)
 	failed := map[string]bool{}
 	for _, c := range p.Smoke {
 		cv := checkView{Check: c, Verdict: Passed, Milliseconds: c.Seconds * 1000}
@@ -316,37 +278,6 @@ func (r Report) packageTable() (table []packageView, differ bool) {
 		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
 	})
 	return table, differ
-}
-
-// platformVerdict is the worst of what was found out about one platform, and
-// the first reason.
-func (r Report) platformVerdict(p Platform) (worst Verdict, why string) {
-	worst = Passed
-	note := func(v Verdict, reason string) {
-		if worst == Passed || worst != Failed && v == Failed {
-			worst, why = v, reason
-		}
-	}
-	for _, s := range r.Stages {
-		switch {
-		case s.Platform != p.Platform:
-		case s.Verdict() == Failed:
-			note(Failed, s.Stage+": "+s.Errors[0])
-		case s.Verdict() == Skipped:
-			note(Skipped, s.Stage+": "+s.Skipped)
-		}
-	}
-	for _, c := range p.Smoke {
-		if c.Error != "" {
-			note(Failed, c.Error)
-		}
-	}
-	for _, key := range r.missing() {
-		if key.Platform == p.Platform {
-			note(Missing, key.Stage+" was never run")
-		}
-	}
-	return worst, why
 }
 
 // mark makes a verdict be seen at a glance. It is drawn: not every font has

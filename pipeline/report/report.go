@@ -5,8 +5,6 @@ package report
 
 import (
 	"encoding/json"
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
@@ -78,7 +76,8 @@ type Stage struct {
 	Seconds float64   `json:"seconds"`
 	Errors  []string  `json:"errors,omitempty"`  // a line each
 	Skipped string    `json:"skipped,omitempty"` // why
-	Next    string    `json:"next,omitempty"`    // what to do about the errors
+	Log     string    `json:"log,omitempty"`     // name of the log to read when it failed
+	Output  []string  `json:"output,omitempty"`  // lines that show what went wrong, such as the end of a command's output
 }
 
 // Verdict of a stage that has ended.
@@ -197,43 +196,6 @@ type Document struct {
 	Text     []byte `json:"-"`
 }
 
-// Verdict says if the run passed and, if not, the first reason and what to do
-// next.
-//
-// A run passes when every expected stage has ended and passed, no other stage
-// failed, no check of a running application failed and no init graph drifted.
-// A run that expected nothing has proven nothing.
-func (r Report) Verdict() (verdict Verdict, why, next string) {
-	for _, s := range r.Stages {
-		if s.Verdict() == Failed {
-			return Failed, fmt.Sprintf("%s: %s", s.Key, s.Errors[0]), s.Next
-		}
-	}
-	for _, p := range r.Platforms {
-		for _, c := range p.Smoke {
-			if c.Error != "" {
-				return Failed, fmt.Sprintf("smoke %s: %s: %s", p.Platform, c.Name, c.Error), ""
-			}
-		}
-		if len(p.Drift) > 0 {
-			return Failed, fmt.Sprintf("init graph %s: %s", p.Platform, p.Drift[0]), ""
-		}
-	}
-	for _, key := range r.Expected {
-		i := slices.IndexFunc(r.Stages, func(s Stage) bool { return s.Key == key })
-		switch {
-		case i < 0:
-			return Failed, fmt.Sprintf("%s: it was never run", key), ""
-		case r.Stages[i].Verdict() != Passed:
-			return Failed, fmt.Sprintf("%s: it was skipped: %s", key, r.Stages[i].Skipped), ""
-		}
-	}
-	if len(r.Expected) == 0 {
-		return Failed, "no stage was expected, so nothing is proven", ""
-	}
-	return Passed, fmt.Sprintf("all %d stages passed", len(r.Expected)), ""
-}
-
 // MarshalJSON adds the schema version and the verdict.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report // without this method
@@ -245,15 +207,4 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Next          string  `json:"next,omitempty"`
 		plain
 	}{SchemaVersion, verdict, why, next, plain(r)})
-}
-
-// Good tells whether each of the stages has ended and passed.
-func (r Report) Good(keys ...Key) bool {
-	for _, key := range keys {
-		i := slices.IndexFunc(r.Stages, func(s Stage) bool { return s.Key == key })
-		if i < 0 || r.Stages[i].Verdict() != Passed {
-			return false
-		}
-	}
-	return true
 }

@@ -42,6 +42,7 @@ func now() func() time.Time {
 
 func TestVerdict(t *testing.T) {
 	all := []report.Key{buildAMD, bootAMD, publish}
+	const general = "Correct what the line above names, then check it: go run ./ci check."
 	for _, c := range []struct {
 		name     string
 		expected []report.Key
@@ -57,31 +58,38 @@ func TestVerdict(t *testing.T) {
 		}, report.Passed, "all 3 stages passed", ""},
 		{"one failed", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, nil, "")
-			b.End(bootAMD, noon, 1, errors.New("svc-netbox did not start"), "read logs/boot.log")
+			b.End(bootAMD, noon, 1, errors.New("svc-netbox did not start"), "boot.log")
 			b.Skip(publish, "boot failed")
-		}, report.Failed, "boot linux/amd64: svc-netbox did not start", "read logs/boot.log"},
+		}, report.Failed, "boot linux/amd64: svc-netbox did not start", "Read logs/boot.log in the report."},
 		{"the first to fail is the reason", all, func(b *report.Builder) {
 			b.End(bootAMD, noon, 1, errors.Join(errors.New("first"), errors.New("second")), "")
 			b.End(buildAMD, noon, 1, errors.New("third"), "")
-		}, report.Failed, "boot linux/amd64: first", ""},
+		}, report.Failed, "boot linux/amd64: first", general},
+		{"README.md comes last, for a corrected graph corrects it too", all, func(b *report.Builder) {
+			b.End(report.Key{Stage: "readme"}, noon, 1, errors.New("they differ"), "")
+			b.End(report.Key{Stage: "graph", Platform: "linux/amd64"}, noon, 1, errors.New("a -> b is missing"), "")
+		}, report.Failed, "graph linux/amd64: a -> b is missing", "Correct the services, or document the order that the image has: go run ./ci graph --write. Then check it: go run ./ci graph --platform linux/amd64"},
+		{"the stage is named once", all, func(b *report.Builder) {
+			b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN false: exit code: 1"), "")
+		}, report.Failed, "build linux/amd64: Dockerfile:7: RUN false: exit code: 1", "Correct the instruction that the line above names, then check it: go run ./ci build --platform linux/amd64"},
 		{"one missing", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, nil, "")
 			b.End(bootAMD, noon, 1, nil, "")
-		}, report.Failed, "publish: it was never run", ""},
+		}, report.Failed, "publish: it was never run", general},
 		{"one skipped", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, nil, "")
 			b.Skip(bootAMD, "no engine")
 			b.End(publish, noon, 1, nil, "")
-		}, report.Failed, "boot linux/amd64: it was skipped: no engine", ""},
+		}, report.Failed, "boot linux/amd64: it was skipped: no engine", general},
 		{"another platform's stage does not count", all, func(b *report.Builder) {
 			b.End(buildARM, noon, 1, nil, "")
 			b.End(bootAMD, noon, 1, nil, "")
 			b.End(publish, noon, 1, nil, "")
-		}, report.Failed, "build linux/amd64: it was never run", ""},
+		}, report.Failed, "build linux/amd64: it was never run", general},
 		{"a failure that nobody expected", []report.Key{buildAMD}, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, nil, "")
 			b.End(publish, noon, 1, errors.New("no"), "")
-		}, report.Failed, "publish: no", ""},
+		}, report.Failed, "publish: no", "When the registry works again: go run ./ci publish. What it has is not sent twice."},
 		{"a skip that nobody expected", []report.Key{buildAMD}, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, nil, "")
 			b.Skip(publish, "no --to")
@@ -89,13 +97,13 @@ func TestVerdict(t *testing.T) {
 		{"a failed check in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
 			b.End(bootAMD, noon, 1, nil, "")
 			b.Platform("linux/amd64", func(p *report.Platform) { p.Smoke = []report.Check{{Name: "login", Error: "got 500"}} })
-		}, report.Failed, "smoke linux/amd64: login: got 500", ""},
+		}, report.Failed, "smoke linux/amd64: login: got 500", general},
 		{"drift in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
 			b.End(bootAMD, noon, 1, nil, "")
 			b.Platform("linux/amd64", func(p *report.Platform) { p.Drift = []string{"a -> b is missing"} })
-		}, report.Failed, "init graph linux/amd64: a -> b is missing", ""},
+		}, report.Failed, "init graph linux/amd64: a -> b is missing", general},
 		{"nothing expected", nil, func(b *report.Builder) { b.End(buildAMD, noon, 1, nil, "") },
-			report.Failed, "no stage was expected, so nothing is proven", ""},
+			report.Failed, "no stage was expected, so nothing is proven", general},
 	} {
 		b := report.NewBuilder(report.Report{Expected: c.expected}, now())
 		c.run(b)
@@ -128,7 +136,7 @@ func full() report.Report {
 	b.End(buildARM, noon, 65*time.Second, nil, "")
 	b.End(buildAMD, noon, 41200*time.Millisecond, nil, "")
 	b.End(bootAMD, noon, 12345*time.Millisecond, errors.Join(errors.New("svc-netbox did not start; sesame"), errors.New("no 200 in 60 s")),
-		"read dist/report/logs/boot-linux-amd64.log")
+		"boot-linux-amd64.log")
 	b.Skip(report.Key{Stage: "readme"}, "boot failed")
 	b.Platform("linux/arm64", func(p *report.Platform) { p.Size = 151_000_000 })
 	b.Platform("linux/amd64", func(p *report.Platform) {
@@ -167,7 +175,7 @@ func full() report.Report {
 
 func TestSummaryFitsEightyColumnsAndBeginsWithTheReason(t *testing.T) {
 	var out bytes.Buffer
-	if err := full().Summary(&out); err != nil {
+	if err := full().Summary(&out, 80); err != nil {
 		t.Fatal(err)
 	}
 	const golden = "testdata/summary.txt"
@@ -178,6 +186,47 @@ func TestSummaryFitsEightyColumnsAndBeginsWithTheReason(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
+// lines is an error that shows lines.
+type lines struct {
+	error
+	shown []string
+}
+
+func (l lines) Lines() []string { return l.shown }
+
+func TestASummaryShowsTheEndOfTheOutputAndFitsTheTerminal(t *testing.T) {
+	b := report.NewBuilder(report.Report{Expected: []report.Key{buildAMD}}, now())
+	var output []string
+	for i := range 60 {
+		output = append(output, fmt.Sprintf("line %d", i))
+	}
+	long := "build linux/amd64: Dockerfile:7: RUN build/packages install: exit code: 100: E: Unable to locate package libnothing-dev"
+	b.End(buildAMD, noon, time.Second, fmt.Errorf("joined: %w", lines{errors.New(long), output}), "build-linux-amd64.log")
+	b.Platform("linux/amd64", func(p *report.Platform) { p.Boot = &report.Boot{PeakMemory: 1e6} })
+	r := b.Report()
+	if got := r.Stages[0].Output; len(got) != 50 || got[0] != "line 10" {
+		t.Errorf("the stage keeps %d lines from %q, want the last 50", len(got), got)
+	}
+	var out strings.Builder
+	if err := r.Summary(&out, 60); err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	for _, want := range []string{"\n  | line 50\n", "\n  | line 59\n", "200 after –, stop in –"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the summary does not hold %q:\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "line 49") || strings.Count(text, "libnothing-dev") != 1 {
+		t.Errorf("the summary holds more than the last ten lines, or the error twice:\n%s", text)
+	}
+	for line := range strings.Lines(text) {
+		if utf8.RuneCountInString(line) > 61 {
+			t.Errorf("wider than 60 columns: %q", line)
 		}
 	}
 }

@@ -6,19 +6,28 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
 )
 
-// Summary tells the run to people: first the verdict and, when it failed, why
+// shownLines is how many of the lines that show what went wrong a summary has
+// room for.
+const shownLines = 10
+
+// Summary shows the run to people: first the verdict and, when it failed, why
 // and what to do next; then a table of the stages and the figures of each
-// platform. Only the errors of failed stages can be wider than 80 columns.
-func (r Report) Summary(w io.Writer) error {
+// platform. Long lines are wrapped to the width, in columns; 0 leaves them as
+// they are.
+func (r Report) Summary(w io.Writer, width int) error {
 	var b strings.Builder
-	verdict, why, next := r.Verdict()
-	fmt.Fprintf(&b, "%s: %s\n", verdict, why)
-	if next != "" {
-		fmt.Fprintf(&b, "next: %s\n", next)
+	verdict, why, _ := r.Verdict()
+	wrap(&b, width, fmt.Sprintf("%s: %s", verdict, why))
+	if f := r.Failure(); f != nil {
+		for _, line := range f.Output[max(0, len(f.Output)-shownLines):] {
+			fmt.Fprintf(&b, "  | %s\n", line)
+		}
+		wrap(&b, width, "next: "+f.Next)
 	}
 
 	b.WriteString("\n")
@@ -39,28 +48,32 @@ func (r Report) Summary(w io.Writer) error {
 	fmt.Fprintf(t, "all\t\t%s\t%7.1f\n", verdict, r.Seconds)
 	t.Flush()
 
-	r.details(&b)
+	r.details(&b, width)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// details tells the errors beyond the first, what was skipped and why, the
+// details shows the errors beyond the first, what was skipped and why, the
 // figures and the tags.
-func (r Report) details(b *strings.Builder) {
+func (r Report) details(b *strings.Builder, width int) {
 	var errors, notes []string
+	first := r.Failure()
 	for _, s := range r.Stages {
 		for _, e := range s.Errors {
-			errors = append(errors, fmt.Sprintf("%s: %s", s.Key, e))
+			if first == nil || s.Key != first.Key || e != first.What {
+				errors = append(errors, Failure{Key: s.Key, What: e}.Why())
+			}
 		}
 		if s.Verdict() == Skipped {
 			notes = append(notes, fmt.Sprintf("%s: skipped: %s", s.Key, s.Skipped))
 		}
 	}
-	if len(errors) > 1 {
-		notes = append(errors, notes...)
-	}
+	notes = append(errors, notes...)
 	if len(notes) > 0 {
-		fmt.Fprintf(b, "\n%s\n", strings.Join(notes, "\n"))
+		b.WriteString("\n")
+	}
+	for _, note := range notes {
+		wrap(b, width, note)
 	}
 
 	if len(r.Platforms) > 0 {
@@ -72,7 +85,7 @@ func (r Report) details(b *strings.Builder) {
 			fmt.Fprintf(b, ", %.1f MB", megabytes(p.Size))
 		}
 		if p.Boot != nil {
-			fmt.Fprintf(b, ", 200 after %.1f s, stop in %.1f s", p.Boot.FirstOK, p.Boot.Stop)
+			fmt.Fprintf(b, ", 200 after %s, stop in %s", Seconds(p.Boot.FirstOK), Seconds(p.Boot.Stop))
 			if p.Boot.PeakMemory > 0 {
 				fmt.Fprintf(b, ", peak %.0f MB", megabytes(p.Boot.PeakMemory))
 			}
@@ -107,6 +120,38 @@ func (r Report) details(b *strings.Builder) {
 	for _, m := range r.Missed {
 		fmt.Fprintf(b, "%s\n  %s\n", m.Reference, m.Error)
 	}
+}
+
+// Seconds is a time in seconds as the figures of a boot show it: what was never
+// reached took no time at all.
+func Seconds(s float64) string {
+	if s <= 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f s", s)
+}
+
+// wrap writes a line, broken at its spaces so that no part is wider than the
+// columns given; the parts after the first are indented. A word that is wider
+// stands alone.
+func wrap(b *strings.Builder, columns int, line string) {
+	const indent = "  "
+	at := 0
+	for i, word := range strings.Split(line, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case columns > 0 && at+1+n > columns:
+			b.WriteString("\n" + indent)
+			at = len(indent)
+		default:
+			b.WriteString(" ")
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	b.WriteString("\n")
 }
 
 // manyChanges is how many changed packages a summary has room for.

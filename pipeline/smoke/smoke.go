@@ -12,6 +12,10 @@ import (
 	"strings"
 )
 
+// RefusedHost is a name under which nobody reaches NetBox: the check "host" asks
+// for it.
+const RefusedHost = "other-host.invalid"
+
 // Check is one promise that is asked of NetBox.
 type Check struct {
 	ID      string

@@ -47,8 +47,8 @@ func made(t *testing.T, broken bool) report.Report {
 		Base:     report.Base{Name: "local", Digests: map[string]string{platform: digest(1), "linux/arm64": digest(2)}},
 		Expected: []report.Key{{Stage: "base"}, {Stage: "build", Platform: platform}, {Stage: "boot", Platform: platform}, {Stage: "publish"}},
 	}, func() time.Time { return clock })
-	stage := func(name, platform string, at, took time.Duration, err error, next string) {
-		b.End(report.Key{Stage: name, Platform: platform}, start.Add(at), took, err, next)
+	stage := func(name, platform string, at, took time.Duration, err error, log string) {
+		b.End(report.Key{Stage: name, Platform: platform}, start.Add(at), took, err, log)
 	}
 	stage("base", "", 0, 20*time.Second, nil, "")
 	stage("browser", "", 0, 182*time.Second, nil, "") // its figure has little room at the right
@@ -56,7 +56,7 @@ func made(t *testing.T, broken bool) report.Report {
 	if broken {
 		stage("boot", platform, 205*time.Second, 9*time.Second,
 			errors.Join(errors.New("s6-rc: warning: unable to start service svc-netbox: command exited 1 (log line 5)"), errors.New("a second thing "+hostile)),
-			"read dist/report/logs/netbox-linux-amd64.log for the whole story")
+			"netbox-linux-amd64.log")
 		b.Skip(report.Key{Stage: "publish"}, "not every platform was proven")
 	} else {
 		stage("boot", platform, 205*time.Second, 9*time.Second, nil, "")
@@ -295,7 +295,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 	t.Run("a failed run says first what broke and what to do", func(t *testing.T) {
 		r := read(t, true, browser.Options{})
 		text := is[string](r, `document.getElementById('verdict').innerText`)
-		for _, want := range []string{"boot linux/amd64", "unable to start service svc-netbox", "the lead is missing", "read dist/report/logs/netbox-linux-amd64.log"} {
+		for _, want := range []string{"boot linux/amd64", "unable to start service svc-netbox", "the lead is missing", "Read logs/netbox-linux-amd64.log in the report, up to line 5."} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the top does not say %q:\n%s", want, text)
 			}

@@ -33,9 +33,6 @@ const (
 	buildStage = "pipeline-build"
 )
 
-// keptLines is how much of a failing instruction's output an error holds.
-const keptLines = 20
-
 // Build builds one platform's image in a session of its own, so that the log
 // is of this build alone. What it gives is normalised.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
@@ -301,7 +298,7 @@ func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 			}
 		}
 	}
-	be.Output = be.Output[max(0, len(be.Output)-keptLines):]
+	be.Output = be.Output[max(0, len(be.Output)-engine.OutputLines):]
 	return be
 }
 

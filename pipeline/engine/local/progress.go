@@ -112,7 +112,7 @@ func (p *progress) event(status solveStatus) {
 func (p *progress) step(digest string) *step {
 	s := p.steps[digest]
 	if s == nil {
-		s = &step{output: tail{max: 20}}
+		s = &step{output: tail{max: engine.OutputLines}}
 		p.steps[digest] = s
 	}
 	return s
@@ -157,7 +157,7 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 			continue
 		}
 		be.Step = stepPrefix.ReplaceAllString(firstLine(s.name), "")
-		be.Output = s.output.last(20)
+		be.Output = s.output.last(engine.OutputLines)
 		be.Err = fmt.Errorf("%s", reason(s.err))
 	}
 	plain := strings.Join(p.plain.last(200), "\n")

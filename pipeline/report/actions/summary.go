@@ -3,6 +3,7 @@ package actions
 import (
 	"errors"
 	"fmt"
+	"html"
 	"maps"
 	"slices"
 	"strings"
@@ -54,10 +55,13 @@ func (s *Sink) Report(r report.Report, mermaid string) error {
 // markdown is the summary of a run.
 func (s *Sink) markdown(r report.Report, mermaid string) string {
 	var b strings.Builder
-	verdict, why, next := r.Verdict()
+	verdict, why, _ := r.Verdict()
 	fmt.Fprintf(&b, "## %s %s: %s\n\n", mark(verdict), r.Project, escape(why))
-	if next != "" {
-		fmt.Fprintf(&b, "**Next:** %s\n\n", escape(next))
+	if f := r.Failure(); f != nil {
+		fmt.Fprintf(&b, "**Next:** %s The report is an [artifact of this run](%s#artifacts): open its `index.html`.\n\n", escape(f.Next), s.RunURL())
+		if len(f.Output) > 0 {
+			fmt.Fprintf(&b, "<details open><summary>The last lines</summary>\n\n<pre>%s</pre>\n\n</details>\n\n", html.EscapeString(strings.Join(f.Output[max(0, len(f.Output)-10):], "\n")))
+		}
 	}
 	fmt.Fprintf(&b, "NetBox [%s](https://github.com/netbox-community/netbox/releases/tag/v%[1]s) · commit [%s](%s) · base `%s` · engine %s · %.0f s · [this run and its report](%s)\n\n",
 		r.Version, short(r.Commit), s.CommitURL(strings.TrimSuffix(r.Commit, "-dirty")), r.Base.Name, r.Engine, r.Seconds, s.RunURL()+"#artifacts")
@@ -67,12 +71,13 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 		for _, p := range r.Platforms {
 			first, stop, peak := "–", "–", "–"
 			if p.Boot != nil {
-				first, stop = fmt.Sprintf("%.1f s", p.Boot.FirstOK), fmt.Sprintf("%.1f s", p.Boot.Stop)
+				first, stop = report.Seconds(p.Boot.FirstOK), report.Seconds(p.Boot.Stop)
 				if p.Boot.PeakMemory > 0 {
 					peak = megabytes(p.Boot.PeakMemory)
 				}
 			}
-			fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", p.Platform, platformVerdict(r, p), p.Image, megabytes(p.Size), first, stop, peak)
+			worst, _ := r.PlatformVerdict(p.Platform)
+			fmt.Fprintf(&b, "| %s | %s | `%s` | %s | %s | %s | %s |\n", p.Platform, mark(worst)+" "+string(worst), p.Image, megabytes(p.Size), first, stop, peak)
 		}
 		b.WriteString("\n")
 	}
@@ -129,28 +134,6 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 		fmt.Fprintf(&b, "\n<details><summary>In which order the services start</summary>\n\n```mermaid\n%s```\n\n</details>\n", mermaid)
 	}
 	return b.String()
-}
-
-// platformVerdict is the worst of what was found out about one platform.
-func platformVerdict(r report.Report, p report.Platform) string {
-	worst := report.Passed
-	for _, stage := range r.Stages {
-		if stage.Platform != p.Platform {
-			continue
-		}
-		switch v := stage.Verdict(); {
-		case v == report.Failed:
-			worst = v
-		case v == report.Skipped && worst == report.Passed:
-			worst = v
-		}
-	}
-	for _, key := range r.Expected {
-		if key.Platform == p.Platform && worst == report.Passed && !r.Good(key) {
-			worst = report.Missing
-		}
-	}
-	return mark(worst) + " " + string(worst)
 }
 
 // Plan tells what a release would be: a summary, outputs, and a notice when

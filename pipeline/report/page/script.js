@@ -48,6 +48,16 @@
     });
   }
 
+  // A log opens at its first line that matters.
+  const atLine = (log) => {
+    const line = log.open && log.querySelector('[data-here]');
+    if (line) line.parentElement.scrollTop = line.offsetTop - line.parentElement.offsetTop - line.parentElement.clientHeight / 3;
+  };
+  for (const log of document.querySelectorAll('.log')) {
+    log.addEventListener('toggle', () => atLine(log));
+    atLine(log);
+  }
+
   // What is linked to has to be seen, and what is printed too.
   const open = () => {
     const target = location.hash && document.getElementById(location.hash.slice(1));

@@ -88,7 +88,7 @@ func (p *probe) static(ctx context.Context) smoke.Result {
 
 // wrongHost asks for a host that ALLOWED_HOST does not name.
 func (p *probe) wrongHost(ctx context.Context) smoke.Result {
-	r := p.web.do(ctx, request{method: http.MethodGet, path: p.root + "login/", host: "other-host.invalid"})
+	r := p.web.do(ctx, request{method: http.MethodGet, path: p.root + "login/", host: smoke.RefusedHost})
 	if !r.is(http.StatusBadRequest, nil) {
 		return r.bad()
 	}
