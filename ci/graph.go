@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
@@ -103,11 +105,20 @@ func (g graphVerb) ofLayout(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	index, err := registry.ReadLayout(ctx, dir)
+	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
-		return err
+		return failure.Usagef("read the images of oci:%s: %w: pass the directory of an OCI layout to --from oci:", dir, err)
 	}
-	return g.look(ctx, func(platform v1.Platform) (v1.Image, error) { return engine.ImageFor(index, platform) })
+	return g.look(ctx, func(platform v1.Platform) (v1.Image, error) {
+		img, err := engine.ImageFor(index, platform)
+		if err == nil {
+			err = validate.Image(img)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the image of %s from oci:%s: %w", registry.Key(platform), dir, err)
+		}
+		return img, nil
+	})
 }
 
 // look looks at each platform's image and does with its graph what was asked

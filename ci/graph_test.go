@@ -14,9 +14,11 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
@@ -131,6 +133,30 @@ func TestAnImageThatWasBuiltBeforeIsComparedAndDrawn(t *testing.T) {
 	have, err := os.ReadFile(svg)
 	if err != nil || !bytes.Contains(have, []byte(">undocumented<")) {
 		t.Errorf("the picture does not show the difference, %v", err)
+	}
+
+	// What --base takes: a layout that holds one image, as skopeo and podman write it.
+	index, err := layout.ImageIndexFromPath(built(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := engine.ImageFor(index, v1.Platform{OS: "linux", Architecture: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := filepath.Join(t.TempDir(), "one")
+	path, err := layout.Write(one, empty.Index)
+	if err == nil {
+		err = path.AppendImage(img)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stdout, stderr, code := graph(one, "--platform", "linux/amd64"); code != 0 || !strings.Contains(stdout, "init-services -> svc-cron") {
+		t.Errorf("of one image: status %d, %q, %q", code, stdout, stderr)
+	}
+	if _, stderr, code := graph(one, "--platform", "linux/arm64"); code != failure.ExitCheck || !strings.Contains(stderr, "linux/arm64") || !strings.Contains(stderr, "only for linux/amd64") {
+		t.Errorf("of one image of another platform: status %d, %q", code, stderr)
 	}
 
 	if _, stderr, code := graph(filepath.Join(output, "nowhere")); code != failure.ExitUsage || strings.Count(stderr, "\n") != 1 {

@@ -194,6 +194,12 @@ func (s *session) mermaid() string {
 
 // tellReport is tell for a report at hand.
 func (e env) tellReport(r report.Report, err error, reportDir, mermaid string) error {
+	if reportDir != "" {
+		// Nothing is compared when there is no earlier report, or one that cannot be read.
+		if before, err := report.Load(filepath.Join(e.flags.output, reportDir)); err == nil {
+			r.LastRun = r.Since(before)
+		}
+	}
 	summary := r.Summary(e.err, progress.Width(e.err, e.getenv))
 	if reportDir != "" {
 		dir := filepath.Join(e.flags.output, reportDir)

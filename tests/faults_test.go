@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		env    func(t *testing.T) []string
 		stage  string   // the first to fail
 		says   []string // what standard error must hold
+		log    string   // of the report, that must hold the last of them too
 	}{
 		{
 			name: "a dependency file removed",
@@ -53,6 +55,14 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			},
 			stage: "boot",
 			says:  []string{"svc-netbox-prepare", "the lead is missing"},
+		},
+		{
+			name: "a service that dies again and again",
+			change: func(t *testing.T, dir string) {
+				replace(t, dir, "root/opt/netbox/lib/netbox_container/serve.py", "def main() -> None:\n", "def main() -> None:\n    raise OSError(98, 'Address already in use')\n")
+			},
+			stage: "boot",
+			says:  []string{"svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: [Errno 98] Address already in use"},
 		},
 		{
 			name: "a worker that never starts",
@@ -96,7 +106,8 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 				replace(t, dir, "Dockerfile", "EXPOSE 8000\n", "RUN echo the lead is missing && exit 7\nEXPOSE 8000\n")
 			},
 			stage: "build",
-			says:  []string{"build linux/amd64: Dockerfile:", "RUN echo the lead is missing && exit 7", "exit code: 7"},
+			says:  []string{"build linux/amd64: Dockerfile:", "RUN echo the lead is missing && exit 7", "exit code: 7", "\n  | the lead is missing\n"},
+			log:   "build-linux-amd64.log",
 		},
 		{
 			name: "a mirror that does not answer",
@@ -135,6 +146,13 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			for _, want := range test.says {
 				if !strings.Contains(o.stderr, want) {
 					t.Errorf("standard error does not say %q", want)
+				}
+			}
+			if test.log != "" {
+				text, err := os.ReadFile(filepath.Join(o.dist, "report", "logs", test.log))
+				last := strings.Trim(test.says[len(test.says)-1], "\n |")
+				if err != nil || !strings.Contains(string(text), last) {
+					t.Errorf("the report keeps no log %s that says %q: %v", test.log, last, err)
 				}
 			}
 			var failed []string

@@ -101,12 +101,10 @@ func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the image index: %w", err)
 	}
+	var there []string
 	for _, d := range manifest.Manifests {
-		if d.Platform != nil && d.MediaType.IsImage() && d.Platform.OS == p.OS && d.Platform.Architecture == p.Architecture &&
-			(p.Variant == "" || p.Variant == d.Platform.Variant) {
-			return index.Image(d.Digest)
-		}
-		if d.MediaType.IsIndex() {
+		switch {
+		case d.MediaType.IsIndex():
 			inner, err := index.ImageIndex(d.Digest)
 			if err != nil {
 				return nil, fmt.Errorf("reading the image index: %w", err)
@@ -114,9 +112,29 @@ func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 			if img, err := ImageFor(inner, p); err == nil {
 				return img, nil
 			}
+		case d.MediaType.IsImage():
+			img, err := index.Image(d.Digest)
+			if err != nil {
+				return nil, fmt.Errorf("reading the image index: %w", err)
+			}
+			is := d.Platform
+			if is == nil { // as in a layout that holds one image
+				config, err := img.ConfigFile()
+				if err != nil {
+					return nil, fmt.Errorf("reading the image index: %w", err)
+				}
+				is = config.Platform()
+			}
+			if is.OS == p.OS && is.Architecture == p.Architecture && (p.Variant == "" || is.Variant == "" || p.Variant == is.Variant) {
+				return img, nil
+			}
+			there = append(there, is.String())
 		}
 	}
-	return nil, fmt.Errorf("no image for %s in the index", p)
+	if len(there) == 0 {
+		return nil, fmt.Errorf("no image for %s in the index", p)
+	}
+	return nil, fmt.Errorf("no image for %s in the index, only for %s", p, strings.Join(there, ", "))
 }
 
 var (

@@ -133,6 +133,8 @@ type Drift struct {
 	Edge  Edge // or, with To empty, the node From
 	Line  int  // in the declared d2 text; 0: not declared
 	Cause Cause
+
+	known bool // the image has the service that To names
 }
 
 // Cause says what kind of difference a Drift is.
@@ -153,7 +155,7 @@ func (d Drift) Error() string {
 		what, file = fmt.Sprintf("node %q", d.Edge.From), d.Edge.From
 	case strings.HasPrefix(d.Edge.From, "svc-") && d.Edge.To == "legacy-services":
 		file = d.Edge.From // every svc-* has this edge
-	case d.Edge.From == "base":
+	case d.Edge.From == "base" && !d.known:
 		file = d.Edge.To // drawn for a service without dependencies
 	}
 	switch d.Cause {
@@ -197,7 +199,7 @@ func Compare(declared, found *Graph) []Drift {
 	seen := map[Edge]bool{}
 	for _, e := range declared.Edges {
 		if !foundEdges[key(e)] {
-			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Vanished})
+			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Vanished, known: foundNodes[e.To]})
 		} else if seen[key(e)] {
 			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Repeated})
 		}

@@ -126,6 +126,11 @@ func TestCompareNamesEveryDrift(t *testing.T) {
 			want: []string{`init graph: edge "init-netbox-config -> init-config-end" is in init_diagram (line 16) but not in the image: ` +
 				`remove the line, or add /etc/s6-overlay/s6-rc.d/init-config-end/dependencies.d/init-netbox-config to the image`},
 		},
+		"a dependency on the base removed, of a service that is there": {
+			files: map[string]string{"init-mods/dependencies.d/base": "-"},
+			want: []string{`init graph: edge "base -> init-mods" is in init_diagram (line 22) but not in the image: ` +
+				`remove the line, or add /etc/s6-overlay/s6-rc.d/init-mods/dependencies.d/base to the image`},
+		},
 		"a service added without declaring it": {
 			files: map[string]string{"svc-extra/type": "longrun\n", "svc-extra/run": "#!/usr/bin/bash\n", "svc-extra/dependencies.d/init-services": "", "user/contents.d/svc-extra": ""},
 			want: []string{

@@ -47,6 +47,7 @@ type Report struct {
 	Documents []Document `json:"documents,omitempty"`
 	// How package_versions.txt differs from the image it is kept for.
 	Unlisted   []contents.Change    `json:"unlisted,omitempty"`
+	LastRun    *Comparison          `json:"lastRun,omitempty"`    // how the figures differ from those of the run before
 	Difference *contents.Difference `json:"difference,omitempty"` // to the published index, when that was looked at
 }
 

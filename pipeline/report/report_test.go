@@ -190,6 +190,28 @@ func TestSummaryFitsEightyColumnsAndBeginsWithTheReason(t *testing.T) {
 	}
 }
 
+func TestARunIsComparedWithTheOneBefore(t *testing.T) {
+	run := func(size int64, packages int, first, build float64) report.Report {
+		b := report.NewBuilder(report.Report{Commit: "0123456789abcdef", Expected: []report.Key{buildAMD}}, now())
+		b.End(buildAMD, noon, time.Duration(build*float64(time.Second)), nil, "")
+		b.End(publish, noon, 500*time.Millisecond, nil, "")
+		b.Platform("linux/amd64", func(p *report.Platform) {
+			p.Size, p.Packages, p.Boot = size, make([]contents.Package, packages), &report.Boot{FirstOK: first}
+		})
+		return b.Report()
+	}
+	before := run(129_700_000, 225, 5.5, 60)
+	got := run(130_100_000, 224, 5.52, 12.5).Since(before)
+	if want := []string{
+		"size: linux/amd64 130.1 MB (+0.4)", "packages: linux/amd64 224 (-1)", "first 200 after: linux/amd64 5.5 s (same)", "stages: build linux/amd64 12.5 s (-47.5)",
+	}; got == nil || !reflect.DeepEqual(got.Lines, want) || got.Commit != before.Commit {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+	if got := full().Since(report.Report{}); got != nil {
+		t.Errorf("nothing to compare with, and yet %+v", got)
+	}
+}
+
 // lines is an error that shows lines.
 type lines struct {
 	error

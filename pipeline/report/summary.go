@@ -103,6 +103,12 @@ func (r Report) details(b *strings.Builder, width int) {
 		}
 	}
 
+	if c := r.LastRun; c != nil {
+		fmt.Fprintf(b, "\nsince the last run (%s, %s)\n", short(c.Commit), c.Started.UTC().Format("2 January 2006, 15:04 UTC"))
+		for _, line := range c.Lines {
+			wrap(b, width, "  "+line)
+		}
+	}
 	r.packages(b)
 	if len(r.Published) > 0 {
 		b.WriteString("\n")

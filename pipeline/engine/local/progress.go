@@ -138,8 +138,9 @@ func (p *progress) output(s *step, line string) {
 	p.say(s, line)
 }
 
+// say writes a line of a step, with its number and how many steps are known.
 func (p *progress) say(s *step, text string) {
-	fmt.Fprintf(p.log, "#%d %s\n", s.number, text)
+	fmt.Fprintf(p.log, "#%d/%d %s\n", s.number, len(p.steps), text)
 }
 
 var (
