@@ -4,11 +4,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/tests/debian"
 )
 
 // Each shell, as a newcomer sets it up by the help of the verb.
 func TestShellsCompleteVerbsFlagsAndValues(t *testing.T) {
-	programs(t, "bash", "bash-completion", "zsh", "fish")
+	debian.Install(t, "bash", "bash-completion", "zsh", "fish")
 	for shell, setup := range map[string]struct {
 		start string
 		lines []string // that set it up

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/tests/debian"
 )
 
 // ticking are the times in a tree, which differ from run to run.
@@ -112,7 +114,7 @@ func TestAnythingElseGetsPlainLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if strings.Contains(line, "script") {
-				programs(t, "bsdutils")
+				debian.Install(t, "bsdutils")
 			}
 			out := filepath.Join(t.TempDir(), "out")
 			term := terminal(t, 80, 24, bash, "LANG=C.UTF-8", "out="+out)

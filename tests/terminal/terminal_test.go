@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/tests/debian"
 )
 
 // patience is how long anything may take to appear on a screen.
@@ -77,7 +78,7 @@ type tmux struct {
 // its environment.
 func terminal(t *testing.T, columns, rows int, shell string, env ...string) *tmux {
 	t.Helper()
-	programs(t, "tmux")
+	debian.Install(t, "tmux")
 	// Of a socket's path only some hundred bytes count.
 	dir, err := os.MkdirTemp("", "tmux")
 	if err != nil {
@@ -148,26 +149,4 @@ func (term *tmux) untilIt(shows string) string {
 // sane tells whether the cursor is seen and lines are wrapped.
 func (term *tmux) sane() bool {
 	return strings.TrimSpace(term.run("display-message", "-p", "#{cursor_flag} #{wrap_flag}")) == "1 1"
-}
-
-// programs installs what is missing of the Debian packages.
-func programs(t *testing.T, packages ...string) {
-	t.Helper()
-	var missing []string
-	for _, p := range packages {
-		if out, err := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Status}", p).Output(); err != nil || string(out) != "installed" {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) == 0 {
-		return
-	}
-	install := "apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 " + strings.Join(missing, " ")
-	if os.Geteuid() != 0 {
-		t.Skipf("SKIPPED: it needs %s: run %s", strings.Join(missing, " "), install)
-	}
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", install+" || { apt-get -q update && "+install+"; }").CombinedOutput()
-	if err != nil {
-		t.Fatalf("install %s: %v: %s", strings.Join(missing, " "), err, out)
-	}
 }

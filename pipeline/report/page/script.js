@@ -58,13 +58,20 @@
     atLine(log);
   }
 
+  // On a phone the sections are folded, so that the page is a list of them.
+  if (matchMedia('(max-width: 45rem)').matches) {
+    for (const details of document.querySelectorAll('.fold')) details.open = false;
+  }
+
   // What is linked to has to be seen, and what is printed too.
   const open = () => {
     const target = location.hash && document.getElementById(location.hash.slice(1));
-    if (target instanceof HTMLDetailsElement && !target.open) {
-      target.open = true;
-      target.scrollIntoView();
-    }
+    if (!target) return;
+    let folded = [...target.querySelectorAll(':scope > details.fold')];
+    for (let e = target; e; e = e.parentElement) if (e instanceof HTMLDetailsElement) folded.push(e);
+    folded = folded.filter((details) => !details.open);
+    for (const details of folded) details.open = true;
+    if (folded.length) target.scrollIntoView();
   };
   addEventListener('hashchange', open);
   open();
