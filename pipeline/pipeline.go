@@ -218,7 +218,8 @@ func (p *Pipeline) stage(ctx context.Context, key report.Key, do func(ctx contex
 		name = logName(key.Stage, key.Platform)
 		p.report.Log(name, text)
 	}
-	p.report.End(key, log.start, p.Now().Sub(log.start), err, name)
+	start := log.start.Add(log.waited)
+	p.report.End(key, start, p.Now().Sub(start), err, name)
 	return err
 }
 

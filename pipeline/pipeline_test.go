@@ -1,13 +1,18 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -46,6 +51,26 @@ func TestAFailureThatPlatformsShareIsToldOnce(t *testing.T) {
 	}
 	if err := join(failure.Usagef("wrong"), errors.New("broken")); failure.ExitCode(err) != failure.ExitUsage {
 		t.Errorf("exit code %d", failure.ExitCode(err))
+	}
+}
+
+func TestWaitingForAnotherProcessIsNoWork(t *testing.T) {
+	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	now := func() time.Time { return clock }
+	display := progress.New(io.Discard, progress.Options{Now: now})
+	defer display.Close()
+	p := &Pipeline{Options: Options{Now: now}, display: display, report: report.NewBuilder(report.Report{}, now)}
+	began := clock
+	err := p.stage(t.Context(), report.Key{Stage: "build"}, func(_ context.Context, log io.Writer) error {
+		clock = clock.Add(12 * time.Second)
+		log.(filelock.Waiter).Waited(10 * time.Second)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Report().Stages[0]; s.Seconds != 2 || !s.Started.Equal(began.Add(10*time.Second)) {
+		t.Errorf("the stage took %g s from %s, want 2 s from the end of the wait", s.Seconds, s.Started)
 	}
 }
 

@@ -21,12 +21,22 @@ type stageLog struct {
 	now   func() time.Time
 
 	mu      sync.Mutex
+	waited  time.Duration
 	partial []byte
 	kept    bytes.Buffer
 }
 
 // Show passes on how far the stage is, which is not kept.
 func (l *stageLog) Show(text string) { l.step.Show(text) }
+
+// Waited takes note that another process kept the stage waiting, which is no
+// part of its work.
+func (l *stageLog) Waited(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waited += d
+	l.step.Waited(d)
+}
 
 func (l *stageLog) Write(b []byte) (int, error) {
 	l.mu.Lock()

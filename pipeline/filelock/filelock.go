@@ -28,17 +28,23 @@ const (
 	Shared    Mode = unix.LOCK_SH
 )
 
+// Waiter is a log that is also given how long a lock kept its work waiting.
+type Waiter interface{ Waited(time.Duration) }
+
 // Lock takes the lock of a file, which is made when absent and stays behind.
 // While another process holds it, Lock says so once on log, calling
 // what is locked by the name given, and waits at most wait. The lock goes with
 // the process, so none is ever stale.
 func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Duration, log io.Writer) (unlock func(), err error) {
-	deadline := time.After(wait)
+	start, deadline := time.Now(), time.After(wait)
 	for said := false; ; {
 		unlock, err := Try(path, mode)
 		if !errors.Is(err, ErrHeld) {
 			if err != nil {
 				err = fmt.Errorf("lock %s: %w", what, err)
+			}
+			if w, ok := log.(Waiter); ok && said {
+				w.Waited(time.Since(start))
 			}
 			return unlock, err
 		}

@@ -21,7 +21,7 @@ func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	}
 	released := make(chan time.Time, 1)
 	time.AfterFunc(300*time.Millisecond, func() { released <- time.Now(); unlock() })
-	var log bytes.Buffer
+	var log waiter
 	second, err := filelock.Lock(t.Context(), path, filelock.Exclusive, "the cache", time.Minute, &log)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,18 @@ func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	if strings.Count(log.String(), "waiting for another process that uses the cache") != 1 {
 		t.Errorf("log: %q", log.String())
 	}
+	if log.waited <= 0 {
+		t.Error("the log is not given how long it took")
+	}
 }
+
+// waiter is a log that is given how long a lock kept its work waiting.
+type waiter struct {
+	bytes.Buffer
+	waited time.Duration
+}
+
+func (w *waiter) Waited(d time.Duration) { w.waited += d }
 
 func TestWaitingEndsWithTheDeadlineOrTheContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")

@@ -197,6 +197,16 @@ func (s *Step) Show(text string) {
 	}
 }
 
+// Waited takes the time that another process kept the step waiting off its
+// clock.
+func (s *Step) Waited(d time.Duration) {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	if s.state == running {
+		s.start = s.start.Add(d)
+	}
+}
+
 // Worked tells that the work of the step is done, and stops its clock. What it
 // came to is found out later, which End tells.
 func (s *Step) Worked() {

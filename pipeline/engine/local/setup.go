@@ -290,3 +290,10 @@ func (l *lineLocked) Write(p []byte) (int, error) {
 	}
 	return l.w.Write(p)
 }
+
+// Waited passes on how long a lock kept the work waiting.
+func (l *lineLocked) Waited(d time.Duration) {
+	if w, ok := l.w.(filelock.Waiter); ok {
+		w.Waited(d)
+	}
+}
