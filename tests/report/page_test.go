@@ -341,7 +341,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		if strings.Contains(text, "connection refused") {
 			t.Error("what came after the line that broke it is shown with it")
 		}
-		r.do(chromedp.Evaluate(`document.querySelectorAll('details').forEach(d => d.open = false)`, nil),
+		r.do(chromedp.Evaluate(`document.querySelectorAll('details.log').forEach(d => d.open = false)`, nil),
 			chromedp.Click(`.next a`, chromedp.ByQuery), chromedp.Sleep(100*time.Millisecond))
 		if !is[bool](r, `(d => d.open && d.getBoundingClientRect().top < innerHeight)(document.getElementById('log-netbox-linux-amd64'))`) {
 			t.Error("the link does not lead to the log")
