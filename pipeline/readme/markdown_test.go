@@ -94,7 +94,7 @@ func block(t *testing.T, page, language string, words ...string) string {
 var (
 	slugDrop = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	slugGaps = regexp.MustCompile(`[-\s]+`)
-	knownTag = regexp.MustCompile(`^<(!--|/?(a|br|details|summary|picture|source|img)\b)`)
+	knownTag = regexp.MustCompile(`^<(!--|/?(a|br|wbr|code|style|details|summary|picture|source|img)\b)`)
 )
 
 // The anchors that GitHub and MkDocs make of a heading.

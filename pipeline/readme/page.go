@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"text/template"
 
@@ -96,8 +97,8 @@ type table struct {
 func (v *Vars) page(name string, c content) ([]byte, error) {
 	c.Vars = v
 	t, err := template.New(name).Funcs(template.FuncMap{
-		"cell":    cell,
-		"code":    code,
+		"cell":    func(s string) string { return cell(breakable(widestDesc, s)) },
+		"name":    func(s string) string { return cell(breakable(widestName, code(s))) },
 		"indent":  indent,
 		"note":    note,
 		"picture": Picture,
@@ -187,6 +188,49 @@ func code(text string) string {
 		fence, pad = fence+"`", " "
 	}
 	return fence + pad + text + pad + fence
+}
+
+// How many letters without a place to break a narrow screen has room for in a
+// table: in the column of names, and beside it.
+const (
+	widestName = 20
+	widestDesc = 14
+)
+
+var (
+	codeSpan = regexp.MustCompile("`[^`]+`")
+	syllable = regexp.MustCompile(`[^_./]*[_./]*`)
+)
+
+// breakable lets long names in the code spans of a table break behind one of
+// their joints, so that the table fits a phone. What readers copy stays the
+// same.
+func breakable(widest int, text string) string {
+	if strings.Contains(text, "``") {
+		return text
+	}
+	return codeSpan.ReplaceAllStringFunc(text, func(span string) string {
+		words := strings.Split(strings.Trim(span, "`"), " ")
+		broken := false
+		for i, word := range words {
+			if len(word) <= widest {
+				continue
+			}
+			words[i] = ""
+			width := 0
+			for _, part := range syllable.FindAllString(word, -1) {
+				if width > 0 && width+len(part) > widest {
+					words[i], width, broken = words[i]+"\x00", 0, true
+				}
+				words[i], width = words[i]+part, width+len(part)
+			}
+		}
+		if !broken {
+			return span
+		}
+		name := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", `\*`, "[", `\[`, "]", `\]`, "\x00", "<wbr>").Replace(strings.Join(words, " "))
+		return "<code>" + name + "</code>"
+	})
 }
 
 // note is a call-out in GitHub's flavour; kind is NOTE, TIP, IMPORTANT,

@@ -164,6 +164,45 @@ func (s *stack) versionsFit() {
 	}
 }
 
+// documentedCommands runs the commands of docs/operation.md in the containers
+// they name.
+func (s *stack) documentedCommands() {
+	s.t.Helper()
+	const changed = "another-Passw0rd-for-admin"
+	for _, c := range []struct{ sign, more, in, says string }{
+		{"nbshell", ` -c "print('sites', Site.objects.count())"`, "", "sites 0\n"},
+		{"changepassword", "", changed + "\n" + changed + "\n", "changed successfully"},
+		{"changepassword", "", s.container("netbox").Env["SUPERUSER_PASSWORD"] + "\n" + s.container("netbox").Env["SUPERUSER_PASSWORD"] + "\n", "changed successfully"},
+	} {
+		command := strings.TrimSpace(fence(s.t, "bash", c.sign))
+		words, err := exec.CommandContext(s.t.Context(), "bash", "-c", `docker() { printf '%s\0' "$@"; }; `+command+c.more).Output()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		args := strings.Split(strings.TrimSuffix(string(words), "\x00"), "\x00")
+		if len(args) < 4 || args[0] != "exec" || args[1] != "-it" || args[2] != s.file.Services["netbox"].Name {
+			s.t.Fatalf("docs/operation.md runs %q, want docker exec -it %s …", args, s.file.Services["netbox"].Name)
+		}
+		out, errs, code, err := s.up["netbox"].Exec(s.t.Context(),
+			append([]string{"sh", "-c", `printf %s "$TYPED" | "$@"`, "sh"}, args[3:]...), map[string]string{"TYPED": c.in})
+		if err != nil || code != 0 || !strings.Contains(out, c.says) {
+			s.t.Errorf("%s: status %d, %v, %q, %q; want %q", command, code, err, out, errs, c.says)
+		}
+	}
+	if dump := fence(s.t, "bash", "pg_dump"); !strings.Contains(dump, "docker exec "+s.file.Services["postgres"].Name+" pg_dump -U "+s.container("postgres").Env["POSTGRES_USER"]+" "+s.container("postgres").Env["POSTGRES_DB"]+" ") {
+		s.t.Errorf("the backup does not fit the compose file: %s", dump)
+	}
+	alone := fence(s.t, "bash", "docker network create")
+	for _, name := range []string{"postgres", "redis"} {
+		service := s.file.Services[name]
+		for _, option := range append([]string{"--name=" + service.Name, "--network-alias=" + name, service.Image}, service.Volumes...) {
+			if !strings.Contains(alone, option) {
+				s.t.Errorf("what starts %s without compose has no %s: %s", name, option, alone)
+			}
+		}
+	}
+}
+
 // stop is `docker compose stop`, which goes the other way round.
 func (s *stack) stop() {
 	s.t.Helper()
@@ -231,6 +270,7 @@ func TestTheComposeFileOfTheReadmeWorksAsItIsPasted(t *testing.T) {
 	b.mustLogIn(user, env["SUPERUSER_PASSWORD"])
 	healthy(t, s.up["netbox"])
 	s.versionsFit()
+	s.documentedCommands()
 	token := s.provision(user, env["SUPERUSER_PASSWORD"])
 	kept := func(when string) {
 		t.Helper()
