@@ -12,11 +12,11 @@ import (
 func newBoot(e env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "boot",
-		Short: "Boot the image of every platform and ask NetBox everything",
-		Long: `Build the image of every platform, boot it against a real PostgreSQL and a real
-Redis, ask NetBox everything its users rely on, and stop it. The report and the
-containers' logs are left in dist/boot. Standard output carries a line for each
-thing that was asked.`,
+		Short: "Boot the image of every platform and check NetBox",
+		Long: `Build the image of every platform, boot it against a real PostgreSQL and Redis,
+check everything NetBox's users rely on, and stop it. The report and the logs of
+the containers are written to dist/boot. Standard output carries one line for
+each check.`,
 		Example: `  go run ./ci boot
   go run ./ci boot --platform linux/amd64 --timeout 3m`,
 		Args: noArguments,

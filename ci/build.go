@@ -11,8 +11,8 @@ func newBuild(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build the image of every platform and join them into one index",
-		Long: `Build the image of every platform and join them into one index, which is left
-in dist/image as an OCI layout. Standard output carries its digest.`,
+		Long: `Build the image of every platform and join them into one index, written to
+dist/image as an OCI layout. Standard output carries its digest.`,
 		Example: `  go run ./ci build
   go run ./ci build --platform linux/arm64 --json`,
 		Args: noArguments,
@@ -26,7 +26,7 @@ in dist/image as an OCI layout. Standard output carries its digest.`,
 			})
 		},
 	}
-	cmd.Flags().StringVar(&e.flags.netbox, "netbox", "", "`release` of NetBox to build, of those that build/ has a locked list of; the pinned one by default")
+	cmd.Flags().StringVar(&e.flags.netbox, "netbox", "", "`release` of NetBox to build, one that build/ has a locked list for (default: the pinned one)")
 	return cmd
 }
 

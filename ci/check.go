@@ -15,12 +15,13 @@ func newCheck(e env) *cobra.Command {
 	var plan string
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Build, boot and prove the image for every platform; the main job",
+		Short: "Build, boot and check the image of every platform: the main verb",
 		Long: `Build the image of every platform, compare its init graph with the documented
-one, boot it against a real PostgreSQL and a real Redis, ask NetBox everything
-its users rely on, join the images into one index, push it and pull it back, and
-compare README.md with readme-vars.yml. The index is left in dist/image, the
-report in dist/report. Standard output carries the digest of the index.`,
+one, boot it against a real PostgreSQL and Redis, check what NetBox's users rely
+on, join the images into one index, push it to --to or to a temporary local
+registry, pull it back, and compare README.md with readme-vars.yml. The index is
+written to dist/image, the report to dist/report. Standard output carries the
+digest of the index.`,
 		Example: `  go run ./ci check
   go run ./ci check --platform linux/amd64
   go run ./ci check --to localhost:5000/netbox:test`,
@@ -60,17 +61,17 @@ func addTo(cmd *cobra.Command, to *[]string) {
 
 // addOptional adds the flag that names registries that may fail.
 func addOptional(cmd *cobra.Command, optional *[]string) {
-	cmd.Flags().StringArrayVar(optional, "optional", nil, "`REGISTRY` that may fail: it is reported, and nothing else fails; may be repeated")
+	cmd.Flags().StringArrayVar(optional, "optional", nil, "`REGISTRY` that may fail: the failure is reported, but the run passes; may be repeated")
 }
 
 // addStall adds the flag that bounds waiting for a registry.
 func addStall(cmd *cobra.Command, f *flags) {
-	cmd.Flags().DurationVar(&f.stall, "stall", registry.DefaultStall, "how long a connection to a registry may carry nothing before it counts as dropped")
+	cmd.Flags().DurationVar(&f.stall, "stall", registry.DefaultStall, "how long a connection to a registry may transfer nothing before it counts as dropped")
 }
 
 // addPlan adds the flag that names a plan to keep to.
 func addPlan(cmd *cobra.Command, plan *string) {
-	cmd.Flags().StringVar(plan, "plan", "", "`file` that \"release --dry-run --json\" printed, to keep to its version and base")
+	cmd.Flags().StringVar(plan, "plan", "", "`file` printed by \"release --dry-run --json\": use its version and base")
 }
 
 // withPlan is e with the plan of a file to keep to, if one is named.

@@ -34,6 +34,12 @@ func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 		{[]string{"help", "chekc"}, []string{`"chekc"`, `did you mean "check"?`}},
 		{[]string{"completion", "tcsh"}, []string{`"tcsh"`, "bash, zsh, fish"}},
 		{[]string{"completion"}, []string{"bash, zsh, fish"}},
+		{[]string{"readme", "--check", "--platform", "linux/mips"}, []string{"--platform", "ci readme --help"}},
+		{[]string{"readme", "--check", "--timeout", "-5s"}, []string{"--timeout", "ci readme --help"}},
+		{[]string{"verify", "x", "--base", "local"}, []string{"--base", "ci verify --help"}},
+		{[]string{"clean", "--wait", "-5s"}, []string{"--wait -5s", "10m"}},
+		{[]string{"merge", "--wait", "-5s"}, []string{"--wait -5s", "10m"}},
+		{[]string{"readme", "--wait", "-5s"}, []string{"--wait -5s", "10m"}},
 		{[]string{"check", "now"}, []string{`leave "now" out`}},
 		{[]string{"build", "--platform", "linux/riscv64"}, []string{`"linux/riscv64"`, "--platform linux/amd64"}},
 		{[]string{"build", "--platform", "windows/amd64"}, []string{`"windows/amd64"`, "--platform linux/amd64"}},
@@ -52,9 +58,11 @@ func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 	} {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			output := t.TempDir()
-			args := append(test.args, "--output", output)
-			if !strings.Contains(strings.Join(args, " "), "--repo") {
-				args = append(args, "--repo", "..")
+			args := test.args
+			for flag, value := range map[string]string{"--output": output, "--repo": ".."} {
+				if reads(t, args[0], flag) && !slices.Contains(args, flag) {
+					args = append(slices.Clip(args), flag, value)
+				}
 			}
 			stdout, stderr, code := invoke(t, t.Context(), args...)
 			if code != failure.ExitUsage || stdout != "" {
@@ -137,7 +145,7 @@ func TestEveryVerbSaysWhatItIsForWithAnExample(t *testing.T) {
 			}
 			for _, want := range []string{
 				"Usage:\n  go run ./ci " + verb, "Examples:\n  go run ./ci " + verb,
-				"--platform", "--base", "--output", "--json", "Exit status: 0 good, 1 a check failed, 2 wrong use",
+				"Exit status: 0 success, 1 a check failed, 2 wrong use",
 			} {
 				if !strings.Contains(stdout, want) {
 					t.Errorf("it does not say %q", want)
@@ -204,10 +212,10 @@ func TestValuesAreCompleted(t *testing.T) {
 		{"check --to x --json ", ""}, // a verb takes no argument, so no file either
 	} {
 		args := append([]string{"__complete"}, strings.Split(test.args, " ")...)
-		stdout, _, code := invoke(t, t.Context(), slices.Insert(args, 2, "--repo", "..")...)
-		if test.args == "chec" || strings.HasPrefix(test.args, "help") || strings.HasPrefix(test.args, "completion") {
-			stdout, _, code = invoke(t, t.Context(), args...)
+		if reads(t, args[1], "--repo") {
+			args = slices.Insert(args, 2, "--repo", "..")
 		}
+		stdout, _, code := invoke(t, t.Context(), args...)
 		var got []string
 		for line := range strings.Lines(stdout) {
 			value, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
@@ -226,7 +234,7 @@ func TestValuesAreCompleted(t *testing.T) {
 // and nothing else is.
 func TestFilesAreCompletedWhereAFileIsAskedFor(t *testing.T) {
 	for args, want := range map[string]string{
-		"merge --plan ": ":0", "merge --reports ": ":16", "check --output ": ":16", "clean --repo ": ":16", "check --wait ": ":4", "release --number ": ":4",
+		"merge --plan ": ":0", "merge --reports ": ":16", "check --output ": ":16", "readme --repo ": ":16", "check --wait ": ":4", "release --number ": ":4",
 	} {
 		stdout, _, _ := invoke(t, t.Context(), append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		if strings.TrimSpace(stdout) != want {
@@ -362,7 +370,7 @@ func TestAPictureOfAnotherGraphIsSeenAndDrawnAgain(t *testing.T) {
 func TestCleanRemovesOnlyWhatTheVerbsWrite(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	output := t.TempDir()
-	for _, name := range []string{"image/index.json", "report/report.json", "mine/notes.txt"} {
+	for _, name := range []string{"image/index.json", "release/title", "report/report.json", "mine/notes.txt"} {
 		if err := os.MkdirAll(filepath.Dir(filepath.Join(output, name)), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -371,7 +379,7 @@ func TestCleanRemovesOnlyWhatTheVerbsWrite(t *testing.T) {
 		}
 	}
 	stdout, stderr, code := invoke(t, t.Context(), "clean", "--output", output)
-	if want := filepath.Join(output, "image") + "\n" + filepath.Join(output, "report") + "\n"; code != 0 || stdout != want {
+	if want := filepath.Join(output, "image") + "\n" + filepath.Join(output, "release") + "\n" + filepath.Join(output, "report") + "\n"; code != 0 || stdout != want {
 		t.Errorf("status %d, %q, %q", code, stdout, stderr)
 	}
 	if _, err := os.Stat(filepath.Join(output, "mine/notes.txt")); err != nil {

@@ -11,14 +11,19 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
+// cleanResult is the result as JSON.
+type cleanResult struct {
+	Removed []string `json:"removed"`
+}
+
 func newClean(e env) *cobra.Command {
 	var cache bool
 	cmd := &cobra.Command{
 		Use:   "clean",
 		Short: "Remove what the pipeline wrote",
-		Long: `Remove the output of the pipeline; with --cache also what it keeps to be fast:
-base images, build cache, built tools. Waits for a run that uses them. Standard
-output carries what was removed.`,
+		Long: `Remove the output of the pipeline. With --cache, also remove its cache: base
+images, build cache and built tools. Waits for runs that use them. Standard
+output carries the removed paths.`,
 		Example: `  go run ./ci clean
   go run ./ci clean --cache`,
 		Args: noArguments,
@@ -31,7 +36,7 @@ output carries what was removed.`,
 			output := e.flags.output
 			// Only what the verbs write: the directory may be anyone's.
 			var paths []string
-			for _, name := range []string{"image", "graph", "docs", pipeline.CheckReport, pipeline.BootReport} {
+			for _, name := range []string{"image", "graph", "docs", notesDir, pipeline.CheckReport, pipeline.BootReport} {
 				paths = append(paths, filepath.Join(output, name))
 			}
 			if cache {
@@ -54,7 +59,7 @@ output carries what was removed.`,
 				removed = append(removed, path)
 			}
 			if e.flags.json {
-				return e.printJSON(removed)
+				return e.printJSON(cleanResult{removed})
 			}
 			for _, path := range removed {
 				if err := e.print(path + "\n"); err != nil {

@@ -26,13 +26,14 @@ func newGraph(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "graph",
 		Short: "Compare the init graph of the image with the documented one",
-		Long: `Read the order in which services start out of the built image, check its
+		Long: `Read from the built image in which order its services start, check the
 structure, and compare it edge by edge with init_diagram in readme-vars.yml.
-Standard output carries the graph of the first platform as d2; text and pictures
-of all platforms are left in dist/graph.
+Standard output carries the graph of the first platform as d2. Text and pictures
+for all platforms are written to dist/graph.
 
-With --write, init_diagram becomes the graph of the image, and README.md and its
-pictures follow. --from takes images that were built before.`,
+--write sets init_diagram to the graph of the image and updates README.md and
+its pictures. --from reads images that are already built; it needs neither root
+nor an engine.`,
 		Example: `  go run ./ci graph
   go run ./ci graph --platform linux/amd64 >init.d2
   go run ./ci graph --from oci:dist/image --svg init.svg
@@ -54,8 +55,8 @@ pictures follow. --from takes images that were built before.`,
 			return g.ofBuild(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&g.write, "write", false, "document the graph that the image has")
-	cmd.Flags().StringVar(&g.svg, "svg", "", "`file` for the first platform's picture; the one for dark pages goes beside it, as NAME-dark.svg")
+	cmd.Flags().BoolVar(&g.write, "write", false, "update readme-vars.yml and README.md to the graph of the image")
+	cmd.Flags().StringVar(&g.svg, "svg", "", "`file` for the picture of the first platform; the dark version is written next to it as NAME-dark.svg")
 	cmd.Flags().StringVar(&g.from, "from", "", "`image` to read instead of building one: oci:DIR")
 	return cmd
 }
@@ -86,9 +87,6 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 		// What differs is to be seen in the picture.
 		if err := errors.Join(err, g.leavePictures()); err != nil {
 			return err
-		}
-		if g.flags.json {
-			return g.printJSON(s.pipeline.Report())
 		}
 		return g.printDrawing()
 	})
@@ -181,6 +179,11 @@ func (g graphVerb) document(ctx context.Context, images []v1.Image) (changed []s
 	return changed, err
 }
 
+// graphResult is the result as JSON.
+type graphResult struct {
+	D2 string `json:"d2"` // of the first platform
+}
+
 // printDrawing is the result: the graph of the first platform.
 func (g graphVerb) printDrawing() error {
 	text, err := g.graphs.Drawing(g.platforms[0])
@@ -188,7 +191,7 @@ func (g graphVerb) printDrawing() error {
 		return err
 	}
 	if g.flags.json {
-		return g.printJSON(map[string]string{"d2": text})
+		return g.printJSON(graphResult{D2: text})
 	}
 	return g.print(text)
 }

@@ -16,12 +16,9 @@ Verbs:{{range .Commands}}{{if or .IsAvailableCommand (eq .Name "help")}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 Flags:
-{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
 
-Flags of every verb:
-{{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
-
-Exit status: 0 good, 1 a check failed, 2 wrong use or a missing prerequisite.
+Exit status: 0 success, 1 a check failed, 2 wrong use or a missing prerequisite.
 `
 
 // newHelp replaces cobra's own verb, which takes a verb that there is not for
@@ -30,7 +27,7 @@ func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [VERB]",
 		Short: "Explain a verb",
-		Long: `Explain a verb, as its --help does. Standard output carries the explanation; no
+		Long: `Print the help of a verb, like its --help. Standard output carries the help; no
 file is written.`,
 		Example: `  go run ./ci help
   go run ./ci help check`,

@@ -10,7 +10,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+
+	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
@@ -33,17 +36,46 @@ type streams struct {
 
 // run is the whole program but for the process around it.
 func run(ctx context.Context, args []string, io streams, getenv func(string) string) int {
+	out := &counter{Writer: io.out}
+	io.out = out
 	root, sink := newRoot(io, getenv)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
+	}
+	if err != nil && out.n == 0 && wantsJSON(cmd, args) {
+		err = errors.Join(err, env{streams: io}.printJSON(failed{Errors: failure.Lines(err), Status: failure.ExitCode(err)}))
 	}
 	for _, line := range failure.Lines(untold(err)) {
 		fmt.Fprintln(io.err, line)
 		sink.Error(line)
 	}
 	return failure.ExitCode(err)
+}
+
+// failed is the result as JSON of a verb that failed before it had one.
+type failed struct {
+	Errors []string `json:"errors"`
+	Status int      `json:"status"` // the exit status
+}
+
+// wantsJSON also finds --json behind a flag that could not be read.
+func wantsJSON(cmd *cobra.Command, args []string) bool {
+	flag := cmd.Flags().Lookup("json")
+	return flag != nil && (flag.Value.String() == "true" || slices.Contains(args, "--json"))
+}
+
+// counter counts what is written.
+type counter struct {
+	io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.Writer.Write(p)
+	c.n += n
+	return n, err
 }
 
 // untold is err without what people have read already.

@@ -26,23 +26,22 @@ func newMerge(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "merge",
 		Short: "Join images pushed by digest into one index, and publish it",
-		Long: `Join the images that single machines have built, booted and pushed by digest
-into one index, as planned, and publish it to every repository of the plan. Only
-images whose report says that they were found good are joined; they must agree
-on commit, version and base. With --by-digest no tag moves: the index can be
-attested and signed before anything points at it. The report is left in
-dist/report, the text of the release's page in dist/release. Standard output
-carries the digest of the index.`,
+		Long: `Join the images that several machines built, booted and pushed by digest into
+one index, and publish it to every repository of the plan. Every image must have
+passed its check, and all must have the same commit, version and base. With
+--by-digest no tag moves, so that the index can be attested and signed first.
+The report is written to dist/report, the text of the release page to
+dist/release. Standard output carries the digest of the index.`,
 		Example: `  go run ./ci merge --plan dist/plan.json --reports dist/proven --by-digest
   go run ./ci merge --plan dist/plan.json --reports dist/proven`,
 		Args: noArguments,
 	}
-	cmd.Flags().StringVar(&plan, "plan", "", "`file` that \"release --dry-run --json\" printed")
-	cmd.Flags().StringVar(&reports, "reports", "", "`directory` with a directory for each machine's report")
+	cmd.Flags().StringVar(&plan, "plan", "", "`file` printed by \"release --dry-run --json\"")
+	cmd.Flags().StringVar(&reports, "reports", "", "`directory` that contains one directory for each machine's report")
 	addOptional(cmd, &optional)
 	addStall(cmd, e.flags)
 	addSign(cmd, &sign)
-	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index, but move no tag")
+	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index but move no tag")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if plan == "" || reports == "" {
 			return failure.Usagef("merge: pass the plan with --plan FILE and the reports with --reports DIR")

@@ -21,16 +21,16 @@ func newPackages(e env) *cobra.Command {
 	var check bool
 	cmd := &cobra.Command{
 		Use:   "packages",
-		Short: "Write package_versions.txt as the last check found the packages",
-		Long: `Write package_versions.txt, the list of the packages in the image for
-linux/amd64, as the last check left it in dist/report. With --check nothing is
-written, and a difference is exit status 1. Standard output carries the packages
-that were added, changed or removed.`,
+		Short: "Write package_versions.txt from the last check",
+		Long: `Write package_versions.txt, the packages in the linux/amd64 image, from the last
+check's report in dist/report. With --check nothing is written, and the exit
+status is 1 if there is a difference. Standard output carries the packages that
+were added, changed or removed.`,
 		Example: `  go run ./ci packages
   go run ./ci packages --check`,
 		Args: noArguments,
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "only tell what would change")
+	cmd.Flags().BoolVar(&check, "check", false, "only show the difference")
 	cmd.RunE = func(*cobra.Command, []string) error {
 		r, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
 		if err != nil {

@@ -15,15 +15,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
+// pinResult is the result as JSON.
+type pinResult struct {
+	NetBox string `json:"netbox"`
+}
+
 func newPin(e env) *cobra.Command {
 	var netbox string
 	cmd := &cobra.Command{
 		Use:   "pin",
 		Short: "Pin another release of NetBox, and lock its packages",
-		Long: `Write another release of NetBox into versions.yml, with the one that was pinned
-as that which upgrades are proven from, and have build/lock write the locked
-lists of packages. The result is for you to commit. Standard output carries what
-is pinned now. Needs uv.`,
+		Long: `Pin another release of NetBox in versions.yml, keep the previous one as the
+release that upgrades are tested from, and run build/lock to write the locked
+package lists. Commit the result. Standard output carries the pinned release.
+Needs uv.`,
 		Example: `  go run ./ci pin --netbox 4.7.4`,
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,6 +58,9 @@ is pinned now. Needs uv.`,
 			lock.Stdout, lock.Stderr = e.err, e.err
 			if err := lock.Run(); err != nil {
 				return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err), undo())
+			}
+			if e.flags.json {
+				return e.printJSON(pinResult{NetBox: netbox})
 			}
 			return e.print(fmt.Sprintf("%s pins NetBox %s\n", versions.File, netbox))
 		},

@@ -18,19 +18,20 @@ func newPublish(e env) *cobra.Command {
 	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "publish",
-		Short: "Push the index that check has proven, and move the tags",
-		Long: `Push the index in dist/image to every target, in phases: all content by digest
-to all registries, everything pulled back and compared; then the tags that name
-a version, everywhere; then latest. Only images that the report in dist/report
-found good are published. What is there already is not sent again.
+		Short: "Push the checked index, and move the tags",
+		Long: `Push the index in dist/image to every target in three phases: all content by
+digest, pulled back and compared; the tags that name a version; latest. Each
+phase finishes on every registry before the next one starts. Only images that
+passed the check in dist/report are published. Content that is already there is
+not sent again.
 
-Attached to the index and its images are the lists of their packages, how they
-were built, the report, and signatures when a key is given: see verify.
+The package lists, the provenance, the report and, with a key, signatures are
+attached to the index and its images: see verify.
 
-Credentials come from docker's configuration, or from two variables a registry:
-for ghcr.io REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. Registries
-are spoken to in https, those on loopback also in plain http; http:// in front
-of a name allows it elsewhere. Standard output carries a reference with a digest
+Credentials come from docker's configuration, or from two variables for each
+registry: REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO for ghcr.io.
+Registries are reached over https, on loopback also over http; http:// before
+the name allows http elsewhere. Standard output carries a reference with digest
 for each target.`,
 		Example: `  go run ./ci publish --to ghcr.io/linuxserver/netbox:latest
   go run ./ci publish --to localhost:5000/netbox --to localhost:5000/mirror/netbox:test
@@ -44,7 +45,7 @@ for each target.`,
 	addStall(cmd, e.flags)
 	addPlan(cmd, &plan)
 	addSign(cmd, &sign)
-	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything, but move no tag: merge joins what several machines pushed")
+	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		e, err := e.withPlan(plan)
 		if err != nil {

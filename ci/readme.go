@@ -17,14 +17,14 @@ func newReadme(e env) *cobra.Command {
 	var docs string
 	cmd := &cobra.Command{
 		Use:   "readme",
-		Short: "Write README.md from readme-vars.yml",
-		Long: `Write README.md, the pictures of the init graph in it, and the page of the
-documentation site from readme-vars.yml. The page lives in a repository of its
-own: --docs names its file there, dist/docs/docker-netbox.md otherwise.
+		Short: "Write README.md from readme-vars.yml and docs/",
+		Long: `Write README.md, its pictures of the init graph, and the documentation site's
+page from readme-vars.yml and docs/. That page belongs to another repository:
+--docs names its file there; the default is dist/docs/docker-netbox.md.
 
-With --check nothing is written: standard output carries what would change as a
-unified diff, and the exit status is 1 when that is anything. The page is
-compared when --docs names it.`,
+With --check nothing is written. Standard output carries a unified diff, and the
+exit status is 1 if there is a difference. The documentation site's page is only
+compared if --docs names it.`,
 		Example: `  go run ./ci readme
   go run ./ci readme --check
   go run ./ci readme --docs ../docs/docs/images/docker-netbox.md`,
@@ -51,7 +51,7 @@ compared when --docs names it.`,
 			return e.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, documents))
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "only say what would change")
+	cmd.Flags().BoolVar(&check, "check", false, "only show the difference")
 	cmd.Flags().StringVar(&docs, "docs", "", "`file` of the documentation site's page")
 	return cmd
 }

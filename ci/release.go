@@ -38,17 +38,17 @@ func newRelease(e env) *cobra.Command {
 	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "release",
-		Short: "Plan a release, prove its images, publish them with all tags",
-		Long: `Plan a release: which NetBox, whether anything has changed since the published
-image, its number, its channel, every tag and every repository, each with the
-reason. With --dry-run that is all. Otherwise the images are built, booted and
-proven under the planned version, published and tagged, unless the plan is to
-skip the release. What the release's page is to say of it is left in
-dist/release: body.md, title, tag and the list of packages to commit.
+		Short: "Plan a release, check its images, publish them with all tags",
+		Long: `Plan a release: the NetBox version, what changed since the published image, the
+number, the channel, every tag and every repository, each with the reason.
+--dry-run stops there. Otherwise the images are built, booted and checked under
+the planned version, published and tagged, unless the plan skips the release.
+The text of the release page is written to dist/release: body.md, title, tag and
+the package list to commit.
 
 The published image is the tag latest in the first live repository of
 versions.yml, unless --published names another. Standard output carries the
-plan, or a reference with a digest for each tag that was published.`,
+plan, or a reference with digest for each published tag.`,
 		Example: `  go run ./ci release --dry-run
   go run ./ci release --dry-run --newest --json
   go run ./ci release --to localhost:5000/netbox --published localhost:5000/netbox:latest`,
@@ -57,12 +57,12 @@ plan, or a reference with a digest for each tag that was published.`,
 	p := cmd.Flags()
 	p.BoolVar(&f.dryRun, "dry-run", false, "only print the plan")
 	p.StringVar(&f.netbox, "netbox", "", "plan this `release` of NetBox")
-	p.BoolVar(&f.newest, "newest", false, "plan the newest release of NetBox, as pip sees it")
-	p.BoolVar(&f.force, "force", false, "release although nothing has changed, or it failed before, or an older NetBox")
-	p.BoolVar(&f.rebuild, "rebuild", false, "find out by building the published image again whether packages have changed")
-	p.IntVar(&f.number, "number", 0, "give the release this `number` instead of the next")
+	p.BoolVar(&f.newest, "newest", false, "plan the newest NetBox release that pip finds")
+	p.BoolVar(&f.force, "force", false, "release even if nothing changed, it failed before, or NetBox is older")
+	p.BoolVar(&f.rebuild, "rebuild", false, "rebuild the published image to see whether packages changed")
+	p.IntVar(&f.number, "number", 0, "use this `number` for the release instead of the next one")
 	p.IntVar(&f.pull, "pull-request", 0, "plan the images of pull request `number`")
-	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with, none to plan a first release")
+	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with; none plans a first release")
 	p.StringVar(&f.attempts, "attempts", "", "`file` with the runs of release.yml, as gh lists them in JSON: what failed not long ago waits")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	addOptional(cmd, &f.optional)

@@ -100,7 +100,7 @@ func (p *project) commitAll(message string) {
 func (p *project) ci(args ...string) (stdout, stderr string, code int) {
 	p.t.Helper()
 	args = append(args, "--repo", p.repo)
-	if !slices.Contains(args, "--output") {
+	if !slices.Contains(args, "--output") && reads(p.t, args[0], "--output") {
 		args = append(args, "--output", filepath.Join(p.dir, "dist"))
 	}
 	var out, err bytes.Buffer

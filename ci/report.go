@@ -23,10 +23,10 @@ func newReport(e env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Show the result of the last check",
-		Long: `Show the result of the last check, which it left in dist/report, on standard
-output. With --open serve its page on loopback and show it in a browser, until
-Ctrl-C; standard output then carries the address. The exit status is that of
-showing it, not that of the check.`,
+		Long: `Print the result of the last check, from dist/report, to standard output. With
+--open, serve its page on loopback and open it in a browser until Ctrl-C;
+standard output then carries the address. The exit status is 0 even if the check
+failed.`,
 		Example: `  go run ./ci report
   go run ./ci report --open
   go run ./ci report --json`,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -15,7 +16,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
-// flags are the options that every verb shares.
+// flags are the options that several verbs share. They keep their defaults for
+// verbs that do not have them.
 type flags struct {
 	repo      string
 	platforms []string
@@ -30,14 +32,14 @@ type flags struct {
 }
 
 func newRoot(io streams, getenv func(string) string) (*cobra.Command, *actions.Sink) {
-	f := &flags{}
+	f := &flags{repo: ".", platforms: pipeline.DefaultPlatforms(), output: "dist", timeout: 10 * time.Minute, wait: 30 * time.Minute}
 	root := &cobra.Command{
 		Use:   "ci",
-		Short: "Build, prove, ship and document the NetBox image",
-		Long: `Build, prove, ship and document the NetBox image.
+		Short: "Build, check, publish and document the NetBox image",
+		Long: `Build, check, publish and document the NetBox image.
 
-Standard output carries the result, standard error progress and logs; files go
-under dist/. "go run" itself makes 1 of every exit status but 0.`,
+Standard output carries the result, standard error the progress and logs. Files
+are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		Example: `  go run ./ci check
   go run ./ci boot --platform linux/amd64`,
 		SilenceErrors: true,
@@ -45,6 +47,15 @@ under dist/. "go run" itself makes 1 of every exit status but 0.`,
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
 		Args:                       cobra.ArbitraryArgs,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			switch {
+			case f.timeout <= 0:
+				return failure.Usagef("read --timeout %s: pass a time above zero, such as 10m", f.timeout)
+			case f.wait < 0:
+				return failure.Usagef("read --wait %s: pass a time, such as 10m, or 0 to fail at once", f.wait)
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownVerb(cmd, args[0])
@@ -59,16 +70,6 @@ under dist/. "go run" itself makes 1 of every exit status but 0.`,
 		return failure.Usagef("%s: %w: run \"go run ./%s --help\" for its flags", cmd.CommandPath(), err, cmd.CommandPath())
 	})
 
-	p := root.PersistentFlags()
-	p.StringVar(&f.repo, "repo", ".", "the repository's `directory`")
-	p.StringSliceVar(&f.platforms, "platform", pipeline.DefaultPlatforms(), "`platform` to work on, may be repeated")
-	p.StringVar(&f.engine, "engine", "", "`engine` to build and boot with: local or dagger (default dagger where a session, a runner host or the dagger command is, else local)")
-	p.StringVar(&f.base, "base", "", "base image: local, oci:DIR or an image `reference` (default local, with Dagger the published one of versions.yml)")
-	p.StringVar(&f.output, "output", "dist", "`directory` that all files are written to")
-	p.BoolVar(&f.json, "json", false, "print the result as JSON")
-	p.DurationVar(&f.timeout, "timeout", 10*time.Minute, "limit for one boot of one platform")
-	p.DurationVar(&f.wait, "wait", 30*time.Minute, "limit for waiting for another run that holds the cache or the output")
-
 	mask := &secret.Mask{}
 	sink := actions.New(getenv, io.err, func(file string) bool {
 		info, err := os.Stat(filepath.Join(f.repo, file))
@@ -76,17 +77,61 @@ under dist/. "go run" itself makes 1 of every exit status but 0.`,
 	}, mask.Hide)
 	mask.Tell = sink.Mask
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
-	root.AddCommand(
-		newCheck(e), newBuild(e), newBoot(e), newGraph(e),
-		newReadme(e), newPackages(e), newPublish(e), newRelease(e), newMerge(e), newVerify(e), newPin(e), newReport(e), newClean(e),
-		newCompletion(e),
-	)
+	session := []string{"repo", "platform", "engine", "base", "output", "json", "wait"}
+	for _, verb := range []struct {
+		cmd  *cobra.Command
+		read []string // the shared flags that it reads
+	}{
+		{newCheck(e), append(session, "timeout")},
+		{newBuild(e), session},
+		{newBoot(e), append(session, "timeout")},
+		{newGraph(e), session},
+		{newReadme(e), []string{"repo", "output", "json", "wait"}},
+		{newPackages(e), []string{"repo", "output", "json"}},
+		{newPublish(e), []string{"repo", "engine", "output", "json", "wait"}},
+		{newRelease(e), append(session, "timeout")},
+		{newMerge(e), []string{"repo", "output", "json", "wait"}},
+		{newVerify(e), []string{"repo", "platform", "json", "wait"}},
+		{newPin(e), []string{"repo", "json"}},
+		{newReport(e), []string{"output", "json"}},
+		{newClean(e), []string{"output", "json", "wait"}},
+		{newCompletion(e), nil},
+	} {
+		f.add(verb.cmd.Flags(), verb.read)
+		root.AddCommand(verb.cmd)
+	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(newHelp())
 	root.InitDefaultHelpCmd()
 	root.SetUsageTemplate(usage)
 	e.completeFlags(root)
 	return root, sink
+}
+
+// add defines those of the shared flags that a verb reads.
+func (f *flags) add(p *pflag.FlagSet, names []string) {
+	for _, name := range names {
+		switch name {
+		case "repo":
+			p.StringVar(&f.repo, name, f.repo, "the repository's `directory`")
+		case "platform":
+			p.StringSliceVar(&f.platforms, name, f.platforms, "`platform` to work on, may be repeated")
+		case "engine":
+			p.StringVar(&f.engine, name, f.engine, "`engine` to use: local or dagger (default: dagger if there is a session, a runner host or the dagger command, else local)")
+		case "base":
+			p.StringVar(&f.base, name, f.base, "base image: local, oci:DIR or an image `reference` (default: local, with Dagger the published base in versions.yml)")
+		case "output":
+			p.StringVar(&f.output, name, f.output, "`directory` for all files")
+		case "json":
+			p.BoolVar(&f.json, name, f.json, "print the result as JSON, see docs/maintaining.md")
+		case "timeout":
+			p.DurationVar(&f.timeout, name, f.timeout, "limit for one boot of one platform")
+		case "wait":
+			p.DurationVar(&f.wait, name, f.wait, "how long to wait for another run that uses the cache or the output")
+		default:
+			panic("no shared flag is called " + name)
+		}
+	}
 }
 
 // env is what every verb is given.

@@ -38,9 +38,6 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.timeout <= 0 || f.wait < 0 {
-		return failure.Usagef("read the limits: --timeout %s and --wait %s: pass a time above zero, such as 10m", f.timeout, f.wait)
-	}
 	engineName, why, err := e.chooseEngine()
 	if err != nil {
 		return err

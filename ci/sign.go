@@ -21,7 +21,7 @@ type signFlags struct {
 // addSign adds the flags that say who signs.
 func addSign(cmd *cobra.Command, f *signFlags) {
 	cmd.Flags().StringVar(&f.key, "sign-key", "", "sign with the private key in `file`, whose password is in COSIGN_PASSWORD")
-	cmd.Flags().BoolVar(&f.keyless, "sign-keyless", false, "sign by cosign as the identity of the GitHub Actions job")
+	cmd.Flags().BoolVar(&f.keyless, "sign-keyless", false, "sign with cosign as the identity of the GitHub Actions job")
 }
 
 // attesting is who vouches for what is published.

@@ -23,19 +23,19 @@ func newVerify(e env) *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify REFERENCE",
-		Short: "Prove where a published image comes from",
-		Long: `Read a published index with its images, or one of these, and everything that is
-attached to it, and tell line by line what is proven: that it is complete to the
-byte and holds nothing else, that all of it is of one version and commit, who
-signed it, which builder made it from which inputs, which packages are in it,
-what the check of it found. Only the registry is asked, and with --identity
-Sigstore for its roots of trust.
+		Short: "Verify a published image and everything attached to it",
+		Long: `Read a published index with its images, or one image, and everything attached to
+it, and report line by line what holds: that it is complete and contains nothing
+else, that all parts have one version and commit, who signed it, which builder
+built it from which inputs, which packages it contains, and what its check
+found. Only the registry is contacted, and Sigstore for its roots of trust with
+--identity.
 
-An index must have an image for each --platform. What is there must be right;
-what may not be absent is named by --require. Without --key or --identity
-signatures are told, but not believed. REFERENCE is REGISTRY/NAME:TAG,
-REGISTRY/NAME@DIGEST, or oci:DIR for a layout on disk.
-Standard output carries the lines; no file is written.`,
+An index must contain an image for each --platform. Whatever is attached must be
+correct; --require names what must not be missing. Without --key or --identity,
+signatures are listed but not verified. REFERENCE is REGISTRY/NAME:TAG,
+REGISTRY/NAME@DIGEST, or oci:DIR for a layout on disk. Standard output carries
+the lines; no file is written.`,
 		Example: `  go run ./ci verify ghcr.io/linuxserver/netbox:latest
   go run ./ci verify --key cosign.pub --require all localhost:5000/netbox
   go run ./ci verify ghcr.io/me/netbox:latest --require all \
@@ -44,11 +44,11 @@ Standard output carries the lines; no file is written.`,
 			return listed(e.repositories(), typed), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	cmd.Flags().StringVar(&f.key, "key", "", "everything must be signed by the key whose public half is in `file`")
-	cmd.Flags().StringVar(&f.identity, "identity", "", "everything must be signed keyless by the `identity`, a workflow's URL or an address; a * at its end stands for any end")
-	cmd.Flags().StringVar(&f.issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of who vouches for --identity")
-	cmd.Flags().StringVar(&f.trustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity, instead of asking Sigstore")
-	cmd.Flags().StringSliceVar(&f.require, "require", nil, "what may not be absent: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
+	cmd.Flags().StringVar(&f.key, "key", "", "require signatures by the key whose public half is in `file`")
+	cmd.Flags().StringVar(&f.identity, "identity", "", "require keyless signatures by `identity`, a workflow's URL or an email address; a final * matches anything")
+	cmd.Flags().StringVar(&f.issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of the issuer that vouches for --identity")
+	cmd.Flags().StringVar(&f.trustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity (default: ask Sigstore)")
+	cmd.Flags().StringSliceVar(&f.require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
 	addStall(cmd, e.flags)
 	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Demandable(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
