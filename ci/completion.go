@@ -22,9 +22,9 @@ func newCompletion(e env) *cobra.Command {
 		Use:   "completion SHELL",
 		Short: "Print the completion script of a shell",
 		Long: `Print the script that completes verbs, flags, platforms, engines, bases,
-releases and repositories in bash, zsh or fish. It works for the built command ci
-on the PATH, not for "go run ./ci". Bash needs the package bash-completion. Standard
-output carries the script; no file is written.`,
+releases and repositories in bash, zsh or fish. It works for the built command
+ci on the PATH, not for "go run ./ci". Bash needs the package bash-completion.
+Standard output carries the script; no file is written.`,
 		Example: `  go run ./ci completion fish >~/.config/fish/completions/ci.fish
   go build -o ~/.local/bin/ci ./ci && source <(ci completion bash)`,
 		ValidArgs: shells,

@@ -177,6 +177,11 @@ func (d Documents) all() ([]document, error) {
 			all = append(all, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})
 		}
 	}
+	drawings, err := d.drawings()
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, drawings...)
 	if d.Docs != "" {
 		docs, err := vars.Docs(extra)
 		if err != nil {
@@ -191,6 +196,34 @@ func (d Documents) all() ([]document, error) {
 		}
 		if doc.have, err = os.ReadFile(doc.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("read %s: %w", doc.path, err)
+		}
+	}
+	return all, nil
+}
+
+// themes are those of d2 for the looks of a picture.
+var themes = map[string]int{initgraph.Light.Name: 0, initgraph.Dark.Name: 200}
+
+// drawings are the pictures of the d2 files under docs, which lie beside them.
+func (d Documents) drawings() (all []document, err error) {
+	if !d.D2.Pinned() {
+		return nil, nil
+	}
+	files, err := filepath.Glob(filepath.Join(d.Repo, "docs", "*.d2"))
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("read the drawing: %w", err)
+		}
+		name := "docs/" + strings.TrimSuffix(filepath.Base(file), ".d2")
+		for _, look := range initgraph.Looks() {
+			all = append(all, document{
+				path: name + "-" + look.Name + ".svg",
+				draw: fmt.Sprintf("vars: { d2-config: { theme-id: %d } }\nstyle.fill: transparent\n%s", themes[look.Name], text),
+			})
 		}
 	}
 	return all, nil

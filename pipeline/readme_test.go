@@ -28,19 +28,26 @@ func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pictures, err := Documents{Repo: "..", D2: tool}.drawings()
+	if err != nil || len(pictures) != 2 {
+		t.Fatalf("docs has %d pictures, %v; want one for each look", len(pictures), err)
+	}
 	for _, look := range initgraph.Looks() {
-		t.Run(look.Name, func(t *testing.T) {
+		pictures = append(pictures, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})
+	}
+	for _, picture := range pictures {
+		t.Run(filepath.Base(picture.path), func(t *testing.T) {
 			t.Parallel()
-			want, err := tool.SVG(t.Context(), t.Output(), graph.Drawing(look, nil), nil)
+			want, err := tool.SVG(t.Context(), t.Output(), picture.draw, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			have, err := os.ReadFile(filepath.Join("..", readme.Picture(look.Name)))
+			have, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(picture.path)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !bytes.Equal(have, want) {
-				t.Errorf("%s is not what d2 draws: remove it and run `go run ./ci readme`", readme.Picture(look.Name))
+				t.Errorf("%s is not what d2 draws: remove it and run `go run ./ci readme`", picture.path)
 			}
 		})
 	}

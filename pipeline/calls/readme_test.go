@@ -18,7 +18,7 @@ func TestGenerateGivesREADMEWithItsPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 3 {
+	if len(files) != 5 {
 		t.Errorf("got %d files", len(files))
 	}
 	for path, want := range files {
