@@ -15,8 +15,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
@@ -227,6 +229,9 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return none, err
 		}
 		facts.Unknown = !known
+		if facts.Entering, err = e.entering(ctx, facts); err != nil {
+			return none, err
+		}
 		if slices.Contains(facts.Changed, contents.ListFile) && facts.Package != nil {
 			if facts.Listed, err = e.listed(ctx, facts); err != nil {
 				return none, err
@@ -239,6 +244,22 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 		}
 	}
 	return release.Make(facts)
+}
+
+// entering picks those of the changed files that the image is made of.
+func (e env) entering(ctx context.Context, facts release.Facts) ([]string, error) {
+	if len(facts.Changed) == 0 {
+		return nil, nil
+	}
+	var base release.BaseInputs
+	if facts.Base.Name == inputs.LocalBase {
+		found, err := (&baseimage.Builder{Source: e.flags.repo}).Inputs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		base = found
+	}
+	return release.FindEntering(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, base)
 }
 
 // listed compares package_versions.txt with what is published, nil when that is

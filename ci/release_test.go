@@ -71,6 +71,12 @@ func newProject(t *testing.T) *project {
 			t.Fatal(err)
 		}
 	}
+	for name, text := range map[string]string{
+		"Dockerfile": "FROM a\nCOPY root/ /\n", "Dockerfile.aarch64": "FROM a\n", "go.mod": "module m\n\ngo 1.26\n",
+		"pipeline/base/init/main.go": "package main\n\nfunc main() {}\n", "pipeline/base/mods/main.go": "package main\n\nfunc main() {}\n",
+	} {
+		p.write(name, text)
+	}
 	p.git("init", "-q", "-b", "main")
 	p.commitAll("one")
 	p.env = map[string]string{
@@ -79,6 +85,17 @@ func newProject(t *testing.T) *project {
 		"GITHUB_REF": "refs/heads/main",
 	}
 	return p
+}
+
+func (p *project) write(name, text string) {
+	p.t.Helper()
+	file := filepath.Join(p.repo, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *project) git(args ...string) string {
@@ -287,12 +304,18 @@ func TestAReleaseMadeOnTwoMachinesBecomesOneIndexBeforeAnyTagMoves(t *testing.T)
 	if !strings.Contains(p.file("output"), "skip<<_GitHubActionsFileCommandDelimeter_\nnothing has changed since") {
 		t.Errorf("outputs:\n%s", p.file("output"))
 	}
-	if err := os.WriteFile(filepath.Join(p.repo, "Dockerfile"), []byte("FROM base\n"), 0o644); err != nil {
-		t.Fatal(err)
+	p.write("ci/help.go", "package main\n")
+	p.write("tools/d2/go.sum", "a sum\n")
+	p.commitAll("what no image is made of")
+	if after, _ = p.plan(); !strings.Contains(after.Skip, "only what no image is made of has changed: ci/help.go, tools/d2/go.sum") {
+		t.Errorf("after changes of the tools: skip %q", after.Skip)
 	}
-	p.commitAll("two")
-	if after, _ = p.plan(); after.Skip != "" || after.Version != "v4.7.3-ls2" || after.Commit != p.commit {
-		t.Errorf("after a change: skip %q, version %s", after.Skip, after.Version)
+	for _, file := range []string{"root/opt/netbox/conf/x.py", "pipeline/base/init/boot.go", "Dockerfile"} {
+		p.write(file, "package main\n")
+		p.commitAll(file)
+		if after, _ = p.plan(); after.Skip != "" || after.Version != "v4.7.3-ls2" || after.Commit != p.commit || !strings.Contains(after.Why(), file) {
+			t.Errorf("after a change of %s: skip %q, version %s, since %s", file, after.Skip, after.Version, after.Why())
+		}
 	}
 	if _, stderr, code := p.ci("merge", "--plan", old, "--reports", filepath.Join(p.dir, "proven")); code != failure.ExitUsage || !strings.Contains(stderr, "planned for commit") {
 		t.Errorf("an old plan: status %d, %s", code, stderr)

@@ -104,7 +104,7 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, 
 			level:   gzip.DefaultCompression,
 			drop:    droppedFromBase,
 		}
-		overlays[i] = overlay{arch: p.Architecture, dir: filepath.Join(b.Source, "pipeline/base/rootfs"), programs: programs, sources: apt.shipped()}
+		overlays[i] = overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
 		layers, err := b.keys(debians[i], overlays[i])
 		if err != nil {
 			return nil, err

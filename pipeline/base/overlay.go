@@ -38,6 +38,9 @@ type programs struct {
 	key  string // of all their sources and of the Go that compiles them
 }
 
+// rootfs is the directory of the files, under the root of the repository.
+const rootfs = "pipeline/base/rootfs"
+
 // installed says where the programs go in the image, by package.
 var installed = map[string]string{
 	"./pipeline/base/init": "init",
@@ -54,8 +57,22 @@ var initNames = []string{
 // empty ones.
 var mountPoints = []string{"app", "config", "defaults", "lsiopy"}
 
-// programs finds every source file that the programs are made of.
-func (b *Builder) programs(ctx context.Context) (*programs, error) {
+// goPackage is one that the programs are made of, as "go list" prints it.
+type goPackage struct {
+	Dir                                 string
+	GoFiles, IgnoredGoFiles, EmbedFiles []string
+	Standard                            bool
+	Module                              *struct {
+		Path, Version, Dir string
+		Main               bool
+	}
+}
+
+// own reports whether the repository has the package.
+func (p goPackage) own() bool { return p.Module != nil && p.Module.Main }
+
+// goPackages lists all that the programs are made of.
+func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
 	args := []string{"list", "-deps", "-json=Dir,GoFiles,IgnoredGoFiles,EmbedFiles,Module,Standard"}
 	for pkg := range installed {
 		args = append(args, pkg)
@@ -65,27 +82,32 @@ func (b *Builder) programs(ctx context.Context) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
 	}
+	var found []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(list)); dec.More(); {
+		var pkg goPackage
+		if err := dec.Decode(&pkg); err != nil {
+			return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
+		}
+		found = append(found, pkg)
+	}
+	return found, nil
+}
+
+// programs finds every source file that the programs are made of.
+func (b *Builder) programs(ctx context.Context) (*programs, error) {
+	packages, err := b.goPackages(ctx)
+	if err != nil {
+		return nil, err
+	}
 	version, err := goCommand(ctx, b.Source, "amd64", "env", "GOVERSION")
 	if err != nil {
 		return nil, fmt.Errorf("asking Go for its version: %w", err)
 	}
 	inputs := []any{version, installed}
-	for dec := json.NewDecoder(bytes.NewReader(list)); dec.More(); {
-		var pkg struct {
-			Dir                                 string
-			GoFiles, IgnoredGoFiles, EmbedFiles []string
-			Standard                            bool
-			Module                              *struct {
-				Path, Version string
-				Main          bool
-			}
-		}
-		if err := dec.Decode(&pkg); err != nil {
-			return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
-		}
+	for _, pkg := range packages {
 		switch {
 		case pkg.Standard || pkg.Module == nil:
-		case !pkg.Module.Main:
+		case !pkg.own():
 			inputs = append(inputs, pkg.Module.Path, pkg.Module.Version)
 		default:
 			for _, name := range slices.Concat(pkg.GoFiles, pkg.IgnoredGoFiles, pkg.EmbedFiles) {

@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -38,15 +37,16 @@ type Facts struct {
 	Asked    string // release that --netbox names, or ""
 	Upstream string // newest final release, or "" when nobody asked for it
 
-	Commit  string   // that HEAD is at
-	Branch  string   // checked out, "" when HEAD is detached
-	Tag     string   // git tag that is being released, ""
-	Tags    []string // git tags at HEAD
-	Pull    int      // number of the pull request, 0
-	Changed []string // paths that differ between the published commit and HEAD
-	Unknown bool     // the published commit is not in this clone
-	Package []byte   // package_versions.txt, nil when there is none
-	Listed  *Listed  // how it compares with what is published, nil when nobody knows
+	Commit   string   // that HEAD is at
+	Branch   string   // checked out, "" when HEAD is detached
+	Tag      string   // git tag that is being released, ""
+	Tags     []string // git tags at HEAD
+	Pull     int      // number of the pull request, 0
+	Changed  []string // paths that differ between the published commit and HEAD
+	Entering []string // those of them that the image is made of
+	Unknown  bool     // the published commit is not in this clone
+	Package  []byte   // package_versions.txt, nil when there is none
+	Listed   *Listed  // how it compares with what is published, nil when nobody knows
 
 	Base      Base
 	Published *Published // newest live image, nil when there is none yet
@@ -218,101 +218,6 @@ func channel(f Facts) (Decision, []string, error) {
 		return Decision{string(Development), "no branch is checked out"}, f.Repositories.Development, nil
 	}
 	return Decision{string(Development), "branch " + f.Branch + " is not main"}, f.Repositories.Development, nil
-}
-
-// documentation is what no image is made of. Whatever is not in it may be.
-var documentation = []string{"*.md", "LICENSE", "readme-vars.yml", ".editorconfig", ".gitignore", contents.ListFile, "docs/*", ".github/*", ".ci/*", "tests/*"}
-
-// isDocumentation tells whether no image is made of the file at a path.
-func isDocumentation(file string) bool {
-	top, _, deep := strings.Cut(file, "/")
-	return slices.ContainsFunc(documentation, func(pattern string) bool {
-		if dir, all := strings.CutSuffix(pattern, "/*"); all {
-			return deep && top == dir
-		}
-		ok, _ := path.Match(pattern, file)
-		return ok
-	})
-}
-
-// changes compares with the published image.
-func changes(f Facts, p Plan) []Change {
-	was := f.Published
-	if was == nil {
-		return []Change{{"image", true, "nothing is published yet"}}
-	}
-	var list []Change
-	add := func(what string, changed bool, format string, args ...any) {
-		list = append(list, Change{what, changed, fmt.Sprintf(format, args...)})
-	}
-
-	if release, _, ok := parseVersion(was.Version); ok {
-		if release == p.NetBox.Value {
-			add("NetBox", false, "%s is published", release)
-		} else {
-			add("NetBox", true, "%s is published, %s is to be", release, p.NetBox.Value)
-		}
-	}
-
-	entering := slices.DeleteFunc(slices.Clone(f.Changed), isDocumentation)
-	switch {
-	case was.Commit == f.Commit:
-		add("commit", false, "%s is published", short(f.Commit))
-	case was.Commit == "":
-		add("commit", true, "the published image names no commit")
-	case f.Unknown:
-		add("commit", true, "the published commit %s is not in this clone", short(was.Commit))
-	case len(entering) == 0 && len(f.Changed) == 0:
-		add("commit", false, "%s has the same files as the published %s", short(f.Commit), short(was.Commit))
-	case len(entering) == 0:
-		add("commit", false, "since the published %s only what no image is made of has changed: %s", short(was.Commit), some(f.Changed))
-	default:
-		add("commit", true, "since the published %s: %s", short(was.Commit), some(entering))
-	}
-
-	switch {
-	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil && len(f.Listed.Changes) == 0:
-		add("packages", false, "%s has changed to what is published", contents.ListFile)
-	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil:
-		add("packages", true, "%s is not what is published: %s", contents.ListFile, someChanges(f.Listed.Changes))
-	case slices.Contains(f.Changed, contents.ListFile):
-		add("packages", true, "%s has changed", contents.ListFile)
-	case f.Package == nil:
-		add("packages", false, "there is no %s to compare", contents.ListFile)
-	default:
-		add("packages", false, "%s is as it was", contents.ListFile)
-	}
-
-	switch {
-	case was.Base.Name == "":
-		add("base", false, "the published image does not name its base")
-	case was.Base.Name != f.Base.Name:
-		add("base", true, "%s was the base, now it is %s", was.Base.Name, f.Base.Name)
-	case f.Base.Digest == "":
-		add("base", false, "%s is made of packages, it has no digest to compare", f.Base.Name)
-	case was.Base.Digest == f.Base.Digest:
-		add("base", false, "%s is still %s", f.Base.Name, short(f.Base.Digest))
-	case was.Base.Digest == "":
-		add("base", true, "the published image does not name the digest of its base, %s is %s", f.Base.Name, short(f.Base.Digest))
-	default:
-		add("base", true, "%s was %s, now it is %s", f.Base.Name, short(was.Base.Digest), short(f.Base.Digest))
-	}
-
-	switch r := f.Rebuilt; {
-	case r == nil:
-	case len(r.Differs) == 0:
-		add("rebuild", false, "the published image, built again for %s, is the same to the byte", r.Platform)
-	case len(r.Packages) > 0:
-		add("rebuild", true, "the published image, built again for %s, has other packages: %s", r.Platform, someChanges(r.Packages))
-	default:
-		add("rebuild", true, "the published image, built again for %s, differs in %s", r.Platform, some(r.Differs))
-	}
-	return list
-}
-
-// anyChange tells whether something has changed.
-func anyChange(list []Change) bool {
-	return slices.ContainsFunc(list, func(c Change) bool { return c.Changed })
 }
 
 // number chooses N of lsN. A number never names two different images: it is

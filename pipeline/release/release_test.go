@@ -38,6 +38,7 @@ func facts(change func(*release.Facts)) release.Facts {
 	if change != nil {
 		change(&f)
 	}
+	f.Entering = slices.DeleteFunc(slices.Clone(f.Changed), func(file string) bool { return file != "Dockerfile" && !strings.HasPrefix(file, "root/") })
 	return f
 }
 

@@ -21,6 +21,7 @@ import (
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 )
@@ -302,33 +303,6 @@ func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	return be
 }
 
-// instruction is one of a Dockerfile, its continued lines joined.
-type instruction struct {
-	line int // of its beginning, from 1
-	word string
-	rest string
-}
-
-func instructions(dockerfile string) []instruction {
-	var found []instruction
-	lines := strings.Split(dockerfile, "\n")
-	for i := 0; i < len(lines); i++ {
-		first, text := i+1, strings.TrimSpace(lines[i])
-		if text == "" || text[0] == '#' {
-			continue
-		}
-		for strings.HasSuffix(text, `\`) && i+1 < len(lines) {
-			i++
-			if next := strings.TrimSpace(lines[i]); !strings.HasPrefix(next, "#") {
-				text = strings.TrimSuffix(text, `\`) + " " + next
-			}
-		}
-		word, rest, _ := strings.Cut(text, " ")
-		found = append(found, instruction{first, strings.ToUpper(word), strings.TrimSpace(rest)})
-	}
-	return found
-}
-
 var (
 	flags    = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
 	assigned = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
@@ -339,14 +313,14 @@ func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // failedRun finds the RUN that gave a command; its line is 0 when there is
 // none, as of a heredoc.
-func failedRun(dockerfile string, cmd []string) (line int, step string) {
+func failedRun(text string, cmd []string) (line int, step string) {
 	if len(cmd) == 0 {
 		return 0, ""
 	}
 	want := words(cmd[len(cmd)-1])
-	for _, i := range instructions(dockerfile) {
-		if i.word == "RUN" && words(flags.ReplaceAllString(i.rest, "")) == want {
-			return i.line, "RUN " + want
+	for _, i := range dockerfile.Instructions(text) {
+		if i.Word == "RUN" && words(flags.ReplaceAllString(i.Rest, "")) == want {
+			return i.Line, "RUN " + want
 		}
 	}
 	return 0, "RUN " + want
@@ -355,14 +329,14 @@ func failedRun(dockerfile string, cmd []string) (line int, step string) {
 // declared is req for engine.Normalise, which reads in an image's history what
 // is an argument and what is set: Dagger writes no history of either. A name
 // that is set in any stage counts as set.
-func declared(req engine.BuildRequest, dockerfile string) engine.BuildRequest {
+func declared(req engine.BuildRequest, text string) engine.BuildRequest {
 	args, set := maps.Clone(req.Args), []string{}
 	if args == nil {
 		args = map[string]string{}
 	}
-	for _, i := range instructions(dockerfile) {
-		for _, m := range assigned.FindAllStringSubmatch(i.rest, -1) {
-			switch i.word {
+	for _, i := range dockerfile.Instructions(text) {
+		for _, m := range assigned.FindAllStringSubmatch(i.Rest, -1) {
+			switch i.Word {
 			case "ARG":
 				args[m[1]] = ""
 			case "ENV":

@@ -6,6 +6,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 )
 
 // tellHistory puts a Dockerfile's instructions into the history of the image
@@ -52,11 +54,11 @@ type layerStep struct {
 
 // layerSteps are the instructions of a stage, the last unless it is named,
 // that make a layer.
-func layerSteps(dockerfile, target string) []layerStep {
+func layerSteps(text, target string) []layerStep {
 	var steps []layerStep
-	for _, i := range instructions(dockerfile) {
-		rest := words(flags.ReplaceAllString(i.rest, ""))
-		switch i.word {
+	for _, i := range dockerfile.Instructions(text) {
+		rest := words(flags.ReplaceAllString(i.Rest, ""))
+		switch i.Word {
 		case "FROM":
 			if target != "" && steps != nil {
 				return steps
@@ -71,7 +73,7 @@ func layerSteps(dockerfile, target string) []layerStep {
 			}
 		case "COPY", "ADD":
 			if steps != nil {
-				steps = append(steps, layerStep{"", i.word + " " + rest + " # buildkit"})
+				steps = append(steps, layerStep{"", i.Word + " " + rest + " # buildkit"})
 			}
 		}
 	}

@@ -1,0 +1,97 @@
+// Package dockerfile reads what a Dockerfile says, as far as its caller is not
+// the one who carries it out.
+package dockerfile
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Instruction is one of a Dockerfile, its continued lines joined.
+type Instruction struct {
+	Line int // of its beginning, from 1
+	Word string
+	Rest string
+}
+
+// Instructions lists those of a Dockerfile.
+func Instructions(text string) []Instruction {
+	var found []Instruction
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		first, text := i+1, strings.TrimSpace(lines[i])
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		for strings.HasSuffix(text, `\`) && i+1 < len(lines) {
+			i++
+			if next := strings.TrimSpace(lines[i]); !strings.HasPrefix(next, "#") {
+				text = strings.TrimSuffix(text, `\`) + " " + next
+			}
+		}
+		word, rest, _ := strings.Cut(text, " ")
+		found = append(found, Instruction{first, strings.ToUpper(word), strings.TrimSpace(rest)})
+	}
+	return found
+}
+
+// Sources lists the files and directories of its context that a Dockerfile
+// copies or mounts. One that it names by a pattern or a variable is "."; so is
+// one in a form that is not read here.
+func Sources(text string) []string {
+	var found []string
+	add := func(sources ...string) {
+		for _, source := range sources {
+			if strings.ContainsAny(source, `$*?["\`) {
+				source = "."
+			}
+			found = append(found, strings.TrimPrefix(path.Clean("/"+source), "/"))
+		}
+	}
+	for _, i := range Instructions(text) {
+		words := strings.Fields(i.Rest)
+		options := 0
+		for options < len(words) && strings.HasPrefix(words[options], "--") {
+			options++
+		}
+		switch i.Word {
+		case "COPY", "ADD":
+			other := slices.ContainsFunc(words[:options], func(o string) bool { return strings.HasPrefix(o, "--from=") })
+			if words = words[options:]; !other && len(words) > 1 {
+				add(words[:len(words)-1]...)
+			}
+		case "RUN":
+			for _, option := range words[:options] {
+				if mount, ok := strings.CutPrefix(option, "--mount="); ok {
+					if source, ok := mounted(mount); ok {
+						add(source)
+					}
+				}
+			}
+		}
+	}
+	for i, source := range found {
+		if source == "" {
+			found[i] = "."
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// mounted is what a mount takes from the context, if anything.
+func mounted(mount string) (source string, ok bool) {
+	kind := "bind"
+	for _, option := range strings.Split(mount, ",") {
+		switch key, value, _ := strings.Cut(option, "="); key {
+		case "type":
+			kind = value
+		case "source", "src":
+			source = value
+		case "from":
+			return "", false
+		}
+	}
+	return source, kind == "bind"
+}

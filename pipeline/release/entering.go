@@ -1,0 +1,80 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// dockerfiles build the image, one for each architecture.
+var dockerfiles = []string{"Dockerfile", "Dockerfile.aarch64"}
+
+// BaseInputs are what a base image takes from the repository, as base.Inputs
+// knows it.
+type BaseInputs interface {
+	Has(file string) bool
+	Requires(mod string) []string
+}
+
+// FindEntering picks those of the changed files that the image is made of: the
+// Dockerfiles and what they take from their context, the pinned versions, and
+// what the base takes, if it is made here. What changes the way an image is
+// built and no file of it, --rebuild finds.
+func FindEntering(ctx context.Context, repo, since string, changed []string, base BaseInputs) ([]string, error) {
+	whole := append([]string{versions.File, ".dockerignore"}, dockerfiles...)
+	var sources []string
+	for _, name := range dockerfiles {
+		text, err := os.ReadFile(filepath.Join(repo, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, failure.Usagef("find out what the image is made of: %w: run it at the root of the repository, or name that with --repo", err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find out what the image is made of: %w", err)
+		}
+		sources = append(sources, dockerfile.Sources(string(text))...)
+	}
+	var entering []string
+	for _, file := range changed {
+		enters := slices.Contains(whole, file) ||
+			slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
+		if !enters && base != nil {
+			if file == "go.mod" {
+				requires, err := requiresOther(ctx, repo, since, base)
+				if err != nil {
+					return nil, err
+				}
+				enters = requires
+			} else {
+				enters = base.Has(file)
+			}
+		}
+		if enters {
+			entering = append(entering, file)
+		}
+	}
+	return entering, nil
+}
+
+// requiresOther reports whether go.mod has changed in what the base's programs
+// are compiled from.
+func requiresOther(ctx context.Context, repo, since string, base BaseInputs) (bool, error) {
+	was, _, err := source.File(ctx, repo, since, "go.mod")
+	if err != nil {
+		return false, err
+	}
+	now, err := os.ReadFile(filepath.Join(repo, "go.mod"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("find out what the image is made of: %w", err)
+	}
+	return !slices.Equal(base.Requires(string(was)), base.Requires(string(now))), nil
+}
