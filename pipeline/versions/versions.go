@@ -29,6 +29,7 @@ type Versions struct {
 	NetBox       NetBox               `yaml:"netbox"`
 	Base         Base                 `yaml:"base"`
 	Sidecars     Sidecars             `yaml:"sidecars"`
+	Container    string               `yaml:"container"` // that the workflows build in: an image reference
 	Emulation    map[string]Emulation `yaml:"emulation"` // by architecture, as Go names it
 	Repositories Repositories         `yaml:"repositories"`
 	Epoch        string               `yaml:"epoch"` // day whose beginning, UTC, is stamped on the image's files
@@ -140,6 +141,7 @@ func Parse(file string, data []byte) (*Versions, error) {
 		}
 		check(s.path+".image", s.Image, reference, strictReference)
 	}
+	check("container", v.Container, reference, strictReference)
 	for _, list := range []struct {
 		path  string
 		names []string

@@ -30,7 +30,7 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 	// for the line on which new begins.
 	for _, c := range []struct{ name, old, new, want string }{
 		{"misspelled key", "suite:", "suit:", `versions.yml:LINE: base.local.suit: unknown key, did you mean "suite"?`},
-		{"unknown key", "emulation:", "frobnicate:", `versions.yml:LINE: frobnicate: unknown key; known are base, emulation, epoch, netbox, repositories, sidecars`},
+		{"unknown key", "emulation:", "frobnicate:", `versions.yml:LINE: frobnicate: unknown key; known are base, container, emulation, epoch, netbox, repositories, sidecars`},
 		{"number for text", "release: 4.7.3", "release: 4.7", `versions.yml:LINE: netbox.release: want text, got a number (4.7); put it in quotes`},
 		{"pre-release", "release: 4.7.3", "release: 4.8.0b1", `versions.yml:LINE: netbox.release: want a final release such as "4.7.3", got "4.8.0b1"`},
 		{"same release twice", "previous: 4.7.2", "previous: 4.7.3", `versions.yml:LINE: netbox.previous: must differ from netbox.release`},
@@ -71,10 +71,10 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 
 func TestAllMistakesAreListedAtOnce(t *testing.T) {
 	_, err := versions.Parse("versions.yml", []byte("netbox: {release: 4.7.x}\nbase: {local: {suite: trixie}}\n"))
-	// release, previous, published, two majors, three images, three lists of
+	// release, previous, published, two majors, two images, the container, three lists of
 	// repositories, epoch.
-	if lines := failure.Lines(err); len(lines) != 11 {
-		t.Errorf("got %d lines, want 11:\n%s", len(lines), strings.Join(lines, "\n"))
+	if lines := failure.Lines(err); len(lines) != 12 {
+		t.Errorf("got %d lines, want 12:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
 	if _, err := versions.Parse("versions.yml", nil); err == nil || err.Error() != "versions.yml:1: the file is empty" {
 		t.Errorf("empty file: %v", err)

@@ -37,6 +37,7 @@ type job struct {
 	Timeout     int            `yaml:"timeout-minutes"`
 	Environment string         `yaml:"environment"`
 	Needs       any            `yaml:"needs"` // a name or a list
+	Container   map[string]any `yaml:"container"`
 	Env         map[string]any `yaml:"env"`
 	Steps       []step         `yaml:"steps"`
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
 const root = "../.."
@@ -139,7 +141,8 @@ func TestAReleaseTakesNothingFromASharedCache(t *testing.T) {
 // seen in review.
 func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 	want := map[string]string{
-		"pull-request lint": "contents:read", "pull-request test": "contents:read", "pull-request image": "contents:read",
+		"pull-request lint": "contents:read", "pull-request pins": "contents:read", "upstream pins": "contents:read",
+		"pull-request test": "contents:read", "pull-request image": "contents:read",
 		"release plan": "contents:read packages:read", "release image": "contents:read packages:write",
 		"release merge":   "contents:read id-token:write packages:write",
 		"release verify":  "contents:read packages:read",
@@ -312,6 +315,38 @@ func script(t *testing.T, workflow, job, step string) string {
 	}
 	t.Fatalf("%s.yml: job %s has no step %q", workflow, job, step)
 	return ""
+}
+
+// versions.yml alone says in which container the jobs build that hold secrets.
+func TestContainersAreThePinnedOne(t *testing.T) {
+	pins, err := versions.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := map[string]string{"pull-request": "pins", "release": "plan", "upstream": "pins"}
+	for _, name := range names {
+		w := load(t, name)
+		output := filepath.Join(t.TempDir(), "output")
+		if out, err := runScript(t, script(t, name, from[name], "Read the pinned container"), root, nil, map[string]string{"GITHUB_OUTPUT": output}); err != nil {
+			t.Errorf("%s.yml: %v: %s", name, err, out)
+		}
+		if text, err := os.ReadFile(output); err != nil || string(text) != "container="+pins.Container+"\n" {
+			t.Errorf("%s.yml: %v, %q, want the container %s", name, err, text, pins.Container)
+		}
+		containers := 0
+		for job, j := range w.Jobs {
+			if j.Container == nil {
+				continue
+			}
+			containers++
+			if want := "${{ needs." + from[name] + ".outputs.container }}"; j.Container["image"] != want {
+				t.Errorf("%s.yml: job %s runs in %v, want %s", name, job, j.Container["image"], want)
+			}
+		}
+		if containers == 0 {
+			t.Errorf("%s.yml has no job in a container", name)
+		}
+	}
 }
 
 func TestWhatIsTypedIntoTheFormReachesTheCommandAsOneWord(t *testing.T) {
