@@ -31,6 +31,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 //go:embed testdata/fill.py
@@ -143,9 +144,7 @@ type scene struct {
 // newScene starts the services and all servers, and fills the database.
 func newScene(tb testing.TB) *scene {
 	tb.Helper()
-	if os.Geteuid() != 0 {
-		tb.Skip("SKIPPED: booting containers needs root")
-	}
+	need.Root(tb, "booting containers")
 	ctx := tb.Context()
 	sides, err := (inputs.Local{Builder: basetest.Builder(tb, repository)}).Sidecars(ctx, tb.Output())
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 // content is what an image holds once its layers lie over each other.
@@ -99,9 +100,7 @@ var telling = regexp.MustCompile(`(?i)\w*(password|passwd|secret|pepper|token|cr
 // TestTheImageHoldsNothingThatOnlyItsBuildNeeded reads the images of both
 // platforms and boots none.
 func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: making the image needs root")
-	}
+	need.Root(t, "making the image")
 	dist := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--output", dist)
 	build.Dir = repository

@@ -12,7 +12,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 //go:embed testdata/roundtrip.py
@@ -138,9 +138,7 @@ func (a *asker) ask(q question) (reply, error) {
 // askers starts one for each processor; the test's own end stops them.
 func askers(t testing.TB, n int) []*asker {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: booting containers needs root")
-	}
+	need.Root(t, "booting containers")
 	machine.once.Do(func() { makeMachine(t) })
 	if !machine.ready {
 		t.Fatal("the image or the services could not be made: see the first test that failed")

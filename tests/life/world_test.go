@@ -26,6 +26,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 var soak = flag.Bool("soak", false, "run the long campaigns whole")
@@ -76,9 +77,7 @@ type world struct {
 // newWorld makes the services of a network ready; none has been started.
 func newWorld(t *testing.T, options ...local.PodOption) *world {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: booting containers needs root")
-	}
+	need.Root(t, "booting containers")
 	machine.once.Do(func() { makeMachine(t) })
 	if !machine.ready {
 		t.Fatal("the image or the services could not be made: see the first test that failed")

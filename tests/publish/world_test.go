@@ -31,6 +31,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 // keepTable is the variable that names where the table of faults and outcomes
@@ -93,9 +94,7 @@ var debian struct {
 
 func debianRoot(t testing.TB) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: Debian's docker-registry, skopeo and podman are unpacked and run by root only")
-	}
+	need.Root(t, "unpacking and running Debian's docker-registry, skopeo and podman")
 	debian.once.Do(func() {
 		img := basetest.Packages(t, repository, "trixie", "docker-registry", "skopeo", "podman")
 		if debian.dir, debian.err = os.MkdirTemp("", "docker-netbox-publish-"); debian.err != nil {

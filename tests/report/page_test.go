@@ -32,7 +32,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
-	"github.com/linuxserver/docker-netbox/tests/debian"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 const platform = "linux/amd64"
@@ -198,7 +198,7 @@ const violations = `axe.run().then(r => r.violations.map(v => ({Impact: v.impact
 func axeCore(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
-		debian.Install(t, "npm")
+		need.Debian(t, "npm")
 	}
 	dir := t.TempDir()
 	for _, name := range []string{"package.json", "package-lock.json"} {
@@ -225,9 +225,7 @@ func axeCore(t *testing.T) string {
 const visible = `(selector => [...document.querySelectorAll(selector)].filter(e => e.checkVisibility()).length)`
 
 func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: a real browser is started in a container, which needs root")
-	}
+	need.Root(t, "starting a real browser in a container")
 	chromium := browsertest.Start(t, "../..")
 	pages := map[bool][]byte{}
 	for _, broken := range []bool{false, true} {

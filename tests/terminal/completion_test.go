@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/tests/debian"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 // Each shell, as a newcomer sets it up by the help of the verb.
 func TestShellsCompleteVerbsFlagsAndValues(t *testing.T) {
-	debian.Install(t, "bash", "bash-completion", "zsh", "fish")
+	need.Debian(t, "bash", "bash-completion", "zsh", "fish")
 	for shell, setup := range map[string]struct {
 		start string
 		lines []string // that set it up

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/tests/debian"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 // ticking are the times in a tree, which differ from run to run.
@@ -114,7 +114,7 @@ func TestAnythingElseGetsPlainLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if strings.Contains(line, "script") {
-				debian.Install(t, "bsdutils")
+				need.Debian(t, "bsdutils")
 			}
 			out := filepath.Join(t.TempDir(), "out")
 			term := terminal(t, 80, 24, bash, "LANG=C.UTF-8", "out="+out)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
-	"github.com/linuxserver/docker-netbox/tests/debian"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 // patience is how long anything may take to appear on a screen.
@@ -78,7 +78,7 @@ type tmux struct {
 // its environment.
 func terminal(t *testing.T, columns, rows int, shell string, env ...string) *tmux {
 	t.Helper()
-	debian.Install(t, "tmux")
+	need.Debian(t, "tmux")
 	// Of a socket's path only some hundred bytes count.
 	dir, err := os.MkdirTemp("", "tmux")
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 // Builder makes images of the repository at source in the user's own cache:
@@ -52,9 +53,7 @@ func Machine(t testing.TB, source string) {
 
 func machine(t testing.TB, source string) (pins *versions.Versions, cpu map[string]string, cache string) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: making and booting the base image needs root")
-	}
+	need.Root(t, "making and booting the base image")
 	pins, cpu = pinned(t, source)
 	eng := Engine(t, source)
 	if err := eng.Setup(t.Context(), t.Output()); err != nil {

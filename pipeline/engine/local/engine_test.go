@@ -26,6 +26,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 var (
@@ -78,9 +79,7 @@ func newEngine(t *testing.T, cache string) *local.Engine {
 
 func newUnclosed(t *testing.T, cache string) *local.Engine {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: the local engine needs root, and this is not")
-	}
+	need.Root(t, "the local engine")
 	e, err := local.New(options(cache, 20*time.Minute))
 	if err != nil {
 		t.Fatal(err)

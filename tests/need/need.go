@@ -1,5 +1,6 @@
-// Package debian installs the Debian packages that a test runs programs of.
-package debian
+// Package need skips tests where what they run on is missing, and installs what
+// can be installed.
+package need
 
 import (
 	"os"
@@ -8,9 +9,21 @@ import (
 	"testing"
 )
 
-// Install installs those of the packages that are missing. Without root the
+// Root skips a test that works as root only, such as booting containers. The
+// quick tier (-short) leaves it out too.
+func Root(t testing.TB, what string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("SKIPPED: -short leaves out %s", what)
+	}
+	if os.Geteuid() != 0 {
+		t.Skipf("SKIPPED: %s needs root", what)
+	}
+}
+
+// Debian installs those of the packages that are missing. Without root the
 // test is skipped, with the command that installs them.
-func Install(t *testing.T, packages ...string) {
+func Debian(t testing.TB, packages ...string) {
 	t.Helper()
 	var missing []string
 	for _, p := range packages {
