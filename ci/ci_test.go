@@ -379,7 +379,7 @@ func TestCleanRemovesOnlyWhatTheVerbsWrite(t *testing.T) {
 		}
 	}
 	stdout, stderr, code := invoke(t, t.Context(), "clean", "--output", output)
-	if want := filepath.Join(output, "image") + "\n" + filepath.Join(output, "release") + "\n" + filepath.Join(output, "report") + "\n"; code != 0 || stdout != want {
+	if want := filepath.Join(output, "image") + "\n" + filepath.Join(output, "release") + "\n" + filepath.Join(output, "report") + "\n"; code != 0 || stdout != want || !regexp.MustCompile(`^freed \d+\.\d MB\n$`).MatchString(stderr) {
 		t.Errorf("status %d, %q, %q", code, stdout, stderr)
 	}
 	if _, err := os.Stat(filepath.Join(output, "mine/notes.txt")); err != nil {

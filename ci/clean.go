@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -14,6 +16,7 @@ import (
 // cleanResult is the result as JSON.
 type cleanResult struct {
 	Removed []string `json:"removed"`
+	Bytes   int64    `json:"bytes"` // of disk that this freed
 }
 
 func newClean(e env) *cobra.Command {
@@ -22,8 +25,8 @@ func newClean(e env) *cobra.Command {
 		Use:   "clean",
 		Short: "Remove what the pipeline wrote",
 		Long: `Remove the output of the pipeline. With --cache, also remove its cache: base
-images, build cache and built tools. Waits for runs that use them. Standard
-output carries the removed paths.`,
+images, build cache and built tools, and print how much disk that freed. Waits
+for runs that use them. Standard output carries the removed paths.`,
 		Example: `  go run ./ci clean
   go run ./ci clean --cache`,
 		Args: noArguments,
@@ -49,18 +52,21 @@ output carries the removed paths.`,
 			}
 			defer unlock()
 			removed := []string{}
+			var freed int64
 			for _, path := range paths {
 				if _, err := os.Lstat(path); err != nil {
 					continue
 				}
+				size := diskUse(path)
 				if err := os.RemoveAll(path); err != nil {
 					return fmt.Errorf("remove %s: %w: end what uses it and run clean again", path, err)
 				}
-				removed = append(removed, path)
+				removed, freed = append(removed, path), freed+size
 			}
 			if e.flags.json {
-				return e.printJSON(cleanResult{removed})
+				return e.printJSON(cleanResult{removed, freed})
 			}
+			fmt.Fprintf(e.err, "freed %.1f MB\n", float64(freed)/1e6)
 			for _, path := range removed {
 				if err := e.print(path + "\n"); err != nil {
 					return err
@@ -71,4 +77,25 @@ output carries the removed paths.`,
 	}
 	cmd.Flags().BoolVar(&cache, "cache", false, "remove the cache too")
 	return cmd
+}
+
+// diskUse is how many bytes of disk a file or directory takes, as far as it can
+// be read. A file with several names counts once.
+func diskUse(path string) (bytes int64) {
+	seen := map[uint64]bool{}
+	_ = filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // what cannot be read is not counted
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return nil
+		}
+		if stat, ok := info.Sys().(*syscall.Stat_t); ok && !seen[stat.Ino] {
+			seen[stat.Ino] = true
+			bytes += stat.Blocks * 512
+		}
+		return nil
+	})
+	return bytes
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -71,8 +72,11 @@ func (m Module) Lock(ctx context.Context, log io.Writer) (unlock func(), err err
 	return filelock.Lock(ctx, bin+".lock", filelock.Exclusive, "the tools of "+m.Dir, m.Wait, log)
 }
 
+// kept is how long a directory of programs stays that nothing has asked for.
+const kept = 30 * 24 * time.Hour
+
 // Bin is the directory of the module's programs, named by all that decides
-// their content.
+// their content, and marked as used.
 func (m Module) Bin(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOFLAGS", "GOARCH")
 	cmd.Dir = m.Dir
@@ -94,7 +98,34 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 		fmt.Fprintf(h, "%s %d\n", name, len(data))
 		h.Write(data)
 	}
-	return filepath.Join(m.Cache, fmt.Sprintf("%x", h.Sum(nil)[:8])), nil
+	dir := filepath.Join(m.Cache, fmt.Sprintf("%x", h.Sum(nil)[:8]))
+	now := time.Now()
+	if err := os.Chtimes(dir, now, now); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("marking %s as used: %w", dir, err)
+	}
+	return dir, nil
+}
+
+// prune removes the directories of programs that nothing has asked for since
+// the time given: those of earlier versions.
+func (m Module) prune(since time.Time) error {
+	entries, err := os.ReadDir(m.Cache)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !entry.IsDir() || !info.ModTime().Before(since) {
+			continue
+		}
+		dir := filepath.Join(m.Cache, entry.Name())
+		errs = append(errs, os.RemoveAll(dir))
+		if err := os.Remove(dir + ".lock"); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Build says what to build and how.
@@ -152,5 +183,8 @@ func (m Module) Build(ctx context.Context, log io.Writer, b Build) error {
 		}
 	}
 	fmt.Fprintf(log, "built %s in %.0f s\n", what, time.Since(began).Seconds())
+	if err := m.prune(began.Add(-kept)); err != nil {
+		fmt.Fprintf(log, "removing tools of earlier versions: %v\n", err) // they only take room
+	}
 	return nil
 }

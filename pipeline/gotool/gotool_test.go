@@ -131,3 +131,44 @@ func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 		t.Error("go.sum makes no difference")
 	}
 }
+
+func TestProgramsOfEarlierVersionsGoWhenNothingAsksForThem(t *testing.T) {
+	m := hello(t)
+	long := time.Now().Add(-31 * 24 * time.Hour)
+	for name, used := range map[string]time.Time{"old": long, "recent": long.Add(48 * time.Hour)} {
+		dir := filepath.Join(m.Cache, name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+".lock", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(dir, used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, err := m.Program(t.Context(), t.Output(), "example.test/hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"old", "old.lock"} {
+		if _, err := os.Stat(filepath.Join(m.Cache, name)); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+	for _, name := range []string{"recent", "recent.lock"} {
+		if _, err := os.Stat(filepath.Join(m.Cache, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	// What is asked for stays, however long ago it was built.
+	if err := os.Chtimes(filepath.Dir(file), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Program(t.Context(), t.Output(), "example.test/hello"); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Dir(file)); err != nil || time.Since(info.ModTime()) > time.Hour {
+		t.Errorf("using a program does not mark it as used: %v", err)
+	}
+}
