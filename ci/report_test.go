@@ -60,7 +60,7 @@ func TestAReportIsServedOnLoopbackAndOpenedUntilItIsInterrupted(t *testing.T) {
 	if res.StatusCode != 200 || !strings.Contains(string(page), "the lead is missing") {
 		t.Errorf("status %d:\n%s", res.StatusCode, page)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if got, err := os.ReadFile(opened); err == nil {
 			if string(got) != url {
 				t.Errorf("opened %q, want %q", got, url)
@@ -82,7 +82,7 @@ func TestAReportIsServedOnLoopbackAndOpenedUntilItIsInterrupted(t *testing.T) {
 		if code != 0 {
 			t.Errorf("status %d: %s", code, &errs)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it does not end")
 	}
 	if _, err := http.Get(url); !errors.Is(err, syscall.ECONNREFUSED) {

@@ -3,7 +3,6 @@ package tests
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,22 +11,21 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
-// TestInterruptLeavesNothing interrupts check at random moments of its life,
+// TestInterruptLeavesNothing interrupts check at moments of its life,
 // and kills it without warning at others.
 func TestInterruptLeavesNothing(t *testing.T) {
 	tries, longest := 2, 20*time.Second
 	if *soak {
 		tries = 20
 	}
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
+	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGKILL}
+	moments := campaign.Moments(t, tries*len(signals), *soak)
 	for i := range tries {
-		for _, how := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
-			// Before the process listens for signals an interruption ends it without a word.
-			after := 300*time.Millisecond + time.Duration(random.Int64N(int64(longest)))
+		for j, how := range signals {
+			after := time.Duration(moments[i*len(signals)+j] * float64(longest))
 			t.Run(fmt.Sprintf("%d: %s after %.1f s", i, how, after.Seconds()), func(t *testing.T) {
 				dist := t.TempDir()
 				cmd := command(t.Context(), root, dist, "check", "--platform", "linux/amd64")
@@ -35,6 +33,11 @@ func TestInterruptLeavesNothing(t *testing.T) {
 				cmd.Stdout, cmd.Stderr = &stdout, &stderr
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
+				}
+				// Before the process listens for signals an interruption ends it without a word.
+				if !begun(dist) {
+					o := end(cmd, dist, &stdout, &stderr)
+					t.Fatalf("it took no lock: status %d:\n%s", o.code, o.stderr)
 				}
 				time.Sleep(after)
 				if err := cmd.Process.Signal(how); err != nil {
@@ -76,6 +79,17 @@ func isThere(file string) bool {
 	return err == nil
 }
 
+// begun waits until a run has taken the lock of its output directory.
+func begun(dist string) bool {
+	for range 6_000 {
+		if isThere(filepath.Join(dist, ".lock")) {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
 // TestASecondRunWaits starts two runs with one output directory.
 func TestASecondRunWaits(t *testing.T) {
 	dist := t.TempDir()
@@ -85,14 +99,9 @@ func TestASecondRunWaits(t *testing.T) {
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(dist, ".lock")); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			o := end(first, dist, &stdout, &stderr)
-			t.Fatalf("the first run took no lock: status %d:\n%s", o.code, o.stderr)
-		}
+	if !begun(dist) {
+		o := end(first, dist, &stdout, &stderr)
+		t.Fatalf("the first run took no lock: status %d:\n%s", o.code, o.stderr)
 	}
 	time.Sleep(200 * time.Millisecond)
 	refused := ci(t, root, dist, "build", "--platform", "linux/amd64", "--wait", "1s")

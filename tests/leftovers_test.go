@@ -20,7 +20,7 @@ const marker = "DOCKER_NETBOX_TEST_RUN"
 func (o outcome) nothingIsLeft(t *testing.T) {
 	t.Helper()
 	var left []string
-	for range 50 {
+	for range 600 {
 		if left = o.leftovers(t); len(left) == 0 {
 			return
 		}

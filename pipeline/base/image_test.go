@@ -35,13 +35,9 @@ func TestWhatIsCachedIsGivenAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	took := time.Since(started)
-	t.Logf("it took %s", took)
+	t.Logf("it took %s", time.Since(started)) // under a second on an idle machine
 	if said.Len() > 0 || second.Dir != first.Dir {
 		t.Errorf("something was made anew in %s:\n%s", second.Dir, &said)
-	}
-	if took > 5*time.Second { // under a second on an idle machine
-		t.Errorf("it took %s", took)
 	}
 }
 

@@ -81,7 +81,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 	defer closeTab()
 	look := func(t *testing.T, path string) browser.Page {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		if err := tab.Visit(ctx, "http://netbox.test:8000"+path); err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 	})
 	t.Run("forms and cookies", func(t *testing.T) {
 		look(t, "/form")
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		if err := tab.Do(ctx, chromedp.SendKeys("input", "Sons&Co"), chromedp.Click("button")); err != nil {
 			t.Fatal(err)

@@ -267,7 +267,7 @@ func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
 		t.Errorf("after the blobs have come in, %v is left", left)
 	}
 	cancel()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		conn, err := net.Dial("tcp", server.Host)
 		if err != nil {
 			break

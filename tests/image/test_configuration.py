@@ -190,6 +190,12 @@ class Mistakes(WithHome):
         (mistake,) = self.mistakes(REDIS_SENTINELS='one:26379', REDIS_SSL='true')
         self.assertRegex(mistake, '^REDIS_SSL must be false with REDIS_SENTINELS')
 
+    def test_what_is_shown_of_a_value_is_short(self):
+        for value in ('x' * 61, '\U0010ffff' * 40, "'" * 100, '\n' * 59, '\\' * 59, '\'"' * 40, 'ß' * 60 + '\udcff'):
+            (mistake,) = self.mistakes(DB_PORT=value)
+            self.assertLess(len(mistake), 130, mistake)
+            self.assertTrue(mistake.isascii() and mistake.isprintable(), mistake)
+
     def test_a_secret_is_never_shown(self):
         self.assertNotIn('hunter2', ' '.join(self.mistakes(SECRET_KEY='hunter2', API_TOKEN_PEPPER='hunter2')))
 

@@ -158,12 +158,12 @@ func TestSettingsThatNetBoxRefusesEndTheContainerWithOneLine(t *testing.T) {
 
 func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 	w := newWorld(t)
-	ends := func(c *local.Container, limit time.Duration) {
+	ends := func(c *local.Container) {
 		t.Helper()
 		began := time.Now()
 		code, err := c.Stop(t.Context())
-		if took := time.Since(began); err != nil || took > limit {
-			t.Errorf("stop: %v after %s, want the end within %s", err, took, limit)
+		if took := time.Since(began); err != nil || took > 10*time.Second { // which is when Docker kills
+			t.Errorf("stop: %v after %s, want the end within 10 s", err, took)
 		}
 		if code != 1 || strings.Contains(said(c), "Traceback") { // as of any start that does not succeed
 			t.Errorf("it ended with status %d, want 1 and no traceback", code)
@@ -171,15 +171,15 @@ func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 	}
 	c := w.netbox(nil)
 	w.waits(c, "waiting for PostgreSQL")
-	ends(c, 5*time.Second)
+	ends(c)
 
 	postgres, _ := w.services()
 	w.query(postgres, "create table somebodys (id int)") // so that the migrations run one by one
 	c = w.netbox(nil)
 	w.waits(c, "applying")
 	time.Sleep(3 * time.Second)
-	ends(c, 8*time.Second)
-	for deadline := time.Now().Add(10 * time.Second); w.query(postgres, "select count(*) from pg_stat_activity where application_name <> 'psql' and datname = current_database()") != "0"; time.Sleep(200 * time.Millisecond) {
+	ends(c)
+	for deadline := time.Now().Add(patience); w.query(postgres, "select count(*) from pg_stat_activity where application_name <> 'psql' and datname = current_database()") != "0"; time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("PostgreSQL still works for a container that has ended")
 		}

@@ -2,11 +2,11 @@ package life
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
 // sample is how often a fault is tried: a few times, or with -soak 20.
@@ -17,16 +17,15 @@ func sample(few int) int {
 	return few
 }
 
-// campaign repeats a fault at random moments of something that takes this
-// long when it is left alone.
-func campaign(t *testing.T, took time.Duration, tries int, try func(t *testing.T, after time.Duration)) {
+// faults repeats a fault at moments of something that takes this long when it
+// is left alone.
+func faults(t *testing.T, took time.Duration, tries int, try func(t *testing.T, after time.Duration)) {
 	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("%d tries within %.1f s, seed %d", tries, took.Seconds(), seed)
-	for i := range tries {
-		after := time.Duration(random.Int64N(int64(took)))
-		t.Run(fmt.Sprintf("%d: after %.2f s", i, after.Seconds()), func(t *testing.T) { try(t, after) })
+	t.Logf("%d tries within %.1f s", tries, took.Seconds())
+	for i, moment := range campaign.Moments(t, tries, *soak) {
+		t.Run(fmt.Sprintf("%d: after %.0f %%", i, 100*moment), func(t *testing.T) {
+			try(t, time.Duration(moment*float64(took)))
+		})
 	}
 }
 
@@ -75,7 +74,7 @@ func TestAFirstStartMayBeInterrupted(t *testing.T) {
 		{"by docker stop of two that start at once", []string{"worker", "web"}, stop, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			campaign(t, took, sample(test.few), func(t *testing.T, after time.Duration) {
+			faults(t, took, sample(test.few), func(t *testing.T, after time.Duration) {
 				w := w.in(t)
 				w.config = t.TempDir()
 				started := fresh(w, test.roles...)

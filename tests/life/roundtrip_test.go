@@ -6,7 +6,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"golang.org/x/sync/errgroup"
 	"maps"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/tests/campaign"
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
@@ -253,7 +253,7 @@ func (a *asker) refuses(t *testing.T, q question, variables []string) {
 // it with NetBox's settings.
 func TestTenThousandTextsReachNetBoxUnchanged(t *testing.T) {
 	const values = 10_000
-	seed := seeded(t)
+	seed := campaign.Seed(t, *soak)
 	rounds := make(chan int)
 	var sent atomic.Int64
 	g, ctx := errgroup.WithContext(t.Context())
@@ -292,19 +292,6 @@ func TestTenThousandTextsReachNetBoxUnchanged(t *testing.T) {
 	}
 	took := time.Since(began)
 	t.Logf("seed %d: %d values in %.0f s, %.0f a second", seed, sent.Load(), took.Seconds(), float64(sent.Load())/took.Seconds())
-}
-
-var seedFlag = flag.Uint64("seed", 0, "seed of the random campaigns; by the clock when 0")
-
-// seeded gives the seed of a campaign and has it known.
-func seeded(t testing.TB) uint64 {
-	t.Helper()
-	seed := *seedFlag
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	t.Logf("seed %d", seed)
-	return seed
 }
 
 // alphabets are what values are made of: what shells, sed, SQL, JSON, URLs and

@@ -127,7 +127,7 @@ func TestAnUpgradeFromThePreviousReleaseKeepsEverything(t *testing.T) {
 	t.Logf("upgrade with %d migrations to apply: 200 after %.1f s", all-start, took.Seconds())
 	w.holds(kept)
 	w.stop(undisturbed)
-	campaign(t, took, sample(2), func(t *testing.T, after time.Duration) {
+	faults(t, took, sample(2), func(t *testing.T, after time.Duration) {
 		w := w.in(t)
 		w.config = kept.config
 		c := fresh(w)

@@ -57,9 +57,8 @@ func newContent(t testing.TB, size int) content {
 func newImage(t testing.TB, platform v1.Platform, size int) v1.Image {
 	t.Helper()
 	data := make([]byte, size)
-	for i := range data {
-		data[i] = byte(rand.Uint32())
-	}
+	random := rand.NewChaCha8([32]byte(fmt.Appendf(nil, "%032d", fresh.Add(1))))
+	_, _ = random.Read(data) // never fails
 	var packed bytes.Buffer
 	zipped := gzip.NewWriter(&packed)
 	files := tar.NewWriter(zipped)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
 // layout is the variable that makes this program a publisher of the image
@@ -140,10 +140,10 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 			must(t, c.judge(true))
 
 			killed := 0
-			for range times {
+			for _, moment := range campaign.Moments(t, times, *soak) {
 				c := newBigTry()
 				p := c.start(t)
-				after := rand.N(whole)
+				after := time.Duration(moment * float64(whole))
 				time.Sleep(after - time.Since(p.began))
 				_ = p.cmd.Process.Kill()
 				err := p.cmd.Wait()

@@ -72,7 +72,7 @@ func TestASessionEndsAlsoWhenItsEngineIsGone(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(3 * time.Minute):
 		_ = unix.Kill(pid, unix.SIGKILL)
 		t.Fatal("it waits for a command that does not end")
 	}

@@ -65,7 +65,7 @@ func start(t *testing.T, p *local.Pod, spec engine.Container) *local.Container {
 // end waits for a container's end and gives its exit code and its output.
 func end(t *testing.T, c *local.Container) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	code, err := c.Wait(ctx)
 	if err != nil {
@@ -90,7 +90,7 @@ func run(t *testing.T, p *local.Pod, spec engine.Container) string {
 
 func waitFor(t *testing.T, c *local.Container, text string) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if out := output(c); !strings.Contains(out, text) {
 			return fmt.Errorf("%s has written only %q", c.Name(), out)
 		}
@@ -235,7 +235,7 @@ func TestExecRunsACommandBesideTheFirstProcess(t *testing.T) {
 	if _, _, _, err := c.Exec(ctx, []string{"/bin/tiny", "sleep", "10m"}, nil); err == nil {
 		t.Error("a command that outlasts its context is no error")
 	}
-	eventually(t, 5*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if ps := c.Processes(); len(ps) != 1 || ps[0].Inside != 1 {
 			return fmt.Errorf("the container's processes are %+v, want the first alone", ps)
 		}
@@ -496,7 +496,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		for _, l := range leftovers(id) {
 			if strings.HasPrefix(l, "/proc/") {
 				return fmt.Errorf("%s", l)

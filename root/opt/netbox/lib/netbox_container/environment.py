@@ -285,4 +285,6 @@ def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNa
 
 
 def _shown(raw: str) -> str:
-    return ascii(raw if len(raw) <= 60 else raw[:57] + '...')
+    # What is printed is cut, not what is read: one character may be printed as ten.
+    shown = ascii(raw)
+    return shown if len(shown) <= 62 else f'{shown[:58]}...{shown[0]}'

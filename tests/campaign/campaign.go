@@ -1,0 +1,45 @@
+// Package campaign decides what is random in tests that try many cases: by
+// default nothing, so that every run of the tests is the same.
+package campaign
+
+import (
+	"flag"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var seed = flag.Uint64("seed", 0, "seed of the random campaigns (default: 1, or from the clock with -soak)")
+
+// Seed is the seed of a campaign, and logs it. Only a whole campaign takes one
+// from the clock; -seed repeats it.
+func Seed(t testing.TB, whole bool) uint64 {
+	t.Helper()
+	chosen := uint64(1)
+	switch {
+	case *seed != 0:
+		chosen = *seed
+	case whole:
+		chosen = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d; -seed %[1]d repeats it", chosen)
+	return chosen
+}
+
+// Moments are fractions of the time that something takes: spread evenly, or
+// random in a whole campaign.
+func Moments(t testing.TB, n int, whole bool) []float64 {
+	t.Helper()
+	moments := make([]float64, n)
+	if !whole {
+		for i := range moments {
+			moments[i] = (float64(i) + 0.5) / float64(n)
+		}
+		return moments
+	}
+	random := rand.New(rand.NewPCG(Seed(t, whole), 0))
+	for i := range moments {
+		moments[i] = random.Float64()
+	}
+	return moments
+}
