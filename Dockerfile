@@ -45,15 +45,20 @@ RUN --mount=type=bind,source=build/requirements.txt,target=/build/requirements.t
     { [ -n "$list" ] || { echo "no list in build is for NetBox $NETBOX_RELEASE: name it in versions.yml and run build/lock" >&2; exit 1; }; } && \
     cp "$list" /netbox.txt
 
-# NetBox for the building machine. It can do without the extensions, and so need not wait for them.
+FROM extensions-${BUILDARCH} AS extensions-native
+
+# NetBox for the building machine, with the compiled psycopg: the one in Python
+# looks for libpq in a way that musl does not know.
 FROM native AS netbox
 ARG BUILDARCH
+ENV PSYCOPG_IMPL=c
 COPY build/install /build/
 COPY --from=lock /netbox.txt /build/
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     --mount=type=secret,id=pip-conf,target=/etc/pip.conf \
     --mount=type=cache,target=/root/.cache/pip \
-    /build/install "$BUILDARCH" /build/netbox.txt
+    --mount=type=bind,from=extensions-native,source=/wheels,target=/wheels \
+    /build/install "$BUILDARCH" /build/netbox.txt /wheels/*.whl
 
 FROM netbox AS static
 COPY build/static build/settings.py /build/
@@ -68,7 +73,7 @@ FROM server AS schema
 COPY build/schema build/settings.py /build/
 COPY root/opt/netbox/lib/netbox_container/__init__.py root/opt/netbox/lib/netbox_container/snapshot.py /build/netbox_container/
 RUN --mount=type=bind,from=netbox,source=/lsiopy,target=/lsiopy \
-    /build/schema /build /schema.sql.gz
+    PSYCOPG_IMPL=c /build/schema /build /schema.sql.gz
 
 # NetBox for the image's architecture.
 FROM native AS target
@@ -83,6 +88,7 @@ RUN --mount=type=bind,from=extensions,source=/wheels,target=/wheels \
 
 FROM native AS overlay
 COPY root/ /overlay/
+RUN ! grep -rl "$(printf '\r')" /overlay || { echo "these files have Windows line ends (CRLF): check them out again with .gitattributes in force" >&2; exit 1; }
 # The modes are those of the image, not of the checkout it is built from; and a
 # file that is mounted over one of these is not to lose to its byte code.
 RUN chmod -R u=rwX,go=rX /overlay && \
@@ -95,10 +101,10 @@ RUN printf 'Linuxserver.io version: %s\nBuild-date: %s\n' "$VERSION" "$BUILD_DAT
 
 FROM ${BASE_IMAGE}
 ARG QEMU_CPU
-# The headers are of iproute2, which comes with nginx.
+# iproute2 comes with nginx; Alpine's python3 has a header of its own that mods compile with.
 RUN --mount=type=bind,source=build/packages,target=/build/packages \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    /build/packages run && rm -rf /usr/include/*
+    /build/packages run && rm -rf /usr/include/iproute2
 COPY --from=target /lsiopy /lsiopy
 COPY --from=target /netbox /
 COPY --from=static /opt/netbox/static /opt/netbox/static

@@ -65,6 +65,9 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err := inputs.CheckBase(base); err != nil {
 		return err
 	}
+	if err := source.CheckLineEnds(f.repo); err != nil {
+		return err
+	}
 	commit, err := source.Git(ctx, f.repo)
 	if err != nil {
 		return err

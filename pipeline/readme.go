@@ -17,6 +17,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
 )
 
 // ReadmeDrift is a file not being what readme-vars.yml makes of it.
@@ -61,6 +62,9 @@ type document struct {
 // Check compares the files with what they should be, without drawing: a
 // *ReadmeDrift says how they differ.
 func (d Documents) Check() error {
+	if err := source.CheckLineEnds(d.Repo); err != nil {
+		return err
+	}
 	all, err := d.all()
 	if err != nil {
 		return err

@@ -71,6 +71,9 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	if err := inputs.CheckBase(base); err != nil {
 		return err
 	}
+	if err := source.CheckLineEnds(c.Repo); err != nil {
+		return err
+	}
 	commit, err := source.Git(ctx, c.Repo)
 	if err != nil {
 		return err

@@ -145,3 +145,14 @@ func TestPython(t *testing.T) {
 	}
 	t.Logf("%s", out)
 }
+
+// Mods compile extensions: what Python's package brings for that stays, wherever
+// the distribution keeps it.
+func TestNoHeaderOfPythonsIsRemoved(t *testing.T) {
+	removed := regexp.MustCompile(`/usr/include/(\S*)`).FindAllStringSubmatch(read(t, "Dockerfile"), -1)
+	for _, header := range removed {
+		if header[1] != "iproute2" {
+			t.Errorf("the Dockerfile removes /usr/include/%s", header[1])
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// lineEnds are the files that images and the README are made of.
+var lineEnds = []string{"Dockerfile*", "build", "root", "pipeline/base/rootfs", "pipeline/base/sidecars", "readme-vars.yml", "README.md"}
+
+// CheckLineEnds finds Windows line ends in what the repository at dir makes
+// images of: no container could run such a script. The error is one line, and a
+// failure.Usage.
+func CheckLineEnds(dir string) error {
+	var first string
+	count := 0
+	look := func(file string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(text, []byte("\r\n")) && !bytes.Contains(text, []byte{0}) {
+			if count++; count == 1 {
+				first, _ = filepath.Rel(dir, file) // it is found under dir
+			}
+		}
+		return nil
+	}
+	for _, pattern := range lineEnds {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range found {
+			if err := filepath.WalkDir(path, look); err != nil {
+				return fmt.Errorf("look for Windows line ends: %w", err)
+			}
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	more := ""
+	if count > 1 {
+		more = fmt.Sprintf(" and %d more files", count-1)
+	}
+	return failure.Usagef("read %s%s: Windows line ends (CRLF), which no container can run: commit your changes, then run: git rm -rq --cached . && git -c core.autocrlf=false reset --hard", first, more)
+}
