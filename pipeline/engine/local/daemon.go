@@ -59,8 +59,12 @@ type daemonRun struct {
 
 // acquire gives the address of a running daemon, to be released.
 func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
+	began := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if w, ok := log.(filelock.Waiter); ok { // another build of this process waited for the lock
+		w.Waited(time.Since(began))
+	}
 	if d.idle != nil {
 		d.idle.Stop()
 		d.idle = nil
