@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nikolalohinski/gonja/v2"
 	"github.com/nikolalohinski/gonja/v2/config"
@@ -100,7 +102,9 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 		}
 		text, err := execute(node.Value, r.context)
 		if err != nil {
-			r.problem(node, path, err)
+			at := *node
+			at.Line = lineIn(node, lineOf(err))
+			r.problem(&at, path, innermost(err))
 			return
 		}
 		node.Value = text
@@ -126,39 +130,200 @@ func references(text string) []string {
 	return names
 }
 
-func execute(text string, context *exec.Context) (out string, err error) {
+// Limits of one value. What people write takes a few steps and microseconds.
+const (
+	stepLimit  = 100_000
+	timeLimit  = 10 * time.Second
+	outLimit   = 1 << 20
+	depthLimit = 50
+)
+
+// The control structures that a value may use. The others take templates from
+// elsewhere, or call themselves.
+var structures = []string{"if", "for", "set", "raw", "with", "filter"}
+
+var (
+	loopTag    = regexp.MustCompile(`(?s)\{%[-+]?\s*for\b.*?%\}`)
+	blockName  = regexp.MustCompile(`\{%[-+]?\s*([a-z]+)`)
+	errEndless = errors.New("it does not come to an end")
+)
+
+// execute gives what an expression gives, within limits.
+func execute(text string, context *exec.Context) (string, error) {
+	if depth(text) > depthLimit {
+		return "", fmt.Errorf("it is nested more than %d levels deep", depthLimit)
+	}
+	known := append([]string{"else", "elif"}, structures...)
+	for _, m := range blockName.FindAllStringSubmatchIndex(text, -1) {
+		if name := text[m[2]:m[3]]; !slices.Contains(known, strings.TrimPrefix(name, "end")) {
+			return "", fmt.Errorf("%q is not allowed in a value: use one of %s at line %d", name, strings.Join(structures, ", "), 1+strings.Count(text[:m[0]], "\n"))
+		}
+	}
+	type result struct {
+		text string
+		err  error
+	}
+	done := make(chan result, 1)
+	deadline := time.Now().Add(timeLimit)
+	go func() {
+		text, err := evaluate(text, context, deadline)
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-time.After(timeLimit + time.Second):
+		return "", errEndless // the process is about to end, and this with it
+	}
+}
+
+func evaluate(text string, context *exec.Context, deadline time.Time) (out string, err error) {
 	// gonja panics on some of what it cannot evaluate.
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = fmt.Errorf("the expression cannot be evaluated: %v", reason)
+			if reason == errEndless {
+				err = errEndless
+			}
 		}
 	}()
 	settings := config.New()
 	settings.StrictUndefined = true
 	settings.KeepTrailingNewline = true
+	steps := 0
+	context.Set("range", limitedRange)
+	context.Set("step__", func() string {
+		if steps++; steps > stepLimit || time.Now().After(deadline) {
+			panic(errEndless)
+		}
+		return ""
+	})
+	// Each time round a loop is a step.
+	counted := loopTag.ReplaceAllStringFunc(text, func(tag string) string {
+		if strings.HasSuffix(tag, "-%}") {
+			return tag + "{{ step__() -}}"
+		}
+		return tag + "{{ step__() }}"
+	})
 	// The only template there is: no expression can read a file.
-	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": text})
+	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": counted})
 	if err != nil {
 		return "", err
 	}
 	template, err := exec.NewTemplate("/value", settings, loader, gonja.DefaultEnvironment)
 	if err != nil {
-		return "", innermost(err)
+		return "", err
 	}
-	var b strings.Builder
+	b := limited{}
 	if err := template.Execute(&b, context); err != nil {
-		return "", innermost(err)
+		return "", err
 	}
-	return b.String(), nil
+	out = b.String()
+	for _, none := range []string{"+Inf", "-Inf", "NaN", "-9223372036854775808"} {
+		if strings.Contains(out, none) && !strings.Contains(text, none) {
+			return "", errors.New("it divides by zero, or its result is too large")
+		}
+	}
+	return out, nil
 }
 
-var gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
+// limitedRange is Jinja's range, whose numbers gonja makes all at once.
+func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
+	bounds := [3]int{0, 0, 1}
+	switch n := len(params.Args); {
+	case n == 1:
+		bounds[1] = params.Args[0].Integer()
+	case n == 2 || n == 3:
+		for i, arg := range params.Args {
+			bounds[i] = arg.Integer()
+		}
+	default:
+		return nil, fmt.Errorf("range takes 1 to 3 numbers, got %d", n)
+	}
+	start, stop, step := bounds[0], bounds[1], bounds[2]
+	if step == 0 {
+		return nil, errors.New("range cannot take steps of 0")
+	}
+	numbers := []int{}
+	for at := start; (step > 0 && at < stop) || (step < 0 && at > stop); at += step {
+		if len(numbers) == stepLimit {
+			return nil, errEndless
+		}
+		numbers = append(numbers, at)
+	}
+	return numbers, nil
+}
+
+// limited takes no more than people read.
+type limited struct{ strings.Builder }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > outLimit {
+		panic(errEndless)
+	}
+	return l.Builder.Write(p)
+}
+
+// depth is how deep brackets and blocks of text are nested.
+func depth(text string) int {
+	deepest, level, blocks := 0, 0, 0
+	for _, tag := range jinjaTag.FindAllString(text, -1) {
+		level = 0
+		for _, c := range tag {
+			switch c {
+			case '(', '[', '{':
+				level++
+			case ')', ']', '}':
+				level--
+			}
+			deepest = max(deepest, level+blocks)
+		}
+		if m := blockName.FindStringSubmatch(tag); m != nil {
+			switch {
+			case strings.HasPrefix(m[1], "end"):
+				blocks--
+			case m[1] == "if" || m[1] == "for" || m[1] == "with" || m[1] == "filter":
+				blocks++
+			}
+		}
+	}
+	return deepest
+}
+
+var (
+	gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
+	gonjaLine  = regexp.MustCompile(`(?:at line |Line: ?|Line=)(\d+)`)
+	gonjaPlace = regexp.MustCompile(` ?(?:\(Line: \d+ Col: \d+, near ("(?:[^"\\]|\\.)*")\)| at line \d+$)`)
+	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
+)
+
+// lineOf is the line of the template that an error is about, counted from 1.
+func lineOf(err error) int {
+	places := gonjaLine.FindAllStringSubmatch(err.Error(), -1)
+	if len(places) == 0 {
+		return 1
+	}
+	line, _ := strconv.Atoi(places[len(places)-1][1])
+	return max(1, line)
+}
+
+// lineIn is the line of the file that line of a value stands on.
+func lineIn(node *yaml.Node, line int) int {
+	switch {
+	case node.Style&yaml.LiteralStyle != 0:
+		return node.Line + line
+	case node.Style&yaml.FoldedStyle != 0:
+		return node.Line + 1
+	}
+	return node.Line
+}
 
 // innermost drops what gonja puts around an error: the whole template's text,
-// and its own tokens.
+// its own tokens, and places, which the line says better.
 func innermost(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return errors.New(gonjaToken.ReplaceAllString(err.Error(), ""))
+	text := gonjaStep.ReplaceAllString(gonjaToken.ReplaceAllString(err.Error(), ""), "")
+	return errors.New(gonjaPlace.ReplaceAllString(text, ""))
 }

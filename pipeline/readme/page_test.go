@@ -220,7 +220,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		{"project_logo: '{{ nowhere }}'", `bad.yml:5: project_logo: rendering its Jinja expression: Unable to evaluate name "nowhere"`},
 		{"project_logo: '{{ project_name'", "bad.yml:5: project_logo: rendering its Jinja expression: '}}' expected here"},
 		{"project_logo: '{{ project_name|shout }}'", "bad.yml:5: project_logo: rendering its Jinja expression: filter 'shout' not found"},
-		{"project_logo: \"{% include '/etc/passwd' %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: unable to load template '/etc/passwd'"},
+		{"project_logo: \"{% include '/etc/passwd' %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: \"include\" is not allowed in a value: use one of if, for, set, raw, with, filter"},
 		{"project_logo: '{{ 7 % 0 }}'", "bad.yml:5: project_logo: rendering its Jinja expression: the expression cannot be evaluated: "},
 		{"project_logo: '{{ param_net }}'\nparam_net: '{{ project_logo }}'", "bad.yml:5: project_logo: rendering its Jinja expression: refers to itself by way of project_logo, param_net"},
 		{"param_usage_include_env: true", "bad.yml:5: param_usage_include_env: enabled, but param_env_vars has nothing to show"},
