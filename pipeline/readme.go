@@ -139,6 +139,7 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 	if err != nil {
 		return nil, err
 	}
+	d.notes(log)
 	for _, doc := range all {
 		want, err := d.render(ctx, log, doc)
 		if err != nil {
@@ -157,6 +158,15 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 		changed = append(changed, doc.path)
 	}
 	return changed, nil
+}
+
+// notes says what in the variables no page shows.
+func (d Documents) notes(log io.Writer) {
+	if vars, _, err := readme.Load(d.Repo); err == nil {
+		for _, note := range vars.Notes {
+			fmt.Fprintf(log, "note: %s\n", note)
+		}
+	}
 }
 
 // all lists the files, README.md first.

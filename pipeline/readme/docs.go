@@ -30,7 +30,7 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	if err != nil {
 		return fail(err)
 	}
-	page, err := v.page("docs.md.tmpl", content{Extra: Extra{Guides: extra.Guides}, FrontMatter: "---\n" + string(front) + "---\n", Tables: v.tables()})
+	page, err := v.page("docs.md.tmpl", content{Extra: Extra{Guides: extra.Guides}, Site: true, FrontMatter: "---\n" + string(front) + "---\n", Tables: v.tables()})
 	if err != nil {
 		return fail(err)
 	}
@@ -39,12 +39,14 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 
 // tables are the parameters by kind.
 func (v *Vars) tables() []table {
-	all := inOrder(v.entries(), tableOrder[:])
+	all := inOrder(v.entries(), shown, tableOrder[:])
 	of := func(k kind, title, column string) table {
 		t := table{Title: title, Column: column}
 		for _, e := range all {
 			if e.kind == k {
-				_, e.param, _ = strings.Cut(e.param, " ") // the title has the flag
+				if _, e.param, _ = strings.Cut(e.param, " "); k == port { // the title has the flag
+					e.param = e.value
+				}
 				t.Rows = append(t.Rows, e)
 			}
 		}

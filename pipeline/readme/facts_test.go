@@ -236,6 +236,10 @@ func TestThePageBeginsWithHowToStartIt(t *testing.T) {
 }
 
 func TestMaintainersFindTheirCommands(t *testing.T) {
+	pinned, err := versions.Load(root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	_, section, _ := strings.Cut(page(t), "\n## For maintainers\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	for _, fact := range []string{
@@ -243,6 +247,11 @@ func TestMaintainersFindTheirCommands(t *testing.T) {
 	} {
 		if !strings.Contains(section, fact) {
 			t.Errorf("%q is missing", fact)
+		}
+	}
+	for _, fact := range []string{pinned.Base.Published, "Alpine 3.23", "s6-overlay 3.1.6.2", "eight edges"} {
+		if _, building, _ := strings.Cut(page(t), "\n## Building locally\n"); !strings.Contains(building, fact) {
+			t.Errorf("%q is missing next to docker build", fact)
 		}
 	}
 	if lines := strings.Count(section, "\n"); lines > 30 {
@@ -253,10 +262,6 @@ func TestMaintainersFindTheirCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	rest := string(text)
-	pinned, err := versions.Load(root)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, fact := range []string{
 		"`dist/`", pinned.Base.Local.Suite, strings.Split(pinned.Base.Published, "@")[0],
 		"| `build` |", "| `boot` |", "| `graph` |", "| `readme` |", "| `publish` |", "| `report` |", "| `check` |", "| `clean` |",

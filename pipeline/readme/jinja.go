@@ -103,7 +103,7 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 		text, err := execute(node.Value, r.context)
 		if err != nil {
 			at := *node
-			at.Line = lineIn(node, lineOf(err))
+			at.Line = lineIn(node, r.lineOf(node.Value, err))
 			r.problem(&at, path, innermost(err))
 			return
 		}
@@ -133,7 +133,7 @@ func references(text string) []string {
 // Limits of one value. What people write takes a few steps and microseconds.
 const (
 	stepLimit  = 100_000
-	timeLimit  = 10 * time.Second
+	timeLimit  = 3 * time.Second
 	outLimit   = 1 << 20
 	depthLimit = 50
 )
@@ -297,14 +297,27 @@ var (
 	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
 )
 
-// lineOf is the line of the template that an error is about, counted from 1.
-func lineOf(err error) int {
-	places := gonjaLine.FindAllStringSubmatch(err.Error(), -1)
-	if len(places) == 0 {
-		return 1
+// lineOf is the line of the text that an error is about, counted from 1: the one
+// that gonja names, or that of the first tag that fails by itself.
+func (r *renderer) lineOf(text string, err error) int {
+	if places := gonjaLine.FindAllStringSubmatch(err.Error(), -1); len(places) > 0 {
+		line, _ := strconv.Atoi(places[len(places)-1][1])
+		return max(1, line)
 	}
-	line, _ := strconv.Atoi(places[len(places)-1][1])
-	return max(1, line)
+	tags := jinjaTag.FindAllStringIndex(text, -1)
+	at := 0
+	if len(tags) > 0 {
+		at = tags[0][0]
+	}
+	for _, tag := range tags {
+		if strings.HasPrefix(text[tag[0]:], "{{") {
+			if _, alone := execute(text[tag[0]:tag[1]], r.context); alone != nil && innermost(alone).Error() == innermost(err).Error() {
+				at = tag[0]
+				break
+			}
+		}
+	}
+	return 1 + strings.Count(text[:at], "\n")
 }
 
 // lineIn is the line of the file that line of a value stands on.

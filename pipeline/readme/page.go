@@ -72,7 +72,7 @@ func Load(dir string) (*Vars, Extra, error) {
 
 // README renders the page for GitHub.
 func (v *Vars) README(extra Extra) ([]byte, error) {
-	page, err := v.page("readme.md.tmpl", content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: inOrder(v.entries(), tableOrder[:])}}})
+	page, err := v.page("readme.md.tmpl", content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: inOrder(v.entries(), shown, tableOrder[:])}}})
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", Page, err)
 	}
@@ -83,7 +83,8 @@ func (v *Vars) README(extra Extra) ([]byte, error) {
 type content struct {
 	*Vars
 	Extra
-	FrontMatter string // of the page for the documentation site
+	Site        bool   // it is the page for the documentation site
+	FrontMatter string // of that page
 	Tables      []table
 }
 
@@ -96,9 +97,16 @@ type table struct {
 
 func (v *Vars) page(name string, c content) ([]byte, error) {
 	c.Vars = v
+	cell, narrow := cell, func(_ int, text string) string { return text }
+	if c.Site {
+		cell = siteCell
+	}
+	if v.Narrow {
+		narrow = breakable
+	}
 	t, err := template.New(name).Funcs(template.FuncMap{
-		"cell":    func(s string) string { return cell(breakable(widestDesc, s)) },
-		"name":    func(s string) string { return cell(breakable(widestName, code(s))) },
+		"cell":    func(s string) string { return cell(narrow(widestDesc, s)) },
+		"name":    func(s string) string { return cell(narrow(widestName, code(s))) },
 		"indent":  indent,
 		"note":    note,
 		"picture": Picture,
@@ -180,6 +188,30 @@ func cell(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "|", `\|`)
 	return strings.ReplaceAll(text, "\n", "<br>")
 }
+
+// siteCell is cell for MkDocs, which shows the backslash before a | in a code
+// span, where a | separates no cells.
+func siteCell(text string) string {
+	out, fence := "", ""
+	for i, part := range backquotes.Split(text, -1) {
+		if i > 0 {
+			mark := backquotes.FindAllString(text, i)[i-1]
+			out += mark
+			if fence == "" {
+				fence = mark
+			} else if fence == mark {
+				fence = ""
+			}
+		}
+		if fence == "" {
+			part = strings.ReplaceAll(part, "|", `\|`)
+		}
+		out += part
+	}
+	return strings.ReplaceAll(strings.TrimSpace(out), "\n", "<br>")
+}
+
+var backquotes = regexp.MustCompile("`+")
 
 // code puts text into a code span, whatever backquotes it holds.
 func code(text string) string {

@@ -127,8 +127,8 @@ func TestOddValuesSurviveComposeAndShell(t *testing.T) {
 	} {
 		vars, err := yaml.Marshal(map[string]any{
 			"project_name": "odd", "project_url": "https://example.com", "project_blurb": "Odd.",
-			"opt_param_usage_include_env": true,
-			"opt_param_env_vars":          []map[string]string{{"env_var": "ODD", "env_value": value, "desc": "Odd."}},
+			"common_param_env_vars_enabled": false, "opt_param_usage_include_env": true,
+			"opt_param_env_vars": []map[string]string{{"env_var": "ODD", "env_value": value, "desc": "Odd."}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -198,59 +198,6 @@ func TestTextStaysTextInCompose(t *testing.T) {
 		}
 		if a := service["a"]; a.Value != value || a.Style != 0 {
 			t.Errorf("a: %q got quotes", value)
-		}
-	}
-}
-
-func TestMistakesAreNamedWithTheirLine(t *testing.T) {
-	// Each case is appended to these four lines.
-	const head = "---\nproject_name: bad\nproject_url: https://example.com\nproject_blurb: Bad.\n"
-	for _, c := range []struct{ text, want string }{
-		{"param_env_var: []", `bad.yml:5: param_env_var: unknown key, did you mean "param_env_vars"?`},
-		{"opt_param_port: []", `bad.yml:5: opt_param_port: unknown key, did you mean "opt_param_ports"?`},
-		{"\nparam_ports:\n  - { external_port: 1, internal_port: 1, desc: x }", `bad.yml:7: param_ports[0].desc: unknown key, did you mean "port_desc"?`},
-		{"param_env_vars: yes please", "bad.yml:5: param_env_vars: want a list, got text (yes please)"},
-		{"app_setup_block_enabled: maybe", "bad.yml:5: app_setup_block_enabled: want true or false, got text (maybe)"},
-		{"privileged: maybe", `bad.yml:5: privileged: want true, false or "optional", got "maybe"`},
-		{"project_logo: 12", "bad.yml:5: project_logo: want text, got a whole number (12); put it in quotes"},
-		{"project_logo: {{ project_name }}", "bad.yml:5: project_logo: want text, got keys with values; text that begins with { or [ needs quotes"},
-		{"project_logo: [a", "bad.yml:5: not valid YAML: "},
-		{"optional_block_1_items: {a: b}", "bad.yml:5: optional_block_1_items: want text or a list of text"},
-		{"project_logo: a\nproject_logo: b", "bad.yml:6: project_logo: set a second time; line 5 has it too"},
-		{"project_logo: '{{ nowhere }}'", `bad.yml:5: project_logo: rendering its Jinja expression: Unable to evaluate name "nowhere"`},
-		{"project_logo: '{{ project_name'", "bad.yml:5: project_logo: rendering its Jinja expression: '}}' expected here"},
-		{"project_logo: '{{ project_name|shout }}'", "bad.yml:5: project_logo: rendering its Jinja expression: filter 'shout' not found"},
-		{"project_logo: \"{% include '/etc/passwd' %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: \"include\" is not allowed in a value: use one of if, for, set, raw, with, filter"},
-		{"project_logo: '{{ 7 % 0 }}'", "bad.yml:5: project_logo: rendering its Jinja expression: the expression cannot be evaluated: "},
-		{"project_logo: '{{ param_net }}'\nparam_net: '{{ project_logo }}'", "bad.yml:5: project_logo: rendering its Jinja expression: refers to itself by way of project_logo, param_net"},
-		{"param_usage_include_env: true", "bad.yml:5: param_usage_include_env: enabled, but param_env_vars has nothing to show"},
-		{"development_versions: true", "bad.yml:5: development_versions: enabled, but development_versions_items has nothing to show"},
-		{"param_env_vars:\n  - { env_var: 'A B' }", `bad.yml:6: param_env_vars[0].env_var: want the name of an environment variable, got "A B"`},
-		{"param_env_vars: [{ env_var: A }]\nopt_param_env_vars: [{ env_var: A }]", "bad.yml:6: opt_param_env_vars[0].env_var: A is described a second time; param_env_vars[0].env_var is the first"},
-		{"param_volumes: [{ vol_path: /a }]", "bad.yml:5: param_volumes[0].vol_host_path: missing"},
-		{"changelogs:\n  - { date: 2026-01-01, desc: x }", "bad.yml:6: changelogs[0].date: want text, got a date (2026-01-01); put it in quotes"},
-		{"changelogs:\n  - { date: yesterday, desc: x }", `bad.yml:6: changelogs[0].date: want a date such as "31.12.26:", got "yesterday"`},
-		{"custom_params: [{ name: ulimit, value: a }, { name: ulimit, value: b }]", "bad.yml:5: custom_params: ulimit would be in the compose file twice"},
-	} {
-		_, err := readme.Parse("bad.yml", []byte(head+c.text+"\n"))
-		lines := failure.Lines(err)
-		if len(lines) != 1 || !strings.HasPrefix(lines[0], c.want) {
-			t.Errorf("%s\ngot  %q\nwant %q", c.text, lines, c.want)
-		}
-		if failure.ExitCode(err) != failure.ExitUsage {
-			t.Errorf("%s: exit code %d, want %d", c.text, failure.ExitCode(err), failure.ExitUsage)
-		}
-	}
-	for text, want := range map[string]int{
-		"":                  1,
-		"- a list\n":        1,
-		"project_nam: x\n":  1, // the types first, then what is missing
-		"project_name: X\n": 3,
-		"bad: 1\nworse: 2\nproject_logo: '{{ x }}'\n": 3,
-	} {
-		_, err := readme.Parse("bad.yml", []byte(text))
-		if lines := failure.Lines(err); len(lines) != want {
-			t.Errorf("%q: got %d problems, want %d: %q", text, len(lines), want, lines)
 		}
 	}
 }

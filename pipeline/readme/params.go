@@ -3,6 +3,7 @@ package readme
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -42,17 +43,23 @@ type entry struct {
 	param    string // in a table
 	desc     string
 	optional bool
+	row      bool // it is shown in a table only
+	again    bool // it is one more value of the entry before, which a table shows once
 }
 
 // entries lists every parameter that is switched on.
 func (v *Vars) entries() []entry {
 	var all []entry
 	add := func(k kind, key string, list bool, value, flag, param, desc string, optional bool) {
-		all = append(all, entry{k, key, list, value, flag, param, desc, optional})
+		all = append(all, entry{kind: k, key: key, list: list, value: value, flag: flag, param: param, desc: desc, optional: optional})
 	}
 	scalar := func(on Toggle, k kind, key, option string, value Literal, desc string) {
+		param := "--" + option + "="
+		if k == network {
+			param += string(value)
+		}
 		if on.On {
-			add(k, key, false, string(value), "--"+option+"="+shellQuote(string(value)), "--"+option+"="+string(value), desc, on.Optional)
+			add(k, key, false, string(value), "--"+option+"="+shellQuote(string(value)), param, desc, on.Optional)
 		}
 	}
 	scalar(v.HasHostname, hostname, "hostname", "hostname", v.Hostname, v.HostnameDesc)
@@ -67,9 +74,9 @@ func (v *Vars) entries() []entry {
 	}
 	if v.CommonEnv.On {
 		for _, e := range []EnvVar{
-			{"PUID", "1000", "User id the application runs as, [explained below](#user--group-identifiers)."},
-			{"PGID", "1000", "Group id the application runs as, [explained below](#user--group-identifiers)."},
-			{"TZ", "Etc/UTC", "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."},
+			{Name: "PUID", Value: "1000", Desc: "User id the application runs as, [explained below](#user--group-identifiers)."},
+			{Name: "PGID", Value: "1000", Desc: "Group id the application runs as, [explained below](#user--group-identifiers)."},
+			{Name: "TZ", Value: "Etc/UTC", Desc: "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."},
 		} {
 			env(e, v.CommonEnv.Optional)
 		}
@@ -95,7 +102,11 @@ func (v *Vars) entries() []entry {
 		}
 		for _, e := range twin.Ports {
 			mapping := string(e.External + ":" + e.Internal)
-			list(twin.HasPorts, port, "ports", "-p ", mapping, mapping, e.Desc)
+			param := mapping
+			if twin.optional { // as the format has it: which port of the host is up to people
+				param = string(e.Internal)
+			}
+			list(twin.HasPorts, port, "ports", "-p ", mapping, param, e.Desc)
 		}
 		for _, e := range twin.Devices {
 			list(twin.HasDevices, device, "devices", "--device ", e.Host+":"+e.Path, e.Path, e.Desc)
@@ -113,35 +124,56 @@ func (v *Vars) entries() []entry {
 			}
 		}
 		for _, e := range twin.Custom {
-			key, flag, param := e.Compose, "--"+e.Name, "--"+e.Name
+			key, flag := e.Compose, "--"+e.Name
 			if key == "" {
 				key = strings.ReplaceAll(e.Name, "-", "_")
 			}
-			if e.Value != "" {
-				flag, param = flag+"="+shellQuote(string(e.Value)), param+"="+string(e.Value)
+			param := flag + "="
+			values := e.Value.List
+			if strings.Join(values, "") == "" {
+				values, param = []string{""}, flag
 			}
-			value := string(e.Value)
-			if value == "" {
-				value = "true"
+			for n, value := range values {
+				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, param: param, desc: e.Desc, optional: twin.optional}
+				if value != "" {
+					line.flag += "=" + shellQuote(value)
+				} else {
+					line.value = "true"
+				}
+				line.again = n > 0
+				all = append(all, line)
 			}
-			add(custom, key, e.Array.On, value, flag, param, e.Desc, twin.optional)
 		}
 	}
+	rows := func(on bool, name, param, desc string) {
+		if on && !slices.ContainsFunc(all, func(e entry) bool { return e.kind == custom && e.key == name }) {
+			all = append(all, entry{kind: custom, param: param, desc: desc, row: true})
+		}
+	}
+	rows(v.ReadOnly, "read_only", "--read-only=true", "Runs the container with a [read-only file system](#read-only-operation).")
+	rows(v.NonRoot, "user", "--user=1000:1000", "Runs the container as [another user than root](#non-root-operation).")
 	return all
 }
 
-// inOrder sorts entries by kind, those of one kind as they come.
-func inOrder(entries []entry, order []kind) []entry {
+// inOrder sorts the entries that keep names by kind, those of one kind as they
+// come.
+func inOrder(entries []entry, keep func(entry) bool, order []kind) []entry {
 	var sorted []entry
 	for _, k := range order {
 		for _, e := range entries {
-			if e.kind == k {
+			if e.kind == k && keep(e) {
 				sorted = append(sorted, e)
 			}
 		}
 	}
 	return sorted
 }
+
+// used are the entries that a command has.
+func used(e entry) bool { return !e.row }
+
+// shown are the entries that a table has.
+func shown(e entry) bool { return !e.again }
 
 // Image is the reference people pull.
 func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":latest" }
@@ -150,13 +182,13 @@ func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":lates
 // bring along.
 func (v *Vars) Compose() string {
 	if v.CustomCompose != "" {
-		return strings.TrimSpace(v.CustomCompose)
+		return strings.TrimSpace(v.CustomCompose) + v.externalCompose()
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
 	var keys []string
 	text := map[string]string{}
-	for _, e := range inOrder(v.entries(), composeOrder[:]) {
+	for _, e := range inOrder(v.entries(), used, composeOrder[:]) {
 		line := yamlQuote(e.value)
 		if line == e.value && e.kind != privileged && (e.kind != custom || e.list) && !isText(e.value) {
 			line = `"` + e.value + `"`
@@ -179,7 +211,24 @@ func (v *Vars) Compose() string {
 		b.WriteString(text[key] + "\n")
 	}
 	b.WriteString("    restart: unless-stopped")
-	return b.String()
+	return b.String() + v.externalCompose()
+}
+
+// external is what stands above the other container that an image needs.
+const external = "This container needs another application, which runs in a container of its own:"
+
+// externalCompose is the other application as part of the compose file, whose
+// services may be written with or without their key.
+func (v *Vars) externalCompose() string {
+	block := strings.Trim(v.ExternalCompose, "\n")
+	if !v.External || strings.TrimSpace(block) == "" {
+		return ""
+	}
+	block = strings.TrimPrefix(strings.TrimPrefix(block, "---\n"), "services:\n")
+	if !strings.HasPrefix(block, " ") {
+		block = "  " + strings.ReplaceAll(block, "\n", "\n  ")
+	}
+	return "\n  # " + external + "\n" + block
 }
 
 // CommandLine is the same as one docker command, which starts the application as
@@ -188,7 +237,7 @@ func (v *Vars) Compose() string {
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
 	given := v.composed()
-	for _, e := range inOrder(v.entries(), cliOrder[:]) {
+	for _, e := range inOrder(v.entries(), used, cliOrder[:]) {
 		line := e.flag
 		if name, _, _ := strings.Cut(e.value, "="); e.optional && e.kind == environment && len(given) > 0 {
 			if _, shown := given[name]; !shown {
@@ -204,7 +253,11 @@ func (v *Vars) CommandLine() string {
 		lines = append(lines, line)
 	}
 	lines = append(lines, "--restart unless-stopped", v.Image())
-	return strings.Join(lines, " \\\n  ")
+	command := strings.Join(lines, " \\\n  ")
+	if block := strings.TrimSpace(v.ExternalCLI); v.External && block != "" {
+		command += "\n\n# " + external + "\n" + block
+	}
+	return command
 }
 
 // composed is the environment that a compose file of the variables' own gives
@@ -212,14 +265,21 @@ func (v *Vars) CommandLine() string {
 func (v *Vars) composed() map[string]string {
 	var file struct {
 		Services map[string]struct {
+			Image       string    `yaml:"image"`
 			Environment yaml.Node `yaml:"environment"`
 		} `yaml:"services"`
 	}
 	if yaml.Unmarshal([]byte(v.CustomCompose), &file) != nil {
-		return nil // it is shown all the same
+		return nil // which is an error by itself
 	}
 	given := map[string]string{}
-	node := file.Services[v.ContainerName].Environment
+	service, named := file.Services[v.ContainerName]
+	for _, other := range file.Services {
+		if !named && other.Image == v.Image() {
+			service = other
+		}
+	}
+	node := service.Environment
 	var list []string
 	if node.Decode(&list) == nil {
 		for _, variable := range list {

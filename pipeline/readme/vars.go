@@ -51,6 +51,10 @@ type Vars struct {
 	Optional      Params  `prefix:"opt_"`
 	CustomCompose string  `yaml:"custom_compose"` // a whole compose file, shown instead of the generated one
 
+	External        bool   `yaml:"external_application_snippet_enabled"` // it needs another container
+	ExternalCLI     string `yaml:"external_application_cli_block"`
+	ExternalCompose string `yaml:"external_application_compose_block"`
+
 	HasSetup           bool     `yaml:"app_setup_block_enabled"`
 	Setup              string   `yaml:"app_setup_block"`
 	GuideFiles         []string `yaml:"app_setup_pages"` // Markdown in this repository that belongs to it
@@ -67,9 +71,18 @@ type Vars struct {
 	Keyboard           bool     `yaml:"readme_keyboard"`
 	Media              bool     `yaml:"readme_media"`
 	Seccomp            bool     `yaml:"readme_seccomp"`
+	Selkies            Switch   `yaml:"selkies_blurb"`
+	Kasm               Switch   `yaml:"kasm_blurb"`
+	Nvidia             Switch   `yaml:"show_nvidia"`
+	HTTPPort           Literal  `yaml:"external_http_port"`
+	HTTPSPort          Literal  `yaml:"external_https_port"`
+	Narrow             bool     `yaml:"narrow_tables"` // long names in tables break, so that they fit a phone
 
 	InitDiagram string   `yaml:"init_diagram"` // d2
 	Changelogs  []Change `yaml:"changelogs"`   // newest first
+
+	// Notes are lines about what no page shows, for whoever renders one.
+	Notes []string
 
 	doc *strictyaml.Document
 }
@@ -92,6 +105,13 @@ type Params struct {
 	Custom      []CustomParam    `yaml:"custom_params"`
 }
 
+// elsewhere are the fields of a parameter that other pages than ours show.
+type elsewhere struct {
+	Label   strictyaml.Ignored `yaml:"name"`
+	Choices strictyaml.Ignored `yaml:"env_options"`
+	Default strictyaml.Ignored `yaml:"default"`
+}
+
 // Sponsor is a link under which the project can be supported.
 type Sponsor struct {
 	Name string `yaml:"name"`
@@ -106,59 +126,67 @@ type Architecture struct {
 
 // Version is a tag that stands for a line of releases.
 type Version struct {
-	Tag  Literal `yaml:"tag"`
-	Desc string  `yaml:"desc"`
+	Tag   Literal            `yaml:"tag"`
+	Desc  string             `yaml:"desc"`
+	Extra strictyaml.Ignored `yaml:"extra"`
 }
 
 // EnvVar is an environment variable of the container.
 type EnvVar struct {
-	Name  string  `yaml:"env_var"`
-	Value Literal `yaml:"env_value"`
-	Desc  string  `yaml:"desc"`
+	elsewhere `prefix:""`
+	Name      string  `yaml:"env_var"`
+	Value     Literal `yaml:"env_value"`
+	Desc      string  `yaml:"desc"`
 }
 
 // Volume is a folder of the host seen in the container.
 type Volume struct {
-	Path string `yaml:"vol_path"`
-	Host string `yaml:"vol_host_path"`
-	Desc string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Path      string `yaml:"vol_path"`
+	Host      string `yaml:"vol_host_path"`
+	Desc      string `yaml:"desc"`
 }
 
 // Port is a port of the container published on the host.
 type Port struct {
-	External Literal `yaml:"external_port"`
-	Internal Literal `yaml:"internal_port"`
-	Desc     string  `yaml:"port_desc"`
+	elsewhere `prefix:""`
+	External  Literal `yaml:"external_port"`
+	Internal  Literal `yaml:"internal_port"`
+	Desc      string  `yaml:"port_desc"`
 }
 
 // Device is a device of the host given to the container.
 type Device struct {
-	Path string `yaml:"device_path"`
-	Host string `yaml:"device_host_path"`
-	Desc string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Path      string `yaml:"device_path"`
+	Host      string `yaml:"device_host_path"`
+	Desc      string `yaml:"desc"`
 }
 
 // Cap is a Linux capability.
 type Cap struct {
-	Name string `yaml:"cap_add_var"`
-	Desc string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Name      string `yaml:"cap_add_var"`
+	Desc      string `yaml:"desc"`
 }
 
 // SecurityOption is one value of Docker's security-opt, which the command line
 // and compose may spell differently.
 type SecurityOption struct {
-	Run     string `yaml:"run_var"`
-	Compose string `yaml:"compose_var"`
-	Desc    string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Run       string `yaml:"run_var"`
+	Compose   string `yaml:"compose_var"`
+	Desc      string `yaml:"desc"`
 }
 
 // CustomParam is any other option of docker run.
 type CustomParam struct {
-	Name    string  `yaml:"name"`
-	Compose string  `yaml:"name_compose"`
-	Value   Literal `yaml:"value"`
-	Desc    string  `yaml:"desc"`
-	Array   Toggle  `yaml:"array"` // compose takes a list here
+	Name    string             `yaml:"name"`
+	Compose string             `yaml:"name_compose"`
+	Value   Values             `yaml:"value"`
+	Desc    string             `yaml:"desc"`
+	Array   Toggle             `yaml:"array"` // compose takes a list here
+	Label   strictyaml.Ignored `yaml:"label"`
 }
 
 // Change is an entry of the change log.
@@ -199,6 +227,45 @@ func (l *Literal) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Switch is on unless it is false or empty: some write text where others write
+// true.
+type Switch bool
+
+// UnmarshalYAML reads any value.
+func (s *Switch) UnmarshalYAML(node *yaml.Node) error {
+	var off bool
+	*s = Switch(node.Value != "" || len(node.Content) > 0)
+	if node.ShortTag() == "!!bool" && node.Decode(&off) == nil {
+		*s = Switch(off)
+	}
+	return nil
+}
+
+// Values is one value, or a list of them.
+type Values struct {
+	List  []string
+	Plain bool // it is one value, and no list
+}
+
+// UnmarshalYAML reads either form.
+func (v *Values) UnmarshalYAML(node *yaml.Node) error {
+	items := node.Content
+	switch node.Kind {
+	case yaml.ScalarNode:
+		items, v.Plain = []*yaml.Node{node}, true
+	case yaml.SequenceNode:
+	default:
+		return errors.New("want a value, or a list of values")
+	}
+	for _, item := range items {
+		if item.Kind != yaml.ScalarNode {
+			return errors.New("want a value, or a list of values")
+		}
+		v.List = append(v.List, item.Value)
+	}
+	return nil
+}
+
 // Lines is text, or a list of lines of text.
 type Lines string
 
@@ -218,18 +285,28 @@ func (l *Lines) UnmarshalYAML(node *yaml.Node) error {
 	return errors.New("want text or a list of text")
 }
 
+// otherKeys are keys of the format that concern no page of ours: templates of
+// other programs, and how the image is built.
+var otherKeys = regexp.MustCompile(`^(unraid_\w+|external_application_unraid_block|build_(armhf|riscv64)|image_(builder|provenance|sbom)|custom_(external|package)_trigger|external_trigger_delay_hours|armhf_native|project_name_short|project_github_\w+|lsio_\w+|github_(user|branch)|release_tag|ls_branch)$`)
+
 // Parse reads the text of a readme-vars.yml; name is how messages call it.
 // Every error is a failure.Usage on one line with file and line number; all
-// of them are joined.
+// of them are joined, mistyped values before what follows from them.
 func Parse(name string, data []byte) (*Vars, error) {
 	doc, err := strictyaml.Parse(name, data)
 	if err != nil {
 		return nil, err
 	}
-	v := &Vars{doc: doc}
-	if err := errors.Join(render(doc), doc.Decode(v)); err != nil {
-		return nil, err
+	v := &Vars{doc: doc, CommonEnv: Toggle{On: true}}
+	if node := find(doc.Root, "full_custom_readme"); node != nil {
+		return nil, doc.ProblemAt(node, "full_custom_readme", "this page is written by hand, so there is nothing to render: remove the key to have it rendered")
 	}
+	if doc.Root.Kind != yaml.MappingNode {
+		return nil, doc.Decode(v)
+	}
+	problems := []error{render(doc)}
+	v.setAside()
+	problems = append(problems, doc.Decode(v))
 	if v.ContainerName == "" {
 		v.ContainerName = v.Name
 	}
@@ -239,135 +316,64 @@ func Parse(name string, data []byte) (*Vars, error) {
 	if v.RepoURL == "" {
 		v.RepoURL = "https://github.com/linuxserver/" + v.RepoName
 	}
-	if err := v.validate(); err != nil {
+	if v.Deprecated && strings.TrimSpace(v.DeprecationWhy) == "" {
+		v.DeprecationWhy = "This image is deprecated. It is not updated any more, and there is no support for it."
+	}
+	if err := v.callOuts(); err != nil {
+		problems = append(problems, err)
+	}
+	problems = append(problems, v.validate(errors.Join(problems...)))
+	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return v, nil
+}
+
+// find is the value of a key at the top of a document, nil when there is none.
+func find(root *yaml.Node, key string) *yaml.Node {
+	if root.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(root.Content); i += 2 {
+			if root.Content[i].Value == key {
+				return root.Content[i+1]
+			}
+		}
+	}
+	return nil
+}
+
+// setAside takes the keys that concern no page out of the document.
+func (v *Vars) setAside() {
+	var kept []*yaml.Node
+	var aside []string
+	for i := 0; i+1 < len(v.doc.Root.Content); i += 2 {
+		if key := v.doc.Root.Content[i]; otherKeys.MatchString(key.Value) {
+			aside = append(aside, fmt.Sprintf("%s (line %d)", key.Value, key.Line))
+			continue
+		}
+		kept = append(kept, v.doc.Root.Content[i:i+2]...)
+	}
+	v.doc.Root.Content = kept
+	if len(aside) > 0 {
+		v.Notes = append(v.Notes, fmt.Sprintf("%s: no page shows %s", v.doc.File, strings.Join(aside, ", ")))
+	}
+}
+
+// MissingArchitectures are those people look for that the image has not.
+func (v *Vars) MissingArchitectures() (missing []string) {
+	for _, name := range []string{"x86-64", "arm64"} {
+		if !slices.ContainsFunc(v.Architectures, func(a Architecture) bool { return a.Arch == name }) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// HasLatest tells whether there is a tag latest among those of the versions.
+func (v *Vars) HasLatest() bool {
+	return slices.ContainsFunc(v.Versions, func(version Version) bool { return version.Tag == "latest" })
 }
 
 // Line gives the line of readme-vars.yml on which the value at path stands, or
 // the one nearest around it: Line("init_diagram") is where the graph's block
 // begins, its first line of d2 being the one below.
 func (v *Vars) Line(path string) int { return v.doc.Line(path) }
-
-var (
-	projectName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-	envName     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	guideFile   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\.md$`)
-	changeDate  = regexp.MustCompile(`^\d\d\.\d\d\.\d\d:?$`)
-)
-
-// validate finds what a page could not be made of although every type is
-// right.
-func (v *Vars) validate() error {
-	var problems []error
-	problem := func(path, format string, args ...any) {
-		problems = append(problems, v.doc.Problem(path, format, args...))
-	}
-	require := func(path, value string) {
-		if strings.TrimSpace(value) == "" {
-			problem(path, "missing")
-		}
-	}
-	enabled := func(on bool, flag string, entries int, list string) {
-		if on && entries == 0 {
-			problem(flag, "enabled, but %s has nothing to show", list)
-		}
-	}
-	require("project_name", v.Name)
-	for i, file := range v.GuideFiles {
-		if path := fmt.Sprintf("app_setup_pages[%d]", i); !guideFile.MatchString(file) {
-			problem(path, "want a Markdown file of this repository such as docs/ldap.md, got %q", file)
-		} else if slices.Contains(v.GuideFiles[:i], file) {
-			problem(path, "%s is listed twice", file)
-		}
-	}
-	if v.Name != "" && !projectName.MatchString(v.Name) {
-		problem("project_name", "want small letters, digits and . _ -, as in an image's name, got %q", v.Name)
-	}
-	require("project_url", v.URL)
-	require("project_blurb", v.Blurb)
-	for i, a := range v.Architectures {
-		require(fmt.Sprintf("available_architectures[%d].arch", i), a.Arch)
-		require(fmt.Sprintf("available_architectures[%d].tag", i), a.Tag)
-	}
-	enabled(v.HasBlurbExtras, "project_blurb_optional_extras_enabled", len(v.BlurbExtras), "project_blurb_optional_extras")
-	enabled(v.HasVersions, "development_versions", len(v.Versions), "development_versions_items")
-	enabled(v.HasSetup, "app_setup_block_enabled", len(v.Setup), "app_setup_block")
-	enabled(v.HasBlock1, "optional_block_1", len(v.Block1), "optional_block_1_items")
-	enabled(v.Deprecated, "project_deprecation_status", len(v.DeprecationWhy), "project_deprecation_message")
-	enabled(v.HasHostname.On, "param_usage_include_hostname", len(v.Hostname), "param_hostname")
-	enabled(v.HasMAC.On, "param_usage_include_mac_address", len(v.MAC), "param_mac_address")
-	enabled(v.HasNet.On, "param_usage_include_net", len(v.Net), "param_net")
-
-	seen := map[string]string{}
-	for _, twin := range []struct {
-		prefix string
-		Params
-	}{{"", v.Needed}, {"opt_", v.Optional}} {
-		at := func(list string, i int, field string) string {
-			return fmt.Sprintf("%s%s[%d].%s", twin.prefix, list, i, field)
-		}
-		for _, e := range []struct {
-			on         bool
-			flag, list string
-			n          int
-		}{
-			{twin.HasEnv, "param_usage_include_env", "param_env_vars", len(twin.Env)},
-			{twin.HasVolumes, "param_usage_include_vols", "param_volumes", len(twin.Volumes)},
-			{twin.HasPorts, "param_usage_include_ports", "param_ports", len(twin.Ports)},
-			{twin.HasDevices, "param_device_map", "param_devices", len(twin.Devices)},
-			{twin.HasCaps, "cap_add_param", "cap_add_param_vars", len(twin.Caps)},
-			{twin.HasSecurity, "security_opt_param", "security_opt_param_vars", len(twin.Security)},
-		} {
-			enabled(e.on, twin.prefix+e.flag, e.n, twin.prefix+e.list)
-		}
-		for i, e := range twin.Env {
-			path := at("param_env_vars", i, "env_var")
-			if !envName.MatchString(e.Name) {
-				problem(path, "want the name of an environment variable, got %q", e.Name)
-			} else if first, twice := seen[e.Name]; twice {
-				problem(path, "%s is described a second time; %s is the first", e.Name, first)
-			}
-			seen[e.Name] = path
-		}
-		for i, e := range twin.Volumes {
-			require(at("param_volumes", i, "vol_path"), e.Path)
-			require(at("param_volumes", i, "vol_host_path"), e.Host)
-		}
-		for i, e := range twin.Ports {
-			require(at("param_ports", i, "external_port"), string(e.External))
-			require(at("param_ports", i, "internal_port"), string(e.Internal))
-		}
-		for i, e := range twin.Devices {
-			require(at("param_devices", i, "device_path"), e.Path)
-			require(at("param_devices", i, "device_host_path"), e.Host)
-		}
-		for i, e := range twin.Caps {
-			require(at("cap_add_param_vars", i, "cap_add_var"), e.Name)
-		}
-		for i, e := range twin.Security {
-			require(at("security_opt_param_vars", i, "run_var"), e.Run)
-		}
-		for i, e := range twin.Custom {
-			require(at("custom_params", i, "name"), e.Name)
-			if e.Array.On {
-				require(at("custom_params", i, "value"), string(e.Value))
-			}
-		}
-	}
-	lists := map[string]bool{}
-	for _, e := range v.entries() {
-		if list, again := lists[e.key]; again && !(list && e.list) {
-			problem("custom_params", "%s would be in the compose file twice; where it takes a list, set array: true", e.key)
-		}
-		lists[e.key] = e.list
-	}
-	for i, c := range v.Changelogs {
-		if !changeDate.MatchString(c.Date) {
-			problem(fmt.Sprintf("changelogs[%d].date", i), `want a date such as "31.12.26:", got %q`, c.Date)
-		}
-		require(fmt.Sprintf("changelogs[%d].desc", i), c.Desc)
-	}
-	return errors.Join(problems...)
-}

@@ -78,7 +78,8 @@ func Parse(file string, data []byte) (*Document, error) {
 // encoding.TextUnmarshaler, which is given any scalar as it is written. A
 // struct with a `prefix` tag lends its fields to the one around it, with the
 // prefix before their names. An empty value leaves its field untouched. Every
-// error is a failure.Usage; several are joined.
+// error is a failure.Usage; several are joined. A field of the type Ignored takes
+// any value.
 func (d *Document) Decode(into any) error {
 	dec := decoder{doc: d}
 	dec.decode("", d.Root, reflect.ValueOf(into).Elem())
@@ -110,6 +111,12 @@ func syntaxError(file string, data []byte, err error) error {
 	}
 	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
 }
+
+// Ignored is a value that nothing is done with.
+type Ignored struct{}
+
+// UnmarshalYAML takes anything.
+func (*Ignored) UnmarshalYAML(*yaml.Node) error { return nil }
 
 type decoder struct {
 	doc      *Document
@@ -276,6 +283,9 @@ func suggestion(key string, fields map[string]reflect.Value) string {
 		if best == "" && strings.Contains(name, key) {
 			best = name
 		}
+	}
+	if best == "" && len(fields) > 12 {
+		return "" // nobody reads such a list
 	}
 	if best == "" {
 		return fmt.Sprintf("; known are %s", strings.Join(sortedKeys(fields), ", "))
