@@ -1,0 +1,86 @@
+// Command standin stands in for what GitHub adds to a job: the actions that the
+// workflows use, the gh command, keyless signing. It is faithful where a
+// workflow can notice: the depth of a checkout and its owner, the one Go that a
+// job has, what becomes of an artifact, the rights of the job's token. It keeps
+// its state in the directory that REHEARSAL names.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "::error::stand-in: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run does what the program is called, or what its first argument names.
+func run() error {
+	name, args := filepath.Base(os.Args[0]), os.Args[1:]
+	if name == "standin" && len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "checkout":
+		return checkout()
+	case "setup-go":
+		return setupGo()
+	case "upload-artifact":
+		return upload()
+	case "download-artifact":
+		return download()
+	case "gh":
+		return gh(args)
+	case "cosign":
+		return cosign(args)
+	case "prove":
+		return prove()
+	case "apt-get":
+		return nil // the machine of a rehearsal is set up already
+	case "go", "gofmt":
+		return errors.New("the job has no Go: actions/setup-go has to come first")
+	}
+	return fmt.Errorf("there is no stand-in for %s", name)
+}
+
+// state is a path in the directory that outlives a job.
+func state(elements ...string) string {
+	return filepath.Join(append([]string{os.Getenv("REHEARSAL")}, elements...)...)
+}
+
+// inputs are the inputs of the action that is stood in for.
+func inputs() (map[string]string, error) {
+	in := map[string]string{}
+	if err := json.Unmarshal([]byte(os.Getenv("INPUTS")), &in); err != nil {
+		return nil, fmt.Errorf("read the inputs %q: %w", os.Getenv("INPUTS"), err)
+	}
+	return in, nil
+}
+
+// appendLine adds a line to a file that the runner reads after the step.
+func appendLine(variable, line string) error {
+	f, err := os.OpenFile(os.Getenv(variable), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, line)
+	return errors.Join(err, f.Close())
+}
+
+// may fails unless the job has a right, as its permissions in the workflow say.
+func may(right string) error {
+	have := strings.Fields(os.Getenv("REHEARSAL_PERMISSIONS"))
+	for _, h := range have {
+		if h == right || h == strings.TrimSuffix(right, ":read")+":write" {
+			return nil
+		}
+	}
+	return fmt.Errorf("HTTP 403: Resource not accessible by integration: the job has %q, not %s", have, right)
+}
