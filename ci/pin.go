@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,59 +18,163 @@ import (
 
 // pinResult is the result as JSON.
 type pinResult struct {
-	NetBox string `json:"netbox"`
+	NetBox string   `json:"netbox,omitempty"`
+	Images []string `json:"images,omitempty"` // pinned now, with their digests
 }
 
 func newPin(e env) *cobra.Command {
-	var netbox string
+	var netbox, base string
+	var images bool
 	cmd := &cobra.Command{
 		Use:   "pin",
-		Short: "Pin another release of NetBox, and lock its packages",
-		Long: `Pin another release of NetBox in versions.yml, keep the previous one as the
-release that upgrades are tested from, and run build/lock to write the locked
-package lists. Commit the result. Standard output carries the pinned release.
-Needs uv.`,
-		Example: `  go run ./ci pin --netbox 4.7.4`,
-		Args:    noArguments,
+		Short: "Pin another release of NetBox, another base, or the newest images",
+		Long: `Pin an input of the build in versions.yml and in whatever repeats it. Commit the
+result. Standard output carries what is pinned now.
+
+--netbox pins another release of NetBox, keeps the previous one as the release
+that upgrades are tested from, and runs build/lock to write the locked package
+lists. It needs uv.
+
+--base pins another published base, by its tag and the digest that the tag has
+now, in versions.yml and as the default of the Dockerfiles. It documents the init
+graph that the image has on that base, updates README.md and its pictures, and
+adds a line to the changelog.
+
+--images pins every image by the digest that its tag has now.`,
+		Example: `  go run ./ci pin --netbox 4.7.4
+  go run ./ci pin --base ghcr.io/linuxserver/baseimage-alpine:3.23
+  go run ./ci pin --images`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if netbox == "" {
-				return failure.Usagef("pin: no release is given: pass --netbox RELEASE")
+			switch {
+			case netbox != "" && base == "" && !images:
+				return e.pinNetBox(cmd.Context(), netbox)
+			case base != "" && netbox == "" && !images:
+				return e.pinBase(cmd.Context(), base)
+			case images && netbox == "" && base == "":
+				return e.pinImages(cmd.Context())
 			}
-			file := filepath.Join(e.flags.repo, versions.File)
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return failure.Usagef("read the pinned versions: %w: run it at the root of the repository, or name that with --repo", err)
-			}
-			pinned, err := release.Pin(text, netbox, time.Now())
-			if err != nil {
-				return err
-			}
-			if _, err := exec.LookPath("uv"); err != nil {
-				return failure.Usagef("pin NetBox %s: build/lock needs uv: install it with \"python3 -m pip install uv\"", netbox)
-			}
-			undo, err := keep(file, filepath.Join(e.flags.repo, "build", "*.txt"))
-			if err != nil {
-				return fmt.Errorf("pin NetBox %s: %w", netbox, err)
-			}
-			if err := os.WriteFile(file, pinned, 0o644); err != nil {
-				return fmt.Errorf("pin NetBox %s: %w", netbox, err)
-			}
-			lock := exec.CommandContext(cmd.Context(), filepath.Join(e.flags.repo, "build", "lock"))
-			lock.Stdout, lock.Stderr = e.err, e.err
-			if err := lock.Run(); err != nil {
-				return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err), undo())
-			}
-			if e.flags.json {
-				return e.printJSON(pinResult{NetBox: netbox})
-			}
-			return e.print(fmt.Sprintf("%s pins NetBox %s\n", versions.File, netbox))
+			return failure.Usagef("pin: pass one of --netbox RELEASE, --base IMAGE and --images")
 		},
 	}
 	cmd.Flags().StringVar(&netbox, "netbox", "", "`release` to pin")
+	cmd.Flags().StringVar(&base, "base", "", "published base `image` to pin, with its tag")
+	cmd.Flags().BoolVar(&images, "images", false, "pin all images by the digests of their tags")
+	addStall(cmd, e.flags)
 	return cmd
 }
 
-// keep remembers the content of files; undo writes it back. Half a pin is none.
+// readPins reads versions.yml, and what it says.
+func (e env) readPins() (file string, text []byte, pins *versions.Versions, err error) {
+	file = filepath.Join(e.flags.repo, versions.File)
+	if text, err = os.ReadFile(file); err != nil {
+		return "", nil, nil, failure.Usagef("read the pinned versions: %w: run it at the root of the repository, or name that with --repo", err)
+	}
+	pins, err = versions.Parse(versions.File, text)
+	return file, text, pins, err
+}
+
+func (e env) pinNetBox(ctx context.Context, netbox string) error {
+	file, text, _, err := e.readPins()
+	if err != nil {
+		return err
+	}
+	pinned, err := release.Pin(text, netbox, time.Now())
+	if err != nil {
+		return err
+	}
+	if _, err := exec.LookPath("uv"); err != nil {
+		return failure.Usagef("pin NetBox %s: build/lock needs uv: install it with \"python3 -m pip install uv\"", netbox)
+	}
+	undo, err := keep(file, filepath.Join(e.flags.repo, "build", "*.txt"))
+	if err != nil {
+		return fmt.Errorf("pin NetBox %s: %w", netbox, err)
+	}
+	if err := os.WriteFile(file, pinned, 0o644); err != nil {
+		return fmt.Errorf("pin NetBox %s: %w", netbox, err)
+	}
+	lock := exec.CommandContext(ctx, filepath.Join(e.flags.repo, "build", "lock"))
+	lock.Stdout, lock.Stderr = e.err, e.err
+	if err := lock.Run(); err != nil {
+		return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err), undo())
+	}
+	return e.printPinned(pinResult{NetBox: netbox}, "NetBox "+netbox)
+}
+
+// pinImages pins all images as their tags are now.
+func (e env) pinImages(ctx context.Context) error {
+	file, text, pins, err := e.readPins()
+	if err != nil {
+		return err
+	}
+	var result pinResult
+	var names []string
+	for _, pin := range release.PinnedImages(pins) {
+		digest, _, err := release.Resolve(ctx, e.registries(), pin.Name)
+		if err != nil {
+			return err
+		}
+		reference := pin.Name + "@" + digest
+		result.Images = append(result.Images, reference)
+		if reference == pin.Reference() {
+			continue
+		}
+		names = append(names, reference)
+		if text, err = release.SetImage(text, pin, reference); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 {
+		return e.printPinned(result, "all images as their tags are now")
+	}
+	edits := map[string][]byte{file: text}
+	if err := e.setDefaults(edits, result.Images[0]); err != nil {
+		return err
+	}
+	if err := e.replaceAll(edits, nil); err != nil {
+		return fmt.Errorf("pin the images: %w", err)
+	}
+	return e.printPinned(result, names...)
+}
+
+// printPinned prints what is pinned now, a line each.
+func (e env) printPinned(result pinResult, what ...string) error {
+	if e.flags.json {
+		return e.printJSON(result)
+	}
+	text := ""
+	for _, w := range what {
+		text += fmt.Sprintf("%s pins %s\n", versions.File, w)
+	}
+	return e.print(text)
+}
+
+// replaceAll writes files, then does what depends on them. When that fails, all
+// of them and those that also match the patterns are as before: half a pin is
+// none.
+func (e env) replaceAll(files map[string][]byte, then func() error, also ...string) error {
+	patterns := also
+	for file := range files {
+		patterns = append(patterns, file)
+	}
+	undo, err := keep(patterns...)
+	if err != nil {
+		return err
+	}
+	for file, text := range files {
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			return errors.Join(err, undo())
+		}
+	}
+	if then != nil {
+		if err := then(); err != nil {
+			return errors.Join(err, undo())
+		}
+	}
+	return nil
+}
+
+// keep remembers the content of files; undo writes it back.
 func keep(patterns ...string) (undo func() error, err error) {
 	content := map[string][]byte{}
 	for _, pattern := range patterns {

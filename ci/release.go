@@ -214,6 +214,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if facts.Base, err = release.FindBase(ctx, registries, base); err != nil {
 		return none, err
 	}
+	facts.Images = release.FindPins(ctx, registries, pins)
 	published := f.published
 	if published == "" {
 		published = pins.Repositories.Live[0] + ":latest"

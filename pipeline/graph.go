@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -248,6 +252,36 @@ func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, err
 		declared = titled(vars) // what cannot be read is written anew
 	}
 	return g.read(platform, img, declared)
+}
+
+// OnBase is the init graph that the image has on a base: that of the base with
+// the repository's own services. What they run is not looked at.
+func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, error) {
+	_, declared, err := g.declared()
+	if err != nil {
+		return nil, err
+	}
+	own, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		r, w := io.Pipe()
+		go func() {
+			t := tar.NewWriter(w)
+			err := t.AddFS(os.DirFS(filepath.Join(g.Repo, "root")))
+			w.CloseWithError(cmp.Or(err, t.Close()))
+		}()
+		return r, nil
+	})
+	if err == nil {
+		base, err = mutate.AppendLayers(base, own)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the init graph on the base of %s: %w", registry.Key(platform), err)
+	}
+	found, _, err := initgraph.FromImage(base)
+	if err != nil {
+		return nil, fmt.Errorf("read the init graph on the base of %s: %w", registry.Key(platform), err)
+	}
+	found.Title, found.Bases = declared.Title, declared.Bases
+	return found, nil
 }
 
 // titled is the graph of an image of which nothing is known but its name.

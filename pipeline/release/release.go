@@ -57,6 +57,7 @@ type Facts struct {
 	Attempts []Attempt // to release, before
 	Now      time.Time // that their age is counted from
 
+	Images       []PinnedImage // that versions.yml pins
 	Repositories versions.Repositories
 	Owner        string // of the repository on GitHub that a workflow runs in, ""
 }
@@ -126,8 +127,9 @@ type Plan struct {
 	Base         Base                `json:"base"`
 	Published    *Published          `json:"published,omitempty"`
 	Changes      []Change            `json:"changes"`
-	Skip         string              `json:"skip,omitempty"` // why nothing is to be released
-	Pin          string              `json:"pin,omitempty"`  // the release to pin first, when it is not the pinned one
+	Images       []PinnedImage       `json:"images,omitempty"` // pinned, and how far behind
+	Skip         string              `json:"skip,omitempty"`   // why nothing is to be released
+	Pin          string              `json:"pin,omitempty"`    // the release to pin first, when it is not the pinned one
 	Repositories []string            `json:"repositories"`
 	Optional     []string            `json:"optional,omitempty"` // registries of them that may fail
 	Tags         []string            `json:"tags"`               // of the index, the most general one last
@@ -140,7 +142,7 @@ var prefixes = map[string]string{"linux/amd64": "amd64-", "linux/arm64": "arm64v
 // Make decides. Facts that no release can be made of are a failure.Usage of
 // one line.
 func Make(f Facts) (Plan, error) {
-	p := Plan{Commit: f.Commit, Base: f.Base, Published: f.Published}
+	p := Plan{Commit: f.Commit, Base: f.Base, Published: f.Published, Images: f.Images}
 	var err error
 	if p.NetBox, err = netbox(f); err != nil {
 		return Plan{}, err

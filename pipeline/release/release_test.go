@@ -76,6 +76,12 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		"a fork that publishes elsewhere": {func(f *release.Facts) {
 			f.Owner, f.Force, f.Repositories.Live = "Ann", true, []string{"quay.io/ann/netbox"}
 		}, "v4.7.3-ls13", false, nil},
+		"images are pinned in every way": {func(f *release.Facts) {
+			a, b := "sha256:"+strings.Repeat("a", 64), "sha256:"+strings.Repeat("b", 64)
+			f.Images = []release.PinnedImage{{Name: "a:1"}, {Name: "b:1", Digest: a, Now: a}, {Name: "c:1", Digest: a, Now: b}, {Name: "d:1", Digest: a, Problem: "no route"}}
+		}, "v4.7.3-ls13", true, []string{
+			"\npinned images:\n  a:1: pinned by tag, no digest known yet: run \"go run ./ci pin --images\"\n  b:1: pinned at aaaaaaaaaaaa, as the tag is now\n",
+			"  c:1: behind: pinned at aaaaaaaaaaaa, the tag is now bbbbbbbbbbbb: run \"go run ./ci pin --images\"\n  d:1: pinned at aaaaaaaaaaaa; the tag is not known: no route\n"}},
 		"a newer NetBox is pinned": {func(f *release.Facts) { f.Pinned = "4.8.0" }, "v4.8.0-ls13", false,
 			[]string{"4.7.3 is published, 4.8.0 is to be", "versions.yml pins it"}},
 		"a newer NetBox is upstream": {func(f *release.Facts) { f.Upstream = "4.8.0" }, "v4.8.0-ls13", false,

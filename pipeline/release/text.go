@@ -34,6 +34,13 @@ func (p Plan) Text(w io.Writer) error {
 	}
 	t.Flush()
 
+	if len(p.Images) > 0 {
+		b.WriteString("\npinned images:\n")
+		for _, pin := range p.Images {
+			fmt.Fprintf(&b, "  %s: %s\n", pin.Name, pin.State())
+		}
+	}
+
 	list := func(title string, lines []string) {
 		fmt.Fprintf(&b, "\n%s:\n", title)
 		for _, l := range lines {

@@ -145,6 +145,11 @@ func (s *Sink) Plan(p release.Plan) error {
 	if p.Skip != "" {
 		s.Notice(p.Headline())
 	}
+	for _, pin := range p.Images {
+		if pin.Behind() {
+			s.Warning(pin.Name + " is " + pin.State())
+		}
+	}
 	return errors.Join(
 		s.Summary(planMarkdown(p)),
 		s.Output("skip", p.Skip),
@@ -176,6 +181,12 @@ func planMarkdown(p release.Plan) string {
 			verdict = "**changed**"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.What, verdict, escape(c.Reason))
+	}
+	if len(p.Images) > 0 {
+		b.WriteString("\n| Pinned image | |\n| --- | --- |\n")
+		for _, pin := range p.Images {
+			fmt.Fprintf(&b, "| `%s` | %s |\n", pin.Name, escape(pin.State()))
+		}
 	}
 	b.WriteString("\n<details><summary>Tags and repositories</summary>\n\n| Of | Tags |\n| --- | --- |\n")
 	fmt.Fprintf(&b, "| the index | `%s` |\n", strings.Join(p.Tags, "` `"))

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/readme"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+)
+
+// pinBase moves the repository to another published base: whatever names the
+// base, and whatever follows from it.
+func (e env) pinBase(ctx context.Context, base string) error {
+	tag, err := name.NewTag(base, name.StrictValidation)
+	if err != nil {
+		return failure.Usagef("pin the base %q: %w: name it as REGISTRY/NAME:TAG, its digest is looked up", base, err)
+	}
+	file, text, pins, err := e.readPins()
+	if err != nil {
+		return err
+	}
+	digest, images, err := release.Resolve(ctx, e.registries(), base)
+	if err != nil {
+		return err
+	}
+	was, reference := release.PinnedImages(pins)[0], base+"@"+digest
+	if was.Reference() == reference {
+		return e.printPinned(pinResult{Images: []string{reference}}, reference+" already")
+	}
+	pinned, err := release.SetImage(text, was, reference)
+	if err != nil {
+		return err
+	}
+	edits := map[string][]byte{file: pinned}
+	if err := e.setDefaults(edits, reference); err != nil {
+		return err
+	}
+	if err := e.renameBase(edits, was.Name, tag); err != nil {
+		return err
+	}
+	documents, err := e.documents()
+	if err != nil {
+		return err
+	}
+	graphs := pipeline.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: documents.D2}
+	follow := func() error {
+		graph, err := graphOnBase(graphs, images)
+		if err != nil {
+			return err
+		}
+		if _, err := graphs.Write(graph); err != nil {
+			return err
+		}
+		_, err = documents.Write(ctx, e.err)
+		return err
+	}
+	if err := e.replaceAll(edits, follow, filepath.Join(e.flags.repo, readme.Page), filepath.Join(e.flags.repo, ".github", "*.svg")); err != nil {
+		return fmt.Errorf("pin the base %s: %w", base, err)
+	}
+	return e.printPinned(pinResult{Images: []string{reference}}, reference)
+}
+
+// graphOnBase is the init graph that the image has on a base.
+func graphOnBase(graphs pipeline.Graphs, images []registry.PlatformImage) (*initgraph.Graph, error) {
+	var first *initgraph.Graph
+	for _, img := range images {
+		found, err := graphs.OnBase(img.Platform, img.Image)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = found
+		}
+		if differs := initgraph.Compare(first, found); len(differs) > 0 {
+			return nil, fmt.Errorf("write the init graph: the bases of %s and %s differ: %w", registry.Key(images[0].Platform), registry.Key(img.Platform), differs[0])
+		}
+	}
+	return first, nil
+}
+
+var baseDefault = regexp.MustCompile(`(?m)^ARG BASE_IMAGE=.*$`)
+
+// setDefaults sets the base that the Dockerfiles build on when they are not told.
+// A digest is that of the index, so that it does for the building machine too.
+func (e env) setDefaults(edits map[string][]byte, reference string) error {
+	colon := strings.LastIndex(strings.SplitN(reference, "@", 2)[0], ":") + 1
+	for dockerfile, base := range map[string]string{
+		"Dockerfile":                       reference,
+		"Dockerfile.aarch64":               reference[:colon] + "arm64v8-" + reference[colon:],
+		"pipeline/base/browser/Dockerfile": reference,
+	} {
+		file := filepath.Join(e.flags.repo, filepath.FromSlash(dockerfile))
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return failure.Usagef("set the base of %s: %w", dockerfile, err)
+		}
+		if n := len(baseDefault.FindAllIndex(text, -1)); n != 1 {
+			return failure.Usagef("set the base of %s: it has %d lines ARG BASE_IMAGE=…, want one", dockerfile, n)
+		}
+		edits[file] = baseDefault.ReplaceAllLiteral(text, []byte("ARG BASE_IMAGE="+base))
+	}
+	return nil
+}
+
+// renameBase has the documentation name the new base, and adds a line to the
+// changelog, when the base has another name or tag than before.
+func (e env) renameBase(edits map[string][]byte, was string, now name.Tag) error {
+	if was == now.String() {
+		return nil
+	}
+	docs, err := filepath.Glob(filepath.Join(e.flags.repo, "docs", "*.md"))
+	if err != nil {
+		return err
+	}
+	vars := filepath.Join(e.flags.repo, readme.File)
+	for _, file := range append(docs, vars) {
+		old, err := os.ReadFile(file)
+		if err != nil {
+			return failure.Usagef("rename the base in %s: %w", file, err)
+		}
+		text := strings.ReplaceAll(string(old), was, now.String())
+		if file == vars {
+			text = strings.ReplaceAll(text, `"`+path.Base(was)+`"`, `"`+path.Base(now.String())+`"`)
+			line := fmt.Sprintf("changelogs:\n  - { date: %q, desc: %q }\n", time.Now().UTC().Format("02.01.06:"), "Base moved to "+title(now)+".")
+			if strings.Count(text, "\nchangelogs:\n") != 1 {
+				return failure.Usagef("add to the changelog: %s has no line \"changelogs:\" of its own: write it in the form it has in the repository", readme.File)
+			}
+			text = strings.Replace(text, "changelogs:\n", line, 1)
+		}
+		if text != string(old) {
+			edits[file] = []byte(text)
+		}
+	}
+	return nil
+}
+
+// title is how people call a base: baseimage-alpine:3.23 is Alpine 3.23.
+func title(base name.Tag) string {
+	of := strings.TrimPrefix(path.Base(base.RepositoryStr()), "baseimage-")
+	return strings.ToUpper(of[:1]) + of[1:] + " " + base.TagStr()
+}

@@ -1,0 +1,143 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// PinnedImage is an image that versions.yml pins.
+type PinnedImage struct {
+	Key     string `json:"key"`               // in versions.yml
+	Name    string `json:"name"`              // with its tag
+	Digest  string `json:"digest,omitempty"`  // "" when it is pinned by the tag alone
+	Now     string `json:"now,omitempty"`     // what the tag is, "" when nobody asked
+	Problem string `json:"problem,omitempty"` // why that is not known
+}
+
+// Reference is the image as versions.yml has it.
+func (p PinnedImage) Reference() string { return Base{p.Name, p.Digest}.Reference() }
+
+// Behind reports whether the tag has moved on.
+func (p PinnedImage) Behind() bool { return p.Digest != "" && p.Now != "" && p.Now != p.Digest }
+
+// State says how the pin and the tag go together.
+func (p PinnedImage) State() string {
+	const move = `: run "go run ./ci pin --images"`
+	switch {
+	case p.Digest == "":
+		return "pinned by tag, no digest known yet" + move
+	case p.Behind():
+		return "behind: pinned at " + short(p.Digest) + ", the tag is now " + short(p.Now) + move
+	case p.Now == "":
+		return "pinned at " + short(p.Digest) + "; the tag is not known: " + p.Problem
+	}
+	return "pinned at " + short(p.Digest) + ", as the tag is now"
+}
+
+// PinnedImages are all that versions.yml pins, the base first.
+func PinnedImages(v *versions.Versions) []PinnedImage {
+	list := []PinnedImage{
+		{Key: "base.published", Name: v.Base.Published},
+		{Key: "sidecars.postgres.image", Name: v.Sidecars.Postgres.Image},
+		{Key: "sidecars.redis.image", Name: v.Sidecars.Redis.Image},
+		{Key: "container", Name: v.Container},
+	}
+	for i := range list {
+		list[i].Name, list[i].Digest, _ = strings.Cut(list[i].Name, "@")
+	}
+	return list
+}
+
+// pinPatience bounds asking registries how far behind the pins are: a plan can
+// do without the answer.
+const pinPatience = 10 * time.Second
+
+// FindPins asks the registries what the tags of the images are that versions.yml
+// pins by digest.
+func FindPins(ctx context.Context, source registry.Source, v *versions.Versions) []PinnedImage {
+	ctx, cancel := context.WithTimeoutCause(ctx, pinPatience, fmt.Errorf("no answer after %s", pinPatience))
+	defer cancel()
+	list := PinnedImages(v)
+	var wait sync.WaitGroup
+	for i := range list {
+		pin := &list[i]
+		if pin.Digest == "" {
+			continue
+		}
+		wait.Go(func() {
+			digest, err := source.Digest(ctx, pin.Name)
+			switch {
+			case err == nil:
+				pin.Now = digest.String()
+			case ctx.Err() != nil:
+				pin.Problem = context.Cause(ctx).Error()
+			default:
+				pin.Problem = failure.Lines(err)[0]
+			}
+		})
+	}
+	wait.Wait()
+	return list
+}
+
+// pinnedPlatforms are those that a pinned image has to have.
+var pinnedPlatforms = []v1.Platform{
+	registry.Canonical(v1.Platform{OS: "linux", Architecture: "amd64"}),
+	registry.Canonical(v1.Platform{OS: "linux", Architecture: "arm64"}),
+}
+
+// Resolve looks an image up by its tag, and returns the digest of its index and
+// the image of each platform.
+func Resolve(ctx context.Context, source registry.Source, name string) (digest string, images []registry.PlatformImage, err error) {
+	index, err := source.Index(ctx, name)
+	if err != nil {
+		return "", nil, failure.Usagef("pin %s: %w: it has to be an index with images for amd64 and arm64", name, err)
+	}
+	if index == nil {
+		return "", nil, failure.Usagef("pin %s: its registry has no such image: look for the tag it has now", name)
+	}
+	hash, err := index.Digest()
+	if err != nil {
+		return "", nil, fmt.Errorf("pin %s: %w", name, err)
+	}
+	for _, platform := range pinnedPlatforms {
+		img, err := engine.ImageFor(index, platform)
+		if err != nil {
+			return "", nil, failure.Usagef("pin %s: %w: choose an image that has both amd64 and arm64", name, err)
+		}
+		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	}
+	return hash.String(), images, nil
+}
+
+// SetImage returns the text of versions.yml with another reference for an image.
+// Everything else in it stays as it is.
+func SetImage(text []byte, pin PinnedImage, reference string) ([]byte, error) {
+	key := pin.Key[strings.LastIndex(pin.Key, ".")+1:]
+	line := regexp.MustCompile(`(?m)^( *` + key + `: )` + regexp.QuoteMeta(pin.Reference()) + `( *#.*)?$`)
+	if n := len(line.FindAllIndex(text, -1)); n != 1 {
+		return nil, failure.Usagef("pin %s: %s has %d lines %q, want one: write it in the form it has in the repository", reference, versions.File, n, key+": "+pin.Reference())
+	}
+	text = line.ReplaceAll(text, []byte("${1}"+strings.ReplaceAll(reference, "$", "$$")+"${2}"))
+	now, err := versions.Parse(versions.File, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range PinnedImages(now) {
+		if image.Key == pin.Key && image.Reference() == reference {
+			return text, nil
+		}
+	}
+	return nil, failure.Usagef("pin %s: %s has the line of %s elsewhere: write it in the form it has in the repository", reference, versions.File, pin.Key)
+}
