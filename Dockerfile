@@ -78,7 +78,7 @@ RUN --mount=type=bind,from=netbox,source=/lsiopy,target=/lsiopy \
 # NetBox for the image's architecture.
 FROM native AS target
 ARG TARGETARCH
-COPY build/install build/finish build/extras.txt /build/
+COPY build/install build/finish build/compile build/extras.txt /build/
 COPY --from=lock /netbox.txt /build/
 RUN --mount=type=bind,from=extensions,source=/wheels,target=/wheels \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
