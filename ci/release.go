@@ -142,7 +142,7 @@ func (e env) writeNotes(plan release.Plan, r report.Report) error {
 		outcome.Missed = append(outcome.Missed, missed.Reference)
 	}
 	notes := plan.Notes(outcome)
-	files := map[string][]byte{"body.md": []byte(notes.Body), "title": []byte(notes.Title + "\n"), "tag": []byte(notes.Tag + "\n")}
+	files := map[string][]byte{"body.md": []byte(e.mask.Hide(notes.Body)), "title": []byte(notes.Title + "\n"), "tag": []byte(notes.Tag + "\n")}
 	for _, d := range r.Documents {
 		if d.Platform == contents.ListedPlatform && d.Type == contents.ListType {
 			files[contents.ListFile] = d.Text
@@ -151,7 +151,7 @@ func (e env) writeNotes(plan release.Plan, r report.Report) error {
 	dir := filepath.Join(e.flags.output, notesDir)
 	return outdir.Replace(dir, func(tmp string) error {
 		for name, text := range files {
-			if err := os.WriteFile(filepath.Join(tmp, name), []byte(e.mask.Hide(string(text))), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(tmp, name), text, 0o644); err != nil {
 				return fmt.Errorf("write the text of the release: %w", err)
 			}
 		}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -75,7 +77,17 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		info, err := os.Stat(filepath.Join(f.repo, file))
 		return err == nil && info.Mode().IsRegular()
 	}, mask.Hide)
-	mask.Tell = sink.Mask
+	var warned sync.Once
+	mask.Tell = func(text string) {
+		// The runner drops every output that a secret occurs in, digests too.
+		if len(text) < secret.Short {
+			warned.Do(func() {
+				fmt.Fprintf(io.err, "warning: a password or token of this run has fewer than %d characters: the log shows *** wherever they occur: use a longer one\n", secret.Short)
+			})
+			return
+		}
+		sink.Mask(text)
+	}
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
 	session := []string{"repo", "platform", "engine", "base", "output", "json", "wait"}
 	for _, verb := range []struct {

@@ -28,13 +28,15 @@ import (
 const keyPassword = "open sesame 7731"
 
 // key writes a pair of keys as `cosign generate-key-pair` does.
-func (p *project) key(name string) (private, public string) {
+func (p *project) key(name string) (private, public string) { return p.keyWith(name, keyPassword) }
+
+func (p *project) keyWith(name, password string) (private, public string) {
 	p.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	p.must(err)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	p.must(err)
-	sealed, err := encrypted.Encrypt(der, []byte(keyPassword))
+	sealed, err := encrypted.Encrypt(der, []byte(password))
 	p.must(err)
 	public = filepath.Join(p.dir, name+".pub")
 	private = filepath.Join(p.dir, name+".key")
@@ -138,6 +140,33 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 		if strings.Contains(strings.ReplaceAll(said, "::add-mask::"+secret, ""), secret) {
 			t.Errorf("%q was told", secret)
 		}
+	}
+}
+
+// A password may be a word of the evidence: that stays what was proven, and is
+// what the registry has.
+func TestAShortSecretSpoilsNoEvidence(t *testing.T) {
+	for _, test := range []struct{ key, registry string }{{"1", "netbox"}, {"a", "linux"}, {"4", "sha256"}} {
+		t.Run(test.key+" "+test.registry, func(t *testing.T) {
+			p := newProject(t)
+			plan, file := p.plan("--published", "none")
+			private, public := p.keyWith("cosign", test.key)
+			p.env["COSIGN_PASSWORD"] = test.key
+			for _, repository := range p.repositories {
+				host, _, _ := strings.Cut(repository, "/")
+				suffix := strings.NewReplacer(".", "_", ":", "_").Replace(host)
+				p.env["REGISTRY_USERNAME_"+suffix], p.env["REGISTRY_PASSWORD_"+suffix] = "robot", test.registry
+			}
+			p.proveWithPackages(plan, file)
+			_, stderr, code := p.ci("merge", "--plan", file, "--reports", filepath.Join(p.dir, "proven"), "--sign-key", private)
+			if code != 0 || strings.Count(stderr, "warning: a password or token of this run has fewer than 8 characters") != 1 {
+				t.Errorf("status %d:\n%s", code, stderr)
+			}
+			text := p.good("verify", p.repositories[0]+":latest", "--key", public, "--require", "all")
+			if !strings.Contains(text, "all 10 stages passed") {
+				t.Errorf("verify says\n%s", text)
+			}
+		})
 	}
 }
 

@@ -163,5 +163,8 @@ func Reported(r report.Report, index v1.Hash, hide func(string) string) (Documen
 	if err != nil {
 		return Document{}, fmt.Errorf("attach the report: %w", err)
 	}
+	if err := r.Same(text); err != nil {
+		return Document{}, fmt.Errorf("attach the report: read back, %w: nothing was sent", err)
+	}
 	return Document{Name: "report.json", Type: ReportType, Data: text}, nil
 }

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
@@ -24,8 +23,8 @@ const (
 
 // Write makes dir hold the report, in the place of what was there: report.json,
 // the logs, the pictures, the init graphs and the lists of packages; index.html, which shows all of that to people; and
-// for other programs ci-status.yml, badge.svg and junit.xml. Everything passes
-// through hide, which takes the secrets out.
+// for other programs ci-status.yml, badge.svg and junit.xml. All that programs
+// and people have said passes through hide, which takes the secrets out.
 func (r Report) Write(dir string, hide func(string) string) error {
 	files, err := r.files(hide)
 	if err != nil {
@@ -48,7 +47,7 @@ func (r Report) Write(dir string, hide func(string) string) error {
 
 // files is the content of a report's directory.
 func (r Report) files(hide func(string) string) (map[string][]byte, error) {
-	text, err := r.encode(hide)
+	text, err := r.JSON(hide)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func (r Report) files(hide func(string) string) (map[string][]byte, error) {
 	files := map[string][]byte{reportFile: text}
 	err = r.eachFile(func(name string, content *[]byte) error {
 		files[name] = *content
-		if filepath.Dir(name) != picturesDir {
+		if filepath.Dir(name) == logsDir {
 			files[name] = []byte(hide(string(*content)))
 		}
 		return nil
@@ -117,34 +116,6 @@ func (r Report) eachFile(do func(name string, content *[]byte) error) error {
 		}
 	}
 	return nil
-}
-
-// jsonString matches a string of a JSON text.
-var jsonString = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
-
-// encode gives report.json. Secrets are looked for in the strings as they
-// read, not as JSON escapes them.
-func (r Report) encode(hide func(string) string) ([]byte, error) {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	text = jsonString.ReplaceAllFunc(text, func(quoted []byte) []byte {
-		var s string
-		if err := json.Unmarshal(quoted, &s); err != nil {
-			return quoted // not reached: the encoder wrote it
-		}
-		hidden := hide(s)
-		if hidden == s {
-			return quoted
-		}
-		out, err := json.Marshal(hidden)
-		if err != nil {
-			return []byte(`"***"`)
-		}
-		return out
-	})
-	return append(text, '\n'), nil
 }
 
 // Load reads what Write wrote, logs and documents too. A dir without a report is a

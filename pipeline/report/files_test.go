@@ -135,7 +135,7 @@ func TestNoFileOfAReportHoldsASecret(t *testing.T) {
 	r.Stages[3].Skipped += secret
 	r.Platforms[0].Smoke[0].Got += secret
 	r.Platforms[0].Drift = []string{secret}
-	r.Published[0].Reference += secret
+	r.Missed[0].Error += secret
 	r.Logs[0].Text = append(r.Logs[0].Text, secret...)
 	files := written(t, r, strings.NewReplacer(secret, "***", "sesame", "***").Replace)
 	// As it reads in text, in JSON, in HTML, in XML and in a URL.

@@ -39,6 +39,10 @@ func (m *Mask) Add(values ...string) {
 	m.replacer = strings.NewReplacer(pairs...)
 }
 
+// Short is how long a secret has to be at least: a shorter one occurs in
+// innocent text, and where it is hidden it can be told from what is around it.
+const Short = 8
+
 // minLength is the length from which AddLines makes a value secret: shorter
 // ones occur in innocent text everywhere.
 const minLength = 4
