@@ -40,7 +40,7 @@ func TestEveryVerbHasTheFlagsItReads(t *testing.T) {
 		"publish":    "--repo --engine --output --json --wait",
 		"merge":      "--repo --output --json --wait",
 		"verify":     "--repo --platform --json --wait",
-		"pin":        "--repo --json",
+		"pin":        "--repo --base --json --wait", // its own --base
 		"report":     "--output --json",
 		"clean":      "--output --json --wait",
 		"completion": "",
