@@ -116,8 +116,8 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
 	})
 	if err != nil {
-		p.skipPackages("not every platform was proven")
-		p.skip("", "not every platform was proven", "index", "publish")
+		p.skipPackages("not every platform passed")
+		p.skip("", "not every platform passed", "index", "publish")
 		return v1.Hash{}, err
 	}
 	digest, err := p.Index(ctx)

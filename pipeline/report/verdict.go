@@ -18,11 +18,14 @@ type Failure struct {
 
 // Why is the failure in one line, with its stage named once.
 func (f Failure) Why() string {
-	if f.Key == (Key{}) || strings.HasPrefix(f.What, f.Key.String()+":") {
+	if f.Key == (Key{}) {
 		return f.What
 	}
-	return f.Key.String() + ": " + f.What
+	return f.Key.String() + ": " + f.Text()
 }
+
+// Text is the failure without its stage.
+func (f Failure) Text() string { return strings.TrimPrefix(f.What, f.Key.String()+": ") }
 
 // Verdict says if the run passed and, if not, the first reason and what to do
 // next.

@@ -60,7 +60,7 @@ func made(t *testing.T, broken bool) report.Report {
 		stage("boot", platform, 205*time.Second, 9*time.Second,
 			errors.Join(errors.New("s6-rc: warning: unable to start service svc-netbox: command exited 1 (log line 5)"), errors.New("a second thing "+hostile)),
 			"netbox-linux-amd64.log")
-		b.Skip(report.Key{Stage: "publish"}, "not every platform was proven")
+		b.Skip(report.Key{Stage: "publish"}, "not every platform passed")
 	} else {
 		stage("boot", platform, 205*time.Second, 9*time.Second, nil, "")
 		stage("publish", "", 214*time.Second, 2*time.Second, nil, "")
