@@ -141,8 +141,15 @@ func (v *Vars) validate(mistyped error) error {
 	problems = append(problems, v.checkTexts()...)
 	problems = append(problems, v.checkCompose()...)
 	for i, c := range v.Changelogs {
-		if _, err := time.Parse("02.01.06", strings.TrimSuffix(c.Date, ":")); err != nil {
-			problem(fmt.Sprintf("changelogs[%d].date", i), `want a date such as "31.12.26:", got %q`, c.Date)
+		path, date := fmt.Sprintf("changelogs[%d].date", i), strings.TrimSuffix(c.Date, ":")
+		_, known := time.Parse("02.01.06", date)
+		_, american := time.Parse("01.02.06", date)
+		switch {
+		case known == nil:
+		case american == nil:
+			v.Notes = append(v.Notes, fmt.Sprintf("%s: %s (line %d) has the month first: %s", v.doc.File, path, v.doc.Line(path), date))
+		default:
+			problem(path, `want a date such as "31.12.26:", got %q`, c.Date)
 		}
 		require(fmt.Sprintf("changelogs[%d].desc", i), c.Desc)
 	}
