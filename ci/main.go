@@ -1,6 +1,6 @@
-// Command ci is the project's command line: `go run ./ci VERB`. It knows the
-// library under pipeline, never the other way round. Standard output carries
-// the result, standard error everything meant for people.
+// Command ci is the project's command line: `go run ./ci VERB`. It imports the
+// library under pipeline, never the reverse. Standard output carries the result,
+// standard error everything for people.
 package main
 
 import (

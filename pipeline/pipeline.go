@@ -1,6 +1,6 @@
-// Package pipeline is the stages that turn a commit into a proven image, and
-// their order. What a stage does lies in the packages below; here is who waits
-// for whom, and what comes of it.
+// Package pipeline has the stages that turn a commit into a checked image, and
+// their order. The packages below do the work of a stage; this package decides
+// which stage waits for which, and records the results.
 package pipeline
 
 import (

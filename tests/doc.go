@@ -1,8 +1,8 @@
-// Package tests proves the project from its user's chair: the command line is
-// run as a process, on the repository or on a copy of it that was broken on
-// purpose, with every real part in place.
+// Package tests checks the project end to end, as its users run it: the command
+// line is a process, on the repository or on a deliberately broken copy, with
+// every part real.
 //
-// Long campaigns run as a sample, and whole with -soak:
+// Long campaigns run a sample by default, and all cases with -soak:
 //
 //	go test -timeout 80m ./tests -soak
 package tests

@@ -1,7 +1,6 @@
-// Package attest makes what is attached to a published index, so that others
-// can tell where it comes from, and checks it: who signed the index and its
-// images, from which commit and inputs they were built, what they hold, what
-// was proven of them.
+// Package attest creates and verifies the documents attached to a published
+// index: who signed the index and its images, from which commit and inputs they
+// were built, what they contain, and what their check found.
 //
 // The formats are those that others read: signatures as cosign writes them
 // (sigstore bundles as OCI referrers, and the tag sha256-….sig that podman and

@@ -9,7 +9,7 @@
 // seldom. The upper one holds the files under rootfs/ and the programs that
 // are built from init/ and mods/; it takes seconds.
 //
-// Everything made is kept as an OCI layout under the key of its inputs.
+// Every image made is stored as an OCI layout under the key of its inputs.
 package base
 
 import (

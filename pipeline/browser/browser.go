@@ -1,10 +1,8 @@
-// Package browser looks at web pages with a real headless Chromium, over the
-// port on which it is debugged, and judges whether what it shows is a page: not
-// an error, not a blank.
+// Package browser opens web pages in a real headless Chromium, over its
+// debugging port, and checks that each shows a page and not an error or a blank.
 //
-// The browser may be where it cannot reach the pages itself, such as in a
-// container of its own: a tab that is given an http.RoundTripper asks through
-// that for everything.
+// The browser may run where it cannot reach the pages, such as in a separate
+// container: a tab with an http.RoundTripper sends all its requests through it.
 package browser
 
 import (

@@ -1,6 +1,5 @@
-// Package contents tells what is in an image: its packages, as syft finds them,
-// in documents for programs and in a list for people, and how that differs from
-// what another image holds.
+// Package contents lists the packages in an image, as syft finds them, in
+// documents for programs and in a list for people, and compares two images.
 package contents
 
 import (

@@ -1,5 +1,5 @@
-// Package d2 draws d2 text as SVG, with the d2 that tools/d2 pins. d2 brings its
-// layout engine and its fonts along: nothing is fetched while it draws.
+// Package d2 draws d2 text as SVG, with the d2 that tools/d2 pins. d2 includes
+// its layout engine and fonts: nothing is downloaded while it draws.
 package d2
 
 import (

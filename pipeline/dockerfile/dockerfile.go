@@ -1,5 +1,5 @@
-// Package dockerfile reads what a Dockerfile says, as far as its caller is not
-// the one who carries it out.
+// Package dockerfile reads the parts of a Dockerfile that programs other than
+// the builder need.
 package dockerfile
 
 import (

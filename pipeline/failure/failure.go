@@ -1,5 +1,5 @@
-// Package failure says what an error means for the process: which exit code
-// it ends with, and how it is put into the one line a person reads.
+// Package failure maps errors to exit codes, and formats each as the one line a
+// person reads.
 package failure
 
 import (

@@ -1,6 +1,6 @@
-// Package gotool builds the programs that other people's Go modules hold. A
-// directory with a go.mod and a go.sum of its own pins them, so that they stay
-// out of the project's dependencies; what is built stays in the cache.
+// Package gotool builds programs from other people's Go modules. A directory with
+// its own go.mod and go.sum pins each, so that they stay out of the project's
+// dependencies. The built programs are cached.
 package gotool
 
 import (

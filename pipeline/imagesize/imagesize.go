@@ -1,4 +1,4 @@
-// Package imagesize tells what an image is made of and what each part weighs.
+// Package imagesize lists the parts of an image and the size of each.
 package imagesize
 
 import (

@@ -1,7 +1,7 @@
-// Package initgraph knows in what order an image starts its services: it
-// reads the s6-rc sources out of the image's own file system, draws them as
-// the d2 diagram of the documentation, compares the drawing with the one that
-// is declared, and checks both the sources and the log of a boot.
+// Package initgraph finds the order in which an image starts its services: it
+// reads the s6-rc sources from the image's file system, draws them as the d2
+// diagram of the documentation, compares that with the declared diagram, and
+// checks both the sources and the log of a boot.
 //
 //	root, err := initgraph.OpenImage(img)
 //	found, tree, err := initgraph.FromFS(root)

@@ -1,5 +1,5 @@
-// Package inputs is where a pipeline takes its base image and its services
-// from: made from Debian packages, read from a directory, or pulled by name.
+// Package inputs provides the base image and the services of a pipeline: built
+// from Debian packages, read from a directory, or pulled by name.
 package inputs
 
 import (

@@ -1,6 +1,6 @@
-// Package readme turns readme-vars.yml, the facts about an image in
-// linuxserver.io's format, into the pages people read. Nothing in the pages is
-// written by hand, so the check that they are up to date is a comparison.
+// Package readme renders the pages people read from readme-vars.yml, the facts
+// about an image in linuxserver.io's format, and the Markdown files it names.
+// The pages are generated completely, so comparing them shows any drift.
 package readme
 
 import (

@@ -1,8 +1,7 @@
-// Package release decides what a release would be: of which NetBox, whether
-// one is due at all, its number, its channel, and every tag in every
-// repository. Deciding is a pure function of Facts; the functions that find
-// the facts out stand in files of their own. Every decision carries its reason:
-// a release that did not happen has to be explained.
+// Package release plans a release: the NetBox version, whether a release is due,
+// its number, its channel, and every tag in every repository. The plan is a pure
+// function of Facts; the functions that collect the facts are in separate files.
+// Every decision has a reason, so that a skipped release can be explained.
 package release
 
 import (

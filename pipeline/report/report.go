@@ -1,6 +1,6 @@
-// Package report holds what a run of the pipeline found out, decides from that
-// alone whether it passed, and tells it: a table for people, a directory with
-// report.json and the logs for everything else.
+// Package report holds the results of a run, decides from them alone whether it
+// passed, and shows them: a table for people, and a directory with report.json
+// and the logs for everything else.
 package report
 
 import (

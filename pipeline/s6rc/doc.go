@@ -1,4 +1,4 @@
-// Package s6rc knows the two languages of s6-overlay v3: the service source
+// Package s6rc reads the two formats of s6-overlay v3: the service source
 // directories that s6-rc-compile reads (/etc/s6-overlay/s6-rc.d) and the log
 // lines that s6-rc writes while it boots and stops a container.
 //

@@ -1,4 +1,4 @@
-// Package secret keeps the secrets of a run out of everything the run says.
+// Package secret masks the secrets of a run in everything the run prints.
 package secret
 
 import (

@@ -1,6 +1,6 @@
-// Package smoke is what is asked of a booted NetBox: the list of checks, the
-// stream in which the probe inside the container reports them, and the
-// judgement of that stream.
+// Package smoke is the smoke test of a booted NetBox: the list of checks, the
+// stream in which the probe inside the container reports them, and the verdict
+// on that stream.
 //
 // It is shared by the pipeline and the probe, so it needs nothing but the
 // standard library.

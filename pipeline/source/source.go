@@ -1,4 +1,4 @@
-// Package source tells which commit a working tree stands at.
+// Package source finds the commit of a working tree.
 package source
 
 import (

@@ -1,6 +1,6 @@
-// Package strictyaml reads a YAML file into a struct and lets nothing pass
-// that the struct does not know. Each problem is one line that begins with
-// file and line; all of them are reported at once.
+// Package strictyaml decodes a YAML file into a struct and rejects everything
+// the struct does not have. Each problem is one line that starts with file and
+// line; all problems are reported at once.
 package strictyaml
 
 import (

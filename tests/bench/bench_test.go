@@ -4,8 +4,8 @@
 //
 //	go test ./tests/bench -run '^$' -bench . -benchtime 1x -rounds 7 -seconds 10
 //
-// No speed is asserted anywhere: the test holds the harness, the benchmark
-// prints the table.
+// No speed is asserted: the test checks the harness, the benchmark prints the
+// table.
 package bench
 
 import (

@@ -1,5 +1,5 @@
-// Package campaign decides what is random in tests that try many cases: by
-// default nothing, so that every run of the tests is the same.
+// Package campaign controls randomness in tests that try many cases: by default
+// there is none, so that every run is the same.
 package campaign
 
 import (

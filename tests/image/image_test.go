@@ -1,5 +1,5 @@
-// Package image holds the checks of what the image is made from that need no
-// image: its Dockerfiles, its scripts and its Python package.
+// Package image checks the sources of the image without building it: its
+// Dockerfiles, its scripts and its Python package.
 package image
 
 import (

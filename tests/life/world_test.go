@@ -1,8 +1,8 @@
-// Package life holds the image to what operators do to it: it is started,
-// stopped, killed, started again and given odd surroundings, on the local
-// engine, against a real PostgreSQL and a real Redis.
+// Package life tests what operators do to the image: start, stop, kill and restart
+// it, in odd surroundings, on the local engine, against a real PostgreSQL and
+// Redis.
 //
-// Long campaigns run as a sample, and whole with -soak.
+// Long campaigns run a sample by default, and all cases with -soak.
 package life
 
 import (

@@ -1,5 +1,4 @@
-// Package need skips tests where what they run on is missing, and installs what
-// can be installed.
+// Package need installs what tests need, and skips them where it is missing.
 package need
 
 import (

@@ -1,9 +1,9 @@
-// Package publish_test proves that publishing leaves no half release behind,
-// whatever fails: against two registries that have nothing in common but the
-// protocol, with every request of a publish spoiled in every way, with the
-// publisher killed, the disk full and another publisher in the way.
+// Package publish_test checks that publishing never leaves half a release behind,
+// whatever fails: against two unrelated registries, with faults injected into
+// every request of a publish, with the publisher killed, the disk full, and
+// another publisher at work.
 //
-// Long campaigns run as a sample, and whole with -soak:
+// Long campaigns run a sample by default, and all cases with -soak:
 //
 //	FAULT_TABLE=$PWD/dist/faults go test -timeout 60m ./tests/publish -soak
 package publish_test

@@ -1,4 +1,4 @@
-// Package report_test looks at the page of a report in a real browser.
+// Package report_test opens the page of a report in a real browser.
 package report_test
 
 import (

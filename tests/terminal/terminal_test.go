@@ -1,5 +1,5 @@
-// Package terminal tries the command line where people use it: in a real
-// terminal emulator, tmux, and in the shells that complete it.
+// Package terminal tests the command line where people use it: in a real terminal
+// emulator, tmux, and in the shells that complete it.
 package terminal
 
 import (

@@ -1,6 +1,5 @@
-// Package workflows holds the workflows and actions under .github to what makes
-// them trustworthy. The rules are functions of a text, so that the tests see each
-// of them find its own mistake.
+// Package workflows checks the workflows and actions under .github against rules.
+// Each rule is a function of a text, and a test shows that it finds its mistake.
 package workflows
 
 import (

@@ -1,4 +1,4 @@
-// Package attesttest makes keys for the tests of what is signed.
+// Package attesttest creates keys for tests of signatures.
 package attesttest
 
 import (

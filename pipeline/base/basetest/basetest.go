@@ -1,5 +1,5 @@
-// Package basetest gets a machine ready for tests that make the local base
-// image and boot it.
+// Package basetest prepares a machine for tests that build and boot the local
+// base image.
 package basetest
 
 import (

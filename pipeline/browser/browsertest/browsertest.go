@@ -1,5 +1,5 @@
-// Package browsertest starts the browser that the pipeline looks at pages with,
-// for a test to look at its own.
+// Package browsertest starts the pipeline's browser for tests that open pages of
+// their own.
 package browsertest
 
 import (

@@ -1,5 +1,5 @@
-// Package enginetest is the contract that every engine must pass, and the tiny
-// image it is checked with.
+// Package enginetest is the test suite that every engine must pass, with the tiny
+// image it uses.
 package enginetest
 
 import (

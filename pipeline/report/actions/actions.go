@@ -1,6 +1,6 @@
-// Package actions tells a run to GitHub Actions: outputs for later steps, a
-// summary for the job's page, annotations on the lines that are at fault, and
-// masks for secrets. Outside Actions a Sink does nothing at all.
+// Package actions reports a run to GitHub Actions: outputs for later steps, a
+// summary for the job's page, annotations on the lines at fault, and masks for
+// secrets. Outside Actions, a Sink does nothing.
 package actions
 
 import (

@@ -1,10 +1,9 @@
-// Command probe runs inside a booted container, as the command of its /init,
-// and asks NetBox everything the smoke test wants to know. It prints one line
-// a finding, ends with status 0 only when all is well, and needs nothing of
-// the container's userland but the Python whose packages it looks at: it runs
-// natively also where the container is emulated. A browser in a container
-// beside shows it the pages; what that asks for, the probe fetches, for nothing
-// leads from there to here.
+// Command probe runs inside a booted container, as the command of its /init, and
+// runs the smoke test. It prints one line for each result and exits with 0 only
+// if every check passed. It uses nothing of the container's userland but the
+// Python whose packages it lists, so it runs natively even if the container is
+// emulated. A browser in a container beside it renders the pages; the probe
+// fetches them for it, because that container cannot reach this one.
 package main
 
 import (
