@@ -7,16 +7,14 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/linuxserver/docker-netbox/pipeline"
 	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
-	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	setup "github.com/linuxserver/docker-netbox/pipeline/session"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -59,49 +57,43 @@ func (e env) baseName(pins *versions.Versions) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	byDefault := inputs.LocalBase
-	if name == daggerEngine {
-		byDefault = pins.Base.Published
-	}
-	return cmp.Or(e.flags.base, byDefault), nil
+	return cmp.Or(e.flags.base, defaultBase(name)(pins)), nil
 }
 
-// closer is an engine with an end.
-type closer interface {
-	engine.Engine
-	Close() error
+// defaultBase is what an engine builds on when --base says nothing.
+func defaultBase(engine string) func(*versions.Versions) string {
+	if engine == daggerEngine {
+		return func(pins *versions.Versions) string { return pins.Base.Published }
+	}
+	return func(*versions.Versions) string { return inputs.LocalBase }
 }
 
 // newEngine makes the engine of a name, and the inputs that go with it.
-func (e env) newEngine(ctx context.Context, name, base, cache string, platforms []v1.Platform, pins *versions.Versions) (closer, pipeline.Inputs, error) {
+func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Facts) (setup.Engine, pipeline.Inputs, error) {
 	f := e.flags
-	cpu := map[string]string{}
-	for arch, emulation := range pins.Emulation {
-		cpu[arch] = emulation.CPU
-	}
-	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: cpu, Wait: f.wait}
+	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: facts.Versions.Base.Local.Suite, CPU: facts.CPU, Wait: f.wait}
 	if name == daggerEngine {
-		eng, err := dagger.New(ctx, dagger.Options{Repo: f.repo, QEMUCPU: cpu, Environ: os.Environ(), Connect: dagger.Dial})
+		eng, err := dagger.New(ctx, dagger.Options{Repo: f.repo, QEMUCPU: facts.CPU, Environ: os.Environ(), Connect: dagger.Dial})
 		if err != nil {
 			return nil, nil, err
 		}
-		return eng, inputs.Dagger{Engine: eng, Repo: f.repo, Services: pins.Sidecars, Builder: builder, BaseName: base, CPU: cpu}, nil
+		return eng, inputs.Dagger{Engine: eng, Repo: f.repo, Services: facts.Versions.Sidecars, Builder: builder, BaseName: facts.Base, CPU: facts.CPU}, nil
 	}
 	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(cache, "engine"),
 		Tools:     filepath.Join(f.repo, "tools"),
-		Platforms: platforms,
-		QEMUCPU:   cpu,
+		Platforms: facts.Platforms,
+		QEMUCPU:   facts.CPU,
 		LockWait:  f.wait,
 		Environ:   os.Environ(),
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: base, CPU: cpu}, nil
+	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: facts.Base, CPU: facts.CPU}, nil
 }
 
-// tool is the module that pins a program that is built when it is first needed.
-func (e env) tool(cache, name string) gotool.Module {
-	return gotool.Module{Dir: filepath.Join(e.flags.repo, "tools", name), Cache: filepath.Join(cache, "tools"), Environ: os.Environ(), Wait: e.flags.wait}
+// tools are the modules that pin programs that are built when first needed.
+func (e env) tools(cache string) func(name string) gotool.Module {
+	return setup.Tools(e.flags.repo, cache, e.flags.wait)
 }

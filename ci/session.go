@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,16 +10,12 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
-	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
-	"github.com/linuxserver/docker-netbox/pipeline/versions"
+	setup "github.com/linuxserver/docker-netbox/pipeline/session"
 )
 
 // session is a pipeline with everything around it, for one verb.
@@ -32,43 +27,9 @@ type session struct {
 }
 
 // session sets a pipeline up, hands it to do, and takes everything down again.
-func (e env) session(ctx context.Context, do func(*session) error) (err error) {
+func (e env) session(ctx context.Context, do func(*session) error) error {
 	f := e.flags
-	platforms, err := pipeline.ParsePlatforms(f.platforms)
-	if err != nil {
-		return err
-	}
 	engineName, why, err := e.chooseEngine()
-	if err != nil {
-		return err
-	}
-	pins, err := versions.Load(f.repo)
-	if err != nil {
-		return err
-	}
-	pins.NetBox.Release = cmp.Or(f.netbox, pins.NetBox.Release)
-	base, err := e.baseName(pins)
-	if err != nil {
-		return err
-	}
-	version := ""
-	var before func(context.Context) (*contents.Before, error)
-	if e.keepTo != nil {
-		version = e.keepTo.Version
-		if e.keepTo.Commit != "" { // it is a whole plan
-			before = e.before(e.keepTo.Published)
-		}
-		if ref := e.keepTo.Base.Reference(); ref != "" {
-			base = ref
-		}
-	}
-	if err := inputs.CheckBase(base); err != nil {
-		return err
-	}
-	if err := source.CheckLineEnds(f.repo); err != nil {
-		return err
-	}
-	commit, err := source.Git(ctx, f.repo)
 	if err != nil {
 		return err
 	}
@@ -76,44 +37,32 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err != nil {
 		return err
 	}
-	unlock, err := e.lock(ctx, cache, filelock.Shared)
-	if err != nil {
-		return err
+	s := &session{env: e}
+	opts := setup.Options{
+		Repo: f.repo, Output: f.output, Platforms: f.platforms, Base: f.base, Release: f.netbox, Timeout: f.timeout,
+		Plan:        e.keepTo,
+		DefaultBase: defaultBase(engineName),
+		Lock:        func(ctx context.Context) (func(), error) { return e.lock(ctx, cache, filelock.Shared) },
+		Engine: func(ctx context.Context, facts setup.Facts) (setup.Engine, pipeline.Inputs, error) {
+			return e.newEngine(ctx, engineName, cache, facts)
+		},
+		Display: func(ctx context.Context) (*progress.Display, func()) {
+			s.endGroup = e.actions.Group("Progress")
+			fmt.Fprintf(e.err, "engine: %s (%s)\n", engineName, why)
+			s.display = e.display(ctx)
+			return s.display, func() { s.display.Close(); s.endGroup() }
+		},
+		Tool:   e.tools(cache),
+		Attest: e.vouch,
+		Mask:   e.mask,
 	}
-	defer unlock()
-
-	eng, in, err := e.newEngine(ctx, engineName, base, cache, platforms, pins)
-	if err != nil {
-		return err
+	if e.keepTo != nil {
+		opts.Before = e.before(e.keepTo.Published)
 	}
-	defer func() { err = errors.Join(err, eng.Close()) }()
-
-	if e.keepTo != nil && e.keepTo.Commit != "" {
-		if err := e.keepTo.Ready(commit, pins.NetBox.Release); err != nil {
-			return err
-		}
-	}
-	endGroup := e.actions.Group("Progress")
-	defer endGroup()
-	fmt.Fprintf(e.err, "engine: %s (%s)\n", engineName, why)
-	display := e.display(ctx)
-	defer display.Close()
-	return do(&session{env: e, display: display, endGroup: endGroup, pipeline: pipeline.New(ctx, pipeline.Options{
-		Repo:      f.repo,
-		Output:    f.output,
-		Platforms: platforms,
-		BaseName:  base,
-		Version:   version,
-		Timeout:   f.timeout,
-		Versions:  pins,
-		Source:    commit,
-		Syft:      e.tool(cache, "syft"),
-		Attest:    e.vouch,
-		Before:    before,
-		D2:        d2.Tool{Module: e.tool(cache, "d2")},
-		Mask:      e.mask,
-		Now:       time.Now,
-	}, eng, in, display)})
+	return setup.Run(ctx, opts, func(p *pipeline.Pipeline) error {
+		s.pipeline = p
+		return do(s)
+	})
 }
 
 // lock keeps other runs from writing to the output directory and, with

@@ -68,6 +68,6 @@ func (e env) cosign() (attest.Cosign, error) {
 		return attest.Cosign{}, err
 	}
 	return attest.Cosign{
-		Module: e.tool(cache, "cosign"), Environ: os.Environ(), Home: filepath.Join(cache, "sigstore"), Log: e.err,
+		Module: e.tools(cache)("cosign"), Environ: os.Environ(), Home: filepath.Join(cache, "sigstore"), Log: e.err,
 	}, nil
 }

@@ -5,7 +5,6 @@
 package calls
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +32,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/session"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -54,48 +53,29 @@ const bootLimit = 15 * time.Minute
 
 // pipeline puts the pipeline of a call together, hands it to do and takes it
 // down again.
-func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine, *versions.Versions) error) (err error) {
+func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine, *versions.Versions) error) error {
 	if len(c.Platforms) == 0 {
 		c.Platforms = pipeline.DefaultPlatforms()
 	}
-	platforms, err := pipeline.ParsePlatforms(c.Platforms)
-	if err != nil {
-		return err
-	}
-	pins, err := versions.Load(c.Repo)
-	if err != nil {
-		return err
-	}
-	pins.NetBox.Release = cmp.Or(c.Release, pins.NetBox.Release)
-	base := cmp.Or(c.Base, pins.Base.Published)
-	if err := inputs.CheckBase(base); err != nil {
-		return err
-	}
-	if err := source.CheckLineEnds(c.Repo); err != nil {
-		return err
-	}
-	commit, err := source.Git(ctx, c.Repo)
-	if err != nil {
-		return err
-	}
-	cpu := map[string]string{}
-	for arch, emulation := range pins.Emulation {
-		cpu[arch] = emulation.CPU
-	}
-	eng, err := enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: cpu, Environ: c.Environ, Connect: c.Connect})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, eng.Close()) }()
 	mask := &secret.Mask{}
-	display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: mask.Hide})
-	defer display.Close()
-	p := pipeline.New(ctx, pipeline.Options{
-		Repo: c.Repo, Output: c.Output, Platforms: platforms, BaseName: base, Timeout: bootLimit,
-		Versions: pins, Source: commit, Mask: mask, Now: time.Now,
-		Syft: c.tool("syft"), D2: d2.Tool{Module: c.tool("d2")},
-	}, eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: base, CPU: cpu}, display)
-	return do(p, eng, pins)
+	var eng *enginedagger.Engine
+	var pins *versions.Versions
+	return session.Run(ctx, session.Options{
+		Repo: c.Repo, Output: c.Output, Platforms: c.Platforms, Base: c.Base, Release: c.Release, Timeout: bootLimit,
+		DefaultBase: func(pins *versions.Versions) string { return pins.Base.Published },
+		Engine: func(ctx context.Context, facts session.Facts) (_ session.Engine, _ pipeline.Inputs, err error) {
+			pins = facts.Versions
+			eng, err = enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: facts.CPU, Environ: c.Environ, Connect: c.Connect})
+			return eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base, CPU: facts.CPU}, err
+		},
+		Display: func(ctx context.Context) (*progress.Display, func()) {
+			display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: mask.Hide})
+			context.AfterFunc(ctx, display.Interrupt)
+			return display, display.Close
+		},
+		Tool: c.tool,
+		Mask: mask,
+	}, func(p *pipeline.Pipeline) error { return do(p, eng, pins) })
 }
 
 // Build builds every platform's image and leaves the index under the output

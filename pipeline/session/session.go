@@ -1,0 +1,148 @@
+// Package session sets a run of the pipeline up and takes it down again, for
+// the command line and for the Dagger module alike.
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
+	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Options say what a run is of and where it takes place.
+type Options struct {
+	Repo      string   // the repository's directory
+	Output    string   // directory that all files go to
+	Platforms []string // as people write them
+	Base      string   // base image; empty for that of DefaultBase
+	Release   string   // NetBox release; empty for the pinned one
+	Timeout   time.Duration
+
+	// Plan is what the images are made for, nil when nothing is planned. Before
+	// finds out what its published images hold; it is asked for a whole plan only.
+	Plan   *release.Plan
+	Before func(context.Context) (*contents.Before, error)
+
+	// DefaultBase names the base image of a run whose Base is empty.
+	DefaultBase func(*versions.Versions) string
+	// Lock keeps other runs away; nil when there are none.
+	Lock func(context.Context) (unlock func(), err error)
+	// Engine makes the engine and the inputs that go with it.
+	Engine func(context.Context, Facts) (Engine, pipeline.Inputs, error)
+	// Display shows progress until done is called.
+	Display func(context.Context) (display *progress.Display, done func())
+	// Tool is the directory of tools/ of a name.
+	Tool   func(name string) gotool.Module
+	Attest pipeline.Attesting
+	Mask   *secret.Mask
+}
+
+// Facts are what an engine is made for.
+type Facts struct {
+	Platforms []v1.Platform
+	Versions  *versions.Versions
+	Base      string            // "local", "oci:DIR" or an image reference
+	CPU       map[string]string // QEMU_CPU by foreign architecture
+}
+
+// Engine is an engine with an end.
+type Engine interface {
+	engine.Engine
+	Close() error
+}
+
+// Run sets a pipeline up, hands it to do, and takes everything down again.
+func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (err error) {
+	platforms, err := pipeline.ParsePlatforms(opts.Platforms)
+	if err != nil {
+		return err
+	}
+	pins, err := versions.Load(opts.Repo)
+	if err != nil {
+		return err
+	}
+	pins.NetBox.Release = cmp.Or(opts.Release, pins.NetBox.Release)
+	base := cmp.Or(opts.Base, opts.DefaultBase(pins))
+	version, whole := "", false
+	if plan := opts.Plan; plan != nil {
+		version, whole = plan.Version, plan.Commit != ""
+		base = cmp.Or(plan.Base.Reference(), base)
+	}
+	before := opts.Before
+	if !whole {
+		before = nil
+	}
+	if err := inputs.CheckBase(base); err != nil {
+		return err
+	}
+	if err := source.CheckLineEnds(opts.Repo); err != nil {
+		return err
+	}
+	commit, err := source.Git(ctx, opts.Repo)
+	if err != nil {
+		return err
+	}
+	if whole {
+		if err := opts.Plan.Ready(commit, pins.NetBox.Release); err != nil {
+			return err
+		}
+	}
+	if opts.Lock != nil {
+		unlock, err := opts.Lock(ctx)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	facts := Facts{Platforms: platforms, Versions: pins, Base: base, CPU: map[string]string{}}
+	for arch, emulation := range pins.Emulation {
+		facts.CPU[arch] = emulation.CPU
+	}
+	eng, in, err := opts.Engine(ctx, facts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, eng.Close()) }()
+	display, done := opts.Display(ctx)
+	defer done()
+	return do(pipeline.New(ctx, pipeline.Options{
+		Repo:      opts.Repo,
+		Output:    opts.Output,
+		Platforms: platforms,
+		BaseName:  base,
+		Version:   version,
+		Timeout:   opts.Timeout,
+		Versions:  pins,
+		Source:    commit,
+		Syft:      opts.Tool("syft"),
+		Attest:    opts.Attest,
+		Before:    before,
+		D2:        d2.Tool{Module: opts.Tool("d2")},
+		Mask:      opts.Mask,
+		Now:       time.Now,
+	}, eng, in, display))
+}
+
+// Tools are the directories of tools/ in a repository, whose programs are kept
+// under cache.
+func Tools(repo, cache string, wait time.Duration) func(name string) gotool.Module {
+	return func(name string) gotool.Module {
+		return gotool.Module{Dir: filepath.Join(repo, "tools", name), Cache: filepath.Join(cache, "tools"), Environ: os.Environ(), Wait: wait}
+	}
+}
