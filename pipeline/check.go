@@ -83,8 +83,14 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	if p.Before != nil {
 		ofRun = append(ofRun, "difference")
 	}
+	if len(targets) > 0 {
+		ofRun = append(ofRun, "access")
+	}
 	p.expect(append([]string{"build", "graph", "packages"}, phases[:]...), ofRun...)
-	stale := p.CheckReadme(ctx) // first, for it takes no time
+	if err := p.access(ctx, targets, opts); err != nil {
+		return v1.Hash{}, err
+	}
+	stale := p.CheckReadme(ctx) // early, for it takes no time
 	digest, err := p.prove(ctx)
 	if err != nil {
 		return digest, join(err, stale)

@@ -102,6 +102,21 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 	})
 }
 
+// access finds out whether the targets may be pushed to, before hours of work
+// go into what could not be.
+func (p *Pipeline) access(ctx context.Context, targets []registry.Target, opts registry.Options) error {
+	if len(targets) == 0 {
+		return nil
+	}
+	return p.stage(ctx, report.Key{Stage: "access"}, func(ctx context.Context, log io.Writer) error {
+		refused, err := registry.Admit(ctx, targets, opts)
+		for _, r := range refused {
+			fmt.Fprintf(log, "%v; it is optional\n", r)
+		}
+		return err
+	})
+}
+
 // stepsOf shows each registry that is published to.
 func stepsOf(display *progress.Display) func(string) registry.Step {
 	return func(host string) registry.Step { return display.Step("publish", host) }

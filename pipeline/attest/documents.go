@@ -156,7 +156,9 @@ func Reported(r report.Report, index v1.Hash, hide func(string) string) (Documen
 	r.Index, r.Published, r.Missed = index.String(), nil, nil
 	// What the images are compared with changes with every release.
 	r.Difference = nil
-	early := func(k report.Key) bool { return slices.Contains([]string{"merge", "difference", "publish"}, k.Stage) }
+	early := func(k report.Key) bool {
+		return slices.Contains([]string{"access", "merge", "difference", "publish"}, k.Stage)
+	}
 	r.Expected = slices.DeleteFunc(slices.Clone(r.Expected), early)
 	r.Stages = slices.DeleteFunc(slices.Clone(r.Stages), func(s report.Stage) bool { return early(s.Key) })
 	text, err := r.JSON(hide)

@@ -1,0 +1,100 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// Admit asks each repository of the targets whether it may be pushed to: an
+// upload is opened there and cancelled. So a wrong password is known before
+// anything is built for it. refused are the answers of optional registries. A
+// registry that is out of reach for now refuses nothing: there is time until
+// it is needed.
+func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
+	hosts, err := group(targets, opts.Optional)
+	if err != nil {
+		return nil, err
+	}
+	guard := newGuard(opts.Transport, opts.Stall, opts.Clock)
+	if t, ok := guard.next.(*http.Transport); ok && opts.Transport == nil {
+		defer t.CloseIdleConnections()
+	}
+	for _, t := range targets {
+		if t.plainHTTP {
+			guard.plain[t.tag.RegistryStr()] = true
+		}
+	}
+	keychain := opts.Keychain
+	if keychain == nil {
+		keychain = authn.DefaultKeychain
+	}
+	var wg sync.WaitGroup
+	answers := make([]error, len(hosts))
+	for i, h := range hosts {
+		wg.Go(func() {
+			for _, r := range h.repositories {
+				if err := openUpload(ctx, r.name, keychain, guard); err != nil && !passing(err) {
+					answers[i] = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
+					return // the others have the same password
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	var errs []error
+	for i, h := range hosts {
+		switch {
+		case answers[i] == nil:
+		case h.optional:
+			refused = append(refused, answers[i])
+		default:
+			errs = append(errs, answers[i])
+		}
+	}
+	return refused, single(errors.Join(errs...))
+}
+
+// openUpload opens an upload of a blob and cancels it.
+func openUpload(ctx context.Context, repo name.Repository, keychain authn.Keychain, next http.RoundTripper) error {
+	auth, err := authn.Resolve(ctx, keychain, repo)
+	if err != nil {
+		return err
+	}
+	authorized, err := transport.NewWithContext(ctx, repo.Registry, auth, next, []string{repo.Scope(transport.PushScope)})
+	if err != nil {
+		return err
+	}
+	client := http.Client{Transport: transport.NewUserAgent(authorized, userAgent)}
+	send := func(method, address string) (*http.Response, error) {
+		req, err := http.NewRequestWithContext(ctx, method, address, nil)
+		if err != nil {
+			return nil, err
+		}
+		return client.Do(req)
+	}
+	resp, err := send(http.MethodPost, fmt.Sprintf("%s://%s/v2/%s/blobs/uploads/", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr()))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if err := transport.CheckError(resp, http.StatusAccepted, http.StatusCreated); err != nil {
+		return err
+	}
+	// Some registries take no cancellation: they forget an upload by themselves.
+	if at, err := resp.Location(); err == nil {
+		if resp, err := send(http.MethodDelete, at.String()); err == nil {
+			resp.Body.Close()
+		}
+	}
+	return nil
+}

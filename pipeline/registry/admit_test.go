@@ -1,0 +1,61 @@
+package registry_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+func TestAWrongPasswordIsKnownBeforeAnythingIsSent(t *testing.T) {
+	locked, open := newFaulty(t), newFaulty(t)
+	locked.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if _, password, _ := r.BasicAuth(); password != "sesame" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	targets := []registry.Target{open.target(t, "netbox:1"), open.target(t, "netbox:2"), locked.target(t, "a"), locked.target(t, "b")}
+	with := func(password string) registry.Options {
+		return registry.Options{Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: password})}}
+	}
+
+	_, err := registry.Admit(t.Context(), targets, with("simsalabim"))
+	wantError(t, err, "/a may be pushed to", "401 Unauthorized", "docker login")
+	if strings.Contains(err.Error(), "simsalabim") {
+		t.Errorf("the password is shown: %v", err)
+	}
+	asked := open.asked("POST", "PUT", "PATCH", "DELETE")
+	if len(asked) != 2 || !strings.HasPrefix(asked[0], "POST /v2/netbox/blobs/uploads/") || !strings.HasPrefix(asked[1], "DELETE /v2/netbox/blobs/uploads/") {
+		t.Errorf("the other registry was asked %q", asked)
+	}
+
+	optional := with("simsalabim")
+	optional.Optional = []string{locked.host}
+	refused, err := registry.Admit(t.Context(), targets, optional)
+	must(t, err)
+	if len(refused) != 1 {
+		t.Errorf("the optional registry refused %v", refused)
+	}
+
+	refused, err = registry.Admit(t.Context(), targets, with("sesame"))
+	must(t, err)
+	if len(refused) > 0 {
+		t.Errorf("refused %v", refused)
+	}
+}
+
+func TestARegistryThatIsDownForNowRefusesNothing(t *testing.T) {
+	reg := newFaulty(t)
+	reg.with(refuse(http.StatusServiceUnavailable, http.MethodPost, "/uploads/"))
+	_, err := registry.Admit(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{})
+	must(t, err)
+	reg.with(refuse(http.StatusForbidden, http.MethodPost, "/uploads/"))
+	_, err = registry.Admit(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{})
+	wantError(t, err, "403 Forbidden")
+}
