@@ -87,7 +87,7 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 		t.Fatalf("status %d:\n%s", code, stderr)
 	}
 	said := stdout + stderr
-	if !strings.Contains(stderr, "to attach: 20, signed by key ") {
+	if !strings.Contains(stderr, "to attach: 28, signed by key ") {
 		t.Errorf("it is not told who signs:\n%s", stderr)
 	}
 	if _, stderr, _ := p.ci(merge...); !strings.Contains(stderr, "have it already: nothing to do") {

@@ -3,6 +3,7 @@ package attest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -47,8 +48,9 @@ type Release struct {
 
 // Attach makes the attachments of an index and of its images. A document of
 // one platform is attached to its image and to the index, any other to all of
-// them; so is the provenance, which names the documents by digest. The index
-// and each image is signed for itself.
+// them; so is the provenance, which names the documents by digest. Lists of
+// packages are attached as signed statements too. The index and each image is
+// signed for itself.
 func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 	images, err := registry.Images(idx)
 	if err != nil {
@@ -72,6 +74,14 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		of[key] = digest
 	}
 
+	// The statements, and what each is attached to.
+	type signed struct {
+		predicate string
+		statement []byte
+		subjects  []v1.Hash
+		bundle    []byte
+	}
+	var all []*signed
 	var list []registry.Attachment
 	add := func(doc registry.Document, subjects ...v1.Hash) error {
 		for _, subject := range subjects {
@@ -111,6 +121,18 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		if err := add(registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data, Annotations: annotations}, on...); err != nil {
 			return nil, err
 		}
+		// Others look for the lists of packages among what is signed.
+		if predicate := predicateOf(d.Type); predicate != "" && r.Signer != nil {
+			about := subjects
+			if d.Platform != "" {
+				about = []Resource{subjects[0], resource(d.Platform, of[d.Platform])}
+			}
+			text, err := newStatement(predicate, json.RawMessage(d.Data), about...)
+			if err != nil {
+				return nil, fmt.Errorf("attach %s: %w", d.Name, err)
+			}
+			all = append(all, &signed{predicate: predicate, statement: text, subjects: on})
+		}
 	}
 
 	provenance, err := newStatement(provenancePredicate, r.Provenance, subjects...)
@@ -123,14 +145,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			Annotations: map[string]string{statementAnnotation: provenancePredicate, titleAnnotation: "provenance.json"},
 		}, digests...)
 	}
-	// The statements, and what each is attached to.
-	type signed struct {
-		predicate string
-		statement []byte
-		subjects  []v1.Hash
-		bundle    []byte
-	}
-	all := []*signed{{predicate: provenancePredicate, statement: provenance, subjects: digests}}
+	all = append(all, &signed{predicate: provenancePredicate, statement: provenance, subjects: digests})
 	for _, digest := range digests {
 		// As cosign words it: the subject has no name.
 		text, err := newStatement(signPredicate, struct{}{}, resource("", digest))

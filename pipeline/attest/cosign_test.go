@@ -91,9 +91,11 @@ func TestCosignVerifiesWhatAKeySigns(t *testing.T) {
 					"bundle":         {"verify", "--insecure-ignore-tlog=true"},
 					"simple signing": {"verify", "--insecure-ignore-tlog=true", "--new-bundle-format=false"},
 					"provenance":     {"verify-attestation", "--insecure-ignore-tlog=true", "--type", "slsaprovenance1"},
+					"SPDX":           {"verify-attestation", "--insecure-ignore-tlog=true", "--type", "spdxjson"},
+					"CycloneDX":      {"verify-attestation", "--insecure-ignore-tlog=true", "--type", "cyclonedx"},
 				} {
 					out, err := cosign(append(args, "--allow-http-registry", "--key", public, reference)...)
-					if err != nil || form == "provenance" && !strings.Contains(out, "The signatures were verified against the specified public key") {
+					if err != nil || args[0] == "verify-attestation" && !strings.Contains(out, "The signatures were verified against the specified public key") {
 						t.Errorf("%s of %s: %v\n%s", form, where, err, out)
 					}
 					if out, err := cosign(append(args, "--allow-http-registry", "--key", other, reference)...); err == nil {

@@ -1,79 +1,14 @@
 package attest
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
-
-// packagesOf tells what a list of packages is, if it is of the image.
-func packagesOf(doc document, image v1.Hash) (string, error) {
-	if doc.kind == contents.SPDXType {
-		return spdxOf(doc.data, image)
-	}
-	return cycloneDXOf(doc.data, image)
-}
-
-// spdxOf looks into an SPDX 2 document: the package that the document
-// describes is the image.
-func spdxOf(text []byte, image v1.Hash) (string, error) {
-	var spdx struct {
-		Version  string `json:"spdxVersion"`
-		Packages []struct {
-			Version   string `json:"versionInfo"`
-			Purpose   string `json:"primaryPackagePurpose"`
-			Checksums []struct {
-				Algorithm string `json:"algorithm"`
-				Value     string `json:"checksumValue"`
-			} `json:"checksums"`
-		} `json:"packages"`
-	}
-	if err := decode(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
-		return "", fmt.Errorf("it is no SPDX document (%v)", err)
-	}
-	for _, p := range spdx.Packages {
-		if p.Purpose != "CONTAINER" {
-			continue
-		}
-		if p.Version == image.String() {
-			return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
-		}
-		for _, c := range p.Checksums {
-			if c.Algorithm == "SHA256" && c.Value == image.Hex {
-				return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
-			}
-		}
-	}
-	return "", fmt.Errorf("it is not of %s", image)
-}
-
-// cycloneDXOf looks into a CycloneDX document: the component of its metadata
-// is the image.
-func cycloneDXOf(text []byte, image v1.Hash) (string, error) {
-	var cyclonedx struct {
-		Format   string `json:"bomFormat"`
-		Version  string `json:"specVersion"`
-		Metadata struct {
-			Component struct {
-				Version string `json:"version"`
-			} `json:"component"`
-		} `json:"metadata"`
-		Components []json.RawMessage `json:"components"`
-	}
-	if err := decode(text, &cyclonedx); err != nil || cyclonedx.Format != "CycloneDX" {
-		return "", fmt.Errorf("it is no CycloneDX document (%v)", err)
-	}
-	if got := cyclonedx.Metadata.Component.Version; got != image.String() {
-		return "", fmt.Errorf("it is of %q, not of %s", got, image)
-	}
-	return fmt.Sprintf("CycloneDX %s, %d components,", cyclonedx.Version, len(cyclonedx.Components)), nil
-}
 
 // checkReports looks into the reports of what was proven.
 func (v *verification) checkReports() {

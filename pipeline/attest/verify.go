@@ -377,8 +377,11 @@ func (v *verification) take(s *subject, d v1.Descriptor) {
 		what = whatReport
 	case bundleType:
 		what = whatSignature
-		if manifest.Annotations[predicateAnnotation] == provenancePredicate {
+		switch manifest.Annotations[predicateAnnotation] {
+		case provenancePredicate:
 			what = whatProvenance
+		case spdxPredicate, cycloneDXPredicate:
+			what = whatPackages
 		}
 	case statementType:
 		what = whatProvenance
@@ -624,46 +627,10 @@ func (v *verification) vouched(doc document) (verdict Verdict, but string) {
 	return Wrong, "; the provenance does not name it, it was changed or attached by somebody else"
 }
 
-func (v *verification) checkPackages() {
-	own := map[v1.Hash]bool{} // documents of the images
-	for _, s := range v.subjects {
-		if s.name == "index" {
-			continue
-		}
-		for _, kind := range []string{contents.SPDXType, contents.CycloneDXType} {
-			found := false
-			for _, doc := range s.documents {
-				if doc.kind != kind {
-					continue
-				}
-				found, own[doc.digest] = true, true
-				text, err := packagesOf(doc, s.digest)
-				if err != nil {
-					v.add(Wrong, s.name, whatPackages, "%s: %v", doc.title, err)
-					continue
-				}
-				verdict, but := v.vouched(doc)
-				v.add(verdict, s.name, whatPackages, "%s of this image%s", text, but)
-			}
-			if !found {
-				v.absent(s.name, whatPackages, "no list of packages is attached as %s", kind)
-			}
-		}
-	}
-	if v.at.Index == nil {
-		return
-	}
-	for _, doc := range v.subjects[0].documents {
-		if (doc.kind == contents.SPDXType || doc.kind == contents.CycloneDXType) && !own[doc.digest] {
-			v.add(Wrong, "index", whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.title, doc.digest)
-		}
-	}
-}
-
 func (v *verification) tellOthers() {
 	for _, s := range v.subjects {
 		for _, b := range s.bundles {
-			if b.PredicateType != signPredicate && b.PredicateType != provenancePredicate {
+			if b.PredicateType != signPredicate && b.PredicateType != provenancePredicate && !s.attached(b) {
 				s.others = append(s.others, b.PredicateType)
 			}
 		}

@@ -153,7 +153,7 @@ func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 			})
 		}
 	}
-	if tried != 8+2*6 {
+	if tried != 12+2*8 {
 		t.Errorf("%d attachments were spoiled", tried)
 	}
 	must(t, reg.verify(t, demand(key.PublicKey)).Err())
@@ -211,6 +211,26 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		"a package is taken off a list": {
 			func(w world) { replace(w, w.of["linux/amd64"], contents.SPDXType, swap("nginx", "nothing")) },
 			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
+		},
+		"another list is signed than is attached": {
+			func(w world) {
+				other := release(w.T, w.idx, w.key)
+				for i := range other.Documents {
+					other.Documents[i].Data = bytes.ReplaceAll(other.Documents[i].Data, []byte("nginx"), []byte("nothing"))
+				}
+				list, err := other.Attach(w.T.Context(), w.idx)
+				must(w.T, err)
+				for _, a := range list {
+					manifest, err := a.Image.Manifest()
+					must(w.T, err)
+					if manifest.Annotations["dev.sigstore.bundle.predicateType"] == "https://spdx.dev/Document" {
+						digest, err := a.Image.Digest()
+						must(w.T, err)
+						must(w.T, remote.Write(w.repository(w.T).Digest(digest.String()), a.Image))
+					}
+				}
+			},
+			attest.Wrong, "linux/arm64", "sbom", []string{"the signed list of type https://spdx.dev/Document is not one that is attached"},
 		},
 		"a second list is attached": {
 			func(w world) {

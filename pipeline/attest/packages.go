@@ -1,0 +1,155 @@
+package attest
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+)
+
+// Predicates of lists of packages, as cosign calls them spdxjson and cyclonedx.
+const (
+	spdxPredicate      = "https://spdx.dev/Document"
+	cycloneDXPredicate = "https://cyclonedx.org/bom"
+)
+
+// predicateOf is the predicate of a document that others look for as a signed
+// statement too, "" for any other.
+func predicateOf(kind string) string {
+	switch kind {
+	case contents.SPDXType:
+		return spdxPredicate
+	case contents.CycloneDXType:
+		return cycloneDXPredicate
+	}
+	return ""
+}
+
+// kindOf is the opposite of predicateOf.
+func kindOf(predicate string) string {
+	for _, kind := range []string{contents.SPDXType, contents.CycloneDXType} {
+		if predicateOf(kind) == predicate {
+			return kind
+		}
+	}
+	return ""
+}
+
+// attached tells whether the list of packages that a bundle signs is one of the
+// documents beside it.
+func (s *subject) attached(b signed) bool {
+	return slices.ContainsFunc(s.documents, func(doc document) bool {
+		raw, err := json.Marshal(json.RawMessage(doc.data)) // as a statement holds it
+		return err == nil && doc.kind == kindOf(b.PredicateType) && string(raw) == string(b.Predicate)
+	})
+}
+
+func (v *verification) checkPackages() {
+	for _, s := range v.subjects {
+		for _, b := range s.bundles {
+			if kindOf(b.PredicateType) != "" && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
+				v.add(Wrong, s.name, whatPackages, "the signed list of type %s is not one that is attached as a document", b.PredicateType)
+			}
+		}
+	}
+	own := map[v1.Hash]bool{} // documents of the images
+	for _, s := range v.subjects {
+		if s.name == "index" {
+			continue
+		}
+		for _, kind := range []string{contents.SPDXType, contents.CycloneDXType} {
+			found := false
+			for _, doc := range s.documents {
+				if doc.kind != kind {
+					continue
+				}
+				found, own[doc.digest] = true, true
+				text, err := packagesOf(doc, s.digest)
+				if err != nil {
+					v.add(Wrong, s.name, whatPackages, "%s: %v", doc.title, err)
+					continue
+				}
+				verdict, but := v.vouched(doc)
+				v.add(verdict, s.name, whatPackages, "%s of this image%s", text, but)
+			}
+			if !found {
+				v.absent(s.name, whatPackages, "no list of packages is attached as %s", kind)
+			}
+		}
+	}
+	if v.at.Index == nil {
+		return
+	}
+	for _, doc := range v.subjects[0].documents {
+		if (doc.kind == contents.SPDXType || doc.kind == contents.CycloneDXType) && !own[doc.digest] {
+			v.add(Wrong, "index", whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.title, doc.digest)
+		}
+	}
+}
+
+// packagesOf tells what a list of packages is, if it is of the image.
+func packagesOf(doc document, image v1.Hash) (string, error) {
+	if doc.kind == contents.SPDXType {
+		return spdxOf(doc.data, image)
+	}
+	return cycloneDXOf(doc.data, image)
+}
+
+// spdxOf looks into an SPDX 2 document: the package that the document
+// describes is the image.
+func spdxOf(text []byte, image v1.Hash) (string, error) {
+	var spdx struct {
+		Version  string `json:"spdxVersion"`
+		Packages []struct {
+			Version   string `json:"versionInfo"`
+			Purpose   string `json:"primaryPackagePurpose"`
+			Checksums []struct {
+				Algorithm string `json:"algorithm"`
+				Value     string `json:"checksumValue"`
+			} `json:"checksums"`
+		} `json:"packages"`
+	}
+	if err := decode(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
+		return "", fmt.Errorf("it is no SPDX document (%v)", err)
+	}
+	for _, p := range spdx.Packages {
+		if p.Purpose != "CONTAINER" {
+			continue
+		}
+		if p.Version == image.String() {
+			return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
+		}
+		for _, c := range p.Checksums {
+			if c.Algorithm == "SHA256" && c.Value == image.Hex {
+				return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("it is not of %s", image)
+}
+
+// cycloneDXOf looks into a CycloneDX document: the component of its metadata
+// is the image.
+func cycloneDXOf(text []byte, image v1.Hash) (string, error) {
+	var cyclonedx struct {
+		Format   string `json:"bomFormat"`
+		Version  string `json:"specVersion"`
+		Metadata struct {
+			Component struct {
+				Version string `json:"version"`
+			} `json:"component"`
+		} `json:"metadata"`
+		Components []json.RawMessage `json:"components"`
+	}
+	if err := decode(text, &cyclonedx); err != nil || cyclonedx.Format != "CycloneDX" {
+		return "", fmt.Errorf("it is no CycloneDX document (%v)", err)
+	}
+	if got := cyclonedx.Metadata.Component.Version; got != image.String() {
+		return "", fmt.Errorf("it is of %q, not of %s", got, image)
+	}
+	return fmt.Sprintf("CycloneDX %s, %d components,", cyclonedx.Version, len(cyclonedx.Components)), nil
+}
