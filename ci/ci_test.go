@@ -44,7 +44,7 @@ func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 		{[]string{"build", "--platform", "linux/riscv64"}, []string{`"linux/riscv64"`, "--platform linux/amd64"}},
 		{[]string{"build", "--platform", "windows/amd64"}, []string{`"windows/amd64"`, "--platform linux/amd64"}},
 		{[]string{"build", "--platform", "linux/arm64/v7"}, []string{`"linux/arm64/v7"`, "--platform linux/amd64"}},
-		{[]string{"build", "--platform", ""}, []string{"none is given", "--platform linux/amd64"}},
+		{[]string{"build", "--platform", ""}, []string{"there is none", "--platform linux/amd64"}},
 		{[]string{"boot", "--timeout", "soon"}, []string{"--timeout", "soon"}},
 		{[]string{"boot", "--timeout", "-1s"}, []string{"--timeout -1s", "above zero"}},
 		{[]string{"check", "--to", "no-registry"}, []string{"no-registry", "REGISTRY"}},

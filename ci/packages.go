@@ -40,7 +40,7 @@ were added, changed or removed.`,
 			return d.Platform == contents.ListedPlatform && d.Type == contents.ListType
 		})
 		if i < 0 {
-			return failure.Usagef("write %s: the last check has not come to the packages of %s: run \"go run ./ci check --platform %[2]s\"", contents.ListFile, contents.ListedPlatform)
+			return failure.Usagef("write %s: the last check did not list the packages of %s: run \"go run ./ci check --platform %[2]s\"", contents.ListFile, contents.ListedPlatform)
 		}
 		file := filepath.Join(e.flags.repo, contents.ListFile)
 		have, err := os.ReadFile(file)
@@ -49,7 +49,7 @@ were added, changed or removed.`,
 		}
 		want := r.Documents[i].Text
 		if bytes.Equal(have, want) {
-			fmt.Fprintf(e.err, "%s is as it should be\n", contents.ListFile)
+			fmt.Fprintf(e.err, "%s is up to date\n", contents.ListFile)
 			return e.printChanges(nil)
 		}
 		packages, err := contents.ParseTable(want)

@@ -96,7 +96,7 @@ func (e env) pinNetBox(ctx context.Context, netbox string) error {
 	lock := exec.CommandContext(ctx, filepath.Join(e.flags.repo, "build", "lock"))
 	lock.Stdout, lock.Stderr = e.err, e.err
 	if err := lock.Run(); err != nil {
-		return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: is there such a release? its own words stand above", netbox, err), undo())
+		return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: check that the release exists; its output is above", netbox, err), undo())
 	}
 	return e.printPinned(pinResult{NetBox: netbox}, "NetBox "+netbox)
 }

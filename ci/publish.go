@@ -56,7 +56,7 @@ for each target.`,
 			return err
 		}
 		if len(targets) == 0 {
-			return failure.Usagef("publish: no target is given: pass --to REGISTRY/NAME[:TAG], or --plan FILE")
+			return failure.Usagef("publish: there is no target: pass --to REGISTRY/NAME[:TAG], or --plan FILE")
 		}
 		if e.vouch, err = e.attesting(sign); err != nil {
 			return err

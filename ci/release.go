@@ -309,7 +309,7 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 		return nil, err
 	}
 	if was == nil {
-		return nil, fmt.Errorf("read %s: it has gone while it was looked at: run it again", published.Reference)
+		return nil, fmt.Errorf("read %s: it disappeared while it was read: run it again", published.Reference)
 	}
 	var rebuilt *release.Rebuilt
 	e = e.planned(release.Plan{Version: published.Version})

@@ -256,7 +256,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 		errs[0] = join(errs[0], fmt.Errorf("boot netbox on %s: it ended with status %d before all services were up; its last lines: %s",
 			b.key, result.ExitCode, lastLines(texts)))
 	case b.phase == 1 && errs[1] == nil:
-		errs[1] = fmt.Errorf("ask netbox on %s: it ended with status %d before it was told to stop; its last lines: %s",
+		errs[1] = fmt.Errorf("ask netbox on %s: it ended with status %d before it was asked to stop; its last lines: %s",
 			b.key, result.ExitCode, lastLines(texts))
 	}
 

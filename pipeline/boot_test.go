@@ -87,7 +87,7 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 		"it ends while booting":            {lines: up[:3], code: 1, boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "ended with status 1"},
 		"it never says that it is done":    {lines: slices.Concat(glued(up), answers, terminating), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "before all services were up"},
 		"an answer is lost":                {lines: slices.Concat(up, answers[1:], terminating), boot: report.Passed, smoke: report.Failed, stop: report.Passed, says: "no finding for ready"},
-		"it ends when all is answered":     {lines: slices.Concat(up, answers, nil), code: 3, boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "ended with status 3 before it was told to stop"},
+		"it ends when all is answered":     {lines: slices.Concat(up, answers, nil), code: 3, boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "ended with status 3 before it was asked to stop"},
 		"a service fails":                  {lines: append([]string{"s6-rc: warning: unable to start service x: command exited 1"}, slices.Concat(up, answers, terminating)...), boot: report.Failed, smoke: report.Passed, stop: report.Passed, says: "(log line 1)"},
 		"it stops with an error":           {lines: slices.Concat(up, answers, terminating), code: 111, boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "status 111 after SIGTERM"},
 		"it stops late":                    {lines: slices.Concat(up, answers, terminating), took: 16 * time.Second, boot: report.Passed, smoke: report.Passed, stop: report.Failed, says: "16.0 s"},

@@ -125,7 +125,7 @@ func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 		platforms := slices.Sorted(maps.Keys(found))
 		switch {
 		case len(platforms) == 0:
-			return whole, nil, failure.Usagef("merge: a report has no image: give the reports that \"go run ./ci check --platform PLATFORM\" leaves in dist/report")
+			return whole, nil, failure.Usagef("merge: a report has no image: pass the reports that \"go run ./ci check --platform PLATFORM\" leaves in dist/report")
 		case r.Commit != whole.Commit:
 			return whole, nil, failure.Usagef("merge %s: its image is of commit %s, not of %s: build all images from one commit", platforms, r.Commit, whole.Commit)
 		case r.Base.Name != opts.BaseName:
@@ -136,7 +136,7 @@ func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 		whole.Version, whole.Engine = r.Version, r.Engine
 		for platform, digest := range found {
 			if other, twice := booted[platform]; twice && other != digest {
-				return whole, nil, failure.Usagef("merge %s: two reports prove different images, %s and %s: give one report a platform", platform, other, digest)
+				return whole, nil, failure.Usagef("merge %s: two reports are for different images, %s and %s: pass one report for each platform", platform, other, digest)
 			}
 			booted[platform] = digest
 		}
@@ -153,7 +153,7 @@ func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 		whole.Unlisted = append(whole.Unlisted, r.Unlisted...)
 	}
 	if len(booted) == 0 {
-		return whole, nil, failure.Usagef("merge: no report is given: pass the directory of the reports with --reports")
+		return whole, nil, failure.Usagef("merge: there is no report: pass the directory of the reports with --reports")
 	}
 	return whole, booted, nil
 }

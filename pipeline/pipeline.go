@@ -62,7 +62,7 @@ func ParsePlatforms(names []string) ([]v1.Platform, error) {
 		platforms[registry.Key(*p)] = canonical(*p)
 	}
 	if len(platforms) == 0 {
-		return nil, failure.Usagef("read platforms: none is given: pass --platform %s", DefaultPlatforms()[0])
+		return nil, failure.Usagef("read platforms: there is none: pass --platform %s", DefaultPlatforms()[0])
 	}
 	var sorted []v1.Platform
 	for _, key := range slices.Sorted(maps.Keys(platforms)) {

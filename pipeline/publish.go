@@ -168,7 +168,7 @@ func bootedDigests(r report.Report) (map[string]v1.Hash, error) {
 	for _, platform := range r.Platforms {
 		if !r.Good(report.Key{Stage: "boot", Platform: platform.Platform}, report.Key{Stage: "smoke", Platform: platform.Platform},
 			report.Key{Stage: "stop", Platform: platform.Platform}, report.Key{Stage: "graph", Platform: platform.Platform}) {
-			return nil, failure.Usagef("publish the image of %s: no check has found it good: run \"go run ./ci check\" first", platform.Platform)
+			return nil, failure.Usagef("publish the image of %s: no check of it has passed: run \"go run ./ci check\" first", platform.Platform)
 		}
 		hash, err := v1.NewHash(platform.Image)
 		if err != nil {

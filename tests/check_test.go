@@ -123,7 +123,7 @@ func TestCheck(t *testing.T) {
 		sh(t, dist, `cp -a image report "$1" && sed -i '0,/"verdict": "passed"/s//"verdict": "failed"/' "$1/report/report.json"`, other)
 		sh(t, other, `sed -i 's/"error": ""//; s/"stage": "smoke"/"stage": "smoked"/' report/report.json`)
 		o := ci(t, root, other, "publish", "--to", "127.0.0.1:1/netbox")
-		if o.code != 2 || !strings.Contains(o.stderr, "no check has found it good") {
+		if o.code != 2 || !strings.Contains(o.stderr, "no check of it has passed") {
 			t.Errorf("status %d, %s", o.code, o.stderr)
 		}
 	})

@@ -1,9 +1,8 @@
-// Build, prove, ship and document the NetBox image
+// Build, check, publish and document the NetBox image
 //
 // Everything that "go run ./ci" does, on Dagger: images for amd64 and arm64 are
-// built, booted against a real PostgreSQL and a real Redis, asked everything
-// their users rely on, and pushed as one index. This is a thin shell: what is
-// done, and in which order, is the library under pipeline.
+// built, booted against a real PostgreSQL and Redis, checked, and pushed as one
+// index. This module only calls the library under pipeline, which does the work.
 package main
 
 import (
@@ -38,13 +37,13 @@ func New(
 // +cache="session"
 func (m *Netbox) Build(
 	ctx context.Context,
-	// Platforms to build for; linux/amd64 and linux/arm64 unless given.
+	// Platforms to build for (default: linux/amd64 and linux/arm64).
 	// +optional
 	platforms []dagger.Platform,
-	// Image to build on; the published base that versions.yml names unless given.
+	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
-	// NetBox release to build; the one that versions.yml pins unless given.
+	// NetBox release to build (default: the one pinned in versions.yml).
 	// +optional
 	release string,
 ) (*dagger.Directory, error) {
@@ -59,17 +58,17 @@ func (m *Netbox) Build(
 	return dag.CurrentModule().Workdir(dir), nil
 }
 
-// Container is the built image of one platform, to look around in or to go on from.
+// Container is the built image of one platform, to inspect or to build on.
 // +cache="session"
 func (m *Netbox) Container(
 	ctx context.Context,
 	// Platform to build for.
 	// +default="linux/amd64"
 	platform dagger.Platform,
-	// Image to build on; the published base that versions.yml names unless given.
+	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
-	// NetBox release to build; the one that versions.yml pins unless given.
+	// NetBox release to build (default: the one pinned in versions.yml).
 	// +optional
 	release string,
 ) (*dagger.Container, error) {
@@ -84,7 +83,7 @@ func (m *Netbox) Container(
 	return dagger.Ref[*dagger.Container](dag, dagger.ID(id)), nil
 }
 
-// Lint fails on Go code that gofmt would change or that vet warns of.
+// Lint fails on Go code that gofmt would change or vet warns about.
 // +check
 func (m *Netbox) Lint(ctx context.Context) error {
 	call, err := m.call(ctx, nil, "", "")
@@ -106,12 +105,12 @@ func (m *Netbox) GraphCheck(ctx context.Context) error {
 	return err
 }
 
-// SmokeAmd64 boots the image for linux/amd64, asks NetBox everything and stops it.
+// SmokeAmd64 boots the image for linux/amd64, checks NetBox and stops it.
 // +check
 // +cache="session"
 func (m *Netbox) SmokeAmd64(ctx context.Context) error { return m.smoke(ctx, "linux/amd64") }
 
-// SmokeArm64 boots the image for linux/arm64, asks NetBox everything and stops it.
+// SmokeArm64 boots the image for linux/arm64, checks NetBox and stops it.
 // +check
 // +cache="session"
 func (m *Netbox) SmokeArm64(ctx context.Context) error { return m.smoke(ctx, "linux/arm64") }
@@ -124,7 +123,7 @@ func (m *Netbox) smoke(ctx context.Context, platform dagger.Platform) error {
 	return call.Boot(ctx)
 }
 
-// ReadmeCheck fails when README.md or a picture in it is not what readme-vars.yml makes of it.
+// ReadmeCheck fails if README.md or one of its pictures does not match readme-vars.yml and docs/.
 // +check
 func (m *Netbox) ReadmeCheck(ctx context.Context) error {
 	call, err := m.call(ctx, nil, "", "")
@@ -136,20 +135,20 @@ func (m *Netbox) ReadmeCheck(ctx context.Context) error {
 
 // Publish checks everything, pushes the index to every address and moves the tags there.
 //
-// What is pushed is what was booted, to the byte. The result is a reference
-// with a digest for each tag.
+// It pushes exactly the images that were booted. The result is a reference with
+// digest for each tag.
 // +cache="session"
 func (m *Netbox) Publish(
 	ctx context.Context,
-	// Where to, such as ghcr.io/linuxserver/netbox.
+	// Address to push to, such as ghcr.io/linuxserver/netbox.
 	addresses []string,
-	// Tags to move; latest unless given.
+	// Tags to move (default: latest).
 	// +optional
 	tags []string,
-	// Registries of the addresses that may fail, such as quay.io.
+	// Registries among the addresses that may fail, such as quay.io.
 	// +optional
 	optional []string,
-	// User name at the registry, when there is just one.
+	// User name, if there is only one registry.
 	// +optional
 	username string,
 	// Password or token at that registry.
@@ -158,16 +157,16 @@ func (m *Netbox) Publish(
 	// Docker's config.json with the credentials of several registries.
 	// +optional
 	config *dagger.Secret,
-	// Private key to sign with, as cosign or openssl makes it.
+	// Private key to sign with, created by cosign or openssl.
 	// +optional
 	signKey *dagger.Secret,
 	// Password of that key.
 	// +optional
 	signPassword *dagger.Secret,
-	// Image to build on; the published base that versions.yml names unless given.
+	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
-	// NetBox release to build; the one that versions.yml pins unless given.
+	// NetBox release to build (default: the one pinned in versions.yml).
 	// +optional
 	release string,
 ) ([]string, error) {
@@ -213,7 +212,7 @@ func (m *Netbox) Readme(ctx context.Context) (*dagger.Changeset, error) {
 // +cache="session"
 func (m *Netbox) Graph(
 	ctx context.Context,
-	// Platform whose image is looked at.
+	// Platform of the image to read.
 	// +default="linux/amd64"
 	platform dagger.Platform,
 	// What to draw: d2 for its text, svg for the picture, svg-dark for the one on dark pages.
@@ -231,14 +230,14 @@ func (m *Netbox) Graph(
 	return dag.CurrentModule().WorkdirFile(file), nil
 }
 
-// Report does all that a check does and gives its report, red or green.
+// Report runs every check and returns the report, whether it passed or failed.
 // +cache="session"
 func (m *Netbox) Report(
 	ctx context.Context,
-	// Platforms to check; linux/amd64 and linux/arm64 unless given.
+	// Platforms to check (default: linux/amd64 and linux/arm64).
 	// +optional
 	platforms []dagger.Platform,
-	// Image to build on; the published base that versions.yml names unless given.
+	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
 ) (*dagger.Directory, error) {
@@ -253,16 +252,16 @@ func (m *Netbox) Report(
 	return dag.CurrentModule().Workdir(dir), nil
 }
 
-// Netbox is a NetBox to click around in, with a PostgreSQL and a Redis of its own.
+// Netbox runs a NetBox to try out, with its own PostgreSQL and Redis.
 //
 // Run it with "dagger call netbox --password env:PASSWORD up" and log in at
-// http://localhost:8000 as admin. What is entered is gone with it.
+// http://localhost:8000 as admin. Its data is deleted when it stops.
 // +cache="session"
 func (m *Netbox) Netbox(
 	ctx context.Context,
 	// Password of the account admin.
 	password *dagger.Secret,
-	// Image to build on; the published base that versions.yml names unless given.
+	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
 ) (*dagger.Service, error) {

@@ -303,7 +303,7 @@ func (t *Tab) Look(ctx context.Context) (p Page, err error) {
 		return p, fmt.Errorf("look at the page: %w", err)
 	}
 	if len(p.Picture) == 0 {
-		return p, errors.New("look at the page: the browser gave no picture")
+		return p, errors.New("look at the page: the browser returned no picture")
 	}
 	return p, nil
 }

@@ -103,7 +103,7 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	// The list in the repository is compared with the document of a published
 	// image: the two must be the same.
 	if !slices.Equal(listed, s.Packages) {
-		return Scan{}, fmt.Errorf("%s: syft tells %d packages in its table and %d in its CycloneDX document: pin another version in tools/syft/go.mod", what, len(listed), len(s.Packages))
+		return Scan{}, fmt.Errorf("%s: syft lists %d packages in its table and %d in its CycloneDX document: pin another version in tools/syft/go.mod", what, len(listed), len(s.Packages))
 	}
 	if len(s.Packages) == 0 {
 		return Scan{}, fmt.Errorf("%s: syft has found none", what)

@@ -75,7 +75,7 @@ func SetInitDiagram(file string, data []byte, diagram string) ([]byte, error) {
 	delete(was, diagramKey)
 	delete(is, diagramKey)
 	if strings.TrimSpace(text) != strings.TrimSpace(diagram) || !reflect.DeepEqual(was, is) {
-		return nil, failure.Usagef("%s:%d: %s cannot be set without touching more: write it as a block of text, %s: |", file, before.Line(diagramKey), diagramKey, diagramKey)
+		return nil, failure.Usagef("%s:%d: %s cannot be changed alone: write it as a block of text, %s: |", file, before.Line(diagramKey), diagramKey, diagramKey)
 	}
 	return []byte(out.String()), nil
 }

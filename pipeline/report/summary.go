@@ -121,7 +121,7 @@ func (r Report) details(b *strings.Builder, width int) {
 		fmt.Fprintf(b, "%s%s\n  %s\n", t.Reference, note, t.Digest)
 	}
 	if len(r.Missed) > 0 {
-		b.WriteString("\nmissed, which fails nothing: the registry is optional\n")
+		b.WriteString("\nnot pushed; the registry is optional, so the run passes\n")
 	}
 	for _, m := range r.Missed {
 		fmt.Fprintf(b, "%s\n  %s\n", m.Reference, m.Error)

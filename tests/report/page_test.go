@@ -432,8 +432,8 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		if err := tab.Visit(ctx, address); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := tab.Look(ctx); err != nil || p.Wrong("failed", "the lead is missing", "What was asked", "django") != nil {
-			t.Errorf("%v, %v", err, p.Wrong("failed", "the lead is missing", "What was asked", "django"))
+		if p, err := tab.Look(ctx); err != nil || p.Wrong("failed", "the lead is missing", "Request", "django") != nil {
+			t.Errorf("%v, %v", err, p.Wrong("failed", "the lead is missing", "Request", "django"))
 		}
 	})
 }

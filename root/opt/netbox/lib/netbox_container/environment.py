@@ -214,7 +214,7 @@ ZONE = Kind('a time zone like Europe/Berlin', _zone)
 VARIABLES = (
     # name                              accepts      default                   meaning
     Variable('TZ',                      ZONE,        'Etc/UTC',                'Time zone pages are shown in.'),
-    Variable('UMASK',                   MASK,        None,                     'Modes that files NetBox makes do not get, uploads among them; 022 when unset.'),
+    Variable('UMASK',                   MASK,        None,                     'Permissions that new files of NetBox do not get, uploads included; 022 when unset.'),
     Variable('SUPERUSER_EMAIL',         TEXT,        '',                       'Email address of the account `admin`.'),
     Variable('SUPERUSER_PASSWORD',      TEXT,        '',                       'Password of the account `admin`, which is made at a start that finds none; an existing account is left alone.', secret=True),
     Variable('ALLOWED_HOST',            HOSTS,       [],                       'Host names NetBox is reached by; `*` allows any.', required=True),
