@@ -29,18 +29,18 @@ func newPin(e env) *cobra.Command {
 		Use:   "pin",
 		Short: "Pin another release of NetBox, another base, or the newest images",
 		Long: `Pin an input of the build in versions.yml and in whatever repeats it. Commit the
-result. Standard output carries what is pinned now.
+result. Standard output carries the new pin.
 
 --netbox pins another release of NetBox, keeps the previous one as the release
 that upgrades are tested from, and runs build/lock to write the locked package
 lists. It needs uv.
 
---base pins another published base, by its tag and the digest that the tag has
-now, in versions.yml and as the default of the Dockerfiles. It documents the init
-graph that the image has on that base, updates README.md and its pictures, and
-adds a line to the changelog.
+--base pins another published base, by its tag and the tag's current digest, in
+versions.yml and as the default of the Dockerfiles. It documents the init graph
+of the image on that base, updates README.md and its pictures, and adds a line
+to the changelog.
 
---images pins every image by the digest that its tag has now.`,
+--images pins every image by the current digest of its tag.`,
 		Example: `  go run ./ci pin --netbox 4.7.4
   go run ./ci pin --base ghcr.io/linuxserver/baseimage-alpine:3.23
   go run ./ci pin --images`,
