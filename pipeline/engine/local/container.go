@@ -393,9 +393,13 @@ func (c *Container) launch(ctx context.Context) error {
 }
 
 // inside reads a file of the pod's mount namespace; false when it is empty or
-// absent.
-func (c *Container) inside(name string) ([]byte, bool) {
-	data, err := os.ReadFile(filepath.Join(fmt.Sprintf("/proc/%d/root", c.pod.holder.Process.Pid), name))
+// absent. From within: below /proc/PID/root an absolute symbolic link on the
+// way, such as a cache moved to another disk, would lead out again.
+func (c *Container) inside(name string) (data []byte, found bool) {
+	err := inMountNamespace(c.pod.mnt, func() (err error) {
+		data, err = os.ReadFile(name)
+		return err
+	})
 	return data, err == nil && len(data) > 0
 }
 

@@ -515,3 +515,21 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		t.Errorf("the next build: %v\n%s", err, log.String())
 	}
 }
+
+func TestACacheBehindAnAbsoluteLinkWorks(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "cache")
+	if err := os.Symlink(testCache(t), link); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p := newPod(t, newEngine(t, link))
+	c, err := p.Start(ctx, script(tiny(t), "linked", "print up; hold"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, c, "up")
+	if code, err := c.Stop(ctx); code != 0 || err != nil {
+		t.Errorf("ended with %d, %v", code, err)
+	}
+}
