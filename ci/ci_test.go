@@ -406,3 +406,26 @@ func TestWhatGoesWrongBehindASummaryIsToldToo(t *testing.T) {
 		t.Errorf("told twice: %v", err)
 	}
 }
+
+func TestTheRepositoryIsFoundUpwards(t *testing.T) {
+	repo := t.TempDir()
+	file := filepath.Join(repo, "readme-vars.yml")
+	below := filepath.Join(repo, "pipeline", "base")
+	if err := errors.Join(os.MkdirAll(below, 0o755), os.WriteFile(filepath.Join(repo, "versions.yml"), nil, 0o644),
+		os.WriteFile(file, []byte("project_name: [\r\n"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(below)
+	_, stderr, code := invoke(t, t.Context(), "readme", "--check")
+	if code != failure.ExitUsage || !strings.Contains(stderr, "CRLF") { // which is found in the files above
+		t.Errorf("status %d, %q", code, stderr)
+	}
+	output := filepath.Join(repo, "dist", "image")
+	if err := os.MkdirAll(output, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stdout, _, _ := invoke(t, t.Context(), "clean")
+	if _, err := os.Stat(output); err == nil || stdout != "../../dist/image\n" {
+		t.Errorf("clean from below removed %q, %v", stdout, err)
+	}
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
 // flags are the options that several verbs share. They keep their defaults for
@@ -49,7 +50,8 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
 		Args:                       cobra.ArbitraryArgs,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			f.find(cmd.Flags())
 			switch {
 			case f.timeout <= 0:
 				return failure.Usagef("read --timeout %s: pass a time above zero, such as 10m", f.timeout)
@@ -143,6 +145,26 @@ func (f *flags) add(p *pflag.FlagSet, names []string) {
 		default:
 			panic("no shared flag is called " + name)
 		}
+	}
+}
+
+// find looks for the repository upwards, as git does. The output directory
+// lies in it, wherever in it the program is run.
+func (f *flags) find(given *pflag.FlagSet) {
+	if given.Changed("repo") {
+		return
+	}
+	for dir := "."; ; dir = filepath.Join(dir, "..") {
+		if info, err := os.Stat(filepath.Join(dir, versions.File)); err == nil && info.Mode().IsRegular() {
+			f.repo = dir
+			break
+		}
+		if abs, err := filepath.Abs(dir); err != nil || abs == filepath.Dir(abs) {
+			return // reading it says where it was looked for
+		}
+	}
+	if !given.Changed("output") {
+		f.output = filepath.Join(f.repo, f.output)
 	}
 }
 

@@ -55,6 +55,7 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 		Tool:   e.tools(cache),
 		Attest: e.vouch,
 		Mask:   e.mask,
+		Log:    e.err,
 	}
 	if e.keepTo != nil {
 		opts.Before = e.before(e.keepTo.Published)

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,6 +53,7 @@ type Options struct {
 	Tool   func(name string) gotool.Module
 	Attest pipeline.Attesting
 	Mask   *secret.Mask
+	Log    io.Writer // receives what is to be known before anything starts; may be nil
 }
 
 // Facts are what an engine is made for.
@@ -94,7 +97,7 @@ func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (
 	if err := source.CheckLineEnds(opts.Repo); err != nil {
 		return err
 	}
-	commit, err := source.Git(ctx, opts.Repo)
+	commit, err := commit(ctx, opts, pins)
 	if err != nil {
 		return err
 	}
@@ -137,6 +140,18 @@ func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (
 		Mask:      opts.Mask,
 		Now:       time.Now,
 	}, eng, in, display))
+}
+
+// commit is what the images are made from. Only what is planned needs history.
+func commit(ctx context.Context, opts Options, pins *versions.Versions) (source.Source, error) {
+	if opts.Plan != nil {
+		return source.Git(ctx, opts.Repo)
+	}
+	commit, err := source.Tree(ctx, opts.Repo, pins.Stamp())
+	if commit.Commit == source.Unknown && opts.Log != nil {
+		fmt.Fprintf(opts.Log, "source: %s is not a git clone: the image gets the commit %q; only a release needs a clone\n", opts.Repo, source.Unknown)
+	}
+	return commit, err
 }
 
 // Tools are the directories of tools/ in a repository, whose programs are kept

@@ -4,6 +4,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,6 +58,26 @@ func Git(ctx context.Context, dir string) (Source, error) {
 	}
 	return Source{Commit: commit, Time: time.Unix(unix, 0).UTC(), Dirty: strings.TrimSpace(status) != ""}, nil
 }
+
+// Unknown is the commit of a tree without history.
+const Unknown = "unknown"
+
+// Tree is Git for what needs no history: a tree that is no repository of its
+// own, such as an unpacked archive, counts as commit Unknown of the time given.
+func Tree(ctx context.Context, dir string, stamp time.Time) (Source, error) {
+	above, err := git(ctx, dir, "rev-parse", "--show-cdup")
+	switch {
+	case err == nil && strings.TrimSpace(above) == "":
+		return Git(ctx, dir)
+	case err == nil || errors.Is(err, errNoRepository):
+		return Source{Commit: Unknown, Time: stamp.UTC()}, nil
+	}
+	return Source{}, err
+}
+
+// errNoRepository is the error of a directory that is no work tree, and of a
+// machine without git.
+var errNoRepository = errors.New("it is no git repository")
 
 // Branch is the branch that is checked out, "" when HEAD is detached.
 func Branch(ctx context.Context, dir string) (string, error) {
@@ -139,9 +160,10 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // Read gives a file of the repository at dir as it is in a revision, which is
-// as Source.Revision gives it: that of a changed tree is the tree itself.
+// as Source.Revision gives it: that of a changed tree, and of one without
+// history, is the tree itself.
 func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
-	if strings.HasSuffix(revision, "-dirty") {
+	if revision == Unknown || strings.HasSuffix(revision, "-dirty") {
 		text, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			return nil, fmt.Errorf("read %s of a changed tree: %w", file, err)
@@ -162,15 +184,27 @@ func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
 
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // the messages are read below
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	if err != nil {
-		reason := err.Error()
-		if line, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n"); line != "" {
-			reason = line
-		}
-		return "", failure.Usagef("ask git %s about %s: %s: run it in a clone of the repository, with git installed", args[0], dir, reason)
+	if err == nil {
+		return string(out), nil
 	}
-	return string(out), nil
+	reason, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "", failure.Usagef("ask git %s about %s: %w: there is no git on this machine: install it: apt-get install git", args[0], dir, errNoRepository)
+	case strings.Contains(reason, "dubious ownership"):
+		owned, absErr := filepath.Abs(dir)
+		if absErr != nil {
+			owned = dir
+		}
+		return "", failure.Usagef("ask git %s about %s: the directory belongs to another user: run: git config --global --add safe.directory '%s'", args[0], dir, owned)
+	case strings.Contains(reason, "not a git repository"):
+		return "", failure.Usagef("ask git %s about %s: %w: run it in a clone: git clone %s", args[0], dir, errNoRepository, "https://github.com/linuxserver/docker-netbox")
+	case reason == "":
+		reason = err.Error()
+	}
+	return "", failure.Usagef("ask git %s about %s: %s: run it in a clone of the repository, with git installed", args[0], dir, reason)
 }

@@ -184,3 +184,49 @@ func TestAFileIsReadAsItIsInARevision(t *testing.T) {
 		}
 	}
 }
+
+func TestATreeWithoutHistoryHasAnUnknownCommit(t *testing.T) {
+	stamp := time.Date(2025, 8, 9, 0, 0, 0, 0, time.UTC)
+	archive := t.TempDir()
+	inAnother := filepath.Join(repository(t), "unpacked")
+	if err := os.Mkdir(inAnother, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{archive, inAnother} {
+		s, err := source.Tree(t.Context(), dir, stamp)
+		if err != nil || s.Revision() != "unknown" || s.Short() != "unknown" || !s.Time.Equal(stamp) {
+			t.Errorf("%s: %+v, %v", dir, s, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(archive, "file"), []byte("text"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := source.Read(t.Context(), archive, source.Unknown, "file"); string(text) != "text" {
+		t.Errorf("read %q, %v", text, err)
+	}
+	s, err := source.Tree(t.Context(), repository(t), stamp)
+	if err != nil || len(s.Commit) != 40 {
+		t.Errorf("a repository: %+v, %v", s, err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if s, err := source.Tree(t.Context(), archive, stamp); err != nil || s.Commit != source.Unknown {
+		t.Errorf("without git: %+v, %v", s, err)
+	}
+}
+
+func TestARepositoryOfAnotherUserGetsTheCommandThatTrustsIt(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: only root can give files away")
+	}
+	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull)
+	t.Setenv("GIT_CONFIG_SYSTEM", os.DevNull)
+	t.Setenv("LANGUAGE", "de")
+	dir := repository(t)
+	if out, err := exec.Command("chown", "-R", "65534:65534", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	_, err := source.Tree(t.Context(), dir, time.Time{})
+	if failure.ExitCode(err) != failure.ExitUsage || !strings.HasSuffix(err.Error(), "run: git config --global --add safe.directory '"+dir+"'") {
+		t.Errorf("got %v", err)
+	}
+}

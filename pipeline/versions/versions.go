@@ -92,7 +92,7 @@ func IsRelease(version string) bool { return finalRelease.MatchString(version) }
 func Load(dir string) (*Versions, error) {
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
-		return nil, failure.Usagef("read the pinned versions: %w: run it at the root of the repository, or name that with --repo", err)
+		return nil, failure.Usagef("read the pinned versions: %w: run it inside the repository, or name that with --repo", err)
 	}
 	return Parse(File, data)
 }
