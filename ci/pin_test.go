@@ -126,7 +126,7 @@ func newPinning(t *testing.T) *pinning {
 	if err := os.CopyFS(filepath.Join(p.repo, "root"), os.DirFS("../root")); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := p.ci("readme"); code != 0 {
+	if out, code := p.ci("readme", "--output", t.TempDir()); code != 0 {
 		t.Fatal(out)
 	}
 	return p
