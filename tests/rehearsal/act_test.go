@@ -26,7 +26,10 @@ type run struct {
 	ref      string            // refs/heads/main when empty
 	inputs   map[string]string // of workflow_dispatch
 	schedule string
-	job      string // this one alone, and what it needs; all when empty
+	job      string            // this one alone, and what it needs; all when empty
+	matrix   string            // the legs to run, as act takes it; all when empty
+	volumes  []string          // of containers, which no job has without
+	env      map[string]string // of containers
 	vars     map[string]string
 	secrets  map[string]string // those of the environment release when nil
 	scripts  map[string]string // by "job/step": what is run instead
@@ -90,6 +93,12 @@ func (w *world) run(t *testing.T, r run) *result {
 	if r.job != "" {
 		args = append(args, "--job", r.job)
 	}
+	if r.matrix != "" {
+		args = append(args, "--matrix", r.matrix)
+	}
+	for key, value := range r.env {
+		args = append(args, "--env", key+"="+value)
+	}
 	if r.secrets == nil {
 		r.secrets = secrets
 	}
@@ -129,7 +138,7 @@ func (w *world) start(t *testing.T, r run, args []string) *result {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	start := time.Now()
-	must(t, cmd.Start())
+	must(t, begin(cmd))
 	done := make(chan struct{})
 	if r.during != nil {
 		go func() {
@@ -150,7 +159,7 @@ func (w *world) start(t *testing.T, r run, args []string) *result {
 		}
 		res.add(e)
 	}
-	err = cmd.Wait()
+	err = end(cmd)
 	<-done
 	res.seconds = time.Since(start).Seconds()
 	t.Logf("%s on %s: %.1f s: %s", r.workflow, r.event, res.seconds, res)
@@ -297,7 +306,15 @@ func (w *world) translate(t *testing.T, r run, sha, dir string) map[string][]str
 	replaced := map[string]bool{}
 	for id, value := range workflow["jobs"].(map[string]any) {
 		job := value.(map[string]any)
-		delete(job, "container")
+		if container, ok := job["container"].(map[string]any); ok && r.volumes != nil {
+			var volumes []string
+			for _, v := range r.volumes {
+				volumes = append(volumes, v+":"+v)
+			}
+			container["volumes"] = volumes
+		} else {
+			delete(job, "container")
+		}
 		env, _ := job["env"].(map[string]any)
 		if env == nil {
 			env = map[string]any{}

@@ -24,7 +24,7 @@ func startSigstore(t *testing.T, program, identity, roots string) string {
 	must(t, err)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
-	must(t, cmd.Start())
+	must(t, begin(cmd))
 	answers := bufio.NewReader(out)
 	var mu sync.Mutex
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +47,7 @@ func startSigstore(t *testing.T, program, identity, roots string) string {
 	t.Cleanup(func() {
 		server.Close()
 		in.Close()
-		if err := cmd.Wait(); err != nil && t.Context().Err() == nil {
+		if err := end(cmd); err != nil && t.Context().Err() == nil {
 			t.Error(err)
 		}
 	})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
 var (
@@ -52,12 +53,7 @@ type world struct {
 // newWorld makes the world with this working tree as its one commit.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("SKIPPED: a rehearsal needs root and takes a minute: run without -short")
-	}
-	if os.Getuid() != 0 {
-		t.Fatal("rehearse the workflows: run the tests as root, as for the rest of them")
-	}
+	need.Root(t, "rehearsing the workflows")
 	dir := t.TempDir()
 	w := &world{
 		state: filepath.Join(dir, "state"), source: filepath.Join(dir, "source"), actions: filepath.Join(dir, "actions"),

@@ -1,0 +1,74 @@
+package rehearsal
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// started are the programs that run, each of which takes all that it has started
+// with it when it ends.
+var started struct {
+	sync.Mutex
+	list map[*exec.Cmd]bool
+}
+
+// begin starts a program that does not outlive the tests, even interrupted ones.
+func begin(cmd *exec.Cmd) error {
+	started.Lock()
+	defer started.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	started.list[cmd] = true
+	return nil
+}
+
+// end waits for such a program.
+func end(cmd *exec.Cmd) error {
+	err := cmd.Wait()
+	started.Lock()
+	defer started.Unlock()
+	delete(started.list, cmd)
+	return err
+}
+
+// TestMain keeps all files in one directory, which goes with the tests, also on
+// Ctrl-C.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	started.list = map[*exec.Cmd]bool{}
+	dir, err := os.MkdirTemp("", "docker-netbox-rehearsal-")
+	if err == nil {
+		err = os.Setenv("TMPDIR", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-stop
+		started.Lock() // for good: nothing more is started
+		for cmd := range started.list {
+			_ = cmd.Process.Kill()
+		}
+		for cmd := range started.list {
+			_, _ = syscall.Wait4(cmd.Process.Pid, nil, 0, nil)
+		}
+		_ = os.RemoveAll(dir)
+		os.Exit(130)
+	}()
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
