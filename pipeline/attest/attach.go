@@ -49,7 +49,7 @@ type Release struct {
 // Attach makes the attachments of an index and of its images. A document of
 // one platform is attached to its image and to the index, any other to all of
 // them; so is the provenance, which names the documents by digest. Lists of
-// packages are attached as signed statements too. The index and each image is
+// packages are attached as signed statements too, if the signer takes them. The index and each image is
 // signed for itself.
 func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 	images, err := registry.Images(idx)
@@ -130,6 +130,9 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			text, err := newStatement(predicate, json.RawMessage(d.Data), about...)
 			if err != nil {
 				return nil, fmt.Errorf("attach %s: %w", d.Name, err)
+			}
+			if l, ok := r.Signer.(Limited); ok && len(text) > l.Limit() {
+				continue // the provenance, which is signed, names it by digest
 			}
 			all = append(all, &signed{predicate: predicate, statement: text, subjects: on})
 		}

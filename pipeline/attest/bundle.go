@@ -24,6 +24,12 @@ type Signer interface {
 	String() string
 }
 
+// Limited is a Signer that does not sign what is too long.
+type Limited interface {
+	Signer
+	Limit() int // in bytes
+}
+
 // bundle is what this package reads and writes of sigstore's message Bundle.
 type bundle struct {
 	MediaType            string       `json:"mediaType"`

@@ -38,6 +38,11 @@ type Cosign struct {
 
 func (c Cosign) String() string { return "the job's identity, by cosign" }
 
+// Limit is Limited's. What is signed keyless goes whole into the public log, which
+// promises to take 100 kB and closes the connection for lists of a few megabytes
+// (github.com/sigstore/rekor, issue 2808): the release would fail.
+func (c Cosign) Limit() int { return 100_000 }
+
 // Sign is Signer's: keyless, as the identity at hand. Its signatures differ
 // from run to run, for each has a key of its own.
 func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err error) {

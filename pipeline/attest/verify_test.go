@@ -120,6 +120,46 @@ func TestPublishingASignedReleaseAgainSendsNothing(t *testing.T) {
 	}
 }
 
+// brief signs nothing that is long.
+type brief struct {
+	*attest.Key
+	limit int
+}
+
+func (b brief) Limit() int { return b.limit }
+
+// The public log refuses long lists: the release is not to fail for that, and
+// its lists are proven all the same.
+func TestAListTooLongToBeSignedIsProvenByTheProvenance(t *testing.T) {
+	key := attesttest.Key(t)
+	idx, _ := index(t)
+	r := release(t, idx, key, "r/n")
+	longest := 0
+	for i := range r.Documents {
+		if d := &r.Documents[i]; d.Type == contents.SPDXType {
+			d.Data = append(bytes.TrimSuffix(d.Data, []byte("}")), fmt.Appendf(nil, `,"comment":%q}`, strings.Repeat("long ", 10_000))...)
+			longest = max(longest, len(d.Data))
+		}
+	}
+	r.Signer = brief{key, longest}
+	reg := newServer(t)
+	reg.publish(t, idx, r.Attach)
+	whole, err := idx.Digest()
+	must(t, err)
+	found := map[string]int{}
+	for _, manifest := range reg.attached(t, whole) {
+		found[manifest.Annotations["dev.sigstore.bundle.predicateType"]]++
+	}
+	if found["https://spdx.dev/Document"] != 0 || found["https://cyclonedx.org/bom"] != len(platforms) {
+		t.Errorf("signed are %v", found)
+	}
+	result := reg.verify(t, demand(key.PublicKey))
+	must(t, result.Err())
+	wantLine(t, result, attest.Proven, "linux/arm64", "sbom", "SPDX-2.3")
+
+	var _ attest.Limited = attest.Cosign{}
+}
+
 // Every attachment is spoiled in turn, by the registry that holds it.
 func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 	reg, key := newServer(t), attesttest.Key(t)
