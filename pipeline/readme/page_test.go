@@ -60,7 +60,7 @@ func TestPagesOfMadeUpImages(t *testing.T) {
 			checkSite(t, site(t, file))
 			for suffix, page := range map[string]func(*testing.T, string) string{".md": render, ".docs.md": site} {
 				got := page(t, file)
-				for range 20 {
+				for range 5 {
 					if again := page(t, file); again != got {
 						t.Fatalf("the page differs from one time to the next:\n%s", readme.Diff(suffix, []byte(got), []byte(again)))
 					}
