@@ -102,9 +102,12 @@ RUN printf 'Linuxserver.io version: %s\nBuild-date: %s\n' "$VERSION" "$BUILD_DAT
 FROM ${BASE_IMAGE}
 ARG QEMU_CPU
 # iproute2 comes with nginx; Alpine's python3 has a header of its own that mods compile with.
+# Cron, which runs as root, needs no secret, and not to run for Alpine's own crontab.
 RUN --mount=type=bind,source=build/packages,target=/build/packages \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    /build/packages run && rm -rf /usr/include/iproute2
+    /build/packages run && rm -rf /usr/include/iproute2 && \
+    { [ ! -e /etc/crontabs/root ] || : >/etc/crontabs/root; } && \
+    sed -i '1s|.*|#!/bin/bash\nexport TZ="$(/command/printcontenv TZ)"|' /etc/s6-overlay/s6-rc.d/svc-cron/run
 COPY --from=target /lsiopy /lsiopy
 COPY --from=target /netbox /
 COPY --from=static /opt/netbox/static /opt/netbox/static
@@ -122,7 +125,7 @@ ENV S6_BEHAVIOUR_IF_STAGE2_FAILS=2 \
 EXPOSE 8000
 VOLUME /config
 HEALTHCHECK --interval=30s --timeout=30s --start-period=10m --start-interval=5s --retries=3 \
-    CMD ["/command/s6-setuidgid", "abc", "/lsiopy/bin/python3", "-P", "-m", "netbox_container.health"]
+    CMD ["/usr/bin/as-abc", "/lsiopy/bin/python3", "-P", "-m", "netbox_container.health"]
 
 ARG VERSION
 ARG BUILD_DATE

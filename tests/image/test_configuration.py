@@ -122,6 +122,40 @@ class Values(WithHome):
             self.assertEqual(self.load(ALLOWED_HOST=text)['ALLOWED_HOSTS'], ['a.example', 'b.example'], text)
         self.assertEqual(self.load(ALLOWED_HOST='*')['ALLOWED_HOSTS'], ['*'])
 
+    def test_what_is_no_host_name_is_answered_with_what_to_write(self):
+        for text, instead in (
+            ('a;b', "write 'a, b'"),
+            ('*.example.com', "write '.example.com'"),
+            ('fd00::1', "write '[fd00::1]'"),
+            ('10.0.6.0/24', 'NetBox knows no networks: write each address, or *'),
+            ('10.0.6.0/255.255.255.0', 'NetBox knows no networks: write each address, or *'),
+            ('https://netbox.example.com', "write 'netbox.example.com'"),
+            ('https://u:p@netbox.example.com:8443/netbox/?a=b', "write 'netbox.example.com'"),
+            ('netbox.example.com:8000', "write 'netbox.example.com'"),
+            ('http://[fd00::1]:8000', "write '[fd00::1]'"),
+            ('bücher.example', "write 'xn--bcher-kva.example'"),
+            ('a;https://b:80/', "write 'a, b'"),
+        ):
+            (mistake,) = self.mistakes(ALLOWED_HOST=f'good.example {text}')
+            self.assertTrue(mistake.endswith(f': {instead}'), mistake)
+        for text in ('a;*;b', 'x$', '.', '..', '\U0001f986' * 80, '[::1', '|', 'a\\b'):
+            try:
+                self.load(ALLOWED_HOST=text)
+            except configuration.ConfigurationError as error:
+                self.assertEqual(len(error.mistakes), 1)
+                self.assertLess(len(error.mistakes[0]), 300)
+
+    def test_a_port_that_kubernetes_has_set_for_a_service_is_a_port(self):
+        link = {'REDIS_PORT': 'tcp://10.0.0.1:6380', 'REDIS_CACHE_PORT': 'tcp://10.0.0.2:6381', 'DB_PORT': 'tcp://[fd00::1]:5433'}
+        by_link = {'REDIS_SERVICE_HOST': '10.0.0.1', 'REDIS_CACHE_SERVICE_HOST': '10.0.0.2', 'DB_SERVICE_HOST': 'fd00::1'}
+        settings = self.load(**link, **by_link)
+        self.assertEqual(settings['DATABASES']['default']['PORT'], '5433')
+        self.assertEqual((settings['REDIS']['tasks']['PORT'], settings['REDIS']['caching']['PORT']), (6380, 6380))
+        self.assertEqual(self.load(**link, **by_link, REDIS_CACHE_HOST='redis-cache')['REDIS']['caching']['PORT'], 6381)
+        lines = self.mistakes(**link)
+        self.assertEqual([line.rpartition(': ')[2] for line in lines], ['5433', '6380', '6381'])
+        self.assertIn('write the port alone', lines[0])
+
     def test_an_ipv6_address_in_brackets_is_no_list(self):
         for text in ('[2001:db8::1] a.example', '[2001:db8::1],a.example', '["[2001:db8::1]", "a.example"]'):
             self.assertEqual(self.load(ALLOWED_HOST=text)['ALLOWED_HOSTS'], ['[2001:db8::1]', 'a.example'], text)

@@ -9,7 +9,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 from unittest import mock
 
-from netbox_container import check, configuration, environment, metrics, migrations, stopping
+from netbox_container import check, configuration, environment, metrics, migrations, stopping, worker
 
 
 class Migrations(unittest.TestCase):
@@ -81,6 +81,21 @@ class Modes(unittest.TestCase):
         with mock.patch.object(Path, 'chmod', side_effect=OSError(30, 'Read-only file system')):
             said = self.check()
         self.assertEqual(said.count(f'{file} can be read by others, and its mode cannot be changed: Read-only file system\n'), 1, said)
+
+
+class Warnings(Modes):
+    def test_tasks_and_cache_in_one_redis_database_are_one_line(self):
+        for more, times in (({}, 0), ({'REDIS_DB_TASK': '1'}, 1), ({'REDIS_DB_TASK': '1', 'REDIS_CACHE_HOST': 'other'}, 0)):
+            with mock.patch.dict(os.environ, more):
+                said = self.check()
+            self.assertEqual(said.count('REDIS_DB_TASK and REDIS_DB_CACHE are both 1: '), times, said)
+
+    def test_workers_of_another_instance_are_known_by_their_names(self):
+        ours, theirs = ({'SECRET_KEY': key * environment.KEY_LENGTH} for key in 'ab')
+        instance = configuration.instance(ours)
+        names = {worker.name_of(instance), worker.name_of(configuration.instance(theirs)), '0123456789abcdef' * 2}
+        self.assertEqual(worker.strangers(names, instance), 1)
+        self.assertEqual(worker.strangers(names, configuration.instance(theirs)), 1)
 
 
 class Improper(unittest.TestCase):

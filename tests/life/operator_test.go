@@ -82,8 +82,22 @@ func (w *world) ends(env map[string]string, says string) *local.Container {
 	}
 	if len(lines) != 1 || !strings.Contains(lines[0], says) || strings.Contains(said(c), "Traceback") {
 		w.t.Errorf("want one line with %q, got %q", says, lines)
+	} else if last := lastWords(c); "[netbox] "+last+"\n" != lines[0] && "[netbox] "+last != lines[0] {
+		w.t.Errorf("the log ends with %q, want the line once more: %q", last, lines[0])
 	}
 	return c
+}
+
+// lastWords are why the container ended, as the last line of a log says that
+// leaves out what only S6_VERBOSITY=2 shows.
+func lastWords(c *local.Container) string {
+	last := ""
+	for _, line := range c.Lines() {
+		if !strings.HasPrefix(line.Text, "s6-rc: info: ") && !strings.HasPrefix(line.Text, "cont-finish: info: ") {
+			last = line.Text
+		}
+	}
+	return strings.TrimPrefix(last, "netbox: ended: ")
 }
 
 // works has a background worker do a job from its order to its end, again and

@@ -25,10 +25,12 @@ func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 			says string
 		}{
 			{"no database server", map[string]string{"DB_PORT": "5999", "STARTUP_TIMEOUT": "1"}, "DB_PORT"},
-			{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "1"}, "DB_PASSWORD"},
-			{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "1"}, "DB_NAME"},
+			// A refusal is not waited for: STARTUP_TIMEOUT is longer than this test has.
+			{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3600"}, "DB_PASSWORD"},
+			{"no such role", map[string]string{"DB_USER": "nobody", "STARTUP_TIMEOUT": "3600"}, "DB_USER"},
+			{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "3600"}, "DB_NAME"},
 			{"no Redis", map[string]string{"REDIS_PORT": "6999", "STARTUP_TIMEOUT": "1"}, "REDIS_PORT"},
-			{"wrong Redis password", map[string]string{"REDIS_PASSWORD": "wrong", "STARTUP_TIMEOUT": "1"}, "REDIS_PASSWORD"},
+			{"wrong Redis password", map[string]string{"REDIS_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3600"}, "REDIS_PASSWORD"},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				t.Parallel()

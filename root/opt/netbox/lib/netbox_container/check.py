@@ -42,6 +42,8 @@ def main() -> None:
         )
     if mistakes:
         configuration.die(configuration.ConfigurationError(*mistakes))
+    if values.REDIS_DB_TASK == values.REDIS_DB_CACHE and not values.REDIS_CACHE_HOST:
+        notes.append(f'REDIS_DB_TASK and REDIS_DB_CACHE are both {values.REDIS_DB_TASK}: clearing the cache would lose tasks: set them apart')
     for file in configuration.own_files(home):
         notes.append(f'{file} applies over the environment')
     for file in (*configuration.own_files(home), home / 'ldap_config.py'):

@@ -1,6 +1,8 @@
 """NetBox's settings: from the environment, then from the user's own files."""
 
 import ast
+import contextlib
+import hashlib
 import logging
 import os
 import sys
@@ -14,6 +16,7 @@ from netbox_container import environment, keys
 
 HOME = Path('/config')
 MODS = Path('/opt/netbox/conf/configuration.d')  # where a mod puts its settings, to come and go with it
+LAST = Path('/run/netbox/last')  # what /etc/cont-finish.d says once more when the container has ended
 
 
 class Brief(logging.Filter):
@@ -225,9 +228,21 @@ def improper(error: BaseException) -> str:
 
 def die(error: ConfigurationError) -> None:
     """Says what is wrong, a line each, and ends the process."""
-    for mistake in error.mistakes:
-        print(f'[netbox] configuration: {mistake}', file=sys.stderr)
-    sys.exit(1)
+    end(*(f'configuration: {mistake}' for mistake in error.mistakes))
+
+
+def end(*lines: str, status: int = 1) -> None:
+    """Says why the container ends and ends the process. The lines are kept, to come after those of s6 too."""
+    for line in lines:
+        print(f'[netbox] {line}', file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        LAST.write_text(''.join(f'{line}\n' for line in lines))
+    sys.exit(status)
+
+
+def instance(settings: Mapping[str, Any]) -> str:
+    """A name of this NetBox, the same in all of its containers and in no other's: they share their SECRET_KEY."""
+    return hashlib.sha256(b'netbox-container ' + str(settings['SECRET_KEY']).encode()).hexdigest()[:12]
 
 
 def environ_values() -> SimpleNamespace:

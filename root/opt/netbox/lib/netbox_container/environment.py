@@ -124,13 +124,38 @@ def _permissions(value: str) -> dict[str, Any]:
     return mapping
 
 
+class Instead(ValueError):
+    """A value that is none, of which one can guess what was meant: the message says what to write."""
+
+
 def _hosts(value: str) -> list[str]:
     hosts = _words(value)
     for host in hosts:
-        # Schemes, ports and paths are what people paste by mistake; Django would never match them.
-        if not re.fullmatch(r'\*|\[[0-9A-Fa-f:.]+\]|\.?[^\s/:@?#\[\]*]+', host):
-            raise ValueError
+        # Only these can Django match with what browsers send: it refuses all other names by itself.
+        if not re.fullmatch(r'\*|\[[0-9A-Fa-f:.]+\]|\.?[A-Za-z0-9._-]+', host):
+            raise Instead(meant) if (meant := _meant_host(host)) else ValueError
     return hosts
+
+
+def _meant_host(text: str) -> str:
+    """What to write in place of what is no host name, in words; empty when one cannot know."""
+    if re.fullmatch(r'[0-9A-Fa-f:.]+/[0-9]+|[0-9.]+/[0-9.]+', text):
+        return 'NetBox knows no networks: write each address, or *'
+    if text.count(':') > 1 and re.fullmatch(r'[0-9A-Fa-f:.]+', text):
+        return f'write {_shown(f"[{text}]")}'
+    parts = [urlsplit(part if '://' in part else f'//{part}').netloc for part in text.split(';') if part]
+    hosts = []
+    for part in parts:
+        host = re.sub(r':[0-9]*$', '', part.rpartition('@')[2])
+        host = host[1:] if host.startswith('*.') else host
+        try:
+            host = host if host.isascii() else host.encode('idna').decode()
+        except UnicodeError:
+            return ''
+        hosts.append(host)
+    if not hosts or not all(re.fullmatch(r'\*|\[[0-9A-Fa-f:.]+\]|\.?[A-Za-z0-9._-]+', host) for host in hosts):
+        return ''
+    return f'write {_shown(", ".join(hosts))}'
 
 
 def _origins(value: str) -> list[str]:
@@ -258,6 +283,18 @@ VARIABLES = (
 )
 
 
+def unlinked(environ: Mapping[str, str], name: str, raw: str) -> str:
+    """The port in a variable that Kubernetes has set for a service of that name, like REDIS_PORT=tcp://10.0.0.1:6379."""
+    link = re.fullmatch(r'(?:tcp|udp|sctp)://\S+:([0-9]+)', raw)
+    if not link or not name.endswith('_PORT'):
+        return raw
+    service = name.removesuffix('_PORT')
+    if not environ.get(f'{service}_SERVICE_HOST'):
+        raise Instead(f'write the port alone: {link[1]}')
+    # Nobody asked for another port of the cache than that of the tasks.
+    return '' if name == 'REDIS_CACHE_PORT' and not environ.get('REDIS_CACHE_HOST') else link[1]
+
+
 def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNamespace, list[str]]:
     """The value of every variable, and one line for every mistake.
 
@@ -274,10 +311,12 @@ def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNa
         if raw:
             try:
                 raw.encode()  # what is not UTF-8 would fail much later, and obscurely
-                value = variable.kind.parse(raw)
-            except ValueError:
+                raw = unlinked(environ, variable.name, raw)
+                value = variable.kind.parse(raw) if raw else value
+            except ValueError as error:
                 shown = '' if variable.secret else f', not {_shown(raw)}'
-                mistakes.append(f'{variable.name} must be {variable.kind.says}{shown}')
+                instead = f': {error}' if isinstance(error, Instead) else ''
+                mistakes.append(f'{variable.name} must be {variable.kind.says}{shown}{instead}')
         elif variable.required and not lenient:
             mistakes.append(f'{variable.name} is required: {variable.meaning}')
         setattr(values, variable.name, value)

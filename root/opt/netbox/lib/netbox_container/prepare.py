@@ -3,14 +3,15 @@
 import importlib.metadata
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
 
-from netbox_container import configuration, migrations, services, snapshot, stopping
+from netbox_container import configuration, migrations, services, snapshot, stopping, worker
 
 # Any number will do as long as every container uses the same.
 LOCK = 0x6E6574626F78
@@ -30,49 +31,60 @@ def main() -> None:
     except configuration.ConfigurationError as error:
         configuration.die(error)
     deadline = time.monotonic() + values.STARTUP_TIMEOUT
+    place, workers = settings['DATABASES']['default'], set()
     try:
-        connection = services.wait('PostgreSQL', lambda: services.database(settings['DATABASES']['default']), deadline)
+        guard = services.wait('PostgreSQL', lambda: services.database(place), deadline)
         for section in ('tasks', 'caching'):
-            services.wait('Redis', lambda: services.queue(section, settings['REDIS'][section]), deadline)
+            found = services.wait('Redis', lambda: services.queue(section, settings['REDIS'][section]), deadline)
+            workers |= found if section == 'tasks' else set()
+    except (services.Refused, services.Unusable) as error:
+        configuration.end(str(error))
     except services.NotReady as error:
-        say(f'{error} (waited up to STARTUP_TIMEOUT={values.STARTUP_TIMEOUT} s)')
-        sys.exit(1)
-    except services.Unusable as error:
-        say(str(error))
-        sys.exit(1)
+        configuration.end(f'{error} (waited up to STARTUP_TIMEOUT={values.STARTUP_TIMEOUT} s)')
+    if number := worker.strangers(workers, configuration.instance(settings)):
+        say(
+            f'{number} background workers of another NetBox use this Redis with REDIS_DB_TASK={values.REDIS_DB_TASK}: '
+            'each takes tasks of the other: set REDIS_DB_TASK and REDIS_DB_CACHE to numbers that only this one has'
+        )
     try:
-        with connection, only_one(connection):
-            give_up_when_we_end(connection.execute)
-            prepare(connection, bool(settings.get('PLUGINS')))
+        with guard, only_one(guard):
+            with services.database(place) as connection:
+                give_up_when_we_end(connection.execute)
+                state = prepare(connection, bool(settings.get('PLUGINS')))
+            if state:
+                upgrade(state)
+    except services.NotReady as error:
+        configuration.end(str(error))
     except Exception as error:
         if problem := configuration.improper(error):
             configuration.die(configuration.ConfigurationError(problem))
         cause = error.__cause__ or error  # Django has errors of its own around those of psycopg
         if not isinstance(cause, (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)):
             raise
-        say(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
-        sys.exit(1)
+        configuration.end(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
     say('the database is ready')
 
 
-def prepare(connection: psycopg.Connection, plugins: bool) -> None:
-    """Fills an empty database and brings any other up to date, with the migrations of plugins when there are any."""
+def prepare(connection: psycopg.Connection, plugins: bool) -> str:
+    """Fills an empty database. What is given is what the database is to be upgraded to, empty when it is up to date."""
+    if connection.execute('show transaction_read_only').fetchone() == ('on',):
+        info = connection.info
+        configuration.end(f'the database DB_NAME={info.dbname} at DB_HOST={info.host} can be read only: name the server that takes changes')
     script, state = snapshot.read(), f'NetBox {importlib.metadata.version("netbox")}'
     known, done = snapshot.migrations(script), migrations.applied(connection)
     name = connection.info.dbname
     if unknown := migrations.newer(done, known):
-        say(
+        configuration.end(
             f'the database DB_NAME={name} holds migrations that {state} does not know, like {unknown[0]}: '
             f'start the newer image again ({recorded(connection) or "it did not leave its name"}), or restore what was saved before it'
         )
-        sys.exit(1)
     if not done and (encoding := connection.info.parameter_status('server_encoding')) != 'UTF8':
         # Else the first name it cannot hold would tell.
-        say(f'the database DB_NAME={name} is encoded as {encoding}: make it anew: CREATE DATABASE "{name}" TEMPLATE template0 ENCODING \'UTF8\'')
-        sys.exit(1)
+        configuration.end(
+            f'the database DB_NAME={name} is encoded as {encoding}: make it anew: CREATE DATABASE "{name}" TEMPLATE template0 ENCODING \'UTF8\''
+        )
     if not known <= done and (problem := lacking(connection, snapshot.extensions(script))):
-        say(problem)
-        sys.exit(1)
+        configuration.end(problem)
     if not done and snapshot.wanted(connection):
         say('filling the empty database')
         try:
@@ -80,28 +92,58 @@ def prepare(connection: psycopg.Connection, plugins: bool) -> None:
                 snapshot.load(connection, script)
                 record(connection.execute, state)
         except psycopg.Error as error:
-            say(f'filling the database: {_line(error)}: it is as it was; see DB_HOST and the log of PostgreSQL')
-            sys.exit(1)
+            configuration.end(f'filling the database: {_line(error)}: it is as it was; see DB_HOST and the log of PostgreSQL')
         done = known
     # Starting Django only to find nothing to do takes longer than all the rest.
-    if plugins or not known <= done or recorded(connection) != state:
-        upgrade(state)
+    return state if plugins or not known <= done or recorded(connection) != state else ''
 
 
 @contextmanager
-def only_one(connection: psycopg.Connection):
-    """Lets one container at a time prepare a database; the lock goes with its connection."""
+def only_one(guard: psycopg.Connection):
+    """Lets one container at a time prepare a database.
+
+    The lock is one of a transaction, which the connection does nothing else
+    than to hold: a session behind a pooler is shared, and keeps its locks when
+    the container has long ended.
+    """
     deadline = time.monotonic() + PATIENCE
     said = False
-    while not connection.execute('select pg_try_advisory_lock(%s)', [LOCK]).fetchone()[0]:
+    while True:
+        with guard.transaction():
+            guard.execute('set local idle_in_transaction_session_timeout = 0')
+            if guard.execute('select pg_try_advisory_xact_lock(%s)', [LOCK]).fetchone()[0]:
+                with held(guard):
+                    yield
+                return
         if time.monotonic() > deadline:
-            say(f'another container has been preparing this database for {PATIENCE} s: stop it, then start this one again')
-            sys.exit(1)
+            configuration.end(f'another container has been preparing this database for {PATIENCE} s: stop it, then start this one again')
         if not said:
             said = True
             say('another container prepares this database: waiting for it')
         time.sleep(0.5)
-    yield
+
+
+@contextmanager
+def held(guard: psycopg.Connection):
+    """Ends the process when the connection is lost, and the lock with it: another container may have it by then."""
+    enough = threading.Event()
+
+    def watch() -> None:
+        while not enough.wait(5):
+            try:
+                guard.execute('select 1')
+            except psycopg.Error as error:
+                with suppress(SystemExit):
+                    configuration.end(f'preparing the database: {_line(error)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
+                os._exit(1)
+
+    thread = threading.Thread(target=watch, name='lock', daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
 
 
 def give_up_when_we_end(execute: Callable) -> None:
@@ -112,8 +154,6 @@ def give_up_when_we_end(execute: Callable) -> None:
 def lacking(connection: psycopg.Connection, extensions: list[str]) -> str:
     """What keeps the migrations from running, in a line; empty when nothing does."""
     user, name = connection.info.user, connection.info.dbname
-    if connection.execute('show transaction_read_only').fetchone() == ('on',):
-        return f'the database DB_NAME={name} at DB_HOST={connection.info.host} can be read only: name the server that takes changes'
     schema, create, any_extension = connection.execute("""
         select s, has_schema_privilege(to_regnamespace(s)::oid, 'create'), has_database_privilege(current_database(), 'create')
         from coalesce(current_schema(), 'public') s""").fetchone()
@@ -166,8 +206,7 @@ def upgrade(state: str) -> None:
         django.setup()
     except Exception as error:  # plugins run code of their own here
         files = ', '.join(map(str, configuration.own_files(configuration.HOME))) or 'no file of settings'
-        say(f'loading NetBox: {type(error).__name__}: {_line(error)}: see PLUGINS and PLUGINS_CONFIG in {files}')
-        sys.exit(1)
+        configuration.end(f'loading NetBox: {type(error).__name__}: {_line(error)}: see PLUGINS and PLUGINS_CONFIG in {files}')
     gc.enable()
     from django.apps import apps
     from django.conf import settings

@@ -51,8 +51,7 @@ def main() -> None:
         application, question = load(values)
     except Exception as error:
         if problem := configuration.improper(error):
-            say(f'configuration: {problem}')
-            sys.exit(os.EX_CONFIG)  # another try would change nothing
+            configuration.end(f'configuration: {problem}', status=os.EX_CONFIG)  # another try would change nothing
         raise
     leave()  # forks and threads do not go together
     tie_forks()

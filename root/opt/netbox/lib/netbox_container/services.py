@@ -1,5 +1,6 @@
 """Waits for PostgreSQL and Redis, and tells which variable to look at when they do not come."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -15,10 +16,15 @@ import redis.sentinel
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 6
 ATTEMPT = 5  # seconds a single try may take
+GRACE = 10  # seconds until a refusal is believed: a service that is being set up learns of its users last
 
 
 class NotReady(Exception):
     """A service that does not answer yet. One line: what failed and which variable to look at."""
+
+
+class Refused(NotReady):
+    """A service that answers, and refuses: waiting longer changes nothing."""
 
 
 class Unusable(Exception):
@@ -26,14 +32,18 @@ class Unusable(Exception):
 
 
 def wait(name: str, attempt: Callable[[], Any], deadline: float) -> Any:
-    """Repeats attempt until it gives a result; the last NotReady is raised at the deadline (monotonic seconds)."""
-    said = 0.0
+    """Repeats attempt until it gives a result; the last NotReady is raised at the deadline (monotonic seconds).
+
+    One that has been Refused for a while is raised before.
+    """
+    said = refused = 0.0
     while True:
         try:
             return attempt()
         except NotReady as reason:
             now = time.monotonic()
-            if now >= deadline:
+            refused = (refused or now) if isinstance(reason, Refused) else 0.0
+            if now >= deadline or refused and now - refused >= GRACE:
                 raise
             if now - said >= 10:
                 said = now
@@ -59,11 +69,16 @@ def database(settings: Mapping[str, Any]) -> psycopg.Connection:
     try:
         connection = psycopg.connect(**options, autocommit=True)
     except psycopg.Error as error:
-        raise NotReady(f'PostgreSQL at {place}: {_why_not(str(error))}') from None
+        kind = Refused if re.search(REFUSAL, str(error)) else NotReady
+        raise kind(f'PostgreSQL at {place}: {_why_not(str(error))}') from None
     major = connection.info.server_version // 10000
     if major < OLDEST_POSTGRES:
         raise Unusable(f'PostgreSQL at {place} has version {major}; NetBox needs {OLDEST_POSTGRES} or later: see DB_HOST')
     return connection
+
+
+# What PostgreSQL and pgbouncer answer to whom they do not know.
+REFUSAL = r'authentication failed|(role|database|user) "?\S*"? does not exist|no such (user|database)|no pg_hba\.conf entry|no password supplied'
 
 
 def _why_not(error: str) -> str:
@@ -86,8 +101,8 @@ def _why_not(error: str) -> str:
     return f'{text}: see DB_HOST and DB_PORT'
 
 
-def queue(section: str, settings: Mapping[str, Any]) -> None:
-    """Asks the Redis of one section of NetBox's REDIS setting whether it will do."""
+def queue(section: str, settings: Mapping[str, Any]) -> set[str]:
+    """Asks the Redis of one section of NetBox's REDIS setting whether it will do, and which workers are registered there."""
     prefix = 'REDIS_CACHE' if section == 'caching' else 'REDIS'
     index = 'REDIS_DB_CACHE' if section == 'caching' else 'REDIS_DB_TASK'
     limits = {
@@ -127,10 +142,13 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
                 version = str(client.info('server').get('redis_version', ''))
             with suppress(redis.exceptions.NoPermissionError):
                 client.set('netbox-container', 1, ex=1)  # a replica, or a full one, answers but takes nothing
+            workers = set()
+            with suppress(redis.exceptions.NoPermissionError):
+                workers = {key.decode(errors='replace').removeprefix('rq:worker:') for key in client.smembers('rq:workers')}
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         # Without any password the answer is a lecture on the protocol.
         why = error if settings.get('PASSWORD') else 'it asks for a password'
-        raise NotReady(f'Redis {place}: {why}: see {prefix}_USERNAME and {prefix}_PASSWORD') from None
+        raise Refused(f'Redis {place}: {why}: see {prefix}_USERNAME and {prefix}_PASSWORD') from None
     except redis.sentinel.MasterNotFoundError as error:
         raise NotReady(f'Redis {place}: {error}: see REDIS_SENTINELS and REDIS_SENTINEL_SERVICE') from None
     except redis.ResponseError as error:
@@ -147,3 +165,4 @@ def queue(section: str, settings: Mapping[str, Any]) -> None:
         raise NotReady(f'Redis {place}: {error}: see {variables}') from None
     if version.partition('.')[0].isdigit() and int(version.partition('.')[0]) < OLDEST_REDIS:
         raise Unusable(f'Redis {place} has version {version}; NetBox needs {OLDEST_REDIS} or later: see {prefix}_HOST')
+    return workers

@@ -1,17 +1,32 @@
 """A background worker: NetBox's own rqworker over the queues high, default and low."""
 
-from netbox_container import metrics
+import re
+import secrets
+from collections.abc import Collection
+
+from netbox_container import configuration, metrics
 
 TTL = 45  # seconds; an idle worker gives a sign of life 15 s before
 
 
+def name_of(instance: str) -> str:
+    """A name that no other worker has, by which one sees whose it is."""
+    return f'netbox-{instance}-{secrets.token_hex(8)}'
+
+
+def strangers(names: Collection[str], instance: str) -> int:
+    """How many of the workers belong to another NetBox."""
+    return sum(bool(re.fullmatch(r'netbox-[0-9a-f]{12}-[0-9a-f]{16}', name)) and not name.startswith(f'netbox-{instance}-') for name in names)
+
+
 def work() -> None:
     """Works until SIGTERM, then ends the job in hand."""
+    from django.conf import settings
     from django.core.management import call_command
 
     metrics.leave()
     forget_lost_jobs()
-    call_command('rqworker', 'high', 'default', 'low', worker_class=steadfast(), worker_ttl=TTL)
+    call_command('rqworker', 'high', 'default', 'low', name=name_of(configuration.instance({'SECRET_KEY': settings.SECRET_KEY})), worker_class=steadfast(), worker_ttl=TTL)
 
 
 def steadfast() -> type:
