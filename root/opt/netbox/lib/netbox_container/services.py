@@ -67,7 +67,7 @@ def database(settings: Mapping[str, Any]) -> psycopg.Connection:
     options.setdefault('client_encoding', 'UTF8')  # as Django; from a database without an encoding come bytes
     place = f'{options.get("host", "the local socket")}:{options.get("port", 5432)}'
     try:
-        connection = psycopg.connect(**options, autocommit=True)
+        connection = psycopg.connect(**options, autocommit=True, prepare_threshold=None)  # a pooler may hand what is prepared to others
     except psycopg.Error as error:
         kind = Refused if re.search(REFUSAL, str(error)) else NotReady
         raise kind(f'PostgreSQL at {place}: {_why_not(str(error))}') from None
