@@ -368,7 +368,7 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 
 // registries are read with the credentials at hand.
 func (e env) registries() registry.Source {
-	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add), Stall: e.flags.stall}
+	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add), Transport: registry.NewTransport(e.flags.stall, nil), Log: e.err}
 }
 
 // publishing is how anything is pushed; the optional registries may fail.

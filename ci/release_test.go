@@ -337,7 +337,7 @@ func TestImagesThatDoNotAgreeAreNotMerged(t *testing.T) {
 		"another NetBox":         {labels(plan), func(r *report.Report) { r.Version = "4.7.2" }, "build all images of one release"},
 		"another version":        {others, nil, `want "v4.7.3-ls1"`},
 		"a boot that failed":     {labels(plan), func(r *report.Report) { r.Stages[2].Errors = []string{"broken"} }, "no check of it has passed"},
-		"an image never pushed":  {labels(plan), func(r *report.Report) { r.Platforms[0].Image = "sha256:" + strings.Repeat("0", 64) }, "MANIFEST_UNKNOWN"},
+		"an image never pushed":  {labels(plan), func(r *report.Report) { r.Platforms[0].Image = "sha256:" + strings.Repeat("0", 64) }, "404 Not Found"},
 		"the other architecture": {labels(plan), func(r *report.Report) { r.Platforms = nil }, "a report has no image"},
 	} {
 		t.Run(name, func(t *testing.T) {

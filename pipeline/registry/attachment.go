@@ -10,7 +10,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -123,55 +122,6 @@ func (p *publisher) attach(ctx context.Context, ask func(context.Context, v1.Ima
 	return nil
 }
 
-// pushAttachments sends the manifests of the attachments, and sees to it that
-// clients find them: registries that list referrers do so by themselves, in
-// others a tag has the list (OCI distribution 1.1, "Referrers Tag Schema").
-// One after the other: whoever writes the list has read it before.
-func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
-	for _, a := range p.attached {
-		digest, err := a.Image.Digest()
-		if err != nil {
-			return err
-		}
-		if err := p.try(orSend(ctx), r, "attaching "+digest.String(), func(ctx context.Context) error {
-			if err := p.pusher.Push(ctx, r.name.Digest(digest.String()), a.Image); err != nil {
-				return err
-			}
-			if a.Tag != "" {
-				return p.pusher.Push(ctx, r.name.Tag(a.Tag), a.Image)
-			}
-			listed, err := p.lists(ctx, r, a.Subject, digest)
-			if err != nil || listed {
-				return err
-			}
-			// It was there, but a run that was killed has not listed it.
-			if err := p.pusher.Put(ctx, r.name.Digest(digest.String()), a.Image); err != nil {
-				return err
-			}
-			if listed, err = p.lists(ctx, r, a.Subject, digest); err == nil && !listed {
-				return fmt.Errorf("it is not listed with %s: %w", a.Subject, errAgain)
-			}
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// lists says if a registry names a manifest as a referrer of subject.
-func (p *publisher) lists(ctx context.Context, r *repository, subject, digest v1.Hash) (bool, error) {
-	referrers, err := remote.Referrers(r.name.Digest(subject.String()), remote.WithContext(ctx), remote.Reuse(p.puller))
-	if err != nil {
-		return false, err
-	}
-	manifest, err := referrers.IndexManifest()
-	if err != nil {
-		return false, fmt.Errorf("reading what is attached to %s: %w", subject, err)
-	}
-	return slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.Digest == digest }), nil
-}
-
 func descriptor(mediaType string, data []byte) (v1.Descriptor, error) {
 	digest, size, err := v1.SHA256(bytes.NewReader(data))
 	return v1.Descriptor{MediaType: types.MediaType(mediaType), Size: size, Digest: digest}, err
@@ -180,14 +130,14 @@ func descriptor(mediaType string, data []byte) (v1.Descriptor, error) {
 // document is the core of an image that has one layer and no configuration.
 type document struct {
 	manifest []byte
-	layer    memory
+	layer    partial.CompressedLayer
 }
 
 func (d document) RawManifest() ([]byte, error)        { return d.manifest, nil }
 func (d document) RawConfigFile() ([]byte, error)      { return []byte(emptyConfig), nil }
 func (d document) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
 func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
-	if h != d.layer.described.Digest {
+	if digest, err := d.layer.Digest(); err != nil || h != digest {
 		return nil, fmt.Errorf("the attachment has no blob %s", h)
 	}
 	return d.layer, nil

@@ -113,7 +113,7 @@ func TestAnAttachmentThatAKilledRunLeftUnlistedIsListed(t *testing.T) {
 		next.ServeHTTP(w, r)
 	})
 	_, err = registry.Publish(t.Context(), idx, targets, opts)
-	wantError(t, err, "attaching sha256:", "403 Forbidden")
+	wantError(t, err, "listing what is attached to sha256:", "403 Forbidden")
 	if tag := reg.tag(t, "netbox:1"); tag != "" {
 		t.Errorf("the tag points at %s", tag)
 	}

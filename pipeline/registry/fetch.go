@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -22,21 +22,40 @@ const userAgent = "docker-netbox"
 
 // Source is how images are read from registries. The zero value uses docker's
 // configuration and the network. A name with http:// in front is asked in
-// plain http, as are those on loopback.
+// plain http, as are those on loopback. What fails and may pass is asked again,
+// as when something is published.
 type Source struct {
 	Keychain  authn.Keychain
-	Transport http.RoundTripper
-	Stall     time.Duration // as in Options
+	Transport http.RoundTripper // shared by all requests; nil is one for each call
+	Clock     Clock
+	Log       io.Writer // what is waited for; nil is silence
 }
 
-// options are those of one request. plain is a registry that plain http was
+// through is how a repository is read. plain is a registry that plain http was
 // asked for, or "".
-func (s Source) options(ctx context.Context, plain string) []remote.Option {
-	through := newGuard(s.Transport, s.Stall, Clock{})
-	through.plain[plain] = true
+func (s Source) through(ctx context.Context, repo name.Repository, plain string) (*door, []remote.Option) {
+	next := s.Transport
+	if next == nil {
+		next = NewTransport(0, nil)
+	}
+	line := newGuard(next, s.Clock)
+	line.plain[plain] = true
+	d := newDoor(repo, s.keychain(), line, s.Clock, repo.Scope(transport.PullScope))
+	d.asksAgain = true
+	if s.Log != nil {
+		d.log = s.Log
+	}
+	return d, append(clientOptions(d), remote.WithContext(ctx))
+}
+
+// clientOptions are those of a client that goes through a door: that logs in,
+// and one layer of retries is enough.
+func clientOptions(d http.RoundTripper) []remote.Option {
 	return []remote.Option{
-		remote.WithContext(ctx), remote.WithUserAgent(userAgent),
-		remote.WithAuthFromKeychain(s.keychain()), remote.WithTransport(through),
+		remote.WithTransport(d),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+		remote.WithRetryPredicate(func(error) bool { return false }),
+		remote.WithRetryStatusCodes(),
 	}
 }
 
@@ -67,14 +86,15 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 		return nil, failure.Usagef("read images from %q: %w: name it as REGISTRY/NAME", repository, err)
 	}
 	var images []PlatformImage
+	_, options := s.through(ctx, repo, plain)
 	for key, digest := range digests {
-		img, err := remote.Image(repo.Digest(digest.String()), s.options(ctx, plain)...)
+		img, err := remote.Image(repo.Digest(digest.String()), options...)
 		if err != nil {
-			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, err)
+			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, unread(err))
 		}
 		config, err := img.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("read the configuration of %s@%s: %w", repository, digest, err)
+			return nil, fmt.Errorf("read the configuration of %s@%s: %w", repository, digest, unread(err))
 		}
 		platform := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
 		if Key(platform) != key {
@@ -85,22 +105,26 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 	return images, nil
 }
 
-// Index gives the index that a reference points at, or nil when there is no
-// such thing.
+// Index is the index that a reference points at, or nil when there is no such
+// thing.
 func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, error) {
 	reference, plain, strict := cutPlain(reference)
 	ref, err := name.ParseReference(reference, strict...)
 	if err != nil {
 		return nil, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
 	}
-	idx, err := remote.Index(ref, s.options(ctx, plain)...)
+	_, options := s.through(ctx, ref.Context(), plain)
+	got, err := remote.Get(ref, options...)
 	if absent(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", reference, err)
+		return nil, fmt.Errorf("read %s: %w", reference, unread(err))
 	}
-	return idx, nil
+	if !got.MediaType.IsIndex() {
+		return nil, fmt.Errorf("read %s: it is one image (%s) and no index of several", reference, got.Digest)
+	}
+	return got.ImageIndex()
 }
 
 // Digest asks a registry what a reference points at.
@@ -110,11 +134,21 @@ func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
 	if err != nil {
 		return v1.Hash{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
 	}
-	desc, err := remote.Head(ref, s.options(ctx, plain)...)
+	_, options := s.through(ctx, ref.Context(), plain)
+	desc, err := remote.Head(ref, options...)
 	if err != nil {
-		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, err)
+		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, unread(err))
 	}
 	return desc.Digest, nil
+}
+
+// unread explains why something could not be read, after it was tried again
+// when that could have helped.
+func unread(err error) error {
+	if !passing(err) {
+		return explain(err)
+	}
+	return explained{fmt.Sprintf("%v; try again later", explain(err)), err}
 }
 
 // absent tells whether a registry said that there is no such thing. Some

@@ -45,18 +45,18 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 	if err != nil {
 		return Opened{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
-	options := s.options(ctx, plain)
+	door, options := s.through(ctx, ref.Context(), plain)
 	puller, err := remote.NewPuller(options...)
 	if err != nil {
 		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
 	}
-	at := repositoryStore{ref.Context(), append(options, remote.Reuse(puller))}
+	at := repositoryStore{ref.Context(), door, append(options, remote.Reuse(puller))}
 	got, err := remote.Get(ref, at.options...)
 	if absent(err) {
 		return Opened{}, fmt.Errorf("read %s: the registry has no such thing", reference)
 	}
 	if err != nil {
-		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
+		return Opened{}, fmt.Errorf("read %s: %w", reference, unread(err))
 	}
 	o := Opened{Digest: got.Digest, Store: at}
 	if got.MediaType.IsIndex() {
@@ -73,25 +73,37 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 // repositoryStore is a repository of a registry.
 type repositoryStore struct {
 	name    name.Repository
+	door    *door
 	options []remote.Option
 }
 
+// Referrers are those that the registry lists, and when it lists none those of
+// the tag that has the list in registries that cannot.
 func (r repositoryStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
 	idx, err := remote.Referrers(r.name.Digest(subject.String()), r.options...)
 	if err != nil {
-		return nil, explain(err)
+		return nil, unread(err)
 	}
 	manifest, err := idx.IndexManifest()
 	if err != nil {
 		return nil, err
 	}
-	return manifest.Manifests, nil
+	known := r.door.lists.Load()
+	switch {
+	case len(manifest.Manifests) > 0 || known == nil:
+		return manifest.Manifests, nil
+	case known.passing != nil:
+		return nil, fmt.Errorf("%w: try again later", explain(known.passing))
+	case !known.supported:
+		return nil, nil
+	}
+	return listOf(r.name.Tag(listTag(subject)), func(ref name.Reference) (*remote.Descriptor, error) { return remote.Get(ref, r.options...) })
 }
 
 func (r repositoryStore) ByDigest(digest v1.Hash) (v1.Image, error) {
 	img, err := remote.Image(r.name.Digest(digest.String()), r.options...)
 	if err != nil {
-		return nil, explain(err)
+		return nil, unread(err)
 	}
 	return img, nil
 }
@@ -102,7 +114,7 @@ func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, explain(err)
+		return nil, unread(err)
 	}
 	return img, nil
 }

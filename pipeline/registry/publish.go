@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -37,6 +39,12 @@ type Options struct {
 	// before it counts as dropped; DefaultStall when not above zero. A Transport that is
 	// given sees to that itself.
 	Stall time.Duration
+	// Roots are the authorities that are trusted; nil is the machine's. A
+	// Transport that is given sees to that itself.
+	Roots *x509.CertPool
+	// Move allows to give any tag to another image, not only those that are
+	// made for it.
+	Move bool
 	// Jobs is how many blobs move at once per registry, and in how many of its
 	// repositories tags do; 4 when zero.
 	Jobs  int
@@ -81,7 +89,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	if err != nil {
 		return nil, err
 	}
-	if t, ok := p.transport.next.(*http.Transport); ok && opts.Transport == nil {
+	if t, ok := p.line.next.(*http.Transport); ok && opts.Transport == nil {
 		defer t.CloseIdleConnections()
 	}
 	for _, h := range p.hosts {
@@ -121,10 +129,15 @@ type repository struct {
 	text    string // as people write it
 	host    *host
 	targets []Target
-	err     error        // why nothing more is done there
-	blobs   atomic.Int64 // sent
-	bytes   atomic.Int64
-	done    map[string]bool // tags that are right, by Target.String; true when they were before
+	door    *door
+	pusher  *remote.Pusher
+	puller  *remote.Puller // remembers no content
+	err     error          // why nothing more is done there
+	// attached is what is attached to the index and its images, as it is there.
+	attached []Attachment
+	blobs    atomic.Int64 // sent
+	bytes    atomic.Int64
+	done     map[string]bool // tags that are right, by Target.String; true when they were before
 }
 
 // everywhere runs a phase on all registries at once and gives the failures of
@@ -226,25 +239,25 @@ func group(targets []Target, optional []string) ([]*host, error) {
 
 // publisher holds what all targets share.
 type publisher struct {
-	idx       v1.ImageIndex
-	digest    v1.Hash
-	images    []PlatformImage
-	attached  []Attachment
-	blobs     []blob // of all of them
-	hosts     []*host
-	transport guard
-	pusher    *remote.Pusher
-	puller    *remote.Puller // logs in once a repository, and remembers no content
-	valid     func() error   // that the parts of idx agree; asked once
-	jobs      int
-	clock     Clock
+	idx      v1.ImageIndex
+	digest   v1.Hash
+	images   []PlatformImage
+	attached []Attachment
+	blobs    []blob // of all of them
+	hosts    []*host
+	line     guard
+	valid    func() error // that the parts of idx agree; asked once
+	jobs     int
+	clock    Clock
+	move     bool
+	byDigest bool
 }
 
 func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) (*publisher, error) {
 	if len(targets) == 0 {
 		return nil, errors.New("publishing: no target given")
 	}
-	p := &publisher{idx: idx, jobs: opts.Jobs, clock: opts.Clock}
+	p := &publisher{idx: idx, jobs: opts.Jobs, clock: opts.Clock, move: opts.Move, byDigest: opts.ByDigest}
 	if p.jobs == 0 {
 		p.jobs = 4
 	}
@@ -274,31 +287,35 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	}
 	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
 
-	p.transport = newGuard(opts.Transport, opts.Stall, opts.Clock)
+	next := opts.Transport
+	if next == nil {
+		next = NewTransport(opts.Stall, opts.Roots)
+	}
+	p.line = newGuard(next, opts.Clock)
 	for _, t := range targets {
 		if t.plainHTTP {
-			p.transport.plain[t.tag.RegistryStr()] = true
+			p.line.plain[t.tag.RegistryStr()] = true
 		}
 	}
 	keychain := opts.Keychain
 	if keychain == nil {
 		keychain = authn.DefaultKeychain
 	}
-	options := []remote.Option{
-		remote.WithTransport(p.transport),
-		remote.WithAuthFromKeychain(keychain),
-		remote.WithJobs(p.jobs),
-		remote.WithUserAgent(userAgent),
-		// One layer of retries is enough, and ours obeys Retry-After.
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
-		remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithRetryStatusCodes(),
-	}
-	if p.pusher, err = remote.NewPusher(options...); err != nil {
-		return nil, fmt.Errorf("preparing to publish: %w", err)
-	}
-	if p.puller, err = remote.NewPuller(options...); err != nil {
-		return nil, fmt.Errorf("preparing to publish: %w", err)
+	for _, h := range p.hosts {
+		for _, r := range h.repositories {
+			scopes := []string{r.name.Scope(transport.PushScope)}
+			if first := h.repositories[0]; first != r { // blobs are mounted from there
+				scopes = append(scopes, first.name.Scope(transport.PullScope))
+			}
+			r.door = newDoor(r.name, keychain, p.line, opts.Clock, scopes...)
+			r.door.log = &h.meter
+			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(p.jobs))...); err != nil {
+				return nil, fmt.Errorf("preparing to publish: %w", err)
+			}
+			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(p.jobs))...); err != nil {
+				return nil, fmt.Errorf("preparing to publish: %w", err)
+			}
+		}
 	}
 	return p, nil
 }
@@ -334,7 +351,12 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 func (p *publisher) complete(ctx context.Context, h *host) {
 	var from *repository
 	for _, r := range h.repositories {
-		r.err = p.push(ctx, r, from)
+		if !p.byDigest {
+			r.err = p.mayStand(ctx, r)
+		}
+		if r.err == nil {
+			r.err = p.push(ctx, r, from)
+		}
 		if r.err == nil {
 			r.err = p.pullBack(ctx, r)
 		}

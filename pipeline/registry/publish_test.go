@@ -271,7 +271,7 @@ func TestFaults(t *testing.T) {
 			}),
 			error: []string{"pulling back the index"}},
 		{name: "500 for ever", spoil: always(500, nil), waits: 4, wait: 100 * time.Second,
-			error: []string{"the registry answered 500 Internal Server Error, 5 times; try again later"}},
+			error: []string{"the registry answered 500 Internal Server Error, 5 times in"}},
 		{name: "the tag cannot be set", spoil: on(http.MethodPut, "/manifests/new", always(503, nil)), waits: 4,
 			error: []string{"moving the tag: the registry answered 503", "5 times"}},
 		{name: "429 that asks for half a day", spoil: always(429, http.Header{"Retry-After": {"43200"}}),
@@ -310,7 +310,7 @@ func TestFaults(t *testing.T) {
 			idx, booted := index(t)
 			now, err := idx.Digest()
 			must(t, err)
-			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Clock: w.clock()})
+			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Clock: w.clock(), Move: true})
 
 			want := was.String()
 			if len(c.error) == 0 {
@@ -338,7 +338,7 @@ func TestFaults(t *testing.T) {
 				return
 			}
 			// Once the registry is well again, the next run completes.
-			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted})
+			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Move: true})
 			must(t, err)
 			if got := sick.tag(t, "netbox:new"); got != now.String() {
 				t.Errorf("after the second run the tag is %s, want %s", got, now)
@@ -490,7 +490,7 @@ func TestPlainHTTPStaysOnLoopbackUnlessAskedFor(t *testing.T) {
 					plain.Store(true)
 				}
 				return nil, errors.New("no network in this test")
-			}),
+			}), Clock: new(waits).clock(),
 		})
 		if err == nil || plain.Load() != want {
 			t.Errorf("%s: plain http %t, want %t (%v)", target, plain.Load(), want, err)
@@ -674,7 +674,7 @@ func TestATagThatAnotherRunMovesMeanwhileIsNotSaidToBeOurs(t *testing.T) {
 		next.ServeHTTP(w, r)
 	})
 	done, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{})
-	wantError(t, err, "netbox:1: the tag was set to", "another run publishes to it too")
+	wantError(t, err, "netbox:1: asking for the tag 1: it was set to", "another run publishes to it too")
 	if len(done) != 0 {
 		t.Errorf("said to be published: %+v", done)
 	}

@@ -32,7 +32,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 			return err
 		}
 	}
-	for _, a := range p.attached {
+	for _, a := range r.attached {
 		if err := p.sameManifest(ctx, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
 			return err
 		}
@@ -73,11 +73,11 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
 	moved := &count{meter: &r.host.meter}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), p.twice(func(ctx context.Context) error {
-		layer, err := p.puller.Layer(ctx, r.name.Digest(b.digest.String()))
+		layer, err := r.puller.Layer(ctx, r.name.Digest(b.digest.String()))
 		if err != nil {
 			return err
 		}
-		return sameBytes(ctx, countedLayer{layer, moved}, b.digest, b.size)
+		return late(sameBytes(ctx, countedLayer{layer, moved}, b.digest, b.size))
 	}))
 }
 
@@ -100,7 +100,8 @@ func (p *publisher) twice(read func(context.Context) error) func(context.Context
 // something came back, but not what had been sent.
 func corrupt(err error) bool {
 	var status *transport.Error
-	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.Is(err, context.Canceled)
+	var shut *refused
+	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.As(err, &shut) && !errors.Is(err, context.Canceled)
 }
 
 // countedLayer counts what is read of a layer.
@@ -187,9 +188,9 @@ func (p *publisher) sameManifest(ctx context.Context, r *repository, what string
 		return err
 	}
 	return p.try(ctx, r, "pulling back "+what, p.twice(func(ctx context.Context) error {
-		got, err := p.puller.Get(ctx, r.name.Digest(digest.String()))
+		got, err := r.puller.Get(ctx, r.name.Digest(digest.String()))
 		if err != nil {
-			return err
+			return late(err)
 		}
 		if !bytes.Equal(got.Manifest, want) {
 			return fmt.Errorf("what came back is not what was sent as %s", digest)

@@ -27,7 +27,7 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 				layer = &remote.MountableLayer{Layer: sent, Reference: from.name.Digest(b.digest.String())}
 			}
 			if err := p.try(orSend(gctx), r, "sending blob "+b.digest.String(), func(ctx context.Context) error {
-				return p.pusher.Upload(ctx, r.name, layer)
+				return r.pusher.Upload(ctx, r.name, layer)
 			}); err != nil {
 				return err
 			}
@@ -48,13 +48,13 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 			return err
 		}
 		if err := p.try(orSend(ctx), r, fmt.Sprintf("sending the manifest for %s", img.Platform), func(ctx context.Context) error {
-			return p.pusher.Push(ctx, r.name.Digest(digest.String()), img.Image)
+			return r.pusher.Push(ctx, r.name.Digest(digest.String()), img.Image)
 		}); err != nil {
 			return err
 		}
 	}
 	if err := p.try(orSend(ctx), r, "sending the index", func(ctx context.Context) error {
-		return p.pusher.Push(ctx, r.name.Digest(p.digest.String()), p.idx)
+		return r.pusher.Push(ctx, r.name.Digest(p.digest.String()), p.idx)
 	}); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -26,7 +27,7 @@ func (p *publisher) content(t Target) (remote.Taggable, v1.Hash, error) {
 // tag.
 func (p *publisher) tagged(ctx context.Context, r *repository, t Target) (digest v1.Hash, err error) {
 	err = p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
-		desc, err := p.puller.Head(ctx, t.tag)
+		desc, err := r.puller.Head(ctx, t.tag)
 		if absent(err) {
 			return nil
 		}
@@ -54,26 +55,89 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		r.done[t.String()] = true
 		return nil
 	}
+	if err := p.mayMove(ctx, r, t, was, digest); err != nil {
+		return err
+	}
 	if err := p.try(ctx, r, "moving the tag", func(ctx context.Context) error {
-		return p.pusher.Put(ctx, t.tag, content)
+		return r.pusher.Put(ctx, t.tag, content)
 	}); err != nil {
 		return err
 	}
-	now, err := p.tagged(ctx, r, t)
-	if err == nil && now != digest { // a cache on the way may still have the old one
-		now, err = p.tagged(ctx, r, t)
-	}
-	if err != nil {
-		return err
-	}
-	if now != digest {
-		found := "is " + now.String()
-		if now == (v1.Hash{}) {
-			found = "is not there"
+	if err := p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+		desc, err := r.puller.Head(ctx, t.tag)
+		switch {
+		case absent(err):
+			return notYet{fmt.Errorf("it was set to %s, but is not there", digest)}
+		case err != nil || desc.Digest == digest:
+			return err
+		case desc.Digest == was:
+			return notYet{fmt.Errorf("it was set to %s, but is %s as before", digest, was)}
 		}
-		return fmt.Errorf("the tag was set to %s, but %s: another run publishes to it too; publish again when that has ended", digest, found)
+		return fmt.Errorf("it was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, desc.Digest)
+	}); err != nil {
+		return err
 	}
 	fmt.Fprintf(&r.host.meter, "%s is now %s\n", t, digest)
 	r.done[t.String()] = false
 	return nil
 }
+
+// mayStand refuses a publish that would have to give a version's tag to another
+// image, before anything is sent.
+func (p *publisher) mayStand(ctx context.Context, r *repository) error {
+	for _, t := range r.targets {
+		if t.moves || p.move {
+			continue
+		}
+		_, digest, err := p.content(t)
+		if err != nil {
+			return err
+		}
+		was, err := p.tagged(orSend(ctx), r, t)
+		if err != nil {
+			return err
+		}
+		if err := p.mayMove(ctx, r, t, was, digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayMove refuses to give the tag of a version to another image.
+func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was, to v1.Hash) error {
+	if t.moves || p.move || was == (v1.Hash{}) || was == to {
+		return nil
+	}
+	commit := ""
+	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+		got, err := r.puller.Get(ctx, r.name.Digest(was.String()))
+		if err == nil {
+			commit = commitOf(got)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	return fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
+}
+
+// commitOf says which commit something published is of, if it says so.
+func commitOf(got *remote.Descriptor) string {
+	var says struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	_ = json.Unmarshal(got.Manifest, &says)
+	commit := says.Annotations[revisionAnnotation]
+	if img, err := got.Image(); commit == "" && !got.MediaType.IsIndex() && err == nil {
+		if config, err := img.ConfigFile(); err == nil {
+			commit = config.Config.Labels[revisionAnnotation]
+		}
+	}
+	if commit == "" {
+		return ""
+	}
+	return " of commit " + commit
+}
+
+const revisionAnnotation = "org.opencontainers.image.revision"

@@ -18,12 +18,20 @@ type Target struct {
 	text      string // as people write it, with the tag
 	plainHTTP bool
 	platform  string // Key of the image the tag is for, "" for the index
+	moves     bool   // from image to image; any other tag names one for ever
 }
 
 // For is the target with its tag meant for the image of a platform, named as
 // by Key, or for the index when platform is empty.
 func (t Target) For(platform string) Target {
 	t.platform = platform
+	return t
+}
+
+// Moving is the target with a tag that may be given to another image than the one
+// it has, as latest is anyway.
+func (t Target) Moving() Target {
+	t.moves = true
 	return t
 }
 
@@ -82,6 +90,9 @@ func ParseTarget(s string) (Target, error) {
 	if !found {
 		tag = "latest"
 	}
+	if (host == "docker.io" || host == "index.docker.io") && !strings.Contains(path, "/") {
+		return bad("Docker Hub wants a namespace and a name, %[1]s/NAMESPACE/%[2]s or %[1]s/%[2]s/NAME", host, path)
+	}
 	if !tagPattern.MatchString(tag) {
 		return bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
 	}
@@ -100,7 +111,9 @@ func ParseTarget(s string) (Target, error) {
 	if err != nil {
 		return bad("%v", err)
 	}
-	return Target{tag: ref, text: text, plainHTTP: plain}, nil
+	t := Target{tag: ref, text: text, plainHTTP: plain}
+	t.moves = t.latest()
+	return t, nil
 }
 
 // badHost says what is wrong with HOST[:PORT], or nothing.

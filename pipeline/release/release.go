@@ -321,10 +321,16 @@ func (p Plan) Targets() ([]registry.Target, error) {
 	var targets []registry.Target
 	add := func(repository, tag, platform string) error {
 		t, err := registry.ParseTarget(repository + ":" + tag)
-		if err == nil {
-			targets = append(targets, t.For(platform))
+		if err != nil {
+			return err
 		}
-		return err
+		// A numbered version names one image for ever; that of a branch, and those
+		// that name a NetBox, are given to the newest.
+		if Channel(p.Channel.Value) != Live || tag != prefixes[platform]+p.Version {
+			t = t.Moving()
+		}
+		targets = append(targets, t.For(platform))
+		return nil
 	}
 	for _, repository := range p.Repositories {
 		for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {

@@ -22,10 +22,15 @@ import (
 
 // options publish a content, with a clock that is a hundred times as fast.
 func options(c content, waits *atomic.Int64) registry.Options {
+	return slowly(c, func(time.Duration) { waits.Add(1) })
+}
+
+// slowly is options that hands on what is waited for.
+func slowly(c content, waits func(time.Duration)) registry.Options {
 	return registry.Options{
 		Booted: c.booted, Attach: attach,
 		Clock: registry.Clock{Sleep: func(ctx context.Context, d time.Duration) error {
-			waits.Add(1)
+			waits(d)
 			time.Sleep(d / 100)
 			return ctx.Err()
 		}},
@@ -135,10 +140,14 @@ func outcome(err error, waits int64) string {
 // row is how often the same came of the same.
 type row struct {
 	Registry string `json:"registry"`
+	Protocol string `json:"protocol"`
 	Fault    string `json:"fault"`
 	Request  string `json:"request"` // kind of the first one that was hit
 	Outcome  string `json:"outcome"`
 	Times    int    `json:"times"`
+	// The most of any of them: what was waited for, and what was asked.
+	Seconds  float64 `json:"seconds"`
+	Requests int     `json:"requests"`
 }
 
 // table is what came of all tries.
@@ -147,17 +156,18 @@ type table struct {
 	rows []row
 }
 
-func (b *table) add(registry, fault, request, outcome string) {
+func (b *table) add(add row) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.rows, func(r row) bool {
-		return r.Registry == registry && r.Fault == fault && r.Request == request && r.Outcome == outcome
+		return r.Registry == add.Registry && r.Protocol == add.Protocol && r.Fault == add.Fault && r.Request == add.Request && r.Outcome == add.Outcome
 	})
 	if i < 0 {
 		i = len(b.rows)
-		b.rows = append(b.rows, row{registry, fault, request, outcome, 0})
+		b.rows = append(b.rows, add)
 	}
 	b.rows[i].Times++
+	b.rows[i].Seconds, b.rows[i].Requests = max(b.rows[i].Seconds, add.Seconds), max(b.rows[i].Requests, add.Requests)
 }
 
 // sorted gives the rows of a registry, or of all when it is "".
@@ -174,7 +184,7 @@ func (b *table) sorted(registry string) (rows []row, runs int) {
 		}
 	}
 	slices.SortFunc(rows, func(a, b row) int {
-		return cmp.Or(strings.Compare(a.Registry, b.Registry), strings.Compare(a.Fault, b.Fault), place(a)-place(b), strings.Compare(a.Outcome, b.Outcome))
+		return cmp.Or(strings.Compare(a.Registry, b.Registry), strings.Compare(a.Protocol, b.Protocol), strings.Compare(a.Fault, b.Fault), place(a)-place(b), strings.Compare(a.Outcome, b.Outcome))
 	})
 	return rows, runs
 }
@@ -182,7 +192,7 @@ func (b *table) sorted(registry string) (rows []row, runs int) {
 func text(rows []row) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-28s %-30s %3d  %s\n", r.Fault, r.Request, r.Times, r.Outcome)
+		fmt.Fprintf(&b, "%-8s %-40s %-30s %3d %5.0f s %4d  %s\n", r.Protocol, r.Fault, r.Request, r.Times, r.Seconds, r.Requests, r.Outcome)
 	}
 	return b.String()
 }
@@ -219,16 +229,22 @@ func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
 						if !*soak && (k+i)%sample != 0 {
 							continue
 						}
-						slots <- struct{}{}
-						work.Go(func() {
-							defer func() { <-slots }()
-							kind, outcome := spoil(t, backend, f, k, ever)
-							name := f.name
-							if ever {
-								name += ", and ever after"
+						sampled := protocols[(k/sample+i)%len(protocols)]
+						for _, protocol := range protocols {
+							if !*soak && protocol != sampled {
+								continue
 							}
-							outcomes.add(registry, name, kind, outcome)
-						})
+							slots <- struct{}{}
+							work.Go(func() {
+								defer func() { <-slots }()
+								came := spoil(t, protocol, backend, f, k, ever)
+								if ever {
+									came.Fault += ", and ever after"
+								}
+								came.Registry = registry
+								outcomes.add(came)
+							})
+						}
 					}
 				}
 			}
@@ -237,30 +253,34 @@ func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
 			t.Logf("%d publishes of %d requests were spoiled at one of them, or from it on:\n%s", runs, total, text(rows))
 		})
 	}
-	keep(t, &outcomes)
+	keep(t, &outcomes, "")
 }
 
 // spoil publishes with request k spoiled, or all from k on.
-func spoil(t *testing.T, backend string, f fault, k int, ever bool) (request, came string) {
+func spoil(t *testing.T, protocol, backend string, f fault, k int, ever bool) row {
 	c := newTry(t, backend)
-	p := newProxy(t, backend, func(n int, _ string) *fault {
+	p := newProxyOver(t, protocol, backend, func(n int, _ string) *fault {
 		if n == k || ever && n > k {
 			return &f
 		}
 		return nil
 	})
-	var waits atomic.Int64
-	opts := options(c.after, &waits)
+	var waits, waited atomic.Int64
+	opts := slowly(c.after, func(d time.Duration) { waits.Add(1); waited.Add(int64(d)) })
+	opts.Roots = p.roots
 	if f.name == "stalled" {
 		opts.Stall = time.Second
 	}
+	began := time.Now()
 	_, err := registry.Publish(t.Context(), c.after.index, targets(t, p.host, c.repo, "2.0"), opts)
 	p.mu.Lock()
 	hit := "none"
 	if len(p.hit) > 0 {
 		hit = p.hit[0]
 	}
+	requests := p.count
 	p.mu.Unlock()
+	seconds := time.Since(began).Seconds() + 0.99*time.Duration(waited.Load()).Seconds()
 	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), p.host)) {
 		t.Errorf("%s at request %d (%s): the error is not one line that names the registry: %q", f.name, k, hit, err)
 	}
@@ -270,24 +290,25 @@ func spoil(t *testing.T, backend string, f fault, k int, ever bool) (request, ca
 	if err := c.complete(t); err != nil {
 		t.Errorf("%s at request %d (%s): %v", f.name, k, hit, err)
 	}
-	return hit, outcome(err, waits.Load())
+	return row{Protocol: protocol, Fault: f.name, Request: hit, Outcome: outcome(err, waits.Load()), Seconds: seconds, Requests: requests}
 }
 
 // keep writes the table to where people read it, when asked.
-func keep(t *testing.T, outcomes *table) {
+func keep(t *testing.T, outcomes *table, suffix string) {
 	name := os.Getenv(keepTable)
 	if name == "" {
 		return
 	}
 	must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+	name += suffix
 	rows, _ := outcomes.sorted("")
 	encoded, err := json.MarshalIndent(rows, "", "  ")
 	must(t, err)
 	must(t, os.WriteFile(name+".json", append(encoded, '\n'), 0o644))
 	var b strings.Builder
-	b.WriteString("| Registry | What went wrong | With which request | What came of the publish | Times |\n| --- | --- | --- | --- | --- |\n")
+	b.WriteString("| Registry | Protocol | What went wrong | With which request | What came of the publish | Times | Seconds at most | Requests at most |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range rows {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d |\n", r.Registry, r.Fault, r.Request, strings.ReplaceAll(r.Outcome, "|", "\\|"), r.Times)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %d | %.0f | %d |\n", r.Registry, r.Protocol, r.Fault, r.Request, strings.ReplaceAll(r.Outcome, "|", "\\|"), r.Times, r.Seconds, r.Requests)
 	}
 	must(t, os.WriteFile(name+".md", []byte(b.String()), 0o644))
 }

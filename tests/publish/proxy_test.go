@@ -2,6 +2,8 @@ package publish_test
 
 import (
 	"bytes"
+	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log"
@@ -12,12 +14,16 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // proxy stands between a publisher and a registry, and spoils some requests.
 type proxy struct {
 	host  string
+	roots *x509.CertPool               // who vouches for it, when it speaks TLS
+	habit habit                        // what it does at all times; nil is nothing
+	lines atomic.Int64                 // connections that were made to it
 	guard func(r *http.Request) *reply // to whom it does not let pass; nil lets everyone
 
 	mu    sync.Mutex
@@ -25,6 +31,9 @@ type proxy struct {
 	spoil func(k int, kind string) *fault // of request k, from 1 on; nil leaves it alone
 	hit   []string                        // kinds of the requests that were spoiled
 }
+
+// habit answers a request, or has it answered by the registry, next.
+type habit func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply
 
 // fault is what can happen to a request. reply is what the registry has
 // answered; it is nil when the registry is not asked.
@@ -55,17 +64,26 @@ var faults = []fault{
 		w.WriteHeader(http.StatusTooManyRequests)
 	}},
 	{"500", false, func(w http.ResponseWriter, _ *http.Request, _ *reply) { w.WriteHeader(http.StatusInternalServerError) }},
-	{"reset", false, func(w http.ResponseWriter, _ *http.Request, _ *reply) { reset(w, "") }},
-	{"answer lost", true, func(w http.ResponseWriter, _ *http.Request, _ *reply) { reset(w, "") }},
+	{"reset", false, func(w http.ResponseWriter, r *http.Request, _ *reply) { reset(w, r, "") }},
+	{"answer lost", true, func(w http.ResponseWriter, r *http.Request, _ *reply) { reset(w, r, "") }},
 	{"stalled", false, func(_ http.ResponseWriter, r *http.Request, _ *reply) { <-r.Context().Done() }},
 	{"truncated", true, func(w http.ResponseWriter, r *http.Request, a *reply) {
 		if len(a.body) < 2 || r.Method == http.MethodHead {
-			reset(w, "HTTP/1.1 200 O")
+			reset(w, r, "HTTP/1.1 200 O")
 			return
 		}
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 		(&reply{a.status, without(a.header, "Content-Length"), a.body[:len(a.body)/2]}).send(w)
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler) // over HTTP/2 RST_STREAM
 	}},
+	{"GOAWAY", false, func(w http.ResponseWriter, r *http.Request, _ *reply) {
+		if r.ProtoMajor == 2 { // no stream was looked at, for an internal error
+			_, _ = connection(r).Write([]byte("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02"))
+		}
+		reset(w, r, "")
+	}},
+	{"stream reset", false, func(http.ResponseWriter, *http.Request, *reply) { panic(http.ErrAbortHandler) }},
 	{"wrong content", true, func(w http.ResponseWriter, _ *http.Request, a *reply) {
 		wrong := reply{a.status, a.header.Clone(), bytes.Clone(a.body)}
 		if len(wrong.body) > 0 {
@@ -84,8 +102,18 @@ func without(h http.Header, name string) http.Header {
 	return h
 }
 
-// reset says something raw and then drops the connection.
-func reset(w http.ResponseWriter, say string) {
+// connectionKey finds the connection in the context of its requests.
+type connectionKey struct{}
+
+func connection(r *http.Request) net.Conn { return r.Context().Value(connectionKey{}).(net.Conn) }
+
+// reset says something raw, where the protocol allows it, and then drops the
+// connection.
+func reset(w http.ResponseWriter, r *http.Request, say string) {
+	if r.ProtoMajor == 2 {
+		_ = connection(r).Close()
+		return
+	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(err)
@@ -100,10 +128,30 @@ func reset(w http.ResponseWriter, say string) {
 // newProxy stands in front of a registry until the test ends.
 func newProxy(t testing.TB, backend string, spoil func(k int, kind string) *fault) *proxy {
 	t.Helper()
+	return newProxyOver(t, protocols[0], backend, spoil)
+}
+
+// protocols are those that registries are spoken to in: plain HTTP/1.1, and
+// HTTP/2 with TLS.
+var protocols = []string{"HTTP/1.1", "HTTP/2"}
+
+func newProxyOver(t testing.TB, protocol, backend string, spoil func(k int, kind string) *fault) *proxy {
+	t.Helper()
 	p := &proxy{spoil: spoil}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r, backend) }))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.Start()
+	server.Config.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		p.lines.Add(1)
+		return context.WithValue(ctx, connectionKey{}, conn)
+	}
+	if protocol == "HTTP/2" {
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		p.roots = x509.NewCertPool()
+		p.roots.AddCert(server.Certificate())
+	} else {
+		server.Start()
+	}
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -143,11 +191,22 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
 	if p.guard != nil {
 		answer = p.guard(r)
 	}
-	if answer == nil {
-		if answer, err = ask(r, body, backend); err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
+	next := func() *reply {
+		answer, err := ask(r, body, backend)
+		if err != nil {
+			panic(http.ErrAbortHandler)
 		}
+		return answer
+	}
+	switch {
+	case answer != nil:
+	case p.habit != nil:
+		answer = p.habit(w, r, body, next)
+	default:
+		answer = next()
+	}
+	if answer == nil { // a habit has done it all
+		return
 	}
 	if spoiled != nil {
 		spoiled.hurt(w, r, answer)
@@ -166,6 +225,9 @@ func ask(r *http.Request, body []byte, backend string) (*reply, error) {
 		return nil, err
 	}
 	req.Header, req.Host = r.Header.Clone(), r.Host
+	if r.TLS != nil {
+		req.Header.Set("X-Forwarded-Proto", "https")
+	}
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,63 @@
+package registry
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+)
+
+// queries matches what an address asks for: registries put tokens there.
+var queries = regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`)
+
+// full matches how registries say that there is no room left.
+var full = regexp.MustCompile(`(?i)quota|storage|exceed|disk|limit`)
+
+// explain puts a registry's answer into a few words, with the way out where
+// there is one.
+func explain(err error) error {
+	var shut *refused
+	if errors.As(err, &shut) { // without the request that came too early
+		err = shut.err
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		return explained{fmt.Sprintf("its certificate is not trusted: %v; name the file with the certificate of its authority with --ca or in SSL_CERT_FILE", certificate.Err), err}
+	}
+	var status *transport.Error
+	if lost(err) || !errors.As(err, &status) {
+		return explained{queries.ReplaceAllString(err.Error(), "$1"), err}
+	}
+	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))
+	var said string
+	for _, e := range status.Errors {
+		if e.Message != "" {
+			said += fmt.Sprintf(" (%s)", strings.Join(strings.Fields(e.Message), " "))
+		}
+	}
+	text += said
+	switch {
+	case status.StatusCode == http.StatusForbidden && full.MatchString(said):
+		text += "; make room there or have the limit raised, then publish again"
+	case status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden:
+		host := "the registry"
+		if status.Request != nil {
+			host = status.Request.URL.Host
+		}
+		text += fmt.Sprintf("; log in to %s with an account that may do that (docker login, or the variables REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s)", host, variable(host))
+	}
+	return explained{text, err}
+}
+
+// explained is an error in other words.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e explained) Error() string { return e.text }
+func (e explained) Unwrap() error { return e.err }

@@ -1,0 +1,219 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// orSend is a context in which a registry that again and again cannot say
+// whether it has something is taken to lack it, so that it is sent: what a full
+// disk leaves in docker-registry is a link to nothing, which answers 500 until
+// it is written again.
+func orSend(ctx context.Context) context.Context { return context.WithValue(ctx, orSendKey{}, true) }
+
+type orSendKey struct{}
+
+// guard is the transport under every request: it sends each with a body of its
+// own, names what broke on the line as such, notes Retry-After for retry, heeds
+// orSend and keeps plain http on loopback.
+type guard struct {
+	next  http.RoundTripper
+	clock Clock
+	plain map[string]bool // hosts that plain http was asked for
+}
+
+// newGuard guards a transport.
+func newGuard(next http.RoundTripper, clock Clock) guard {
+	return guard{next: next, clock: clock, plain: map[string]bool{}}
+}
+
+// RoundTrip is http.RoundTripper's.
+func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != "https" && !g.plain[req.URL.Host] && !isLoopback(req.URL.Host) {
+		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
+	}
+	req, body, err := renewed(req)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := g.next.RoundTrip(req)
+	if err != nil {
+		if unread := body.failure(); unread != nil {
+			return nil, unread
+		}
+		return nil, broken(req.Context(), err)
+	}
+	resp.Body = lineBody{resp.Body, req.Context()}
+	this, ok := req.Context().Value(attemptKey{}).(*attempt)
+	if !ok {
+		return resp, nil
+	}
+	if d := retryAfter(resp.Header.Get("Retry-After"), g.clock.now()); d > 0 {
+		this.retryAfter.Store(int64(d))
+	}
+	if this.n > 0 && req.Context().Value(orSendKey{}) != nil && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
+		resp.StatusCode, resp.Status = http.StatusNotFound, "404 Not Found"
+	}
+	return resp, nil
+}
+
+// renewed is a request with a body that nobody has read. One that is sent again
+// after the registry asked for a new token has had its body read already: over
+// HTTP/2 it would go out empty (go-containerregistry#1004).
+func renewed(req *http.Request) (*http.Request, *sentBody, error) {
+	if req.GetBody == nil || req.Body == nil || req.Body == http.NoBody {
+		return req, nil, nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = req.Body.Close()
+	sent := &sentBody{ReadCloser: body}
+	again := *req
+	again.Body = sent
+	return &again, sent, nil
+}
+
+// sentBody keeps why it could not be read: that is no failure of the line.
+type sentBody struct {
+	io.ReadCloser
+	err atomic.Pointer[error]
+}
+
+func (b *sentBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.err.Store(&err)
+	}
+	return n, err
+}
+
+func (b *sentBody) failure() error {
+	if b == nil || b.err.Load() == nil {
+		return nil
+	}
+	if err := *b.err.Load(); !errors.Is(err, fs.ErrClosed) {
+		return err
+	}
+	return nil // the transport has closed it, and knows why
+}
+
+// dropped is a failure of the line, in whatever words HTTP/1.1, HTTP/2, TLS or
+// the system have for it: a reset, RST_STREAM, GOAWAY, a body that ends early.
+type dropped struct{ err error }
+
+func (d *dropped) Error() string { return d.err.Error() }
+func (d *dropped) Unwrap() error { return d.err }
+
+// broken names a failure of the line as such, except when somebody wanted it or
+// it would be the same the next time.
+func broken(ctx context.Context, err error) error {
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var unknown *net.DNSError
+	if ctx.Err() != nil || errors.As(err, &certificate) || errors.As(err, &record) ||
+		errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, http.ErrSchemeMismatch) {
+		return err
+	}
+	return &dropped{err}
+}
+
+// lineBody is the body of an answer.
+type lineBody struct {
+	io.ReadCloser
+	ctx context.Context
+}
+
+func (b lineBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = broken(b.ctx, err)
+	}
+	return n, err
+}
+
+// retryAfter reads the header of that name (RFC 9110, 10.2.3): seconds or a
+// date. What cannot be read asks for nothing.
+func retryAfter(value string, now time.Time) time.Duration {
+	if n, err := strconv.Atoi(value); err == nil && n >= 0 && n < 1<<31 {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return at.Sub(now)
+	}
+	return 0
+}
+
+// NewTransport has connections that end when nothing moves on them: a registry
+// that stops answering is a dropped connection, not a hang. stall is
+// DefaultStall when not above zero; roots are the authorities that are trusted,
+// nil for the machine's.
+func NewTransport(stall time.Duration, roots *x509.CertPool) *http.Transport {
+	if stall <= 0 {
+		stall = DefaultStall
+	}
+	dialer := &net.Dialer{Timeout: 30 * time.Second}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 16
+	t.TLSClientConfig = &tls.Config{RootCAs: roots}
+	t.ForceAttemptHTTP2 = true
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return stallConn{conn, stall}, nil
+	}
+	return t
+}
+
+// stallConn fails with a timeout once no byte has moved for stall. Reads and
+// writes push the same deadline: a long upload keeps the waiting reader alive.
+type stallConn struct {
+	net.Conn
+	stall time.Duration
+}
+
+func (c stallConn) Read(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.stall)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c stallConn) Write(p []byte) (int, error) {
+	if err := c.SetDeadline(time.Now().Add(c.stall)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// ReadRoots are the machine's authorities and those of a file.
+func ReadRoots(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, failure.Usagef("read the certificates to trust: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, failure.Usagef("read the certificates to trust: %s holds none: name a file in PEM form, -----BEGIN CERTIFICATE-----", file)
+	}
+	return roots, nil
+}

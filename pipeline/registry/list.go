@@ -1,0 +1,240 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// pushAttachments sends the manifests of the attachments, and sees to it that
+// clients find them: registries that list referrers do so by themselves, in
+// others a tag has the list (OCI distribution 1.1, "Referrers Tag Schema").
+func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
+	r.attached = nil
+	for _, a := range p.attached {
+		sent, err := p.pushAttachment(ctx, r, a)
+		if err != nil {
+			return err
+		}
+		r.attached = append(r.attached, sent)
+	}
+	var subjects []v1.Hash
+	for _, a := range r.attached {
+		if a.Tag == "" && !slices.Contains(subjects, a.Subject) {
+			subjects = append(subjects, a.Subject)
+		}
+	}
+	for _, subject := range subjects {
+		if err := p.list(ctx, r, subject); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pushAttachment sends one manifest. A registry that knows no artifacts gets it
+// in the form that was there before: what it is stands in the type of its
+// configuration.
+func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachment) (Attachment, error) {
+	send := func(a Attachment) error {
+		digest, err := a.Image.Digest()
+		if err != nil {
+			return err
+		}
+		return p.try(orSend(ctx), r, "attaching "+digest.String(), func(ctx context.Context) error {
+			if err := r.pusher.Push(ctx, r.name.Digest(digest.String()), a.Image); err != nil || a.Tag == "" {
+				return err
+			}
+			return r.pusher.Push(ctx, r.name.Tag(a.Tag), a.Image)
+		})
+	}
+	err := send(a)
+	var status *transport.Error
+	if !errors.As(err, &status) || status.StatusCode != http.StatusBadRequest && status.StatusCode != http.StatusUnsupportedMediaType {
+		return a, err
+	}
+	plain, changed, madeErr := withoutArtifactType(a)
+	if madeErr != nil || !changed {
+		return a, errors.Join(err, madeErr)
+	}
+	fmt.Fprintf(&r.host.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
+	if send(plain) != nil {
+		return a, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
+	}
+	return plain, nil
+}
+
+// withoutArtifactType is an attachment as OCI 1.0 knows it.
+func withoutArtifactType(a Attachment) (_ Attachment, changed bool, err error) {
+	manifest, err := a.Image.Manifest()
+	if err != nil || manifest.ArtifactType == "" || manifest.Config.MediaType != emptyConfigType || len(manifest.Layers) != 1 {
+		return a, false, err
+	}
+	old := manifest.DeepCopy()
+	old.ArtifactType, old.Config.MediaType = "", types.MediaType(manifest.ArtifactType)
+	raw, err := json.Marshal(old)
+	if err != nil {
+		return a, false, err
+	}
+	layer, err := a.Image.LayerByDigest(manifest.Layers[0].Digest)
+	if err != nil {
+		return a, false, err
+	}
+	a.Image, err = partial.CompressedToImage(document{raw, layer})
+	return a, true, err
+}
+
+// list sees to it that what is attached to a subject is listed with it.
+func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) error {
+	want, err := referrersOf(r.attached, subject)
+	if err != nil {
+		return err
+	}
+	what := "listing what is attached to " + subject.String()
+	listed := func(ctx context.Context) error {
+		have, err := p.referrers(ctx, r, subject)
+		if err == nil && len(missing(have, want)) > 0 {
+			return notYet{fmt.Errorf("%d of %d are listed", len(want)-len(missing(have, want)), len(want))}
+		}
+		return err
+	}
+	var seen []v1.Descriptor
+	if err := p.try(ctx, r, what, func(ctx context.Context) (err error) { seen, err = p.referrers(ctx, r, subject); return }); err != nil {
+		return err
+	}
+	if len(missing(seen, want)) == 0 {
+		return nil
+	}
+	if r.door.lists.Load().supported {
+		err := p.try(ctx, r, what, listed)
+		var unseen notYet
+		if !errors.As(err, &unseen) {
+			return err
+		}
+		// It says that it lists, and does not.
+		r.door.lists.Store(&verdict{})
+	}
+	for n := range attempts {
+		if err = p.writeList(ctx, r, r.name.Tag(listTag(subject)), what, want); !errors.Is(err, errAgain) {
+			return err
+		}
+		if err := p.clock.sleep(ctx, pause(min(n, 2))); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+	return err
+}
+
+// writeList adds to the list that a tag has, and reads it again: two runs that
+// write it at once have each read what was there before.
+func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, what string, want []v1.Descriptor) error {
+	var have []v1.Descriptor
+	if err := p.try(ctx, r, what, func(ctx context.Context) (err error) {
+		if have, err = p.listed(ctx, r, tag); err != nil || len(missing(have, want)) == 0 {
+			return err
+		}
+		all := append(slices.Clone(have), missing(have, want)...)
+		slices.SortFunc(all, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
+		raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})
+		if err != nil {
+			return err
+		}
+		return r.pusher.Put(ctx, tag, rawIndex(raw))
+	}); err != nil {
+		return err
+	}
+	return p.try(ctx, r, what, func(ctx context.Context) error {
+		now, err := p.listed(ctx, r, tag)
+		switch {
+		case err != nil || len(missing(now, want)) == 0:
+			return err
+		case len(missing(now, have)) == 0 && len(missing(have, now)) == 0:
+			return notYet{errors.New("the list is what it was")}
+		}
+		return errAgain
+	})
+}
+
+// referrers are what a registry lists with a subject, or the tag that stands
+// for that.
+func (p *publisher) referrers(ctx context.Context, r *repository, subject v1.Hash) ([]v1.Descriptor, error) {
+	idx, err := remote.Referrers(r.name.Digest(subject.String()), remote.WithContext(ctx), remote.Reuse(r.puller))
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading what is attached to %s: %w", subject, err)
+	}
+	return manifest.Manifests, nil
+}
+
+func (p *publisher) listed(ctx context.Context, r *repository, tag name.Tag) ([]v1.Descriptor, error) {
+	return listOf(tag, func(ref name.Reference) (*remote.Descriptor, error) { return r.puller.Get(ctx, ref) })
+}
+
+// listTag is the tag that has the list of what is attached to a subject.
+func listTag(subject v1.Hash) string { return strings.Replace(subject.String(), ":", "-", 1) }
+
+// listOf reads the list that a tag has, empty when there is no such tag.
+func listOf(tag name.Tag, get func(name.Reference) (*remote.Descriptor, error)) ([]v1.Descriptor, error) {
+	got, err := get(tag)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var index v1.IndexManifest
+	if err := json.Unmarshal(got.Manifest, &index); err != nil || !got.MediaType.IsIndex() {
+		return nil, fmt.Errorf("%s is no list of what is attached (%s): delete it", tag, got.MediaType)
+	}
+	return index.Manifests, nil
+}
+
+// missing are those of want that have lacks.
+func missing(have, want []v1.Descriptor) []v1.Descriptor {
+	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
+		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
+	})
+}
+
+// referrersOf describes what is attached to a subject, as a registry lists it.
+func referrersOf(attached []Attachment, subject v1.Hash) (list []v1.Descriptor, err error) {
+	for _, a := range attached {
+		if a.Subject != subject || a.Tag != "" {
+			continue
+		}
+		d, err := partial.Descriptor(a.Image)
+		if err != nil {
+			return nil, err
+		}
+		manifest, err := a.Image.Manifest()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v1.Descriptor{
+			MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, Annotations: manifest.Annotations,
+			ArtifactType: cmp.Or(manifest.ArtifactType, string(manifest.Config.MediaType)),
+		})
+	}
+	return list, nil
+}
+
+// rawIndex is an index as it is written.
+type rawIndex []byte
+
+func (r rawIndex) RawManifest() ([]byte, error)        { return r, nil }
+func (r rawIndex) MediaType() (types.MediaType, error) { return types.OCIImageIndex, nil }

@@ -1,0 +1,414 @@
+package publish_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// says is an answer with a body.
+func says(status int, body string, header ...string) *reply {
+	a := &reply{status: status, header: http.Header{}, body: []byte(body)}
+	for i := 0; i+1 < len(header); i += 2 {
+		a.header.Set(header[i], header[i+1])
+	}
+	return a
+}
+
+// tokens lets only those pass who have a token, which lives for a time or for a
+// number of requests.
+func tokens(lifetime time.Duration, uses int) habit {
+	var mu sync.Mutex
+	left, ends := map[string]int{}, map[string]time.Time{}
+	return func(_ http.ResponseWriter, r *http.Request, _ []byte, next func() *reply) *reply {
+		mu.Lock()
+		if r.URL.Path == "/token" {
+			token := strconv.Itoa(len(left))
+			left[token], ends[token] = uses, time.Now().Add(lifetime)
+			mu.Unlock()
+			return says(200, fmt.Sprintf(`{"token":%q,"expires_in":%d}`, token, int(lifetime.Seconds())))
+		}
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		left[token]--
+		good := left[token] >= 0 && time.Now().Before(ends[token])
+		mu.Unlock()
+		if good {
+			return next()
+		}
+		scheme := "http"
+		if r.TLS != nil {
+			scheme = "https"
+		}
+		return says(401, `{"errors":[{"code":"UNAUTHORIZED"}]}`, "WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s://%s/token",service="test"`, scheme, r.Host))
+	}
+}
+
+// at has requests of a kind answered, and all others let through.
+func at(kind string, answer habit) habit {
+	return func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
+		if kindOf(r) == kind {
+			return answer(w, r, body, next)
+		}
+		return next()
+	}
+}
+
+// always gives one answer.
+func always(a func() *reply) habit {
+	return func(http.ResponseWriter, *http.Request, []byte, func() *reply) *reply { return a() }
+}
+
+// first answers the first so many times for each address, and then lets through.
+func first(times int, answer habit) habit {
+	var mu sync.Mutex
+	seen := map[string]int{}
+	return func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
+		mu.Lock()
+		key := r.Method + r.URL.Path
+		seen[key]++
+		n := seen[key]
+		mu.Unlock()
+		if n <= times {
+			return answer(w, r, body, next)
+		}
+		return next()
+	}
+}
+
+// both has one habit, and another for what that lets through.
+func both(outer, inner habit) habit {
+	return func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
+		return outer(w, r, body, func() *reply { return inner(w, r, body, next) })
+	}
+}
+
+// late shows a manifest by what it was for the first so many looks after each
+// time that it was written: the tag's old one, or nothing.
+func late(looks int, of func(reference string) bool) habit {
+	var mu sync.Mutex
+	before, left := map[string]*reply{}, map[string]int{}
+	return func(_ http.ResponseWriter, r *http.Request, _ []byte, next func() *reply) *reply {
+		i := strings.Index(r.URL.Path, "/manifests/")
+		if i < 0 || !of(r.URL.Path[i+len("/manifests/"):]) {
+			return next()
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		key := r.URL.Path
+		if r.Method == http.MethodPut {
+			left[key] = looks
+			if before[key] == nil {
+				before[key] = says(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`)
+			}
+			return next()
+		}
+		if left[key] > 0 {
+			left[key]--
+			old := *before[key]
+			if r.Method == http.MethodHead {
+				old.body = nil
+			}
+			return &old
+		}
+		now := next()
+		if r.Method == http.MethodGet || now.status != 200 {
+			before[key] = now
+		} else {
+			kept := *now
+			before[key] = &kept
+		}
+		return now
+	}
+}
+
+func byDigest(reference string) bool { return strings.Contains(reference, ":") }
+func isList(reference string) bool   { return strings.HasPrefix(reference, "sha256-") }
+func isTag(reference string) bool    { return !byDigest(reference) && !isList(reference) }
+
+func notFound() *reply { return says(404, "404 page not found\n", "Content-Type", "text/plain") }
+
+// index is an OCI index that lists nothing.
+const nothingListed = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+
+// habits are how registries behave at all times, where the clients of others
+// stumble.
+var habits = []struct {
+	name string
+	make func() habit
+	says string        // in the error; "" when all must go well
+	wait time.Duration // that is to be waited at most
+}{
+	{"token for 1 s, blobs take longer", func() habit {
+		return both(tokens(time.Second, 1e6), at("end a blob", first(1, func(_ http.ResponseWriter, _ *http.Request, _ []byte, next func() *reply) *reply {
+			time.Sleep(1100 * time.Millisecond)
+			return next()
+		})))
+	}, "", 5 * time.Second},
+	{"token for 5 min", func() habit { return tokens(5*time.Minute, 1e6) }, "", 0},
+	{"token for 1 request", func() habit { return tokens(time.Minute, 1) }, "", time.Minute},
+	{"token for 2 requests", func() habit { return tokens(time.Minute, 2) }, "", time.Minute},
+	{"token for 3 requests", func() habit { return tokens(time.Minute, 3) }, "", time.Minute},
+	{"token for 7 requests", func() habit { return tokens(time.Minute, 7) }, "", 30 * time.Second},
+	{"referrers: 303 to a page", func() habit {
+		return at("ask for attachments", always(func() *reply { return says(303, "", "Location", "https://registry.invalid/page") }))
+	}, "", 0},
+	{"referrers: 404", func() habit { return at("ask for attachments", always(notFound)) }, "", 0},
+	{"referrers: 401", func() habit {
+		return at("ask for attachments", always(func() *reply { return says(401, "") }))
+	}, "", 0},
+	{"referrers: 403", func() habit { return at("ask for attachments", always(func() *reply { return says(403, "") })) }, "", 0},
+	{"referrers: 405", func() habit { return at("ask for attachments", always(func() *reply { return says(405, "") })) }, "", 0},
+	{"referrers: 429", func() habit {
+		return at("ask for attachments", always(func() *reply { return says(429, "", "Retry-After", "60") }))
+	}, "", 15 * time.Second},
+	{"referrers: 500", func() habit { return at("ask for attachments", always(func() *reply { return says(500, "") })) }, "", 15 * time.Second},
+	{"referrers: 200 and a page", func() habit {
+		return at("ask for attachments", always(func() *reply { return says(200, "<html>sign in</html>", "Content-Type", "text/html") }))
+	}, "", 0},
+	{"referrers: 200 and no index", func() habit {
+		return at("ask for attachments", always(func() *reply { return says(200, "{}", "Content-Type", "application/json") }))
+	}, "", 0},
+	{"referrers: 200 and always none", func() habit {
+		return at("ask for attachments", always(func() *reply {
+			return says(200, nothingListed, "Content-Type", "application/vnd.oci.image.index.v1+json")
+		}))
+	}, "", 70 * time.Second},
+	{"manifests shown late", func() habit { return late(2, byDigest) }, "", 45 * time.Second},
+	{"tags shown late", func() habit { return late(2, isTag) }, "", 30 * time.Second},
+	{"tags never shown", func() habit { return late(1e6, isTag) }, "still so 30s after it was sent", 70 * time.Second},
+	{"list of attachments shown late", func() habit {
+		return both(at("ask for attachments", always(notFound)), late(2, isList))
+	}, "", 15 * time.Second},
+	{"artifactType refused", func() habit {
+		return func(_ http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
+			if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256:") && bytes.Contains(body, []byte(`"subject"`)) && bytes.Contains(body, []byte(`"artifactType"`)) {
+				return says(400, `{"errors":[{"code":"MANIFEST_INVALID","message":"unknown field artifactType"}]}`)
+			}
+			return next()
+		}
+	}, "", 0},
+	{"quota used up", func() habit {
+		return at("begin a blob", always(func() *reply {
+			return says(403, `{"errors":[{"code":"DENIED","message":"storage quota exceeded"}]}`)
+		}))
+	}, "make room there", 0},
+	{"HEAD says no digest and no length", func() habit {
+		return func(_ http.ResponseWriter, r *http.Request, _ []byte, next func() *reply) *reply {
+			a := next()
+			if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
+				a.header = without(without(a.header, "Docker-Content-Digest"), "Content-Length")
+			}
+			return a
+		}
+	}, "", 0},
+	{"HEAD of manifests not allowed", func() habit {
+		return func(_ http.ResponseWriter, r *http.Request, _ []byte, next func() *reply) *reply {
+			if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
+				return says(405, "")
+			}
+			return next()
+		}
+	}, "", 0},
+}
+
+func TestRegistriesOfEveryHabitGetAWholeReleaseOrOneTrueLine(t *testing.T) {
+	var outcomes table
+	backend := startLoopback(t).host
+	for _, h := range habits {
+		for _, protocol := range protocols {
+			t.Run(h.name+" over "+protocol, func(t *testing.T) {
+				t.Parallel()
+				c := newTry(t, backend)
+				p := newProxyOver(t, protocol, backend, nil)
+				p.habit = h.make()
+				var waited atomic.Int64
+				opts := slowly(c.after, func(d time.Duration) { waited.Add(int64(d)) })
+				opts.Roots = p.roots
+				began := time.Now()
+				_, err := registry.Publish(t.Context(), c.after.index, targets(t, p.host, c.repo, "2.0"), opts)
+				wait := time.Duration(waited.Load())
+				p.mu.Lock()
+				requests := p.count
+				p.mu.Unlock()
+				outcomes.add(row{Registry: "habits", Protocol: protocol, Fault: h.name, Request: "all", Requests: requests,
+					Outcome: outcome(err, int64(wait)), Seconds: time.Since(began).Seconds() + 0.99*wait.Seconds()})
+				if wait > h.wait {
+					t.Errorf("it waited for %s, want %s at most", wait, h.wait)
+				}
+				most := int64(4)
+				if protocol != "HTTP/2" { // a refused body ends a connection
+					most = max(8, int64(requests)/2)
+				}
+				if p.lines.Load() > most {
+					t.Errorf("%d connections were made for %d requests", p.lines.Load(), requests)
+				}
+				if h.says != "" {
+					if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), h.says) || strings.Contains(err.Error(), "another run") || strings.Contains(err.Error(), "log in") {
+						t.Errorf("the error is not one line that says %q: %v", h.says, err)
+					}
+					if err := c.judge(false); err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				must(t, err)
+				must(t, c.judge(true))
+				// Who reads there finds what was attached.
+				at, err := registry.Source{Clock: opts.Clock, Transport: registry.NewTransport(0, p.roots)}.Open(t.Context(), p.host+"/"+c.repo+":2.0")
+				must(t, err)
+				for _, subject := range c.after.subjects() {
+					found, err := at.Referrers(subject)
+					if (err != nil || len(found) != 1) && h.name != "referrers: 429" && h.name != "referrers: 500" {
+						t.Errorf("%d documents are attached to %s, want 1 (%v)", len(found), subject, err)
+					}
+				}
+			})
+		}
+	}
+	t.Cleanup(func() {
+		rows, runs := outcomes.sorted("")
+		t.Logf("%d publishes to registries with habits:\n%s", runs, text(rows))
+		keep(t, &outcomes, "-habits")
+	})
+}
+
+func TestATokenThatRunsOutWhileAnotherRegistryIsSlowIsRenewed(t *testing.T) {
+	lifetime := time.Second
+	if *soak {
+		lifetime = 3 * time.Second
+	}
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			backend, content, repo := startLoopback(t).host, newContent(t, 2000), newRepository()
+			quick, slow := newProxyOver(t, protocol, backend, nil), newProxyOver(t, protocol, startLoopback(t).host, nil)
+			quick.habit = tokens(lifetime, 1e6)
+			slow.habit = at("read a blob", first(1, func(_ http.ResponseWriter, _ *http.Request, _ []byte, next func() *reply) *reply {
+				time.Sleep(lifetime + 200*time.Millisecond)
+				return next()
+			}))
+			var list []registry.Target
+			for _, p := range []*proxy{quick, slow} {
+				list = append(list, targets(t, p.host, repo, "1.0")...)
+			}
+			opts := options(content, new(atomic.Int64))
+			opts.Transport = trusting(quick, slow)
+			_, err := registry.Publish(t.Context(), content.index, list, opts)
+			must(t, err)
+			tags, err := walk(backend, repo)
+			if err != nil || tags["latest"] != content.digest || tags["1.0"] != content.digest {
+				t.Errorf("the tags are %v (%v)", tags, err)
+			}
+		})
+	}
+}
+
+// trusting is a transport that knows several registries.
+func trusting(all ...*proxy) http.RoundTripper {
+	by := map[string]http.RoundTripper{}
+	for _, p := range all {
+		by[p.host] = registry.NewTransport(0, p.roots)
+	}
+	return roundTrip(func(r *http.Request) (*http.Response, error) { return by[r.URL.Host].RoundTrip(r) })
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestReadersWaitAsPublishersDoAndReadOnWhereABodyBrokeOff(t *testing.T) {
+	backend, content, repo := startLoopback(t).host, newContent(t, 200_000), newRepository()
+	_, err := publish(t.Context(), t, content, backend, repo, "1.0")
+	must(t, err)
+	for _, protocol := range protocols {
+		for _, f := range faults {
+			if f.name == "stalled" || f.name == "wrong content" {
+				continue
+			}
+			t.Run(f.name+" over "+protocol, func(t *testing.T) {
+				p := newProxyOver(t, protocol, backend, nil)
+				var mu sync.Mutex
+				seen := map[string]bool{}
+				p.with(func(_ int, kind string) *fault {
+					mu.Lock()
+					defer mu.Unlock()
+					if seen[kind] {
+						return nil
+					}
+					seen[kind] = true
+					return &f
+				})
+				var waited atomic.Int64
+				source := registry.Source{Transport: registry.NewTransport(0, p.roots), Clock: slowly(content, func(d time.Duration) { waited.Add(int64(d)) }).Clock}
+				at, err := source.Open(t.Context(), p.host+"/"+repo+":1.0")
+				must(t, err)
+				if at.Digest.String() != content.digest {
+					t.Errorf("read %s, want %s", at.Digest, content.digest)
+				}
+				images, err := registry.Images(at.Index)
+				must(t, err)
+				for _, img := range images {
+					layers, err := img.Image.Layers()
+					must(t, err)
+					for _, l := range layers {
+						rc, err := l.Compressed()
+						must(t, err)
+						_, err = new(bytes.Buffer).ReadFrom(rc)
+						must(t, err)
+						must(t, rc.Close())
+					}
+				}
+				if list, err := at.Referrers(at.Digest); err != nil || len(list) != 1 {
+					t.Errorf("attached: %d documents (%v)", len(list), err)
+				}
+				if waited.Load() == 0 {
+					t.Error("nothing was waited for")
+				}
+				if f.name == "429" && time.Duration(waited.Load()) < 6*time.Second {
+					t.Errorf("waited for %s in all, but each of three kinds of requests was to come back after 2 s", time.Duration(waited.Load()))
+				}
+			})
+		}
+	}
+}
+
+func TestATagOfAVersionIsNotGivenToAnotherImage(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			c := newTry(t, kind.start(t).host)
+			_, err := publish(t.Context(), t, c.after, c.backend, c.repo, "1.0")
+			if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), c.before.digest) || !strings.Contains(err.Error(), "--move") {
+				t.Errorf("want one line that names what is there: %v", err)
+			}
+			if tags, err := walk(c.backend, c.repo); err != nil || tags["1.0"] != c.before.digest || tags["latest"] != c.before.digest {
+				t.Errorf("the tags are %v (%v)", tags, err)
+			}
+			opts := options(c.after, new(atomic.Int64))
+			opts.Move = true
+			_, err = registry.Publish(t.Context(), c.after.index, targets(t, c.backend, c.repo, "1.0"), opts)
+			must(t, err)
+			if tags, err := walk(c.backend, c.repo); err != nil || tags["1.0"] != c.after.digest {
+				t.Errorf("the tags are %v (%v)", tags, err)
+			}
+		})
+	}
+}
+
+func TestACertificateNobodyKnowsIsSaidWithWhatToDo(t *testing.T) {
+	p := newProxyOver(t, "HTTP/2", startLoopback(t).host, nil)
+	content := newContent(t, 2000)
+	began := time.Now()
+	_, err := publish(t.Context(), t, content, p.host, newRepository(), "1.0")
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "SSL_CERT_FILE") || !strings.Contains(err.Error(), "--ca") {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+}
