@@ -30,6 +30,7 @@ digest of the index.`,
 	addTo(cmd, &to)
 	addOptional(cmd, &optional)
 	addStall(cmd, e.flags)
+	addMove(cmd, e.flags)
 	addPlan(cmd, &plan)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		targets, err := parseTargets(to)
@@ -64,9 +65,15 @@ func addOptional(cmd *cobra.Command, optional *[]string) {
 	cmd.Flags().StringArrayVar(optional, "optional", nil, "`REGISTRY` that may fail: the failure is reported, but the run passes; may be repeated")
 }
 
-// addStall adds the flag that bounds waiting for a registry.
+// addStall adds the flags of verbs that talk to registries.
 func addStall(cmd *cobra.Command, f *flags) {
 	cmd.Flags().DurationVar(&f.stall, "stall", registry.DefaultStall, "how long a connection to a registry may transfer nothing before it counts as dropped")
+	cmd.Flags().StringVar(&f.ca, "ca", "", "`file` with certificates of authorities that registries are trusted by, besides the machine's")
+}
+
+// addMove adds the flag that allows to move what names one image for ever.
+func addMove(cmd *cobra.Command, f *flags) {
+	cmd.Flags().BoolVar(&f.move, "move", false, "move tags that already name another image, not only latest: whoever pulled them gets another image")
 }
 
 // addPlan adds the flag that names a plan to keep to.

@@ -40,6 +40,7 @@ dist/release. Standard output carries the digest of the index.`,
 	cmd.Flags().StringVar(&reports, "reports", "", "`directory` that contains one directory for each machine's report")
 	addOptional(cmd, &optional)
 	addStall(cmd, e.flags)
+	addMove(cmd, e.flags)
 	addSign(cmd, &sign)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index but move no tag")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

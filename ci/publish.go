@@ -45,6 +45,7 @@ for each target.`,
 	addStall(cmd, e.flags)
 	addPlan(cmd, &plan)
 	addSign(cmd, &sign)
+	addMove(cmd, e.flags)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		e, err := e.withPlan(plan)

@@ -244,7 +244,22 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return none, err
 		}
 	}
-	return release.Make(facts)
+	for {
+		plan, err := release.Make(facts)
+		if err != nil || plan.Skip != "" || release.Channel(plan.Channel.Value) != release.Live {
+			return plan, err
+		}
+		taken, err := release.FindTaken(ctx, registries, plan, func(ctx context.Context, tag string) (string, error) {
+			return source.TagCommit(ctx, e.flags.repo, tag)
+		}, func(err error) { fmt.Fprintf(e.err, "warning: %v\n", err) })
+		if err != nil {
+			return none, err
+		}
+		if taken == nil || slices.Contains(facts.Taken, *taken) {
+			return plan, nil
+		}
+		facts.Taken = append(facts.Taken, *taken)
+	}
 }
 
 // entering picks those of the changed files that the image is made of.
@@ -368,12 +383,12 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 
 // registries are read with the credentials at hand.
 func (e env) registries() registry.Source {
-	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add), Transport: registry.NewTransport(e.flags.stall, nil), Log: e.err}
+	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add), Transport: e.flags.line(), Log: e.err}
 }
 
 // publishing is how anything is pushed; the optional registries may fail.
 func (e env) publishing(optional []string) registry.Options {
-	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add), Stall: e.flags.stall, Optional: optional}
+	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add), Stall: e.flags.stall, Roots: e.flags.roots, Move: e.flags.move, Optional: optional}
 }
 
 // output runs a program and gives its standard output.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
@@ -32,6 +35,11 @@ type flags struct {
 	timeout   time.Duration
 	wait      time.Duration
 	stall     time.Duration // of verbs that talk to registries
+	ca        string        // file with authorities that they trust
+	roots     *x509.CertPool
+	move      bool // any tag to another image
+	// line is the one transport to registries.
+	line func() *http.Transport
 }
 
 func newRoot(io streams, getenv func(string) string) (*cobra.Command, *actions.Sink) {
@@ -57,6 +65,11 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 				return failure.Usagef("read --timeout %s: pass a time above zero, such as 10m", f.timeout)
 			case f.wait < 0:
 				return failure.Usagef("read --wait %s: pass a time, such as 10m, or 0 to fail at once", f.wait)
+			}
+			if f.ca != "" {
+				var err error
+				f.roots, err = registry.ReadRoots(f.ca)
+				return err
 			}
 			return nil
 		},
@@ -90,6 +103,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		}
 		sink.Mask(text)
 	}
+	f.line = sync.OnceValue(func() *http.Transport { return registry.NewTransport(f.stall, f.roots) })
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
 	session := []string{"repo", "platform", "engine", "base", "output", "json", "wait"}
 	for _, verb := range []struct {

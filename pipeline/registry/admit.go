@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
@@ -22,25 +20,14 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 	if err != nil {
 		return nil, err
 	}
-	guard := newGuard(opts.Transport, opts.Stall, opts.Clock)
-	if t, ok := guard.next.(*http.Transport); ok && opts.Transport == nil {
-		defer t.CloseIdleConnections()
-	}
-	for _, t := range targets {
-		if t.plainHTTP {
-			guard.plain[t.tag.RegistryStr()] = true
-		}
-	}
-	keychain := opts.Keychain
-	if keychain == nil {
-		keychain = authn.DefaultKeychain
-	}
+	line := opts.line(targets)
+	defer line.hangUp(opts)
 	var wg sync.WaitGroup
 	answers := make([]error, len(hosts))
 	for i, h := range hosts {
 		wg.Go(func() {
 			for _, r := range h.repositories {
-				if err := openUpload(ctx, r.name, keychain, guard); err != nil && !passing(err) {
+				if err := openUpload(ctx, newDoor(r.name, opts.keychain(), line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
 					answers[i] = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 					return // the others have the same password
 				}
@@ -65,16 +52,8 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 }
 
 // openUpload opens an upload of a blob and cancels it.
-func openUpload(ctx context.Context, repo name.Repository, keychain authn.Keychain, next http.RoundTripper) error {
-	auth, err := authn.Resolve(ctx, keychain, repo)
-	if err != nil {
-		return err
-	}
-	authorized, err := transport.NewWithContext(ctx, repo.Registry, auth, next, []string{repo.Scope(transport.PushScope)})
-	if err != nil {
-		return err
-	}
-	client := http.Client{Transport: transport.NewUserAgent(authorized, userAgent)}
+func openUpload(ctx context.Context, door *door) error {
+	client, repo := http.Client{Transport: door}, door.repo
 	send := func(method, address string) (*http.Response, error) {
 		req, err := http.NewRequestWithContext(ctx, method, address, nil)
 		if err != nil {

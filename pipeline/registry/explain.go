@@ -30,7 +30,7 @@ func explain(err error) error {
 	}
 	var status *transport.Error
 	if lost(err) || !errors.As(err, &status) {
-		return explained{queries.ReplaceAllString(err.Error(), "$1"), err}
+		return explained{strings.Join(strings.Fields(queries.ReplaceAllString(err.Error(), "$1")), " "), err}
 	}
 	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))
 	var said string

@@ -127,6 +127,25 @@ func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, err
 	return got.ImageIndex()
 }
 
+// Tagged is the digest that a tag points at, and the commit that is said to be
+// of, both "" when there is no such tag.
+func (s Source) Tagged(ctx context.Context, reference string) (digest, commit string, err error) {
+	reference, plain, strict := cutPlain(reference)
+	ref, err := name.NewTag(reference, strict...)
+	if err != nil {
+		return "", "", failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
+	}
+	_, options := s.through(ctx, ref.Context(), plain)
+	got, err := remote.Get(ref, options...)
+	if absent(err) {
+		return "", "", nil
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("read %s: %w", reference, unread(err))
+	}
+	return got.Digest.String(), revisionOf(got), nil
+}
+
 // Digest asks a registry what a reference points at.
 func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
 	reference, plain, _ := cutPlain(reference)

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
@@ -38,6 +40,35 @@ type guard struct {
 // newGuard guards a transport.
 func newGuard(next http.RoundTripper, clock Clock) guard {
 	return guard{next: next, clock: clock, plain: map[string]bool{}}
+}
+
+// line guards the one transport of all targets.
+func (o Options) line(targets []Target) guard {
+	next := o.Transport
+	if next == nil {
+		next = NewTransport(o.Stall, o.Roots)
+	}
+	line := newGuard(next, o.Clock)
+	for _, t := range targets {
+		if t.plainHTTP {
+			line.plain[t.tag.RegistryStr()] = true
+		}
+	}
+	return line
+}
+
+// hangUp closes the connections of a transport that nobody else has.
+func (g guard) hangUp(o Options) {
+	if t, ok := g.next.(*http.Transport); ok && o.Transport == nil {
+		t.CloseIdleConnections()
+	}
+}
+
+func (o Options) keychain() authn.Keychain {
+	if o.Keychain == nil {
+		return authn.DefaultKeychain
+	}
+	return o.Keychain
 }
 
 // RoundTrip is http.RoundTripper's.

@@ -89,9 +89,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	if err != nil {
 		return nil, err
 	}
-	if t, ok := p.line.next.(*http.Transport); ok && opts.Transport == nil {
-		defer t.CloseIdleConnections()
-	}
+	defer p.line.hangUp(opts)
 	for _, h := range p.hosts {
 		h.meter.start(h.name, opts)
 		defer func() { h.meter.end(h.failed()) }()
@@ -287,27 +285,14 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	}
 	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
 
-	next := opts.Transport
-	if next == nil {
-		next = NewTransport(opts.Stall, opts.Roots)
-	}
-	p.line = newGuard(next, opts.Clock)
-	for _, t := range targets {
-		if t.plainHTTP {
-			p.line.plain[t.tag.RegistryStr()] = true
-		}
-	}
-	keychain := opts.Keychain
-	if keychain == nil {
-		keychain = authn.DefaultKeychain
-	}
+	p.line = opts.line(targets)
 	for _, h := range p.hosts {
 		for _, r := range h.repositories {
 			scopes := []string{r.name.Scope(transport.PushScope)}
 			if first := h.repositories[0]; first != r { // blobs are mounted from there
 				scopes = append(scopes, first.name.Scope(transport.PullScope))
 			}
-			r.door = newDoor(r.name, keychain, p.line, opts.Clock, scopes...)
+			r.door = newDoor(r.name, opts.keychain(), p.line, opts.Clock, scopes...)
 			r.door.log = &h.meter
 			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(p.jobs))...); err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)

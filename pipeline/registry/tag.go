@@ -113,17 +113,20 @@ func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was, t
 	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		got, err := r.puller.Get(ctx, r.name.Digest(was.String()))
 		if err == nil {
-			commit = commitOf(got)
+			commit = revisionOf(got)
 		}
 		return err
 	}); err != nil {
 		return err
 	}
+	if commit != "" {
+		commit = " of commit " + commit
+	}
 	return fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
 }
 
-// commitOf says which commit something published is of, if it says so.
-func commitOf(got *remote.Descriptor) string {
+// revisionOf says which commit something published is of, if it says so.
+func revisionOf(got *remote.Descriptor) string {
 	var says struct {
 		Annotations map[string]string `json:"annotations"`
 	}
@@ -134,10 +137,7 @@ func commitOf(got *remote.Descriptor) string {
 			commit = config.Config.Labels[revisionAnnotation]
 		}
 	}
-	if commit == "" {
-		return ""
-	}
-	return " of commit " + commit
+	return commit
 }
 
 const revisionAnnotation = "org.opencontainers.image.revision"

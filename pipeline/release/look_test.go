@@ -92,6 +92,16 @@ func TestNoImageYetIsNoErrorButARegistryThatDoesNotAnswerIs(t *testing.T) {
 	if p != nil || err != nil {
 		t.Errorf("an empty registry: %+v, %v", p, err)
 	}
+	ref, err := name.NewTag(host + "/linuxserver/one:latest")
+	if err == nil {
+		err = remote.Write(ref, empty.Image)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := release.FindPublished(t.Context(), registry.Source{}, host+"/linuxserver/one:latest"); p != nil || failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "one image") {
+		t.Errorf("one image and no index: %+v, %v", p, err)
+	}
 	server.Close()
 	_, err = release.FindPublished(t.Context(), registry.Source{}, host+"/linuxserver/netbox:latest")
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "--published none") || len(failure.Lines(err)) != 1 {

@@ -51,6 +51,7 @@ type Facts struct {
 	Published *Published // newest live image, nil when there is none yet
 	Rebuilt   *Rebuilt   // what came of building that one again, nil when not tried
 	Number    int        // that --number asks for, 0
+	Taken     []Taken    // versions that were planned and name something already
 	Force     bool       // release although nothing has changed, or it failed before
 
 	Attempts []Attempt // to release, before
@@ -228,8 +229,20 @@ func number(f Facts, p Plan) (Decision, error) {
 	if f.Published != nil {
 		_, was, _ = parseVersion(f.Published.Version)
 	}
+	next := func(n int, format string, args ...any) (Decision, error) {
+		d := Decision{Reason: fmt.Sprintf(format, args...)}
+		n, passed := f.free(p.NetBox.Value, n)
+		d.Value = strconv.Itoa(n)
+		if len(passed) > 0 {
+			d.Reason += "; " + strings.Join(passed, ", ")
+		}
+		return d, nil
+	}
 	value := func(n int, format string, args ...any) (Decision, error) {
 		d := Decision{strconv.Itoa(n), fmt.Sprintf(format, args...)}
+		if err := f.taken(p.NetBox.Value, n); err != nil {
+			return d, err
+		}
 		if n < was {
 			return d, failure.Usagef("plan release number %d: %s is published: release a number from %d on", n, f.Published.Version, was)
 		}
@@ -247,13 +260,13 @@ func number(f Facts, p Plan) (Decision, error) {
 		}
 		return value(n, "git tag %s says so", f.Tag)
 	case f.Published == nil:
-		return value(1, "it is the first release")
+		return next(1, "it is the first release")
 	case slices.Contains(f.Tags, f.Published.Version) && !anyChange(p.Changes):
 		return value(was, "git tag %s is at HEAD, and nothing has changed", f.Published.Version)
 	case slices.Contains(f.Tags, f.Published.Version):
-		return value(was+1, "%s is published; its git tag is at HEAD, but the image would be another one", f.Published.Version)
+		return next(was+1, "%s is published; its git tag is at HEAD, but the image would be another one", f.Published.Version)
 	}
-	return value(was+1, "%s is published", f.Published.Version)
+	return next(was+1, "%s is published", f.Published.Version)
 }
 
 // name gives the image its version and its tags.
@@ -262,7 +275,8 @@ func name(p *Plan, f Facts) {
 	p.Semver = semver(p.NetBox.Value)
 	switch Channel(p.Channel.Value) {
 	case Live:
-		p.Version = fmt.Sprintf("%s-ls%s", external, p.Number.Value)
+		n, _ := strconv.Atoi(p.Number.Value)
+		p.Version = numbered(p.NetBox.Value, n)
 		p.Tags = []string{p.Version, "version-" + external, p.Semver, "latest"}
 	case Development:
 		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", external, p.Package.Value, f.Commit)

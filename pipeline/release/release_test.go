@@ -54,6 +54,10 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		"nothing has changed and the tag is at HEAD": {func(f *release.Facts) { f.Tags = []string{"v4.7.3-ls12"} }, "v4.7.3-ls12", true,
 			[]string{"git tag v4.7.3-ls12 is at HEAD, and nothing has changed"}},
 		"it is forced, and the number is that of the tag at HEAD": {func(f *release.Facts) { f.Force, f.Tags = true, []string{"v4.7.3-ls12"} }, "v4.7.3-ls12", false, nil},
+		"the next number is taken": {func(f *release.Facts) {
+			f.Published.Commit, f.Changed = before, []string{"Dockerfile"}
+			f.Taken = []release.Taken{{Version: "v4.7.3-ls13", Where: "quay.io/linuxserver.io/netbox:v4.7.3-ls13", Digest: "sha256:bbbb", Commit: before}}
+		}, "v4.7.3-ls14", false, []string{"quay.io/linuxserver.io/netbox:v4.7.3-ls13 is sha256:bbbb of commit " + before}},
 		"the first release": {func(f *release.Facts) { f.Published = nil }, "v4.7.3-ls1", false,
 			[]string{"nothing is published yet", "it is the first release"}},
 		"the list of packages has caught up with what is published": {func(f *release.Facts) {

@@ -91,6 +91,12 @@ func Tags(ctx context.Context, dir string) ([]string, error) {
 	return strings.Fields(out), err
 }
 
+// TagCommit is the commit that a tag is at, "" when there is no such tag.
+func TagCommit(ctx context.Context, dir, tag string) (string, error) {
+	out, err := git(ctx, dir, "for-each-ref", "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)", "refs/tags/"+tag)
+	return strings.TrimSpace(out), err
+}
+
 // Changed are the paths that differ between a commit and the one that is
 // checked out. known is false when the repository does not have that commit.
 func Changed(ctx context.Context, dir, since string) (paths []string, known bool, err error) {

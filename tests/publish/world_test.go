@@ -121,8 +121,8 @@ var kinds = []struct {
 	start  func(testing.TB) *server
 	sample int
 }{
-	{"go-containerregistry", startLoopback, 3},
-	{"docker-registry", startDocker, 10},
+	{"go-containerregistry", startLoopback, 6},
+	{"docker-registry", startDocker, 20},
 }
 
 // server is a registry that runs.

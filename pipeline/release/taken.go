@@ -1,0 +1,86 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// Taken is a version that names an image or a commit already.
+type Taken struct {
+	Version string
+	Where   string // the image, or the git tag
+	Digest  string // of the image
+	Commit  string // "" when the image names none
+}
+
+func (t Taken) String() string {
+	text := t.Where
+	if t.Digest != "" {
+		text += " is " + t.Digest
+	}
+	if t.Commit != "" {
+		text += " of commit " + t.Commit
+	}
+	return text
+}
+
+// FindTaken looks whether the version of a plan is free: for git tags, whose
+// commit tagged finds, and in every repository of the plan that has to have it.
+// It is nil when nothing has it. A registry that cannot say so decides nothing,
+// and say has why: publish asks again before it sends anything.
+func FindTaken(ctx context.Context, from registry.Source, plan Plan, tagged func(ctx context.Context, tag string) (commit string, err error), say func(error)) (*Taken, error) {
+	for _, repository := range plan.Repositories {
+		if slices.ContainsFunc(plan.Optional, func(host string) bool { return strings.HasPrefix(repository, host+"/") }) {
+			continue // it may be out of reach, and then it is said when it is published to
+		}
+		reference := repository + ":" + plan.Version
+		digest, commit, err := from.Tagged(ctx, reference)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			say(fmt.Errorf("look whether %s is free: %w", plan.Version, err))
+		}
+		if digest != "" {
+			return &Taken{plan.Version, reference, digest, commit}, nil
+		}
+	}
+	commit, err := tagged(ctx, plan.Version)
+	if err != nil || commit == "" || commit == plan.Commit {
+		return nil, err
+	}
+	return &Taken{plan.Version, "git tag " + plan.Version, "", commit}, nil
+}
+
+// free is the first number from n on whose version names nothing yet, and what
+// the numbers before it name.
+func (f Facts) free(netbox string, n int) (number int, passed []string) {
+	for {
+		i := slices.IndexFunc(f.Taken, func(t Taken) bool { return t.Version == numbered(netbox, n) })
+		if i < 0 {
+			return n, passed
+		}
+		passed = append(passed, f.Taken[i].String())
+		n++
+	}
+}
+
+// taken is who has a number, nil when nobody or the commit itself has it.
+func (f Facts) taken(netbox string, n int) error {
+	for _, t := range f.Taken {
+		if t.Version == numbered(netbox, n) && t.Commit != f.Commit {
+			return failure.Usagef("plan release number %d: %s, and this is commit %s: a version names one image for ever: leave out --number, or pass the next one", n, t, f.Commit)
+		}
+	}
+	return nil
+}
+
+// numbered is the version of a live image.
+func numbered(netbox string, n int) string {
+	return fmt.Sprintf("%s-ls%d", Sanitise("v"+netbox), n)
+}
