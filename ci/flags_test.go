@@ -39,7 +39,7 @@ func TestEveryVerbHasTheFlagsItReads(t *testing.T) {
 		"packages":   "--repo --output --json",
 		"publish":    "--repo --engine --output --json --wait",
 		"merge":      "--repo --output --json --wait",
-		"verify":     "--repo --platform --json --wait",
+		"verify":     "--repo --platform --engine --base --output --json --wait",
 		"pin":        "--repo --base --json --wait", // its own --base
 		"report":     "--output --json",
 		"clean":      "--output --json --wait",

@@ -311,54 +311,6 @@ func (e env) before(published *release.Published) func(context.Context) (*conten
 	}
 }
 
-// rebuild builds the published image of the first platform anew, under the
-// name it has, and compares the two: their layers and, where those differ, their
-// packages.
-func (e env) rebuild(ctx context.Context, registries registry.Source, published release.Published) (*release.Rebuilt, error) {
-	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
-	if err != nil {
-		return nil, err
-	}
-	was, err := registries.Index(ctx, published.Reference)
-	if err != nil {
-		return nil, err
-	}
-	if was == nil {
-		return nil, fmt.Errorf("read %s: it disappeared while it was read: run it again", published.Reference)
-	}
-	var rebuilt *release.Rebuilt
-	e = e.planned(release.Plan{Version: published.Version})
-	flags := *e.flags
-	flags.platforms = []string{platforms[0].String()}
-	e.flags = &flags
-	err = e.session(ctx, func(s *session) error {
-		if err := s.pipeline.Build(ctx, platforms[0]); err != nil {
-			return s.tell(err, "")
-		}
-		defer s.display.Close()
-		img, err := s.pipeline.Image(platforms[0])
-		if err != nil {
-			return err
-		}
-		if rebuilt, err = release.CompareImages(platforms[0], was, img); err != nil || len(rebuilt.Differs) == 0 {
-			return err
-		}
-		before, err := release.FindBefore(ctx, registries, s.flags.repo, &published)
-		if err != nil || before.Images[rebuilt.Platform].Packages == nil {
-			return err
-		}
-		now, err := s.pipeline.PackagesOf(ctx, platforms[0])
-		if err != nil {
-			return err
-		}
-		rebuilt.Packages = contents.Packages(
-			map[string][]contents.Package{rebuilt.Platform: before.Images[rebuilt.Platform].Packages},
-			map[string][]contents.Package{rebuilt.Platform: now})
-		return nil
-	})
-	return rebuilt, err
-}
-
 // where tells which branch, git tag or pull request is at hand: Actions says
 // it in its variables, elsewhere git knows.
 func (e env) where(ctx context.Context, pull int) (branch, tag string, number int, err error) {

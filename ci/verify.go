@@ -17,6 +17,7 @@ import (
 type verifyFlags struct {
 	key, identity, issuer, trustedRoot string
 	require                            []string
+	rebuild                            bool
 }
 
 func newVerify(e env) *cobra.Command {
@@ -35,11 +36,17 @@ An index must contain an image for each --platform. Whatever is attached must be
 correct; --require names what must not be missing. Without --key or --identity,
 signatures are listed but not verified. REFERENCE is REGISTRY/NAME:TAG,
 REGISTRY/NAME@DIGEST, or oci:DIR for a layout on disk. Standard output carries
-the lines; no file is written.`,
+the lines; no file is written.
+
+--rebuild also builds the commit that the index names again, in a clean checkout
+of it, and reports that the digest is the same, or which layers, files and
+packages differ. The distribution's packages are not pinned: an image they
+explain is another one, but not wrong.`,
 		Example: `  go run ./ci verify ghcr.io/linuxserver/netbox:latest
   go run ./ci verify --key cosign.pub --require all localhost:5000/netbox
   go run ./ci verify ghcr.io/me/netbox:latest --require all \
-    --identity 'https://github.com/me/netbox/.github/workflows/release.yml@*'`,
+    --identity 'https://github.com/me/netbox/.github/workflows/release.yml@*'
+  go run ./ci verify ghcr.io/linuxserver/netbox:latest --rebuild --platform linux/amd64`,
 		ValidArgsFunction: func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 			return listed(e.repositories(), typed), cobra.ShellCompDirectiveNoFileComp
 		},
@@ -49,6 +56,7 @@ the lines; no file is written.`,
 	cmd.Flags().StringVar(&f.issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of the issuer that vouches for --identity")
 	cmd.Flags().StringVar(&f.trustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity (default: ask Sigstore)")
 	cmd.Flags().StringSliceVar(&f.require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
+	cmd.Flags().BoolVar(&f.rebuild, "rebuild", false, "build the published commit again, in a clean checkout of it, and compare")
 	addStall(cmd, e.flags)
 	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Demandable(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -71,6 +79,11 @@ the lines; no file is written.`,
 		result, err := attest.Verify(cmd.Context(), args[0], at, demand)
 		if err != nil {
 			return err
+		}
+		if f.rebuild {
+			if err := e.verifyRebuild(cmd.Context(), at, &result); err != nil {
+				return err
+			}
 		}
 		if e.flags.json {
 			err = e.printJSON(result)

@@ -30,6 +30,7 @@ const (
 	whatPackages   = "sbom"
 	whatReport     = "report"
 	whatOthers     = "others"
+	whatRebuild    = "rebuild"
 )
 
 // Demandable lists what a Demand can require to be there.
@@ -51,6 +52,20 @@ type Result struct {
 	Digest    string `json:"digest"`
 	Passed    bool   `json:"passed"` // whether Err is nil
 	Lines     []Line `json:"lines"`
+}
+
+// Rebuilt adds what came of building the image of a platform again. Another image
+// is wrong, unless what was built from has changed since and explains it.
+func (r *Result) Rebuilt(platform, commit string, same, explained bool, text string) {
+	verdict := Wrong
+	switch {
+	case same:
+		verdict = Proven
+	case explained:
+		verdict = Unproven
+	}
+	r.Lines = append(r.Lines, Line{verdict, platform, whatRebuild, fmt.Sprintf("commit %s was built again: %s", commit, text)})
+	r.Passed = r.Err() == nil
 }
 
 // Err is nil unless something is wrong or something demanded is missing.

@@ -1,11 +1,18 @@
 package release
 
 import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
@@ -21,6 +28,13 @@ func CompareImages(platform v1.Platform, published v1.ImageIndex, built v1.Image
 	if !found {
 		r.Differs = []string{"everything: none is published"}
 		return r, nil
+	}
+	for digest, img := range map[*string]v1.Image{&r.Was: was, &r.Is: built} {
+		hash, err := img.Digest()
+		if err != nil {
+			return nil, fmt.Errorf("read an image of %s: %w", r.Platform, err)
+		}
+		*digest = hash.String()
 	}
 	before, err := layers(was)
 	if err != nil {
@@ -71,4 +85,138 @@ func layers(img v1.Image) ([]layer, error) {
 		list = append(list, l)
 	}
 	return list, nil
+}
+
+// CompareFiles adds the paths that differ in the layers which the two images do
+// not share.
+func (r *Rebuilt) CompareFiles(ctx context.Context, published v1.ImageIndex, built v1.Image) error {
+	images, err := imagesOf(published)
+	if err != nil {
+		return fmt.Errorf("read the published image: %w", err)
+	}
+	was := images[r.Platform]
+	if was == nil {
+		return nil
+	}
+	before, err := files(ctx, was, built)
+	if err != nil {
+		return fmt.Errorf("read the published image of %s: %w", r.Platform, err)
+	}
+	after, err := files(ctx, built, was)
+	if err != nil {
+		return fmt.Errorf("read the image of %s: %w", r.Platform, err)
+	}
+	r.Files = nil
+	for path, file := range before {
+		if after[path] != file {
+			r.Files = append(r.Files, path)
+		}
+	}
+	for path := range after {
+		if _, ok := before[path]; !ok {
+			r.Files = append(r.Files, path)
+		}
+	}
+	slices.Sort(r.Files)
+	return nil
+}
+
+// files are those in the layers of an image that another one does not have, with
+// all that a layer says of each.
+func files(ctx context.Context, img, other v1.Image) (map[string]string, error) {
+	config, err := other.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	all, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for _, l := range all {
+		id, err := l.DiffID()
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(config.RootFS.DiffIDs, id) {
+			continue
+		}
+		if err := filesOf(ctx, l, found); err != nil {
+			return nil, fmt.Errorf("layer %s: %w", id, err)
+		}
+	}
+	return found, nil
+}
+
+func filesOf(ctx context.Context, l v1.Layer, found map[string]string) error {
+	rc, err := l.Uncompressed()
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	for r := tar.NewReader(rc); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		content := sha256.New()
+		if _, err := io.Copy(content, r); err != nil {
+			return err
+		}
+		found["/"+strings.Trim(h.Name, "/")] = fmt.Sprint(h.Typeflag, h.Mode, h.Uid, h.Gid, h.ModTime.Unix(), h.Linkname, h.PAXRecords, content.Sum(nil))
+	}
+}
+
+// Same tells whether the two are one image.
+func (r Rebuilt) Same() bool { return r.Was == r.Is }
+
+// Explained tells whether packages that the distribution has changed since then
+// are in the image: they are not pinned.
+func (r Rebuilt) Explained() bool { return len(r.distribution()) > 0 }
+
+func (r Rebuilt) distribution() []contents.Change {
+	return slices.DeleteFunc(slices.Clone(r.Packages), func(c contents.Change) bool { return c.Type == "python" })
+}
+
+// String is the difference in one line.
+func (r Rebuilt) String() string {
+	if r.Same() {
+		return "it is the same image to the byte"
+	}
+	if len(r.Differs) == 0 {
+		return fmt.Sprintf("it is %s: what it holds is the same, what it says of itself is not", r.Is)
+	}
+	text := fmt.Sprintf("it is %s: it differs in %s", r.Is, some(r.Differs))
+	if len(r.Files) > 0 {
+		text += fmt.Sprintf("; %d files: %s", len(r.Files), some(r.Files))
+	}
+	system := r.distribution()
+	python := slices.DeleteFunc(slices.Clone(r.Packages), func(c contents.Change) bool { return c.Type != "python" })
+	if len(system) > 0 {
+		text += "; the distribution has changed packages since: " + someChanges(system)
+	}
+	if len(python) > 0 {
+		text += "; Python packages differ, which are locked: " + someChanges(python)
+	}
+	return text
+}
+
+// PackagesOf reads the packages in the list that is attached to the image of a
+// platform; nil when there is none.
+func PackagesOf(opened registry.Opened, platform v1.Platform) ([]contents.Package, error) {
+	images, err := imagesOf(opened.Index)
+	if err != nil {
+		return nil, err
+	}
+	img := images[registry.Key(platform)]
+	if img == nil {
+		return nil, nil
+	}
+	return attached(opened, img)
 }

@@ -97,7 +97,10 @@ type Published struct {
 // packages.
 type Rebuilt struct {
 	Platform string   `json:"platform"`
+	Was      string   `json:"was"`               // digest of the published image
+	Is       string   `json:"is"`                // digest of the one built again
 	Differs  []string `json:"differs,omitempty"` // layers, by the instruction that makes them
+	Files    []string `json:"files,omitempty"`   // paths in these layers, when they were compared
 	// Packages are those that differ, when the published ones are known.
 	Packages []contents.Change `json:"packages,omitempty"`
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/attest"
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/release"
+)
+
+// rebuild builds the published image of the first platform again, from the tree
+// at hand, and compares the two.
+func (e env) rebuild(ctx context.Context, registries registry.Source, published release.Published) (*release.Rebuilt, error) {
+	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	if err != nil {
+		return nil, err
+	}
+	was, err := registries.Index(ctx, published.Reference)
+	if err != nil {
+		return nil, err
+	}
+	if was == nil {
+		return nil, fmt.Errorf("read %s: it disappeared while it was read: run it again", published.Reference)
+	}
+	again, err := e.again(ctx, platforms[:1], was, published.Version, false, func(platform v1.Platform) ([]contents.Package, error) {
+		before, err := release.FindBefore(ctx, registries, e.flags.repo, &published)
+		if err != nil {
+			return nil, err
+		}
+		return before.Images[registry.Key(platform)].Packages, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return again[0], nil
+}
+
+// again builds the images of an index again, under the version they have, and
+// compares their layers and, where those differ, their packages and files.
+// packages are those of a published image.
+func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageIndex, version string, files bool, packages func(v1.Platform) ([]contents.Package, error)) ([]*release.Rebuilt, error) {
+	e = e.planned(release.Plan{Version: version})
+	flags := *e.flags
+	flags.platforms = nil
+	for _, platform := range platforms {
+		flags.platforms = append(flags.platforms, platform.String())
+	}
+	e.flags = &flags
+	var list []*release.Rebuilt
+	err := e.session(ctx, func(s *session) error {
+		defer s.display.Close()
+		for _, platform := range platforms {
+			if err := s.pipeline.Build(ctx, platform); err != nil {
+				return s.tell(err, "")
+			}
+			img, err := s.pipeline.Image(platform)
+			if err != nil {
+				return err
+			}
+			rebuilt, err := release.CompareImages(platform, was, img)
+			if err != nil {
+				return err
+			}
+			list = append(list, rebuilt)
+			if len(rebuilt.Differs) == 0 {
+				continue
+			}
+			if files {
+				if err := rebuilt.CompareFiles(ctx, was, img); err != nil {
+					return err
+				}
+			}
+			before, err := packages(platform)
+			if err != nil {
+				return err
+			}
+			if before == nil {
+				continue
+			}
+			now, err := s.pipeline.PackagesOf(ctx, platform)
+			if err != nil {
+				return err
+			}
+			rebuilt.Packages = contents.Packages(
+				map[string][]contents.Package{rebuilt.Platform: before}, map[string][]contents.Package{rebuilt.Platform: now})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// Labels that say how to build an image again.
+const (
+	versionLabel  = "org.opencontainers.image.version"
+	revisionLabel = "org.opencontainers.image.revision"
+	baseName      = "org.opencontainers.image.base.name"
+	baseDigest    = "org.opencontainers.image.base.digest"
+)
+
+// verifyRebuild builds a published index again, from a clean checkout of its
+// commit, and adds what came of it to a result.
+func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *attest.Result) error {
+	if at.Index == nil {
+		return failure.Usagef("verify --rebuild %s: it is one image: pass the tag or the digest of the index", result.Reference)
+	}
+	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	if err != nil {
+		return err
+	}
+	manifest, err := at.Index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	about := manifest.Annotations
+	commit := about[revisionLabel]
+	if commit == "" || strings.HasSuffix(commit, "-dirty") {
+		return failure.Usagef("verify --rebuild %s: it says that it was built from commit %q, which nobody can check out: verify it without --rebuild", result.Reference, commit)
+	}
+	dir, err := os.MkdirTemp("", pipeline.Project+"-checkout-")
+	if err != nil {
+		return fmt.Errorf("verify --rebuild: make room for a checkout: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	flags := *e.flags
+	if flags.repo, err = checkout(ctx, e.flags.repo, commit, dir); err != nil {
+		return err
+	}
+	if flags.base == "" {
+		if flags.base = about[baseName]; about[baseDigest] != "" {
+			flags.base += "@" + about[baseDigest]
+		}
+	}
+	e.flags = &flags
+	again, err := e.again(ctx, platforms, at.Index, about[versionLabel], true, func(platform v1.Platform) ([]contents.Package, error) {
+		return release.PackagesOf(at, platform)
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range again {
+		result.Rebuilt(r.Platform, commit, r.Same(), r.Explained(), r.String())
+	}
+	return nil
+}
+
+// checkout puts a commit of a repository into a directory, and nothing else.
+func checkout(ctx context.Context, repo, commit, dir string) (string, error) {
+	repo, err := filepath.Abs(repo)
+	if err != nil {
+		return "", err
+	}
+	tree := filepath.Join(dir, "docker-netbox")
+	for _, args := range [][]string{
+		{"clone", "--quiet", "--shared", "--no-checkout", repo, tree},
+		{"-C", tree, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit},
+	} {
+		out, err := exec.CommandContext(ctx, "git", args...).CombinedOutput()
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		if err != nil {
+			said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+			return "", failure.Usagef("verify --rebuild: check out commit %s of %s: %w: %s: run \"git fetch --unshallow --tags\" or pass --repo", commit, repo, err, said)
+		}
+	}
+	return tree, nil
+}
