@@ -71,9 +71,10 @@ func addStall(cmd *cobra.Command, f *flags) {
 	cmd.Flags().StringVar(&f.ca, "ca", "", "`file` with certificates of authorities that registries are trusted by, besides the machine's")
 }
 
-// addMove adds the flag that allows to move what names one image for ever.
+// addMove adds the flags that allow a publish to be less strict.
 func addMove(cmd *cobra.Command, f *flags) {
 	cmd.Flags().BoolVar(&f.move, "move", false, "move tags that already name another image, not only latest: whoever pulled them gets another image")
+	cmd.Flags().StringVar(&f.attach, "attach", "required", "`required`, or optional: publish without attachments where a registry refuses them")
 }
 
 // addPlan adds the flag that names a plan to keep to.

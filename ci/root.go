@@ -38,6 +38,7 @@ type flags struct {
 	ca        string        // file with authorities that they trust
 	roots     *x509.CertPool
 	move      bool // any tag to another image
+	attach    string
 	// line is the one transport to registries.
 	line func() *http.Transport
 }
@@ -65,6 +66,9 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 				return failure.Usagef("read --timeout %s: pass a time above zero, such as 10m", f.timeout)
 			case f.wait < 0:
 				return failure.Usagef("read --wait %s: pass a time, such as 10m, or 0 to fail at once", f.wait)
+			}
+			if f.attach != "" && f.attach != "required" && f.attach != "optional" {
+				return failure.Usagef("read --attach %s: pass required or optional", f.attach)
 			}
 			if f.ca != "" {
 				var err error

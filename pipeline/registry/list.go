@@ -25,6 +25,11 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	r.attached = nil
 	for _, a := range p.attached {
 		sent, err := p.pushAttachment(ctx, r, a)
+		if err != nil && p.attachOptional && !passing(err) && ctx.Err() == nil {
+			fmt.Fprintf(&r.host.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
+			r.attached = nil
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -55,6 +55,9 @@ type Options struct {
 	// is known what is published; nil is nothing. It is all there before any
 	// tag moves.
 	Attach func(ctx context.Context, idx v1.ImageIndex) ([]Attachment, error)
+	// AttachOptional publishes without attachments where a registry refuses
+	// them for good.
+	AttachOptional bool
 	// ByDigest leaves the tags alone: everything is there to be pulled by its
 	// digest, and nothing points at it.
 	ByDigest bool
@@ -237,25 +240,26 @@ func group(targets []Target, optional []string) ([]*host, error) {
 
 // publisher holds what all targets share.
 type publisher struct {
-	idx      v1.ImageIndex
-	digest   v1.Hash
-	images   []PlatformImage
-	attached []Attachment
-	blobs    []blob // of all of them
-	hosts    []*host
-	line     guard
-	valid    func() error // that the parts of idx agree; asked once
-	jobs     int
-	clock    Clock
-	move     bool
-	byDigest bool
+	idx            v1.ImageIndex
+	digest         v1.Hash
+	images         []PlatformImage
+	attached       []Attachment
+	blobs          []blob // of all of them
+	hosts          []*host
+	line           guard
+	valid          func() error // that the parts of idx agree; asked once
+	jobs           int
+	clock          Clock
+	move           bool
+	attachOptional bool
+	byDigest       bool
 }
 
 func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) (*publisher, error) {
 	if len(targets) == 0 {
 		return nil, errors.New("publishing: no target given")
 	}
-	p := &publisher{idx: idx, jobs: opts.Jobs, clock: opts.Clock, move: opts.Move, byDigest: opts.ByDigest}
+	p := &publisher{idx: idx, jobs: opts.Jobs, clock: opts.Clock, move: opts.Move, byDigest: opts.ByDigest, attachOptional: opts.AttachOptional}
 	if p.jobs == 0 {
 		p.jobs = 4
 	}

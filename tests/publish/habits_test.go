@@ -412,3 +412,25 @@ func TestACertificateNobodyKnowsIsSaidWithWhatToDo(t *testing.T) {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
 }
+
+func TestARegistryThatRefusesAttachmentsGetsTheImageWhenThatIsAllowed(t *testing.T) {
+	p := newProxyOver(t, "HTTP/2", startLoopback(t).host, nil)
+	p.habit = func(_ http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
+		if r.Method == http.MethodPut && bytes.Contains(body, []byte(`"subject"`)) {
+			return says(400, `{"errors":[{"code":"MANIFEST_INVALID"}]}`)
+		}
+		return next()
+	}
+	content, repo := newContent(t, 2000), newRepository()
+	opts := options(content, new(atomic.Int64))
+	opts.Roots = p.roots
+	list := targets(t, p.host, repo, "1.0")
+	if _, err := registry.Publish(t.Context(), content.index, list, opts); err == nil || !strings.Contains(err.Error(), "--attach=optional") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+	opts.AttachOptional = true
+	done, err := registry.Publish(t.Context(), content.index, list, opts)
+	if err != nil || len(done) != 3 {
+		t.Errorf("published %v: %v", done, err)
+	}
+}
