@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path"
@@ -354,14 +355,14 @@ func (p *Pipeline) keepPictures(key string, result engine.RunResult) {
 
 // buildProbe compiles the probe and hands it over as a file to put into
 // containers.
-func buildProbe(ctx context.Context, repo, goarch string) ([]byte, error) {
+func (p *Pipeline) buildProbe(ctx context.Context, goarch string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", Project+"-probe-")
 	if err != nil {
 		return nil, fmt.Errorf("make room for the probe: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "probe")
-	if err := smoke.BuildProbe(ctx, repo, goarch, file); err != nil {
+	if err := p.Compile(ctx, io.Discard, smoke.Probe(p.Repo, goarch, file)); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(file)

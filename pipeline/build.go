@@ -43,6 +43,27 @@ func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) error {
 	})
 }
 
+// checkBuilds finds what an engine can find wrong with the builds before
+// anything is made for them.
+func (p *Pipeline) checkBuilds(ctx context.Context) error {
+	checker, ok := p.engine.(engine.Checker)
+	if !ok {
+		return nil
+	}
+	base, err := p.base()
+	if err != nil || base.Reference == "" { // one at hand is there, and takes time to hand over
+		return err
+	}
+	return p.eachPlatform(func(platform v1.Platform) error {
+		began := p.Now()
+		err := checker.CheckBuild(ctx, p.buildRequest(platform, base, io.Discard))
+		if err != nil {
+			p.report.End(report.Key{Stage: "build", Platform: registry.Key(platform)}, began, p.Now().Sub(began), err, "")
+		}
+		return err
+	})
+}
+
 func (p *Pipeline) buildRequest(platform v1.Platform, base engine.Base, log io.Writer) engine.BuildRequest {
 	args := map[string]string{
 		"NETBOX_RELEASE": p.Versions.NetBox.Release,

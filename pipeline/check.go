@@ -107,6 +107,11 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
 	}
+	if err := p.checkBuilds(ctx); err != nil {
+		p.skipPackages("the images cannot be built")
+		p.skip("", "the images cannot be built", "index", "publish")
+		return v1.Hash{}, err
+	}
 	defer p.makeSidecars()()
 	defer p.makeSyft()()
 	err := p.eachPlatform(func(platform v1.Platform) error {

@@ -114,8 +114,9 @@ type Options struct {
 	Timeout   time.Duration // limit for one boot
 	Versions  *versions.Versions
 	Source    source.Source
-	Syft      gotool.Module // that pins syft
-	D2        d2.Tool       // draws the init graph
+	Syft      gotool.Module   // that pins syft
+	D2        d2.Tool         // draws the init graph
+	Compile   gotool.Compiler // of the probe; nil is this machine's go command
 	// Before finds out what the published images hold, nil when there are none;
 	// without it nothing is compared.
 	Before func(context.Context) (*contents.Before, error)
@@ -147,6 +148,9 @@ type Pipeline struct {
 // New makes a pipeline. Stages that several platforms need run once, when the
 // first one asks for them; ctx ends them.
 func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, display *progress.Display) *Pipeline {
+	if opts.Compile == nil {
+		opts.Compile = gotool.Compile
+	}
 	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, display: display, images: map[string]v1.Image{}, found: map[string]graphOf{}}
 	p.report = report.NewBuilder(report.Report{
 		Project: Project,
@@ -190,7 +194,7 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 	probes := map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {
 		goarch := inputs.Program(platform)
-		probes[goarch] = sync.OnceValues(func() ([]byte, error) { return buildProbe(ctx, opts.Repo, goarch) })
+		probes[goarch] = sync.OnceValues(func() ([]byte, error) { return p.buildProbe(ctx, goarch) })
 	}
 	p.probe = func(goarch string) ([]byte, error) { return probes[goarch]() }
 	return p

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -41,11 +40,16 @@ type Call struct {
 	Repo      string   // the repository's directory
 	Output    string   // directory that all files go to
 	Platforms []string // empty for those of a release
-	Base      string   // base image; empty for the published one
+	Base      string   // base image in a registry; empty for Layout, Archive or the published one
+	Layout    string   // instead of Base: an OCI layout
+	Archive   string   // instead of Base: an OCI archive of one image
 	Release   string   // NetBox release; empty for the pinned one
 	Log       io.Writer
 	Environ   []string // as os.Environ gives it
-	Connect   func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
+	// Go is the container that programs are compiled in; nil is the Go image of
+	// the version that go.mod names.
+	Go      func(*dagger.Client) *dagger.Container
+	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
 }
 
 // bootLimit bounds one boot of one platform.
@@ -57,15 +61,19 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	if len(c.Platforms) == 0 {
 		c.Platforms = pipeline.DefaultPlatforms()
 	}
+	base, err := c.base()
+	if err != nil {
+		return c.inWords(err)
+	}
 	mask := &secret.Mask{}
 	var eng *enginedagger.Engine
 	var pins *versions.Versions
-	return session.Run(ctx, session.Options{
-		Repo: c.Repo, Output: c.Output, Platforms: c.Platforms, Base: c.Base, Release: c.Release, Timeout: bootLimit,
+	err = session.Run(ctx, session.Options{
+		Repo: c.Repo, Output: c.Output, Platforms: c.Platforms, Base: base, Release: c.Release, Timeout: bootLimit,
 		DefaultBase: func(pins *versions.Versions) string { return pins.Base.Published },
 		Engine: func(ctx context.Context, facts session.Facts) (_ session.Engine, _ pipeline.Inputs, err error) {
 			pins = facts.Versions
-			eng, err = enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: facts.CPU, Environ: c.Environ, Connect: c.Connect})
+			eng, err = c.engine(ctx, facts.CPU)
 			return eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base, CPU: facts.CPU}, err
 		},
 		Display: func(ctx context.Context) (*progress.Display, func()) {
@@ -73,9 +81,29 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 			context.AfterFunc(ctx, display.Interrupt)
 			return display, display.Close
 		},
-		Tool: c.tool,
-		Mask: mask,
+		Tool: func(name string) gotool.Module {
+			module := c.tool(name)
+			module.Compile = eng.Compile
+			return module
+		},
+		Compile: func(ctx context.Context, log io.Writer, p gotool.Program) error { return eng.Compile(ctx, log, p) },
+		Mask:    mask,
 	}, func(p *pipeline.Pipeline) error { return do(p, eng, pins) })
+	return c.inWords(err)
+}
+
+// engine is the session's engine, which compiles programs in a container of its
+// own: nothing of a module's container lasts.
+func (c Call) engine(ctx context.Context, cpu map[string]string) (*enginedagger.Engine, error) {
+	in := c.Go
+	if in == nil {
+		image, err := enginedagger.GoImage(c.Repo)
+		if err != nil {
+			return nil, err
+		}
+		in = func(client *dagger.Client) *dagger.Container { return client.Container().From(image) }
+	}
+	return enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: cpu, Environ: c.Environ, Connect: c.Connect, Go: in})
 }
 
 // Build builds every platform's image and leaves the index under the output
@@ -285,7 +313,15 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 // Readme gives README.md and its pictures as readme-vars.yml makes them, by
 // their paths in the repository.
 func (c Call) Readme(ctx context.Context) (map[string]string, error) {
-	rendered, err := c.documents().Render(ctx, c.Log)
+	docs := c.documents()
+	docs.D2.Module.Compile = func(ctx context.Context, log io.Writer, p gotool.Program) error {
+		eng, err := c.engine(ctx, nil)
+		if err != nil {
+			return err
+		}
+		return errors.Join(eng.Compile(ctx, log, p), eng.Close())
+	}
+	rendered, err := docs.Render(ctx, c.Log)
 	files := map[string]string{}
 	for path, text := range rendered {
 		files[path] = string(text)
@@ -318,22 +354,19 @@ func (c Call) tool(name string) gotool.Module {
 }
 
 // Lint fails on Go code that is not as gofmt writes it, or that vet warns of.
-func (c Call) Lint(ctx context.Context) error {
-	run := func(program string, args ...string) (string, error) {
-		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Dir = c.Repo
-		out, err := cmd.CombinedOutput()
-		return strings.TrimSpace(string(out)), err
-	}
-	unformatted, err := run("gofmt", "-l", "ci", "pipeline", "tests")
+func (c Call) Lint(ctx context.Context) (err error) {
+	eng, err := c.engine(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("run gofmt: %w: %s", err, unformatted)
+		return err
 	}
-	if unformatted != "" {
-		return fmt.Errorf("check the format of Go code: run \"gofmt -w %s\"", strings.ReplaceAll(unformatted, "\n", " "))
+	defer func() { err = errors.Join(err, eng.Close()) }()
+	unformatted, err := eng.Go(ctx, c.Repo, "gofmt", "-l", "ci", "pipeline", "tests")
+	if err != nil {
+		return err
 	}
-	if warnings, err := run("go", "vet", "./..."); err != nil {
-		return fmt.Errorf("run go vet: %w: %s", err, warnings)
+	if files := strings.Fields(unformatted); len(files) > 0 {
+		return fmt.Errorf("check the format of Go code: run \"gofmt -w %s\"", strings.Join(files, " "))
 	}
-	return nil
+	_, err = eng.Go(ctx, c.Repo, "go", "vet", "./...")
+	return err
 }

@@ -27,6 +27,12 @@ type Engine interface {
 	Run(ctx context.Context, req RunRequest) (RunResult, error)
 }
 
+// Checker is an engine that finds a mistake in a Dockerfile, or that its base
+// does not exist, before it builds.
+type Checker interface {
+	CheckBuild(ctx context.Context, req BuildRequest) error
+}
+
 // BuildRequest names one image to build.
 type BuildRequest struct {
 	Platform   v1.Platform

@@ -33,6 +33,7 @@ type Module struct {
 	Cache   string        // the directory that programs are kept under
 	Environ []string      // for the go command, as os.Environ gives it
 	Wait    time.Duration // limit for waiting for another process that builds them
+	Compile Compiler      // of programs in pure Go; nil is this machine's go command
 }
 
 // Program gives the file of the program that a package of the module makes. It
@@ -163,15 +164,12 @@ func (m Module) Build(ctx context.Context, log io.Writer, b Build) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
 	defer cancel()
-	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=" + b.Tags, "-o", tmp + "/"}
-	cmd := exec.CommandContext(ctx, "go", append(args, b.Packages...)...)
-	cmd.Dir = m.Dir
-	cgo := "0"
-	if b.Cgo {
-		cgo = "1"
+	if m.Compile != nil && !b.Cgo && b.Tags == "" {
+		err = m.compile(ctx, log, b, tmp)
+	} else {
+		err = m.local(ctx, b, tmp)
 	}
-	cmd.Env = append(append([]string{}, m.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	if err := child.Run(cmd); err != nil {
+	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
@@ -187,4 +185,28 @@ func (m Module) Build(ctx context.Context, log io.Writer, b Build) error {
 		fmt.Fprintf(log, "removing tools of earlier versions: %v\n", err) // they only take room
 	}
 	return nil
+}
+
+// compile has the programs compiled one by one.
+func (m Module) compile(ctx context.Context, log io.Writer, b Build, dir string) error {
+	for _, pkg := range b.Packages {
+		p := Program{Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: filepath.Join(dir, path.Base(pkg))}
+		if err := m.Compile(ctx, log, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// local builds the programs with this machine's go command.
+func (m Module) local(ctx context.Context, b Build, dir string) error {
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=" + b.Tags, "-o", dir + "/"}
+	cmd := exec.CommandContext(ctx, "go", append(args, b.Packages...)...)
+	cmd.Dir = m.Dir
+	cgo := "0"
+	if b.Cgo {
+		cgo = "1"
+	}
+	cmd.Env = append(append([]string{}, m.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
+	return child.Run(cmd)
 }

@@ -50,10 +50,13 @@ type Options struct {
 	// Display shows progress until done is called.
 	Display func(context.Context) (display *progress.Display, done func())
 	// Tool is the directory of tools/ of a name.
-	Tool   func(name string) gotool.Module
-	Attest pipeline.Attesting
-	Mask   *secret.Mask
-	Log    io.Writer // receives what is to be known before anything starts; may be nil
+	Tool func(name string) gotool.Module
+	// Compile compiles what is put into containers; nil is this machine's go
+	// command. It is not called before Engine.
+	Compile gotool.Compiler
+	Attest  pipeline.Attesting
+	Mask    *secret.Mask
+	Log     io.Writer // receives what is to be known before anything starts; may be nil
 }
 
 // Facts are what an engine is made for.
@@ -138,6 +141,7 @@ func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (
 		Before:    before,
 		D2:        d2.Tool{Module: opts.Tool("d2")},
 		Mask:      opts.Mask,
+		Compile:   opts.Compile,
 		Now:       time.Now,
 	}, eng, in, display))
 }

@@ -1,34 +1,12 @@
 package smoke
 
-import (
-	"bytes"
-	"context"
-	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
+import "github.com/linuxserver/docker-netbox/pipeline/gotool"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
-)
-
-// BuildProbe compiles the probe of the repository at repoDir for linux/goarch
-// into outFile, a static program. Go's build cache makes the second time fast.
-func BuildProbe(ctx context.Context, repoDir, goarch, outFile string) error {
-	out, err := filepath.Abs(outFile)
-	if err != nil {
-		return fmt.Errorf("building the probe: %w", err)
+// Probe is the probe of the repository at repoDir, to be compiled for
+// linux/goarch into outFile: a static program.
+func Probe(repoDir, goarch, outFile string) gotool.Program {
+	return gotool.Program{
+		Dir: repoDir, Files: []string{"go.mod", "go.sum", "pipeline"},
+		Package: "./pipeline/smoke/probe", GOARCH: goarch, Out: outFile,
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./pipeline/smoke/probe")
-	cmd.Dir = repoDir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
-	child.Group(cmd) // a cancelled build takes its compilers along
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return fmt.Errorf("building the probe for %s: %w", goarch, ctx.Err())
-		}
-		return fmt.Errorf("building the probe for %s: %w: %s", goarch, err, bytes.TrimSpace(output.Bytes()))
-	}
-	return nil
 }

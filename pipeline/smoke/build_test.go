@@ -4,17 +4,20 @@ import (
 	"context"
 	"debug/elf"
 	"errors"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 func TestTheProbeIsAStaticProgramOfTheArchitectureAskedFor(t *testing.T) {
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		out := filepath.Join(t.TempDir(), "probe")
-		if err := BuildProbe(t.Context(), "../..", arch, out); err != nil {
+		if err := gotool.Compile(t.Context(), io.Discard, Probe("../..", arch, out)); err != nil {
 			t.Fatal(err)
 		}
 		f, err := elf.Open(out)
@@ -41,13 +44,13 @@ func TestTheProbeIsAStaticProgramOfTheArchitectureAskedFor(t *testing.T) {
 }
 
 func TestABuildThatFailsSaysWhy(t *testing.T) {
-	err := BuildProbe(t.Context(), "../..", "vax", filepath.Join(t.TempDir(), "probe"))
+	err := gotool.Compile(t.Context(), io.Discard, Probe("../..", "vax", filepath.Join(t.TempDir(), "probe")))
 	if err == nil || !strings.Contains(err.Error(), "vax") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := BuildProbe(ctx, "../..", runtime.GOARCH, filepath.Join(t.TempDir(), "probe")); !errors.Is(err, context.Canceled) {
+	if err := gotool.Compile(ctx, io.Discard, Probe("../..", runtime.GOARCH, filepath.Join(t.TempDir(), "probe"))); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

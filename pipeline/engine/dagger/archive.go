@@ -122,8 +122,8 @@ func describe(img v1.Image) (v1.Descriptor, error) {
 	return v1.Descriptor{MediaType: mediaType, Digest: digest, Size: size, Platform: config.Platform()}, nil
 }
 
-// readArchive gives the one image of an OCI archive, laid out in dir.
-func readArchive(file, dir string) (v1.Image, error) {
+// ReadArchive gives the one image of an OCI archive, laid out in dir.
+func ReadArchive(file, dir string) (v1.Image, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, err

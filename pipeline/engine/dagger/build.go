@@ -50,6 +50,44 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 }
 
+// CheckBuild has Dagger read the Dockerfile and find the images that it starts
+// from: seconds, whatever the build takes.
+func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error {
+	s, err := e.connect()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
+	if err != nil {
+		return fmt.Errorf("read the Dockerfile: %w", err)
+	}
+	dir, err := os.MkdirTemp(e.work, "check-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	source, args, err := e.context(s.Client, s.native, req, string(text), dir, io.Discard)
+	if err != nil {
+		return err
+	}
+	_, err = source.DockerBuild(dockerBuild(req, args)).Platform(ctx)
+	if err != nil && ctx.Err() == nil {
+		return buildError(req, string(text), err)
+	}
+	return ctx.Err()
+}
+
+// dockerBuild is a request in Dagger's words.
+func dockerBuild(req engine.BuildRequest, args map[string]string) dagger.DirectoryDockerBuildOpts {
+	opts := dagger.DirectoryDockerBuildOpts{Dockerfile: req.Dockerfile, Platform: dagger.Platform(req.Platform.String()), Target: req.Target}
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
+			opts.BuildArgs = append(opts.BuildArgs, dagger.BuildArg{Name: name, Value: args[name]})
+		}
+	}
+	return opts
+}
+
 func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	s, err := e.connect()
 	if err != nil {
@@ -74,28 +112,21 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err != nil {
 		return nil, err
 	}
-	var buildArgs []dagger.BuildArg
-	for _, name := range slices.Sorted(maps.Keys(args)) {
-		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
-			buildArgs = append(buildArgs, dagger.BuildArg{Name: name, Value: args[name]})
-		}
+	opts := dockerBuild(req, args)
+	// A mistake in the Dockerfile is known before anything is compiled.
+	if _, err := source.DockerBuild(opts).Platform(ctx); err != nil {
+		return nil, buildError(req, string(text), err)
 	}
-	secrets, err := e.buildSecrets(ctx, s, client)
+	opts.Secrets, err = e.buildSecrets(ctx, s, client)
 	if err != nil {
 		return nil, err
 	}
-	built := source.DockerBuild(dagger.DirectoryDockerBuildOpts{
-		Dockerfile: req.Dockerfile,
-		Platform:   dagger.Platform(req.Platform.String()),
-		BuildArgs:  buildArgs,
-		Target:     req.Target,
-		Secrets:    secrets,
-	})
+	built := source.DockerBuild(opts)
 	file := filepath.Join(dir, "image.tar")
 	if _, err := built.AsTarball().Export(ctx, file); err != nil {
 		return nil, buildError(req, string(text), err)
 	}
-	img, err := readArchive(file, filepath.Dir(file))
+	img, err := ReadArchive(file, filepath.Dir(file))
 	if err := errors.Join(err, os.Remove(file)); err != nil {
 		return nil, fmt.Errorf("read what Dagger built: %w", err)
 	}

@@ -30,10 +30,10 @@ import (
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 // Version is the release of Dagger that this is written for.
@@ -51,7 +51,10 @@ type Options struct {
 	// Connect opens a session; log receives what the engine tells of the work
 	// in it. Dial is what to use outside tests.
 	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
-	HangUp  time.Duration // limit for the end of a session; 30 s when zero
+	// Go is the container of the engine that programs are compiled in; nil is
+	// this machine's go command.
+	Go     func(*dagger.Client) *dagger.Container
+	HangUp time.Duration // limit for the end of a session; 30 s when zero
 }
 
 // Engine is a Dagger engine.
@@ -191,15 +194,12 @@ func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
 	if !ok {
 		once = sync.OnceValues(func() (string, error) {
 			out := filepath.Join(e.work, "shim-"+goarch)
-			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", out, "./pipeline/engine/dagger/shim")
-			cmd.Dir = e.opts.Repo
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+goarch)
-			child.Group(cmd) // a cancelled build takes its compilers along
-			if text, err := cmd.CombinedOutput(); err != nil {
-				if ctx.Err() != nil {
-					return "", ctx.Err()
-				}
-				return "", fmt.Errorf("compile the shim for %s: %w: %s", goarch, err, strings.Join(strings.Fields(string(text)), " "))
+			err := e.Compile(ctx, io.Discard, gotool.Program{
+				Dir: e.opts.Repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
+				Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record"},
+			})
+			if err != nil {
+				return "", err
 			}
 			return out, nil
 		})

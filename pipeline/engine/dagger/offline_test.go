@@ -126,7 +126,7 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 		switch path[len(path)-1] {
 		case "version":
 			return "v0.21.8", nil
-		case "defaultPlatform":
+		case "defaultPlatform", "platform":
 			return "linux/amd64", nil
 		case "exitCode":
 			if strings.Contains(query, `"trusted"`) && !f.trusts {

@@ -1,0 +1,83 @@
+package calls
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline"
+	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
+)
+
+// Check refuses a call that cannot work, in one line.
+func (c Call) Check() error {
+	for _, file := range []string{versions.File, "Dockerfile", "go.mod"} {
+		if _, err := os.Stat(filepath.Join(c.Repo, file)); err != nil {
+			return failure.Usagef("read the repository: it has no %s, so it is not the one of this image: as a toolchain the module gets the repository it is installed in: install it as a dependency, call it with -m, or pass --source", file)
+		}
+	}
+	if c.Base == inputs.LocalBase || strings.HasPrefix(c.Base, "oci:") {
+		return failure.Usagef("read the base image %q: Dagger's engine pulls a base by its name: pass --base REFERENCE, or --base-layout DIRECTORY before the function for an OCI layout", c.Base)
+	}
+	if len(c.Platforms) == 0 {
+		return nil
+	}
+	_, err := pipeline.ParsePlatforms(c.Platforms)
+	return c.inWords(err)
+}
+
+// base names the base image as a session takes it.
+func (c Call) base() (string, error) {
+	switch {
+	case c.Base != "":
+		return c.Base, nil
+	case c.Layout != "":
+		return "oci:" + c.Layout, nil
+	case c.Archive == "":
+		return "", nil
+	}
+	dir := c.Archive + ".layout"
+	img, err := enginedagger.ReadArchive(c.Archive, c.Archive+".image")
+	if err != nil {
+		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
+	}
+	platform := registry.Canonical(*config.Platform())
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+	if err != nil {
+		return "", err
+	}
+	return "oci:" + dir, registry.WriteLayout(dir, idx)
+}
+
+// inWords is an error in the words of the module: its flags, and files as the
+// repository has them.
+func (c Call) inWords(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := strings.NewReplacer(
+		c.Repo+string(filepath.Separator), "",
+		"--platform ", "--platforms ",
+		"--base oci:", "--base-layout ",
+	).Replace(err.Error())
+	if text == err.Error() {
+		return err
+	}
+	return worded{text, err}
+}
+
+type worded struct {
+	text string
+	error
+}
+
+func (w worded) Error() string { return w.text }
+func (w worded) Unwrap() error { return w.error }

@@ -1,0 +1,114 @@
+package dagger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"dagger.io/dagger"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+)
+
+// ByID is a container that another client of the session made.
+func ByID(id string) func(*dagger.Client) *dagger.Container {
+	return func(client *dagger.Client) *dagger.Container {
+		return dagger.Ref[*dagger.Container](client, dagger.ID(id))
+	}
+}
+
+var toolchain = regexp.MustCompile(`(?m)^toolchain go(\S+)$`)
+
+// GoImage is the container image with the Go that the go.mod of a repository
+// names.
+func GoImage(repo string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(repo, "go.mod"))
+	if err != nil {
+		return "", fmt.Errorf("find out which Go to use: %w", err)
+	}
+	m := toolchain.FindSubmatch(text)
+	if m == nil {
+		return "", failure.Usagef("find out which Go to use: go.mod has no line \"toolchain goVERSION\": add it")
+	}
+	return "docker.io/library/golang:" + string(m[1]), nil
+}
+
+// Compile compiles a program: in the engine where Options.Go has a container
+// for that, else with this machine's go command. What the engine compiles it
+// keeps by content: the same program again takes no time, in any session.
+func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) error {
+	if e.opts.Go == nil {
+		return gotool.Compile(ctx, log, p)
+	}
+	ctr, err := e.golang(p.Dir, p.Files)
+	if err != nil {
+		return err
+	}
+	const out = "/out/program"
+	built := ctr.
+		WithEnvVariable("GOOS", "linux").WithEnvVariable("GOARCH", p.GOARCH).
+		WithExec(slices.Concat([]string{"go"}, p.Args(), []string{"-o", out, p.Package}))
+	if _, err := built.File(out).Export(ctx, p.Out); err != nil {
+		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, ofProgram(ctx, err))
+	}
+	return nil
+}
+
+// Go runs a program of Go's in the engine, over a directory, and gives what it
+// writes to standard output.
+func (e *Engine) Go(ctx context.Context, dir string, args ...string) (string, error) {
+	ctr, err := e.golang(dir, nil)
+	if err != nil {
+		return "", err
+	}
+	out, err := ctr.WithExec(args).Stdout(ctx)
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", strings.Join(args[:min(2, len(args))], " "), ofProgram(ctx, err))
+	}
+	return out, nil
+}
+
+// golang is the container of Go with a directory to work in, and with the
+// modules and packages of earlier builds.
+func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
+	s, err := e.connect()
+	if err != nil {
+		return nil, err
+	}
+	ctr := e.opts.Go(s.Client)
+	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE"} {
+		if value := e.env[name]; value != "" {
+			ctr = ctr.WithEnvVariable(name, value)
+		}
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	source := s.Host().Directory(abs, dagger.HostDirectoryOpts{Include: files, Exclude: []string{".git", "dist"}})
+	return ctr.
+		WithMountedCache("/go/pkg/mod", s.CacheVolume("docker-netbox-go-mod")).
+		WithMountedCache("/root/.cache/go-build", s.CacheVolume("docker-netbox-go-build")).
+		WithEnvVariable("GOMODCACHE", "/go/pkg/mod").WithEnvVariable("GOCACHE", "/root/.cache/go-build").
+		WithEnvVariable("CGO_ENABLED", "0").WithEnvVariable("GOFLAGS", "-buildvcs=false").
+		WithMountedDirectory("/src", source).WithWorkdir("/src"), nil
+}
+
+// ofProgram is the error of a program with what it wrote, on one line.
+func ofProgram(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var failed *dagger.ExecError
+	if errors.As(err, &failed) {
+		return fmt.Errorf("exit status %d: %s", failed.ExitCode, strings.Join(strings.Fields(failed.Stdout+" "+failed.Stderr), " "))
+	}
+	return errors.New(oneLine(err))
+}
