@@ -7,8 +7,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"dagger/netbox/internal/dagger"
 
@@ -20,6 +22,12 @@ import (
 type Netbox struct {
 	// The repository.
 	Source *dagger.Directory
+	// +private
+	BaseLayout *dagger.Directory
+	// +private
+	BaseContainer *dagger.Container
+	// +private
+	Golang *dagger.Container
 }
 
 func New(
@@ -27,8 +35,17 @@ func New(
 	// +defaultPath="/"
 	// +ignore=["dist", "ci/dagger/internal", "ci/dagger/dagger.gen.go", "**/__pycache__"]
 	source *dagger.Directory,
+	// Base image as an OCI layout, such as "go run ./ci" leaves in its cache; --base goes before it.
+	// +optional
+	baseLayout *dagger.Directory,
+	// Base image as a container, of the one platform that is built for; --base goes before it.
+	// +optional
+	baseContainer *dagger.Container,
+	// Container to compile Go programs in; docker.io/library/golang of the version in go.mod unless given.
+	// +optional
+	golang *dagger.Container,
 ) *Netbox {
-	return &Netbox{Source: source}
+	return &Netbox{Source: source, BaseLayout: baseLayout, BaseContainer: baseContainer, Golang: golang}
 }
 
 // Build the image of every platform and join them into one index.
@@ -58,7 +75,7 @@ func (m *Netbox) Build(
 	return dag.CurrentModule().Workdir(dir), nil
 }
 
-// Container is the built image of one platform, to inspect or to build on.
+// Build the image of one platform, to look around in or to go on from.
 // +cache="session"
 func (m *Netbox) Container(
 	ctx context.Context,
@@ -83,17 +100,17 @@ func (m *Netbox) Container(
 	return dagger.Ref[*dagger.Container](dag, dagger.ID(id)), nil
 }
 
-// Lint fails on Go code that gofmt would change or vet warns about.
+// Check Go code with gofmt and vet.
 // +check
 func (m *Netbox) Lint(ctx context.Context) error {
-	call, err := m.call(ctx, nil, "", "")
+	call, err := m.files().call(ctx, nil, "", "")
 	if err != nil {
 		return err
 	}
 	return call.Lint(ctx)
 }
 
-// GraphCheck compares the image's init graph with the one that readme-vars.yml documents.
+// Compare the image's init graph with the one that readme-vars.yml documents.
 // +check
 // +cache="session"
 func (m *Netbox) GraphCheck(ctx context.Context) error {
@@ -105,35 +122,52 @@ func (m *Netbox) GraphCheck(ctx context.Context) error {
 	return err
 }
 
-// SmokeAmd64 boots the image for linux/amd64, checks NetBox and stops it.
+// Boot the image for linux/amd64, check NetBox and stop it.
 // +check
 // +cache="session"
-func (m *Netbox) SmokeAmd64(ctx context.Context) error { return m.smoke(ctx, "linux/amd64") }
+func (m *Netbox) SmokeAmd(ctx context.Context) error {
+	return m.Boot(ctx, []dagger.Platform{"linux/amd64"}, "", "")
+}
 
-// SmokeArm64 boots the image for linux/arm64, checks NetBox and stops it.
+// Boot the image for linux/arm64, check NetBox and stop it.
 // +check
 // +cache="session"
-func (m *Netbox) SmokeArm64(ctx context.Context) error { return m.smoke(ctx, "linux/arm64") }
+func (m *Netbox) SmokeArm(ctx context.Context) error {
+	return m.Boot(ctx, []dagger.Platform{"linux/arm64"}, "", "")
+}
 
-func (m *Netbox) smoke(ctx context.Context, platform dagger.Platform) error {
-	call, err := m.call(ctx, []dagger.Platform{platform}, "", "")
+// Boot the image of every platform, check NetBox and stop it.
+// +cache="session"
+func (m *Netbox) Boot(
+	ctx context.Context,
+	// Platforms to boot; linux/amd64 and linux/arm64 unless given.
+	// +optional
+	platforms []dagger.Platform,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
+) error {
+	call, err := m.call(ctx, platforms, base, release)
 	if err != nil {
 		return err
 	}
 	return call.Boot(ctx)
 }
 
-// ReadmeCheck fails if README.md or one of its pictures does not match readme-vars.yml and docs/.
+// Compare README.md and its pictures with what readme-vars.yml makes of them.
 // +check
 func (m *Netbox) ReadmeCheck(ctx context.Context) error {
-	call, err := m.call(ctx, nil, "", "")
+	call, err := m.files().call(ctx, nil, "", "")
 	if err != nil {
 		return err
 	}
 	return call.CheckReadme()
 }
 
-// Publish checks everything, pushes the index to every address and moves the tags there.
+// Check everything, push the index to every address and move the tags there.
 //
 // It pushes exactly the images that were booted. The result is a reference with
 // digest for each tag.
@@ -163,14 +197,17 @@ func (m *Netbox) Publish(
 	// Password of that key.
 	// +optional
 	signPassword *dagger.Secret,
-	// Image to build on (default: the published base in versions.yml).
+	// Platforms to publish; linux/amd64 and linux/arm64 unless given.
+	// +optional
+	platforms []dagger.Platform,
+	// Image to build on; the published base that versions.yml names unless given.
 	// +optional
 	base string,
 	// NetBox release to build (default: the one pinned in versions.yml).
 	// +optional
 	release string,
 ) ([]string, error) {
-	call, err := m.call(ctx, nil, base, release)
+	call, err := m.call(ctx, platforms, base, release)
 	if err != nil {
 		return nil, err
 	}
@@ -190,9 +227,10 @@ func (m *Netbox) Publish(
 	return call.Publish(ctx, addresses, tags, optional, with, by)
 }
 
-// Readme writes README.md and the pictures in it from readme-vars.yml.
+// Write README.md and the pictures in it from readme-vars.yml.
 // +generate
 func (m *Netbox) Readme(ctx context.Context) (*dagger.Changeset, error) {
+	m = m.files()
 	call, err := m.call(ctx, nil, "", "")
 	if err != nil {
 		return nil, err
@@ -208,7 +246,7 @@ func (m *Netbox) Readme(ctx context.Context) (*dagger.Changeset, error) {
 	return after.Changes(m.Source), nil
 }
 
-// Graph is the drawing of the image's init graph, as d2 text or as a picture.
+// Draw the image's init graph, as d2 text or as a picture.
 // +cache="session"
 func (m *Netbox) Graph(
 	ctx context.Context,
@@ -218,8 +256,14 @@ func (m *Netbox) Graph(
 	// What to draw: d2 for its text, svg for the picture, svg-dark for the one on dark pages.
 	// +default="d2"
 	format string,
+	// Image to build on; the published base that versions.yml names unless given.
+	// +optional
+	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
 ) (*dagger.File, error) {
-	call, err := m.call(ctx, []dagger.Platform{platform}, "", "")
+	call, err := m.call(ctx, []dagger.Platform{platform}, base, release)
 	if err != nil {
 		return nil, err
 	}
@@ -230,7 +274,7 @@ func (m *Netbox) Graph(
 	return dag.CurrentModule().WorkdirFile(file), nil
 }
 
-// Report runs every check and returns the report, whether it passed or failed.
+// Do all that a check does and leave its report, red or green.
 // +cache="session"
 func (m *Netbox) Report(
 	ctx context.Context,
@@ -240,8 +284,11 @@ func (m *Netbox) Report(
 	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
 ) (*dagger.Directory, error) {
-	call, err := m.call(ctx, platforms, base, "")
+	call, err := m.call(ctx, platforms, base, release)
 	if err != nil {
 		return nil, err
 	}
@@ -252,10 +299,10 @@ func (m *Netbox) Report(
 	return dag.CurrentModule().Workdir(dir), nil
 }
 
-// Netbox runs a NetBox to try out, with its own PostgreSQL and Redis.
+// Run a NetBox to click around in, with a PostgreSQL and a Redis of its own.
 //
-// Run it with "dagger call netbox --password env:PASSWORD up" and log in at
-// http://localhost:8000 as admin. Its data is deleted when it stops.
+// Run it with "dagger call netbox --password env://PASSWORD up" and log in at
+// http://localhost:8000 as admin. What is entered is gone with it.
 // +cache="session"
 func (m *Netbox) Netbox(
 	ctx context.Context,
@@ -264,8 +311,11 @@ func (m *Netbox) Netbox(
 	// Image to build on (default: the published base in versions.yml).
 	// +optional
 	base string,
+	// NetBox release to build; the one that versions.yml pins unless given.
+	// +optional
+	release string,
 ) (*dagger.Service, error) {
-	call, err := m.call(ctx, nil, base, "")
+	call, err := m.call(ctx, nil, base, release)
 	if err != nil {
 		return nil, err
 	}
@@ -280,26 +330,53 @@ func (m *Netbox) Netbox(
 	return dagger.Ref[*dagger.Service](dag, dagger.ID(id)), nil
 }
 
+// files is the module without the history, for what does not depend on it:
+// .git changes with every "git status".
+func (m *Netbox) files() *Netbox {
+	without := *m
+	without.Source = m.Source.WithoutDirectory(".git")
+	return &without
+}
+
 // call brings the repository here and makes room for results, which Dagger
 // takes from the working directory only.
 func (m *Netbox) call(ctx context.Context, platforms []dagger.Platform, base, release string) (calls.Call, error) {
-	repo, err := os.MkdirTemp("", "netbox-")
-	if err != nil {
-		return calls.Call{}, err
-	}
-	if _, err := m.Source.Export(ctx, repo); err != nil {
-		return calls.Call{}, fmt.Errorf("bring the repository here: %w", err)
-	}
-	output, err := os.MkdirTemp(".", "output-")
-	if err != nil {
-		return calls.Call{}, err
-	}
-	call := calls.Call{
-		Repo: repo, Output: output, Base: base, Release: release,
-		Log: os.Stderr, Environ: os.Environ(), Connect: engine.Dial,
-	}
+	call := calls.Call{Base: base, Release: release, Log: os.Stderr, Environ: os.Environ(), Connect: engine.Dial}
 	for _, p := range platforms {
 		call.Platforms = append(call.Platforms, string(p))
 	}
-	return call, nil
+	work, err := os.MkdirTemp("", "netbox-")
+	if err != nil {
+		return call, err
+	}
+	call.Repo = filepath.Join(work, "repository")
+	if _, err := m.Source.Export(ctx, call.Repo); err != nil {
+		return call, fmt.Errorf("bring the repository here: %w", err)
+	}
+	if call.Output, err = os.MkdirTemp(".", "output-"); err != nil {
+		return call, err
+	}
+	switch {
+	case base != "":
+	case m.BaseLayout != nil && m.BaseContainer != nil:
+		return call, errors.New("read the base image: --base-layout and --base-container exclude each other: pass one")
+	case m.BaseLayout != nil:
+		call.Layout = filepath.Join(work, "base")
+		if _, err := m.BaseLayout.Export(ctx, call.Layout); err != nil {
+			return call, fmt.Errorf("bring the base image here: %w", err)
+		}
+	case m.BaseContainer != nil:
+		call.Archive = filepath.Join(work, "base.tar")
+		if _, err := m.BaseContainer.AsTarball().Export(ctx, call.Archive); err != nil {
+			return call, fmt.Errorf("bring the base image here: %w", err)
+		}
+	}
+	if m.Golang != nil {
+		id, err := m.Golang.ID(ctx)
+		if err != nil {
+			return call, err
+		}
+		call.Go = engine.ByID(string(id))
+	}
+	return call, call.Check()
 }
