@@ -1,0 +1,66 @@
+package dagger_test
+
+import (
+	"debug/elf"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	sdk "dagger.io/dagger"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+)
+
+func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
+	if why, present := dagger.Present(os.Getenv, exec.LookPath); !present {
+		t.Skip(why)
+	}
+	image, err := dagger.GoImage("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := dagger.New(t.Context(), dagger.Options{
+		Repo: "../../..", Environ: os.Environ(), Connect: dagger.Dial,
+		Go: func(c *sdk.Client) *sdk.Container { return c.Container().From(image) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	out := filepath.Join(t.TempDir(), "shim")
+	program := gotool.Program{
+		Dir: "../../..", Package: "./pipeline/engine/dagger/shim", GOARCH: "arm64", Out: out,
+		Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record"},
+	}
+	if err := e.Compile(t.Context(), io.Discard, program); err != nil {
+		t.Fatal(err)
+	}
+	f, err := elf.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if f.Machine != elf.EM_AARCH64 {
+		t.Errorf("compiled for %s", f.Machine)
+	}
+
+	for text, want := range map[string]string{
+		"FROM scratch\nRNU true\n":                           "RNU",
+		"FROM docker.io/library/there-is-none:1\nRUN true\n": "there-is-none",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		err := e.CheckBuild(t.Context(), engine.BuildRequest{Platform: amd64, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Reference: "scratch:1"}})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("got %v, want one line with %q", err, want)
+		}
+		t.Log(err)
+	}
+}
