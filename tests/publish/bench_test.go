@@ -2,8 +2,12 @@ package publish_test
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,9 +31,14 @@ func BenchmarkPublish(b *testing.B) {
 		dir = filepath.Join(b.TempDir(), "image")
 		must(b, registry.WriteLayout(dir, newContent(b, 50_000_000).index))
 	}
-	for _, registries := range []int{1, 4} {
+	for _, registries := range []int{1, 4, -1, -4} { // below zero over HTTP/2 with TLS
 		for _, again := range []bool{false, true} {
+			tls := registries < 0
+			registries := max(registries, -registries)
 			name := fmt.Sprintf("registries=%d", registries)
+			if tls {
+				name += "/HTTP2"
+			}
 			if again {
 				name += "/again"
 			}
@@ -43,6 +52,9 @@ func BenchmarkPublish(b *testing.B) {
 						cmd := exec.Command(program)
 						cmd.Env = append(os.Environ(), serve+"="+b.TempDir())
 						host := start(b, cmd).host
+						if tls {
+							host = overTLS(b, host)
+						}
 						for _, tag := range []string{"4.7.3", "v4.7.3-ls1", "amd64-latest=linux/amd64", "latest"} {
 							targets = append(targets, host+"/netbox:"+tag)
 						}
@@ -85,4 +97,21 @@ func once(b *testing.B, dir string, targets []string) (done feat) {
 		b.Fatalf("publish: %v, %v: %s", waited, err, &p.stderr)
 	}
 	return done
+}
+
+// overTLS puts TLS and HTTP/2 in front of a registry. Processes that are started
+// afterwards trust it.
+func overTLS(b *testing.B, backend string) (host string) {
+	b.Helper()
+	front := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: backend})
+		r.Out.Host = r.In.Host
+	}})
+	front.EnableHTTP2 = true
+	front.StartTLS()
+	b.Cleanup(front.Close)
+	file := filepath.Join(b.TempDir(), "ca.pem")
+	must(b, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600))
+	b.Setenv("SSL_CERT_FILE", file) // all of them have the same certificate
+	return front.Listener.Addr().String()
 }
