@@ -42,7 +42,7 @@ func TestACheckoutOfWindowsIsRefusedInOneLine(t *testing.T) {
 	again()
 	err = source.CheckLineEnds(dir)
 	if err == nil || failure.ExitCode(err) != failure.ExitUsage || strings.Contains(err.Error(), "\n") ||
-		!strings.Contains(err.Error(), "read root/etc/s6-overlay/s6-rc.d/init-netbox-config/run and ") {
+		!strings.Contains(err.Error(), "read root/etc/cont-finish.d/netbox and ") {
 		t.Errorf("a checkout with Windows line ends: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, ".gitattributes"), attributes, 0o644); err != nil {
