@@ -218,7 +218,7 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 	if err := template.Execute(&b, context); err != nil {
 		return "", err
 	}
-	out = b.String()
+	out = b.text.String()
 	for _, none := range []string{"+Inf", "-Inf", "NaN", "-9223372036854775808"} {
 		if strings.Contains(out, none) && !strings.Contains(text, none) {
 			return "", errors.New("it divides by zero, or its result is too large")
@@ -254,14 +254,14 @@ func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
 	return numbers, nil
 }
 
-// limited takes no more than people read.
-type limited struct{ strings.Builder }
+// limited takes no more than people read. It has no other way to be written to.
+type limited struct{ text strings.Builder }
 
 func (l *limited) Write(p []byte) (int, error) {
-	if l.Len()+len(p) > outLimit {
+	if l.text.Len()+len(p) > outLimit {
 		panic(errEndless)
 	}
-	return l.Builder.Write(p)
+	return l.text.Write(p)
 }
 
 // depth is how deep brackets and blocks of text are nested.
