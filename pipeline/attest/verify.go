@@ -2,6 +2,7 @@ package attest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -370,7 +371,9 @@ func (v *verification) take(s *subject, d v1.Descriptor) {
 		wrong("what is attached cannot be read: %v", err)
 		return
 	}
-	switch manifest.ArtifactType {
+	// A registry of OCI 1.0 has the type where its manifests have one.
+	kind := cmp.Or(manifest.ArtifactType, string(manifest.Config.MediaType))
+	switch kind {
 	case contents.SPDXType, contents.CycloneDXType:
 		what = whatPackages
 	case ReportType:
@@ -386,7 +389,7 @@ func (v *verification) take(s *subject, d v1.Descriptor) {
 	case statementType:
 		what = whatProvenance
 	default:
-		s.others = append(s.others, manifest.ArtifactType)
+		s.others = append(s.others, kind)
 		return
 	}
 	if manifest.Subject == nil || manifest.Subject.Digest != s.digest {
@@ -405,7 +408,7 @@ func (v *verification) take(s *subject, d v1.Descriptor) {
 		wrong("%v", err)
 		return
 	}
-	switch manifest.ArtifactType {
+	switch kind {
 	case bundleType:
 		b, statement, err := readBundle(text)
 		if err != nil {
@@ -438,7 +441,7 @@ func (v *verification) take(s *subject, d v1.Descriptor) {
 		s.statements = append(s.statements, unsigned{statement, manifest.Layers[0].Digest})
 	default:
 		s.documents = append(s.documents, document{
-			title: manifest.Annotations[titleAnnotation], kind: manifest.ArtifactType, platform: manifest.Annotations[platformAnnotation],
+			title: manifest.Annotations[titleAnnotation], kind: kind, platform: manifest.Annotations[platformAnnotation],
 			digest: manifest.Layers[0].Digest, data: text,
 		})
 	}

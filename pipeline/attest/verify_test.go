@@ -29,9 +29,12 @@ import (
 )
 
 func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
-	for kind, lists := range map[string]bool{"a registry that lists referrers": true, "a registry that has to be given the list": false} {
+	for kind, is := range map[string]struct{ lists, old bool }{
+		"a registry that lists referrers": {lists: true}, "a registry that has to be given the list": {}, "a registry that refuses artifactType": {old: true},
+	} {
 		t.Run(kind, func(t *testing.T) {
-			reg, key := newServer(t, ggcr.WithReferrersSupport(lists)), attesttest.Key(t)
+			reg, key := newServer(t, ggcr.WithReferrersSupport(is.lists)), attesttest.Key(t)
+			reg.old = is.old
 			idx, _ := index(t)
 			reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox", "ghcr.io/linuxserver/netbox").Attach)
 			result := reg.verify(t, demand(key.PublicKey))

@@ -129,6 +129,7 @@ type server struct {
 
 	mu      sync.Mutex
 	flipped map[v1.Hash]bool
+	old     bool // it takes no manifest with an artifactType that has a subject
 }
 
 func newServer(t testing.TB, opts ...ggcr.Option) *server {
@@ -137,6 +138,14 @@ func newServer(t testing.TB, opts ...ggcr.Option) *server {
 	real := ggcr.New(opts...)
 	s := &server{flipped: map[v1.Hash]bool{}}
 	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.old && r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256:") {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || bytes.Contains(body, []byte(`"subject"`)) && bytes.Contains(body, []byte(`"artifactType"`)) {
+				http.Error(w, `{"errors":[{"code":"MANIFEST_INVALID","message":"unknown field artifactType"}]}`, http.StatusBadRequest)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
 		digest, err := v1.NewHash(r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:])
 		s.mu.Lock()
 		flip := err == nil && s.flipped[digest]
