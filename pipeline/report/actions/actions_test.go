@@ -144,6 +144,20 @@ func TestEverySecretIsMaskedBeforeAnythingIsToldOfIt(t *testing.T) {
 	}
 }
 
+func TestAShortSecretSpoilsNoOutput(t *testing.T) {
+	f := newFake(t)
+	s := f.sink()
+	f.mask.Add("netbox")
+	r := run()
+	r.Stages[1].Errors = []string{"netbox is wrong"}
+	if err := s.Report(r, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.file(t, "output"); !strings.Contains(got, "ghcr.io/linuxserver/netbox:latest") || !strings.Contains(got, "*** is wrong") {
+		t.Errorf("outputs:\n%s", got)
+	}
+}
+
 func TestGroupsOpenAndCloseOnce(t *testing.T) {
 	f := newFake(t)
 	end := f.sink().Group("Progress")

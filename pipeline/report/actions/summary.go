@@ -28,7 +28,7 @@ func (s *Sink) Report(r report.Report, mermaid string) error {
 	errs := []error{
 		s.Summary(s.markdown(r, mermaid)),
 		s.Output("verdict", string(verdict)),
-		s.Output("why", why),
+		s.Output("why", s.hide(why)),
 		s.Output("version", r.Version),
 	}
 	for _, p := range r.Platforms {
@@ -152,7 +152,7 @@ func (s *Sink) Plan(p release.Plan) error {
 	}
 	return errors.Join(
 		s.Summary(planMarkdown(p)),
-		s.Output("skip", p.Skip),
+		s.Output("skip", s.hide(p.Skip)),
 		s.Output("pin", p.Pin),
 		s.Output("version", p.Version),
 		s.Output("netbox", p.NetBox.Value),
@@ -160,7 +160,7 @@ func (s *Sink) Plan(p release.Plan) error {
 		s.Output("tags", strings.Join(p.Tags, "\n")),
 		s.Output("repositories", strings.Join(p.Repositories, "\n")),
 		s.Output("repository", p.Repositories[0]),
-		s.Output("why", p.Why()),
+		s.Output("why", s.hide(p.Why())),
 	)
 }
 
