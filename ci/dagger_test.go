@@ -80,6 +80,21 @@ func TestTheDaggerModuleCompilesAndItsRequirementsAreWhole(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: when requirements changed, ci/dagger/go.mod has to be tidied\n%s", err, out)
 	}
+
+	// The engine gets just what dagger.json includes.
+	cmd = exec.Command("go", "list", "-mod=readonly", "-overlay", overlay, "-deps", "-f", "{{if .Module}}{{.Module.Path}} {{.ImportPath}}{{end}}", ".")
+	cmd.Dir = module
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const root = "github.com/linuxserver/docker-netbox"
+	for line := range strings.Lines(string(out)) {
+		module, pkg, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if module == root && !strings.HasPrefix(pkg, root+"/pipeline/") && pkg != root+"/pipeline" {
+			t.Errorf("the module needs %s, which dagger.json does not include", pkg)
+		}
+	}
 }
 
 func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
@@ -103,7 +118,8 @@ func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
 			t.Errorf("dagger.json is for %s, and %s is not", config.EngineVersion, file)
 		}
 	}
-	if config.Source != "ci/dagger" || strings.Join(config.Include, " ") != "go.mod go.sum pipeline" {
+	// Without the tests: "go mod tidy" in the engine wants what they import, too.
+	if config.Source != "ci/dagger" || strings.Join(config.Include, " ") != "go.mod go.sum pipeline !**/*_test.go" {
 		t.Errorf("dagger.json has the source %q and includes %q", config.Source, config.Include)
 	}
 }
