@@ -335,12 +335,12 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 
 // registries are read with the credentials at hand.
 func (e env) registries() registry.Source {
-	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add), Transport: e.flags.line(), Log: e.err}
+	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Log: e.err}
 }
 
 // publishing is how anything is pushed; the optional registries may fail.
 func (e env) publishing(optional []string) registry.Options {
-	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add), Stall: e.flags.stall, Roots: e.flags.roots, Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
+	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Stall: e.flags.stall, Roots: e.flags.roots, Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
 }
 
 // output runs a program and gives its standard output.

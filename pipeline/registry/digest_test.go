@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -90,7 +91,7 @@ func TestCredentialsInVariablesBelongToOneRegistry(t *testing.T) {
 	}
 	var hidden []string
 	t.Setenv("DOCKER_CONFIG", t.TempDir()) // no other credentials
-	keys := registry.Environment(func(name string) string { return env[name] }, func(values ...string) { hidden = append(hidden, values...) })
+	keys := registry.Environment(func(name string) string { return env[name] }, func(values ...string) { hidden = append(hidden, values...) }, time.Minute)
 	for repository, want := range map[string]authn.AuthConfig{
 		"docker.io/linuxserver/netbox":                     {Username: "hub", Password: "secret-1"},
 		"registry.gitlab.com/linuxserver.io/docker-netbox": {Username: "lab", Password: "secret-2"},

@@ -1,8 +1,11 @@
 package registry
 
 import (
+	"context"
 	"encoding/base64"
+	"fmt"
 	"strings"
+	"time"
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
@@ -14,10 +17,43 @@ import (
 
 // Environment finds credentials in variables, two a registry: for ghcr.io
 // REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. A registry without
-// them gets docker's configuration. hide is told every password and token that
-// is used, also in the form that requests carry it in.
-func Environment(getenv func(string) string, hide func(...string)) authn.Keychain {
-	return hiding{authn.NewMultiKeychain(environment{getenv}, authn.DefaultKeychain), hide}
+// them gets docker's configuration, whose credential helper may take as long as
+// limit; DefaultStall when that is not above zero. hide is given every password
+// and token that is used, also in the form that requests carry it in.
+func Environment(getenv func(string) string, hide func(...string), limit time.Duration) authn.Keychain {
+	if limit <= 0 {
+		limit = DefaultStall
+	}
+	return hiding{authn.NewMultiKeychain(environment{getenv}, patient{authn.DefaultKeychain, limit}), hide}
+}
+
+// patient waits for a keychain, which may run a credential helper, no longer
+// than a limit or the context.
+type patient struct {
+	authn.Keychain
+	limit time.Duration
+}
+
+// ResolveContext is authn.ContextKeychain's.
+func (p patient) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, p.limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
+		"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", p.limit, variable(resource.RegistryStr())))
+	defer cancel()
+	type found struct {
+		auth authn.Authenticator
+		err  error
+	}
+	done := make(chan found, 1)
+	go func() { // the library takes no context
+		auth, err := p.Keychain.Resolve(resource)
+		done <- found{auth, err}
+	}()
+	select {
+	case f := <-done:
+		return f.auth, f.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // hiding tells of the secrets that a keychain gives away.
@@ -28,7 +64,12 @@ type hiding struct {
 
 // Resolve is authn.Keychain's.
 func (h hiding) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	auth, err := h.Keychain.Resolve(resource)
+	return h.ResolveContext(context.Background(), resource)
+}
+
+// ResolveContext is authn.ContextKeychain's.
+func (h hiding) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	auth, err := authn.Resolve(ctx, h.Keychain, resource)
 	if err != nil || auth == authn.Anonymous {
 		return auth, err
 	}

@@ -1,13 +1,16 @@
 package registry_test
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -80,5 +83,28 @@ func TestAPasswordIsToldToItsOwnRegistryOnly(t *testing.T) {
 	}
 	if got := credentials(t, keys, "quay.io/linuxserver.io/netbox"); got != (authn.AuthConfig{}) {
 		t.Errorf("quay.io: %+v", got)
+	}
+}
+
+// A helper that asks for a password nobody types, or whose daemon is gone.
+func TestACredentialHelperThatHangsIsGivenALimit(t *testing.T) {
+	bin, config := t.TempDir(), t.TempDir()
+	must(t, os.WriteFile(filepath.Join(bin, "docker-credential-hangs"), []byte("#!/bin/sh\nexec sleep 2\n"), 0o755))
+	must(t, os.WriteFile(filepath.Join(config, "config.json"), []byte(`{"credHelpers": {"registry.example.com": "hangs"}}`), 0o600))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("DOCKER_CONFIG", config)
+	repo, err := name.NewRepository("registry.example.com/netbox")
+	must(t, err)
+	none := func(string) string { return "" }
+	hide := func(...string) {}
+	_, err = authn.Resolve(t.Context(), registry.Environment(none, hide, 10*time.Millisecond), repo)
+	if err == nil || !strings.Contains(err.Error(), "has not answered for 10ms") || !strings.Contains(err.Error(), "REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM") {
+		t.Errorf("with a limit: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := authn.Resolve(ctx, registry.Environment(none, hide, time.Hour), repo); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }
