@@ -36,7 +36,7 @@ func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 		{[]string{"completion"}, []string{"bash, zsh, fish"}},
 		{[]string{"readme", "--check", "--platform", "linux/mips"}, []string{"--platform", "ci readme --help"}},
 		{[]string{"readme", "--check", "--timeout", "-5s"}, []string{"--timeout", "ci readme --help"}},
-		{[]string{"verify", "x", "--base", "local"}, []string{"--base", "ci verify --help"}},
+		{[]string{"verify", "x", "--timeout", "5s"}, []string{"--timeout", "ci verify --help"}},
 		{[]string{"clean", "--wait", "-5s"}, []string{"--wait -5s", "10m"}},
 		{[]string{"merge", "--wait", "-5s"}, []string{"--wait -5s", "10m"}},
 		{[]string{"readme", "--wait", "-5s"}, []string{"--wait -5s", "10m"}},

@@ -67,7 +67,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		{
 			name: "a worker that never starts",
 			change: func(t *testing.T, dir string) {
-				write(t, dir, "root/opt/netbox/lib/netbox_container/worker.py", "def work() -> None:\n    raise SystemExit(3)\n", 0o644)
+				replace(t, dir, "root/opt/netbox/lib/netbox_container/worker.py", "def work() -> None:\n", "def work() -> None:\n    raise SystemExit(3)\n")
 			},
 			stage: "smoke",
 			says:  []string{"worker"},
