@@ -107,3 +107,21 @@ func TestSetupGoPrefersTheToolchainLine(t *testing.T) {
 		}
 	}
 }
+
+// Who has an older Go meets this before anything of ours can speak.
+func TestThePagesNameTheGoThatIsNeeded(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "Go " + strings.TrimPrefix(version.Lang(needs(string(mod))), "go")
+	for _, page := range []string{"README.md", "docs/maintaining.md"} {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), want) || !strings.Contains(string(text), "GOTOOLCHAIN=auto") {
+			t.Errorf("%s does not say that it takes %s, or how an older one gets it", page, want)
+		}
+	}
+}
