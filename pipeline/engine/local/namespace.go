@@ -67,3 +67,55 @@ func bringUpLoopback() error {
 	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
+
+// privateMounts gives the calling thread mounts of its own.
+func privateMounts() error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("making a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making the mounts private: %w", err)
+	}
+	return nil
+}
+
+// leaveChroot makes the root directory of the calling thread, whose mounts are
+// private, that of its mount namespace: who enters the namespace later, as runc
+// and nsenter do, would find itself outside a chroot.
+func leaveChroot() (changed bool, err error) {
+	wd, err := unix.Getwd()
+	if err != nil {
+		return false, err
+	}
+	root, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(root)
+	ns, err := unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(ns)
+	if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
+		return false, err
+	}
+	var was, is unix.Statx_t
+	for dir, st := range map[int]*unix.Statx_t{root: &was, unix.AT_FDCWD: &is} {
+		if err := unix.Statx(dir, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, st); err != nil {
+			return false, err
+		}
+	}
+	if changed = was.Mnt_id != is.Mnt_id || was.Ino != is.Ino; changed {
+		if err := unix.Fchdir(root); err != nil {
+			return false, err
+		}
+		if err := unix.PivotRoot(".", "."); err != nil {
+			return false, err
+		}
+		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+			return false, err
+		}
+	}
+	return changed, unix.Chdir(wd)
+}

@@ -197,16 +197,7 @@ func accounts(path string, fields int) func(yield func([]string) bool) {
 // availableCapabilities are those of the default set that this process may
 // hand on: on some machines root lacks a few.
 func availableCapabilities() []string {
-	bounding := ^uint64(0)
-	if data, err := os.ReadFile("/proc/self/status"); err == nil {
-		for line := range strings.Lines(string(data)) {
-			if v, ok := strings.CutPrefix(line, "CapBnd:"); ok {
-				if n, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64); err == nil {
-					bounding = n
-				}
-			}
-		}
-	}
+	bounding := capabilitySet("CapBnd")
 	var caps []string
 	for _, name := range slices.Sorted(maps.Keys(capabilities)) {
 		if bounding&(1<<capabilities[name]) != 0 {

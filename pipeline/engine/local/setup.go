@@ -52,12 +52,8 @@ func (e *Engine) ensureTools(ctx context.Context) error {
 }
 
 func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
-	if os.Geteuid() != 0 {
-		var first string
-		if needs := e.needs(true); len(needs) > 0 {
-			first = installCommand(needs) + " && "
-		}
-		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
+	if err := e.permitted(); err != nil {
+		return err
 	}
 	module := gotool.Module{Dir: e.opts.Tools, Cache: e.dirs.tools, Environ: e.opts.Environ, Wait: e.opts.LockWait}
 	bin, err := module.Bin(ctx)
@@ -117,6 +113,17 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		}
 	}
 	e.tools = want
+	return nil
+}
+
+func (e *Engine) checkRoot() error {
+	if os.Geteuid() != 0 {
+		var first string
+		if needs := e.needs(true); len(needs) > 0 {
+			first = installCommand(needs) + " && "
+		}
+		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
+	}
 	return nil
 }
 
@@ -234,7 +241,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	if _, err := os.Stat(filepath.Join(binfmtDir, "register")); err != nil {
 		fmt.Fprintf(log, "mounting %s\n", binfmtDir)
 		if err := unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", 0, ""); err != nil {
-			return failure.Usagef("mounting binfmt_misc: %w; run: modprobe binfmt_misc && mount -t binfmt_misc binfmt_misc %s", err, binfmtDir)
+			return noEmulation(arch, fmt.Errorf("mounting binfmt_misc: %w", err))
 		}
 	}
 	if emulatorReady(name) {

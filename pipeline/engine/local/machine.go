@@ -1,0 +1,182 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+)
+
+// privileged is what to do about nearly all that a container lacks.
+const privileged = "a container has to be started by root and with --privileged (docker run --privileged …)"
+
+// required are the capabilities without which the engine cannot work; a
+// container has them all when it is privileged, and not otherwise.
+var required = map[string]uint{
+	"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5,
+	"CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27,
+}
+
+// namespaces are those that the build daemon, the pods and runc make.
+var namespaces = []struct {
+	name string
+	flag int
+}{
+	{"mount", unix.CLONE_NEWNS}, {"PID", unix.CLONE_NEWPID}, {"network", unix.CLONE_NEWNET},
+	{"IPC", unix.CLONE_NEWIPC}, {"UTS", unix.CLONE_NEWUTS},
+}
+
+// permitted tries, in a few milliseconds and without a trace, what the engine
+// will do to this machine. What is missing would otherwise show late, and in
+// the words of whichever program met it first, or not at all.
+func (e *Engine) permitted() error {
+	if err := e.checkRoot(); err != nil {
+		return err
+	}
+	if missing := lackingCapabilities(); len(missing) > 0 {
+		return failure.Usagef("the local engine mounts and makes namespaces, which root may not do here: no %s: %s", strings.Join(missing, ", "), privileged)
+	}
+	err := onThread(func() error {
+		for _, ns := range namespaces {
+			switch err := unix.Unshare(ns.flag); {
+			case errors.Is(err, unix.EPERM):
+				return fmt.Errorf("making a %s namespace: %w, a seccomp filter perhaps: %s", ns.name, err, privileged)
+			case errors.Is(err, unix.ENOSPC):
+				return fmt.Errorf("making a %s namespace: this machine allows no more of them: see the files in /proc/sys/user", ns.name)
+			case err != nil:
+				return fmt.Errorf("making a %s namespace: %w: the kernel was built without them: use another machine, or --engine dagger", ns.name, err)
+			}
+		}
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			if errors.Is(err, unix.EINVAL) {
+				return errors.New("making the mounts private: the root directory is no mount point: enter it by mount --bind DIR DIR && chroot DIR")
+			}
+			return fmt.Errorf("making the mounts private: %w: %s", err, privileged)
+		}
+		// Over something that is there; this thread alone sees it.
+		if err := unix.Mount("tmpfs", "/proc", "tmpfs", 0, ""); err != nil {
+			return fmt.Errorf("mounting a tmpfs: %w: %s", err, privileged)
+		}
+		return checkDevices("/proc")
+	})
+	if err == nil {
+		err = checkCgroups(cgroupMount)
+	}
+	for _, p := range e.opts.Platforms {
+		if err == nil && foreign(p) {
+			err = checkEmulation(p.Architecture)
+		}
+	}
+	return failure.Usage(err)
+}
+
+// checkDevices makes a device of a container and opens it: root of a user
+// namespace may not do the one, a device filter forbids the other.
+func checkDevices(dir string) error {
+	if _, err := os.Stat(os.DevNull); err != nil {
+		return fmt.Errorf("looking for the devices that every program needs: %w: %s", err, privileged)
+	}
+	node := filepath.Join(dir, "null")
+	err := unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3)))
+	if err == nil {
+		var fd int
+		if fd, err = unix.Open(node, unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+			unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("making the device null as every container has it: %w: %s", err, privileged)
+	}
+	return nil
+}
+
+// checkCgroups finds out whether runc may make control groups.
+func checkCgroups(mount string) error {
+	for _, dir := range hierarchies(mount) {
+		if err := unix.Access(dir, unix.W_OK); err != nil {
+			return fmt.Errorf("making a control group in %s: %w: %s", dir, err, privileged)
+		}
+	}
+	return nil
+}
+
+// hierarchies are the control group file systems that are mounted: the unified
+// one, or those of version 1.
+func hierarchies(mount string) []string {
+	var dirs []string
+	for _, pattern := range []string{"cgroup.procs", "*/cgroup.procs"} {
+		found, _ := filepath.Glob(filepath.Join(mount, pattern))
+		for _, file := range found {
+			dirs = append(dirs, filepath.Dir(file))
+		}
+		if len(dirs) > 0 {
+			break // what lies beneath the unified one are its groups
+		}
+	}
+	return dirs
+}
+
+// checkEmulation finds out whether the kernel can be taught an architecture;
+// whether qemu is there to be installed shows later.
+func checkEmulation(arch string) error {
+	name, known := emulators[arch]
+	if !known || emulatorReady(name) {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(binfmtDir, "register")); err == nil {
+		return nil
+	}
+	err := onThread(func() error {
+		if err := privateMounts(); err != nil {
+			return err
+		}
+		return unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", 0, "")
+	})
+	if err != nil {
+		return noEmulation(arch, fmt.Errorf("mounting binfmt_misc: %w", err))
+	}
+	return nil
+}
+
+// noEmulation names both ways on: to mend the machine, and to do without.
+func noEmulation(arch string, err error) error {
+	return failure.Usagef("emulating %s: %w: run modprobe binfmt_misc on the machine itself, or leave %[1]s out with --platform linux/%[3]s", arch, err, runtime.GOARCH)
+}
+
+// lackingCapabilities are those of the required ones that this process does not
+// have.
+func lackingCapabilities() []string {
+	effective := capabilitySet("CapEff")
+	var missing []string
+	for name, bit := range required {
+		if effective&(1<<bit) == 0 {
+			missing = append(missing, name)
+		}
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// capabilitySet reads a set of the calling thread; all when it cannot be read.
+func capabilitySet(name string) uint64 {
+	data, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return ^uint64(0)
+	}
+	for line := range strings.Lines(string(data)) {
+		if v, ok := strings.CutPrefix(line, name+":"); ok {
+			if n, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64); err == nil {
+				return n
+			}
+		}
+	}
+	return ^uint64(0)
+}
