@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/linuxserver/docker-netbox/pipeline"
 	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
@@ -88,6 +90,10 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 		Environ:   os.Environ(),
 	})
 	if err != nil {
+		return nil, nil, err
+	}
+	again := func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) }
+	if err := eng.Settle(ctx, e.err, again); err != nil {
 		return nil, nil, err
 	}
 	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: facts.Base, CPU: facts.CPU}, nil

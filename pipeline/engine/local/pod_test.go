@@ -430,6 +430,7 @@ func TestMain(m *testing.M) {
 		helper(cache)
 		return
 	}
+	settle()
 	os.Exit(m.Run())
 }
 

@@ -1,0 +1,360 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+)
+
+const (
+	// carrierMost bounds the disk file, which grows as it is filled: buildkitd
+	// keeps 16 GB at most.
+	carrierMost = 24 << 30
+	// carrierLeast is what a build and a boot of both platforms take, from
+	// nothing.
+	carrierLeast = 6 << 30
+)
+
+// Settle finds out whether this machine lets the engine work, and says in one
+// line what it does not. Where the cache lies on a file system that can carry
+// no overlay, as in a container whose home is no volume, a disk file in the
+// cache carries them, or memory where there are no loop devices.
+//
+// What is mounted for that is mounted in a namespace that ends with this
+// process, however it ends. For all of the program to be in it, the program
+// starts again: restart is called with the namespace in force and replaces it,
+// as unix.Exec of itself does. The second time there is nothing left to do.
+func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error) error {
+	if err := e.permitted(); err != nil {
+		return err
+	}
+	chrooted := false
+	err := onThread(func() (err error) {
+		if err := privateMounts(); err != nil {
+			return err
+		}
+		if chrooted, err = leaveChroot(); err != nil {
+			return fmt.Errorf("making the root directory that of the namespace: %w", err)
+		}
+		return e.probeOverlays()
+	})
+	grouped := len(hierarchies(cgroupMount)) > 0
+	if err == nil && grouped && !chrooted || err != nil && !errors.Is(err, errNoOverlay) {
+		return err
+	}
+	return onThread(func() error {
+		if err := privateMounts(); err != nil {
+			return err
+		}
+		if _, err := leaveChroot(); err != nil {
+			return fmt.Errorf("making the root directory that of the namespace: %w", err)
+		}
+		if !grouped {
+			// As in a chroot that was given /sys without what is mounted in it.
+			if err := unix.Mount("cgroup2", cgroupMount, "cgroup2", 0, ""); err != nil {
+				return failure.Usagef("mounting the control groups: %w: mount them: mount --rbind /sys/fs/cgroup on that of this root", err)
+			}
+		}
+		if err != nil {
+			if err := e.mountCarrier(ctx, log); err != nil {
+				return err
+			}
+			if err := e.probeOverlays(); err != nil {
+				return fmt.Errorf("mounting a file system for overlays at %s: %w", e.carrier(), err)
+			}
+		}
+		return restart()
+	})
+}
+
+func (e *Engine) carrier() string { return filepath.Join(filepath.Dir(e.dirs.layers), "carrier") }
+
+// carried are the directories that hold upper or lower directories of overlays.
+func (e *Engine) carried() []string { return []string{e.dirs.state, e.dirs.layers, e.dirs.run} }
+
+// probeOverlays tries an overlay in each directory that will hold one, with
+// mounts that only the calling thread sees.
+func (e *Engine) probeOverlays() error {
+	for _, dir := range e.carried() {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making the cache: %w", err)
+		}
+		probe, err := os.MkdirTemp(dir, ".probe-")
+		if err != nil {
+			return fmt.Errorf("making the cache: %w", err)
+		}
+		err = tryOverlay(probe)
+		if removed := os.RemoveAll(probe); removed != nil {
+			return removed
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errNoOverlay, err)
+		}
+	}
+	return nil
+}
+
+var errNoOverlay = errors.New("no overlay can be mounted")
+
+// tryOverlay does in dir what images need of an overlay: what marks a file or
+// a directory as gone, below and above.
+func tryOverlay(dir string) error {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"lower", "lower/opaque", "upper", "work", "merged"} {
+		if err := os.Mkdir(at(name), 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(at("lower/file"), nil, 0o644); err != nil {
+		return err
+	}
+	if err := unix.Mknod(at("lower/gone"), unix.S_IFCHR, 0); err != nil {
+		return err
+	}
+	if err := unix.Setxattr(at("lower/opaque"), opaqueXattr, []byte("y"), 0); err != nil {
+		return err
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", at("lower"), at("upper"), at("work"))
+	if err := unix.Mount("overlay", at("merged"), "overlay", 0, options); err != nil {
+		return err
+	}
+	defer unix.Unmount(at("merged"), unix.MNT_DETACH)
+	return os.Remove(at("merged/file"))
+}
+
+// mountCarrier mounts a file system that carries overlays, for the calling
+// thread's namespace, and lays the directories of the cache that need it over
+// those that do not do. Nothing of it is seen outside.
+func (e *Engine) mountCarrier(ctx context.Context, log io.Writer) error {
+	dir := e.carrier()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the cache: %w", err)
+	}
+	why := fmt.Sprintf("cache: %s lies on %s, which carries no overlays", filepath.Dir(dir), fileSystem(dir))
+	file := dir + ".ext4"
+	diskErr := e.mountDisk(ctx, log, file, dir)
+	switch {
+	case diskErr == nil:
+		fmt.Fprintf(log, "%s: builds and containers are kept in the disk file %s, which grows to %s at most\n", why, file, size(apparent(file)))
+	case ctx.Err() != nil || failure.ExitCode(diskErr) == failure.ExitUsage:
+		return diskErr
+	default:
+		free, err := availableMemory()
+		if err != nil || free < carrierLeast {
+			return failure.Usagef("%s; a disk file does not do (%w) and memory neither (%s free, %s needed): put the cache on a volume: docker run -v netbox-cache:%s …",
+				why, diskErr, size(free), size(carrierLeast), filepath.Dir(filepath.Dir(filepath.Dir(dir))))
+		}
+		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOATIME, fmt.Sprintf("mode=0700,nr_inodes=0,size=%d", free*3/4)); err != nil {
+			return fmt.Errorf("mounting a tmpfs at %s: %w", dir, err)
+		}
+		fmt.Fprintf(log, "%s: builds and containers are kept in memory, %s at most, and made again by each run, since a disk file does not do (%v)\n", why, size(free*3/4), diskErr)
+	}
+	for _, over := range e.carried() {
+		from := filepath.Join(dir, filepath.Base(over))
+		if err := errors.Join(os.MkdirAll(from, 0o755), os.MkdirAll(over, 0o755)); err != nil {
+			return fmt.Errorf("making the cache: %w", err)
+		}
+		if err := unix.Mount(from, over, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mounting %s over %s: %w", from, over, err)
+		}
+	}
+	return nil
+}
+
+// mountDisk mounts the ext4 file system in a file, which is made when absent.
+func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string) error {
+	unlock, err := filelock.Lock(ctx, file+".lock", filelock.Exclusive, "the disk file "+file, e.opts.LockWait, log)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if !isFile(file) {
+		if err := makeDisk(ctx, log, file); err != nil {
+			return err
+		}
+	}
+	device, err := attachLoop(file)
+	if err != nil {
+		return err
+	}
+	// The mount keeps the device, and the device ends with the last mount.
+	defer device.Close()
+	name := fmt.Sprintf("/proc/self/fd/%d", device.Fd())
+	if err := unix.Mount(name, dir, "ext4", unix.MS_NOATIME, "discard"); err != nil {
+		return fmt.Errorf("mounting %s: %w: remove the file", file, err)
+	}
+	return nil
+}
+
+// makeDisk makes the file system, whole or not at all.
+func makeDisk(ctx context.Context, log io.Writer, file string) error {
+	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
+		if err := install(ctx, log, []string{"e2fsprogs"}); err != nil {
+			return err
+		}
+	}
+	free, _, err := freeSpace(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	part := file + ".part"
+	defer os.Remove(part)
+	f, err := os.Create(part)
+	if err != nil {
+		return err
+	}
+	// A little is left to the file system below: one that promises more than
+	// there is fails in its midst.
+	err = errors.Join(f.Truncate(min(carrierMost, free-free/16)), f.Close())
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,lazy_journal_init=1", part)
+	if err := child.Run(cmd); err != nil {
+		return fmt.Errorf("making a file system in %s: %w", part, err)
+	}
+	return os.Rename(part, file)
+}
+
+// attachLoop opens the loop device that shows a file, one for all processes
+// that use the file: two would each write their own file system over it.
+func attachLoop(file string) (*os.File, error) {
+	backing, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer backing.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(backing.Fd()), &st); err != nil {
+		return nil, err
+	}
+	var uuid [16]byte // of the ext4 file system: numbers of files are used again
+	if _, err := backing.ReadAt(uuid[:], 1024+0x68); err != nil {
+		return nil, err
+	}
+	config := unix.LoopConfig{Fd: uint32(backing.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
+	copy(config.Info.File_name[:], fmt.Sprintf("docker-netbox %x %x:%x", uuid, st.Dev, st.Ino))
+
+	bound, _ := filepath.Glob("/sys/block/loop*/loop") // fails for a bad pattern only
+	for _, dir := range bound {
+		n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(filepath.Dir(dir)), "loop"))
+		if err != nil {
+			continue
+		}
+		device, err := openLoop(n)
+		if err != nil {
+			continue // released meanwhile, or not ours to open
+		}
+		if info, err := unix.IoctlLoopGetStatus64(int(device.Fd())); err == nil && info.File_name == config.Info.File_name {
+			return device, nil
+		}
+		device.Close()
+	}
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		return nil, fmt.Errorf("finding a loop device: %w", err)
+	}
+	defer control.Close()
+	for {
+		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return nil, fmt.Errorf("finding a free loop device: %w", err)
+		}
+		device, err := openLoop(n)
+		if err != nil {
+			return nil, fmt.Errorf("opening loop device %d: %w", n, err)
+		}
+		err = unix.IoctlLoopConfigure(int(device.Fd()), &config)
+		if err == nil {
+			return device, nil
+		}
+		device.Close()
+		if !errors.Is(err, unix.EBUSY) { // taken meanwhile by another program
+			return nil, fmt.Errorf("attaching %s to loop device %d: %w", file, n, err)
+		}
+	}
+}
+
+// openLoop opens a loop device by number. A container's /dev has those that
+// there were when it started: another is made beside the others and removed.
+func openLoop(n int) (*os.File, error) {
+	name := fmt.Sprintf("/dev/loop%d", n)
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if !errors.Is(err, os.ErrNotExist) {
+		return f, err
+	}
+	name = fmt.Sprintf("/dev/docker-netbox-loop%d-%d", n, os.Getpid())
+	if err := unix.Mknod(name, unix.S_IFBLK|0o600, int(unix.Mkdev(7, uint32(n)))); err != nil {
+		return nil, err
+	}
+	defer os.Remove(name)
+	return os.OpenFile(name, os.O_RDWR, 0)
+}
+
+// fileSystem names the kind of file system that a directory lies on.
+func fileSystem(dir string) string {
+	var found string
+	data, _ := os.ReadFile("/proc/thread-self/mountinfo")
+	longest := -1
+	for line := range strings.Lines(string(data)) {
+		before, after, _ := strings.Cut(line, " - ")
+		f, kind := strings.Fields(before), strings.Fields(after)
+		if len(f) < 5 || len(kind) < 1 {
+			continue
+		}
+		at := f[4]
+		if (at == "/" || dir == at || strings.HasPrefix(dir, at+"/")) && len(at) >= longest {
+			longest, found = len(at), kind[0]
+		}
+	}
+	if found == "" {
+		return "a file system"
+	}
+	return found
+}
+
+// freeSpace is what a directory's file system has free, and its size.
+func freeSpace(dir string) (free, total int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
+	}
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
+}
+
+// availableMemory is what programs can have without swapping.
+func availableMemory() (int64, error) {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		var kb int64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); err == nil {
+			return kb << 10, nil
+		}
+	}
+	return 0, errors.New("reading /proc/meminfo: it has no MemAvailable")
+}
+
+func apparent(file string) int64 {
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+func size(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }

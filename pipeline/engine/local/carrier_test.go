@@ -1,0 +1,120 @@
+package local_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+// settle settles as the command line does, so that these tests run where the
+// cache lies on an overlay too. What the machine does not permit is for each
+// test to say.
+func settle() {
+	if dir, err := os.UserCacheDir(); err == nil {
+		if e, err := local.New(options(filepath.Join(dir, "docker-netbox", "engine-test"), time.Minute)); err == nil && os.Geteuid() == 0 {
+			err := e.Settle(context.Background(), os.Stderr, func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) })
+			if err != nil {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		}
+	}
+}
+
+// onOverlay is a root directory on an overlay, as a container has it, in which
+// these tests run once more. Only the tools and Go's cache are handed in.
+const onOverlay = `
+mount -t tmpfs -o size=4G tmpfs "$1"
+mkdir "$1/upper" "$1/work" "$1/root"
+mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" overlay "$1/root"
+for dir in /proc /sys /dev "$2" "$GOCACHE"; do mkdir -p "$1/root$dir"; mount --rbind "$dir" "$1/root$dir"; done
+mkdir -p "$1/root$4/docker-netbox/engine"
+mount --bind "$3" "$1/root$4/docker-netbox/engine"
+cp "$5" "$1/root$4/tests"
+export XDG_CACHE_HOME="$4"
+here=$PWD test="$4/tests" root="$1/root"
+shift 5
+exec chroot "$root" sh -c 'cd "$1" && shift && exec "$@"' sh "$here" "$test" "$@"
+`
+
+func overlaid(t *testing.T, args ...string) (cmd *exec.Cmd, name string) {
+	t.Helper()
+	testCache(t) // has the tools built
+	repo, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	gocache, err := exec.CommandContext(t.Context(), "go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name = "/overlaid-" + rand.Text()
+	cmd = exec.CommandContext(t.Context(), "unshare", append([]string{"--mount", "sh", "-euc", onOverlay, "sh",
+		t.TempDir(), repo, sharedCache(t), name, self}, args...)...)
+	cmd.Env = append(os.Environ(), "GOCACHE="+strings.TrimSpace(string(gocache)))
+	return cmd, name
+}
+
+// loops are the loop devices that show a file of a name.
+func loops(name string) error {
+	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, file := range files {
+		if data, _ := os.ReadFile(file); bytes.Contains(data, []byte(name)) {
+			return fmt.Errorf("%s: %s", file, data)
+		}
+	}
+	return nil
+}
+
+func TestTheContractIsKeptWithTheCacheOnAnOverlay(t *testing.T) {
+	cmd, name := overlaid(t, "-test.run", "^TestLocalEngineKeepsTheContract$", "-test.v")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("--- PASS: TestLocalEngineKeepsTheContract")) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if !bytes.Contains(out, []byte("lies on overlay, which carries no overlays: builds and containers are kept in the disk file "+name)) {
+		t.Errorf("it did not say what carries the overlays:\n%s", out)
+	}
+	eventually(t, 10*time.Second, func() error { return loops(name) })
+}
+
+func TestAKilledProcessLeavesNoDiskMounted(t *testing.T) {
+	cmd, name := overlaid(t, "-test.run", "^TestLocalEngineKeepsTheContract$", "-test.v")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for buf := make([]byte, 4096); strings.Count(said.String(), "=== RUN") < 3; {
+		n, err := out.Read(buf)
+		said.Write(buf[:n])
+		if err != nil {
+			t.Fatalf("it ended too soon: %v\n%s", err, said.String())
+		}
+	}
+	if loops(name) == nil {
+		t.Error("no disk is mounted while it runs")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	eventually(t, 20*time.Second, func() error { return loops(name) })
+}
