@@ -18,7 +18,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// reads tells whether a verb has a flag.
+// reads reports whether a verb has a flag.
 func reads(t *testing.T, verb, flag string) bool {
 	t.Helper()
 	root, _ := newRoot(streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, func(string) string { return "" })

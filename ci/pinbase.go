@@ -92,7 +92,7 @@ func graphOnBase(graphs pipeline.Graphs, images []registry.PlatformImage) (*init
 
 var baseDefault = regexp.MustCompile(`(?m)^ARG BASE_IMAGE=.*$`)
 
-// setDefaults sets the base that the Dockerfiles build on when they are not told.
+// setDefaults sets the base that the Dockerfiles build on by default.
 // A digest is that of the index, so that it does for the building machine too.
 func (e env) setDefaults(edits map[string][]byte, reference string) error {
 	colon := strings.LastIndex(strings.SplitN(reference, "@", 2)[0], ":") + 1

@@ -39,7 +39,7 @@ func kindOf(predicate string) string {
 	return ""
 }
 
-// attached tells whether the list of packages that a bundle signs is one of the
+// attached reports whether the list of packages that a bundle signs is one of the
 // documents beside it.
 func (s *subject) attached(b signed) bool {
 	return slices.ContainsFunc(s.documents, func(doc document) bool {
@@ -91,7 +91,7 @@ func (v *verification) checkPackages() {
 	}
 }
 
-// packagesOf tells what a list of packages is, if it is of the image.
+// packagesOf names the format of a list of packages, if it is of the image.
 func packagesOf(doc document, image v1.Hash) (string, error) {
 	if doc.kind == contents.SPDXType {
 		return spdxOf(doc.data, image)
