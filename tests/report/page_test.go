@@ -309,7 +309,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 			"graph":      {platform + " and linux/arm64", "as documented"},
 			"checks":     {"see-login", "POST /api/dcim/sites/", "1500", "alert(1)"},
 			"size":       {"base 36.0 MB", "2 layers"},
-			"packages":   {"django", "6.0.1", "linux-amd64.spdx.json", "behind by 1 package:"},
+			"packages":   {"django", "6.0.1", "linux-amd64.spdx.json", "out of date by 1 package:"},
 			"difference": {"left-pad", "6.0", "+0.70 MB", "1 commit", "it has no list"},
 			"tags":       {"registry.example.com/a/rather/long/name/of/netbox:v4.7.3-ls12", "12 blobs", "503 Service Unavailable"},
 			"logs":       {"netbox-linux-amd64.log", "7 lines, 1 error, 2 warnings"},
