@@ -3,16 +3,11 @@ package registry
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"strings"
 	"time"
 
-	"github.com/docker/cli/cli/config"
-	"github.com/docker/cli/cli/config/configfile"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
 // Environment finds credentials in variables, two a registry: for ghcr.io
@@ -24,36 +19,7 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 	if limit <= 0 {
 		limit = DefaultStall
 	}
-	return hiding{authn.NewMultiKeychain(environment{getenv}, patient{authn.DefaultKeychain, limit}), hide}
-}
-
-// patient waits for a keychain, which may run a credential helper, no longer
-// than a limit or the context.
-type patient struct {
-	authn.Keychain
-	limit time.Duration
-}
-
-// ResolveContext is authn.ContextKeychain's.
-func (p patient) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
-		"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", p.limit, variable(resource.RegistryStr())))
-	defer cancel()
-	type found struct {
-		auth authn.Authenticator
-		err  error
-	}
-	done := make(chan found, 1)
-	go func() { // the library takes no context
-		auth, err := p.Keychain.Resolve(resource)
-		done <- found{auth, err}
-	}()
-	select {
-	case f := <-done:
-		return f.auth, f.err
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
+	return hiding{authn.NewMultiKeychain(environment{getenv}, machine{getenv, limit, make(chan struct{}, 1)}), hide}
 }
 
 // hiding tells of the secrets that a keychain gives away.
@@ -109,42 +75,6 @@ func variable(registry string) string {
 		}
 		return '_'
 	}, strings.ToUpper(registry))
-}
-
-// DockerConfig finds credentials in the text of docker's config.json, and
-// nowhere else: helpers that it names are not run. hide is told every secret
-// that is used.
-func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
-	file, err := config.LoadFromReader(strings.NewReader(text))
-	if err != nil {
-		// The error may quote what it stumbled over.
-		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
-	}
-	file.CredentialsStore, file.CredentialHelpers = "", nil
-	return hiding{dockerConfig{file}, hide}, nil
-}
-
-type dockerConfig struct{ file *configfile.ConfigFile }
-
-// Resolve is authn.Keychain's.
-func (d dockerConfig) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	for _, key := range []string{resource.String(), resource.RegistryStr()} {
-		if key == name.DefaultRegistry {
-			key = authn.DefaultAuthKey
-		}
-		found, err := d.file.GetAuthConfig(key)
-		if err != nil {
-			return nil, err
-		}
-		auth := authn.AuthConfig{
-			Username: found.Username, Password: found.Password, Auth: found.Auth,
-			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
-		}
-		if auth != (authn.AuthConfig{}) {
-			return authn.FromConfig(auth), nil
-		}
-	}
-	return authn.Anonymous, nil
 }
 
 // Password opens one registry, and no other.

@@ -5,10 +5,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,25 +89,114 @@ func TestAPasswordIsToldToItsOwnRegistryOnly(t *testing.T) {
 	}
 }
 
-// A helper that asks for a password nobody types, or whose daemon is gone.
-func TestACredentialHelperThatHangsIsGivenALimit(t *testing.T) {
+// helped is a machine whose docker configuration names a helper for a registry.
+func helped(t *testing.T, script string) (getenv func(string) string, repo name.Repository) {
+	t.Helper()
 	bin, config := t.TempDir(), t.TempDir()
-	must(t, os.WriteFile(filepath.Join(bin, "docker-credential-hangs"), []byte("#!/bin/sh\nexec sleep 2\n"), 0o755))
-	must(t, os.WriteFile(filepath.Join(config, "config.json"), []byte(`{"credHelpers": {"registry.example.com": "hangs"}}`), 0o600))
+	must(t, os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte("#!/bin/sh\n"+script), 0o755))
+	must(t, os.WriteFile(filepath.Join(config, "config.json"), []byte(`{"credHelpers": {"registry.example.com": "test"}}`), 0o600))
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("DOCKER_CONFIG", config)
 	repo, err := name.NewRepository("registry.example.com/netbox")
 	must(t, err)
-	none := func(string) string { return "" }
-	hide := func(...string) {}
-	_, err = authn.Resolve(t.Context(), registry.Environment(none, hide, 10*time.Millisecond), repo)
-	if err == nil || !strings.Contains(err.Error(), "has not answered for 10ms") || !strings.Contains(err.Error(), "REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM") {
-		t.Errorf("with a limit: %v", err)
+	return func(name string) string { return map[string]string{"DOCKER_CONFIG": config}[name] }, repo
+}
+
+func TestACredentialHelperIsAskedForItsRegistry(t *testing.T) {
+	for script, want := range map[string]authn.AuthConfig{
+		`read at; echo '{"Username":"me","Secret":"of '$at'"}'`:                     {Username: "me", Password: "of registry.example.com"},
+		`read at; echo '{"Username":"<token>","Secret":"token-4"}'`:                 {IdentityToken: "token-4"},
+		`echo "credentials not found in native keychain"; exit 1`:                   {},
+		`test "$(cat)" = registry.example.com && echo '{"Username":"u"}' || exit 1`: {Username: "u"},
+	} {
+		getenv, repo := helped(t, script)
+		var hidden []string
+		auth, err := authn.Resolve(t.Context(), registry.Environment(getenv, func(values ...string) { hidden = append(hidden, values...) }, 0), repo)
+		must(t, err)
+		got, err := auth.Authorization()
+		must(t, err)
+		if *got != want || want.Password != "" && !slices.Contains(hidden, want.Password) {
+			t.Errorf("%s: %+v, hidden %q", script, *got, hidden)
+		}
 	}
+	getenv, repo := helped(t, "echo the store is locked; exit 1")
+	_, err := authn.Resolve(t.Context(), registry.Environment(getenv, func(...string) {}, 0), repo)
+	wantError(t, err, "docker-credential-test", "the store is locked")
+}
+
+func TestPodmansConfigurationIsReadWhereDockerHasNone(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "containers"), 0o755))
+	file := filepath.Join(dir, "containers/auth.json")
+	must(t, os.WriteFile(file, fmt.Appendf(nil, `{"auths": {"ghcr.io": {"auth": %q}}}`, base64.StdEncoding.EncodeToString([]byte("me:secret-5"))), 0o600))
+	for name, value := range map[string]string{"XDG_RUNTIME_DIR": dir, "XDG_CONFIG_HOME": dir, "REGISTRY_AUTH_FILE": file} {
+		keys := registry.Environment(func(asked string) string { return map[string]string{"HOME": t.TempDir(), name: value}[asked] }, func(...string) {}, 0)
+		if got := credentials(t, keys, "ghcr.io/linuxserver/netbox"); got.Password != "secret-5" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	must(t, os.WriteFile(file, []byte(`{"auths": {"ghcr.io": "secret-6"}}`), 0o600))
+	repo, err := name.NewRepository("ghcr.io/linuxserver/netbox")
+	must(t, err)
+	_, err = authn.Resolve(t.Context(), registry.Environment(func(asked string) string { return map[string]string{"REGISTRY_AUTH_FILE": file}[asked] }, func(...string) {}, 0), repo)
+	wantError(t, err, file, "docker login")
+	if strings.Contains(err.Error(), "secret-6") {
+		t.Error(err)
+	}
+}
+
+// A helper that asks for a password nobody types, or whose daemon is gone, ends
+// with the limit or with Ctrl-C, and so does what it has started.
+func TestACredentialHelperThatHangsIsEnded(t *testing.T) {
+	pids := filepath.Join(t.TempDir(), "pids")
+	getenv, repo := helped(t, "trap '' TERM\nsleep 100 & echo $! $$ > "+pids+".new; mv "+pids+".new "+pids+"; wait\n")
+	hide := func(...string) {}
+	gone := func(when string) {
+		t.Helper()
+		text, err := os.ReadFile(pids)
+		if errors.Is(err, fs.ErrNotExist) && when == "with a limit" {
+			return // it had not even begun
+		}
+		must(t, err)
+		must(t, os.Remove(pids))
+		for _, pid := range strings.Fields(string(text)) {
+			n, err := strconv.Atoi(pid)
+			must(t, err)
+			for began := time.Now(); alive(n); time.Sleep(5 * time.Millisecond) {
+				if time.Since(began) > 20*time.Second {
+					t.Errorf("%s: process %d is still there", when, n)
+					_ = syscall.Kill(n, syscall.SIGKILL)
+					break
+				}
+			}
+		}
+	}
+	_, err := authn.Resolve(t.Context(), registry.Environment(getenv, hide, 2*time.Second), repo)
+	wantError(t, err, "has not answered for 2s", "REGISTRY_PASSWORD_REGISTRY_EXAMPLE_COM")
+	gone("with a limit")
+
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := authn.Resolve(ctx, registry.Environment(none, hide, time.Hour), repo); !errors.Is(err, context.Canceled) {
+	defer cancel()
+	go func() {
+		for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+			if _, err := os.Stat(pids); err == nil {
+				break
+			}
+		}
+		cancel()
+	}()
+	if _, err := authn.Resolve(ctx, registry.Environment(getenv, hide, time.Hour), repo); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
+	gone("interrupted")
+}
+
+// alive says if a process runs; one that has ended and waits to be reaped by
+// whoever has it now does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z")
 }
