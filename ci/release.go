@@ -177,7 +177,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 		return none, err
 	}
 	facts := release.Facts{
-		Pinned: pins.NetBox.Release, Asked: f.netbox, Commit: commit.Commit, Pull: f.pull,
+		Pinned: pins.NetBox.Release, Asked: f.netbox, Commit: commit.Commit, Dirty: commit.Dirty, Shallow: commit.Shallow, Pull: f.pull,
 		Number: f.number, Force: f.force, Now: time.Now(), Repositories: pins.Repositories,
 	}
 	if len(f.to) > 0 {

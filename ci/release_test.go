@@ -426,6 +426,20 @@ func TestNoReleaseIsMadeOfFilesThatAreNotCommittedOrNotLocked(t *testing.T) {
 	if _, stderr, code := p.ci("release"); code != failure.ExitUsage || !strings.Contains(stderr, "commit them") {
 		t.Errorf("a new file: status %d, %s", code, stderr)
 	}
+	if text := p.good("release", "--dry-run"); !strings.Contains(text, "\nnext: commit the files that differ from commit "+p.commit[:12]) || strings.Contains(text, "shallow") {
+		t.Errorf("the plan does not say what to do about a new file:\n%s", text)
+	}
+	p.commitAll("two")
+	shallow := t.TempDir()
+	p.git("clone", "-q", "--depth=1", "file://"+p.repo, shallow)
+	p.repo = shallow
+	if text := p.good("release", "--dry-run"); !strings.Contains(text, "\nnext: run \"git fetch --unshallow --tags\"") || strings.Contains(text, "commit the files") {
+		t.Errorf("the plan does not say what to do about a shallow clone:\n%s", text)
+	}
+	p.git("fetch", "-q", "--unshallow", "--tags")
+	if text := p.good("release", "--dry-run"); strings.Contains(text, "next:") {
+		t.Errorf("something is still to be done:\n%s", text)
+	}
 }
 
 func TestAMistakeInAFileIsAnnotatedOnItsLine(t *testing.T) {

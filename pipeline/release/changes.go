@@ -32,7 +32,7 @@ func changes(f Facts, p Plan) []Change {
 	case was.Commit == "":
 		add("commit", true, "the published image names no commit")
 	case f.Unknown:
-		add("commit", true, "the published commit %s is not in this clone (in a shallow one git fetch --unshallow brings it)", short(was.Commit))
+		add("commit", true, "the published commit %s is not in this clone", short(was.Commit))
 	case len(f.Entering) == 0 && len(f.Changed) == 0:
 		add("commit", false, "%s has the same files as the published %s", short(f.Commit), short(was.Commit))
 	case len(f.Entering) == 0:

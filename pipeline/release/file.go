@@ -34,11 +34,11 @@ func (p Plan) Ready(tree source.Source, pinned string) error {
 	case p.Skip != "":
 		return failure.Usagef("release %s: the plan is to skip it: %s: pass --force to release all the same", p.Version, p.Skip)
 	case p.NetBox.Value != pinned:
-		return failure.Usagef("release %s: the locked lists of packages are of NetBox %s: %s", p.Version, pinned, Plan{Pin: p.NetBox.Value}.PinFirst())
+		return failure.Usagef("release %s: the locked lists of packages are of NetBox %s: %s", p.Version, pinned, pinFirst(p.NetBox.Value))
 	case p.Commit != tree.Commit:
 		return failure.Usagef("release %s: it is planned for commit %s, but %s is checked out: check out the other, or plan again", p.Version, short(p.Commit), short(tree.Commit))
 	case tree.Dirty:
-		return failure.Usagef("release %s: files differ from commit %s: commit them, an image has to say truly what it was made from", p.Version, short(p.Commit))
+		return failure.Usagef("release %s: files differ from commit %s: commit them, an image names the commit it was made from", p.Version, short(p.Commit))
 	}
 	return nil
 }

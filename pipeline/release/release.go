@@ -37,6 +37,8 @@ type Facts struct {
 	Upstream string // newest final release, or "" when nobody asked for it
 
 	Commit   string   // that HEAD is at
+	Dirty    bool     // files differ from it
+	Shallow  bool     // the clone lacks older commits and tags
 	Branch   string   // checked out, "" when HEAD is detached
 	Tag      string   // git tag that is being released, ""
 	Tags     []string // git tags at HEAD
@@ -133,6 +135,7 @@ type Plan struct {
 	Images       []PinnedImage       `json:"images,omitempty"` // pinned, and how far behind
 	Skip         string              `json:"skip,omitempty"`   // why nothing is to be released
 	Pin          string              `json:"pin,omitempty"`    // the release to pin first, when it is not the pinned one
+	Next         []string            `json:"next,omitempty"`   // what has to be done before the release
 	Repositories []string            `json:"repositories"`
 	Optional     []string            `json:"optional,omitempty"` // registries of them that may fail
 	Tags         []string            `json:"tags"`               // of the index, the most general one last
@@ -163,6 +166,13 @@ func Make(f Facts) (Plan, error) {
 	}
 	if p.NetBox.Value != f.Pinned {
 		p.Pin = p.NetBox.Value
+		p.Next = append(p.Next, pinFirst(p.Pin))
+	}
+	if f.Dirty {
+		p.Next = append(p.Next, fmt.Sprintf("commit the files that differ from commit %s: an image names the commit it was made from", short(f.Commit)))
+	}
+	if f.Shallow {
+		p.Next = append(p.Next, "run \"git fetch --unshallow --tags\": this clone is shallow, so the plan cannot see older commits and their tags")
 	}
 	if f.Published != nil && f.Published.Version == "" && f.Number == 0 && f.Tag == "" {
 		return Plan{}, failure.Usagef("read the release number of %s: its label build_version is %q, not as in %q: pass the number of this release with --number", f.Published.Reference, f.Published.Label, "Linuxserver.io version:- v4.7.3-ls12 Build-date:- 2026-11-23T00:00:00Z")

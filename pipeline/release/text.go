@@ -13,8 +13,8 @@ import (
 func (p Plan) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintln(&b, p.Headline())
-	if p.Pin != "" {
-		fmt.Fprintf(&b, "next: %s\n", p.PinFirst())
+	for _, next := range p.Next {
+		fmt.Fprintf(&b, "next: %s\n", next)
 	}
 	b.WriteString("\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -86,12 +86,9 @@ func (p Plan) Why() string {
 	return "it is asked for"
 }
 
-// PinFirst tells what has to be done before the release, or nothing.
-func (p Plan) PinFirst() string {
-	if p.Pin == "" {
-		return ""
-	}
-	return fmt.Sprintf("run \"go run ./ci pin --netbox %s\" and commit the result", p.Pin)
+// pinFirst says how another release of NetBox is pinned.
+func pinFirst(netbox string) string {
+	return fmt.Sprintf("run \"go run ./ci pin --netbox %s\" and commit the result", netbox)
 }
 
 // Row is a line of the plan's table.

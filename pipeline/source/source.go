@@ -22,6 +22,8 @@ type Source struct {
 	Commit string    // full object name
 	Time   time.Time // when it was committed, UTC
 	Dirty  bool      // a file differs from it or is new
+	// Shallow says that the clone lacks older commits, and tags with them.
+	Shallow bool
 }
 
 // Revision is the commit as a label gives it: an image made from a changed
@@ -56,7 +58,14 @@ func Git(ctx context.Context, dir string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	return Source{Commit: commit, Time: time.Unix(unix, 0).UTC(), Dirty: strings.TrimSpace(status) != ""}, nil
+	shallow, err := git(ctx, dir, "rev-parse", "--is-shallow-repository")
+	if err != nil {
+		return Source{}, err
+	}
+	return Source{
+		Commit: commit, Time: time.Unix(unix, 0).UTC(), Dirty: strings.TrimSpace(status) != "",
+		Shallow: strings.TrimSpace(shallow) == "true",
+	}, nil
 }
 
 // Unknown is the commit of a tree without history.

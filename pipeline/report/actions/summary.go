@@ -167,7 +167,7 @@ func (s *Sink) Plan(p release.Plan) error {
 func planMarkdown(p release.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Plan: %s\n\n", escape(p.Headline()))
-	if next := p.PinFirst(); next != "" {
+	for _, next := range p.Next {
 		fmt.Fprintf(&b, "**Next:** %s\n\n", escape(next))
 	}
 	b.WriteString("| Decision | Value | Why |\n| --- | --- | --- |\n")
