@@ -69,6 +69,7 @@ plan, or a reference with digest for each published tag.`,
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	addOptional(cmd, &f.optional)
 	addStall(cmd, e.flags)
+	addMove(cmd, e.flags)
 	addSign(cmd, &sign)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f.netbox != "" && f.newest {

@@ -351,9 +351,7 @@ func (p Plan) Targets() ([]registry.Target, error) {
 		if err != nil {
 			return err
 		}
-		// A numbered version names one image for ever; that of a branch, and those
-		// that name a NetBox, are given to the newest.
-		if Channel(p.Channel.Value) != Live || tag != prefixes[platform]+p.Version {
+		if p.moves(tag, platform) {
 			t = t.Moving()
 		}
 		targets = append(targets, t.For(platform))
@@ -374,6 +372,14 @@ func (p Plan) Targets() ([]registry.Target, error) {
 		}
 	}
 	return targets, nil
+}
+
+// moves says which tags are given to another image by another release. A
+// numbered version names one for ever. Those that name a NetBox are for its
+// newest build, which has the distribution's updates, and that of a branch is
+// for the newest build of its commit.
+func (p Plan) moves(tag, platform string) bool {
+	return Channel(p.Channel.Value) != Live || tag != prefixes[platform]+p.Version
 }
 
 // short gives enough of a commit or a digest for people to tell it from others.

@@ -101,7 +101,10 @@ func (p Plan) Rows() []Row {
 		{"channel", p.Channel.Value, p.Channel.Reason},
 	}
 	if Channel(p.Channel.Value) == Live {
-		rows = append(rows, Row{"number", "ls" + p.Number.Value, p.Number.Reason})
+		rows = append(rows,
+			Row{"number", "ls" + p.Number.Value, p.Number.Reason},
+			Row{"tag", p.Version, "it names this image for ever; the other tags move to it"},
+		)
 	} else {
 		rows = append(rows, Row{"packages", p.Package.Value, p.Package.Reason})
 	}
