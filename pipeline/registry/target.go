@@ -91,7 +91,7 @@ func ParseTarget(s string) (Target, error) {
 		tag = "latest"
 	}
 	if (host == "docker.io" || host == "index.docker.io") && !strings.Contains(path, "/") {
-		return bad("Docker Hub wants a namespace and a name, %[1]s/NAMESPACE/%[2]s or %[1]s/%[2]s/NAME", host, path)
+		return bad("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
 	}
 	if !tagPattern.MatchString(tag) {
 		return bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
