@@ -96,7 +96,7 @@ func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
 			return nil, fmt.Errorf("assembling an index: the image for %s says it is for %s", platform, got)
 		}
 		adds = append(adds, mutate.IndexAddendum{
-			Add:        img.Image,
+			Add:        plain{img.Image},
 			Descriptor: v1.Descriptor{Platform: &platform},
 		})
 	}
@@ -106,6 +106,14 @@ func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
 	}
 	return index, nil
 }
+
+// plain is an image that is no artifact: go-containerregistry would put the
+// type of its configuration into the index as artifactType, which no other tool
+// does, and which registries older than OCI 1.1 refuse.
+type plain struct{ v1.Image }
+
+// ArtifactType is what go-containerregistry asks before it guesses.
+func (plain) ArtifactType() (string, error) { return "", nil }
 
 // Images gives the images of an index with their platforms. Whatever is not an
 // image of a known platform is an error: attestations are referrers, never

@@ -50,6 +50,9 @@ func TestTheIndexNamesItsPlatformsAndDependsOnNothingButItsImages(t *testing.T) 
 	var platforms []string
 	for _, d := range manifest.Manifests {
 		platforms = append(platforms, d.Platform.String())
+		if d.ArtifactType != "" {
+			t.Errorf("the image for %s is listed as an artifact, of type %s", d.Platform, d.ArtifactType)
+		}
 	}
 	if got := strings.Join(platforms, " "); got != "linux/amd64 linux/arm64/v8" {
 		t.Errorf("platforms %s", got)
