@@ -227,3 +227,33 @@ func TestTheProgramReportsAnOptionalRegistryThatFailsAndTheNextRunSaysWhatWasLef
 		t.Errorf("status %d:\n%s", code, output)
 	}
 }
+
+func TestTheProgramTrustsTheAuthorityOfAFile(t *testing.T) {
+	p := newProject(t)
+	backend := startLoopback(t).host
+	door := newProxyOver(t, "HTTP/2", backend, nil)
+	dir, repo := t.TempDir(), newRepository()
+	ca, other := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "other.pem")
+	must(t, os.WriteFile(ca, door.ca, 0o644))
+	must(t, os.WriteFile(other, []byte("no certificate"), 0o644))
+	at := door.host + "/" + repo + ":1.0"
+	for _, try := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"publish", "--to", at}, 1, "its certificate is not trusted: "},
+		{[]string{"publish", "--to", at, "--ca", filepath.Join(dir, "none.pem")}, 2, "read the certificates to trust: open "},
+		{[]string{"publish", "--to", at, "--ca", other}, 2, other + " holds none: name a file in PEM form"},
+		{[]string{"publish", "--to", at, "--ca", ca}, 0, at},
+		{[]string{"verify", at}, 1, "its certificate is not trusted: "},
+		{[]string{"verify", at, "--ca", ca}, 1, "proven    linux/amd64  image"}, // it says nothing of itself
+	} {
+		if output, code := p.ci(t, nil, try.args...); code != try.code || !strings.Contains(output, try.says) {
+			t.Errorf("%v: status %d, want %d and %q:\n%s", try.args, code, try.code, try.says, output)
+		}
+	}
+	if tags, err := walk(backend, repo); err != nil || tags["1.0"] != p.content.digest {
+		t.Errorf("tags %v (%v)", tags, err)
+	}
+}

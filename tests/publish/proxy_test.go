@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
@@ -22,6 +23,7 @@ import (
 type proxy struct {
 	host  string
 	roots *x509.CertPool               // who vouches for it, when it speaks TLS
+	ca    []byte                       // the same as PEM
 	habit habit                        // what it does at all times; nil is nothing
 	lines atomic.Int64                 // connections that were made to it
 	guard func(r *http.Request) *reply // to whom it does not let pass; nil lets everyone
@@ -149,6 +151,7 @@ func newProxyOver(t testing.TB, protocol, backend string, spoil func(k int, kind
 		server.StartTLS()
 		p.roots = x509.NewCertPool()
 		p.roots.AddCert(server.Certificate())
+		p.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	} else {
 		server.Start()
 	}
