@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -50,6 +52,9 @@ func newProject(t *testing.T) project {
 	r := report.Report{Commit: commit, Version: "4.7.3", Base: report.Base{Name: "local"}}
 	for platform, digest := range p.content.booted {
 		r.Platforms = append(r.Platforms, report.Platform{Platform: platform, Image: digest.String()})
+		for kind, end := range map[string]string{contents.SPDXType: ".spdx.json", contents.CycloneDXType: ".cdx.json"} {
+			r.Documents = append(r.Documents, report.Document{Name: strings.ReplaceAll(platform, "/", "-") + end, Platform: platform, Type: kind, Text: sbom(kind, platform)})
+		}
 		for _, stage := range []string{"build", "graph", "boot", "smoke", "stop"} {
 			key := report.Key{Stage: stage, Platform: platform}
 			r.Stages, r.Expected = append(r.Stages, report.Stage{Key: key, Seconds: 1}), append(r.Expected, key)
@@ -57,6 +62,14 @@ func newProject(t *testing.T) project {
 	}
 	must(t, r.Write(filepath.Join(p.dist, "report"), func(s string) string { return s }))
 	return p
+}
+
+// sbom is a list of packages of a project's image.
+func sbom(kind, platform string) []byte {
+	if kind == contents.SPDXType {
+		return fmt.Appendf(nil, `{"spdxVersion":"SPDX-2.3","name":"%s","packages":[{"name":"nginx","versionInfo":"1"}]}`, platform)
+	}
+	return fmt.Appendf(nil, `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"%s"}},"components":[{"name":"nginx"}]}`, platform)
 }
 
 // ci runs the command line with variables besides those it needs.
