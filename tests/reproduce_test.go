@@ -1,0 +1,118 @@
+package tests
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// A published image is built again on a machine that has nothing: it is the same
+// to the byte. One that says it is of that commit, and is not, is found out.
+func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
+	if !*soak {
+		t.Skip("SKIPPED: it builds the image of each platform twice from empty caches: run with -soak")
+	}
+	for _, platform := range []string{"linux/amd64", "linux/arm64"} {
+		t.Run(platform, func(t *testing.T) {
+			repo := copyOfRepository(t, nil)
+			commit := sh(t, repo, "git rev-parse HEAD")
+			server, err := registry.Loopback(t.Context(), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+
+			emptyCache(t)
+			first := build(t, repo, platform)
+			publishTo(t, server.Host+"/netbox:1", first)
+			if o := ci(t, repo, t.TempDir(), "clean", "--cache"); o.code != 0 {
+				t.Fatalf("clean: status %d", o.code)
+			}
+
+			emptyCache(t)
+			verify := func(tag string) outcome {
+				return ci(t, repo, t.TempDir(), "verify", "--rebuild", "--platform", platform, server.Host+"/netbox:"+tag)
+			}
+			again := "commit " + commit + " was built again: it is "
+			if o := verify("1"); o.code != 0 || !strings.Contains(o.stdout, again+"the same image to the byte") {
+				t.Errorf("status %d:\n%s", o.code, o.stdout)
+			}
+
+			write(t, repo, "root/etc/something-else", "else\n", 0o644)
+			sh(t, repo, "git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m changed")
+			publishTo(t, server.Host+"/netbox:2", saying(t, build(t, repo, platform), commit))
+			if o := verify("2"); o.code != 1 || !strings.Contains(o.stdout, again+"sha256:") || !strings.Contains(o.stdout, "1 files: etc/something-else") {
+				t.Errorf("status %d:\n%s", o.code, o.stdout)
+			}
+		})
+	}
+}
+
+// emptyCache gives the command line an empty cache, and the go command its own.
+func emptyCache(t *testing.T) {
+	t.Helper()
+	t.Setenv("GOCACHE", sh(t, root, "go env GOCACHE"))
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+}
+
+func build(t *testing.T, repo, platform string) v1.ImageIndex {
+	t.Helper()
+	dist := t.TempDir()
+	if o := ci(t, repo, dist, "build", "--platform", platform); o.code != 0 {
+		t.Fatalf("build: status %d", o.code)
+	}
+	idx, err := registry.ReadLayout(t.Context(), filepath.Join(dist, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return idx
+}
+
+func publishTo(t *testing.T, reference string, idx v1.ImageIndex) {
+	t.Helper()
+	target, err := registry.ParseTarget(reference)
+	if err == nil {
+		_, err = registry.Publish(t.Context(), idx, []registry.Target{target}, registry.Options{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// saying is an index whose image, and which itself, claims to be of a commit.
+func saying(t *testing.T, idx v1.ImageIndex, commit string) v1.ImageIndex {
+	t.Helper()
+	const revision = "org.opencontainers.image.revision"
+	images, err := registry.Images(idx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, img := range images {
+		config, err := img.Image.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = config.DeepCopy()
+		config.Config.Labels[revision] = commit
+		if images[i].Image, err = mutate.ConfigFile(img.Image, config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := manifest.DeepCopy().Annotations
+	about[revision] = commit
+	claiming, err := registry.Index(slices.Clone(images), registry.About{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mutate.Annotations(claiming, about).(v1.ImageIndex)
+}
