@@ -1,0 +1,212 @@
+package attest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// platformImage is one image of the index.
+type platformImage struct {
+	name   string // registry.Key
+	digest v1.Hash
+	image  v1.Image
+	config *v1.ConfigFile // nil when it cannot be read
+}
+
+func (v *verification) findImages() {
+	if v.at.Index == nil {
+		img := &platformImage{digest: v.at.Digest, image: v.at.Image, name: "image"}
+		if config, err := img.image.ConfigFile(); err == nil {
+			img.config, img.name = config, config.OS+"/"+config.Architecture
+		}
+		v.images = []*platformImage{img}
+		return
+	}
+	manifest, err := v.at.Index.IndexManifest()
+	if err != nil {
+		v.add(Wrong, "index", whatIndex, "it cannot be read: %v", err)
+		return
+	}
+	v.annotations = manifest.Annotations
+	var names []string
+	good := true
+	for _, d := range manifest.Manifests {
+		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "" || d.Platform.Architecture == "" || d.Platform.OS == "unknown" {
+			good = false
+			v.add(Wrong, "index", whatIndex, "its entry %s (%s) is not the image of a platform", d.Digest, d.Platform)
+			continue
+		}
+		img := &platformImage{name: registry.Key(*d.Platform), digest: d.Digest}
+		if slices.Contains(names, img.name) {
+			good = false
+			v.add(Wrong, img.name, whatIndex, "the index has two images for it")
+			continue
+		}
+		names = append(names, img.name)
+		if img.image, err = v.at.Index.Image(d.Digest); err != nil {
+			v.add(Wrong, img.name, whatImage, "%s cannot be read: %v", d.Digest, err)
+			continue
+		}
+		if img.config, err = img.image.ConfigFile(); err == nil {
+			if p := img.config.Platform(); p == nil || !p.Equals(*d.Platform) {
+				v.add(Wrong, img.name, whatImage, "it says that it is for %s", p)
+			}
+		}
+		v.images = append(v.images, img)
+	}
+	for _, name := range v.demand.Platforms {
+		if !slices.Contains(names, name) {
+			good = false
+			v.add(Missing, name, whatIndex, "the index has no image for it")
+		}
+	}
+	if good {
+		v.add(Proven, "index", whatIndex, "it has an image for %s, and nothing else", strings.Join(names, " and for "))
+	}
+}
+
+// checkImages reads everything under the images.
+func (v *verification) checkImages(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(4)
+	type read struct {
+		blobs int
+		bytes int64
+		errs  []error
+	}
+	found := make([]read, len(v.images))
+	for i, img := range v.images {
+		manifest, err := img.image.Manifest()
+		if err != nil {
+			found[i].errs = []error{err}
+			continue
+		}
+		if got, err := img.image.Digest(); err != nil || got != img.digest {
+			found[i].errs = []error{fmt.Errorf("its manifest is %s, not %s (%v)", got, img.digest, err)}
+			continue
+		}
+		blobs := append(slices.Clone(manifest.Layers), manifest.Config)
+		found[i].errs = make([]error, len(blobs))
+		for j, b := range blobs {
+			found[i].blobs++
+			found[i].bytes += b.Size
+			g.Go(func() error {
+				if b.Digest == manifest.Config.Digest {
+					found[i].errs[j] = sameConfig(img.image, b)
+					return nil
+				}
+				found[i].errs[j] = sameLayer(ctx, img.image, b)
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // the errors are in found
+	for i, img := range v.images {
+		if err := errors.Join(found[i].errs...); err != nil {
+			v.add(Wrong, img.name, whatImage, "%v", err)
+			continue
+		}
+		v.add(Proven, img.name, whatImage, "%s: its manifest, configuration and %d layers (%.1f MB) are what their digests say",
+			img.digest, found[i].blobs-1, float64(found[i].bytes)/1e6)
+	}
+}
+
+func sameLayer(ctx context.Context, img v1.Image, d v1.Descriptor) error {
+	layer, err := img.LayerByDigest(d.Digest)
+	if err != nil {
+		return fmt.Errorf("layer %s cannot be read: %w", d.Digest, err)
+	}
+	rc, err := layer.Compressed()
+	if err != nil {
+		return fmt.Errorf("layer %s cannot be read: %w", d.Digest, err)
+	}
+	defer rc.Close()
+	stop := context.AfterFunc(ctx, func() { rc.Close() })
+	defer stop()
+	return sameDigest(rc, d)
+}
+
+func sameConfig(img v1.Image, d v1.Descriptor) error {
+	raw, err := img.RawConfigFile()
+	if err != nil {
+		return fmt.Errorf("configuration %s cannot be read: %w", d.Digest, err)
+	}
+	return sameDigest(bytes.NewReader(raw), d)
+}
+
+func sameDigest(r io.Reader, d v1.Descriptor) error {
+	got, n, err := v1.SHA256(r)
+	if err != nil {
+		return fmt.Errorf("blob %s cannot be read: %w", d.Digest, err)
+	}
+	if got != d.Digest || n != d.Size {
+		return fmt.Errorf("blob %s is damaged: it has %d bytes with digest %s", d.Digest, n, got)
+	}
+	return nil
+}
+
+// Labels that the images of one index must agree on.
+const (
+	versionLabel  = "org.opencontainers.image.version"
+	revisionLabel = "org.opencontainers.image.revision"
+	sourceLabel   = "org.opencontainers.image.source"
+	baseName      = "org.opencontainers.image.base.name" // of the index
+)
+
+// label is what the images say, "" when none could be read.
+func (v *verification) label(name string) string {
+	for _, img := range v.images {
+		if img.config != nil {
+			return img.config.Config.Labels[name]
+		}
+	}
+	return ""
+}
+
+func (v *verification) checkLabels() {
+	if len(v.images) == 0 {
+		return
+	}
+	of := "index"
+	if v.at.Index == nil {
+		of = v.images[0].name
+	}
+	good := true
+	for _, label := range []string{versionLabel, revisionLabel, sourceLabel} {
+		first := v.label(label)
+		for _, img := range v.images {
+			if img.config == nil {
+				continue
+			}
+			if got := img.config.Config.Labels[label]; got != first {
+				good = false
+				v.add(Wrong, img.name, whatLabels, "%s is %q, but %q in %s", label, got, first, v.images[0].name)
+			}
+		}
+		if got, ok := v.annotations[label]; ok && got != first {
+			good = false
+			v.add(Wrong, of, whatLabels, "%s is %q, but %q in the images", label, got, first)
+		}
+	}
+	switch {
+	case !good:
+	case v.label(versionLabel) == "" || v.label(revisionLabel) == "":
+		v.add(Unproven, of, whatLabels, "the images do not say which version and commit they are of")
+	default:
+		base := ""
+		if v.annotations[baseName] != "" {
+			base = ", base " + v.annotations[baseName]
+		}
+		v.add(Proven, of, whatLabels, "everything says version %s, commit %s%s", v.label(versionLabel), v.label(revisionLabel), base)
+	}
+}
