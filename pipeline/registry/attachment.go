@@ -5,11 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -68,7 +68,7 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	if err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
 	}
-	img, err := partial.CompressedToImage(document{raw, memory{layer, doc.Data}})
+	img, err := partial.CompressedToImage(document{raw, static.NewLayer(doc.Data, types.MediaType(doc.MediaType))})
 	if err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
 	}
@@ -141,17 +141,4 @@ func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 		return nil, fmt.Errorf("the attachment has no blob %s", h)
 	}
 	return d.layer, nil
-}
-
-// memory is a blob that is held in memory.
-type memory struct {
-	described v1.Descriptor
-	data      []byte
-}
-
-func (m memory) Digest() (v1.Hash, error)            { return m.described.Digest, nil }
-func (m memory) Size() (int64, error)                { return m.described.Size, nil }
-func (m memory) MediaType() (types.MediaType, error) { return m.described.MediaType, nil }
-func (m memory) Compressed() (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(m.data)), nil
 }
