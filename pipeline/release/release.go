@@ -5,10 +5,7 @@
 package release
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +13,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -141,9 +137,6 @@ type Plan struct {
 	Tags         []string            `json:"tags"`               // of the index, the most general one last
 	ImageTags    map[string][]string `json:"imageTags"`          // of the image of each platform
 }
-
-// prefixes are what the tags of one architecture begin with.
-var prefixes = map[string]string{"linux/amd64": "amd64-", "linux/arm64": "arm64v8-"}
 
 // Make decides. Facts that no release can be made of are a failure.Usage of
 // one line.
@@ -282,30 +275,6 @@ func number(f Facts, p Plan) (Decision, error) {
 	return next(was+1, "%s is published", f.Published.Version)
 }
 
-// name gives the image its version and its tags.
-func name(p *Plan, f Facts) {
-	external := Sanitise("v" + p.NetBox.Value)
-	p.Semver = semver(p.NetBox.Value)
-	switch Channel(p.Channel.Value) {
-	case Live:
-		n, _ := strconv.Atoi(p.Number.Value)
-		p.Version = numbered(p.NetBox.Value, n)
-		p.Tags = []string{p.Version, "version-" + external, p.Semver, "latest"}
-	case Development:
-		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", external, p.Package.Value, f.Commit)
-		p.Tags = []string{p.Version}
-	case PullRequest:
-		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s-pr-%d", external, p.Package.Value, f.Commit, f.Pull)
-		p.Tags = []string{p.Version}
-	}
-	p.ImageTags = map[string][]string{}
-	for platform, prefix := range prefixes {
-		for _, tag := range p.Tags {
-			p.ImageTags[platform] = append(p.ImageTags[platform], prefix+tag)
-		}
-	}
-}
-
 // older refuses to go back: a database that a newer NetBox has migrated cannot
 // be used by an older one.
 func older(f Facts, p Plan) error {
@@ -342,46 +311,6 @@ func foreign(repository, owner string) bool {
 	return ok && owner != "" && !strings.EqualFold(namespace, owner)
 }
 
-// Targets are all tags in all repositories, in the order in which they are to
-// move: those of single images first, latest last.
-func (p Plan) Targets() ([]registry.Target, error) {
-	var targets []registry.Target
-	add := func(repository, tag, platform string) error {
-		t, err := registry.ParseTarget(repository + ":" + tag)
-		if err != nil {
-			return err
-		}
-		if p.moves(tag, platform) {
-			t = t.Moving()
-		}
-		targets = append(targets, t.For(platform))
-		return nil
-	}
-	for _, repository := range p.Repositories {
-		for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
-			for _, tag := range p.ImageTags[platform] {
-				if err := add(repository, tag, platform); err != nil {
-					return nil, err
-				}
-			}
-		}
-		for _, tag := range p.Tags {
-			if err := add(repository, tag, ""); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return targets, nil
-}
-
-// moves says which tags are given to another image by another release. A
-// numbered version names one for ever. Those that name a NetBox are for its
-// newest build, which has the distribution's updates, and that of a branch is
-// for the newest build of its commit.
-func (p Plan) moves(tag, platform string) bool {
-	return Channel(p.Channel.Value) != Live || tag != prefixes[platform]+p.Version
-}
-
 // short gives enough of a commit or a digest for people to tell it from others.
 func short(id string) string {
 	id = strings.TrimPrefix(id, "sha256:")
@@ -404,66 +333,4 @@ func someChanges(changes []contents.Change) string {
 		names = append(names, c.String())
 	}
 	return some(names)
-}
-
-var labelled = regexp.MustCompile(`^Linuxserver\.io version:- (\S+) Build-date:- \S+$`)
-
-// versionIn finds the version in the label build_version, or "".
-func versionIn(label string) string {
-	m := labelled.FindStringSubmatch(label)
-	if m == nil {
-		return ""
-	}
-	if _, _, ok := parseVersion(m[1]); !ok {
-		return ""
-	}
-	return m[1]
-}
-
-var version = regexp.MustCompile(`^v?([0-9.]+)-ls([1-9][0-9]{0,8})$`)
-
-// parseVersion takes v4.7.3-ls12 apart.
-func parseVersion(v string) (netbox string, number int, ok bool) {
-	m := version.FindStringSubmatch(v)
-	if m == nil || !versions.IsRelease(m[1]) {
-		return "", 0, false
-	}
-	number, err := strconv.Atoi(m[2])
-	return m[1], number, err == nil
-}
-
-// Compare orders two final releases as PEP 440 does.
-func Compare(a, b string) int {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range max(len(as), len(bs)) {
-		if c := cmp.Compare(part(as, i), part(bs, i)); c != 0 {
-			return c
-		}
-	}
-	return 0
-}
-
-// part is the i-th number of a release; those that are missing are 0.
-func part(parts []string, i int) int {
-	if i >= len(parts) {
-		return 0
-	}
-	n, _ := strconv.Atoi(parts[i]) // versions.IsRelease has seen that it is one
-	return n
-}
-
-// semver is a release in just three numbers.
-func semver(release string) string {
-	parts := strings.Split(release, ".")
-	return fmt.Sprintf("%d.%d.%d", part(parts, 0), part(parts, 1), part(parts, 2))
-}
-
-// Sanitise drops what no tag may hold from the version of something external.
-func Sanitise(external string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune("~,%@+;:/ ", r) {
-			return -1
-		}
-		return r
-	}, external)
 }

@@ -1,0 +1,77 @@
+package release
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
+)
+
+// prefixes are what the tags of one architecture begin with.
+var prefixes = map[string]string{"linux/amd64": "amd64-", "linux/arm64": "arm64v8-"}
+
+// name gives the image its version and its tags.
+func name(p *Plan, f Facts) {
+	external := Sanitise("v" + p.NetBox.Value)
+	p.Semver = semver(p.NetBox.Value)
+	switch Channel(p.Channel.Value) {
+	case Live:
+		n, _ := strconv.Atoi(p.Number.Value)
+		p.Version = numbered(p.NetBox.Value, n)
+		p.Tags = []string{p.Version, "version-" + external, p.Semver, "latest"}
+	case Development:
+		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", external, p.Package.Value, f.Commit)
+		p.Tags = []string{p.Version}
+	case PullRequest:
+		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s-pr-%d", external, p.Package.Value, f.Commit, f.Pull)
+		p.Tags = []string{p.Version}
+	}
+	p.ImageTags = map[string][]string{}
+	for platform, prefix := range prefixes {
+		for _, tag := range p.Tags {
+			p.ImageTags[platform] = append(p.ImageTags[platform], prefix+tag)
+		}
+	}
+}
+
+// Targets are all tags in all repositories, in the order in which they are to
+// move: those of single images first, latest last.
+func (p Plan) Targets() ([]registry.Target, error) {
+	var targets []registry.Target
+	add := func(repository, tag, platform string) error {
+		t, err := registry.ParseTarget(repository + ":" + tag)
+		if err != nil {
+			return err
+		}
+		if p.moves(tag, platform) {
+			t = t.Moving()
+		}
+		targets = append(targets, t.For(platform))
+		return nil
+	}
+	for _, repository := range p.Repositories {
+		for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
+			for _, tag := range p.ImageTags[platform] {
+				if err := add(repository, tag, platform); err != nil {
+					return nil, err
+				}
+			}
+		}
+		for _, tag := range p.Tags {
+			if err := add(repository, tag, ""); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return targets, nil
+}
+
+// moves says which tags are given to another image by another release. A
+// numbered version names one for ever. Those that name a NetBox are for its
+// newest build, which has the distribution's updates, and that of a branch is
+// for the newest build of its commit.
+func (p Plan) moves(tag, platform string) bool {
+	return Channel(p.Channel.Value) != Live || tag != prefixes[platform]+p.Version
+}
