@@ -70,7 +70,7 @@ RUN --mount=type=bind,source=build/packages,target=/build/packages \
     /build/packages schema
 
 FROM server AS schema
-COPY build/schema build/settings.py /build/
+COPY build/schema build/migrate.py build/settings.py /build/
 COPY root/opt/netbox/lib/netbox_container/__init__.py root/opt/netbox/lib/netbox_container/snapshot.py /build/netbox_container/
 RUN --mount=type=bind,from=netbox,source=/lsiopy,target=/lsiopy \
     PSYCOPG_IMPL=c /build/schema /build /schema.sql.gz

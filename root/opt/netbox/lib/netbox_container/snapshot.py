@@ -2,7 +2,6 @@
 
 The build makes it with
 
-    python -m netbox_container.snapshot make
     pg_dump --inserts ... | python -m netbox_container.snapshot pack > FILE
 
 and the container loads it.
@@ -72,28 +71,9 @@ def portable(dump: Iterable[str]) -> Iterator[str]:
         yield re.sub(r"'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'", 'gen_random_uuid()', line)
 
 
-def _make() -> None:
-    import gc
-
-    # Migrations make a great deal of garbage, and looking for it takes longer than making it.
-    gc.set_threshold(200_000, 20, 100)
-    import django
-    from django.conf import settings
-
-    # What is deleted asks the cache for NetBox's settings, and the build has no Redis.
-    settings.CACHES = {'default': {'BACKEND': 'django.core.cache.backends.locmem.LocMemCache'}}
-    django.setup()
-    from django.core.management import call_command
-
-    # What follows the migrations is part of it: some of them make rows that are searched for.
-    call_command('upgrade', no_input=True, skip_static=True)
-
-
 if __name__ == '__main__':
     match sys.argv[1:]:
-        case ['make']:
-            _make()
         case ['pack']:
             sys.stdout.buffer.write(gzip.compress(''.join(portable(sys.stdin)).encode(), mtime=0))
         case _:
-            sys.exit('usage: python -m netbox_container.snapshot make|pack')
+            sys.exit('usage: python -m netbox_container.snapshot pack')
