@@ -249,6 +249,7 @@ func (s *stack) answers(port string) *browser {
 }
 
 func TestTheComposeFileOfTheReadmeWorksAsItIsPasted(t *testing.T) {
+	t.Parallel()
 	file := composeOf(t, fence(t, "yaml", "services:"))
 	if len(file.Services) != 3 {
 		t.Fatalf("the compose file has %d services, want NetBox, PostgreSQL and Redis", len(file.Services))
@@ -331,6 +332,7 @@ func (s *stack) call(method, path, token string, body any, want string) []byte {
 // TestTheDockerRunOfTheReadmeStarts has a shell read the command, which is to
 // say what the compose file says.
 func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	s := newStack(w, composeOf(t, fence(t, "yaml", "services:")))
 	command := exec.CommandContext(t.Context(), "bash", "-c", `docker() { printf '%s\0' "$@"; }; `+fence(t, "bash", "docker run -d"))

@@ -42,6 +42,7 @@ func (ca *authority) tls(dir string, uid int, names ...string) []engine.File {
 }
 
 func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ca, strangers := newAuthority(t), newAuthority(t)
 	sockets := t.TempDir()
@@ -166,6 +167,7 @@ func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
 }
 
 func TestARedisThatDiesIsReplacedByItsSentinels(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	secret := rand.Text()
 	replicated := "requirepass " + secret + "\nmasterauth " + secret + "\nreplica-announce-ip 127.0.0.1\nrepl-diskless-sync-delay 0\n"

@@ -100,6 +100,7 @@ var telling = regexp.MustCompile(`(?i)\w*(password|passwd|secret|pepper|token|cr
 // TestTheImageHoldsNothingThatOnlyItsBuildNeeded reads the images of both
 // platforms and boots none.
 func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
+	t.Parallel()
 	need.Root(t, "making the image")
 	dist := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--output", dist)

@@ -51,6 +51,7 @@ const recordedState = "select coalesce(obj_description('django_migrations'::regc
 // of databases: an upgrade that was killed once its migrations were done, one
 // by a newer release that brought migrations, one by a newer release that did not.
 func TestWhatADatabaseHoldsIsUnderstood(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	postgres, _ := w.services()
 	c := w.netbox(nil)
@@ -101,6 +102,7 @@ func TestWhatADatabaseHoldsIsUnderstood(t *testing.T) {
 }
 
 func TestAUserWhoMayNotMakeTheSchemaIsToldSoInOneLine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	postgres, _ := w.services()
 	w.query(postgres, "create role poor login password 'poor'")
@@ -130,6 +132,7 @@ func TestAUserWhoMayNotMakeTheSchemaIsToldSoInOneLine(t *testing.T) {
 }
 
 func TestSettingsThatNetBoxRefusesEndTheContainerWithOneLine(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	for name, text := range map[string]string{
@@ -157,6 +160,7 @@ func TestSettingsThatNetBoxRefusesEndTheContainerWithOneLine(t *testing.T) {
 }
 
 func TestDockerStopEndsAStartAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ends := func(c *local.Container) {
 		t.Helper()
@@ -193,6 +197,7 @@ func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 }
 
 func TestMetricsAreTheSumsOfAllWebServerProcesses(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	c := w.netbox(map[string]string{"METRICS_ENABLED": "true", "WEB_WORKERS": "3"})
@@ -231,6 +236,7 @@ func TestMetricsAreTheSumsOfAllWebServerProcesses(t *testing.T) {
 // TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask also looks at what keeps
 // secrets.
 func TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	own := filepath.Join(w.config, "configuration.py")

@@ -13,6 +13,7 @@ import (
 )
 
 func TestARestartKeepsEverything(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	first := w.netbox(nil)
@@ -76,6 +77,7 @@ func fingerprints(t *testing.T, config string) string {
 // TestTwoContainersPrepareOneEmptyDatabaseOnce also has both wait for services
 // that come late, so that they begin at the same moment.
 func TestTwoContainersPrepareOneEmptyDatabaseOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	web := w.start(w.spec("web", map[string]string{"NETBOX_ROLE": "web"}))
 	worker := w.start(w.spec("worker", map[string]string{"NETBOX_ROLE": "worker"}))
@@ -102,6 +104,7 @@ func TestTwoContainersPrepareOneEmptyDatabaseOnce(t *testing.T) {
 }
 
 func TestAKilledProcessIsStartedAgainAndTheLogSaysSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	c := w.netbox(nil)

@@ -16,6 +16,7 @@ import (
 // TestFilesOfVariablesAreReadAsDocumented is one FILE__ variable a case, and
 // the one line the log has for it.
 func TestFilesOfVariablesAreReadAsDocumented(t *testing.T) {
+	t.Parallel()
 	a := askers(t, 1)[0]
 	odd := "'\"\\|&/$ *#%{}`\n\u00e9\u6f22\U0001f986"
 	for _, test := range []struct {
@@ -65,6 +66,7 @@ func make200k() []byte { return []byte(strings.Repeat("x", 200<<10)) }
 // TestTheUsersFilesApplyInTheirOrderOverTheEnvironment changes variables and
 // files between starts.
 func TestTheUsersFilesApplyInTheirOrderOverTheEnvironment(t *testing.T) {
+	t.Parallel()
 	a := askers(t, 1)[0]
 	settings := func(env map[string]string) map[string]any {
 		t.Helper()
@@ -103,6 +105,7 @@ func TestTheUsersFilesApplyInTheirOrderOverTheEnvironment(t *testing.T) {
 // TestAMistakeInAFileIsOneLineThatNamesIt starts the image with what goes
 // wrong before any service is asked for.
 func TestAMistakeInAFileIsOneLineThatNamesIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, test := range []struct {
 		name  string
@@ -158,6 +161,7 @@ func TestAMistakeInAFileIsOneLineThatNamesIt(t *testing.T) {
 // TestOperatorsScriptsRunAndTheirServicesAreKeptRunning needs no database:
 // both come before NetBox does.
 func TestOperatorsScriptsRunAndTheirServicesAreKeptRunning(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	spec := w.spec("netbox", map[string]string{"DB_NAME": "of the container"})
 	for path, text := range map[string]string{

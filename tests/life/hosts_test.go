@@ -7,6 +7,7 @@ import (
 )
 
 func TestEveryWayToWriteAllowedHost(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	for _, test := range []struct {

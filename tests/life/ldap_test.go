@@ -105,6 +105,7 @@ func (w *world) slapd(ca *authority) {
 }
 
 func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	postgres, _ := w.services()
 	ca := newAuthority(t)

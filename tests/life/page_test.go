@@ -48,6 +48,7 @@ var page = map[string]string{
 }
 
 func TestEveryPromiseOfThePageHasATest(t *testing.T) {
+	t.Parallel()
 	known := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(t \*testing\.T\)`)
 	err := filepath.WalkDir(repository, func(path string, d fs.DirEntry, err error) error {

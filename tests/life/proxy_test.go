@@ -85,6 +85,7 @@ func at(port int) string {
 // TestBehindNginx is one world for all that a proxy is for, because starts are
 // what takes the time: NetBox is started three times with other variables.
 func TestBehindNginx(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	ca := newAuthority(t)

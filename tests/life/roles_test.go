@@ -14,6 +14,7 @@ import (
 // TestContainersThatAreGivenTheirKeysShareNothingElse splits the application
 // in containers with folders of their own.
 func TestContainersThatAreGivenTheirKeysShareNothingElse(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	secret, pepper := rand.Text()+rand.Text()+rand.Text(), rand.Text()+rand.Text()+rand.Text()

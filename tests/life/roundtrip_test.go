@@ -252,6 +252,7 @@ func (a *asker) refuses(t *testing.T, q question, variables []string) {
 // any text a random value at each round, as it is or by a file, and compares
 // it with NetBox's settings.
 func TestTenThousandTextsReachNetBoxUnchanged(t *testing.T) {
+	t.Parallel()
 	const values = 10_000
 	seed := campaign.Seed(t, *soak)
 	rounds := make(chan int)

@@ -124,6 +124,7 @@ var duringInit = regexp.MustCompile(`^(/usr)?/s?bin/(bash|dash|sh|busybox|cat|ch
 // TestSecretsAndPowersStayWhereTheyBelong looks at one container from its
 // start to its end.
 func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	secrets := newPlanted("DB_PASSWORD", "REDIS_PASSWORD", "SUPERUSER_PASSWORD")
 	w.openly(secrets)

@@ -40,6 +40,7 @@ func (w *world) s3(name, access, secret, data string) engine.Container {
 }
 
 func TestUploadsGoToAnS3Bucket(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	data, access, secret := t.TempDir(), rand.Text(), rand.Text()

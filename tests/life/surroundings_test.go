@@ -16,6 +16,7 @@ import (
 // TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable covers services that
 // are not there, or refuse.
 func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	postgres, _ := w.services()
 	t.Run("all at once", func(t *testing.T) {
@@ -44,6 +45,7 @@ func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 }
 
 func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	postgres, _ := w.services()
 	c := w.netbox(map[string]string{
@@ -68,6 +70,7 @@ func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
 // TestBasePathIsServed takes one spelling; that others mean the same is for
 // TestWhateverATypedVariableHoldsItIsTakenOrNamed to show.
 func TestBasePathIsServed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	c := w.netbox(map[string]string{"BASE_PATH": "/netbox"})
@@ -113,6 +116,7 @@ func healthCheck(t *testing.T) []string {
 // TestItStartsInOddSurroundings has all of them at once, which do not meddle
 // with each other.
 func TestItStartsInOddSurroundings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1"))
 	w.services()
 	// Another PUID on a folder of somebody else's.

@@ -72,6 +72,7 @@ var hostile = []string{
 // TestWhateverATypedVariableHoldsItIsTakenOrNamed gives one variable a value
 // that nobody meant, and all others good ones.
 func TestWhateverATypedVariableHoldsItIsTakenOrNamed(t *testing.T) {
+	t.Parallel()
 	rounds := 250
 	if *soak {
 		rounds = 5_000
@@ -148,6 +149,7 @@ func same(a, b string) bool {
 
 // TestTheNameOfASentinelsServiceKeepsItsCase asks both of NetBox's clients.
 func TestTheNameOfASentinelsServiceKeepsItsCase(t *testing.T) {
+	t.Parallel()
 	a := askers(t, 1)[0]
 	r, err := a.ask(question{Set: map[string][]byte{
 		"REDIS_SSL": []byte("false"), "REDIS_SENTINELS": []byte("one:26379, [fd00::1]:26380"), "REDIS_SENTINEL_SERVICE": []byte("My.Master-1"),

@@ -14,6 +14,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -52,6 +54,13 @@ var machine struct {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	sideBySide := true
+	flag.Visit(func(f *flag.Flag) { sideBySide = sideBySide && f.Name != "test.parallel" })
+	if sideBySide {
+		// Worlds do not know of each other, and much of a test is waiting: for an
+		// outage, for a limit, for the end of a container.
+		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
+	}
 	code := m.Run()
 	if machine.engine != nil {
 		if err := machine.engine.Close(); err != nil {
