@@ -8,4 +8,8 @@
 // ends, and the kernel takes down the rest, mounts and networks included. What
 // remains on disk after a kill -9 (upper directories, empty cgroups) is swept
 // by the next start.
+//
+// That is why it is neither podman nor containerd: conmon and containerd's shims
+// exist to outlive the program that started a container, and Docker's daemon
+// does by itself. Package dagger is for machines that have an engine of that kind.
 package local

@@ -1,10 +1,8 @@
 package local_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"golang.org/x/sys/unix"
 
@@ -419,101 +416,6 @@ func TestTheEmulatorGetsItsCPUUnlessSet(t *testing.T) {
 	spec.Env = map[string]string{"QEMU_CPU": "max"}
 	if out := run(t, p, spec); out != "max\n" {
 		t.Errorf("when set got %q", out)
-	}
-}
-
-// helperCache, when set, makes this test program the process that is killed.
-const helperCache = "LOCAL_ENGINE_TEST_HELPER"
-
-func TestMain(m *testing.M) {
-	if cache := os.Getenv(helperCache); cache != "" {
-		helper(cache)
-		return
-	}
-	settle()
-	os.Exit(m.Run())
-}
-
-// helper runs a pod and a build that do not end by themselves.
-func helper(cache string) {
-	die := func(err error) {
-		if err != nil {
-			fmt.Println("helper:", err)
-			os.Exit(1)
-		}
-	}
-	e, err := local.New(options(cache, time.Minute))
-	die(err)
-	dir := os.Getenv("HELPER_DIR")
-	base, err := layout.ImageIndexFromPath(filepath.Join(dir, "base"))
-	die(err)
-	img, err := engine.ImageFor(base, native)
-	die(err)
-	p, err := e.NewPod(context.Background())
-	die(err)
-	_, err = p.Start(context.Background(), script(img, "main", "spawn hold; hold"))
-	die(err)
-	fmt.Println("id", local.ID(e))
-	_, err = e.Build(context.Background(), engine.BuildRequest{Platform: native, Context: dir, Base: engine.Base{Index: base}, Log: os.Stdout})
-	die(err)
-}
-
-func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
-	cache := testCache(t)
-	marker := fmt.Sprintf("313m%ds", os.Getpid())
-	dir := t.TempDir()
-	dockerfile := "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print building; sleep " + marker + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := layout.Write(filepath.Join(dir, "base"), enginetest.Base(t, native)); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperCache+"="+cache, "HELPER_DIR="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	id := ""
-	var said []string
-	for s := bufio.NewScanner(out); s.Scan(); {
-		said = append(said, s.Text())
-		if after, ok := strings.CutPrefix(s.Text(), "id "); ok {
-			id = after
-		}
-		if strings.HasSuffix(s.Text(), " building") {
-			break
-		}
-	}
-	if id == "" || noProcess(marker) == nil || len(leftovers(id)) == 0 {
-		t.Fatalf("the helper runs no pod and build: %q", said)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	eventually(t, time.Minute, func() error {
-		for _, l := range leftovers(id) {
-			if strings.HasPrefix(l, "/proc/") {
-				return fmt.Errorf("%s", l)
-			}
-		}
-		return errors.Join(noProcess(marker), noProcess(dir))
-	})
-	// What remains are empty directories, and the next start sweeps them.
-	e := newEngine(t, cache)
-	newPod(t, e)
-	if left := append(leftovers(id), globAll(filepath.Join(cache, "local", "run", id+"*"))...); len(left) > 0 {
-		t.Errorf("after the next start still there:\n%s", strings.Join(left, "\n"))
-	}
-	var log bytes.Buffer
-	if _, err := build(t.Context(), t, e, native, engine.Base{Index: enginetest.Base(t, native)}, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print after the kill\n", &log); err != nil {
-		t.Errorf("the next build: %v\n%s", err, log.String())
 	}
 }
 

@@ -1,0 +1,143 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/child"
+)
+
+// Exec runs a command in the container and waits for it. env is added to the
+// container's. Output is masked as lines are.
+func (c *Container) Exec(ctx context.Context, command []string, env map[string]string) (stdout, stderr string, code int, err error) {
+	fail := func(err error) (string, string, int, error) {
+		return "", "", -1, fmt.Errorf("running %s in container %s: %w", command[0], c.spec.Name, err)
+	}
+	if len(command) == 0 {
+		return "", "", -1, fmt.Errorf("running a command in container %s: it is empty", c.spec.Name)
+	}
+	process := map[string]any{}
+	for k, v := range c.process {
+		process[k] = v
+	}
+	process["args"] = command
+	process["env"] = mergeEnv(c.process["env"].([]string), env)
+	data, err := json.Marshal(process)
+	if err != nil {
+		return fail(err)
+	}
+	p := c.pod
+	p.mu.Lock()
+	p.count++
+	name := fmt.Sprintf("exec-%d", p.count)
+	p.mu.Unlock()
+	files := struct{ spec, pid, log string }{
+		filepath.Join(c.bundle, name+".json"), filepath.Join(c.bundle, name+".pid"), filepath.Join(c.bundle, name+".log"),
+	}
+	err = inMountNamespace(p.mnt, func() error { return os.WriteFile(files.spec, data, 0o600) })
+	if err != nil {
+		return fail(err)
+	}
+	defer func() {
+		_ = inMountNamespace(p.mnt, func() error {
+			for _, f := range []string{files.spec, files.pid, files.log} {
+				os.Remove(f)
+			}
+			return nil
+		})
+	}()
+	args := append(p.nsenter(), p.engine.tools.runc, "--root", filepath.Join(p.state, "runc"),
+		"--log", files.log, "--log-format", "json", "exec", "--process", files.spec, "--pid-file", files.pid, c.id)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = time.Second
+	cmd.Cancel = func() error {
+		c.killInside(files.pid)
+		return cmd.Process.Kill()
+	}
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err = cmd.Run()
+	stdout, stderr = p.secrets.Hide(out.String()), p.secrets.Hide(errOut.String())
+	if ctx.Err() != nil {
+		return fail(context.Cause(ctx))
+	}
+	if _, started := c.inside(files.pid); err != nil && !started {
+		lines := child.LastLines(stderr, 1)
+		if len(lines) == 0 {
+			return fail(err)
+		}
+		return fail(errors.New(lines[0]))
+	}
+	return stdout, stderr, cmd.ProcessState.ExitCode(), nil
+}
+
+// killInside kills the process whose number in the pod is in a file.
+func (c *Container) killInside(pidFile string) {
+	data, ok := c.inside(pidFile)
+	if !ok {
+		return
+	}
+	for _, p := range c.Processes() {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+		for line := range strings.Lines(string(status)) {
+			// NSpid: here, in the pod, in the container.
+			if f := strings.Fields(line); len(f) >= 3 && f[0] == "NSpid:" && f[len(f)-2] == strings.TrimSpace(string(data)) {
+				_ = unix.Kill(p.PID, unix.SIGKILL)
+			}
+		}
+	}
+}
+
+// ReadFile reads a file of the container, running or ended, up to the pod's
+// end: mounted volumes and temporary file systems included.
+func (c *Container) ReadFile(name string) (data []byte, err error) {
+	err = c.inRoot(func() error {
+		data, err = os.ReadFile(name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading from container %s: %w", c.spec.Name, err)
+	}
+	return data, nil
+}
+
+// inRoot runs fn with the container's root as its own.
+func (c *Container) inRoot(fn func() error) error {
+	return inMountNamespace(c.pod.mnt, func() error {
+		if err := unix.Chroot(c.rootfs()); err != nil {
+			return err
+		}
+		if err := unix.Chdir("/"); err != nil {
+			return err
+		}
+		return fn()
+	})
+}
+
+// capture brings back the files asked for, as far as they are there.
+func (c *Container) capture() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, name := range c.spec.Capture {
+		data, err := c.ReadFile(name)
+		switch {
+		case err == nil:
+			files[name] = data
+		case !errors.Is(err, fs.ErrNotExist):
+			return files, err
+		}
+	}
+	return files, nil
+}

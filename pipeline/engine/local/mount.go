@@ -1,0 +1,205 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+)
+
+// rootfs is the container's root as the pod's mount namespace sees it.
+func (c *Container) rootfs() string { return filepath.Join(c.bundle, "rootfs") }
+
+// mount lays out the root file system and all that is mounted in it, puts the
+// files in place and writes runc's configuration.
+func (c *Container) mount(lower []string) error {
+	upper, work := filepath.Join(c.disk, "upper"), filepath.Join(c.disk, "work")
+	for _, dir := range []string{upper, work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("making the root file system: %w", err)
+		}
+	}
+	return inMountNamespace(c.pod.mnt, func() error {
+		if err := os.MkdirAll(c.rootfs(), 0o755); err != nil {
+			return fmt.Errorf("making the root file system: %w", err)
+		}
+		// Relative names: an option string longer than a page is cut off.
+		if err := unix.Chdir(c.pod.engine.dirs.layers); err != nil {
+			return fmt.Errorf("making the root file system: %w", err)
+		}
+		if len(lower) == 0 {
+			return errors.New("making the root file system: the image has no layers")
+		}
+		options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), upper, work)
+		// Nothing of it has to survive a power cut: no flushing to disk.
+		err := unix.Mount("overlay", c.rootfs(), "overlay", 0, options+",volatile")
+		if errors.Is(err, unix.EINVAL) { // before Linux 5.10
+			err = unix.Mount("overlay", c.rootfs(), "overlay", 0, options)
+		}
+		if err != nil {
+			return fmt.Errorf("mounting the root file system: %w; the cache directory must not itself lie on an overlay", err)
+		}
+		return c.furnish()
+	})
+}
+
+// furnish runs on a thread inside the pod's mount namespace. Sources of bind
+// mounts are opened before the root changes, targets looked up after it, so
+// that a symbolic link of the image means what it means inside.
+func (c *Container) furnish() error {
+	type bind struct {
+		fd       int
+		path     string
+		file     bool
+		inherits string // a volume takes over the owner of what it covers
+	}
+	var binds []bind
+	defer func() {
+		for _, b := range binds {
+			unix.Close(b.fd)
+		}
+	}()
+	open := func(source string, b bind) error {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("opening %s to mount it: %w", source, err)
+		}
+		b.fd = fd
+		binds = append(binds, b)
+		return nil
+	}
+	for i, m := range c.spec.Mounts {
+		if m.Tmpfs {
+			continue
+		}
+		source, b := m.Host, bind{path: m.Path}
+		if source == "" {
+			source = filepath.Join(c.disk, fmt.Sprintf("volume-%d", i))
+			b.inherits = source
+			if err := os.Mkdir(source, 0o755); err != nil {
+				return err
+			}
+		}
+		if err := open(source, b); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"hosts", "resolv.conf"} {
+		if err := open(filepath.Join(c.pod.state, name), bind{path: "/etc/" + name, file: true}); err != nil {
+			return err
+		}
+	}
+	bundle, err := unix.Open(c.bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(bundle)
+	if err := unix.Chroot(c.rootfs()); err != nil {
+		return fmt.Errorf("entering the root file system: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	// From here on "/" is the container's.
+	for _, b := range binds {
+		if b.file {
+			if err := touch(b.path); err != nil {
+				return err
+			}
+		} else if err := os.MkdirAll(b.path, 0o755); err != nil {
+			return fmt.Errorf("making %s: %w", b.path, err)
+		}
+		var covered unix.Stat_t
+		if err := unix.Stat(b.path, &covered); err != nil {
+			return err
+		}
+		if err := unix.MoveMount(b.fd, "", unix.AT_FDCWD, b.path, unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS); err != nil {
+			return fmt.Errorf("mounting %s: %w", b.path, err)
+		}
+		if b.inherits != "" {
+			if err := os.Chown(b.path, int(covered.Uid), int(covered.Gid)); err != nil {
+				return err
+			}
+			if err := unix.Chmod(b.path, covered.Mode&0o7777); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range c.spec.Mounts {
+		if !m.Tmpfs {
+			continue
+		}
+		if err := os.MkdirAll(m.Path, 0o755); err != nil {
+			return fmt.Errorf("making %s: %w", m.Path, err)
+		}
+		if err := unix.Mount("tmpfs", m.Path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+			return fmt.Errorf("mounting a tmpfs on %s: %w", m.Path, err)
+		}
+	}
+	for _, f := range c.spec.Files {
+		if err := put(f); err != nil {
+			return fmt.Errorf("putting %s in place: %w", f.Path, err)
+		}
+	}
+	config, err := c.runtimeConfig()
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return err
+	}
+	return writeAt(bundle, "config.json", data)
+}
+
+// writeAt writes a private file into an open directory.
+func writeAt(dir int, name string, data []byte) error {
+	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+func touch(name string) error {
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		if err := os.Remove(name); err != nil { // a link to something that is not here
+			return err
+		}
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func put(f engine.File) error {
+	if err := os.MkdirAll(path.Dir(f.Path), 0o755); err != nil {
+		return err
+	}
+	// A new file, never through a link or into a shared inode.
+	if err := os.Remove(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.WriteFile(f.Path, f.Content, 0o600); err != nil {
+		return err
+	}
+	if err := os.Chown(f.Path, f.UID, f.GID); err != nil {
+		return err
+	}
+	return os.Chmod(f.Path, f.Mode)
+}
