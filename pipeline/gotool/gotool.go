@@ -15,8 +15,11 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -76,9 +79,32 @@ func (m Module) Lock(ctx context.Context, log io.Writer) (unlock func(), err err
 // kept is how long a directory of programs stays that nothing has asked for.
 const kept = 30 * 24 * time.Hour
 
+// Trusted refuses to have root run programs from directories that another user
+// can change. Who has become root by sudo trusts the user that he was.
+func Trusted(environ []string, dirs ...string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	for _, dir := range dirs {
+		var st unix.Stat_t
+		err := unix.Stat(dir, &st)
+		switch {
+		case errors.Is(err, unix.ENOENT): // root will make it
+		case err != nil:
+			return fmt.Errorf("looking for the owner of %s: %w", dir, err)
+		case st.Uid != 0 && !slices.Contains(environ, fmt.Sprintf("SUDO_UID=%d", st.Uid)):
+			return failure.Usagef("the cache %s belongs to user %d, who can change programs in it that root would run: remove it, run chown -R root on it, or name another directory with XDG_CACHE_HOME", dir, st.Uid)
+		}
+	}
+	return nil
+}
+
 // Bin is the directory of the module's programs, named by all that decides
 // their content, and marked as used.
 func (m Module) Bin(ctx context.Context) (string, error) {
+	if err := Trusted(m.Environ, m.Cache, filepath.Dir(m.Cache)); err != nil {
+		return "", err
+	}
 	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION", "GOFLAGS", "GOARCH")
 	cmd.Dir = m.Dir
 	cmd.Env = m.Environ

@@ -55,11 +55,11 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
 	defer e.daemon.release()
-	tmp, err := e.makeScratch()
+	tmp, removeScratch, err := e.makeScratch(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
-	defer os.RemoveAll(tmp)
+	defer removeScratch()
 
 	out := filepath.Join(tmp, "image")
 	args, err := e.buildArgs(req, tmp, log)

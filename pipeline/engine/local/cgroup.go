@@ -41,6 +41,18 @@ func sweepCgroups(name string) {
 	}
 }
 
+// sweepDead removes the empty cgroups of processes that are no more. Their
+// directories in the cache, by which the next start finds others, go with them
+// where the cache lies in memory.
+func sweepDead() {
+	for _, dir := range cgroupDirs(filepath.Join(cgroupTop, "*-*")) {
+		pid, _, _ := strings.Cut(filepath.Base(dir), "-")
+		if n, err := strconv.Atoi(pid); err == nil && errors.Is(unix.Kill(n, 0), unix.ESRCH) {
+			removeCgroup(dir)
+		}
+	}
+}
+
 func removeCgroup(dir string) bool {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {

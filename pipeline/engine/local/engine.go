@@ -18,6 +18,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
 // Options say where an Engine finds and keeps things.
@@ -116,12 +117,43 @@ func checkPlatform(p v1.Platform) error {
 	return nil
 }
 
-// makeScratch makes a private directory for short-lived files.
-func (e *Engine) makeScratch() (string, error) {
-	if err := os.MkdirAll(e.dirs.scratch, 0o700); err != nil {
-		return "", fmt.Errorf("making a scratch directory: %w", err)
+// makeScratch makes a private directory for short-lived files, secrets among
+// them, and removes those that processes left behind that were killed.
+func (e *Engine) makeScratch(ctx context.Context) (dir string, remove func(), err error) {
+	fail := func(err error) (string, func(), error) {
+		return "", nil, fmt.Errorf("making a scratch directory: %w", err)
 	}
-	return os.MkdirTemp(e.dirs.scratch, "")
+	// Until its own lock is taken, a directory looks abandoned.
+	unlockAll, err := filelock.Lock(ctx, e.dirs.scratch+".lock", filelock.Exclusive, "the scratch directory", time.Minute, e.opts.Log)
+	if err != nil {
+		return fail(err)
+	}
+	defer unlockAll()
+	if err := os.MkdirAll(e.dirs.scratch, 0o700); err != nil {
+		return fail(err)
+	}
+	entries, err := os.ReadDir(e.dirs.scratch)
+	if err != nil {
+		return fail(err)
+	}
+	for _, entry := range entries {
+		left := filepath.Join(e.dirs.scratch, entry.Name())
+		if unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive); err == nil {
+			err = os.RemoveAll(left)
+			unlock()
+			if err != nil {
+				return fail(err)
+			}
+		}
+	}
+	if dir, err = os.MkdirTemp(e.dirs.scratch, ""); err != nil {
+		return fail(err)
+	}
+	unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
+	if err != nil {
+		return fail(err)
+	}
+	return dir, func() { os.RemoveAll(dir); unlock() }, nil
 }
 
 // sleep waits, or returns early with the context's error.

@@ -28,7 +28,14 @@ func TestMain(m *testing.M) {
 		helper(cache)
 		return
 	}
-	settle()
+	if platforms := os.Getenv(settleAlone); platforms != "" {
+		os.Exit(settledAlone(platforms))
+	}
+	if os.Geteuid() == 0 {
+		if err := settle(native, foreign); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
 	os.Exit(m.Run())
 }
 
@@ -68,7 +75,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), helperCache+"="+cache, "HELPER_DIR="+dir)
+	cmd.Env = append(os.Environ(), helperCache+"="+cache, "HELPER_DIR="+dir, "PIP_INDEX_URL=https://user:"+marker+"@index.example/simple")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +95,10 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 			break
 		}
 	}
-	if id == "" || noProcess(marker) == nil || len(leftovers(id)) == 0 {
+	secrets := func() []string {
+		return globAll(filepath.Join(cache, "local", "scratch", "*", "pip.conf"))
+	}
+	if id == "" || noProcess(marker) == nil || len(leftovers(id)) == 0 || len(secrets()) == 0 {
 		t.Fatalf("the helper runs no pod and build: %q", said)
 	}
 	if err := cmd.Process.Kill(); err != nil {
@@ -112,5 +122,8 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 	var log bytes.Buffer
 	if _, err := build(t.Context(), t, e, native, engine.Base{Index: enginetest.Base(t, native)}, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print after the kill\n", &log); err != nil {
 		t.Errorf("the next build: %v\n%s", err, log.String())
+	}
+	if left := secrets(); len(left) > 0 {
+		t.Errorf("after the next build there are still secrets: %v", left)
 	}
 }

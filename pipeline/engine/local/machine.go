@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 // privileged is what to do about nearly all that a container lacks.
@@ -39,6 +40,9 @@ var namespaces = []struct {
 // the words of whichever program met it first, or not at all.
 func (e *Engine) permitted() error {
 	if err := e.checkRoot(); err != nil {
+		return err
+	}
+	if err := gotool.Trusted(e.opts.Environ, e.opts.Cache, filepath.Dir(e.opts.Cache), e.dirs.tools); err != nil {
 		return err
 	}
 	if missing := lackingCapabilities(); len(missing) > 0 {

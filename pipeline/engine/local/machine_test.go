@@ -1,13 +1,18 @@
 package local
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	testneed "github.com/linuxserver/docker-netbox/tests/need"
 )
 
 func TestWhatRootMayNotDoIsNamedWithTheWayOut(t *testing.T) {
@@ -32,5 +37,32 @@ func TestWhatRootMayNotDoIsNamedWithTheWayOut(t *testing.T) {
 	})
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "no CAP_NET_ADMIN, CAP_SYS_ADMIN: ") || !strings.Contains(err.Error(), "--privileged") {
 		t.Errorf("err is %v", err)
+	}
+}
+
+func TestEmptyControlGroupsOfDeadProcessesGo(t *testing.T) {
+	testneed.Root(t, "making control groups")
+	mount := hierarchies(cgroupMount)
+	if len(mount) == 0 {
+		t.Skip("SKIPPED: no control groups are mounted")
+	}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	made := map[int]string{}
+	for _, pid := range []int{dead.Process.Pid, os.Getpid()} {
+		made[pid] = filepath.Join(mount[0], cgroupTop, fmt.Sprintf("%d-swept-1-1", pid))
+		if err := os.MkdirAll(filepath.Join(made[pid], "c"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeCgroup(made[pid]) })
+	}
+	sweepDead()
+	if _, err := os.Stat(made[dead.Process.Pid]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("that of the dead process: %v", err)
+	}
+	if _, err := os.Stat(made[os.Getpid()]); err != nil {
+		t.Errorf("that of a living one: %v", err)
 	}
 }

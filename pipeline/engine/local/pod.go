@@ -127,7 +127,7 @@ func (e *Engine) sweepPods(ctx context.Context) {
 			unlock()
 		}
 	}
-	_ = pruneDirs(e.dirs.scratch, 0, 24*time.Hour)
+	sweepDead()
 }
 
 // NewPod makes an empty pod. The caller closes it.
