@@ -38,13 +38,18 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 		return err
 	}
 	s := &session{env: e}
+	full := func(error) error { return nil }
 	opts := setup.Options{
 		Repo: f.repo, Output: f.output, Platforms: f.platforms, Base: f.base, Release: f.netbox, Timeout: f.timeout,
 		Plan:        e.keepTo,
 		DefaultBase: defaultBase(engineName),
 		Lock:        func(ctx context.Context) (func(), error) { return e.lock(ctx, cache, filelock.Shared) },
-		Engine: func(ctx context.Context, facts setup.Facts) (setup.Engine, pipeline.Inputs, error) {
-			return e.newEngine(ctx, engineName, cache, facts)
+		Engine: func(ctx context.Context, facts setup.Facts) (eng setup.Engine, in pipeline.Inputs, err error) {
+			eng, in, err = e.newEngine(ctx, engineName, cache, facts)
+			if onDisk, ok := eng.(interface{ Full(error) error }); ok {
+				full = onDisk.Full
+			}
+			return eng, in, err
 		},
 		Display: func(ctx context.Context) (*progress.Display, func()) {
 			s.endGroup = e.actions.Group("Progress")
@@ -60,10 +65,11 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 	if e.keepTo != nil {
 		opts.Before = e.before(e.keepTo.Published)
 	}
-	return setup.Run(ctx, opts, func(p *pipeline.Pipeline) error {
+	err = setup.Run(ctx, opts, func(p *pipeline.Pipeline) error {
 		s.pipeline = p
 		return do(s)
 	})
+	return errors.Join(err, full(err))
 }
 
 // lock keeps other runs from writing to the output directory and, with

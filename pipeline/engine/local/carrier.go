@@ -18,14 +18,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
-const (
-	// carrierMost bounds the disk file, which grows as it is filled: buildkitd
-	// keeps 16 GB at most.
-	carrierMost = 24 << 30
-	// carrierLeast is what a build and a boot of both platforms take, from
-	// nothing.
-	carrierLeast = 6 << 30
-)
+// carrierMost bounds the disk file, which grows as it is filled: buildkitd
+// keeps 16 GB at most.
+const carrierMost = 24 << 30
 
 // Settle finds out whether this machine lets the engine work, and says in one
 // line what it does not. Where the cache lies on a file system that can carry
@@ -51,7 +46,10 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 		return e.probeOverlays()
 	})
 	grouped := len(hierarchies(cgroupMount)) > 0
-	if err == nil && grouped && !chrooted || err != nil && !errors.Is(err, errNoOverlay) {
+	switch {
+	case err == nil && grouped && !chrooted:
+		return e.warnOfSpace(log)
+	case err != nil && !errors.Is(err, errNoOverlay):
 		return err
 	}
 	return onThread(func() error {
@@ -147,14 +145,18 @@ func (e *Engine) mountCarrier(ctx context.Context, log io.Writer) error {
 	diskErr := e.mountDisk(ctx, log, file, dir)
 	switch {
 	case diskErr == nil:
-		fmt.Fprintf(log, "%s: builds and containers are kept in the disk file %s, which grows to %s at most\n", why, file, size(apparent(file)))
+		free, total, err := freeSpace(dir)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(log, "%s: builds and containers are kept in the disk file %s, of %s at most, %s of it free\n", why, file, size(total), size(free))
 	case ctx.Err() != nil || failure.ExitCode(diskErr) == failure.ExitUsage:
 		return diskErr
 	default:
 		free, err := availableMemory()
-		if err != nil || free < carrierLeast {
+		if need := int64(needFirst - needRest); err != nil || free < need {
 			return failure.Usagef("%s; a disk file does not do (%w) and memory neither (%s free, %s needed): put the cache on a volume: docker run -v netbox-cache:%s …",
-				why, diskErr, size(free), size(carrierLeast), filepath.Dir(filepath.Dir(filepath.Dir(dir))))
+				why, diskErr, size(free), size(need), filepath.Dir(filepath.Dir(filepath.Dir(dir))))
 		}
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOATIME, fmt.Sprintf("mode=0700,nr_inodes=0,size=%d", free*3/4)); err != nil {
 			return fmt.Errorf("mounting a tmpfs at %s: %w", dir, err)
@@ -180,10 +182,21 @@ func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string)
 		return err
 	}
 	defer unlock()
+	if damaged(file) {
+		// As when the disk below was full: what is in it is made again.
+		fmt.Fprintf(log, "cache: making the disk file %s again, in which writing has failed\n", file)
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
 	if !isFile(file) {
 		if err := makeDisk(ctx, log, file); err != nil {
 			return err
 		}
+	}
+	below, _, err := freeSpace(filepath.Dir(file))
+	if err != nil {
+		return err
 	}
 	device, err := attachLoop(file)
 	if err != nil {
@@ -195,7 +208,41 @@ func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string)
 	if err := unix.Mount(name, dir, "ext4", unix.MS_NOATIME, "discard"); err != nil {
 		return fmt.Errorf("mounting %s: %w: remove the file", file, err)
 	}
+	return promise(dir, below)
+}
+
+// promise keeps a disk file from promising more than the file system below it
+// has free: what is written to it then would be lost without anyone noticing.
+// The rest is taken by a file in it, which costs nothing below.
+func promise(dir string, below int64) error {
+	ballast, err := os.Create(filepath.Join(dir, "ballast")) // made empty: all of it counts as free
+	if err != nil {
+		return err
+	}
+	defer ballast.Close()
+	free, _, err := freeSpace(dir)
+	if err != nil {
+		return err
+	}
+	// What is beside the disk file grows too.
+	if much := free - max(below-needRest, below/2); much > 0 {
+		if err := unix.Fallocate(int(ballast.Fd()), 0, 0, much); err != nil {
+			return fmt.Errorf("limiting the disk file mounted at %s: %w", dir, err)
+		}
+	}
 	return nil
+}
+
+// damaged says whether ext4 has noted an error in a file system.
+func damaged(file string) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var state [2]byte
+	_, err = f.ReadAt(state[:], 1024+0x3a)
+	return err == nil && state[0]&2 != 0
 }
 
 // makeDisk makes the file system, whole or not at all.
@@ -205,20 +252,13 @@ func makeDisk(ctx context.Context, log io.Writer, file string) error {
 			return err
 		}
 	}
-	free, _, err := freeSpace(filepath.Dir(file))
-	if err != nil {
-		return err
-	}
 	part := file + ".part"
 	defer os.Remove(part)
 	f, err := os.Create(part)
 	if err != nil {
 		return err
 	}
-	// A little is left to the file system below: one that promises more than
-	// there is fails in its midst.
-	err = errors.Join(f.Truncate(min(carrierMost, free-free/16)), f.Close())
-	if err != nil {
+	if err := errors.Join(f.Truncate(carrierMost), f.Close()); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,lazy_journal_init=1", part)
@@ -324,37 +364,3 @@ func fileSystem(dir string) string {
 	}
 	return found
 }
-
-// freeSpace is what a directory's file system has free, and its size.
-func freeSpace(dir string) (free, total int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, 0, fmt.Errorf("asking for the free space of %s: %w", dir, err)
-	}
-	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
-}
-
-// availableMemory is what programs can have without swapping.
-func availableMemory() (int64, error) {
-	data, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(data)) {
-		var kb int64
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); err == nil {
-			return kb << 10, nil
-		}
-	}
-	return 0, errors.New("reading /proc/meminfo: it has no MemAvailable")
-}
-
-func apparent(file string) int64 {
-	info, err := os.Stat(file)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
-}
-
-func size(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) }
