@@ -73,6 +73,9 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		case desc.Digest == was:
 			return notYet{fmt.Errorf("it was set to %s, but is %s as before", digest, was)}
 		}
+		if _, err := r.puller.Head(ctx, r.name.Digest(desc.Digest.String())); absent(err) {
+			return fmt.Errorf("it was set to %s, but the registry says %s, which it does not have: its answer is wrong; publish again", digest, desc.Digest)
+		}
 		return fmt.Errorf("it was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, desc.Digest)
 	}); err != nil {
 		return err

@@ -81,6 +81,16 @@ var habits = []struct {
 			return a
 		}
 	}, "", 0},
+	{"HEAD of a tag says a digest that it does not have", func() habit {
+		return func(_ http.ResponseWriter, r *http.Request, _ []byte, next func() *reply) *reply {
+			a := next()
+			if _, reference, _ := strings.Cut(r.URL.Path, "/manifests/"); r.Method == http.MethodHead && a.status == 200 && reference != "" && isTag(reference) {
+				a.header = a.header.Clone()
+				a.header.Set("Docker-Content-Digest", "sha256:"+strings.Repeat("0", 64))
+			}
+			return a
+		}
+	}, "which it does not have: its answer is wrong", 0},
 	{"HEAD of manifests not allowed", func() habit {
 		return func(_ http.ResponseWriter, r *http.Request, _ []byte, next func() *reply) *reply {
 			if r.Method == http.MethodHead && strings.Contains(r.URL.Path, "/manifests/") {
