@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,14 +77,13 @@ func (m machine) ResolveContext(ctx context.Context, resource authn.Resource) (a
 
 // file is the first configuration that is there, nil when none is.
 func (m machine) file() (*configfile.ConfigFile, error) {
-	home := m.getenv("HOME")
 	for _, path := range []string{
-		filepath.Join(cmp.Or(m.getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker")), "config.json"),
+		m.below("DOCKER_CONFIG", ".docker", "config.json"),
 		m.getenv("REGISTRY_AUTH_FILE"),
-		filepath.Join(m.getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
-		filepath.Join(cmp.Or(m.getenv("XDG_CONFIG_HOME"), filepath.Join(home, ".config")), "containers/auth.json"),
+		m.below("XDG_RUNTIME_DIR", "", "containers/auth.json"),
+		m.below("XDG_CONFIG_HOME", ".config", "containers/auth.json"),
 	} {
-		if !filepath.IsAbs(path) { // its variable is not set
+		if path == "" {
 			continue
 		}
 		text, err := os.ReadFile(path)
@@ -102,6 +100,18 @@ func (m machine) file() (*configfile.ConfigFile, error) {
 		return file, nil
 	}
 	return nil, nil
+}
+
+// below is a file in the directory that a variable names or else, unless that is
+// "", in a directory at home. It is "" when neither is known.
+func (m machine) below(variable, atHome, file string) string {
+	if dir := m.getenv(variable); dir != "" {
+		return filepath.Join(dir, file)
+	}
+	if home := m.getenv("HOME"); home != "" && atHome != "" {
+		return filepath.Join(home, atHome, file)
+	}
+	return ""
 }
 
 // dockerConfig is docker's configuration, with the helpers that it names.

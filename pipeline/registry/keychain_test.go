@@ -134,6 +134,14 @@ func TestPodmansConfigurationIsReadWhereDockerHasNone(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
+	t.Chdir(dir)
+	must(t, os.WriteFile("config.json", fmt.Appendf(nil, `{"auths": {"ghcr.io": {"auth": %q}}}`, base64.StdEncoding.EncodeToString([]byte("me:secret-7"))), 0o600))
+	keys := registry.Environment(func(asked string) string {
+		return map[string]string{"DOCKER_CONFIG": ".", "REGISTRY_AUTH_FILE": file}[asked]
+	}, func(...string) {}, 0)
+	if got := credentials(t, keys, "ghcr.io/linuxserver/netbox"); got.Password != "secret-7" {
+		t.Errorf("docker's configuration is not read first: %+v", got)
+	}
 	must(t, os.WriteFile(file, []byte(`{"auths": {"ghcr.io": "secret-6"}}`), 0o600))
 	repo, err := name.NewRepository("ghcr.io/linuxserver/netbox")
 	must(t, err)
