@@ -118,6 +118,15 @@ func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
 			t.Errorf("dagger.json is for %s, and %s is not", config.EngineVersion, file)
 		}
 	}
+	for _, file := range []string{"dagger/tests/dagger.json", "dagger/examples/go/dagger.json"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), `"engineVersion": "`+config.EngineVersion+`"`) {
+			t.Errorf("dagger.json is for %s, and %s is not", config.EngineVersion, file)
+		}
+	}
 	// Without the tests: "go mod tidy" in the engine wants what they import, too.
 	if config.Source != "ci/dagger" || strings.Join(config.Include, " ") != "go.mod go.sum pipeline !**/*_test.go" {
 		t.Errorf("dagger.json has the source %q and includes %q", config.Source, config.Include)

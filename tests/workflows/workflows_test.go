@@ -17,7 +17,7 @@ import (
 
 const root = "../.."
 
-var names = []string{"pull-request", "release", "upstream"}
+var names = []string{"dagger", "pull-request", "release", "upstream"}
 
 func read(t *testing.T, name string) []byte {
 	t.Helper()
@@ -118,8 +118,10 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 
 // GitHub keeps one waiting run of a group: what runs is safe, what waits is not.
 func TestAPullRequestCancelsItsOlderRunAndARunningReleaseIsNeverCancelled(t *testing.T) {
-	if c := load(t, "pull-request").Concurrency; c.Cancel != "true" || !strings.Contains(c.Group, "github.event.pull_request.number") {
-		t.Errorf("pull-request.yml: %+v", c)
+	for _, name := range []string{"dagger", "pull-request"} {
+		if c := load(t, name).Concurrency; c.Cancel != "true" || !strings.Contains(c.Group, "github.event.pull_request.number") {
+			t.Errorf("%s.yml: %+v", name, c)
+		}
 	}
 	for _, name := range []string{"release", "upstream"} {
 		if c := load(t, name).Concurrency; c.Cancel != "false" || strings.Contains(c.Group, "${{") {
@@ -141,6 +143,7 @@ func TestAReleaseTakesNothingFromASharedCache(t *testing.T) {
 // seen in review.
 func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 	want := map[string]string{
+		"dagger check":      "contents:read",
 		"pull-request lint": "contents:read", "pull-request pins": "contents:read", "upstream pins": "contents:read",
 		"pull-request test": "contents:read", "pull-request image": "contents:read",
 		"release plan": "contents:read packages:read", "release image": "contents:read packages:write",
@@ -326,6 +329,14 @@ func TestContainersAreThePinnedOne(t *testing.T) {
 	from := map[string]string{"pull-request": "pins", "release": "plan", "upstream": "pins"}
 	for _, name := range names {
 		w := load(t, name)
+		if from[name] == "" {
+			for job, j := range w.Jobs {
+				if j.Container != nil {
+					t.Errorf("%s.yml: job %s runs in %v, which nothing pins", name, job, j.Container["image"])
+				}
+			}
+			continue
+		}
 		output := filepath.Join(t.TempDir(), "output")
 		if out, err := runScript(t, script(t, name, from[name], "Read the pinned container"), root, nil, map[string]string{"GITHUB_OUTPUT": output}); err != nil {
 			t.Errorf("%s.yml: %v: %s", name, err, out)

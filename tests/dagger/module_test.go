@@ -1,0 +1,107 @@
+package dagger
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+)
+
+var limit = flag.Duration("limit", 15*time.Minute, "limit for one command of dagger")
+
+// program is the dagger command, where there is one.
+func program(t *testing.T) string {
+	t.Helper()
+	why, present := dagger.Present(os.Getenv, exec.LookPath)
+	path, err := exec.LookPath(cmp.Or(os.Getenv("_EXPERIMENTAL_DAGGER_CLI_BIN"), "dagger"))
+	if present && err != nil {
+		why = "there is no dagger command"
+	}
+	if !present || err != nil {
+		t.Skipf("SKIPPED: the module was not used on an engine: %s", why)
+	}
+	return path
+}
+
+// call runs the dagger command in a directory.
+func call(t *testing.T, dir string, args ...string) (output string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), *limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(t), append([]string{"--progress=plain"}, args...)...)
+	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// works runs the dagger command and fails when it does.
+func works(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	out, err := call(t, dir, args...)
+	if err != nil {
+		t.Fatalf("dagger %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// copyRepository copies this working tree, as a commit would have it.
+func copyRepository(t *testing.T, to string) {
+	t.Helper()
+	sh(t, "../..", `mkdir -p "$1" && git ls-files -z --cached --others --exclude-standard |
+		xargs -0 sh -c 'for f; do { [ ! -e "$f" ] && [ ! -L "$f" ]; } || cp -a --parents "$f" "$0"; done' "$1"`, to)
+}
+
+const commit = `git init -q -b main && git config user.name maintainer && git config user.email maintainer@example.com && git add -A && git commit -q -m one`
+
+func sh(t *testing.T, dir, script string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-euc", script, "sh"}, args...)...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+}
+
+func TestTheModuleWorksFromElsewhereAndAsADependency(t *testing.T) {
+	program(t)
+	repo := filepath.Join(t.TempDir(), "repository")
+	copyRepository(t, repo)
+	sh(t, repo, commit)
+	works(t, t.TempDir(), "call", "-m", repo, "readme-check")
+
+	tests := filepath.Join(repo, "ci", "dagger", "tests")
+	list := works(t, t.TempDir(), "check", "-l", "-m", tests)
+	for _, name := range []string{"tests:base", "tests:publish", "tests:readme", "tests:service"} {
+		if !strings.Contains(list, name) {
+			t.Errorf("the module of tests has no %s:\n%s", name, list)
+		}
+	}
+	works(t, t.TempDir(), "check", "-m", tests, "base", "readme")
+	works(t, t.TempDir(), "functions", "-m", filepath.Join(repo, "ci", "dagger", "examples", "go"))
+}
+
+// As a toolchain the module gets the repository that it is installed in.
+func TestAsAToolchainTheModuleSaysThatTheRepositoryIsNotItsOwn(t *testing.T) {
+	program(t)
+	consumer := t.TempDir()
+	copyRepository(t, filepath.Join(consumer, "netbox"))
+	config := `{"name": "consumer", "engineVersion": "` + dagger.Version + `", "toolchains": [{"name": "netbox", "source": "netbox"}]}`
+	if err := os.WriteFile(filepath.Join(consumer, "dagger.json"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sh(t, consumer, commit)
+	out, err := call(t, consumer, "call", "netbox", "readme-check")
+	if err == nil || !strings.Contains(out, "read the repository: it has no versions.yml") || !strings.Contains(out, "install it as a dependency, call it with -m, or pass --source") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
