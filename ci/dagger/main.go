@@ -14,7 +14,7 @@ import (
 
 	"dagger/netbox/internal/dagger"
 
-	"github.com/linuxserver/docker-netbox/pipeline/calls"
+	"github.com/linuxserver/docker-netbox/pipeline/module"
 	engine "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 )
 
@@ -211,8 +211,8 @@ func (m *Netbox) Publish(
 	if err != nil {
 		return nil, err
 	}
-	with := calls.Credentials{Username: username}
-	by := calls.Signing{}
+	with := module.Credentials{Username: username}
+	by := module.Signing{}
 	for _, s := range []struct {
 		secret *dagger.Secret
 		text   *string
@@ -340,8 +340,8 @@ func (m *Netbox) files() *Netbox {
 
 // call brings the repository here and makes room for results, which Dagger
 // takes from the working directory only.
-func (m *Netbox) call(ctx context.Context, platforms []dagger.Platform, base, release string) (calls.Call, error) {
-	call := calls.Call{Base: base, Release: release, Log: os.Stderr, Environ: os.Environ(), Connect: engine.Dial}
+func (m *Netbox) call(ctx context.Context, platforms []dagger.Platform, base, release string) (module.Call, error) {
+	call := module.Call{Base: base, Release: release, Log: os.Stderr, Environ: os.Environ(), Connect: engine.Dial}
 	for _, p := range platforms {
 		call.Platforms = append(call.Platforms, string(p))
 	}

@@ -98,11 +98,11 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
 	log := &plainLog{to: req.Log}
-	client, hangUp, err := e.opts.dial(ctx, log)
+	client, disconnect, err := e.opts.dial(ctx, log)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
 	}
-	defer hangUp()
+	defer disconnect()
 
 	dir, err := os.MkdirTemp(e.work, "build-")
 	if err != nil {
@@ -130,7 +130,7 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err := errors.Join(err, os.Remove(file)); err != nil {
 		return nil, fmt.Errorf("read what Dagger built: %w", err)
 	}
-	if img, err = tellHistory(img, string(text), req.Target); err != nil {
+	if img, err = withHistory(img, string(text), req.Target); err != nil {
 		return nil, fmt.Errorf("tell the image's history: %w", err)
 	}
 	return engine.Normalise(img, declared(req, string(text)))

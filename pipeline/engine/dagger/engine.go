@@ -53,8 +53,8 @@ type Options struct {
 	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
 	// Go is the container of the engine that programs are compiled in; nil is
 	// this machine's go command.
-	Go     func(*dagger.Client) *dagger.Container
-	HangUp time.Duration // limit for the end of a session; 30 s when zero
+	Go         func(*dagger.Client) *dagger.Container
+	Disconnect time.Duration // limit for the end of a session; 30 s when zero
 }
 
 // Engine is a Dagger engine.
@@ -74,9 +74,9 @@ type Engine struct {
 // session is a connection and what was learnt of the engine at its other end.
 type session struct {
 	*dagger.Client
-	hangUp  func()
-	version string
-	native  v1.Platform
+	disconnect func()
+	version    string
+	native     v1.Platform
 }
 
 // New makes an engine. It connects when it is first asked to do something;
@@ -86,7 +86,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make room for what goes to Dagger: %w", err)
 	}
-	opts.HangUp = cmp.Or(opts.HangUp, cleanLimit)
+	opts.Disconnect = cmp.Or(opts.Disconnect, cleanLimit)
 	ctx, stop := context.WithCancel(ctx)
 	e := &Engine{
 		opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop,
@@ -127,13 +127,13 @@ func Present(getenv func(string) string, lookPath func(string) (string, error)) 
 
 func open(ctx context.Context, opts Options) (*session, error) {
 	var log tail
-	client, hangUp, err := opts.dial(ctx, &log)
+	client, disconnect, err := opts.dial(ctx, &log)
 	if err != nil {
 		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
 	}
 	asked, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	s := &session{Client: client, hangUp: hangUp}
+	s := &session{Client: client, disconnect: disconnect}
 	if s.version, err = client.Version(asked); err == nil {
 		var platform dagger.Platform
 		if platform, err = client.DefaultPlatform(asked); err == nil {
@@ -144,7 +144,7 @@ func open(ctx context.Context, opts Options) (*session, error) {
 			}
 		}
 	}
-	hangUp()
+	disconnect()
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -181,7 +181,7 @@ func (e *Engine) Close() error {
 	e.connect = func() (*session, error) { return nil, errors.New("the engine is closed") }
 	e.stop()
 	if s, err := connect(); err == nil {
-		s.hangUp()
+		s.disconnect()
 	}
 	return os.RemoveAll(e.work)
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 )
 
-// tellHistory puts a Dockerfile's instructions into the history of the image
+// withHistory puts a Dockerfile's instructions into the history of the image
 // that was built from it, where Dagger tells of its own calls: people and
 // programs that look at an image know a layer by its instruction.
 //
 // The last layers are those of the stage's own instructions. Where the two do
 // not go together the history stays as it is.
-func tellHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
+func withHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("reading its config: %w", err)

@@ -59,7 +59,7 @@ func TestALayerOfTheDockerfileIsKnownByItsInstruction(t *testing.T) {
 		{"too few layers", "", []string{copied}, []string{copied}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			img, err := tellHistory(built(t, c.told...), twoStages, c.target)
+			img, err := withHistory(built(t, c.told...), twoStages, c.target)
 			if err != nil {
 				t.Fatal(err)
 			}

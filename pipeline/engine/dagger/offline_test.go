@@ -312,7 +312,7 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 		return nil, fmt.Errorf("unexpected: %s", query)
 	})
 	var mu sync.Mutex
-	var heard []string
+	var got []string
 	result, err := e.Run(t.Context(), engine.RunRequest{
 		Timeout: time.Minute,
 		Main: engine.Container{
@@ -329,7 +329,7 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 		OnLine: func(container string, l engine.Line) {
 			mu.Lock()
 			defer mu.Unlock()
-			heard = append(heard, container+": "+l.Text)
+			got = append(got, container+": "+l.Text)
 		},
 	})
 	if err != nil {
@@ -341,8 +341,8 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	if want := []engine.Line{{At: time.Second, Stream: "stdout", Text: "the password is ***"}}; !slices.Equal(result.Lines, want) {
 		t.Errorf("lines %v, want %v", result.Lines, want)
 	}
-	if !slices.Equal(heard, []string{"netbox: the password is ***", "postgres: ready to accept connections"}) || len(result.SideLines["postgres"]) != 1 {
-		t.Errorf("heard %q, and of the side %v", heard, result.SideLines)
+	if !slices.Equal(got, []string{"netbox: the password is ***", "postgres: ready to accept connections"}) || len(result.SideLines["postgres"]) != 1 {
+		t.Errorf("got %q, and of the side %v", got, result.SideLines)
 	}
 
 	shim := `"/.pipeline/shim","run","/.pipeline/pipes"`

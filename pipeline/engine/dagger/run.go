@@ -81,14 +81,14 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	}
 	// A session of its own: its end is that of everything in it, also of what
 	// Dagger cannot stop, a service that is not ready.
-	client, hangUp, err := r.engine.opts.dial(context.WithoutCancel(ctx), io.Discard)
+	client, disconnect, err := r.engine.opts.dial(context.WithoutCancel(ctx), io.Discard)
 	if err != nil {
 		return result, fmt.Errorf("connect to Dagger: %s", oneLine(err))
 	}
-	defer hangUp()
+	defer disconnect()
 	r.client = &session{Client: client, version: s.version, native: s.native}
 	r.pipes = r.client.CacheVolume("docker-netbox-run-" + r.id)
-	h := newHearing(r.req)
+	h := newRecording(r.req)
 	defer func() { h.fill(&result) }()
 
 	recorder, err := r.recorder(ctx)
@@ -185,14 +185,14 @@ func wrap(ctx context.Context, err error) error {
 }
 
 // main runs the main container and tells what came of it.
-func (r *run) main(ctx context.Context, h *hearing, main *dagger.Container, result *engine.RunResult) error {
+func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, result *engine.RunResult) error {
 	name := r.req.Main.Name
 	code, err := main.ExitCode(ctx)
 	ended := time.Now()
 	if err == nil || ctx.Err() == nil {
-		h.untilClosed(ctx, name)
+		h.waitClosed(ctx, name)
 	} else {
-		h.catchUp()
+		h.drain()
 	}
 	result.ExitCode, result.Ended = code, h.ended(name, ended)
 	if text := h.failure(name); text != "" {
@@ -203,14 +203,14 @@ func (r *run) main(ctx context.Context, h *hearing, main *dagger.Container, resu
 	case err == nil:
 	case ctx.Err() != nil:
 		result.ExitCode = 128 + 9 // Dagger's way to end it
-		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), lastWords(h.lines(name)))
+		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), lastLines(h.lines(name)))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
 		// A status that a signal may have given, which ReturnTypeAny leaves out.
 		// There are no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil
 	default:
-		return fmt.Errorf("container %s: %s%s", name, oneLine(err), lastWords(h.lines(name)))
+		return fmt.Errorf("container %s: %s%s", name, oneLine(err), lastLines(h.lines(name)))
 	}
 	return r.capture(ctx, main, result)
 }
@@ -239,20 +239,20 @@ func (r *run) capture(ctx context.Context, main *dagger.Container, result *engin
 }
 
 // notReady is the error of a service that did not come up.
-func (r *run) notReady(ctx context.Context, h *hearing, name string, err error) error {
+func (r *run) notReady(ctx context.Context, h *recording, name string, err error) error {
 	if ctx.Err() != nil {
-		h.catchUp()
-		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), lastWords(h.lines(name)))
+		h.drain()
+		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), lastLines(h.lines(name)))
 	}
-	h.untilClosed(ctx, name)
+	h.waitClosed(ctx, name)
 	if text := h.failure(name); text != "" {
 		return fmt.Errorf("container %s: start %s", name, text)
 	}
 	var failed *dagger.ExecError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, lastWords(h.lines(name)))
+		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, lastLines(h.lines(name)))
 	}
-	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), lastWords(h.lines(name)))
+	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), lastLines(h.lines(name)))
 }
 
 // recorder is the service that hears all containers.
@@ -413,8 +413,8 @@ func (r *run) files(ctr *dagger.Container, c engine.Container) (*dagger.Containe
 	return ctr, nil
 }
 
-// lastWords puts the end of a log into an error.
-func lastWords(lines []engine.Line) string {
+// lastLines puts the end of a log into an error.
+func lastLines(lines []engine.Line) string {
 	lines = lines[max(0, len(lines)-5):]
 	if len(lines) == 0 {
 		return "; it wrote nothing"

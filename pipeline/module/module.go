@@ -1,8 +1,8 @@
-// Package calls is what the Dagger module asks of the pipeline. A module
+// Package module is what the Dagger module asks of the pipeline. A module
 // function runs in a container of its own with a session in its environment:
 // the repository has to be brought there, and results lie in files that Dagger
 // takes back.
-package calls
+package module
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	}
 	base, err := c.base()
 	if err != nil {
-		return c.inWords(err)
+		return c.reword(err)
 	}
 	mask := &secret.Mask{}
 	var eng *enginedagger.Engine
@@ -89,7 +89,7 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 		Compile: func(ctx context.Context, log io.Writer, p gotool.Program) error { return eng.Compile(ctx, log, p) },
 		Mask:    mask,
 	}, func(p *pipeline.Pipeline) error { return do(p, eng, pins) })
-	return c.inWords(err)
+	return c.reword(err)
 }
 
 // engine is the session's engine, which compiles programs in a container of its

@@ -1,4 +1,4 @@
-package calls
+package module
 
 import (
 	"strings"

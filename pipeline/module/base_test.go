@@ -1,4 +1,4 @@
-package calls_test
+package module_test
 
 import (
 	"os"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/pipeline/calls"
+	"github.com/linuxserver/docker-netbox/pipeline/module"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
@@ -16,14 +16,14 @@ func TestACallThatCannotWorkIsRefusedInOneLineInTheModulesWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		call     calls.Call
+		call     module.Call
 		want     string
 		mustLack string
 	}{
-		{calls.Call{Repo: repo, Base: "local"}, "pass --base REFERENCE, or --base-layout DIRECTORY", "oci:"},
-		{calls.Call{Repo: repo, Base: "oci:dist/base"}, "--base-layout DIRECTORY", "go.mod"},
-		{calls.Call{Repo: repo, Platforms: []string{"linux/mips"}}, "pass --platforms linux/amd64 or --platforms linux/arm64", "--platform "},
-		{calls.Call{Repo: elsewhere}, "install it as a dependency, call it with -m, or pass --source", elsewhere},
+		{module.Call{Repo: repo, Base: "local"}, "pass --base REFERENCE, or --base-layout DIRECTORY", "oci:"},
+		{module.Call{Repo: repo, Base: "oci:dist/base"}, "--base-layout DIRECTORY", "go.mod"},
+		{module.Call{Repo: repo, Platforms: []string{"linux/mips"}}, "pass --platforms linux/amd64 or --platforms linux/arm64", "--platform "},
+		{module.Call{Repo: elsewhere}, "install it as a dependency, call it with -m, or pass --source", elsewhere},
 	} {
 		err := test.call.Check()
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), test.mustLack) || strings.Contains(err.Error(), "\n") {
@@ -33,13 +33,13 @@ func TestACallThatCannotWorkIsRefusedInOneLineInTheModulesWords(t *testing.T) {
 			t.Errorf("%v is not wrong use", err)
 		}
 	}
-	if err := (calls.Call{Repo: repo, Platforms: []string{"linux/arm64"}, Base: "localhost:5000/base:1"}).Check(); err != nil {
+	if err := (module.Call{Repo: repo, Platforms: []string{"linux/arm64"}, Base: "localhost:5000/base:1"}).Check(); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestABaseThatIsNoImageIsRefusedWithoutInnerPaths(t *testing.T) {
-	call := calls.Call{Repo: repo, Output: t.TempDir(), Layout: filepath.Join(t.TempDir(), "nothing")}
+	call := module.Call{Repo: repo, Output: t.TempDir(), Layout: filepath.Join(t.TempDir(), "nothing")}
 	_, err := call.Build(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "--base-layout") || strings.Contains(err.Error(), "--base oci:") {
 		t.Errorf("got %v", err)
@@ -48,7 +48,7 @@ func TestABaseThatIsNoImageIsRefusedWithoutInnerPaths(t *testing.T) {
 	if err := os.WriteFile(archive, []byte("no archive"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err = calls.Call{Repo: repo, Output: t.TempDir(), Archive: archive}.Build(t.Context())
+	_, err = module.Call{Repo: repo, Output: t.TempDir(), Archive: archive}.Build(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "pass a container that has an image") {
 		t.Errorf("got %v", err)
 	}

@@ -50,7 +50,7 @@ func TestASessionEndsAlsoWhenItsEngineIsGone(t *testing.T) {
 	}
 	t.Setenv("_EXPERIMENTAL_DAGGER_CLI_BIN", command)
 
-	e, err := dagger.New(t.Context(), dagger.Options{Connect: dagger.Dial, HangUp: 300 * time.Millisecond})
+	e, err := dagger.New(t.Context(), dagger.Options{Connect: dagger.Dial, Disconnect: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package calls_test
+package module_test
 
 import (
 	"os"
@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/pipeline/calls"
+	"github.com/linuxserver/docker-netbox/pipeline/module"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
 const repo = "../.."
 
 func TestGenerateGivesREADMEWithItsPictures(t *testing.T) {
-	call := calls.Call{Repo: repo, Output: t.TempDir(), Log: t.Output(), Environ: os.Environ()}
+	call := module.Call{Repo: repo, Output: t.TempDir(), Log: t.Output(), Environ: os.Environ()}
 	files, err := call.Readme(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -50,14 +50,14 @@ func TestTheCheckOfAnEditedREADMEShowsTheDifference(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := calls.Call{Repo: edited, Output: t.TempDir(), Log: t.Output(), Environ: os.Environ()}.CheckReadme()
+	err := module.Call{Repo: edited, Output: t.TempDir(), Log: t.Output(), Environ: os.Environ()}.CheckReadme()
 	if err == nil || !strings.Contains(err.Error(), "\n-By hand.\n") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAFormatThatNobodyDrawsIsRefused(t *testing.T) {
-	_, err := calls.Call{Repo: repo, Output: t.TempDir(), Log: t.Output()}.Graph(t.Context(), "png")
+	_, err := module.Call{Repo: repo, Output: t.TempDir(), Log: t.Output()}.Graph(t.Context(), "png")
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "svg-dark") {
 		t.Errorf("got %v", err)
 	}

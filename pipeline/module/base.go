@@ -1,4 +1,4 @@
-package calls
+package module
 
 import (
 	"os"
@@ -27,7 +27,7 @@ func (c Call) Check() error {
 		return nil
 	}
 	_, err := pipeline.ParsePlatforms(c.Platforms)
-	return c.inWords(err)
+	return c.reword(err)
 }
 
 // base names the base image as a session takes it.
@@ -57,9 +57,9 @@ func (c Call) base() (string, error) {
 	return "oci:" + dir, registry.WriteLayout(dir, idx)
 }
 
-// inWords is an error in the words of the module: its flags, and files as the
+// reword is an error in the words of the module: its flags, and files as the
 // repository has them.
-func (c Call) inWords(err error) error {
+func (c Call) reword(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -71,13 +71,13 @@ func (c Call) inWords(err error) error {
 	if text == err.Error() {
 		return err
 	}
-	return worded{text, err}
+	return reworded{text, err}
 }
 
-type worded struct {
+type reworded struct {
 	text string
 	error
 }
 
-func (w worded) Error() string { return w.text }
-func (w worded) Unwrap() error { return w.error }
+func (w reworded) Error() string { return w.text }
+func (w reworded) Unwrap() error { return w.error }

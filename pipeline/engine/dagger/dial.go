@@ -19,8 +19,8 @@ import (
 // those of others.
 const carries = "DOCKER_NETBOX_SESSION"
 
-// dial opens a session. hangUp ends it, whatever became of the engine.
-func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client, hangUp func(), err error) {
+// dial opens a session. disconnect ends it, whatever became of the engine.
+func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client, disconnect func(), err error) {
 	mark := rand.Text()
 	client, err = o.Connect(ctx, log, dagger.WithEnvironmentVariable(carries, mark))
 	if err != nil {
@@ -34,7 +34,7 @@ func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client
 		}()
 		select {
 		case <-ended:
-		case <-time.After(o.HangUp):
+		case <-time.After(o.Disconnect):
 			// The command waits for an engine that is gone, and hears no SIGTERM.
 			killChild(carries + "=" + mark)
 			<-ended

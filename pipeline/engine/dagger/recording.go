@@ -16,34 +16,34 @@ import (
 )
 
 const (
-	// askWait is how long the recorder holds a question when there is no news.
-	askWait = 5 * time.Second
-	// askEvery is how long lies between two questions when there is.
-	askEvery = 200 * time.Millisecond
-	// lastAsk bounds the wait for what a container that has ended wrote.
-	lastAsk = 5 * time.Second
+	// pollWait is how long the recorder holds a request when there are no new lines.
+	pollWait = 5 * time.Second
+	// pollEvery is how long lies between two requests when there are.
+	pollEvery = 200 * time.Millisecond
+	// lastPoll bounds the wait for what a container that has ended wrote.
+	lastPoll = 5 * time.Second
 )
 
-// ask gets what the recorder has from a record on.
-type ask func(ctx context.Context, from int, wait time.Duration) (string, error)
+// fetch gets what the recorder has from a record on.
+type fetch func(ctx context.Context, from int, wait time.Duration) (string, error)
 
-// hearing is what the recorder has told of a run.
-type hearing struct {
+// recording is what the recorder has sent of a run.
+type recording struct {
 	onLine func(string, engine.Line)
 	mask   secret.Mask
-	tell   sync.Mutex // one answer at a time is taken in
+	adding sync.Mutex // one answer at a time is taken in
 
 	mu         sync.Mutex
 	news       chan struct{} // closed and replaced at each answer
-	ask        ask
-	next       int           // record to ask for
+	fetch      fetch
+	next       int           // first record to fetch
 	offset     time.Duration // from the recorder's clock to this machine's
-	containers map[string]*heard
+	containers map[string]*containerLog
 	main       string
 }
 
-// heard is what one container has told.
-type heard struct {
+// containerLog is what one container has written.
+type containerLog struct {
 	started time.Time // on the recorder's clock
 	lines   []engine.Line
 	open    map[string]bool // by stream: written to since it was last closed
@@ -51,41 +51,41 @@ type heard struct {
 	failed  string
 }
 
-func newHearing(req engine.RunRequest) *hearing {
-	h := &hearing{onLine: req.OnLine, news: make(chan struct{}), containers: map[string]*heard{}, main: req.Main.Name}
+func newRecording(req engine.RunRequest) *recording {
+	h := &recording{onLine: req.OnLine, news: make(chan struct{}), containers: map[string]*containerLog{}, main: req.Main.Name}
 	for _, c := range append(slices.Clone(req.Sides), req.Main) {
 		h.mask.AddLines(slices.Collect(maps.Values(c.Secrets))...)
-		h.containers[c.Name] = &heard{open: map[string]bool{}}
+		h.containers[c.Name] = &containerLog{open: map[string]bool{}}
 	}
 	return h
 }
 
 // follow asks the recorder again and again until ctx ends.
-func (h *hearing) follow(ctx context.Context, ask ask) {
+func (h *recording) follow(ctx context.Context, fetch fetch) {
 	h.mu.Lock()
-	h.ask = ask
+	h.fetch = fetch
 	h.mu.Unlock()
 	for ctx.Err() == nil {
-		more, err := h.question(ctx, askWait)
+		more, err := h.poll(ctx, pollWait)
 		if err == nil && more {
 			continue // there was more than one answer holds
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(askEvery):
+		case <-time.After(pollEvery):
 		}
 	}
 }
 
-// question asks once and takes the answer in.
-func (h *hearing) question(ctx context.Context, wait time.Duration) (more bool, err error) {
+// poll asks once and takes the answer in.
+func (h *recording) poll(ctx context.Context, wait time.Duration) (more bool, err error) {
 	h.mu.Lock()
-	from, ask := h.next, h.ask
+	from, fetch := h.next, h.fetch
 	h.mu.Unlock()
-	if ask == nil {
+	if fetch == nil {
 		return false, fmt.Errorf("the recorder cannot be reached yet")
 	}
-	answer, err := ask(ctx, from, wait)
+	answer, err := fetch(ctx, from, wait)
 	if err != nil {
 		return false, err
 	}
@@ -102,26 +102,26 @@ func (h *hearing) question(ctx context.Context, wait time.Duration) (more bool, 
 		}
 		records = append(records, r)
 	}
-	h.take(from, time.Until(time.Unix(0, head.Now)), records)
+	h.add(from, time.Until(time.Unix(0, head.Now)), records)
 	return len(records) == record.Page, nil
 }
 
-type said struct {
+type logged struct {
 	container string
 	line      engine.Line
 }
 
-func (h *hearing) take(from int, ahead time.Duration, records []record.Record) {
-	h.tell.Lock()
-	defer h.tell.Unlock()
+func (h *recording) add(from int, ahead time.Duration, records []record.Record) {
+	h.adding.Lock()
+	defer h.adding.Unlock()
 	h.mu.Lock()
-	if from != h.next { // another question had the same answer
+	if from != h.next { // another poll had the same answer
 		h.mu.Unlock()
 		return
 	}
 	h.next += len(records)
 	h.offset = -ahead
-	var news []said
+	var news []logged
 	for _, r := range records {
 		c := h.containers[r.Container]
 		at := time.Unix(0, r.Time)
@@ -142,7 +142,7 @@ func (h *hearing) take(from int, ahead time.Duration, records []record.Record) {
 				line.At = 1
 			}
 			c.lines = append(c.lines, line)
-			news = append(news, said{r.Container, line})
+			news = append(news, logged{r.Container, line})
 		}
 	}
 	close(h.news)
@@ -155,9 +155,9 @@ func (h *hearing) take(from int, ahead time.Duration, records []record.Record) {
 	}
 }
 
-// untilClosed waits until a container that has ended has been heard to its end.
-func (h *hearing) untilClosed(ctx context.Context, name string) {
-	deadline := time.After(lastAsk)
+// waitClosed waits until a container that has ended has been recorded to its end.
+func (h *recording) waitClosed(ctx context.Context, name string) {
+	deadline := time.After(lastPoll)
 	for {
 		h.mu.Lock()
 		c, news := h.containers[name], h.news
@@ -176,25 +176,25 @@ func (h *hearing) untilClosed(ctx context.Context, name string) {
 	}
 }
 
-// catchUp takes in what the recorder has by now, when there is little time.
-func (h *hearing) catchUp() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastAsk)
+// drain takes in what the recorder has by now, when there is little time.
+func (h *recording) drain() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastPoll)
 	defer cancel()
 	for {
-		if more, err := h.question(ctx, 0); err != nil || !more {
+		if more, err := h.poll(ctx, 0); err != nil || !more {
 			return
 		}
 	}
 }
 
-func (h *hearing) lines(name string) []engine.Line {
+func (h *recording) lines(name string) []engine.Line {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.containers[name].lines)
 }
 
 // failure says why a container's command could not be started.
-func (h *hearing) failure(name string) string {
+func (h *recording) failure(name string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.containers[name].failed
@@ -202,7 +202,7 @@ func (h *hearing) failure(name string) string {
 
 // ended is when the container's last process let go of its output, on this
 // machine's clock; late is when Dagger said so.
-func (h *hearing) ended(name string, late time.Time) time.Time {
+func (h *recording) ended(name string, late time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c := h.containers[name]; !c.closed.IsZero() && !c.open["stdout"] && !c.open["stderr"] {
@@ -213,7 +213,7 @@ func (h *hearing) ended(name string, late time.Time) time.Time {
 	return late
 }
 
-func (h *hearing) fill(result *engine.RunResult) {
+func (h *recording) fill(result *engine.RunResult) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	result.SideLines = map[string][]engine.Line{}
