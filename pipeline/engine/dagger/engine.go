@@ -5,7 +5,9 @@
 // the side containers as bound services. What they write comes back line by
 // line, with time and stream, by way of a recorder: a further service that
 // reads a named pipe for each stream (see shim). Dagger's own way, files that
-// are there after the end, has no times and nothing of a run that was stopped.
+// are there after the end, has no times and nothing of a run that was stopped. A
+// reader in the container would be one of the processes that the checks look at,
+// and /init would kill it before the last lines are written.
 //
 // Dagger has no words for these, and the engine says so: Container.ReadOnly,
 // Mount.Host, and capturing from a Mount.Tmpfs. A run that is over time is
