@@ -50,8 +50,9 @@ func New(
 
 // Build the image of every platform and join them into one index.
 //
-// The result is an OCI layout: export it, or push it with any tool.
-// +cache="session"
+// The result is an OCI layout: export it, or push it with any tool. The same
+// call within ten minutes gets the same result, whatever a tag names by then.
+// +cache="10m"
 func (m *Netbox) Build(
 	ctx context.Context,
 	// Platforms to build for (default: linux/amd64 and linux/arm64).

@@ -131,7 +131,13 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("read what Dagger built: %w", err)
 	}
 	if img, err = withHistory(img, string(text), req.Target); err != nil {
-		return nil, fmt.Errorf("tell the image's history: %w", err)
+		return nil, fmt.Errorf("write the image's history: %w", err)
+	}
+	if !req.Epoch.IsZero() {
+		own := len(layerSteps(string(text), req.Target)) // those below are of the base
+		if img, err = withTimes(img, own, req.Epoch, dir); err != nil {
+			return nil, fmt.Errorf("set the times of the image's files: %w", err)
+		}
 	}
 	return engine.Normalise(img, declared(req, string(text)))
 }

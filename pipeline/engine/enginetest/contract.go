@@ -128,6 +128,7 @@ CMD ["/bin/tiny", "cat", "/version"]
 	if want := time.Unix(1_700_000_000, 0); !config.Created.Equal(want) {
 		t.Errorf("created %s, want the epoch asked for, %s", config.Created, want)
 	}
+	noneNewer(t, img, config.Created.Time)
 	again, _, err := c.build(t, p, dockerfile, args)
 	if err != nil {
 		t.Fatal(err)
