@@ -45,7 +45,7 @@ type Call struct {
 	Archive   string   // instead of Base: an OCI archive of one image
 	Release   string   // NetBox release; empty for the pinned one
 	Log       io.Writer
-	Environ   []string // as os.Environ gives it
+	Environ   []string // as os.Environ returns it
 	// Go is the container that programs are compiled in; nil is the Go image of
 	// the version that go.mod names.
 	Go      func(*dagger.Client) *dagger.Container
@@ -165,7 +165,7 @@ func (c Call) Report(ctx context.Context) (dir string, err error) {
 		}
 		r := p.Report()
 		if verdict, _, _ := r.Verdict(); checkErr != nil && verdict == report.Passed {
-			return checkErr // the report does not tell of it
+			return checkErr // the report does not show it
 		}
 		return r.Write(dir, p.Mask.Hide)
 	})
@@ -230,7 +230,7 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 	return published, err
 }
 
-// keychain gives each registry of the targets what is meant for it.
+// keychain has the credentials of each registry of the targets.
 func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (authn.Keychain, error) {
 	switch {
 	case c.Config != "":
@@ -240,7 +240,7 @@ func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (
 	}
 	for _, t := range targets[1:] {
 		if t.Registry() != targets[0].Registry() {
-			return nil, failure.Usagef("publish: the password would be told to both %s and %s: pass --config, docker's config.json, with one for each", targets[0].Registry(), t.Registry())
+			return nil, failure.Usagef("publish: the password would be sent to both %s and %s: pass --config, docker's config.json, with one for each", targets[0].Registry(), t.Registry())
 		}
 	}
 	return registry.Password(targets[0].Registry(), c.Username, c.Password, hide), nil
@@ -310,7 +310,7 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 	return id, err
 }
 
-// Readme gives README.md and its pictures as readme-vars.yml makes them, by
+// Readme renders README.md and its pictures from readme-vars.yml, by
 // their paths in the repository.
 func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 	docs := c.documents()
@@ -344,8 +344,8 @@ func (c Call) documents() pipeline.Documents {
 	return pipeline.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2")}}
 }
 
-// tool is a directory of tools/. Its programs are built anew by each call that
-// needs them: nothing lasts in its container but what it gives back.
+// tool is a directory of tools/. Each call that needs its programs builds
+// them: nothing lasts in its container but what it returns.
 func (c Call) tool(name string) gotool.Module {
 	return gotool.Module{
 		Dir: filepath.Join(c.Repo, "tools", name), Cache: filepath.Join(os.TempDir(), pipeline.Project, "tools"),

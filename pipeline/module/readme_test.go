@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/pipeline/module"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/module"
 )
 
 const repo = "../.."

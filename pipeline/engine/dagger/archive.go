@@ -122,7 +122,7 @@ func describe(img v1.Image) (v1.Descriptor, error) {
 	return v1.Descriptor{MediaType: mediaType, Digest: digest, Size: size, Platform: config.Platform()}, nil
 }
 
-// ReadArchive gives the one image of an OCI archive, laid out in dir.
+// ReadArchive returns the one image of an OCI archive, laid out in dir.
 func ReadArchive(file, dir string) (v1.Image, error) {
 	f, err := os.Open(file)
 	if err != nil {

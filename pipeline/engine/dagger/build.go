@@ -35,7 +35,7 @@ const (
 )
 
 // Build builds one platform's image in a session of its own, so that the log
-// is of this build alone. What it gives is normalised.
+// is of this build alone. The image is normalised.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	img, err := e.build(ctx, req)
 	if err == nil {
@@ -142,7 +142,7 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	return engine.Normalise(img, declared(req, string(text)))
 }
 
-// context gives the directory that is built from, and the build's arguments.
+// context returns the directory that is built from, and the build's arguments.
 func (e *Engine) context(client *dagger.Client, native v1.Platform, req engine.BuildRequest, dockerfile, dir string, log io.Writer) (*dagger.Directory, map[string]string, error) {
 	args, withheld := e.env.ProxyArgs()
 	for _, name := range withheld {
@@ -304,7 +304,7 @@ func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Cl
 	return secrets, nil
 }
 
-// trusts tells whether the engine puts certificates of its own into containers.
+// trusts reports whether the engine puts certificates of its own into containers.
 // It has no word for that; it does so for what looks like a Debian.
 func (e *Engine) trusts(ctx context.Context, s *session) (bool, error) {
 	shim, err := e.shim(ctx, s.native.Architecture)
@@ -314,13 +314,13 @@ func (e *Engine) trusts(ctx context.Context, s *session) (bool, error) {
 	code, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
 		WithFile(shimPath, s.Host().File(shim)).
 		WithNewFile("/etc/debian_version", "").
-		WithEnvVariable("ASKED", rand.Text()). // the engine may have been told another one since
+		WithEnvVariable("ASKED", rand.Text()). // the engine's may have changed since
 		WithExec([]string{shimPath, "trusted", "/usr/local/share/ca-certificates"}, dagger.ContainerWithExecOpts{Expect: dagger.ReturnTypeAny, NoInit: true}).
 		ExitCode(ctx)
 	return code == 0, err
 }
 
-// buildError is what Dagger says of a failed build, as an engine tells it.
+// buildError is the error of a failed build as all engines return it.
 func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: errors.New(oneLine(err))}
 	var failed *dagger.ExecError

@@ -15,7 +15,7 @@ import (
 	"dagger.io/dagger"
 )
 
-// carries is the variable that tells the dagger command of one session from
+// carries is the variable that distinguishes the dagger command of one session from
 // those of others.
 const carries = "DOCKER_NETBOX_SESSION"
 
@@ -35,7 +35,7 @@ func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client
 		select {
 		case <-ended:
 		case <-time.After(o.Disconnect):
-			// The command waits for an engine that is gone, and hears no SIGTERM.
+			// The command waits for an engine that is gone, and ignores SIGTERM.
 			killChild(carries + "=" + mark)
 			<-ended
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 )
 
-// The dagger command does not end, and hears no SIGTERM, when its engine is
+// The dagger command does not end, and ignores SIGTERM, when its engine is
 // gone. This one answers as long as it is asked, and is as deaf.
 func TestASessionEndsAlsoWhenItsEngineIsGone(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

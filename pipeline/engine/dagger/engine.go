@@ -49,8 +49,8 @@ const connectLimit = 3 * time.Minute
 type Options struct {
 	Repo    string            // the repository's directory: the shim is compiled from it
 	QEMUCPU map[string]string // value of QEMU_CPU by foreign architecture
-	Environ []string          // the caller's environment, as os.Environ gives it
-	// Connect opens a session; log receives what the engine tells of the work
+	Environ []string          // the caller's environment, as os.Environ returns it
+	// Connect opens a session; log receives what the engine prints of the work
 	// in it. Dial is what to use outside tests.
 	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
 	// Go is the container of the engine that programs are compiled in; nil is
@@ -103,7 +103,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 func Dial(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error) {
 	if _, set := os.LookupEnv(cliVariable); !set {
 		if cli, err := exec.LookPath("dagger"); err == nil {
-			if err := os.Setenv(cliVariable, cli); err != nil { // the SDK knows no other way to be told
+			if err := os.Setenv(cliVariable, cli); err != nil { // the SDK has no option for it
 				return nil, err
 			}
 		}
@@ -113,7 +113,7 @@ func Dial(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger
 
 const cliVariable = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
-// Present tells whether Dagger is meant to be used here, and by what that is
+// Present reports whether Dagger is meant to be used here, and by what that is
 // seen: a session, a runner host or the dagger command.
 func Present(getenv func(string) string, lookPath func(string) (string, error)) (why string, present bool) {
 	for _, name := range []string{"DAGGER_SESSION_PORT", "_EXPERIMENTAL_DAGGER_RUNNER_HOST", cliVariable} {
@@ -156,7 +156,7 @@ func open(ctx context.Context, opts Options) (*session, error) {
 // Name is what people call the engine.
 func (*Engine) Name() string { return "dagger" }
 
-// Setup reaches the engine and tells which one that is.
+// Setup reaches the engine and prints which one it is.
 func (e *Engine) Setup(_ context.Context, log io.Writer) error {
 	s, err := e.connect()
 	if err != nil {

@@ -61,7 +61,7 @@ func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) e
 	return nil
 }
 
-// Go runs a program of Go's in the engine, over a directory, and gives what it
+// Go runs a program of Go's in the engine, over a directory, and returns what it
 // writes to standard output.
 func (e *Engine) Go(ctx context.Context, dir string, args ...string) (string, error) {
 	ctr, err := e.golang(dir, nil)

@@ -11,7 +11,7 @@ import (
 )
 
 // withHistory puts a Dockerfile's instructions into the history of the image
-// that was built from it, where Dagger tells of its own calls: people and
+// that was built from it, where Dagger names its own calls: people and
 // programs that look at an image know a layer by its instruction.
 //
 // The last layers are those of the stage's own instructions. Where the two do
@@ -34,9 +34,9 @@ func withHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
 	}
 	made = made[len(made)-len(steps):]
 	for i, s := range steps {
-		// Of a command Dagger tells the text, of a copy the name of its call.
-		told := words(made[i].CreatedBy)
-		if s.command == "" && strings.Contains(told, "exec ") || !strings.Contains(told, s.command) {
+		// Dagger writes the text of a command, and of a copy the name of its call.
+		created := words(made[i].CreatedBy)
+		if s.command == "" && strings.Contains(created, "exec ") || !strings.Contains(created, s.command) {
 			return img, nil
 		}
 	}

@@ -184,7 +184,7 @@ func wrap(ctx context.Context, err error) error {
 	return err
 }
 
-// main runs the main container and tells what came of it.
+// main runs the main container and fills in its result.
 func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, result *engine.RunResult) error {
 	name := r.req.Main.Name
 	code, err := main.ExitCode(ctx)
@@ -255,7 +255,7 @@ func (r *run) notReady(ctx context.Context, h *recording, name string, err error
 	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), lastLines(h.lines(name)))
 }
 
-// recorder is the service that hears all containers.
+// recorder is the service that records all containers.
 func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
 	shim, err := r.shim(ctx, r.client.native.Architecture)
 	if err != nil {
@@ -283,7 +283,7 @@ func (r *run) shim(ctx context.Context, goarch string) (*dagger.File, error) {
 // side is a container as a service, ready when Dagger's health check says so.
 func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, error) {
 	if len(c.Capture) > 0 {
-		return nil, errors.New("capture files: Dagger gives none back from a service: leave Capture out")
+		return nil, errors.New("capture files: Dagger returns none from a service: leave Capture out")
 	}
 	ctr, command, err := r.prepare(ctx, c)
 	if err != nil {
@@ -308,14 +308,14 @@ func (r *run) container(ctx context.Context, c engine.Container) (*dagger.Contai
 	for _, m := range c.Mounts {
 		for _, file := range c.Capture {
 			if m.Tmpfs && strings.HasPrefix(path.Clean(file)+"/", path.Clean(m.Path)+"/") {
-				return nil, nil, fmt.Errorf("capture %s: Dagger gives nothing back from a temporary file system: write it outside %s", file, m.Path)
+				return nil, nil, fmt.Errorf("capture %s: Dagger returns nothing from a temporary file system: write it outside %s", file, m.Path)
 			}
 		}
 	}
 	return r.prepare(ctx, c)
 }
 
-// prepare gives a container all that it starts with, and its command.
+// prepare adds to a container all that it starts with, and returns its command.
 func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
 	if c.ReadOnly {
 		return nil, nil, errors.New("make the root file system read-only: Dagger cannot: use --engine local")

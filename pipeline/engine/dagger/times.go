@@ -24,7 +24,7 @@ import (
 // withTimes writes the last layers of an image again, in dir, with no file newer
 // than epoch, as BuildKit does for SOURCE_DATE_EPOCH. Dagger leaves the time of
 // the build in them: the same commit would have another digest wherever it is
-// built anew.
+// built again.
 func withTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {

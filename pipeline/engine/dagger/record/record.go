@@ -1,5 +1,5 @@
 // Package record is what the recorder inside a run and the engine outside
-// agree on: how a line that a container wrote is told.
+// agree on: how a line that a container wrote is sent.
 package record
 
 const (

@@ -2,7 +2,7 @@
 // Dagger's API has no words for: lines as they appear, with their time and
 // stream, and whether a service answers.
 //
-//	shim record DIR ADDR NAME...   the recorder: reads what containers write and tells it over HTTP
+//	shim record DIR ADDR NAME...   the recorder: reads what containers write and serves it over HTTP
 //	shim run DIR NAME -- CMD...    becomes CMD, whose output goes to the recorder
 //	shim ready -- CMD...           runs CMD with the environment that shim run left
 //	shim trusted DIR               succeeds when DIR, which holds certificates, is not empty
