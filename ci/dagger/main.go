@@ -14,8 +14,8 @@ import (
 
 	"dagger/netbox/internal/dagger"
 
-	"github.com/linuxserver/docker-netbox/pipeline/module"
 	engine "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/module"
 )
 
 // Netbox is the NetBox image and everything around it.
