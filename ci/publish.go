@@ -29,8 +29,8 @@ The package lists, the provenance, the report and, with a key, signatures are
 attached to the index and its images: see verify.
 
 A tag that names another image already is refused, unless --move allows it. Only
-latest moves by itself and, with --plan, the tags of a NetBox version, which name
-its newest build: docs/releases.md has the list.
+latest moves without that and, with --plan, the tags that name the newest build
+of a NetBox: docs/releases.md has the list.
 
 Credentials come from docker's configuration, or from two variables for each
 registry: REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO for ghcr.io.
