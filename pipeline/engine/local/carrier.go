@@ -48,7 +48,7 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 	grouped := len(hierarchies(cgroupMount)) > 0
 	switch {
 	case err == nil && grouped && !chrooted:
-		return e.warnOfSpace(log)
+		return e.watchSpace(log)
 	case err != nil && !errors.Is(err, errNoOverlay):
 		return err
 	}

@@ -1,12 +1,15 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,9 +25,9 @@ const (
 	needRest  = 2 << 30 // of needFirst, what no overlay is made of
 )
 
-// warnOfSpace says before anything starts that the disk may not do. It is no
-// more than a line: a change may take less.
-func (e *Engine) warnOfSpace(log io.Writer) error {
+// watchSpace says before anything starts that the disk may not do, and watches
+// it from then on. It is no more than a line: a change may take less.
+func (e *Engine) watchSpace(log io.Writer) error {
 	free, _, err := freeSpace(e.opts.Cache)
 	if err != nil {
 		return err
@@ -37,8 +40,48 @@ func (e *Engine) warnOfSpace(log io.Writer) error {
 		fmt.Fprintf(log, "disk: %s has %s free, and %s takes up to %s: if it does not do, make room or name another directory with XDG_CACHE_HOME\n",
 			e.opts.Cache, size(free), when, size(need))
 	}
+	e.space.watch(e.disks())
 	return nil
 }
+
+// space is the least that was free on the disks that the engine writes to:
+// what failed on a full disk removes what it wrote before anyone can look.
+type space struct {
+	mu    sync.Mutex
+	dir   string // empty before the first look
+	free  int64
+	total int64
+	stop  context.CancelFunc // nil when nobody watches
+}
+
+// watch looks from now on until the engine is closed.
+func (s *space) watch(dirs []string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	go func() {
+		for sleep(ctx, 100*time.Millisecond) == nil {
+			s.look(dirs)
+		}
+	}()
+}
+
+func (s *space) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+}
+
+func (s *space) look(dirs []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, dir := range dirs {
+		if free, total, err := freeSpace(dir); err == nil && (s.dir == "" || free < s.free) {
+			s.dir, s.free, s.total = dir, free, total
+		}
+	}
+}
+
+func (e *Engine) disks() []string { return []string{e.opts.Cache, e.dirs.state, os.TempDir()} }
 
 // Full explains an error by a full disk, where it is one: in the words of
 // whichever program met it first it may read like anything else. Otherwise it
@@ -47,17 +90,14 @@ func (e *Engine) Full(err error) error {
 	if err == nil {
 		return nil
 	}
-	fullest, left, of := "", int64(1<<62), int64(0)
-	for _, dir := range []string{e.opts.Cache, e.dirs.state, os.TempDir()} {
-		if free, total, err := freeSpace(dir); err == nil && free < left {
-			fullest, left, of = dir, free, total
-		}
-	}
-	if left >= 64<<20 && !strings.Contains(strings.ToLower(err.Error()), unix.ENOSPC.Error()) {
+	e.space.look(e.disks())
+	e.space.mu.Lock()
+	defer e.space.mu.Unlock()
+	if e.space.free >= 64<<20 && !strings.Contains(strings.ToLower(err.Error()), unix.ENOSPC.Error()) {
 		return nil
 	}
-	return failure.Usagef("the disk is full: %s has %s free of %s: make room, for example with go run ./ci clean --cache, or name another directory with XDG_CACHE_HOME, and run it again",
-		fullest, size(left), size(of))
+	return failure.Usagef("the disk was full: %s had %s free of %s: make room, for example with go run ./ci clean --cache, or name another directory with XDG_CACHE_HOME, and run it again",
+		e.space.dir, size(e.space.free), size(e.space.total))
 }
 
 // freeSpace is what a directory's file system has free, and its size.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,9 +49,10 @@ func TestASmallDiskIsNamedBeforeAnythingStarts(t *testing.T) {
 	onSmallDisk(t, "2000", func(e *Engine) error {
 		for _, want := range []string{"the first run takes up to " + size(needFirst), "a run takes up to " + size(needAgain)} {
 			var log bytes.Buffer
-			if err := e.warnOfSpace(&log); err != nil {
+			if err := e.watchSpace(&log); err != nil {
 				return err
 			}
+			e.space.close()
 			if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, want) || !strings.Contains(text, "2.1 GB free") || !strings.Contains(text, e.opts.Cache) {
 				t.Errorf("it does not say %q: %s", want, text)
 			}
@@ -73,11 +76,61 @@ func TestAFullDiskIsNamed(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(e.dirs.state, "much"), make([]byte, 40<<20), 0o600); err != nil {
 			return err
 		}
-		if err := e.Full(broken); err == nil || !strings.Contains(err.Error(), e.opts.Cache+" has 0.0 GB free of 0.1 GB") {
+		if err := e.Full(broken); err == nil || !strings.Contains(err.Error(), e.opts.Cache+" had 0.0 GB free of 0.1 GB") {
 			t.Errorf("err is %v", err)
 		}
 		return nil
 	})
+}
+
+// As mmdebstrap does, which removes all that it has written when it fails.
+func TestADiskThatWasFullForAMomentIsNamed(t *testing.T) {
+	testneed.Root(t, "mounting a small disk")
+	const within = "LOCAL_ENGINE_TEST_SMALL_DISK"
+	dir := os.Getenv(within)
+	if dir == "" { // once more, with mounts of the whole program's own
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "sh", "-euc", `mount -t tmpfs -o size=80m tmpfs "$1"; exec "$2" -test.v -test.run "^$3\$"`,
+			"sh", t.TempDir(), self, t.Name())
+		cmd.Env = append(os.Environ(), within+"="+cmd.Args[6])
+		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	e, err := New(Options{Cache: dir, Tools: dir, Environ: os.Environ()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.watchSpace(t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	much := filepath.Join(dir, "much")
+	if err := os.WriteFile(much, make([]byte, 40<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen := func() bool {
+		e.space.mu.Lock()
+		defer e.space.mu.Unlock()
+		return e.space.dir != "" && e.space.free < 64<<20
+	}
+	for deadline := time.Now().Add(time.Minute); !seen(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("nobody looks at the disk")
+		}
+	}
+	if err := os.Remove(much); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Full(errors.New("exit status 25")); err == nil {
+		t.Error("it does not say that the disk was full")
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // What is written to the disk file must not be lost in silence when the disk

@@ -45,6 +45,7 @@ type Engine struct {
 	layers  layerStore
 	results resultStore
 	pods    podSet
+	space   space
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -101,6 +102,7 @@ func (e *Engine) Name() string { return "local" }
 // Close stops everything the engine started and drops what the cache holds
 // too much of. The engine must not be used afterwards.
 func (e *Engine) Close() error {
+	e.space.close()
 	return errors.Join(e.pods.close(), e.daemon.close(), e.results.prune(), e.layers.prune())
 }
 
