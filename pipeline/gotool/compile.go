@@ -24,7 +24,7 @@ type Program struct {
 
 // Args are the arguments of the go command but for the file to write.
 func (p Program) Args() []string {
-	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=" + withoutXDS}
 }
 
 // Compiler compiles programs: Compile, or an engine that has a Go of its own.
