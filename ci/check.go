@@ -73,7 +73,7 @@ func addStall(cmd *cobra.Command, f *flags) {
 
 // addMove adds the flags that allow a publish to be less strict.
 func addMove(cmd *cobra.Command, f *flags) {
-	cmd.Flags().BoolVar(&f.move, "move", false, "also move tags that name one image for ever: who pulls them gets another image then")
+	cmd.Flags().BoolVar(&f.move, "move", false, "also move tags that name one image, such as v4.7.3-ls12")
 	cmd.Flags().StringVar(&f.attach, "attach", "required", "`required`, or optional: publish without attachments where a registry refuses them")
 }
 

@@ -26,7 +26,7 @@ const (
 	daggerEngine = "dagger"
 )
 
-// chooseEngine tells which engine to use, and why.
+// chooseEngine reports which engine to use, and why.
 func (e env) chooseEngine() (name, why string, err error) {
 	switch f := e.flags.engine; f {
 	case localEngine, daggerEngine:

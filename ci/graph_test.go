@@ -205,7 +205,7 @@ func TestTheGraphOfTheImageIsDocumentedAndNothingElseIsTouched(t *testing.T) {
 		t.Errorf("afterwards: status %d, %q", code, stderr)
 	}
 	if stdout, _, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo); code != 0 {
-		t.Errorf("README.md is not as it should be:\n%s", stdout)
+		t.Errorf("README.md is out of date:\n%s", stdout)
 	}
 	if stdout, _, code := graph(same, "--write"); code != 0 || !strings.HasPrefix(stdout, "written: readme-vars.yml") {
 		t.Errorf("and back: status %d, %q", code, stdout)

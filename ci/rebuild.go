@@ -124,7 +124,7 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 	about := manifest.Annotations
 	commit := about[revisionLabel]
 	if commit == "" || strings.HasSuffix(commit, "-dirty") {
-		return failure.Usagef("verify --rebuild %s: it says that it was built from commit %q, which nobody can check out: verify it without --rebuild", result.Reference, commit)
+		return failure.Usagef("verify --rebuild %s: it says that it was built from commit %q, which cannot be checked out: verify it without --rebuild", result.Reference, commit)
 	}
 	dir, err := os.MkdirTemp("", pipeline.Project+"-checkout-")
 	if err != nil {

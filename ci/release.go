@@ -300,7 +300,7 @@ func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, 
 }
 
 // before is how the pipeline finds out what the published images hold. Nothing
-// that is proven depends on it: what cannot be read is told as not known, and
+// that is proven depends on it: what cannot be read is reported as unknown, and
 // fails no release.
 func (e env) before(published *release.Published) func(context.Context) (*contents.Before, error) {
 	return func(ctx context.Context) (*contents.Before, error) {
@@ -312,7 +312,7 @@ func (e env) before(published *release.Published) func(context.Context) (*conten
 	}
 }
 
-// where tells which branch, git tag or pull request is at hand: Actions says
+// where reports which branch, git tag or pull request is at hand: Actions says
 // it in its variables, elsewhere git knows.
 func (e env) where(ctx context.Context, pull int) (branch, tag string, number int, err error) {
 	ref := e.getenv("GITHUB_REF")

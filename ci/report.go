@@ -53,7 +53,7 @@ failed.`,
 	return cmd
 }
 
-// openReport serves the directory of a report until ctx ends. It is read anew
+// openReport serves the directory of a report until ctx ends. It is read again
 // for each request: the page of the next check is a reload away.
 func (e env) openReport(ctx context.Context, dir string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")

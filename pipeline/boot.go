@@ -40,7 +40,7 @@ const (
 )
 
 // phases are the stages of one run of a container, in order. Each begins where
-// the one before ends, which the container's own lines tell.
+// the one before ends, as the container's own lines show.
 var phases = [...]string{"boot", "smoke", "stop"}
 
 // Boot runs the built image of one platform against real services: it comes
@@ -48,7 +48,7 @@ var phases = [...]string{"boot", "smoke", "stop"}
 func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
 	sidecars, err := p.sidecars()
-	if err != nil { // which a stage of its own tells of
+	if err != nil { // a stage of its own reports it
 		p.skip(key, "there are no services to boot against", phases[:]...)
 		return err
 	}

@@ -96,7 +96,7 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 		return digest, join(err, stale)
 	}
 	if stale != nil && len(targets) > 0 {
-		p.skip("", "README.md is not as it should be", "publish") // a red check moves no tag
+		p.skip("", "README.md is out of date", "publish") // a red check moves no tag
 		return digest, stale
 	}
 	return digest, join(p.Publish(ctx, targets, p.Report(), opts), stale)
@@ -145,7 +145,7 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 }
 
 // makeSidecars makes the services, the browser and the probe while the images are built,
-// whose Boot tells of an error. wait returns when that has ended: nothing may
+// whose Boot reports an error. wait returns when that has ended: nothing may
 // outlive the run.
 func (p *Pipeline) makeSidecars() (wait func()) {
 	var wg sync.WaitGroup

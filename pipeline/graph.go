@@ -178,7 +178,7 @@ func (g Graphs) declared() (*readme.Vars, *initgraph.Graph, error) {
 const pictureLimit = 5 * time.Minute
 
 // draw leaves the graph as text and as pictures. A picture that cannot be had
-// is told on log: no graph is wrong for that.
+// is written to log: no graph is wrong for that.
 func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drift []error, failed ...string) error {
 	var drifts []initgraph.Drift
 	for _, err := range drift {
@@ -249,7 +249,7 @@ func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, err
 		return nil, err
 	}
 	if err != nil {
-		declared = titled(vars) // what cannot be read is written anew
+		declared = titled(vars) // what cannot be read is replaced
 	}
 	return g.read(platform, img, declared)
 }
@@ -290,7 +290,7 @@ func titled(vars *readme.Vars) *initgraph.Graph {
 }
 
 // Write makes readme-vars.yml document the graph that was found in an image,
-// and tells whether that changed it. Nothing else in the file does.
+// and reports whether that changed it. Nothing else in the file does.
 func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
 	file := filepath.Join(g.Repo, readme.File)
 	have, err := os.ReadFile(file)

@@ -18,7 +18,7 @@ import (
 )
 
 // Packages lists the packages of all images of the index under the output
-// directory, and tells how they differ from package_versions.txt and from the
+// directory, and reports how they differ from package_versions.txt and from the
 // published images, when those are known.
 func (p *Pipeline) Packages(ctx context.Context) error {
 	err := p.eachPlatform(func(platform v1.Platform) error { return p.listPackages(ctx, platform) })

@@ -89,7 +89,7 @@ type Inputs interface {
 	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
 	// Browser gives a headless Chromium, debugged on port 9222.
 	Browser(ctx context.Context, log io.Writer) (engine.Container, error)
-	// Emulated tells whether a platform's programs run under emulation, and
+	// Emulated reports whether a platform's programs run under emulation, and
 	// with which CPU model.
 	Emulated(platform v1.Platform) (cpu string, emulated bool)
 	// Native is the platform that runs without emulation.
@@ -121,7 +121,7 @@ type Options struct {
 	// without it nothing is compared.
 	Before func(context.Context) (*contents.Before, error)
 	Attest Attesting
-	Mask   *secret.Mask // is told every secret that a stage makes
+	Mask   *secret.Mask // learns every secret that a stage makes
 	Now    func() time.Time
 }
 

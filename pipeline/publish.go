@@ -122,7 +122,7 @@ func stepsOf(display *progress.Display) func(string) registry.Step {
 	return func(host string) registry.Step { return display.Step("publish", host) }
 }
 
-// sayPublished tells in one line what came of all targets.
+// sayPublished reports the result of all targets in one line.
 func sayPublished(log io.Writer, published []registry.Published) {
 	var unchanged, without int
 	for _, t := range published {

@@ -67,7 +67,7 @@ type dsseSignature struct {
 }
 
 // Sign is Signer's. A key's bundle has no entry of a transparency log: nothing
-// but the registry is told.
+// but the registry sees it.
 func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	signature, err := k.sign(dsse.PAE(statementType, statement))
 	if err != nil {

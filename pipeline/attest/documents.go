@@ -63,7 +63,7 @@ func (v *verification) agrees(r report.Report) (problems []string) {
 		case r.Platforms[i].Image != img.digest.String():
 			bad("it is of another image of %s, %s", img.name, r.Platforms[i].Image)
 		case !r.Good(report.Key{Stage: "boot", Platform: img.name}, report.Key{Stage: "smoke", Platform: img.name}):
-			bad("the image of %s was not booted and found good", img.name)
+			bad("the image of %s did not pass its check", img.name)
 		}
 	}
 	if v.at.Index != nil && r.Index != v.at.Digest.String() {

@@ -33,7 +33,7 @@ type PublicKey struct {
 
 // ReadKey reads a private key as PEM: PKCS #8 in plain, SEC 1, or as cosign
 // encrypts it. password is asked for the latter only. file is how errors call
-// it; they never tell anything of the key.
+// it; they never show any part of the key.
 func ReadKey(file string, text []byte, password func() string) (*Key, error) {
 	bad := func(format string, args ...any) (*Key, error) {
 		return nil, failure.Usagef("read the key %s: "+format, append([]any{file}, args...)...)
@@ -107,19 +107,19 @@ func (k PublicKey) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
 }
 
-// String is how people tell keys apart: the beginning of the key's hash.
+// String names the key for people: the beginning of its hash.
 func (k PublicKey) String() string { return "key " + hex.EncodeToString(k.hash[:8]) }
 
 // hint is how a bundle names the key that signed it, as cosign makes it.
 func (k PublicKey) hint() string { return base64.StdEncoding.EncodeToString(k.hash[:]) }
 
-// verifies tells whether signature is the key's under message.
+// verifies reports whether signature is the key's under message.
 func (k PublicKey) verifies(message, signature []byte) bool {
 	sum := sha256.Sum256(message)
 	return ecdsa.VerifyASN1(k.key, sum[:], signature)
 }
 
-// same tells whether two keys are one.
+// same reports whether two keys are one.
 func (k PublicKey) same(other PublicKey) bool { return bytes.Equal(k.hash[:], other.hash[:]) }
 
 // sign gives the signature of message, always the same (RFC 6979): publishing

@@ -47,7 +47,7 @@ func (b Build) Provenance() (Provenance, error) {
 	for _, platform := range slices.Sorted(maps.Keys(b.Report.Base.Digests)) {
 		digest, err := v1.NewHash(b.Report.Base.Digests[platform])
 		if err != nil {
-			return Provenance{}, fmt.Errorf("tell the base image of %s: %w", platform, err)
+			return Provenance{}, fmt.Errorf("name the base image of %s in the provenance: %w", platform, err)
 		}
 		base := resource("base "+platform, digest)
 		base.Annotations = map[string]any{"name": b.Report.Base.Name}
@@ -56,7 +56,7 @@ func (b Build) Provenance() (Provenance, error) {
 	for _, file := range PinFiles() {
 		digest, err := digestOf(b.Pins[file])
 		if err != nil {
-			return Provenance{}, fmt.Errorf("tell what %s pins: %w", file, err)
+			return Provenance{}, fmt.Errorf("name what %s pins in the provenance: %w", file, err)
 		}
 		inputs = append(inputs, resource(file, digest))
 	}

@@ -77,7 +77,7 @@ func (r Result) Err() error {
 	return fmt.Errorf("verify %s: %d of %d checks failed: %s of %s: %s", r.Reference, len(bad), len(r.Lines), bad[0].What, bad[0].Of, bad[0].Text)
 }
 
-// Text tells people.
+// Text writes the result for people.
 func (r Result) Text(out io.Writer) error {
 	fmt.Fprintf(out, "%s is %s\n\n", r.Reference, r.Digest)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -87,7 +87,7 @@ func (r Result) Text(out io.Writer) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.Verdict, l.Of, l.What, l.Text)
 	}
 	if err := table.Flush(); err != nil {
-		return fmt.Errorf("tell what was verified: %w", err)
+		return fmt.Errorf("write what was verified: %w", err)
 	}
 	var sum []string
 	for _, v := range []Verdict{Proven, Unproven, Wrong, Missing} {

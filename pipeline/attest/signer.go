@@ -24,7 +24,7 @@ type Verifier interface {
 }
 
 var (
-	errOtherSigner   = errors.New("it is by somebody else")
+	errOtherSigner   = errors.New("someone else signed it")
 	errNoCertificate = errors.New("it has no certificate")
 )
 

@@ -27,7 +27,7 @@ type statement struct {
 	Predicate     json.RawMessage `json:"predicate"`
 }
 
-// about tells whether a digest is among the subjects.
+// about reports whether a digest is among the subjects.
 func (s statement) about(digest v1.Hash) bool {
 	return slices.ContainsFunc(s.Subject, func(r Resource) bool {
 		return len(digest.Hex) > 0 && r.Digest[digest.Algorithm] == digest.Hex
@@ -116,7 +116,7 @@ func (p Provenance) commit() string {
 	return ""
 }
 
-// lists tells whether a document is among those that the provenance names.
+// lists reports whether a document is among those that the provenance names.
 func (p Provenance) lists(digest v1.Hash) bool {
 	return statement{Subject: p.Details.Others}.about(digest)
 }

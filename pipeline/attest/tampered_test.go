@@ -328,7 +328,7 @@ func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
 		return []registry.Attachment{a}, err
 	})
 	result := reg.verify(t, demand(nil))
-	wantLine(t, result, attest.Unproven, "index", "others", "not looked into: x/ [2Jy proven")
+	wantLine(t, result, attest.Unproven, "index", "others", "not checked: x/ [2Jy proven")
 }
 
 // No registry compares anything here: verify has to.

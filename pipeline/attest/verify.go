@@ -54,7 +54,7 @@ type verification struct {
 }
 
 // add notes what came of a check. What registries send may hold anything: it
-// is told without what a terminal would obey.
+// is shown without control characters.
 func (v *verification) add(verdict Verdict, of, what, format string, args ...any) {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -96,7 +96,7 @@ func (v *verification) tellOthers() {
 			}
 		}
 		if len(s.others) > 0 {
-			v.add(Unproven, s.name, whatOthers, "also attached, and not looked into: %s", strings.Join(compact(s.others), ", "))
+			v.add(Unproven, s.name, whatOthers, "also attached, not checked: %s", strings.Join(compact(s.others), ", "))
 		}
 	}
 }

@@ -106,7 +106,7 @@ func (v *verification) checkOneProvenance(s *subject, payload v1.Hash, of statem
 		p.Details.Builder.ID, d.External.Revision, d.External.Source, d.External.NetBox, d.External.Base, digests, but)
 }
 
-// vouched tells what the provenance says of a document.
+// vouched reports what the provenance says of a document.
 func (v *verification) vouched(doc document) (verdict Verdict, but string) {
 	if len(v.believed) == 0 {
 		return Unproven, "; no provenance vouches for it"

@@ -271,7 +271,7 @@ func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
 	}
 }
 
-// runnable tells what is missing on this machine before minutes are spent.
+// runnable reports what is missing on this machine before minutes are spent.
 func (b *Builder) runnable(d debian) error {
 	if os.Geteuid() != 0 {
 		return failure.Usagef("making the base image needs root, to mount and to set owners: run the same command with sudo")

@@ -69,7 +69,7 @@ func (s store) get(ctx context.Context, kind, key string, make func(context.Cont
 	return dir, nil
 }
 
-// use tells whether an entry is there, and marks it as used now.
+// use reports whether an entry is there, and marks it as used now.
 func (s store) use(dir string) bool {
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
 		return false

@@ -142,7 +142,7 @@ func (t *Tab) hear(event any) {
 	}
 }
 
-// fail notes what the page did not get, once. Chromium tells of most that is
+// fail notes what the page did not get, once. Chromium reports most that is
 // missing, but not of a style sheet that it refuses for its type.
 func (t *Tab) fail(why, url string) {
 	if text := why + " for " + url; !slices.Contains(t.failed, text) {
@@ -275,7 +275,7 @@ func (t *Tab) late(ctx context.Context) error {
 	for _, url := range t.pending {
 		return fmt.Errorf("the page still waits for %s: %w", url, context.Cause(ctx))
 	}
-	return fmt.Errorf("the page does not come to rest: %w", context.Cause(ctx))
+	return fmt.Errorf("the page keeps loading: %w", context.Cause(ctx))
 }
 
 // Page is what a tab shows.
@@ -290,7 +290,7 @@ type Page struct {
 	Failed, Console []string
 }
 
-// Look tells what the tab shows.
+// Look reports what the tab shows.
 func (t *Tab) Look(ctx context.Context) (p Page, err error) {
 	err = t.Run(ctx,
 		chromedp.Location(&p.URL), chromedp.Title(&p.Title),

@@ -100,7 +100,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		{"/untitled", "it has no title"},
 		{"/empty", "it is blank: it shows 0 characters"},
 		{"/white", "it is blank: 100.0 % of its picture has one colour"},
-		{"/bare", "1 of what it is made of did not load: 404 for http://netbox.test:8000/gone.css"},
+		{"/bare", "1 of its files did not load: 404 for http://netbox.test:8000/gone.css"},
 	} {
 		t.Run(test.path, func(t *testing.T) {
 			p := look(t, test.path)

@@ -40,7 +40,7 @@ func (p Page) Wrong(wants ...string) error {
 		}
 	}
 	if len(p.Failed) > 0 {
-		return fmt.Errorf("%d of what it is made of did not load: %s", len(p.Failed), p.Failed[0])
+		return fmt.Errorf("%d of its files did not load: %s", len(p.Failed), p.Failed[0])
 	}
 	picture, err := png.Decode(bytes.NewReader(p.Picture))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// grace is how long a program may take to end once it is told to.
+// grace is how long a program may take to end after it was asked to.
 const grace = 10 * time.Second
 
 // Group gives a command made by exec.CommandContext a process group of its
@@ -23,7 +23,7 @@ func Group(cmd *exec.Cmd) {
 	cmd.WaitDelay = grace
 }
 
-// Run is cmd.Run in a group of its own. What the program prints is told in
+// Run is cmd.Run in a group of its own. What the program prints is part of
 // the error only, by its last lines, unless the command sends it elsewhere.
 func Run(cmd *exec.Cmd) error {
 	var out bytes.Buffer

@@ -16,7 +16,7 @@ import (
 // Held is what an image holds.
 type Held struct {
 	Packages []Package         // nil when nobody knows
-	Groups   []imagesize.Group // nil when its history does not tell
+	Groups   []imagesize.Group // nil when its history does not show it
 }
 
 // Before is the published index that is compared with.
@@ -44,7 +44,7 @@ type Change struct {
 	Platforms []string `json:"platforms"`     // whose images it is so in
 }
 
-// Kind tells what has happened to the package.
+// Kind reports what has happened to the package.
 func (c Change) Kind() string {
 	switch {
 	case c.Old == "":
@@ -125,7 +125,7 @@ func first(c Change) int {
 	return 1
 }
 
-// Outdated tells how package_versions.txt, nil when there is none, differs from
+// Outdated reports how package_versions.txt, nil when there is none, differs from
 // the packages in the image that it lists.
 func Outdated(file []byte, packages []Package) ([]Change, error) {
 	listed := []Package{}
@@ -149,8 +149,8 @@ func shared(before, after map[string][]Package) []string {
 	return both
 }
 
-// Compare tells what is new in images, by platform, since the published ones;
-// before is nil when there are none. What has happened to NetBox is also told
+// Compare reports what is new in images, by platform, since the published ones;
+// before is nil when there are none. What has happened to NetBox is reported too
 // apart.
 func Compare(before *Before, after map[string]Held) Difference {
 	if before == nil {
@@ -173,7 +173,7 @@ func Compare(before *Before, after map[string]Held) Difference {
 			continue
 		}
 		if held.Packages == nil {
-			d.Unknown = append(d.Unknown, "packages of "+platform+": nobody has looked for them")
+			d.Unknown = append(d.Unknown, "packages of "+platform+": they were not listed")
 		}
 		d.Sizes = append(d.Sizes, sizes(platform, old.Groups, held.Groups)...)
 	}
@@ -219,7 +219,7 @@ func (d Difference) Headline() string {
 	return Counts(d.Packages) + " " + since
 }
 
-// Counts tells how many packages were added, changed and removed.
+// Counts reports how many packages were added, changed and removed.
 func Counts(changes []Change) string {
 	if len(changes) == 0 {
 		return "no package has changed"
@@ -241,7 +241,7 @@ func Counts(changes []Change) string {
 	return noun + strings.Join(parts, ", ")
 }
 
-// Text tells changes of packages to people, a line each. Platforms are named
+// Text writes changes of packages for people, a line each. Platforms are named
 // where a change is not the same on all of them.
 func Text(w io.Writer, changes []Change, platforms []string) error {
 	var b strings.Builder

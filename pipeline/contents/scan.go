@@ -32,7 +32,7 @@ const SyftPackage = "github.com/anchore/syft/cmd/syft"
 // limit bounds the scan of one image, which takes some 10 seconds.
 const limit = 10 * time.Minute
 
-// Image is what a scan is told of an image that it cannot see.
+// Image is what a scan cannot see in an image itself.
 type Image struct {
 	Name     string // of the project
 	Source   string // URL of the project

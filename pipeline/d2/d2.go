@@ -37,7 +37,7 @@ type Tool struct {
 	Module gotool.Module // the directory that pins it
 }
 
-// Pinned tells whether there is a directory that pins d2.
+// Pinned reports whether there is a directory that pins d2.
 func (t Tool) Pinned() bool {
 	_, err := os.Stat(filepath.Join(t.Module.Dir, "go.mod"))
 	return err == nil
@@ -90,7 +90,7 @@ var font = regexp.MustCompile(`(font-family: "d2-[^"]+");`)
 // edition is raised when what becomes of d2's output changes.
 const edition = 1
 
-// Current tells whether an SVG is what SVG makes of text; no program runs.
+// Current reports whether an SVG is what SVG makes of text; no program runs.
 func (t Tool) Current(text string, svg []byte) (bool, error) {
 	stamp, err := t.Stamp(text)
 	return err == nil && bytes.HasSuffix(svg, []byte("\n"+stamp)), err

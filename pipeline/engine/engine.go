@@ -1,6 +1,6 @@
 // Package engine is what the pipeline asks of a build engine: to build one
 // platform's image from a Dockerfile, and to run a container with side
-// containers to its end. Everything above this interface cannot tell which
+// containers to its end. Nothing above this interface knows which
 // engine it has.
 package engine
 
@@ -51,7 +51,7 @@ type Base struct {
 	Index     v1.ImageIndex // an image already at hand, one manifest a platform
 }
 
-// BuildError tells which instruction of a Dockerfile failed.
+// BuildError reports which instruction of a Dockerfile failed.
 type BuildError struct {
 	Platform   v1.Platform
 	Dockerfile string

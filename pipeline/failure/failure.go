@@ -49,7 +49,7 @@ func ExitCode(err error) int {
 	}
 }
 
-// Lines gives the lines that tell a person of err: one for each joined error,
+// Lines returns the lines that describe err to people: one for each joined error,
 // each a single line.
 func Lines(err error) []string {
 	if err == nil {

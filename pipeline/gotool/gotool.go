@@ -40,7 +40,7 @@ type Module struct {
 }
 
 // Program gives the file of the program that a package of the module makes. It
-// is built, in pure Go, when the cache does not have it; log is told.
+// is built, in pure Go, when the cache does not have it; log gets a line then.
 func (m Module) Program(ctx context.Context, log io.Writer, pkg string) (file string, err error) {
 	bin, err := m.Bin(ctx)
 	if err != nil {

@@ -27,7 +27,7 @@ var parts = []struct{ name, instruction string }{
 
 // Groups lists the parts of an image in the order of their first layer; their
 // sizes add up to that of all layers. There are none when the image's history
-// does not tell of each layer.
+// does not describe each layer.
 func Groups(img v1.Image) ([]Group, error) {
 	manifest, err := img.Manifest()
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// Boot is what the log of a boot tells about the services.
+// Boot is what the log of a boot says about the services.
 type Boot struct {
 	Services []Timing      // in the order they were started
 	Critical []string      // names on the critical path: each waited for the one before

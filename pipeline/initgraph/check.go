@@ -52,7 +52,7 @@ func Check(root fs.FS) error {
 // explain puts a refusal in terms of what to do about it.
 func explain(p s6rc.Problem) string {
 	if p.Cycle == nil {
-		return p.Message + ": s6-rc-compile refuses the tree and the container hangs: mend or remove it"
+		return p.Message + ": s6-rc-compile refuses the tree and the container hangs: correct or remove it"
 	}
 	return fmt.Sprintf("%s: %s: s6-rc-compile refuses the tree and the container hangs: take out one of these dependencies", p.Message, strings.Join(p.Cycle, " needs "))
 }

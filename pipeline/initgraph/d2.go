@@ -142,7 +142,7 @@ type d2Word struct {
 	quoted bool
 }
 
-// splitD2 takes a line apart; open tells that it ends by opening a box.
+// splitD2 takes a line apart; open reports that it ends by opening a box.
 func splitD2(line string) (words []d2Word, open bool, err error) {
 	bare := ""
 	flush := func() {

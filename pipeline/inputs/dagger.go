@@ -27,14 +27,14 @@ type Dagger struct {
 	CPU      map[string]string // QEMU_CPU by foreign architecture
 }
 
-// Native is the platform of Dagger's engine, once it is reached; Prepare tells
+// Native is the platform of Dagger's engine, once it is reached; Prepare reports
 // when it is not.
 func (d Dagger) Native() v1.Platform {
 	native, _ := d.Engine.Native()
 	return registry.Canonical(native)
 }
 
-// Emulated tells whether a platform is foreign to Dagger's engine.
+// Emulated reports whether a platform is foreign to Dagger's engine.
 func (d Dagger) Emulated(platform v1.Platform) (cpu string, emulated bool) {
 	if platform.Architecture == d.Native().Architecture {
 		return "", false

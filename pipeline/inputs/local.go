@@ -62,7 +62,7 @@ func (l Local) Native() v1.Platform {
 	return registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
 }
 
-// Emulated tells whether a platform is foreign to this machine.
+// Emulated reports whether a platform is foreign to this machine.
 func (l Local) Emulated(platform v1.Platform) (cpu string, emulated bool) {
 	if platform.Architecture == runtime.GOARCH {
 		return "", false

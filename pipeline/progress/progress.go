@@ -79,7 +79,7 @@ func (p *Display) tick() {
 	}
 }
 
-// Interrupt tells that the steps were told to stop, which takes them a moment.
+// Interrupt shows that the steps are being stopped, which takes them a moment.
 func (p *Display) Interrupt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +96,7 @@ func (p *Display) Interrupt() {
 
 const stopping = "interrupted: stopping everything that was started"
 
-// Close tells of steps that have not ended, and takes the tree off the
+// Close reports steps that have not ended, and takes the tree off the
 // terminal: what came of the steps is for a table to say. Whatever steps do
 // later is not shown. Close may be called twice.
 func (p *Display) Close() {
@@ -187,7 +187,7 @@ func (s *Step) flush() {
 	s.p.say(s, line)
 }
 
-// Show tells how far the step is, in the place of its last line of log. It
+// Show reports how far the step is, in the place of its last line of log. It
 // comes too often to be kept: nobody but a terminal shows it.
 func (s *Step) Show(text string) {
 	s.p.mu.Lock()
@@ -207,8 +207,8 @@ func (s *Step) Waited(d time.Duration) {
 	}
 }
 
-// Worked tells that the work of the step is done, and stops its clock. What it
-// came to is found out later, which End tells.
+// Worked reports that the work of the step is done, and stops its clock. What it
+// came to is found out later, which End reports.
 func (s *Step) Worked() {
 	p := s.p
 	p.mu.Lock()
@@ -223,7 +223,7 @@ func (s *Step) Worked() {
 	p.paint()
 }
 
-// End tells how the step went. Only the first End or Skip counts.
+// End reports how the step went. Only the first End or Skip counts.
 func (s *Step) End(err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -245,7 +245,7 @@ func (s *Step) EndAt(done time.Time, err error) {
 	s.End(err)
 }
 
-// Skip tells that the step was not done, and why.
+// Skip reports that the step was not done, and why.
 func (s *Step) Skip(why string) {
 	s.settle(skipped, why)
 }

@@ -48,7 +48,7 @@ func Width(w io.Writer, getenv func(string) string) int {
 	return 0
 }
 
-// utf8Locale tells whether the locale for characters is one of UTF-8. The
+// utf8Locale reports whether the locale for characters is one of UTF-8. The
 // first variable that is set decides (POSIX.1-2017, 8.2).
 func utf8Locale(getenv func(string) string) bool {
 	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {

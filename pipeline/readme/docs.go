@@ -143,7 +143,7 @@ func material(page []byte) []byte {
 	return tidy(strings.Join(out, "\n"))
 }
 
-// eachLine calls do for every line and tells whether it is part of a code
+// eachLine calls do for every line and reports whether it is part of a code
 // block, fences included.
 func eachLine(lines []string, do func(line string, inCode bool)) {
 	fence := ""

@@ -145,7 +145,7 @@ var structures = []string{"if", "for", "set", "raw", "with", "filter"}
 var (
 	loopTag    = regexp.MustCompile(`(?s)\{%[-+]?\s*for\b.*?%\}`)
 	blockName  = regexp.MustCompile(`\{%[-+]?\s*([a-z]+)`)
-	errEndless = errors.New("it does not come to an end")
+	errEndless = errors.New("it does not end")
 )
 
 // execute gives what an expression gives, within limits.

@@ -202,7 +202,7 @@ func checkMarkdown(t testing.TB, page, dir string, anchor func(heading string) s
 	}
 }
 
-// fences tells whether a line begins or ends a code block.
+// fences reports whether a line begins or ends a code block.
 func fences(line string) bool {
 	line = strings.TrimLeft(line, "> ")
 	return strings.HasPrefix(line, "```") || strings.HasPrefix(line, "~~~")

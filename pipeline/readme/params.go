@@ -151,7 +151,7 @@ func (v *Vars) entries() []entry {
 		}
 	}
 	rows(v.ReadOnly, "read_only", "--read-only=true", "Runs the container with a [read-only file system](#read-only-operation).")
-	rows(v.NonRoot, "user", "--user=1000:1000", "Runs the container as [another user than root](#non-root-operation).")
+	rows(v.NonRoot, "user", "--user=1000:1000", "Runs the container as [a user other than root](#non-root-operation).")
 	return all
 }
 
@@ -306,7 +306,7 @@ func yamlQuote(value string) string {
 // as 22:22 is, or for a boolean.
 var otherThanText = regexp.MustCompile(`(?i)^([-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?|y|n|yes|no|on|off)$`)
 
-// isText tells whether YAML reads value as text without quotes.
+// isText reports whether YAML reads value as text without quotes.
 func isText(value string) bool {
 	var node yaml.Node
 	return !otherThanText.MatchString(value) && yaml.Unmarshal([]byte(value), &node) == nil &&

@@ -59,7 +59,7 @@ func (v *Vars) validate(mistyped error) error {
 		}
 	}
 	if v.Name != "" && !projectName.MatchString(v.Name) {
-		problem("project_name", "want small letters, digits and . _ -, as in an image's name, got %q", v.Name)
+		problem("project_name", "want lower-case letters, digits and . _ -, as in an image's name, got %q", v.Name)
 	}
 	require("project_url", v.URL)
 	require("project_blurb", v.Blurb)

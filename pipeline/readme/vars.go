@@ -368,7 +368,7 @@ func (v *Vars) MissingArchitectures() (missing []string) {
 	return missing
 }
 
-// HasLatest tells whether there is a tag latest among those of the versions.
+// HasLatest reports whether there is a tag latest among those of the versions.
 func (v *Vars) HasLatest() bool {
 	return slices.ContainsFunc(v.Versions, func(version Version) bool { return version.Tag == "latest" })
 }

@@ -27,7 +27,7 @@ import (
 )
 
 // DockerConfig finds credentials in the text of docker's config.json, and
-// nowhere else: helpers that it names are not run. hide is told every secret
+// nowhere else: helpers that it names are not run. hide gets every secret
 // that is used.
 func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 	file, err := config.LoadFromReader(strings.NewReader(text))

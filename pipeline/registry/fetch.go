@@ -170,9 +170,9 @@ func unread(err error) error {
 	return explained{fmt.Sprintf("%v; try again later", explain(err)), err}
 }
 
-// absent tells whether a registry said that there is no such thing. Some
+// absent reports whether a registry said that there is no such thing. Some
 // registries answer 401 for every repository that does not exist, ghcr.io 403;
-// taking those for absent would start a project anew when a token has expired.
+// taking those for absent would start a project from nothing when a token has expired.
 func absent(err error) bool {
 	var status *transport.Error
 	return errors.As(err, &status) && status.StatusCode == http.StatusNotFound

@@ -22,7 +22,7 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 	return hiding{authn.NewMultiKeychain(environment{getenv}, machine{getenv, limit, make(chan struct{}, 1)}), hide}
 }
 
-// hiding tells of the secrets that a keychain gives away.
+// hiding reports the secrets that a keychain returns.
 type hiding struct {
 	authn.Keychain
 	hide func(...string)

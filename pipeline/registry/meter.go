@@ -25,7 +25,7 @@ func (silence) End(error)                   {}
 const (
 	// showEvery is the least time between two Shows.
 	showEvery = 100 * time.Millisecond
-	// logEvery is the least time between two lines that tell how far it is.
+	// logEvery is the least time between two lines that say how far it is.
 	logEvery = 10 * time.Second
 )
 
@@ -52,7 +52,7 @@ func (m *meter) end(err error) { m.step.End(err) }
 // Write adds lines to the log.
 func (m *meter) Write(b []byte) (int, error) { return m.step.Write(b) }
 
-// begin starts to count anew.
+// begin starts to count from zero.
 func (m *meter) begin(what string, blobs []blob) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

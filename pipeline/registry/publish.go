@@ -85,7 +85,7 @@ type Published struct {
 // no version everywhere. Running it again sends what is missing, or nothing.
 //
 // Registries are served in parallel; in a phase each goes on when another
-// fails, so that all failures are told at once. On failure the targets whose
+// fails, so that all failures are reported at once. On failure the targets whose
 // tag points at idx are returned besides the error.
 func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) ([]Published, error) {
 	p, err := newPublisher(ctx, idx, targets, opts)
@@ -166,7 +166,7 @@ func single(err error) error {
 	return err
 }
 
-// published tells what came of the targets.
+// published reports what came of the targets.
 func (p *publisher) published(byDigest bool) []Published {
 	var list []Published
 	for _, h := range p.hosts {

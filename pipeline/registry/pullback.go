@@ -166,7 +166,7 @@ func unpackedDigest(ctx context.Context, layer v1.Layer) (v1.Hash, error) {
 	return digest, err
 }
 
-// oneLine puts an error that package validate tells in many lines into one.
+// oneLine puts an error of package validate, of many lines, into one.
 func oneLine(err error) string {
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; ")
 }

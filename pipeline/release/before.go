@@ -103,7 +103,7 @@ func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
 	return images, nil
 }
 
-// isImage tells whether an entry of an index is an image that can be run.
+// isImage reports whether an entry of an index is an image that can be run.
 func isImage(d v1.Descriptor) bool {
 	return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux"
 }
@@ -127,7 +127,7 @@ func attached(store registry.Store, img v1.Image) ([]contents.Package, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Not every registry tells the type in its list.
+		// Not every registry lists the type.
 		if manifest, err := document.Manifest(); err != nil {
 			return nil, err
 		} else if manifest.ArtifactType != contents.CycloneDXType {

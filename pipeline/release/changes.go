@@ -22,7 +22,7 @@ func changes(f Facts, p Plan) []Change {
 		if release == p.NetBox.Value {
 			add("NetBox", false, "%s is published", release)
 		} else {
-			add("NetBox", true, "%s is published, %s is to be", release, p.NetBox.Value)
+			add("NetBox", true, "%s is published, this release has %s", release, p.NetBox.Value)
 		}
 	}
 
@@ -36,14 +36,14 @@ func changes(f Facts, p Plan) []Change {
 	case len(f.Entering) == 0 && len(f.Changed) == 0:
 		add("commit", false, "%s has the same files as the published %s", short(f.Commit), short(was.Commit))
 	case len(f.Entering) == 0:
-		add("commit", false, "since the published %s only what no image is made of has changed: %s", short(was.Commit), some(f.Changed))
+		add("commit", false, "since the published %s only files outside the image changed: %s", short(was.Commit), some(f.Changed))
 	default:
 		add("commit", true, "since the published %s: %s", short(was.Commit), some(f.Entering))
 	}
 
 	switch {
 	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil && len(f.Listed.Changes) == 0:
-		add("packages", false, "%s has changed to what is published", contents.ListFile)
+		add("packages", false, "%s differs from the published one", contents.ListFile)
 	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil:
 		add("packages", true, "%s is not what is published: %s", contents.ListFile, someChanges(f.Listed.Changes))
 	case slices.Contains(f.Changed, contents.ListFile):
@@ -81,7 +81,7 @@ func changes(f Facts, p Plan) []Change {
 	return list
 }
 
-// anyChange tells whether something has changed.
+// anyChange reports whether something has changed.
 func anyChange(list []Change) bool {
 	return slices.ContainsFunc(list, func(c Change) bool { return c.Changed })
 }

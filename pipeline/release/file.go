@@ -27,7 +27,7 @@ func Load(file string) (Plan, error) {
 	return p, nil
 }
 
-// Ready tells whether the plan may be carried out from a working tree with a
+// Ready reports whether the plan may be carried out from a working tree with a
 // release of NetBox pinned: nil, or what stands in the way.
 func (p Plan) Ready(tree source.Source, pinned string) error {
 	switch {

@@ -102,7 +102,7 @@ var pinnedPlatforms = []v1.Platform{
 func Resolve(ctx context.Context, source registry.Source, name string) (digest string, images []registry.PlatformImage, err error) {
 	index, err := source.Index(ctx, name)
 	if err != nil {
-		return "", nil, failure.Usagef("pin %s: %w: it has to be an index with images for amd64 and arm64", name, err)
+		return "", nil, failure.Usagef("pin %s: %w: want an index with images for amd64 and arm64", name, err)
 	}
 	if index == nil {
 		return "", nil, failure.Usagef("pin %s: its registry has no such image: look for the tag it has now", name)

@@ -67,7 +67,7 @@ func describe(reference string, idx v1.ImageIndex) (*Published, error) {
 	}, nil
 }
 
-// FindBase tells what a published base image is now. One that is made on the
+// FindBase reports what a published base image is now. One that is made on the
 // spot, or lies in a directory, has no digest in any registry.
 func FindBase(ctx context.Context, source registry.Source, name string) (Base, error) {
 	if name == "local" || strings.HasPrefix(name, "oci:") {

@@ -57,7 +57,7 @@ func (p Plan) Notes(o Outcome) Notes {
 		}
 	}
 	if o.Run != "" {
-		fmt.Fprintf(&b, "\nBuilt, booted and proven by [this run](%s), which keeps the report.\n", o.Run)
+		fmt.Fprintf(&b, "\nBuilt, booted and checked by [this run](%s), which keeps the report.\n", o.Run)
 	}
 	body := b.String()
 	if len(body) > longestBody {
@@ -69,7 +69,7 @@ func (p Plan) Notes(o Outcome) Notes {
 
 const upstreamURL = "https://github.com/netbox-community/netbox"
 
-// images tells where the images are, and how to name them for good.
+// images reports where the images are, and how to name them for good.
 func (p Plan) images(b *strings.Builder, o Outcome) {
 	b.WriteString("\n## Images\n\n```bash\n")
 	for _, repository := range p.Repositories {
@@ -84,7 +84,7 @@ func (p Plan) images(b *strings.Builder, o Outcome) {
 		row(platform, o.Images[platform], p.ImageTags[platform])
 	}
 	if len(o.Missed) > 0 {
-		fmt.Fprintf(b, "\nNot there yet, for their registry did not take them: `%s`.\n", strings.Join(o.Missed, "`, `"))
+		fmt.Fprintf(b, "\nMissing, because their registry refused them: `%s`.\n", strings.Join(o.Missed, "`, `"))
 	}
 }
 
@@ -124,7 +124,7 @@ func packages(b *strings.Builder, d contents.Difference) {
 	}
 }
 
-// sizes tells the size of each group by platform.
+// sizes lists the size of each group by platform.
 func sizes(b *strings.Builder, d contents.Difference) {
 	var platforms, groups []string
 	at := map[[2]string]contents.Size{}

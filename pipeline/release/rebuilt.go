@@ -17,7 +17,7 @@ import (
 )
 
 // CompareImages compares the image that an index has for a platform with one
-// built anew.
+// built again.
 func CompareImages(platform v1.Platform, published v1.ImageIndex, built v1.Image) (*Rebuilt, error) {
 	r := &Rebuilt{Platform: registry.Key(platform)}
 	images, err := imagesOf(published)
@@ -173,10 +173,10 @@ func filesOf(ctx context.Context, l v1.Layer, found map[string]string) error {
 	}
 }
 
-// Same tells whether the two are one image.
+// Same reports whether the two are one image.
 func (r Rebuilt) Same() bool { return r.Was == r.Is }
 
-// Explained tells whether packages that the distribution has changed since then
+// Explained reports whether packages that the distribution has changed since then
 // are in the image: they are not pinned.
 func (r Rebuilt) Explained() bool { return len(r.distribution()) > 0 }
 

@@ -60,7 +60,7 @@ type Facts struct {
 	Owner        string // of the repository on GitHub that a workflow runs in, ""
 }
 
-// Listed tells what package_versions.txt has that the published image has not,
+// Listed reports what package_versions.txt has that the published image has not,
 // and the other way round.
 type Listed struct {
 	Changes []contents.Change
@@ -90,7 +90,7 @@ type Published struct {
 	Base      Base   `json:"base"`
 }
 
-// Rebuilt compares the published image with one built anew of the same commit
+// Rebuilt compares the published image with one built again from the same commit
 // under the same name: builds are reproducible, so a difference is one of the
 // packages.
 type Rebuilt struct {
@@ -210,7 +210,7 @@ func netbox(f Facts) (Decision, error) {
 	return d, nil
 }
 
-// channel tells whom the images are for, from where the commit is.
+// channel decides whom the images are for, from where the commit is.
 func channel(f Facts) (Decision, []string, error) {
 	switch {
 	case f.Pull > 0:
@@ -288,7 +288,7 @@ func older(f Facts, p Plan) error {
 	return failure.Usagef("plan the release of NetBox %s: %s is published, and no database goes back to an older NetBox: release %s or later, or pass --force", p.NetBox.Value, f.Published.Version, release)
 }
 
-// skip tells why nothing is to be released, or nothing.
+// skip reports why nothing is to be released, or nothing.
 func skip(f Facts, p Plan) string {
 	if f.Force || anyChange(p.Changes) || Channel(p.Channel.Value) != Live {
 		return ""
@@ -311,7 +311,7 @@ func foreign(repository, owner string) bool {
 	return ok && owner != "" && !strings.EqualFold(namespace, owner)
 }
 
-// short gives enough of a commit or a digest for people to tell it from others.
+// short is the beginning of a commit or a digest, enough for people to recognise it.
 func short(id string) string {
 	id = strings.TrimPrefix(id, "sha256:")
 	return id[:min(12, len(id))]

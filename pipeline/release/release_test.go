@@ -62,7 +62,7 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 			[]string{"nothing is published yet", "it is the first release"}},
 		"the list of packages has caught up with what is published": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{contents.ListFile, "README.md"}, []byte("a"), &release.Listed{}
-		}, "v4.7.3-ls13", true, []string{"package_versions.txt has changed to what is published", "only what no image is made of has changed"}},
+		}, "v4.7.3-ls13", true, []string{"package_versions.txt differs from the published one", "only files outside the image changed"}},
 		"the list of packages is another one": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed, f.Package = before, []string{contents.ListFile}, []byte("a")
 			f.Listed = &release.Listed{Changes: []contents.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}}}
@@ -87,7 +87,7 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 			"\npinned images:\n  a:1: pinned by tag, no digest known yet: run \"go run ./ci pin --images\"\n  b:1: pinned at aaaaaaaaaaaa, as the tag is now\n",
 			"  c:1: behind: pinned at aaaaaaaaaaaa, the tag is now bbbbbbbbbbbb: run \"go run ./ci pin --images\"\n  d:1: pinned at aaaaaaaaaaaa; the tag is not known: no route\n"}},
 		"a newer NetBox is pinned": {func(f *release.Facts) { f.Pinned = "4.8.0" }, "v4.8.0-ls13", false,
-			[]string{"4.7.3 is published, 4.8.0 is to be", "versions.yml pins it"}},
+			[]string{"4.7.3 is published, this release has 4.8.0", "versions.yml pins it"}},
 		"a newer NetBox is upstream": {func(f *release.Facts) { f.Upstream = "4.8.0" }, "v4.8.0-ls13", false,
 			[]string{"it is the newest release upstream; versions.yml pins 4.7.3", `next: run "go run ./ci pin --netbox 4.8.0" and commit the result`}},
 		"upstream is what is pinned": {func(f *release.Facts) { f.Upstream = "4.7.3" }, "v4.7.3-ls13", true,
@@ -100,7 +100,7 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		}, "v4.7.3-ls13", false, []string{"since the published 222222222222: root/etc/s6-overlay/s6-rc.d/svc-netbox/run"}},
 		"only the documentation has changed": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed = before, []string{"README.md", "docs/ldap.md", ".github/workflows/release.yml", "tests/life/boot_test.go", "readme-vars.yml", "LICENSE"}
-		}, "v4.7.3-ls13", true, []string{"only what no image is made of has changed: README.md, docs/ldap.md, .github/workflows/release.yml and 3 more"}},
+		}, "v4.7.3-ls13", true, []string{"only files outside the image changed: README.md, docs/ldap.md, .github/workflows/release.yml and 3 more"}},
 		"a page inside the image is no documentation": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed = before, []string{"root/opt/netbox/README.md"}
 		}, "v4.7.3-ls13", false, []string{"root/opt/netbox/README.md"}},

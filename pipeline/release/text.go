@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Text tells the plan to people.
+// Text writes the plan for people.
 func (p Plan) Text(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintln(&b, p.Headline())

@@ -307,7 +307,7 @@ func duration(seconds float64) string {
 	return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
 }
 
-// loopback tells whether a tag is in a registry that only this machine sees.
+// loopback reports whether a tag is in a registry that only this machine sees.
 func loopback(reference string) bool {
 	return strings.HasPrefix(reference, "127.0.0.1:") || strings.HasPrefix(reference, "localhost:") || strings.HasPrefix(reference, "[::1]:")
 }

@@ -103,7 +103,7 @@ func TestVerdict(t *testing.T) {
 			b.Platform("linux/amd64", func(p *report.Platform) { p.Drift = []string{"a -> b is missing"} })
 		}, report.Failed, "init graph linux/amd64: a -> b is missing", general},
 		{"nothing expected", nil, func(b *report.Builder) { b.End(buildAMD, noon, 1, nil, "") },
-			report.Failed, "no stage was expected, so nothing is proven", general},
+			report.Failed, "no stage ran, so nothing was checked", general},
 	} {
 		b := report.NewBuilder(report.Report{Expected: c.expected}, now())
 		c.run(b)

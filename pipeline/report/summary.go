@@ -163,7 +163,7 @@ func wrap(b *strings.Builder, columns int, line string) {
 // manyChanges is how many changed packages a summary has room for.
 const manyChanges = 20
 
-// packages tells which packages are not what was published or is listed.
+// packages reports which packages are not what was published or is listed.
 func (r Report) packages(b *strings.Builder) {
 	if d := r.Difference; d != nil {
 		fmt.Fprintf(b, "\n%s\n", d.Headline())

@@ -80,7 +80,7 @@ func (r Report) unmet() *Failure {
 		}
 	}
 	if len(r.Expected) == 0 {
-		return &Failure{What: "no stage was expected, so nothing is proven"}
+		return &Failure{What: "no stage ran, so nothing was checked"}
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Kind says what a log line tells.
+// Kind is the meaning of a log line.
 type Kind string
 
 // The kinds. What stands behind each: the fields of Event it fills besides
@@ -88,7 +88,7 @@ type Event struct {
 // String is the line.
 func (e Event) String() string { return e.Text }
 
-// Bad tells whether the line by itself means that the boot or the stop went
+// Bad reports whether the line by itself means that the boot or the stop went
 // wrong.
 func (e Event) Bad() bool {
 	switch e.Kind {

@@ -10,7 +10,7 @@ import (
 // Mask knows secrets and hides them in text. The zero value knows none. It may
 // be used by many goroutines at once.
 type Mask struct {
-	// Tell is told every secret once, when it becomes known. Nil is nobody.
+	// Tell gets every secret once, when it becomes known. It may be nil.
 	Tell func(secret string)
 
 	mu       sync.RWMutex
@@ -40,7 +40,7 @@ func (m *Mask) Add(values ...string) {
 }
 
 // Short is how long a secret has to be at least: a shorter one occurs in
-// innocent text, and where it is hidden it can be told from what is around it.
+// innocent text, and where it is hidden it stands apart from what is around it.
 const Short = 8
 
 // minLength is the length from which AddLines makes a value secret: shorter

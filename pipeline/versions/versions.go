@@ -84,7 +84,7 @@ type Repositories struct {
 	Optional    []string `yaml:"optional"`
 }
 
-// IsRelease tells whether a version is a final release of PEP 440: no epoch,
+// IsRelease reports whether a version is a final release of PEP 440: no epoch,
 // pre-, post- or development part.
 func IsRelease(version string) bool { return finalRelease.MatchString(version) }
 
@@ -186,7 +186,7 @@ func Parse(file string, data []byte) (*Versions, error) {
 	return &v, nil
 }
 
-// onRegistry tells whether a repository is one of a registry's.
+// onRegistry reports whether a repository is one of a registry's.
 func onRegistry(repository, host string) bool { return strings.HasPrefix(repository, host+"/") }
 
 func strictReference(value string) bool {

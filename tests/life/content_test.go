@@ -181,7 +181,7 @@ func privateText() *regexp.Regexp {
 	return regexp.MustCompile(strings.Join(parts, "|"))
 }
 
-// power tells whether running a file gives rights that its caller lacks.
+// power reports whether running a file gives rights that its caller lacks.
 func power(h *tar.Header) string {
 	var powers []string
 	if h.Typeflag == tar.TypeReg && h.Mode&0o6000 != 0 {

@@ -208,7 +208,7 @@ func FuzzTextReachesNetBoxUnchanged(f *testing.F) {
 	})
 }
 
-// inVariable tells whether the kernel hands a process such a variable.
+// inVariable reports whether the kernel hands a process such a variable.
 func inVariable(value string) bool { return !strings.Contains(value, "\x00") && len(value) <= longest }
 
 // refused are the variables whose values are no texts, or keys too short.

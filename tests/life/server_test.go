@@ -334,7 +334,7 @@ func TestAStopLetsRequestsInFlightEnd(t *testing.T) {
 	t.Logf("%d answers, %d connections refused", answers, refused)
 }
 
-// refusal tells whether no connection came to be: nothing was asked yet.
+// refusal reports whether no connection came to be: nothing was asked yet.
 func refusal(err error) bool {
 	var dial *net.OpError
 	return errors.Is(err, unix.ECONNREFUSED) || errors.As(err, &dial) && dial.Op == "dial" && errors.Is(err, unix.ECONNRESET)

@@ -49,7 +49,7 @@ type try struct {
 	before, after content // what is published at first, and what is to be
 	backend, repo string
 	existing      map[string]string // tags, after the first
-	// careless tells that the registry may break a tag that it is told of for
+	// careless reports that the registry may break a tag that it is told of for
 	// the first time.
 	careless bool
 }

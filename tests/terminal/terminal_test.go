@@ -146,7 +146,7 @@ func (term *tmux) untilIt(shows string) string {
 	return term.until(fmt.Sprintf("wait for %q", shows), func(screen string) bool { return strings.Contains(screen, shows) })
 }
 
-// sane tells whether the cursor is seen and lines are wrapped.
+// sane reports whether the cursor is seen and lines are wrapped.
 func (term *tmux) sane() bool {
 	return strings.TrimSpace(term.run("display-message", "-p", "#{cursor_flag} #{wrap_flag}")) == "1 1"
 }

@@ -116,7 +116,7 @@ func (c *container) prepare(env []string) int {
 	return 0
 }
 
-// layOut makes the directories that scripts know, anew: a restarted container
+// layOut makes the directories that scripts know, from nothing: a restarted container
 // still has those of its last life.
 func (c *container) layOut(env []string) error {
 	old := []string{"/run/s6", scanDir, liveDir}

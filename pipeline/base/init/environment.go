@@ -76,7 +76,7 @@ func searchPath(path string, set bool) string {
 	return path
 }
 
-// identifier tells whether a shell could hold a variable of that name. Not by
+// identifier reports whether a shell could hold a variable of that name. Not by
 // a regular expression: every start of with-contenv would compile it.
 func identifier(name string) bool {
 	for i, r := range name {
@@ -174,7 +174,7 @@ func withContenv(args []string) int {
 	return execStatus(err)
 }
 
-// isService tells by the working directory whether this is a supervised
+// isService reports by the working directory whether this is a supervised
 // service. UMASK is for those alone: what the oneshots prepare must stay
 // readable for all of them.
 func isService() bool {

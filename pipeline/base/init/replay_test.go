@@ -266,7 +266,7 @@ var (
 )
 
 // act does what the recorder did, each thing once the container has come as
-// far as it had then. It tells whether it ended the container for good.
+// far as it had then. It reports whether it ended the container for good.
 func (o *observer) act(ctx context.Context, c recording.Case, pid int) (impatient bool) {
 	printed := 0
 	last := time.Duration(0) // when something happened last

@@ -98,7 +98,7 @@ func scopes() map[string]scope {
 	}
 }
 
-// matches tells whether one of the scope's expressions fits.
+// matches reports whether one of the scope's expressions fits.
 func (s scope) matches(expression, text string) bool {
 	return expression != "" && regexp.MustCompile(expression).MatchString(text)
 }

@@ -117,7 +117,7 @@ func (c *container) shutDown(how ending) {
 
 func (c *container) bringDown() int {
 	// It waits beside us, and does nothing else: by it a script of a boot that
-	// takes long can tell that the container is to end, as in the real one.
+	// takes long can see that the container ends, as in the real one.
 	waiting := command{argv: []string{"s6-rc", fmt.Sprintf("-v%d", c.verbosity), "-bda", "change"}, env: c.env, dir: "/"}
 	if _, err := c.children.start(waiting); err != nil {
 		c.say(1, "%s: warning: unable to exec s6-rc: %s", rcShutdown, errnoText(err))

@@ -83,10 +83,10 @@ func (h hook) apply(ctx context.Context, m *mod) error {
 		return fmt.Errorf("unpacking it: %w", err)
 	}
 	if err := os.MkdirAll(h.path(applied), 0o755); err != nil {
-		return fmt.Errorf("remembering it: %w", err)
+		return fmt.Errorf("recording it: %w", err)
 	}
 	if err := os.WriteFile(mark, []byte(digest.String()), 0o644); err != nil {
-		return fmt.Errorf("remembering it: %w", err)
+		return fmt.Errorf("recording it: %w", err)
 	}
 	h.say("[mod-init] %s: applied, %s", m.ref, digest)
 	return nil

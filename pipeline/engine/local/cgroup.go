@@ -65,7 +65,7 @@ func removeCgroup(dir string) bool {
 }
 
 // peakMemory reads the most memory, page cache included, that a cgroup held;
-// 0 when the kernel does not tell.
+// 0 when the kernel does not show it.
 func peakMemory(name string) int64 {
 	for _, file := range []string{"memory.peak", "memory.max_usage_in_bytes"} {
 		for _, dir := range cgroupDirs(name) {

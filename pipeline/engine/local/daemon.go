@@ -163,7 +163,7 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 // launch starts buildkitd and waits until it answers.
 func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, error) {
 	e := d.engine
-	// A parent of its own, so that the leftovers of a killed daemon can be told
+	// A parent of its own, so that the leftovers of a killed daemon can be distinguished
 	// from what others are using.
 	cgroup := fmt.Sprintf("docker-netbox-build-%.4x", sha256.Sum256([]byte(e.dirs.state)))
 	sweepCgroups(cgroup)

@@ -76,7 +76,7 @@ func New(opts Options) (*Engine, error) {
 	}
 	root := filepath.Join(cache, "local")
 	e := &Engine{
-		// The process in front tells a person, and a test, whose leftovers are whose.
+		// The process in front shows people and tests whose leftovers these are.
 		id:   fmt.Sprintf("%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:10])),
 		opts: opts,
 		env:  environ.Parse(opts.Environ),

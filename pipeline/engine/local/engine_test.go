@@ -268,7 +268,7 @@ func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
 	}
 }
 
-// watch tells when a word is written to it.
+// watch reports when a word is written to it.
 type watch struct {
 	word string
 	seen chan struct{}

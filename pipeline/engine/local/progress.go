@@ -30,7 +30,7 @@ type solveStatus struct {
 }
 
 // progress turns BuildKit's events into plain lines and remembers what a
-// failure is told from.
+// failure is made of.
 type progress struct {
 	log   io.Writer
 	steps map[string]*step
@@ -149,7 +149,7 @@ var (
 	exitStatus = regexp.MustCompile(`exit code: (\d+)$`)
 )
 
-// failure tells what went wrong in a build that buildctl ended with err.
+// failure reports what went wrong in a build that buildctl ended with err.
 func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildError {
 	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: err}
 	// Steps that were stopped because another failed have errors too.

@@ -28,7 +28,7 @@ type Sink struct {
 // New makes the sink for a process with that environment, nil when it does not
 // run in Actions. Commands to the runner go to w, which must be a stream of
 // the step. Annotations are put on files for which exists says true. hide takes
-// secrets out of everything that is told: the runner masks logs only.
+// secrets out of everything that is written: the runner masks logs only.
 func New(getenv func(string) string, w io.Writer, exists func(file string) bool, hide func(string) string) *Sink {
 	if getenv("GITHUB_ACTIONS") != "true" {
 		return nil
@@ -43,7 +43,7 @@ func (s *Sink) do(what string, f func(*githubactions.Action)) (err error) {
 	defer s.mu.Unlock()
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("tell GitHub Actions %s: %v: look at the step's environment", what, r)
+			err = fmt.Errorf("write %s for GitHub Actions: %v: look at the step's environment", what, r)
 		}
 	}()
 	f(s.to)
@@ -115,10 +115,10 @@ func (s *Sink) Summary(markdown string) error {
 func (s *Sink) file(variable, what string, f func(*githubactions.Action)) error {
 	name := s.getenv(variable)
 	if name == "" {
-		return fmt.Errorf("tell GitHub Actions %s: %s is not set: run it as a step, or unset GITHUB_ACTIONS", what, variable)
+		return fmt.Errorf("write %s for GitHub Actions: %s is not set: run it as a step, or unset GITHUB_ACTIONS", what, variable)
 	}
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return fmt.Errorf("tell GitHub Actions %s: %s is a directory: %s", what, variable, name)
+		return fmt.Errorf("write %s for GitHub Actions: %s is a directory: %s", what, variable, name)
 	}
 	return s.do(what, f)
 }

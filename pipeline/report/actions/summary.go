@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// Report tells what a run of the pipeline came to: a summary, an annotation
+// Report reports what a run of the pipeline came to: a summary, an annotation
 // for each error, and outputs. mermaid is the init graph, "" when there is none.
 func (s *Sink) Report(r report.Report, mermaid string) error {
 	if s == nil {
@@ -136,7 +136,7 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 	return b.String()
 }
 
-// Plan tells what a release would be: a summary, outputs, and a notice when
+// Plan reports what a release would be: a summary, outputs, and a notice when
 // nothing is to be released.
 func (s *Sink) Plan(p release.Plan) error {
 	if s == nil {

@@ -61,7 +61,7 @@ const (
 type Line struct {
 	At     time.Duration // since the container's start
 	From   From
-	Stream int // 1 or 2 where the two were told apart, else 0
+	Stream int // 1 or 2 where the two were recorded apart, else 0
 	Text   string
 }
 

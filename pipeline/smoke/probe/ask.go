@@ -110,7 +110,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 			defer close(t.done)
 			for _, need := range c.Needs {
 				if <-tasks[need].done; !tasks[need].result.OK {
-					t.result = smoke.Result{Asked: "nothing", Got: "no chance to ask, because check " + need + " failed", Needs: need}
+					t.result = smoke.Result{Asked: "nothing", Got: "not asked, because check " + need + " failed", Needs: need}
 					return
 				}
 			}
