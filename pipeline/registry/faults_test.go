@@ -116,6 +116,17 @@ func TestFaults(t *testing.T) {
 		{name: "408 at first", spoil: once(always(408, nil)), waits: 6},
 		{name: "502 at first", spoil: once(always(502, nil)), waits: 6},
 		{name: "an upload is forgotten at first", spoil: once(forget("BLOB_UPLOAD_UNKNOWN")), waits: 2},
+		{name: "an upload is garbled at first", waits: 1,
+			spoil: on(http.MethodPatch, "/uploads/", once(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				_, _ = io.CopyN(io.Discard, r.Body, 1)
+				next.ServeHTTP(w, r)
+			}))},
+		{name: "every upload is garbled", waits: 2,
+			spoil: on(http.MethodPatch, "/uploads/", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				_, _ = io.CopyN(io.Discard, r.Body, 1)
+				next.ServeHTTP(w, r)
+			}),
+			error: []string{"sending blob sha256:", "digest does not match contents"}},
 		{name: "blobs are not seen at first when a manifest names them", spoil: on(http.MethodPut, "/manifests/sha256:", once(forget("MANIFEST_BLOB_UNKNOWN"))), waits: 1},
 		{name: "nobody can say whether a blob is there", spoil: on(http.MethodHead, "/blobs/", always(500, nil)), waits: 6},
 		{name: "nobody can say where the tag points", spoil: on(http.MethodHead, "/manifests/new", once(always(500, nil))), waits: 1},

@@ -112,7 +112,7 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 			wait = looks[looked]
 			looked++
 			fmt.Fprintf(log, "%s: %v; the registry may show late what was sent, asking again in %s\n", what, explain(err), wait)
-		case !passing(err) && !(n == 0 && outdated(err)):
+		case !passing(err) && !(n == 0 && outdated(err)) && !(n < 2 && garbled(err)):
 			return fmt.Errorf("%s: %w", what, explain(err))
 		case n == attempts-1:
 			return fmt.Errorf("%s: %w, %d times in %s; try again later, what is there already is kept%s", what, explain(err), attempts, waited.Round(time.Second), ifBroken(err))
@@ -175,6 +175,15 @@ func lost(err error) bool {
 
 func passingStatus(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
+}
+
+// garbled says if a registry found something else in an upload than was sent: the
+// line broke, and the transport sent a part of it, or its end, once more. What lies
+// here may be damaged too, so the upload is begun again twice at most.
+func garbled(err error) bool {
+	var status *transport.Error
+	return errors.As(err, &status) && status.Request != nil && !strings.Contains(status.Request.URL.Path, "/manifests/") &&
+		slices.ContainsFunc(status.Errors, func(d transport.Diagnostic) bool { return d.Code == transport.DigestInvalidErrorCode })
 }
 
 // outdated says if a token was refused that had just been given: it may have
