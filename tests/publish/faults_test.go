@@ -37,6 +37,35 @@ func slowly(c content, waits func(time.Duration)) registry.Options {
 	}
 }
 
+// stopwatch counts what is waited for as long as it would take, whatever waits
+// beside it.
+type stopwatch struct {
+	began   time.Time
+	mu      sync.Mutex
+	skipped time.Duration
+}
+
+// over has a clock's waits counted.
+func (s *stopwatch) over(clock registry.Clock) registry.Clock {
+	s.began = time.Now()
+	sleep := clock.Sleep
+	clock.Sleep = func(ctx context.Context, d time.Duration) error {
+		end := s.read() + d
+		err := sleep(ctx, d)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.skipped = max(s.skipped, end-time.Since(s.began))
+		return err
+	}
+	return clock
+}
+
+func (s *stopwatch) read() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.began) + s.skipped
+}
+
 // publish publishes a content under a version and as latest.
 func publish(ctx context.Context, t testing.TB, c content, host, repository, version string) (waits int64, err error) {
 	var waited atomic.Int64
@@ -265,14 +294,15 @@ func spoil(t *testing.T, protocol, backend string, f fault, k int, ever bool) ro
 		}
 		return nil
 	})
-	var waits, waited atomic.Int64
-	opts := slowly(c.after, func(d time.Duration) { waits.Add(1); waited.Add(int64(d)) })
-	opts.Roots = p.roots
+	var waits atomic.Int64
+	var watch stopwatch
+	opts := options(c.after, &waits)
+	opts.Roots, opts.Clock = p.roots, watch.over(opts.Clock)
 	if f.name == "stalled" {
 		opts.Stall = time.Second
 	}
-	began := time.Now()
 	_, err := registry.Publish(t.Context(), c.after.index, targets(t, p.host, c.repo, "2.0"), opts)
+	seconds := watch.read().Seconds()
 	p.mu.Lock()
 	hit := "none"
 	if len(p.hit) > 0 {
@@ -280,7 +310,6 @@ func spoil(t *testing.T, protocol, backend string, f fault, k int, ever bool) ro
 	}
 	requests := p.count
 	p.mu.Unlock()
-	seconds := time.Since(began).Seconds() + 0.99*time.Duration(waited.Load()).Seconds()
 	if err != nil && (strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), p.host)) {
 		t.Errorf("%s at request %d (%s): the error is not one line that names the registry: %q", f.name, k, hit, err)
 	}
