@@ -8,5 +8,5 @@
 //   - A job may do what its permissions say, and no more.
 //   - In the default run the check of an image, which takes minutes, is stood
 //     in for as well, and no job has a container. With -soak one image job runs
-//     whole, in its container.
+//     whole, in its container, and README's first command in another.
 package rehearsal
