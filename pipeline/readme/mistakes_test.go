@@ -78,6 +78,12 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 			t.Errorf("%q: got %d problems, want %d: %q", text, len(lines), want, lines)
 		}
 	}
+	// What follows from a mistyped key comes after it, and no key is suggested for a letter.
+	_, err := readme.Parse("bad.yml", []byte(head+"project_logo: '{{ logo_url }}'\nlogo_urll: x\na: 1\n"))
+	lines := failure.Lines(err)
+	if len(lines) != 3 || lines[1] != "bad.yml:7: a: unknown key" || !strings.Contains(lines[2], `Unable to evaluate name "logo_url"`) {
+		t.Errorf("got %q, want the unknown keys first, then the expression", lines)
+	}
 }
 
 func TestWhatNoPageShowsIsNoted(t *testing.T) {

@@ -45,7 +45,7 @@ func Load(dir string) (*Vars, Extra, error) {
 	var extra Extra
 	data, err := os.ReadFile(filepath.Join(dir, File))
 	if err != nil {
-		return nil, extra, failure.Usagef("reading the facts about the image: %w", err)
+		return nil, extra, failure.Usagef("read the facts about the image: %w: run it inside the repository, or name that with --repo", err)
 	}
 	section, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -304,9 +304,9 @@ func Parse(name string, data []byte) (*Vars, error) {
 	if doc.Root.Kind != yaml.MappingNode {
 		return nil, doc.Decode(v)
 	}
-	problems := []error{render(doc)}
+	rendered := render(doc)
 	v.setAside()
-	problems = append(problems, doc.Decode(v))
+	problems := []error{doc.Decode(v), rendered} // what is mistyped comes first: the rest may follow from it
 	if v.ContainerName == "" {
 		v.ContainerName = v.Name
 	}

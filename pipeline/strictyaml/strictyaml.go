@@ -280,7 +280,7 @@ func suggestion(key string, fields map[string]reflect.Value) string {
 		}
 	}
 	for _, name := range sortedKeys(fields) {
-		if best == "" && strings.Contains(name, key) {
+		if best == "" && len(key) > 3 && strings.Contains(name, key) {
 			best = name
 		}
 	}
