@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 from netbox_container import check, configuration, environment, metrics, migrations, stopping, worker
@@ -26,6 +27,20 @@ class Migrations(unittest.TestCase):
 
     def test_a_release_that_brings_none_may_be_left_again(self):
         self.assertEqual(migrations.newer(self.known, self.known), [])
+
+    def test_a_database_that_holds_part_of_what_was_squashed_is_too_old(self):
+        squashed = [('dcim', '0130_sitegroup'), ('dcim', '0134_interface'), ('dcim', '0159_paths')]
+        disk = {('dcim', '0130_squashed_0159'): SimpleNamespace(replaces=squashed), ('dcim', '0160_next'): SimpleNamespace(replaces=[])}
+        self.assertEqual(migrations.missing(disk, set(squashed)), [])
+        self.assertEqual(migrations.missing(disk, set()), [])
+        self.assertEqual(migrations.missing(disk, set(squashed[:1])), squashed[1:])
+        # One whose parts are still there can be gone through part by part, as plugins often have it.
+        parts = {key: SimpleNamespace(replaces=[]) for key in squashed}
+        self.assertEqual(migrations.missing(disk | parts, set(squashed[:1])), [])
+
+    def test_the_release_to_go_through_is_one_that_can(self):
+        self.assertEqual(migrations.through({('dcim', '0130_sitegroup')}), '3.7')
+        self.assertEqual(migrations.through({('dcim', '0122_standardize_name_length')}), '2.11, and then 3.7')
 
 
 class Stopping(unittest.TestCase):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from netbox_container import health, snapshot, web
 
+QUESTION = health.Question(8000, '/inner/login/', 'netbox.test')
 PROGRAM = """
 import http.server, os, signal, sys, time
 from pathlib import Path
@@ -135,14 +136,22 @@ class Web(unittest.TestCase):
         self.assertEqual(web.quoted('/a "b\\c;{}/'), '"/a \\"b\\\\c;{}/"')
 
     def test_files_of_a_plugin_come_before_those_of_netbox(self):
-        text = web.configuration({'/static/': Path('/all'), '/static/plugin/': Path('/theirs')}, [], Path('/run'))
+        text = web.configuration({'/static/': Path('/all'), '/static/plugin/': Path('/theirs')}, [], QUESTION, Path('/run'))
         self.assertIn('location "/static/" { alias "/all/"; }', text)
         self.assertIn('location "/static/plugin/" { alias "/theirs/"; }', text)
         self.assertEqual(text.count('{'), text.count('}'))
 
+    def test_an_orchestrator_asks_for_the_log_in_page_as_the_health_check_does(self):
+        text = web.configuration({}, [], QUESTION, Path('/run'))
+        ready = text[text.index('location = /ready {'):]
+        ready = ready[:ready.index('}')]
+        self.assertIn('proxy_pass http://unix:/run/web.sock:/inner/login/;', ready)
+        for name, value in QUESTION.headers().items():
+            self.assertIn(f'proxy_set_header {name} "{value}";', ready)
+
     def test_no_more_files_are_asked_for_than_are_allowed(self):
         with mock.patch('resource.getrlimit', return_value=(256, 512)):
-            text = web.configuration({}, [], Path('/run'))
+            text = web.configuration({}, [], QUESTION, Path('/run'))
         self.assertIn('worker_rlimit_nofile 512;', text)
         self.assertIn('worker_connections 256;', text)
 
@@ -150,7 +159,7 @@ class Web(unittest.TestCase):
         doors = web.doors(port=0)
         self.addCleanup(lambda: [door.close() for door in doors])
         port = doors[0].getsockname()[1]
-        text = web.configuration({}, doors, Path('/run'))
+        text = web.configuration({}, doors, QUESTION, Path('/run'))
         self.assertIn(f'listen 0.0.0.0:{port};', text)
         self.assertEqual(f'listen [::]:{port};' in text, len(doors) == 2)
         self.assertEqual({os.get_blocking(door.fileno()) for door in doors}, {False}, 'nginx would wait in the first door for ever')
@@ -162,8 +171,10 @@ class Web(unittest.TestCase):
             threading.Timer(0.3 + number * 0.3, door.close).start()
         for door in web.doors(port):
             door.close()
-        with socket.create_server(('0.0.0.0', 0)) as taken, self.assertRaises(OSError):
-            web.doors(taken.getsockname()[1], patience=0.2)
+        with socket.create_server(('0.0.0.0', 0)) as taken:
+            port = taken.getsockname()[1]
+            with self.assertRaisesRegex(web.PortTaken, f'^port {port} is taken by another program'):
+                web.doors(port, patience=0.2)
 
     def test_whoever_stands_at_the_door_when_it_is_shut_is_let_in_and_nobody_after(self):
         doors = web.doors(port=0)

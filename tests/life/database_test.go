@@ -143,6 +143,61 @@ func TestARefusingDatabaseIsNamedInOneLine(t *testing.T) {
 	}
 }
 
+// TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched covers databases
+// with content: too old, owned by another role, at a port that is taken. One
+// whose migration fails is named with it.
+func TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched(t *testing.T) {
+	t.Parallel()
+	outer := newWorld(t)
+	postgres, _ := outer.services()
+	first := outer.netbox(nil)
+	outer.up(first, "/login/")
+	const (
+		forget = "delete from django_migrations where app = 'extras' and name = (select max(name) from django_migrations where app = 'extras')"
+		state  = "select count(*), max(id), obj_description('django_migrations'::regclass) from django_migrations"
+	)
+	t.Run("a port that is taken", func(t *testing.T) {
+		outer.in(t).ends(map[string]string{"DB_NAME": "postgres"}, "port 8000 is taken by another program")
+	})
+	outer.stop(first)
+	outer.role(postgres, "owner", "")
+	outer.role(postgres, "guest", "")
+	outer.sql(postgres, "postgres", "create database old template netbox", "create database owned template netbox")
+	outer.sql(postgres, "old", "delete from django_migrations where app = 'dcim' and (name like '%squashed%' or name between '0131' and '0160' and name <> '0131_consoleport_speed')")
+	outer.sql(postgres, "owned", forget,
+		"do $$ declare t text; begin for t in select tablename from pg_tables where schemaname = 'public' loop execute format('alter table %I owner to owner', t); end loop; end $$",
+		"grant all on all tables in schema public to guest", "grant create on schema public to guest")
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		says string
+	}{
+		{"an old database", map[string]string{"DB_NAME": "old"}, "nothing was changed: upgrade it to NetBox 3.7 first"},
+		{"tables of another role", map[string]string{"DB_NAME": "owned", "DB_USER": "guest"}, `REASSIGN OWNED BY "owner" TO "guest"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := outer.in(t)
+			before := w.sql(postgres, test.env["DB_NAME"], state)
+			w.ends(test.env, test.says)
+			if now := w.sql(postgres, test.env["DB_NAME"], state); now != before {
+				t.Errorf("the migrations were %s, and are %s", before, now)
+			}
+		})
+	}
+	t.Run("a migration that fails", func(t *testing.T) {
+		w := outer.in(t)
+		migration := w.sql(postgres, "netbox", "select 'extras.' || max(name) from django_migrations where app = 'extras'")
+		w.sql(postgres, "netbox", forget)
+		c := w.netbox(nil)
+		if code := w.ended(c); code == 0 {
+			t.Error("it ended with status 0")
+		}
+		if last := lastWords(c); !strings.Contains(last, "migration "+migration+" failed: ") || !strings.Contains(last, "restore what was saved before the upgrade") {
+			t.Errorf("the log ends with %q", last)
+		}
+	})
+}
+
 // TestALimitedUserIsEnoughWhereTheExtensionIsThere covers the database that an
 // administrator prepared for a user who may do next to nothing.
 func TestALimitedUserIsEnoughWhereTheExtensionIsThere(t *testing.T) {

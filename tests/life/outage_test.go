@@ -27,6 +27,7 @@ func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 	c := w.netbox(nil)
 	w.up(c, "/login/")
 	healthy(t, c)
+	w.probes(true)
 	token := w.token()
 	w.bulk(token)
 	for _, lost := range []struct {
@@ -39,6 +40,7 @@ func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 		}
 		w.ended(lost.container)
 		unhealthy(t, c)
+		w.probes(false)
 		t.Logf("%s lost: unhealthy after %.1f s", lost.name, time.Since(away).Seconds())
 		time.Sleep(time.Until(away.Add(outage)))
 		w.again(lost.container)
@@ -72,6 +74,35 @@ func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 	w.up(c, "/login/")
 	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
 	w.stop(c)
+}
+
+// probes asks as an orchestrator does, by an address that is no name of
+// NetBox's: whether it lives, and whether it is ready.
+func (w *world) probes(ready bool) {
+	w.t.Helper()
+	client := http.Client{
+		Transport:     &http.Transport{DialContext: w.pod.DialContext, DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       patience,
+	}
+	status := map[string]int{}
+	for _, path := range []string{"/live", "/ready"} {
+		res, err := client.Get("http://127.0.0.1:8000" + path)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		res.Body.Close()
+		status[path] = res.StatusCode
+		if cookies := res.Cookies(); len(cookies) > 0 {
+			w.t.Errorf("%s sets cookies: %v", path, cookies)
+		}
+	}
+	if status["/live"] != http.StatusOK {
+		w.t.Errorf("/live answers %d, want 200", status["/live"])
+	}
+	if (status["/ready"] < http.StatusBadRequest) != ready {
+		w.t.Errorf("/ready answers %d: want ready to be %v", status["/ready"], ready)
+	}
 }
 
 // pause signals all processes of a container: stopped, they hold their

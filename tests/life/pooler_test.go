@@ -75,6 +75,7 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 	w.must(http.StatusOK, http.MethodGet, "/api/dcim/sites/?limit=0", token, nil)
 
 	// Another NetBox takes tasks from the same Redis.
+	w.stop(second) // whose port it needs
 	other := w.spec("other", through("session", "SECRET_KEY", strings.Repeat("another", 10), "NETBOX_ROLE", "web"))
 	other.Mounts[0].Host = t.TempDir()
 	stranger := w.start(other)
@@ -82,7 +83,6 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 	w.waits(stranger, "the database is ready")
 	w.leaves(stranger)
 	w.stop(first)
-	w.stop(second)
 
 	for _, mode := range []string{"session", "transaction"} {
 		c := w.start(w.spec("again-"+mode, through(mode, "NETBOX_ROLE", "worker")))

@@ -20,16 +20,19 @@ class Question:
     host: str
     cookie: str = 'sessionid'  # name of the one that carries a session
 
+    def headers(self) -> dict[str, str]:
+        """What goes with the question."""
+        return {
+            'Host': self.host,
+            'X-Forwarded-Proto': 'https',  # as from a proxy that ends TLS: a redirect to https is no answer
+            'Cookie': f'{self.cookie}=health-check',  # looked for in the database, which the page alone does without
+        }
+
     def ask(self, timeout: float) -> str:
         """What is wrong, in a line; empty when nothing is."""
         connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=timeout)
         try:
-            headers = {
-                'Host': self.host,
-                'X-Forwarded-Proto': 'https',  # as from a proxy that ends TLS: a redirect to https is no answer
-                'Cookie': f'{self.cookie}=health-check',  # looked for in the database, which the page alone does without
-            }
-            connection.request('GET', self.path, headers=headers)
+            connection.request('GET', self.path, headers=self.headers())
             status = connection.getresponse().status
             return '' if status < 400 else f'{self.path} answers {status}'
         except (OSError, http.client.HTTPException) as error:

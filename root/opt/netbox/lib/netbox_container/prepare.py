@@ -1,17 +1,19 @@
 """The second service: waits for PostgreSQL and Redis and brings the database up to date."""
 
 import importlib.metadata
+import logging
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 
 import psycopg
 from psycopg import sql
 
-from netbox_container import configuration, migrations, services, snapshot, stopping, worker
+from netbox_container import configuration, migrations, services, snapshot, stopping, web, worker
 
 # Any number will do as long as every container uses the same.
 LOCK = 0x6E6574626F78
@@ -30,6 +32,12 @@ def main() -> None:
         configuration.check_ldap(settings)
     except configuration.ConfigurationError as error:
         configuration.die(error)
+    if values.NETBOX_ROLE != 'worker':
+        try:
+            for door in web.doors():
+                door.close()
+        except web.PortTaken as error:
+            configuration.end(str(error))
     deadline = time.monotonic() + values.STARTUP_TIMEOUT
     place, workers = settings['DATABASES']['default'], set()
     try:
@@ -58,10 +66,10 @@ def main() -> None:
     except Exception as error:
         if problem := configuration.improper(error):
             configuration.die(configuration.ConfigurationError(problem))
-        cause = error.__cause__ or error  # Django has errors of its own around those of psycopg
-        if not isinstance(cause, (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)):
-            raise
-        configuration.end(f'preparing the database: {_line(cause)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
+        if not lost(error):
+            traceback.print_exc()
+            configuration.end(f'preparing the database: {type(error).__name__}: {_line(error)}')
+        configuration.end(f'preparing the database: {_line(error)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
     say('the database is ready')
 
 
@@ -71,7 +79,10 @@ def prepare(connection: psycopg.Connection, plugins: bool) -> str:
         info = connection.info
         configuration.end(f'the database DB_NAME={info.dbname} at DB_HOST={info.host} can be read only: name the server that takes changes')
     script, state = snapshot.read(), f'NetBox {importlib.metadata.version("netbox")}'
-    known, done = snapshot.migrations(script), migrations.applied(connection)
+    try:
+        known, done = snapshot.migrations(script), migrations.applied(connection)
+    except PermissionError as error:
+        configuration.end(str(error))
     name = connection.info.dbname
     if unknown := migrations.newer(done, known):
         configuration.end(
@@ -213,13 +224,23 @@ def upgrade(state: str) -> None:
     from django.core.management import call_command
     from django.db import connection, transaction
     from django.db.migrations.executor import MigrationExecutor
+    from django.db.migrations.loader import MigrationLoader
+    from django.db.migrations.recorder import MigrationRecorder
+    from netbox.config import clear_config, get_config
 
+    loader = MigrationLoader(connection, load=False)
+    loader.load_disk()
+    done = set(MigrationRecorder(connection).applied_migrations())
+    if problem := too_old(migrations.missing(loader.disk_migrations, done), done, state):
+        configuration.end(problem)
     executor = MigrationExecutor(connection)
     executor.loader.check_consistent_history(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     plugins = sorted(f'{app.name} {app.version}' for app in apps.get_app_configs() if app.name in settings.PLUGINS)
     state = ', '.join([state, *plugins])
     connection.ensure_connection()
+    if plan and (problem := migrations.strangers(connection.connection, [app.label for app in apps.get_app_configs()] + ['django'])):
+        configuration.end(problem)
     if not plan and recorded(connection.connection) == state:
         return
     say(f'applying {len(plan)} migrations' if plan else f'bringing the database up to date with {state}')
@@ -227,14 +248,48 @@ def upgrade(state: str) -> None:
         give_up_when_we_end(cursor.execute)
         if plan:
             record(cursor.execute, None)
-        call_command('migrate', interactive=False)
+            # Migrations that delete rows ask for NetBox's dynamic settings, in a table that an older database has
+            # otherwise: it fails, and with it the migration's transaction. Asked for before, they are in memory.
+            log = logging.getLogger('netbox.config')
+            log.disabled = True
+            get_config()
+            log.disabled = False
+        try:
+            call_command('migrate', interactive=False)
+        except Exception as error:
+            done = set(MigrationRecorder(connection).applied_migrations()) if not lost(error) else set()
+            failed = [f'{m.app_label}.{m.name}' for m, _ in plan if (m.app_label, m.name) not in done]
+            if not done or not failed:
+                raise
+            traceback.print_exc()
+            configuration.end(
+                f'migration {failed[0]} failed: {_line(error)}: restore what was saved before the upgrade, '
+                'mend what this line names with the old release, then start this image again'
+            )
+        clear_config()
         # Whole or not at all: a search index that was begun passes for a complete one.
         with transaction.atomic():
             call_command('upgrade', no_input=True, skip_migrations=True, skip_static=True)
             record(cursor.execute, state)
 
 
+def too_old(missing: list[tuple[str, str]], done: set[tuple[str, str]], state: str) -> str:
+    """Why the database cannot be upgraded in one go, in a line; empty when it can."""
+    if not missing:
+        return ''
+    app, name = missing[0]
+    if app not in {'circuits', 'core', 'dcim', 'extras', 'ipam', 'tenancy', 'users', 'virtualization', 'vpn', 'wireless'}:
+        return f'the tables of the plugin {app} are too old for the release installed: start once with one that has the migration {app}.{name}'
+    return f'the database is too old for {state} to upgrade (it lacks {app}.{name}); nothing was changed: upgrade it to NetBox {migrations.through(done)} first'
+
+
+def lost(error: Exception) -> bool:
+    """Whether the database went away or takes no changes: nothing is wrong with what was asked of it."""
+    return isinstance(error.__cause__ or error, (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction))
+
+
 def _line(error: Exception) -> str:
+    error = error.__cause__ or error  # Django has errors of its own around those of psycopg
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -57,9 +57,13 @@ def main() -> None:
     tie_forks()
     processes, doors = [], []
     if values.NETBOX_ROLE != 'worker':
-        between, routes, doors = web.listen(), web.static(), web.doors()
+        between, routes = web.listen(), web.static()
+        try:
+            doors = web.doors()
+        except web.PortTaken as error:
+            configuration.end(str(error), status=os.EX_CONFIG)
         processes.append(Process('web', lambda: web.serve(application, values, between), early=True))
-        processes.append(Process('nginx', lambda: web.front(routes, doors), early=True))
+        processes.append(Process('nginx', lambda: web.front(routes, doors, question), early=True))
     if values.NETBOX_ROLE != 'web':
         numbers = range(1, values.RQ_WORKERS + 1)
         processes += [Process(f'worker-{number}' if number > 1 else 'worker', worker.work) for number in numbers]

@@ -123,10 +123,10 @@ def told(application):
     return call
 
 
-def front(routes: Mapping[str, Path], doors: list[socket.socket], folder: Path = FOLDER) -> None:
+def front(routes: Mapping[str, Path], doors: list[socket.socket], question: health.Question, folder: Path = FOLDER) -> None:
     """Becomes nginx, which finds the doors open."""
     file = folder / 'nginx.conf'
-    file.write_text(configuration(routes, doors, folder))
+    file.write_text(configuration(routes, doors, question, folder))
     for door in doors:
         door.set_inheritable(True)
     # Nothing else of the environment, secrets above all, is nginx's concern.
@@ -135,7 +135,7 @@ def front(routes: Mapping[str, Path], doors: list[socket.socket], folder: Path =
     os.execve('/usr/sbin/nginx', ['nginx', '-e', '/dev/null', '-c', str(file)], inherited)
 
 
-def configuration(routes: Mapping[str, Path], doors: list[socket.socket], folder: Path) -> str:
+def configuration(routes: Mapping[str, Path], doors: list[socket.socket], question: health.Question, folder: Path) -> str:
     """Of nginx."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = 2 * CONNECTIONS if most == resource.RLIM_INFINITY else min(2 * CONNECTIONS, most)
@@ -146,6 +146,7 @@ def configuration(routes: Mapping[str, Path], doors: list[socket.socket], folder
     # Left to itself, an nginx of root has its workers be somebody whom the web server's socket is closed to.
     user = '' if os.geteuid() else 'user root root;'
     static = ''.join(f'location {quoted(url)} {{ alias {quoted(f"{path}/")}; }}\n' for url, path in routes.items())
+    asked = '\n'.join(f'proxy_set_header {name} {quoted(value)};' for name, value in question.headers().items())
     return f"""
 daemon off;
 {user}
@@ -181,6 +182,21 @@ http {{
         expires 1d;
         gzip on;
         {static}
+        # For orchestrators, whatever name they ask by. A database that is away is no reason to be killed for.
+        location = /live {{ expires off; default_type text/plain; return 200 "live\n"; }}
+        location = /ready {{
+            expires off;
+            gzip off;
+            proxy_pass http://unix:{folder}/web.sock:{question.path};
+            proxy_pass_request_headers off;
+            proxy_pass_request_body off;
+            proxy_method GET;
+            {asked}
+            proxy_set_header {PEER} $remote_addr;
+            proxy_set_header Content-Length "";
+            proxy_hide_header Set-Cookie;
+            proxy_read_timeout 20s;
+        }}
         location / {{
             expires off;
             gzip off;
@@ -221,6 +237,10 @@ def static() -> dict[str, Path]:
     return routes
 
 
+class PortTaken(Exception):
+    """A port that another program listens on. One line."""
+
+
 def doors(port: int = PORT, patience: float = 5) -> list[socket.socket]:
     """The sockets that clients come to: one for each family that the kernel has,
     so that clients of IPv4 are known by an address of IPv4.
@@ -234,8 +254,12 @@ def doors(port: int = PORT, patience: float = 5) -> list[socket.socket]:
         try:
             return _doors(port)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+            if error.errno != errno.EADDRINUSE:
                 raise
+            if time.monotonic() > deadline:
+                raise PortTaken(
+                    f'port {port} is taken by another program in the same network: stop that one, or give this container a network of its own'
+                ) from None
             time.sleep(0.1)
 
 
