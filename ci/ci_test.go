@@ -250,7 +250,7 @@ func documents(t *testing.T) (repo string) {
 	for _, name := range []string{
 		"readme-vars.yml", "README.md", ".github/maintainers.md", "tools/d2/go.mod", "tools/d2/go.sum",
 		".github/init-graph-light.svg", ".github/init-graph-dark.svg",
-		"docs/configuration.md", "docs/proxy.md", "docs/ldap.md", "docs/operation.md",
+		"docs/configuration.md", "docs/proxy.md", "docs/ldap.md", "docs/operation.md", "docs/migration.md",
 	} {
 		text, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {

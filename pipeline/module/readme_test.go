@@ -35,7 +35,7 @@ func TestGenerateGivesREADMEWithItsPictures(t *testing.T) {
 func TestTheCheckOfAnEditedREADMEShowsTheDifference(t *testing.T) {
 	edited := t.TempDir()
 	for _, path := range []string{"README.md", "readme-vars.yml", ".github/maintainers.md", ".github/init-graph-light.svg", ".github/init-graph-dark.svg", "tools/d2/go.mod",
-		"docs/configuration.md", "docs/proxy.md", "docs/ldap.md", "docs/operation.md"} {
+		"docs/configuration.md", "docs/proxy.md", "docs/ldap.md", "docs/operation.md", "docs/migration.md"} {
 		text, err := os.ReadFile(filepath.Join(repo, path))
 		if err != nil {
 			t.Fatal(err)

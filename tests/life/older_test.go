@@ -1,0 +1,221 @@
+package life
+
+import (
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+)
+
+const (
+	oldPassword = "Gamla lykilorðið 1847"
+	oldToken    = "0123456789abcdef0123456789abcdef01234567"
+	oldPhoto    = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+	// migrating is the limit for the upgrade of an old database.
+	migrating = 20 * time.Minute
+)
+
+// oldConfiguration is what the image of before 4.7 wrote, in short.
+const oldConfiguration = `ALLOWED_HOSTS = ['%s']
+DATABASE = {'NAME': 'old', 'USER': 'owner', 'PASSWORD': '%s', 'HOST': 'postgres', 'PORT': '', 'CONN_MAX_AGE': 300}
+REDIS = {
+    'tasks': {'HOST': 'redis', 'PORT': 6379, 'PASSWORD': '%[3]s', 'DATABASE': 0, 'DEFAULT_TIMEOUT': 300, 'SSL': False},
+    'caching': {'HOST': 'redis', 'PORT': 6379, 'PASSWORD': '%[3]s', 'DATABASE': 1, 'DEFAULT_TIMEOUT': 300, 'SSL': False},
+}
+SECRET_KEY = 'an old secret key of fifty characters and then some more of them'
+ADMINS = []
+BASE_PATH = ''
+CACHE_TIMEOUT = 900
+CHANGELOG_RETENTION = 90
+LOGGING = {}
+LOGIN_REQUIRED = False
+NAPALM_USERNAME = ''
+PLUGINS = []
+REMOTE_AUTH_ENABLED = False
+REMOTE_AUTH_BACKEND = 'netbox.authentication.RemoteUserBackend'
+REMOTE_AUTH_DEFAULT_GROUPS = []
+REMOTE_AUTH_DEFAULT_PERMISSIONS = {}
+SCRIPTS_ROOT = '/config/scripts'
+SESSION_FILE_PATH = None
+TIME_ZONE = 'UTC'
+`
+
+// TestAnUpgradeFromAnOlderReleaseKeepsEverything starts the image on databases
+// of older releases as people bring them: loaded by a user who owns the database
+// and nothing else, in another collation, with the table of a plugin that is
+// gone, a Redis that knows nothing, and the /config of the old image. Every
+// second one is killed on the way.
+func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
+	if !*soak {
+		t.Skip("-soak: an upgrade takes minutes; the one from the previous release is always tested")
+	}
+	dumps, err := filepath.Glob(filepath.Join("testdata", "older", "*.sql.gz"))
+	if err != nil || len(dumps) == 0 {
+		t.Fatalf("%d dumps, %v", len(dumps), err)
+	}
+	for _, dump := range dumps {
+		for _, killed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, killed %v", strings.TrimSuffix(filepath.Base(dump), ".sql.gz"), killed), func(t *testing.T) {
+				w := newWorld(t)
+				folder := t.TempDir()
+				expand(t, dump, filepath.Join(folder, "dump.sql"))
+				w.sides.Postgres.Mounts = append(w.sides.Postgres.Mounts[:len(w.sides.Postgres.Mounts):len(w.sides.Postgres.Mounts)], engine.Mount{Path: "/dump", Host: folder})
+				postgres, _ := w.services()
+				w.role(postgres, "owner", "")
+				w.sql(postgres, "netbox", "create database old owner owner template template0 encoding 'UTF8' locale 'C'")
+				w.client(postgres, `exec psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -U owner -d old -o /dev/null -f /dump/dump.sql`, nil, "")
+				w.sql(postgres, "old", "set role owner",
+					"create table netbox_gone_thing (id bigint primary key, site_id bigint references dcim_site (id) deferrable initially deferred)",
+					"insert into netbox_gone_thing select 1, min(id) from dcim_site",
+					"insert into django_content_type (app_label, model) values ('netbox_gone', 'thing')",
+					"insert into django_migrations (app, name, applied) values ('netbox_gone', '0001_initial', now())")
+				w.oldHome()
+
+				if killed {
+					c := w.netbox(nil)
+					w.logged(c, "[netbox] applying ", migrating)
+					time.Sleep(20 * time.Second)
+					if err := c.Kill(); err != nil {
+						t.Fatal(err)
+					}
+					w.ended(c)
+				}
+				c := w.netbox(nil)
+				w.logged(c, "[netbox] the database is ready", migrating)
+				t.Logf("200 after %.1f s", w.up(c, "/login/").Seconds())
+				w.holdsOld(postgres)
+				w.stop(c)
+			})
+		}
+	}
+}
+
+// oldHome fills /config as the image of before 4.7 left it.
+func (w *world) oldHome() {
+	w.t.Helper()
+	photo, err := base64.StdEncoding.DecodeString(oldPhoto)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"configuration.py":                         fmt.Appendf(nil, oldConfiguration, host, w.sides.Postgres.Secrets["POSTGRES_PASSWORD"], w.sides.Redis.Secrets["REDIS_PASSWORD"]),
+		"ldap_config.py":                           nil,
+		"media/image-attachments/site_1_photo.png": photo,
+	} {
+		file := filepath.Join(w.config, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+// holdsOld asks for what fill.py made.
+func (w *world) holdsOld(postgres *local.Container) {
+	w.t.Helper()
+	for path, want := range map[string]float64{
+		"/api/dcim/sites/?slug=reykjavik&region=nordurland&tag=core&cf_floor=3": 1,
+		"/api/dcim/regions/":                                     2,
+		"/api/dcim/locations/?site=reykjavik":                    1,
+		"/api/dcim/devices/?site=reykjavik&cf_owner=net":         3,
+		"/api/dcim/interfaces/?device=left":                      5,
+		"/api/dcim/interfaces/?name=eth0&connected=true":         2, // by two cables and a panel
+		"/api/dcim/mac-addresses/?mac_address=00:53:00:00:00:01": 1,
+		"/api/dcim/cables/":                                      2,
+		"/api/dcim/front-ports/?cabled=true":                     1,
+		"/api/dcim/modules/?device=left":                         1,
+		"/api/dcim/inventory-items/?device=left":                 1,
+		"/api/dcim/virtual-chassis/?name=Stack":                  1,
+		"/api/ipam/prefixes/?prefix=10.0.6.0/24&site=reykjavik":  1,
+		"/api/ipam/ip-addresses/?device=left":                    1,
+		"/api/ipam/asns/?asn=65001":                              1,
+		"/api/virtualization/clusters/?site=reykjavik":           1,
+		"/api/virtualization/interfaces/":                        1,
+		"/api/circuits/circuits/?provider=provider":              1,
+		"/api/tenancy/contact-assignments/":                      1,
+		"/api/extras/journal-entries/":                           1,
+		"/api/extras/image-attachments/?name=photo":              1,
+		"/api/users/permissions/?name=See%20sites":               1,
+		"/api/users/users/?username=erla":                        1,
+	} {
+		if got := w.oldAPI(path)["count"]; got != want {
+			w.t.Errorf("%s: there are %v, want %v", path, got, want)
+		}
+	}
+	devices, _ := w.oldAPI("/api/dcim/devices/?name=left")["results"].([]any)
+	if len(devices) == 1 {
+		if text := fmt.Sprint(devices[0]); !strings.Contains(text, "192.0.2.53") || !strings.Contains(text, "192.0.2.1") || !strings.Contains(text, "10.0.6.1/24") {
+			w.t.Errorf("the device is without its configuration context or its address: %s", text)
+		}
+	}
+	b := w.browse("http://"+host+":8000", nil)
+	b.mustLogIn("admin", oldPassword)
+	if page := b.get("/search/?q=fjallkona"); !strings.Contains(string(page.body), "Reykjavík") {
+		w.t.Error("the search does not find the site by a word of its description")
+	}
+	if photo := b.get("/media/image-attachments/site_1_photo.png"); !strings.HasPrefix(string(photo.body), "\x89PNG") {
+		w.t.Error("the image is not served")
+	}
+	w.browse("http://"+host+":8000", nil).mustLogIn("erla", "Fjallkona-1944!")
+	if got := w.sql(postgres, "old", "select count(*) from netbox_gone_thing join dcim_site on dcim_site.id = site_id"); got != "1" {
+		w.t.Errorf("the table of the plugin that is gone holds %s rows, want 1", got)
+	}
+}
+
+// oldAPI asks with the token of the older release, of version 1.
+func (w *world) oldAPI(path string) map[string]any {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://127.0.0.1:8000"+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Host = host
+	req.Header.Set("Authorization", "Token "+oldToken)
+	client := http.Client{Transport: &http.Transport{DialContext: w.pod.DialContext, DisableKeepAlives: true}, Timeout: patience}
+	res, err := client.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got map[string]any
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %s, %v: %v", path, res.Status, err, got)
+	}
+	return got
+}
+
+// expand writes the SQL of a dump.
+func expand(t *testing.T, dump, file string) {
+	t.Helper()
+	packed, err := os.Open(dump)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	script, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, script); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
