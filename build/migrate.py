@@ -6,10 +6,15 @@ them, nearly every time. Nothing but the code of RunPython sees the far ones, an
 that Django renders all models afresh. Here a model is rendered alone, or with those
 that refer to it when a field is changed that they refer to. A test compares the
 outcome with that of migrating as usual.
+
+    migrate.py FILE
+
+FILE gets what there is to be found in a dump: a line for each migration and each table.
 """
 
 import gc
 import sys
+from pathlib import Path
 
 # Migrations make a great deal of garbage, and looking for it takes longer than making it.
 gc.set_threshold(200_000, 20, 100)
@@ -17,6 +22,8 @@ gc.set_threshold(200_000, 20, 100)
 import django
 from django.conf import settings
 from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import get_references
 
@@ -39,3 +46,10 @@ settings.CACHES = {'default': {'BACKEND': 'django.core.cache.backends.locmem.Loc
 django.setup()
 # What follows the migrations is part of it: some of them make rows that are searched for.
 call_command('upgrade', no_input=True, skip_static=True)
+
+with connection.cursor() as cursor:
+    tables = connection.introspection.table_names(cursor)
+Path(sys.argv[1]).write_text(
+    ''.join(f'migration {app} {name}\n' for app, name in sorted(MigrationRecorder(connection).applied_migrations()))
+    + ''.join(f'table {name}\n' for name in tables)
+)

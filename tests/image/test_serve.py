@@ -227,6 +227,23 @@ class Snapshot(unittest.TestCase):
         script = 'SELECT 1;\nCREATE EXTENSION IF NOT EXISTS ltree WITH SCHEMA public;\nCREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA public;\n'
         self.assertEqual(snapshot.extensions(script), ['ltree', 'uuid-ossp'])
 
+    def test_it_is_a_whole_dump_of_what_was_migrated(self):
+        script = (
+            'CREATE TABLE public.core_job (\n);\nCREATE TABLE public.django_migrations (\n);\n'
+            "INSERT INTO public.django_migrations VALUES\n\t(1, 'core', '0001_initial', now());\n\n--\n-- PostgreSQL database dump complete\n--\n"
+        )
+        migrated = 'migration core 0001_initial\ntable core_job\ntable django_migrations\n'
+        snapshot.check(script, migrated)
+        for odd, why in [
+            ((script, migrated + 'migration dcim 0001_initial\n'), r"lacks \['migration dcim 0001_initial'\]"),
+            ((script, migrated + 'table dcim_site\n'), r"lacks \['table dcim_site'\]"),
+            ((script, 'migration core 0001_initial\ntable django_migrations\n'), r"holds \['table core_job'\]"),
+            ((script.replace('-- PostgreSQL database dump complete', ''), migrated), 'no end'),
+            ((script[:90], migrated), 'no migrations'),
+        ]:
+            with self.subTest(why), self.assertRaisesRegex(ValueError, why):
+                snapshot.check(*odd)
+
 
 if __name__ == '__main__':
     unittest.main()

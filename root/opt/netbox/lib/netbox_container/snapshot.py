@@ -2,7 +2,7 @@
 
 The build makes it with
 
-    pg_dump --inserts ... | python -m netbox_container.snapshot pack > FILE
+    pg_dump --inserts --file DUMP ... && python -m netbox_container.snapshot pack DUMP MIGRATED > FILE
 
 and the container loads it.
 """
@@ -71,9 +71,23 @@ def portable(dump: Iterable[str]) -> Iterator[str]:
         yield re.sub(r"'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}'", 'gen_random_uuid()', line)
 
 
+def check(script: str, migrated: str) -> None:
+    """Fails unless a script is a whole dump of what was migrated: a line `migration APPLICATION NAME` or `table NAME` each."""
+    dumped = {f'migration {app} {name}' for app, name in migrations(script)}
+    dumped.update(f'table {name}' for name in re.findall(r'^CREATE TABLE public\.(\w+) \($', script, re.MULTILINE))
+    there = set(migrated.splitlines())
+    if dumped != there:
+        raise ValueError(f'the dump and the database differ: the dump lacks {sorted(there - dumped)} and holds {sorted(dumped - there)} besides')
+    if '\n-- PostgreSQL database dump complete\n' not in script:
+        raise ValueError('the dump has no end')
+
+
 if __name__ == '__main__':
     match sys.argv[1:]:
-        case ['pack']:
-            sys.stdout.buffer.write(gzip.compress(''.join(portable(sys.stdin)).encode(), mtime=0))
+        case ['pack', dump, migrated]:
+            with open(dump, encoding='utf-8') as lines:
+                script = ''.join(portable(lines))
+            check(script, Path(migrated).read_text())
+            sys.stdout.buffer.write(gzip.compress(script.encode(), mtime=0))
         case _:
-            sys.exit('usage: python -m netbox_container.snapshot pack')
+            sys.exit('usage: python -m netbox_container.snapshot pack DUMP MIGRATED')
