@@ -23,6 +23,7 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 from django.db.migrations.utils import get_references
@@ -40,6 +41,25 @@ def _changed(self, app_label, model_name, delay=False):
 if not hasattr(ProjectState, '_find_reload_model'):  # private to Django
     print('migrate.py: this Django renders models in another way: the migrations take minutes longer', file=sys.stderr)
 ProjectState._find_reload_model = _changed
+
+_migrate = MigrationExecutor.migrate
+
+
+def _counted(self, targets, plan=None, *args, **kwargs):
+    """Prints which migration of how many is applied: in place of MigrationExecutor.migrate."""
+    count = 0
+
+    def progress(action, migration=None, fake=False):
+        nonlocal count
+        if action == 'apply_start':
+            count += 1
+            print(f'migration {count} of {len(plan or ())}: {migration}', flush=True)
+
+    self.progress_callback = progress
+    return _migrate(self, targets, plan, *args, **kwargs)
+
+
+MigrationExecutor.migrate = _counted
 
 # What is deleted asks the cache for NetBox's settings, and the build has no Redis.
 settings.CACHES = {'default': {'BACKEND': 'django.core.cache.backends.locmem.LocMemCache'}}

@@ -90,7 +90,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)
 	run, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	b := p.newBoot(key, giveUp)
+	b := p.newBoot(key, len(tree.Closure("top")), giveUp)
 	result, err := p.engine.Run(run, engine.RunRequest{
 		Main:    main,
 		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis, browser},
@@ -143,15 +143,19 @@ type boot struct {
 
 	giveUp context.CancelCauseFunc // ends the run
 
+	services int // that come up
+
 	mu     sync.Mutex
 	deaths deaths
+	up     int // services
+	asked  int // checks of the smoke test
 	phase  int // index into phases of the one that is going on
 	steps  [len(phases)]*progress.Step
 	began  [len(phases) + 1]time.Time
 }
 
-func (p *Pipeline) newBoot(key string, giveUp context.CancelCauseFunc) *boot {
-	b := &boot{p: p, key: key, giveUp: giveUp}
+func (p *Pipeline) newBoot(key string, services int, giveUp context.CancelCauseFunc) *boot {
+	b := &boot{p: p, key: key, services: services, giveUp: giveUp}
 	b.begin()
 	return b
 }
@@ -165,10 +169,11 @@ func (b *boot) begin() {
 func (b *boot) line(container string, line engine.Line) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	fmt.Fprintf(b.steps[b.phase], "%s: %s\n", container, line.Text)
 	if container != "netbox" {
+		fmt.Fprintf(b.steps[b.phase], "%s: %s\n", container, line.Text)
 		return
 	}
+	fmt.Fprintf(b.steps[b.phase], "netbox: %s\n", b.counted(line.Text))
 	if err := b.deaths.take(line.Text); err != nil && b.phase == 0 {
 		b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
 	}
@@ -184,6 +189,24 @@ func (b *boot) line(container string, line engine.Line) {
 		b.phase = next
 		b.begin()
 	}
+}
+
+// counted is a line with how far the phase is: which service is up of how many,
+// and which check was asked of how many.
+func (b *boot) counted(line string) string {
+	if s6rc.ParseLine(line).Kind == s6rc.KindStarted {
+		b.up++
+		return fmt.Sprintf("%s (%d of %d)", line, b.up, b.services)
+	}
+	for _, r := range smoke.Parse([]string{line}).Results {
+		b.asked++
+		verdict := "failed"
+		if r.OK {
+			verdict = "passed"
+		}
+		line = fmt.Sprintf("check %d of %d %s: %s: asked %s, got %s", b.asked, len(smoke.Checks()), verdict, r.Check, r.Asked, r.Got)
+	}
+	return line
 }
 
 // judge says what each phase came to, once the run has ended. failed names the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -104,7 +105,7 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 			defer display.Close()
 			p := &Pipeline{Options: Options{Now: now}, display: display, report: report.NewBuilder(report.Report{}, now)}
 			run, giveUp := context.WithCancelCause(t.Context())
-			b := p.newBoot("linux/amd64", giveUp)
+			b := p.newBoot("linux/amd64", len(tree.Closure("top")), giveUp)
 			result := engine.RunResult{ExitCode: test.code}
 			for i, text := range test.lines {
 				line := engine.Line{Text: text, At: time.Duration(i+1) * time.Millisecond}
@@ -137,5 +138,20 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 				t.Errorf("stopped in %g s, want %s", p.Report().Platforms[0].Boot.Stop, test.took)
 			}
 		})
+	}
+}
+
+func TestALineOfABootSaysHowFarItIs(t *testing.T) {
+	_, answers, _ := goodRun(t)
+	b := &boot{services: 40}
+	for _, line := range []struct{ text, want string }{
+		{"s6-rc: info: service init-adduser: starting", "s6-rc: info: service init-adduser: starting"},
+		{"s6-rc: info: service init-adduser successfully started", "s6-rc: info: service init-adduser successfully started (1 of 40)"},
+		{"s6-rc: info: service svc-netbox successfully started", "s6-rc: info: service svc-netbox successfully started (2 of 40)"},
+		{answers[0], fmt.Sprintf("check 1 of %d passed: %s: ", len(smoke.Checks()), smoke.Checks()[0].ID)},
+	} {
+		if got := b.counted(line.text); !strings.HasPrefix(got, line.want) {
+			t.Errorf("%q is shown as %q, want %q", line.text, got, line.want)
+		}
 	}
 }

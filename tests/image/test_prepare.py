@@ -43,6 +43,16 @@ class Migrations(unittest.TestCase):
         self.assertEqual(migrations.through({('dcim', '0122_standardize_name_length')}), '2.11, and then 3.7')
 
 
+    def test_each_that_is_applied_is_counted(self):
+        said = []
+        report = migrations.progress(2, said.append)
+        report('render_start')
+        for migration in ('dcim.0001_initial', 'ipam.0001_initial'):
+            report('apply_start', migration)
+            report('apply_success', migration)
+        self.assertEqual(said, ['migration 1 of 2: dcim.0001_initial', 'migration 2 of 2: ipam.0001_initial'])
+
+
 class Stopping(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

@@ -76,18 +76,43 @@ func (p *probe) steady(context.Context) smoke.Result {
 	}
 	var died []string
 	for _, tally := range tallies {
-		info, err := os.Stat(tally)
+		deaths, err := readTally(tally)
 		if err != nil {
 			return asked.badf("%v", err)
 		}
-		if info.Size() > 0 {
-			died = append(died, filepath.Base(filepath.Dir(filepath.Dir(tally))))
+		if n := len(deaths); n > 0 {
+			died = append(died, fmt.Sprintf("%s ended and was started again, %d times, the last time it %s", serviceOf(tally), n, deaths[n-1]))
 		}
 	}
 	if len(died) > 0 {
-		return asked.badf("%s ended and was started again", strings.Join(died, ", "))
+		return asked.badf("%s", strings.Join(died, "; "))
 	}
 	return asked.okf("none of %d services", len(tallies))
+}
+
+// serviceOf names the service whose tally a file is.
+func serviceOf(tally string) string { return filepath.Base(filepath.Dir(filepath.Dir(tally))) }
+
+// readTally reads how a service ended each time, as s6-supervise keeps it for
+// s6-svdt: 12 bytes of time, the exit code, and the signal that killed it.
+func readTally(file string) ([]string, error) {
+	const record = 14
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if len(data)%record != 0 {
+		return nil, fmt.Errorf("%s has %d bytes, no multiple of %d", file, len(data), record)
+	}
+	var deaths []string
+	for ; len(data) > 0; data = data[record:] {
+		how := fmt.Sprintf("ended with status %d", data[12])
+		if data[13] != 0 {
+			how = fmt.Sprintf("was killed by signal %d", data[13])
+		}
+		deaths = append(deaths, how)
+	}
+	return deaths, nil
 }
 
 // process is what the kernel tells of one.

@@ -300,15 +300,22 @@ func TestAServiceThatDiedIsFound(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(tally), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	exit1 := "twelve bytes\x01\x00"
+	killed := "twelve bytes\x00\x09"
 	for _, test := range []struct {
-		tally string
-		ok    bool
-	}{{"", true}, {"twelve bytes and more", false}} {
+		tally, want string
+		ok          bool
+	}{
+		{"", "none of 1 services", true},
+		{exit1, "svc-netbox ended and was started again, 1 times, the last time it ended with status 1", false},
+		{exit1 + killed, "svc-netbox ended and was started again, 2 times, the last time it was killed by signal 9", false},
+		{"torn", "4 bytes", false},
+	} {
 		if err := os.WriteFile(tally, []byte(test.tally), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if r := p.steady(t.Context()); r.OK != test.ok || !test.ok && !strings.Contains(r.Got, "svc-netbox ended") {
-			t.Errorf("tally %q: got %+v", test.tally, r)
+		if r := p.steady(t.Context()); r.OK != test.ok || !strings.Contains(r.Got, test.want) {
+			t.Errorf("tally %q: got %+v, want %q", test.tally, r, test.want)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-"""Which migrations a database holds, and whether they are those of a newer release."""
+"""Which migrations a database holds, whether they are those of a newer release, and how those are applied that it lacks."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 
@@ -70,6 +70,27 @@ def strangers(connection, labels: Iterable[str]) -> str:
         f'{number} tables in DB_NAME={info.dbname}, like {table}, belong to {owner} and cannot be upgraded by DB_USER={info.user}: '
         f'set DB_USER={owner}, or let a superuser run there: {remedy}'
     )
+
+
+def apply(total: int, say: Callable[[str], None]) -> None:
+    """Runs Django's own command, with a line for each migration that says how many there are."""
+    from django.core.management import call_command, get_commands, load_command_class
+
+    command = load_command_class(get_commands()['migrate'], 'migrate')
+    command.migration_progress_callback = progress(total, say)
+    call_command(command, interactive=False)
+
+
+def progress(total: int, say: Callable[[str], None]) -> Callable:
+    count = 0
+
+    def report(action: str, migration=None, fake: bool = False) -> None:
+        nonlocal count
+        if action in ('apply_start', 'unapply_start'):
+            count += 1
+            say(f'migration {count} of {total}: {migration}')
+
+    return report
 
 
 def _number(migration: str) -> int:

@@ -255,7 +255,7 @@ def upgrade(state: str) -> None:
             get_config()
             log.disabled = False
         try:
-            call_command('migrate', interactive=False)
+            migrations.apply(len(plan), say)
         except Exception as error:
             done = set(MigrationRecorder(connection).applied_migrations()) if not lost(error) else set()
             failed = [f'{m.app_label}.{m.name}' for m, _ in plan if (m.app_label, m.name) not in done]
