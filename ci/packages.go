@@ -14,6 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
@@ -70,7 +71,7 @@ were added, changed or removed.`,
 		if check {
 			return fmt.Errorf("%s is not what the image holds: run \"go run ./ci packages\" and commit it", contents.ListFile)
 		}
-		if err := os.WriteFile(file, want, 0o644); err != nil {
+		if err := outdir.WriteFile(file, want); err != nil {
 			return fmt.Errorf("write the list of packages: %w", err)
 		}
 		return nil

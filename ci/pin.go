@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -90,7 +91,7 @@ func (e env) pinNetBox(ctx context.Context, netbox string) error {
 	if err != nil {
 		return fmt.Errorf("pin NetBox %s: %w", netbox, err)
 	}
-	if err := os.WriteFile(file, pinned, 0o644); err != nil {
+	if err := outdir.WriteFile(file, pinned); err != nil {
 		return fmt.Errorf("pin NetBox %s: %w", netbox, err)
 	}
 	lock := exec.CommandContext(ctx, filepath.Join(e.flags.repo, "build", "lock"))
@@ -162,7 +163,7 @@ func (e env) replaceAll(files map[string][]byte, then func() error, also ...stri
 		return err
 	}
 	for file, text := range files {
-		if err := os.WriteFile(file, text, 0o644); err != nil {
+		if err := outdir.WriteFile(file, text); err != nil {
 			return errors.Join(err, undo())
 		}
 	}
@@ -191,7 +192,7 @@ func keep(patterns ...string) (undo func() error, err error) {
 	return func() error {
 		var errs []error
 		for file, text := range content {
-			errs = append(errs, os.WriteFile(file, text, 0o644))
+			errs = append(errs, outdir.WriteFile(file, text))
 		}
 		return errors.Join(errs...)
 	}, nil

@@ -19,6 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -191,7 +192,7 @@ func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, g
 	if err := os.MkdirAll(filepath.Dir(text), 0o755); err != nil {
 		return err
 	}
-	if err := replaceFile(text, []byte(graph.D2())); err != nil {
+	if err := outdir.WriteFile(text, []byte(graph.D2())); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, pictureLimit, fmt.Errorf("not done after %s", pictureLimit))
@@ -214,7 +215,7 @@ func (g Graphs) draw(ctx context.Context, log io.Writer, platform v1.Platform, g
 			fmt.Fprintf(log, "no picture of the init graph: %v\n", err)
 			continue
 		}
-		if err := replaceFile(file, svg); err != nil {
+		if err := outdir.WriteFile(file, svg); err != nil {
 			return err
 		}
 	}
@@ -309,30 +310,8 @@ func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
 	if err != nil || string(want) == string(have) {
 		return false, err
 	}
-	if err := replaceFile(file, want); err != nil {
+	if err := outdir.WriteFile(file, want); err != nil {
 		return false, fmt.Errorf("write %s: %w", readme.File, err)
 	}
 	return true, nil
-}
-
-// replaceFile writes a file so that it is the old one or the new one, never
-// half of either.
-func replaceFile(name string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	if _, err := tmp.Write(data); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := tmp.Chmod(0o644); err != nil {
-		tmp.Close()
-		return err
-	}
-	if err := tmp.Close(); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), name)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/source"
@@ -150,7 +151,7 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 		}
 		err = os.MkdirAll(filepath.Dir(doc.file), 0o755)
 		if err == nil {
-			err = replaceFile(doc.file, want)
+			err = outdir.WriteFile(doc.file, want)
 		}
 		if err != nil {
 			return changed, fmt.Errorf("write %s: %w", doc.path, err)

@@ -1,4 +1,4 @@
-// Package outdir makes directories that are either whole or absent: what a
+// Package outdir makes directories and files that are never half written: what a
 // run leaves under dist/ can be trusted by the next verb that reads it.
 package outdir
 
