@@ -98,6 +98,7 @@ port = {device.name: Interface.objects.get(device=device, name='eth0') for devic
 # left -- front, rear -- right: a path along two cables.
 Cable(a_terminations=[port['left']], b_terminations=[front], label='one').save()
 Cable(a_terminations=[rear], b_terminations=[port['right']], label='two').save()
+port['left'].refresh_from_db()  # it has a cable now
 lag = Interface.objects.create(device=left, name='Port-channel1', type='lag')
 if version >= (4, 2):
     from dcim.models import MACAddress
