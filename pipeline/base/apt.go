@@ -113,6 +113,16 @@ func reach(dump string) string {
 	return b.String()
 }
 
+// Sources are the mirrors of this machine's apt as an image of b's suite gets
+// them, one line each and without credentials.
+func (b *Builder) Sources(ctx context.Context) (string, error) {
+	a, err := hostApt(ctx, b.Suite)
+	if err != nil {
+		return "", err
+	}
+	return a.shipped(), nil
+}
+
 // shipped are the sources that the image gets: the same mirrors without the
 // host's credentials.
 func (a apt) shipped() string {

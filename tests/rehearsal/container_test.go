@@ -139,12 +139,16 @@ exec chroot . sh -euc 'umount -l /.old && exec dockerd --host unix:///run/docker
 // load makes the image of the container: what Debian's buildpack-deps:scm has.
 func (d *dockerDaemon) load(t *testing.T, reference string) {
 	t.Helper()
-	img := basetest.Packages(t, "../..", "trixie", "apt", "ca-certificates", "curl", "git", "gnupg", "mount", "passwd", "procps", "wget")
+	b := basetest.Builder(t, "../..")
+	b.Suite = "trixie"
+	img, err := b.Packages(t.Context(), "apt", "ca-certificates", "curl", "git", "gnupg", "mount", "passwd", "procps", "wget")
+	must(t, err)
+	text, err := b.Sources(t.Context())
+	must(t, err)
 	var sources bytes.Buffer
 	files := tar.NewWriter(&sources)
-	text := "deb http://deb.debian.org/debian trixie main\ndeb http://deb.debian.org/debian-security trixie-security main\n"
 	must(t, files.WriteHeader(&tar.Header{Name: "etc/apt/sources.list", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}))
-	_, err := io.WriteString(files, text)
+	_, err = io.WriteString(files, text)
 	must(t, err)
 	must(t, files.Close())
 	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(sources.Bytes())), nil })
