@@ -294,7 +294,8 @@ func TestEveryVariableTheImageUnderstandsIsDocumented(t *testing.T) {
 	}
 	rows := documented(page(t))
 	variable := regexp.MustCompile(`(?m)^\s+Variable\('(\w+)',\s+(?:_one_of\(.*?\)|\w+),\s+('[^']*'|\w+|\[\]|\{\}),`)
-	known := map[string]bool{"PUID": true, "PGID": true} // the base image's
+	known := map[string]bool{"PUID": true, "PGID": true, // the base image's
+		"NETBOX__SETTING": true} // stands for all of NetBox's
 	for _, m := range variable.FindAllStringSubmatch(string(source), -1) {
 		name, standard := m[1], strings.Trim(m[2], "'")
 		known[name] = true

@@ -58,6 +58,8 @@ func isKey(variable string) bool { return variable == "SECRET_KEY" || variable =
 type question struct {
 	Set   map[string][]byte `json:"set,omitempty"`
 	Files map[string][]byte `json:"files,omitempty"`
+	// Settings asks for every setting that NetBox has, and nothing else.
+	Settings bool `json:"settings,omitempty"`
 }
 
 // reply is what the image makes of it.
@@ -67,6 +69,7 @@ type reply struct {
 	Log   string            // what init-envfile wrote
 	Texts map[string][]byte // NetBox's settings by the variable they come from
 	Typed map[string]any
+	Named map[string]any // settings by NetBox's own names
 }
 
 // asker is a container of the real image that answers questions.
@@ -185,7 +188,7 @@ func FuzzTextReachesNetBoxUnchanged(f *testing.F) {
 		if !byFile && !inVariable(value) {
 			t.Skip("no process is handed such a variable")
 		}
-		q := question{map[string][]byte{}, map[string][]byte{}}
+		q := question{Set: map[string][]byte{}, Files: map[string][]byte{}}
 		for variable := range texts {
 			if byFile {
 				q.Files[variable] = []byte(value)
@@ -328,7 +331,7 @@ func randomText(r *rand.Rand) string {
 }
 
 func randomQuestion(r *rand.Rand) question {
-	q := question{map[string][]byte{}, map[string][]byte{}}
+	q := question{Set: map[string][]byte{}, Files: map[string][]byte{}}
 	for _, variable := range slices.Sorted(maps.Keys(texts)) {
 		value := randomText(r)
 		if isKey(variable) && value != "" {
@@ -422,7 +425,7 @@ func (a *asker) shrink(q question, wrong string) (small, why string) {
 	}
 	// Mostly a single variable is to blame.
 	for variable := range texts {
-		alone := question{map[string][]byte{}, map[string][]byte{}}
+		alone := question{Set: map[string][]byte{}, Files: map[string][]byte{}}
 		if value, given := q.Set[variable]; given {
 			alone.Set[variable] = value
 		} else {

@@ -26,7 +26,17 @@ from pathlib import Path
 CONTENV = Path('/run/s6/container_environment')
 FILES = Path('/run/roundtrip')
 # What reads a variable is loaded anew in each fork, all else is there already.
+ASKED = {}  # every setting that NetBox asks its configuration for, with its value here
 ANEW = ('netbox.settings', 'netbox_local_configuration')
+
+
+# What NetBox itself keeps by another name.
+SAME = {'DATABASE': 'DATABASES', 'DEFAULT_LANGUAGE': 'LANGUAGE_CODE', 'JINJA2_FILTERS': 'JINJA_FILTERS'}
+
+
+def given_by_name() -> list[str]:
+    """The settings that variables of their own names set."""
+    return [name.split('__')[1] for name in os.environ if name.startswith('NETBOX__')]
 
 
 def answer() -> dict:
@@ -92,13 +102,17 @@ def settings(values) -> dict:
         'REMOTE_AUTH_DEFAULT_PERMISSIONS': netbox.REMOTE_AUTH_DEFAULT_PERMISSIONS,
         'CSRF_TRUSTED_ORIGINS': netbox.CSRF_TRUSTED_ORIGINS,
         'METRICS_ENABLED': netbox.METRICS_ENABLED,
+        'SUPERUSER_NAME': values.SUPERUSER_NAME,
+        'SUPERUSER_API_TOKEN': values.SUPERUSER_API_TOKEN,
+        'SKIP_SUPERUSER': values.SKIP_SUPERUSER,
         'NETBOX_ROLE': values.NETBOX_ROLE,
         'WEB_WORKERS': values.WEB_WORKERS,
         'WEB_THREADS': values.WEB_THREADS,
         'RQ_WORKERS': values.RQ_WORKERS,
         'STARTUP_TIMEOUT': values.STARTUP_TIMEOUT,
     }
-    return {'texts': {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}, 'typed': typed}
+    named = {name: getattr(netbox, SAME.get(name, name), None) for name in given_by_name()}
+    return {'named': named, 'texts': {name: base64.b64encode(text.encode()).decode() for name, text in texts.items()}, 'typed': typed}
 
 
 def serve(port: int) -> None:
@@ -109,7 +123,7 @@ def serve(port: int) -> None:
         connection, _ = server.accept()
         with connection, connection.makefile('rwb') as lines:
             for line in lines:
-                lines.write(json.dumps(ask(json.loads(line), given)).encode() + b'\n')
+                lines.write(json.dumps(ask(json.loads(line), given), default=repr).encode() + b'\n')
                 lines.flush()
 
 
@@ -118,9 +132,29 @@ def preload() -> None:
     import django_redis.cache  # noqa: F401
     import django_redis.client  # noqa: F401
     from django.conf import empty, settings as netbox
+    from netbox import settings_utils
+    from netbox.config import PARAMS
     from netbox_container import check  # noqa: F401
 
+    load, asked = settings_utils.load_configuration, set()
+
+    class Recorder:
+        """NetBox's configuration, which writes down what NetBox asks it for."""
+
+        def __init__(self, configuration):
+            self.configuration = configuration
+
+        def __getattr__(self, name):
+            asked.add(name)
+            return getattr(self.configuration, name)
+
+    settings_utils.load_configuration = lambda **where: Recorder(load(**where))
     assert netbox.ALLOWED_HOSTS
+    settings_utils.load_configuration = load
+    names = sorted(name for name in asked if name.isupper())
+    ASKED.update({parameter.name: parameter.default for parameter in PARAMS})  # NetBox keeps those in its database
+    ASKED.update({name: getattr(netbox, SAME.get(name, name)) for name in names if hasattr(netbox, SAME.get(name, name))})
+    assert names == sorted(ASKED), set(names) ^ set(ASKED)
     for name in ANEW:
         del sys.modules[name]
     netbox._wrapped = empty
@@ -128,6 +162,8 @@ def preload() -> None:
 
 def ask(question: dict, given: dict[str, bytes]) -> dict:
     """The answer to one line: "set" and "files" hold values by variable, in base64."""
+    if question.get('settings'):
+        return {'code': 0, 'named': ASKED}
     for file in CONTENV.iterdir():
         if file.name not in given:
             file.unlink()

@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from netbox_container import configuration, keys
+from netbox_container import configuration, keys, named, near_misses
 
 
 def main() -> None:
@@ -33,7 +33,8 @@ def main() -> None:
         with suppress(OSError):  # not every volume knows modes
             close(path)
     try:
-        configuration.from_values(values, home)
+        _, wrong = named.apply(os.environ, configuration.from_values(values, home))
+        mistakes += wrong
     except keys.KeyFileError as error:
         mistakes.append(str(error))
     except OSError as error:
@@ -52,6 +53,7 @@ def main() -> None:
                 close(file)
         except OSError as error:
             notes.append(f'{file} can be read by others, and its mode cannot be changed: {error.strerror}')
+    notes += near_misses.find(os.environ)
     for note in notes:
         print(f'[netbox] configuration: {note}', file=sys.stderr)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from netbox_container import environment, keys
+from netbox_container import environment, keys, named
 
 HOME = Path('/config')
 MODS = Path('/opt/netbox/conf/configuration.d')  # where a mod puts its settings, to come and go with it
@@ -49,7 +49,10 @@ def values(environ: Mapping[str, str], home: Path = HOME) -> SimpleNamespace:
 
 def load(environ: Mapping[str, str], home: Path = HOME) -> dict[str, Any]:
     """All of NetBox's settings by name."""
-    settings = from_values(values(environ, home), home)
+    settings, mistakes = named.apply(environ, from_values(values(environ, home), home))
+    if mistakes:
+        raise ConfigurationError(*mistakes)
+    one_database(settings)
     for file in own_files(home):
         apply(file, settings)
     if not settings['ALLOWED_HOSTS']:
@@ -83,8 +86,12 @@ def apply(file: Path, settings: dict[str, Any]) -> None:
     finally:
         sys.path.remove(str(file.parent))
     settings.update((name, value) for name, value in scope.items() if not name.startswith('__'))
+    one_database(settings)
+
+
+def one_database(settings: dict[str, Any]) -> None:
+    """Takes the older way to name the database, since NetBox refuses to see both."""
     if 'DATABASE' in settings:
-        # The older way to name the database; NetBox refuses to see both.
         settings['DATABASES'] = {'default': settings.pop('DATABASE')}
 
 

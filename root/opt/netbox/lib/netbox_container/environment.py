@@ -80,7 +80,8 @@ def _at_least(length: int) -> Callable[[str], str]:
     return parse
 
 
-def _literal(value: str) -> Any:
+def literal(value: str) -> Any:
+    """What JSON or else Python has for a value; ValueError when it is neither."""
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -92,7 +93,7 @@ def _literal(value: str) -> Any:
 
 
 def _strings(value: str) -> list[str]:
-    items = _literal(value)
+    items = literal(value)
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise ValueError
     for item in items:
@@ -110,7 +111,7 @@ def _words(value: str) -> list[str]:
 
 
 def _permissions(value: str) -> dict[str, Any]:
-    mapping = _literal(value)
+    mapping = literal(value)
     if not isinstance(mapping, dict):
         raise ValueError
     for name, constraint in mapping.items():
@@ -211,6 +212,18 @@ def _zone(value: str) -> str:
     return value
 
 
+def _username(value: str) -> str:
+    if not re.fullmatch(r'[\w.@+-]{1,150}', value):
+        raise ValueError
+    return value
+
+
+def _token(value: str) -> str:
+    if not re.fullmatch(r'nbt_[A-Za-z0-9]{12}\.[A-Za-z0-9]{40}', value):
+        raise ValueError
+    return value
+
+
 def _mask(value: str) -> int:
     if not re.fullmatch(r'[0-7]{1,4}', value.strip()) or int(value, 8) > 0o777:
         raise ValueError
@@ -234,14 +247,19 @@ STRINGS = Kind('a list of strings, as JSON or Python: ["one", "two"]', _strings)
 PERMISSIONS = Kind('a mapping of permission to constraints, as JSON or Python: {"dcim.view_site": null}', _permissions)
 PATH = Kind('a path of letters, digits and . _ ~ - /', _path)
 MASK = Kind('an octal number from 0 to 777, like 022', _mask)
+USERNAME = Kind('a name of up to 150 letters, digits and @ . + - _', _username)
+TOKEN = Kind('a version-2 token: nbt_, 12 letters or digits, a full stop, and 40 more', _token)
 ZONE = Kind('a time zone like Europe/Berlin', _zone)
 
 VARIABLES = (
     # name                              accepts      default                   meaning
     Variable('TZ',                      ZONE,        'Etc/UTC',                'Time zone pages are shown in.'),
     Variable('UMASK',                   MASK,        None,                     'Permissions that new files of NetBox do not get, uploads included; 022 when unset.'),
-    Variable('SUPERUSER_EMAIL',         TEXT,        '',                       'Email address of the account `admin`.'),
-    Variable('SUPERUSER_PASSWORD',      TEXT,        '',                       'Password of the account `admin`, which is made at a start that finds none; an existing account is left alone.', secret=True),
+    Variable('SUPERUSER_NAME',          USERNAME,    'admin',                  'Name of the superuser, who is made at a start that finds no account of that name; an existing account is left alone.'),
+    Variable('SUPERUSER_EMAIL',         TEXT,        '',                       'Email address of the superuser.'),
+    Variable('SUPERUSER_PASSWORD',      TEXT,        '',                       'Password of the superuser.', secret=True),
+    Variable('SUPERUSER_API_TOKEN',     TOKEN,       '',                       'API token of the superuser, made at a start that finds none with its key.', secret=True),
+    Variable('SKIP_SUPERUSER',          BOOLEAN,     False,                    'Make no superuser and no token.'),
     Variable('ALLOWED_HOST',            HOSTS,       [],                       'Host names NetBox is reached by; `*` allows any.', required=True),
     Variable('DB_NAME',                 TEXT,        'netbox',                 'Database name.'),
     Variable('DB_USER',                 TEXT,        '',                       'Database user, who may create tables in the database.', required=True),

@@ -83,7 +83,8 @@ def load(values: SimpleNamespace):
         web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS), settings.SESSION_COOKIE_NAME
     )
     make_superuser(values)
-    forget('SUPERUSER_PASSWORD')  # nothing that follows needs it
+    for variable in ('SUPERUSER_PASSWORD', 'SUPERUSER_API_TOKEN'):
+        forget(variable)  # nothing that follows needs it
     web.warm(application, question)
     connections.close_all()
     caches.close_all()
@@ -94,19 +95,28 @@ def load(values: SimpleNamespace):
 
 
 def make_superuser(values: SimpleNamespace) -> None:
-    """Makes the account admin where there is none. Here, because here Django is loaded anyway."""
+    """Makes the superuser and the token that are not there yet. Here, because here Django is loaded anyway."""
     from django.contrib.auth import get_user_model
     from django.db import IntegrityError
 
-    users = get_user_model().objects
-    if values.SUPERUSER_PASSWORD and not users.filter(username='admin').exists():
-        try:
-            users.create_superuser('admin', values.SUPERUSER_EMAIL, values.SUPERUSER_PASSWORD)
-            say('made the superuser admin')
-        except IntegrityError:
-            pass  # another container was faster
-    elif not values.SUPERUSER_PASSWORD and not users.filter(is_superuser=True).exists():
-        say('there is no superuser: set SUPERUSER_PASSWORD to have one made')
+    if values.SKIP_SUPERUSER:
+        return
+    users, name = get_user_model().objects, values.SUPERUSER_NAME
+    with contextlib.suppress(IntegrityError):  # another container was faster
+        if values.SUPERUSER_PASSWORD and not users.filter(username=name).exists():
+            users.create_superuser(name, values.SUPERUSER_EMAIL, values.SUPERUSER_PASSWORD)
+            say(f'made the superuser {name}')
+        elif not values.SUPERUSER_PASSWORD and not users.filter(is_superuser=True).exists():
+            say('there is no superuser: set SUPERUSER_PASSWORD to have one made')
+    user = users.filter(username=name).first()
+    if values.SUPERUSER_API_TOKEN and user:
+        from users.models import Token
+
+        key, _, secret = values.SUPERUSER_API_TOKEN.removeprefix('nbt_').partition('.')
+        with contextlib.suppress(IntegrityError):
+            if not Token.objects.filter(key=key).exists():
+                Token(user=user, version=2, key=key, token=secret).save()
+                say(f'made an API token of {name}')
 
 
 def forget(variable: str) -> None:
