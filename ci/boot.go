@@ -22,7 +22,7 @@ each check.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.session(cmd.Context(), func(s *session) error {
-				err := s.tell(s.pipeline.BootAll(cmd.Context()), pipeline.BootReport)
+				err := s.finish(s.pipeline.BootAll(cmd.Context()), pipeline.BootReport)
 				r := s.pipeline.Report()
 				if s.flags.json {
 					if jsonErr := s.printJSON(r); err == nil {

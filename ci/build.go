@@ -19,7 +19,7 @@ dist/image as an OCI layout. Standard output carries its digest.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.session(cmd.Context(), func(s *session) error {
 				digest, err := s.pipeline.BuildAll(cmd.Context())
-				if err := s.tell(err, ""); err != nil {
+				if err := s.finish(err, ""); err != nil {
 					return err
 				}
 				return s.printIndex(digest)

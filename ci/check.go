@@ -44,7 +44,7 @@ digest of the index.`,
 		return e.session(cmd.Context(), func(s *session) error {
 			digest, err := s.pipeline.Check(cmd.Context(), targets, s.publishing(optional))
 			diff := diffOf(err)
-			err = s.tell(err, pipeline.CheckReport)
+			err = s.finish(err, pipeline.CheckReport)
 			fmt.Fprint(s.err, diff)
 			if err != nil {
 				return err

@@ -350,7 +350,7 @@ func TestAPictureOfAnotherGraphIsSeenAndDrawnAgain(t *testing.T) {
 	stdout, _, code := invoke(t, t.Context(), "readme", "--check", "--repo", repo)
 	for _, look := range []string{"light", "dark"} {
 		if code != failure.ExitCheck || !strings.Contains(stdout, "--- .github/init-graph-"+look+".svg\n") {
-			t.Errorf("status %d, not told of the %s picture:\n%s", code, look, stdout)
+			t.Errorf("status %d, the %s picture is not named:\n%s", code, look, stdout)
 		}
 	}
 	if _, stderr, code := invoke(t, t.Context(), "readme", "--repo", repo, "--output", output); code != 0 {
@@ -397,13 +397,13 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 }
 
 func TestWhatGoesWrongBehindASummaryIsToldToo(t *testing.T) {
-	told := toldError{errors.New("the boot failed")}
-	err := errors.Join(told, errors.New("remove the pod's directory: it is busy"))
-	if got := failure.Lines(untold(err)); len(got) != 1 || !strings.Contains(got[0], "it is busy") {
-		t.Errorf("told: %q", got)
+	printed := printedError{errors.New("the boot failed")}
+	err := errors.Join(printed, errors.New("remove the pod's directory: it is busy"))
+	if got := failure.Lines(unprinted(err)); len(got) != 1 || !strings.Contains(got[0], "it is busy") {
+		t.Errorf("printed: %q", got)
 	}
-	if err := untold(told); err != nil {
-		t.Errorf("told twice: %v", err)
+	if err := unprinted(printed); err != nil {
+		t.Errorf("printed twice: %v", err)
 	}
 }
 

@@ -76,11 +76,11 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 	return g.session(ctx, func(s *session) error {
 		if g.write {
 			if _, err := s.pipeline.BuildAll(ctx); err != nil {
-				return s.tell(err, "")
+				return s.finish(err, "")
 			}
-			return errors.Join(s.tell(nil, ""), g.look(ctx, s.pipeline.Image))
+			return errors.Join(s.finish(nil, ""), g.look(ctx, s.pipeline.Image))
 		}
-		err := s.tell(s.pipeline.GraphAll(ctx), "")
+		err := s.finish(s.pipeline.GraphAll(ctx), "")
 		if _, unread := g.graphs.Drawing(g.platforms[0]); unread != nil {
 			return err
 		}

@@ -222,6 +222,6 @@ func TestTheGraphOfTheImageIsDocumentedAndNothingElseIsTouched(t *testing.T) {
 		t.Errorf("of a diagram that cannot be read: status %d, %q", code, stderr)
 	}
 	if stdout, stderr, code := graph(same, "--write"); code != 0 || !strings.HasPrefix(stdout, "written: readme-vars.yml") {
-		t.Errorf("and written anew: status %d, %q, %q", code, stdout, stderr)
+		t.Errorf("and written again: status %d, %q, %q", code, stdout, stderr)
 	}
 }

@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, io streams, getenv func(string) str
 	if err != nil && out.n == 0 && wantsJSON(cmd, args) {
 		err = errors.Join(err, env{streams: io}.printJSON(failed{Errors: failure.Lines(err), Status: failure.ExitCode(err)}))
 	}
-	for _, line := range failure.Lines(untold(err)) {
+	for _, line := range failure.Lines(unprinted(err)) {
 		fmt.Fprintln(io.err, line)
 		sink.Error(line)
 	}
@@ -78,17 +78,17 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// untold is err without what people have read already.
-func untold(err error) error {
+// unprinted is err without what people have read already.
+func unprinted(err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var rest []error
 		for _, e := range joined.Unwrap() {
-			rest = append(rest, untold(e))
+			rest = append(rest, unprinted(e))
 		}
 		return errors.Join(rest...)
 	}
-	var told toldError
-	if errors.As(err, &told) {
+	var printed printedError
+	if errors.As(err, &printed) {
 		return nil
 	}
 	return err

@@ -26,7 +26,7 @@ func list(packages ...string) string {
 	return text
 }
 
-// holds has a report tell what its image holds.
+// holds has a report say what its image holds.
 func holds(t *testing.T, table string) func(*report.Report) {
 	packages, err := contents.ParseTable([]byte(table))
 	if err != nil {
@@ -155,7 +155,7 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 		}
 	}
 	if !strings.Contains(p.file("dist/report/report.json"), `"old": "4.7.2"`) {
-		t.Error("the report does not tell of the difference")
+		t.Error("the report does not show the difference")
 	}
 
 	// What was published cannot be read any more.

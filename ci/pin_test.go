@@ -34,7 +34,7 @@ func TestTheNewestNetBoxIsAskedOfPipItself(t *testing.T) {
 	p := newProject(t)
 	text := p.good("release", "--dry-run", "--newest")
 	if !strings.Contains(text, "upstream") {
-		t.Errorf("it does not tell of upstream:\n%s", text)
+		t.Errorf("it does not name upstream:\n%s", text)
 	}
 	pins := filepath.Join(p.repo, "versions.yml")
 	old, err := os.ReadFile(pins)

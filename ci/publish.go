@@ -76,7 +76,7 @@ for each target.`,
 			}
 			opts := s.publishing(optional)
 			opts.ByDigest = byDigest
-			if err := s.tell(s.pipeline.PublishProven(cmd.Context(), targets, proven, opts), ""); err != nil {
+			if err := s.finish(s.pipeline.PublishProven(cmd.Context(), targets, proven, opts), ""); err != nil {
 				return err
 			}
 			if e.keepTo != nil && !byDigest {

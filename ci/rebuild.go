@@ -61,7 +61,7 @@ func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageInd
 		defer s.display.Close()
 		for _, platform := range platforms {
 			if err := s.pipeline.Build(ctx, platform); err != nil {
-				return s.tell(err, "")
+				return s.finish(err, "")
 			}
 			img, err := s.pipeline.Image(platform)
 			if err != nil {

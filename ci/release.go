@@ -113,7 +113,7 @@ func (e env) release(ctx context.Context, plan release.Plan) error {
 	return e.planned(plan).session(ctx, func(s *session) error {
 		_, err := s.pipeline.Check(ctx, targets, s.publishing(plan.Optional))
 		diff := diffOf(err)
-		err = s.tell(err, pipeline.CheckReport)
+		err = s.finish(err, pipeline.CheckReport)
 		fmt.Fprint(s.err, diff)
 		if err != nil {
 			return err

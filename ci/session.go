@@ -113,10 +113,10 @@ func (e env) display(ctx context.Context) *progress.Display {
 	return display
 }
 
-// toldError is an error that people have read already.
-type toldError struct{ error }
+// printedError is an error that people have read already.
+type printedError struct{ error }
 
-func (t toldError) Unwrap() error { return t.error }
+func (p printedError) Unwrap() error { return p.error }
 
 // printJSON is the result of a verb for programs.
 func (e env) printJSON(v any) error {
@@ -128,12 +128,12 @@ func (e env) printJSON(v any) error {
 	return nil
 }
 
-// tell writes the summary for people and the report, unless reportDir is
+// finish writes the summary for people and the report, unless reportDir is
 // empty.
-func (s *session) tell(err error, reportDir string) error {
+func (s *session) finish(err error, reportDir string) error {
 	s.display.Close()
 	s.endGroup()
-	return s.tellReport(s.pipeline.Report(), err, reportDir, s.mermaid())
+	return s.finishReport(s.pipeline.Report(), err, reportDir, s.mermaid())
 }
 
 // mermaid is the init graph of the first platform that has one.
@@ -148,8 +148,8 @@ func (s *session) mermaid() string {
 	return ""
 }
 
-// tellReport is tell for a report at hand.
-func (e env) tellReport(r report.Report, err error, reportDir, mermaid string) error {
+// finishReport is finish for a report at hand.
+func (e env) finishReport(r report.Report, err error, reportDir, mermaid string) error {
 	if reportDir != "" {
 		// Nothing is compared when there is no earlier report, or one that cannot be read.
 		if before, err := report.Load(filepath.Join(e.flags.output, reportDir)); err == nil {
@@ -168,10 +168,10 @@ func (e env) tellReport(r report.Report, err error, reportDir, mermaid string) e
 		return errors.Join(err, actionsErr)
 	}
 	if err != nil {
-		return toldError{err}
+		return printedError{err}
 	}
 	if verdict, why, _ := r.Verdict(); verdict != report.Passed {
-		return toldError{errors.New(why)}
+		return printedError{errors.New(why)}
 	}
 	return summary
 }

@@ -88,7 +88,7 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 	}
 	said := stdout + stderr
 	if !strings.Contains(stderr, "to attach: 28, signed by key ") {
-		t.Errorf("it is not told who signs:\n%s", stderr)
+		t.Errorf("the signer is not named:\n%s", stderr)
 	}
 	if _, stderr, _ := p.ci(merge...); !strings.Contains(stderr, "have it already: nothing to do") {
 		t.Errorf("the second time something was sent:\n%s", stderr)
@@ -136,9 +136,9 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 		return err
 	}))
 	for _, secret := range secrets {
-		// Actions is told which words to hide, by the words themselves.
+		// Actions learns which words to hide by the words themselves.
 		if strings.Contains(strings.ReplaceAll(said, "::add-mask::"+secret, ""), secret) {
-			t.Errorf("%q was told", secret)
+			t.Errorf("%q was shown", secret)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (v *verification) checkReports() {
 			text := "the same as above"
 			if !seen[doc.digest] {
 				_, why, _ := r.Verdict()
-				text = told(r, why)
+				text = summary(r, why)
 			}
 			seen[doc.digest] = true
 			v.add(verdict, s.name, whatReport, "%s%s", text, but)
@@ -72,8 +72,8 @@ func (v *verification) agrees(r report.Report) (problems []string) {
 	return problems
 }
 
-// told is what a report says, in short.
-func told(r report.Report, why string) string {
+// summary is what a report says, in short.
+func summary(r report.Report, why string) string {
 	var booted []string
 	for _, p := range r.Platforms {
 		text := p.Platform

@@ -74,7 +74,7 @@ func TestAKeyThatCannotBeUsedIsOneLineWithoutTheKey(t *testing.T) {
 		}
 		for _, bad := range []string{"\n", "secret-bytes", "open-7731"} {
 			if strings.Contains(err.Error(), bad) {
-				t.Errorf("%s: %q is told: %v", name, bad, err)
+				t.Errorf("%s: %q is shown: %v", name, bad, err)
 			}
 		}
 		if !strings.Contains(err.Error(), "some.key") || !strings.Contains(err.Error(), test.says) {

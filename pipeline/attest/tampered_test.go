@@ -49,12 +49,12 @@ func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 				defer func() { reg.flipped = map[v1.Hash]bool{} }()
 				result := reg.verify(t, demand(key.PublicKey))
 				if result.Err() == nil {
-					t.Fatalf("nothing was found:\n%s", told(t, result))
+					t.Fatalf("nothing was found:\n%s", printed(t, result))
 				}
 				if !slices.ContainsFunc(result.Lines, func(l attest.Line) bool {
 					return l.Verdict == attest.Wrong && l.Of == of && strings.Contains(l.Text, blob.String())
 				}) {
-					t.Errorf("no line names %s of %s:\n%s", blob, of, told(t, result))
+					t.Errorf("no line names %s of %s:\n%s", blob, of, printed(t, result))
 				}
 			})
 		}

@@ -173,7 +173,7 @@ func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
 	}
 }
 
-// names tells resources by their names and digests.
+// names lists resources, each with its name and digests.
 func names(list []Resource) string {
 	var parts []string
 	for _, r := range list {

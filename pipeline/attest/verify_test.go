@@ -45,7 +45,7 @@ func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
 				wantLine(t, result, attest.Proven, of, "sbom", "SPDX-2.3, 1 packages, of this image")
 				wantLine(t, result, attest.Proven, of, "sbom", "CycloneDX 1.6, 1 components, of this image")
 			}
-			if text := told(t, result); !strings.Contains(text, "17 proven\n") {
+			if text := printed(t, result); !strings.Contains(text, "17 proven\n") {
 				t.Errorf("the sum is wrong:\n%s", text)
 			}
 

@@ -245,8 +245,8 @@ func demand(signer attest.Verifier) attest.Demand {
 	return d
 }
 
-// told is a result as people read it.
-func told(t testing.TB, r attest.Result) string {
+// printed is a result as people read it.
+func printed(t testing.TB, r attest.Result) string {
 	t.Helper()
 	var out bytes.Buffer
 	must(t, r.Text(&out))
@@ -268,7 +268,7 @@ next:
 		}
 		return
 	}
-	t.Errorf("no line says %s %s %s %q:\n%s", verdict, of, what, parts, told(t, r))
+	t.Errorf("no line says %s %s %s %q:\n%s", verdict, of, what, parts, printed(t, r))
 }
 
 func asJSON(t testing.TB, v any) []byte {

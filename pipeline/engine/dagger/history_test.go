@@ -25,11 +25,11 @@ ENV A=1
 COPY --from=lock --chown=0:0 /made /opt/made
 `
 
-// built is an image with a layer for each of what Dagger says of it.
-func built(t *testing.T, told ...string) v1.Image {
+// built is an image with a layer for each of the commands that Dagger names in its history.
+func built(t *testing.T, createdBy ...string) v1.Image {
 	t.Helper()
 	img := v1.Image(empty.Image)
-	for i, by := range told {
+	for i, by := range createdBy {
 		var err error
 		layer := static.NewLayer([]byte{byte(i)}, types.OCILayer)
 		if img, err = mutate.Append(img, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: by}}); err != nil {
@@ -42,8 +42,8 @@ func built(t *testing.T, told ...string) v1.Image {
 func TestALayerOfTheDockerfileIsKnownByItsInstruction(t *testing.T) {
 	const base, run, copied = "import image layer sha256:1", "mount / from exec /bin/sh -c /a run && rm -rf /b", "Directory.withDirectoryDockerfileCompat"
 	for _, c := range []struct {
-		name, target string
-		told, want   []string
+		name, target    string
+		createdBy, want []string
 	}{
 		{
 			"the last stage", "", []string{base, base, run, copied},
@@ -59,7 +59,7 @@ func TestALayerOfTheDockerfileIsKnownByItsInstruction(t *testing.T) {
 		{"too few layers", "", []string{copied}, []string{copied}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			img, err := withHistory(built(t, c.told...), twoStages, c.target)
+			img, err := withHistory(built(t, c.createdBy...), twoStages, c.target)
 			if err != nil {
 				t.Fatal(err)
 			}
