@@ -1,0 +1,194 @@
+package enginetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
+)
+
+// build builds a Dockerfile on the tiny base.
+func (c *contract) build(t *testing.T, p v1.Platform, dockerfile string, change func(*engine.BuildRequest)) (v1.Image, string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	return c.buildIn(ctx, t, p, dockerfile, change)
+}
+
+func (c *contract) buildIn(ctx context.Context, t *testing.T, p v1.Platform, dockerfile string, change func(*engine.BuildRequest)) (v1.Image, string, error) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "Dockerfile"), dockerfile)
+	write(t, filepath.Join(dir, "copied.txt"), "from the context")
+	var log bytes.Buffer
+	req := engine.BuildRequest{
+		Platform: p, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Index: c.base},
+		Epoch: time.Unix(1_700_000_000, 0), Log: &log,
+	}
+	if change != nil {
+		change(&req)
+	}
+	img, err := c.Build(ctx, req)
+	return img, log.String(), err
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *contract) builds(t *testing.T, p v1.Platform) {
+	const dockerfile = `ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+ARG VERSION
+ARG TARGETARCH
+ARG OWN=default
+ENV SET_BY_ENV=kept
+RUN print version $VERSION on $TARGETARCH; write /version $VERSION $TARGETARCH $OWN
+CMD ["/bin/tiny", "cat", "/version"]
+`
+	// Never built before: a step from the cache prints nothing.
+	version := "4.7.3-" + rand.Text()
+	args := func(req *engine.BuildRequest) { req.Args = map[string]string{"VERSION": version} }
+	img, log, err := c.build(t, p, dockerfile, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "version " + version + " on " + p.Architecture; !strings.Contains(log, want) {
+		t.Errorf("the build's log lacks what RUN printed, %q:\n%s", want, log)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.OS != p.OS || config.Architecture != p.Architecture {
+		t.Errorf("platform is %s/%s, want %s", config.OS, config.Architecture, p)
+	}
+	env := slices.Sorted(slices.Values(config.Config.Env))
+	if want := []string{"FROM_BASE=kept", "PATH=/bin", "SET_BY_ENV=kept"}; !slices.Equal(env, want) {
+		t.Errorf("Env is %q, want %q: build arguments have no business there", env, want)
+	}
+	if want := time.Unix(1_700_000_000, 0); !config.Created.Equal(want) {
+		t.Errorf("created %s, want the epoch asked for, %s", config.Created, want)
+	}
+	noneNewer(t, img, config.Created.Time)
+	again, _, err := c.build(t, p, dockerfile, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := digest(t, img), digest(t, again); a != b {
+		t.Errorf("the same inputs gave %s, then %s", a, b)
+	}
+	result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
+	if want := version + " " + p.Architecture + " default"; text(result.Lines) != want {
+		t.Errorf("the image's command printed %q, want %q", text(result.Lines), want)
+	}
+}
+
+func digest(t *testing.T, img v1.Image) v1.Hash {
+	t.Helper()
+	d, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// natively builds for each platform with a stage for the one that builds, the
+// first of them: no emulator may see what is done there.
+func (c *contract) natively(t *testing.T) {
+	for _, p := range c.Platforms {
+		img, log, err := c.build(t, p, `ARG BASE_IMAGE
+ARG BUILD_IMAGE=${BASE_IMAGE}
+FROM --platform=$BUILDPLATFORM ${BUILD_IMAGE} AS native
+ARG BUILDARCH
+ARG TARGETARCH
+RUN arch /made $BUILDARCH $TARGETARCH
+FROM ${BASE_IMAGE}
+COPY --from=native /made /made
+CMD ["/bin/tiny", "cat", "/made"]
+`, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
+		native := c.Platforms[0].Architecture
+		if want := strings.Join([]string{native, native, p.Architecture}, " "); text(result.Lines) != want {
+			t.Errorf("for %s it was made on, by and for %q, want %q", p, text(result.Lines), want)
+		}
+	}
+}
+
+func (c *contract) contextAndTarget(t *testing.T) {
+	img, _, err := c.build(t, c.Platforms[0], `ARG BASE_IMAGE
+FROM ${BASE_IMAGE} AS wanted
+COPY copied.txt /copied.txt
+CMD ["/bin/tiny", "cat", "/copied.txt"]
+FROM wanted
+RUN exit 1
+`, func(req *engine.BuildRequest) { req.Target = "wanted" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
+	if got := text(result.Lines); got != "from the context" {
+		t.Errorf("the copied file holds %q", got)
+	}
+}
+
+func (c *contract) failingInstruction(t *testing.T) {
+	_, log, err := c.build(t, c.Platforms[0], "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print first\nRUN print about to fail; warn no such wheel; exit 7\n", nil)
+	var be *engine.BuildError
+	if !errors.As(err, &be) {
+		t.Fatalf("err is %T (%v), want a *engine.BuildError\n%s", err, err, log)
+	}
+	if !strings.Contains(be.Step, "RUN print about to fail") {
+		t.Errorf("Step is %q, want the instruction as written", be.Step)
+	}
+	if !slices.Contains(be.Output, "no such wheel") || slices.Contains(be.Output, "first") {
+		t.Errorf("Output is %q, want the failing step's last lines and no other's", be.Output)
+	}
+	if be.Line != 4 && be.Line != 0 {
+		t.Errorf("Line is %d, want 4", be.Line)
+	}
+	for _, want := range []string{"build " + c.Platforms[0].String(), "Dockerfile", "RUN print about to fail", "exit code: 7", "no such wheel"} {
+		if !strings.Contains(be.Error(), want) {
+			t.Errorf("the message lacks %q: %s", want, be)
+		}
+	}
+	if strings.Contains(be.Error(), "\n") {
+		t.Errorf("the message is not one line: %q", be.Error())
+	}
+}
+
+func (c *contract) badDockerfile(t *testing.T) {
+	_, log, err := c.build(t, c.Platforms[0], "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUNN true\n", nil)
+	if err == nil || !strings.Contains(err.Error(), "RUNN") {
+		t.Errorf("err is %v, want one that names RUNN\n%s", err, log)
+	}
+}
+
+func (c *contract) cancelBuild(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(3*time.Second, cancel)
+	began := time.Now()
+	_, log, err := c.buildIn(ctx, t, c.Platforms[0], "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print "+t.Name()+"; sleep 5m\n", nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("err is %v, want context.Canceled\n%s", err, log)
+	}
+	if took := time.Since(began); took > 30*time.Second {
+		t.Errorf("the build went on for %s after it was cancelled", took)
+	}
+}
