@@ -1,0 +1,185 @@
+package s6rc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// definition is one service source directory being read.
+type definition struct {
+	c         *compiler
+	fsys      fs.FS
+	dir, name string
+}
+
+func (d *definition) path(file string) string { return d.dir + "/" + d.name + "/" + file }
+
+func (d *definition) read(file string) (string, error) {
+	info, err := fs.Stat(d.fsys, d.name+"/"+file)
+	if err != nil {
+		return "", err
+	}
+	if info.IsDir() { // file systems differ in what they call this
+		return "", syscall.EISDIR
+	}
+	text, err := fs.ReadFile(d.fsys, d.name+"/"+file)
+	return string(text), err
+}
+
+// names reads FILE.d, or else the older FILE with a name a line.
+func (d *definition) names(file string) ([]string, bool) {
+	entries, err := fs.ReadDir(d.fsys, d.name+"/"+file+".d")
+	if err == nil {
+		var names []string
+		for _, e := range entries {
+			if name := e.Name(); !strings.HasPrefix(name, ".") && d.c.allowed(d.name, name) {
+				names = append(names, name)
+			}
+		}
+		slices.Sort(names)
+		return names, true
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		if info, e := fs.Stat(d.fsys, d.name+"/"+file+".d"); e == nil && !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+		d.c.fail(d.name, "unable to opendir %s: %s", d.path(file+".d"), errno(err))
+		return nil, true
+	}
+	names, ok := d.list(file)
+	slices.Sort(names)
+	return names, ok
+}
+
+// list reads a file that holds a name a line, comments and blanks aside.
+func (d *definition) list(file string) ([]string, bool) {
+	text, err := d.read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false
+	}
+	if err != nil {
+		d.c.fail(d.name, "unable to read %s: %s", d.path(file), errno(err))
+		return nil, true
+	}
+	var names []string
+	for line := range strings.SplitSeq(text, "\n") {
+		name := strings.TrimLeft(line, " \t")
+		switch {
+		case name == "" || name[0] == '#' || !d.c.allowed(d.name, name):
+		case slices.Contains(names, name):
+			d.c.warn("in %s: name listed more than once: %s", d.path(file), name)
+		default:
+			names = append(names, name)
+		}
+	}
+	return names, true
+}
+
+func (d *definition) timeout(file string) time.Duration {
+	text, err := d.read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		d.c.fail(d.name, "unable to read %s: %s", d.path(file), errno(err))
+		return 0
+	}
+	ms, err := strconv.ParseUint(strings.TrimRight(text, "\n"), 10, 32)
+	if err != nil {
+		d.c.fail(d.name, "invalid %s", d.path(file))
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
+func (d *definition) script(file string, mandatory bool) []string {
+	text, err := d.read(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !mandatory:
+		return nil
+	case errors.Is(err, syscall.EISDIR): // opens well, but cannot be read
+		d.c.fail(d.name, "unable to parse %s: Is a directory", d.path(file))
+		return nil
+	case err != nil:
+		d.c.fail(d.name, "unable to open %s: %s", d.path(file), errno(err))
+		return nil
+	}
+	argv, err := parseExecline(text)
+	if err != nil {
+		detail := err.Error()
+		if detail != "" {
+			detail = ": " + detail
+		}
+		d.c.fail(d.name, "syntax error in %s%s", d.path(file), detail)
+	}
+	return argv
+}
+
+func (d *definition) pipeline(s *Service) {
+	if names, ok := d.list("producer-for"); ok {
+		if len(names) == 1 {
+			s.producerFor = names[0]
+		} else {
+			d.c.fail(d.name, "%s should only contain one service name", d.path("producer-for"))
+		}
+	}
+	s.consumerFor, _ = d.list("consumer-for")
+	names, ok := d.list("pipeline-name")
+	switch {
+	case !ok:
+	case len(s.consumerFor) == 0 || s.producerFor != "":
+		d.c.warn("%s/%s contains a pipeline-name file despite not being a last consumer; this file will be ignored", d.dir, d.name)
+	case len(names) != 1:
+		d.c.fail(d.name, "%s should only contain one name", d.path("pipeline-name"))
+	default:
+		d.c.pipelines[names[0]] = s
+	}
+}
+
+// supervision reads what s6-rc-compile copies for s6-supervise at its very end.
+func (d *definition) supervision(s *Service) {
+	number := func(file string) (int, bool) {
+		text, err := d.read(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, false
+		}
+		if err == nil {
+			text, _, _ = strings.Cut(text, "\n")
+			var n uint64
+			if n, err = strconv.ParseUint(text, 10, 32); err == nil {
+				return int(n), true
+			}
+			err = syscall.EINVAL
+		}
+		d.c.late = append(d.c.late, Problem{Service: d.name, Message: fmt.Sprintf("unable to read %s: %s", d.path(file), errno(err))})
+		return 0, false
+	}
+	descriptor := func(file string) int {
+		fd, ok := number(file)
+		if !ok {
+			return -1
+		}
+		if fd < 3 {
+			d.c.warn("longrun %s has a %s of %d", d.name, file, fd)
+		}
+		return fd
+	}
+	s.NotificationFD = descriptor("notification-fd")
+	if lock := descriptor("lock-fd"); lock >= 3 && lock == s.NotificationFD {
+		d.c.late = append(d.c.late, Problem{Service: d.name, Message: "longrun " + d.name + " has the same value for notification-fd and lock-fd"})
+	}
+	ms, _ := number("timeout-kill")
+	s.TimeoutKill = time.Duration(ms) * time.Millisecond
+	s.TimeoutFinish = 5 * time.Second
+	if ms, ok := number("timeout-finish"); ok {
+		s.TimeoutFinish = time.Duration(ms) * time.Millisecond
+	}
+	number("max-death-tally")
+	signal, _ := d.read("down-signal")
+	s.DownSignal = strings.TrimSpace(signal)
+}
