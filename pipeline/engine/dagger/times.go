@@ -3,11 +3,8 @@ package dagger
 import (
 	"archive/tar"
 	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -16,7 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 )
@@ -45,8 +42,9 @@ func withTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 			if err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
 			}
-			layers[i], config.RootFS.DiffIDs[i] = l, l.diffID
-			return nil
+			layers[i] = l
+			config.RootFS.DiffIDs[i], err = l.DiffID()
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -59,28 +57,8 @@ func withTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 	return mutate.ConfigFile(out, config)
 }
 
-// rewritten is a layer in a file.
-type rewritten struct {
-	file           string
-	digest, diffID v1.Hash
-	size           int64
-}
-
-func (l *rewritten) Digest() (v1.Hash, error)            { return l.digest, nil }
-func (l *rewritten) DiffID() (v1.Hash, error)            { return l.diffID, nil }
-func (l *rewritten) Compressed() (io.ReadCloser, error)  { return os.Open(l.file) }
-func (l *rewritten) Size() (int64, error)                { return l.size, nil }
-func (l *rewritten) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
-func (l *rewritten) Uncompressed() (io.ReadCloser, error) {
-	layer, err := partial.CompressedToLayer(l)
-	if err != nil {
-		return nil, err
-	}
-	return layer.Uncompressed()
-}
-
 // rewriteLayer writes a layer to a file with no time after epoch.
-func rewriteLayer(layer v1.Layer, epoch time.Time, file string) (_ *rewritten, err error) {
+func rewriteLayer(layer v1.Layer, epoch time.Time, file string) (v1.Layer, error) {
 	in, err := layer.Uncompressed()
 	if err != nil {
 		return nil, err
@@ -90,10 +68,9 @@ func rewriteLayer(layer v1.Layer, epoch time.Time, file string) (_ *rewritten, e
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	compressed, plain := sha256.New(), sha256.New()
-	zip := gzip.NewWriter(io.MultiWriter(out, compressed))
-	to := tar.NewWriter(io.MultiWriter(zip, plain))
+	defer out.Close()
+	zip := gzip.NewWriter(out)
+	to := tar.NewWriter(zip)
 	for from := tar.NewReader(in); ; {
 		h, err := from.Next()
 		if errors.Is(err, io.EOF) {
@@ -114,13 +91,8 @@ func rewriteLayer(layer v1.Layer, epoch time.Time, file string) (_ *rewritten, e
 			return nil, err
 		}
 	}
-	if err := errors.Join(to.Close(), zip.Close()); err != nil {
+	if err := errors.Join(to.Close(), zip.Close(), out.Close()); err != nil {
 		return nil, err
 	}
-	size, err := out.Seek(0, io.SeekCurrent)
-	return &rewritten{file: file, digest: sum(compressed), diffID: sum(plain), size: size}, err
-}
-
-func sum(h hash.Hash) v1.Hash {
-	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(h.Sum(nil))}
+	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
 }
