@@ -155,13 +155,13 @@ func (e *Engine) mountCarrier(ctx context.Context, log io.Writer) error {
 	default:
 		free, err := availableMemory()
 		if need := int64(needFirst - needRest); err != nil || free < need {
-			return failure.Usagef("%s; a disk file does not do (%w) and memory neither (%s free, %s needed): put the cache on a volume: docker run -v netbox-cache:%s …",
+			return failure.Usagef("%s; neither a disk file can carry it (%w) nor memory (%s free, %s needed): put the cache on a volume: docker run -v netbox-cache:%s …",
 				why, diskErr, size(free), size(need), filepath.Dir(filepath.Dir(filepath.Dir(dir))))
 		}
 		if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOATIME, fmt.Sprintf("mode=0700,nr_inodes=0,size=%d", free*3/4)); err != nil {
 			return fmt.Errorf("mounting a tmpfs at %s: %w", dir, err)
 		}
-		fmt.Fprintf(log, "%s: builds and containers are kept in memory, %s at most, and made again by each run, since a disk file does not do (%v)\n", why, size(free*3/4), diskErr)
+		fmt.Fprintf(log, "%s: builds and containers are kept in memory, %s at most, and made again by each run, since no disk file can be mounted (%v)\n", why, size(free*3/4), diskErr)
 	}
 	for _, over := range e.carried() {
 		from := filepath.Join(dir, filepath.Base(over))

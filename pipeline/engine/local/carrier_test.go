@@ -106,7 +106,7 @@ func TestWithoutLoopDevicesMemoryCarriesTheOverlays(t *testing.T) {
 	cmd, name := overlaid(t, "-test.run", "^TestARestartKeepsTheRootFileSystemAndANewStartDoesNot$", "-test.v")
 	cmd.Env = append(cmd.Env, "NO_LOOP_DEVICES=1")
 	out, err := cmd.CombinedOutput()
-	if bytes.Contains(out, []byte("and memory neither")) {
+	if bytes.Contains(out, []byte("nor memory (")) {
 		if !bytes.Contains(out, []byte("put the cache on a volume: docker run -v ")) {
 			t.Errorf("it does not say what to do:\n%s", out)
 		}

@@ -37,7 +37,7 @@ func (e *Engine) watchSpace(log io.Writer) error {
 		need, when = needAgain, "a run"
 	}
 	if free < need {
-		fmt.Fprintf(log, "disk: %s has %s free, and %s takes up to %s: if it does not do, make room or name another directory with XDG_CACHE_HOME\n",
+		fmt.Fprintf(log, "disk: %s has %s free, and %s takes up to %s: make room, or name another directory with XDG_CACHE_HOME\n",
 			e.opts.Cache, size(free), when, size(need))
 	}
 	e.space.watch(e.disks())
