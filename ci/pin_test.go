@@ -143,13 +143,7 @@ func (p *pinning) read(name string) string {
 
 func (p *pinning) write(name, text string) {
 	p.t.Helper()
-	file := filepath.Join(p.repo, name)
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		p.t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		p.t.Fatal(err)
-	}
+	writeIn(p.t, p.repo, name, text)
 }
 
 // files are all that the repository has.

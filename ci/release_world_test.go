@@ -57,16 +57,9 @@ func newProject(t *testing.T) *project {
 	for _, line := range []string{"    - registry.gitlab.com/linuxserver.io/docker-netbox\n", "    - quay.io/linuxserver.io/netbox\n"} {
 		text = strings.Replace(text, line, "", 1)
 	}
-	if err := os.WriteFile(filepath.Join(p.repo, "versions.yml"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	p.write("versions.yml", text)
 	for _, file := range attest.PinFiles()[1:] {
-		if err := os.MkdirAll(filepath.Join(p.repo, filepath.Dir(file)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(p.repo, file), []byte("django==5\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		p.write(file, "django==5\n")
 	}
 	for name, text := range map[string]string{
 		"Dockerfile": "FROM a\nCOPY root/ /\n", "Dockerfile.aarch64": "FROM a\n", "go.mod": "module m\n\ngo 1.26\n",
@@ -86,12 +79,18 @@ func newProject(t *testing.T) *project {
 
 func (p *project) write(name, text string) {
 	p.t.Helper()
-	file := filepath.Join(p.repo, name)
+	writeIn(p.t, p.repo, name, text)
+}
+
+// writeIn writes a file of a repository, and the folders it is in.
+func writeIn(t *testing.T, repo, name, text string) {
+	t.Helper()
+	file := filepath.Join(repo, name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 

@@ -20,6 +20,12 @@ func within(t testing.TB, args ...string) (stdout string) {
 	root := debianRoot(t)
 	cmd := exec.CommandContext(t.Context(), "unshare", append([]string{"--mount", "sh", "-c",
 		`mount --bind "$0" "$0" && cd "$0" && mount -t proc proc "$0/proc" && mkdir -p "$0/dev/shm" && mount -t tmpfs shm "$0/dev/shm" && exec chroot "$0" "$@"`, root}, args...)...)
+	return output(t, cmd, args)
+}
+
+// output is what a program prints. Where it fails the test names its arguments.
+func output(t testing.TB, cmd *exec.Cmd, args []string) string {
+	t.Helper()
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -42,13 +42,7 @@ func others(t *testing.T, module string, packages ...string) func(args ...string
 		defer cancel()
 		cmd := exec.CommandContext(ctx, programs[args[0]], args[1:]...)
 		cmd.Dir, cmd.Env = home, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "DOCKER_CONFIG=" + home, "TUF_ROOT=" + home}
-		var stderr strings.Builder
-		cmd.Stderr = &stderr
-		out, err := cmd.Output()
-		if err != nil {
-			t.Errorf("%s: %v: %s", strings.Join(args, " "), err, stderr.String())
-		}
-		return string(out)
+		return output(t, cmd, args)
 	}
 }
 
