@@ -35,8 +35,6 @@ const (
 	// slowness is what emulation costs at most, against the machine's own
 	// programs.
 	slowness = 20
-	// tail is how many last lines of a container's log go into an error.
-	tail = 5
 )
 
 // phases are the stages of one run of a container, in order. Each begins where
@@ -277,11 +275,11 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	case runErr != nil:
 		errs[b.phase] = join(runErr, errs[b.phase])
 	case b.phase == 0:
-		errs[0] = join(errs[0], fmt.Errorf("boot netbox on %s: it ended with status %d before all services were up; its last lines: %s",
-			b.key, result.ExitCode, lastLines(texts)))
+		errs[0] = join(errs[0], fmt.Errorf("boot netbox on %s: it ended with status %d before all services were up%s",
+			b.key, result.ExitCode, engine.LastLines(result.Lines)))
 	case b.phase == 1 && errs[1] == nil:
-		errs[1] = fmt.Errorf("ask netbox on %s: it ended with status %d before it was asked to stop; its last lines: %s",
-			b.key, result.ExitCode, lastLines(texts))
+		errs[1] = fmt.Errorf("ask netbox on %s: it ended with status %d before it was asked to stop%s",
+			b.key, result.ExitCode, engine.LastLines(result.Lines))
 	}
 
 	log := logName("netbox", b.key)
@@ -306,28 +304,6 @@ func restarted(lines []string) error {
 		}
 	}
 	return nil
-}
-
-// lastLines is the end of a log, for an error. What comes again and again is
-// named once, with its count.
-func lastLines(lines []string) string {
-	var last []string
-	count := 1
-	for i, line := range slices.Backward(lines) {
-		if i > 0 && lines[i-1] == line {
-			count++
-			continue
-		}
-		if count > 1 {
-			line = fmt.Sprintf("%s (%d times)", line, count)
-			count = 1
-		}
-		if last = append(last, line); len(last) == tail {
-			break
-		}
-	}
-	slices.Reverse(last)
-	return strings.Join(last, " | ")
 }
 
 // logName names the file of a log: of a container or a stage, of one platform

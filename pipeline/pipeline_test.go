@@ -74,13 +74,6 @@ func TestWaitingForAnotherProcessIsNoWork(t *testing.T) {
 	}
 }
 
-func TestWhatALogRepeatsIsNamedOnce(t *testing.T) {
-	got := lastLines([]string{"one", "two", "three", "four", "again", "again", "again", "last", "end"})
-	if want := "three | four | again (3 times) | last | end"; got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
 func TestAProcessThatNetBoxHadToStartAgainIsFound(t *testing.T) {
 	if err := restarted([]string{"[netbox] serving http on port 8000 at /", "a page about: starting it again in 1 s"}); err != nil {
 		t.Errorf("good log: %v", err)

@@ -203,14 +203,14 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 	case err == nil:
 	case ctx.Err() != nil:
 		result.ExitCode = 128 + 9 // Dagger's way to end it
-		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), lastLines(h.lines(name)))
+		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(h.lines(name)))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
 		// A status that a signal may have given, which ReturnTypeAny leaves out.
 		// There are no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil
 	default:
-		return fmt.Errorf("container %s: %s%s", name, oneLine(err), lastLines(h.lines(name)))
+		return fmt.Errorf("container %s: %s%s", name, oneLine(err), engine.LastLines(h.lines(name)))
 	}
 	return r.capture(ctx, main, result)
 }
@@ -242,7 +242,7 @@ func (r *run) capture(ctx context.Context, main *dagger.Container, result *engin
 func (r *run) notReady(ctx context.Context, h *recording, name string, err error) error {
 	if ctx.Err() != nil {
 		h.drain()
-		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), lastLines(h.lines(name)))
+		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.lines(name)))
 	}
 	h.waitClosed(ctx, name)
 	if text := h.failure(name); text != "" {
@@ -250,9 +250,9 @@ func (r *run) notReady(ctx context.Context, h *recording, name string, err error
 	}
 	var failed *dagger.ExecError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, lastLines(h.lines(name)))
+		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(h.lines(name)))
 	}
-	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), lastLines(h.lines(name)))
+	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(h.lines(name)))
 }
 
 // recorder is the service that records all containers.
@@ -411,17 +411,4 @@ func (r *run) files(ctr *dagger.Container, c engine.Container) (*dagger.Containe
 		})
 	}
 	return ctr, nil
-}
-
-// lastLines puts the end of a log into an error.
-func lastLines(lines []engine.Line) string {
-	lines = lines[max(0, len(lines)-5):]
-	if len(lines) == 0 {
-		return "; it wrote nothing"
-	}
-	var texts []string
-	for _, l := range lines {
-		texts = append(texts, l.Text)
-	}
-	return "; its last lines: " + strings.Join(texts, " | ")
 }

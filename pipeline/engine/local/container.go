@@ -335,9 +335,9 @@ func (c *Container) WaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("container %s: ended with code %d before it was ready%s", c.spec.Name, c.code, lastWords(c.Lines()))
+			return fmt.Errorf("container %s: ended with code %d before it was ready%s", c.spec.Name, c.code, engine.LastLines(c.Lines()))
 		case <-ctx.Done():
-			return fmt.Errorf("container %s: not ready: %w%s%s", c.spec.Name, context.Cause(ctx), last, lastWords(c.Lines()))
+			return fmt.Errorf("container %s: not ready: %w%s%s", c.spec.Name, context.Cause(ctx), last, engine.LastLines(c.Lines()))
 		case <-time.After(readyPoll):
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -95,7 +94,7 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 			<-main.done
 			code = main.code
 		}
-		err = fmt.Errorf("run %s: %w%s", name, werr, lastWords(main.Lines()))
+		err = fmt.Errorf("run %s: %w%s", name, werr, engine.LastLines(main.Lines()))
 	}
 	result.ExitCode, result.Ended, result.Lines = code, main.Ended(), main.Lines()
 	result.PeakMemory = main.PeakMemory()
@@ -117,16 +116,3 @@ type timeoutError struct{ after time.Duration }
 
 func (e *timeoutError) Error() string { return fmt.Sprintf("not ended after %s", e.after) }
 func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
-
-// lastWords puts the end of a log into an error.
-func lastWords(lines []engine.Line) string {
-	lines = lines[max(0, len(lines)-5):]
-	if len(lines) == 0 {
-		return "; it wrote nothing"
-	}
-	var texts []string
-	for _, l := range lines {
-		texts = append(texts, l.Text)
-	}
-	return "; its last lines: " + strings.Join(texts, " | ")
-}
