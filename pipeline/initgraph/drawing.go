@@ -70,7 +70,7 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 				}
 			}
 		}
-		if _, told := causes[Edge{From: name}]; !told && fresh {
+		if _, known := causes[Edge{From: name}]; !known && fresh {
 			causes[Edge{From: name}] = Undeclared
 		}
 	}

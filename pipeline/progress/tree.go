@@ -71,16 +71,16 @@ func (p *Display) whole() (lines [][]piece) {
 		}
 	}
 	slices.Sort(platforms)
-	told := false
+	drawn := false
 	for _, s := range p.steps {
 		if s.platform == "" {
 			lines = append(lines, p.line("", s, s.stage, width))
 			continue
 		}
-		if told { // where the first step of any platform stands
+		if drawn { // where the first step of any platform stands
 			continue
 		}
-		told = true
+		drawn = true
 		for _, platform := range platforms {
 			lines = append(lines, []piece{{platform, bold}})
 			var steps []*Step

@@ -112,10 +112,10 @@ func list(t *testing.T, at string, images []string, attached map[string][]string
 	run("regctl", "image", "copy", "--referrers", at+":1.0", "ocidir://"+filepath.Join(dir, "regctl")+":1.0")
 	run("oras", "cp", "--recursive", "--from-plain-http", "--to-oci-layout", at+":1.0", filepath.Join(dir, "oras")+":1.0")
 	for _, image := range images {
-		var told struct{ Referrers []struct{ Digest string } }
-		must(t, json.Unmarshal([]byte(run("oras", "discover", "--plain-http", "--format=json", "--depth=1", at+"@"+image)), &told))
+		var answer struct{ Referrers []struct{ Digest string } }
+		must(t, json.Unmarshal([]byte(run("oras", "discover", "--plain-http", "--format=json", "--depth=1", at+"@"+image)), &answer))
 		var discovered []string
-		for _, r := range told.Referrers {
+		for _, r := range answer.Referrers {
 			discovered = append(discovered, r.Digest)
 		}
 		var listed v1.IndexManifest

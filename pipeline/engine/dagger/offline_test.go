@@ -275,7 +275,7 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now().UnixNano()
-	told := []record.Record{
+	records := []record.Record{
 		{Container: "netbox", Stream: "stderr", Kind: record.Started, Time: start},
 		{Container: "netbox", Stream: "stdout", Time: start + 1e9, Text: "the password is swordfish"},
 		{Container: "postgres", Stream: "stderr", Kind: record.Started, Time: start},
@@ -303,7 +303,7 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 			out := json.NewEncoder(&b)
 			out.Encode(record.Head{Now: time.Now().UnixNano()})
 			if strings.Contains(query, "from=0&") {
-				for _, r := range told {
+				for _, r := range records {
 					out.Encode(r)
 				}
 			}

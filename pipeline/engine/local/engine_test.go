@@ -272,14 +272,14 @@ func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
 type watch struct {
 	word string
 	seen chan struct{}
-	told bool
+	done bool
 	text strings.Builder
 }
 
 func (w *watch) Write(p []byte) (int, error) {
 	w.text.Write(p)
-	if !w.told && strings.Contains(w.text.String(), w.word+"\n") {
-		w.told = true
+	if !w.done && strings.Contains(w.text.String(), w.word+"\n") {
+		w.done = true
 		close(w.seen)
 	}
 	return len(p), nil
