@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // reads reports whether a verb has a flag.
@@ -93,7 +93,7 @@ func TestTheFieldsOfJSONAreDocumented(t *testing.T) {
 	}
 	for verb, results := range map[string][]any{
 		"check": {report.Report{}}, "build": {report.Report{}}, "boot": {report.Report{}}, "report": {report.Report{}}, "merge": {report.Report{}},
-		"graph": {graphResult{}}, "graph --write": {readmeResult{}}, "readme": {readmeResult{}}, "packages": {contents.Change{}},
+		"graph": {graphResult{}}, "graph --write": {readmeResult{}}, "readme": {readmeResult{}}, "packages": {sbom.Change{}},
 		"publish": {report.Tag{}}, "release": {report.Tag{}, release.Plan{}}, "verify": {attest.Result{}}, "pin": {pinResult{}}, "clean": {cleanResult{}},
 		"any command that fails before it has a result": {failed{}},
 	} {

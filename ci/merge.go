@@ -11,10 +11,10 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -59,7 +59,7 @@ dist/release. Standard output carries the digest of the index.`,
 		if err != nil {
 			return err
 		}
-		commit, err := source.Git(cmd.Context(), e.flags.repo)
+		commit, err := git.Head(cmd.Context(), e.flags.repo)
 		if err != nil {
 			return err
 		}

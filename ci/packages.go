@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 func newPackages(e env) *cobra.Command {
@@ -38,28 +38,28 @@ were added, changed or removed.`,
 			return err
 		}
 		i := slices.IndexFunc(r.Documents, func(d report.Document) bool {
-			return d.Platform == contents.ListedPlatform && d.Type == contents.ListType
+			return d.Platform == sbom.ListedPlatform && d.Type == sbom.ListType
 		})
 		if i < 0 {
-			return failure.Usagef("write %s: the last check did not list the packages of %s: run \"go run ./ci check --platform %[2]s\"", contents.ListFile, contents.ListedPlatform)
+			return failure.Usagef("write %s: the last check did not list the packages of %s: run \"go run ./ci check --platform %[2]s\"", sbom.ListFile, sbom.ListedPlatform)
 		}
-		file := filepath.Join(e.flags.repo, contents.ListFile)
+		file := filepath.Join(e.flags.repo, sbom.ListFile)
 		have, err := os.ReadFile(file)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read the list of packages: %w", err)
 		}
 		want := r.Documents[i].Text
 		if bytes.Equal(have, want) {
-			fmt.Fprintf(e.err, "%s is up to date\n", contents.ListFile)
+			fmt.Fprintf(e.err, "%s is up to date\n", sbom.ListFile)
 			return e.printChanges(nil)
 		}
-		packages, err := contents.ParseTable(want)
+		packages, err := sbom.ParseTable(want)
 		if err != nil {
 			return fmt.Errorf("read the list of the last check: %w", err)
 		}
-		changes, err := contents.Outdated(have, packages)
+		changes, err := sbom.Outdated(have, packages)
 		if err != nil { // it is no list: all of it is new
-			changes, err = contents.Outdated(nil, packages)
+			changes, err = sbom.Outdated(nil, packages)
 		}
 		if err == nil {
 			err = e.printChanges(changes)
@@ -67,9 +67,9 @@ were added, changed or removed.`,
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(e.err, "%s: %s\n", contents.ListFile, contents.Counts(changes))
+		fmt.Fprintf(e.err, "%s: %s\n", sbom.ListFile, sbom.Counts(changes))
 		if check {
-			return fmt.Errorf("%s is not what the image holds: run \"go run ./ci packages\" and commit it", contents.ListFile)
+			return fmt.Errorf("%s is not what the image holds: run \"go run ./ci packages\" and commit it", sbom.ListFile)
 		}
 		if err := outdir.WriteFile(file, want); err != nil {
 			return fmt.Errorf("write the list of packages: %w", err)
@@ -80,9 +80,9 @@ were added, changed or removed.`,
 }
 
 // printChanges is the result for programs or for people.
-func (e env) printChanges(changes []contents.Change) error {
+func (e env) printChanges(changes []sbom.Change) error {
 	if e.flags.json {
-		return e.printJSON(append([]contents.Change{}, changes...)) // no changes are [], not null
+		return e.printJSON(append([]sbom.Change{}, changes...)) // no changes are [], not null
 	}
-	return contents.Text(e.out, changes, []string{contents.ListedPlatform})
+	return sbom.Text(e.out, changes, []string{sbom.ListedPlatform})
 }

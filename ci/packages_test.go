@@ -11,9 +11,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // list is package_versions.txt with these packages of Python.
@@ -28,7 +28,7 @@ func list(packages ...string) string {
 
 // holds has a report say what its image holds.
 func holds(t *testing.T, table string) func(*report.Report) {
-	packages, err := contents.ParseTable([]byte(table))
+	packages, err := sbom.ParseTable([]byte(table))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,14 +57,14 @@ func holds(t *testing.T, table string) func(*report.Report) {
 		p.Packages = packages
 		name := strings.ReplaceAll(p.Platform, "/", "-")
 		r.Documents = append(r.Documents,
-			report.Document{Name: name + ".cdx.json", Platform: p.Platform, Type: contents.CycloneDXType, Text: cycloneDX},
-			report.Document{Name: name + ".txt", Platform: p.Platform, Type: contents.ListType, Text: []byte(table)})
+			report.Document{Name: name + ".cdx.json", Platform: p.Platform, Type: sbom.CycloneDXType, Text: cycloneDX},
+			report.Document{Name: name + ".txt", Platform: p.Platform, Type: sbom.ListType, Text: []byte(table)})
 	}
 }
 
 func TestTheListOfPackagesIsWhatTheLastCheckFound(t *testing.T) {
 	p := newProject(t)
-	file := filepath.Join(p.repo, contents.ListFile)
+	file := filepath.Join(p.repo, sbom.ListFile)
 	now := list("netbox 4.7.3")
 	output, _ := p.prove(amd64, nil, holds(t, now))
 	if stdout, stderr, code := p.ci("packages", "--check", "--output", output); code != 1 || stdout != "  python  netbox  added 4.7.3\n" || !strings.Contains(stderr, `run "go run ./ci packages"`) {
@@ -117,7 +117,7 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 		if got := p.file("dist/release/title"); got != plan.Version+"\n" || got != p.file("dist/release/tag") {
 			t.Errorf("title %q", got)
 		}
-		if got := p.file("dist/release/" + contents.ListFile); got != list(packages...) {
+		if got := p.file("dist/release/" + sbom.ListFile); got != list(packages...) {
 			t.Errorf("the list is %q", got)
 		}
 		body = p.file("dist/release/body.md")
@@ -138,7 +138,7 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 		}
 		p.commitAll(message)
 	}
-	write(contents.ListFile, list("netbox 4.7.2", "pip 1"), "List packages")
+	write(sbom.ListFile, list("netbox 4.7.2", "pip 1"), "List packages")
 	version, body := release("netbox 4.7.2", "pip 1")
 	if version != "v4.7.3-ls1" || !strings.Contains(body, "the first release of this image") || strings.Contains(body, "## Packages") {
 		t.Errorf("%s says\n%s", version, body)
@@ -176,15 +176,15 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 	}
 
 	// The list catches up with what was released: that is no reason to release.
-	write(contents.ListFile, list("netbox 4.7.3", "pip 1"), "List what was released")
+	write(sbom.ListFile, list("netbox 4.7.3", "pip 1"), "List what was released")
 	if plan, _ := p.plan(); !strings.Contains(plan.Skip, "package_versions.txt differs from the published one") {
 		t.Errorf("the list of what was released: %+v", plan)
 	}
-	write(contents.ListFile, list("netbox 4.7.3", "pip 2"), "List another pip")
+	write(sbom.ListFile, list("netbox 4.7.3", "pip 2"), "List another pip")
 	if text := p.good("release", "--dry-run"); !strings.Contains(text, "package_versions.txt is not what is published: pip 1 -> 2") {
 		t.Errorf("another list:\n%s", text)
 	}
-	write(contents.ListFile, "junk", "Spoil the list")
+	write(sbom.ListFile, "junk", "Spoil the list")
 	if _, stderr, code := p.ci("release", "--dry-run"); code != 2 || !strings.Contains(stderr, "package_versions.txt: read a list of packages") {
 		t.Errorf("junk: status %d, %s", code, stderr)
 	}
@@ -234,7 +234,7 @@ func TestPublishingByAPlanAnnouncesTheReleaseToo(t *testing.T) {
 	if body := p.file("dist/release/body.md"); !strings.Contains(body, "| all | `"+whole.Index+"` | `"+plan.Version+"`") || !strings.Contains(body, "docker pull "+p.repositories[1]+":"+plan.Version) {
 		t.Errorf("it says\n%s", body)
 	}
-	if got := p.file("dist/release/" + contents.ListFile); got != list("netbox 4.7.3") {
+	if got := p.file("dist/release/" + sbom.ListFile); got != list("netbox 4.7.3") {
 		t.Errorf("the list is %q", got)
 	}
 }

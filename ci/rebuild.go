@@ -12,10 +12,10 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // rebuild builds the published image of the first platform again, from the tree
@@ -32,7 +32,7 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 	if was == nil {
 		return nil, fmt.Errorf("read %s: it disappeared while it was read: run it again", published.Reference)
 	}
-	again, err := e.again(ctx, platforms[:1], was, published.Version, false, func(platform v1.Platform) ([]contents.Package, error) {
+	again, err := e.again(ctx, platforms[:1], was, published.Version, false, func(platform v1.Platform) ([]sbom.Package, error) {
 		before, err := release.FindBefore(ctx, registries, e.flags.repo, &published)
 		if err != nil {
 			return nil, err
@@ -48,7 +48,7 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 // again builds the images of an index again, under the version they have, and
 // compares their layers and, where those differ, their packages and files.
 // packages are those of a published image.
-func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageIndex, version string, files bool, packages func(v1.Platform) ([]contents.Package, error)) ([]*release.Rebuilt, error) {
+func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageIndex, version string, files bool, packages func(v1.Platform) ([]sbom.Package, error)) ([]*release.Rebuilt, error) {
 	e = e.planned(release.Plan{Version: version})
 	flags := *e.flags
 	flags.platforms = nil
@@ -91,8 +91,8 @@ func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageInd
 			if err != nil {
 				return err
 			}
-			rebuilt.Packages = contents.Packages(
-				map[string][]contents.Package{rebuilt.Platform: before}, map[string][]contents.Package{rebuilt.Platform: now})
+			rebuilt.Packages = sbom.Packages(
+				map[string][]sbom.Package{rebuilt.Platform: before}, map[string][]sbom.Package{rebuilt.Platform: now})
 		}
 		return nil
 	})
@@ -141,7 +141,7 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 		}
 	}
 	e.flags = &flags
-	again, err := e.again(ctx, platforms, at.Index, about[versionLabel], true, func(platform v1.Platform) ([]contents.Package, error) {
+	again, err := e.again(ctx, platforms, at.Index, about[versionLabel], true, func(platform v1.Platform) ([]sbom.Package, error) {
 		return release.PackagesOf(at, platform)
 	})
 	if err != nil {

@@ -16,14 +16,14 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -145,8 +145,8 @@ func (e env) writeNotes(plan release.Plan, r report.Report) error {
 	notes := plan.Notes(outcome)
 	files := map[string][]byte{"body.md": []byte(e.mask.Hide(notes.Body)), "title": []byte(notes.Title + "\n"), "tag": []byte(notes.Tag + "\n")}
 	for _, d := range r.Documents {
-		if d.Platform == contents.ListedPlatform && d.Type == contents.ListType {
-			files[contents.ListFile] = d.Text
+		if d.Platform == sbom.ListedPlatform && d.Type == sbom.ListType {
+			files[sbom.ListFile] = d.Text
 		}
 	}
 	dir := filepath.Join(e.flags.output, notesDir)
@@ -173,7 +173,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if err != nil {
 		return none, err
 	}
-	commit, err := source.Git(ctx, e.flags.repo)
+	commit, err := git.Head(ctx, e.flags.repo)
 	if err != nil {
 		return none, err
 	}
@@ -188,7 +188,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if facts.Branch, facts.Tag, facts.Pull, err = e.where(ctx, f.pull); err != nil {
 		return none, err
 	}
-	if facts.Tags, err = source.Tags(ctx, e.flags.repo); err != nil {
+	if facts.Tags, err = git.Tags(ctx, e.flags.repo); err != nil {
 		return none, err
 	}
 	if facts.Package, err = release.ReadPackageList(e.flags.repo); err != nil {
@@ -227,14 +227,14 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 	if facts.Published != nil {
 		var known bool
-		if facts.Changed, known, err = source.Changed(ctx, e.flags.repo, facts.Published.Commit); err != nil {
+		if facts.Changed, known, err = git.Changed(ctx, e.flags.repo, facts.Published.Commit); err != nil {
 			return none, err
 		}
 		facts.Unknown = !known
 		if facts.Entering, err = e.entering(ctx, facts); err != nil {
 			return none, err
 		}
-		if slices.Contains(facts.Changed, contents.ListFile) && facts.Package != nil {
+		if slices.Contains(facts.Changed, sbom.ListFile) && facts.Package != nil {
 			if facts.Listed, err = e.listed(ctx, facts); err != nil {
 				return none, err
 			}
@@ -251,7 +251,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return plan, err
 		}
 		taken, err := release.FindTaken(ctx, registries, plan, func(ctx context.Context, tag string) (string, error) {
-			return source.TagCommit(ctx, e.flags.repo, tag)
+			return git.TagCommit(ctx, e.flags.repo, tag)
 		}, func(err error) { fmt.Fprintf(e.err, "warning: %v\n", err) })
 		if err != nil {
 			return none, err
@@ -286,29 +286,29 @@ func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, 
 	if err != nil {
 		return nil, err
 	}
-	published := before.Images[contents.ListedPlatform].Packages
+	published := before.Images[sbom.ListedPlatform].Packages
 	if published == nil {
 		return nil, nil
 	}
-	listed, err := contents.ParseTable(facts.Package)
+	listed, err := sbom.ParseTable(facts.Package)
 	if err != nil {
-		return nil, failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", contents.ListFile, err)
+		return nil, failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", sbom.ListFile, err)
 	}
-	return &release.Listed{Changes: contents.Packages(
-		map[string][]contents.Package{contents.ListedPlatform: published},
-		map[string][]contents.Package{contents.ListedPlatform: listed})}, nil
+	return &release.Listed{Changes: sbom.Packages(
+		map[string][]sbom.Package{sbom.ListedPlatform: published},
+		map[string][]sbom.Package{sbom.ListedPlatform: listed})}, nil
 }
 
 // before is how the pipeline finds out what the published images hold. Nothing
 // that is proven depends on it: what cannot be read is reported as unknown, and
 // fails no release.
-func (e env) before(published *release.Published) func(context.Context) (*contents.Before, error) {
-	return func(ctx context.Context) (*contents.Before, error) {
+func (e env) before(published *release.Published) func(context.Context) (*sbom.Before, error) {
+	return func(ctx context.Context) (*sbom.Before, error) {
 		before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, published)
 		if err == nil || ctx.Err() != nil {
 			return before, err
 		}
-		return &contents.Before{Since: published.Since(), Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
+		return &sbom.Before{Since: published.Since(), Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
 	}
 }
 
@@ -317,7 +317,7 @@ func (e env) before(published *release.Published) func(context.Context) (*conten
 func (e env) where(ctx context.Context, pull int) (branch, tag string, number int, err error) {
 	ref := e.getenv("GITHUB_REF")
 	if e.actions == nil || ref == "" {
-		branch, err = source.Branch(ctx, e.flags.repo)
+		branch, err = git.Branch(ctx, e.flags.repo)
 		return branch, "", pull, err
 	}
 	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {

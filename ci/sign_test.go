@@ -19,10 +19,10 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 const keyPassword = "open sesame 7731"
@@ -62,9 +62,9 @@ func (p *project) proveWithPackages(plan release.Plan, file string) {
 			of := r.Platforms[0]
 			name := "netbox-" + platform.Architecture
 			r.Documents = []report.Document{
-				{Name: name + ".spdx.json", Platform: of.Platform, Type: contents.SPDXType, Text: fmt.Appendf(nil,
+				{Name: name + ".spdx.json", Platform: of.Platform, Type: sbom.SPDXType, Text: fmt.Appendf(nil,
 					`{"spdxVersion":"SPDX-2.3","packages":[{"versionInfo":"%s","primaryPackagePurpose":"CONTAINER"},{"name":"nginx"}]}`, of.Image)},
-				{Name: name + ".cdx.json", Platform: of.Platform, Type: contents.CycloneDXType, Text: fmt.Appendf(nil,
+				{Name: name + ".cdx.json", Platform: of.Platform, Type: sbom.CycloneDXType, Text: fmt.Appendf(nil,
 					`{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"version":"%s"}},"components":[{"name":"nginx"}]}`, of.Image)},
 			}
 		})

@@ -11,10 +11,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // Attesting is who vouches for what is published. The zero value is nobody.
@@ -46,7 +46,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 			Started: proven.Started, Finished: proven.Started.Add(time.Duration(proven.Seconds * float64(time.Second))),
 		}
 		for _, file := range attest.PinFiles() {
-			if build.Pins[file], err = source.Read(ctx, repo, proven.Commit, file); err != nil {
+			if build.Pins[file], err = git.Read(ctx, repo, proven.Commit, file); err != nil {
 				return nil, err
 			}
 		}
@@ -60,7 +60,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		}
 		release.Documents = append(release.Documents, doc)
 		for _, d := range proven.Documents {
-			if d.Type == contents.SPDXType || d.Type == contents.CycloneDXType { // the third is for people
+			if d.Type == sbom.SPDXType || d.Type == sbom.CycloneDXType { // the third is for people
 				release.Documents = append(release.Documents, attest.Document{Name: d.Name, Type: d.Type, Platform: d.Platform, Data: d.Text})
 			}
 		}

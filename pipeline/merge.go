@@ -10,12 +10,12 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // MergeOptions say what is joined, and where it goes.
@@ -24,12 +24,12 @@ type MergeOptions struct {
 	Images   string          // repository that holds the images by digest
 	From     registry.Source
 	Version  string // that every image calls itself
-	Commit   source.Source
+	Commit   git.Checkout
 	BaseName string // that every image was built on
 	Targets  []registry.Target
-	Before   func(context.Context) (*contents.Before, error) // what the published images hold; may be nil
-	Publish  registry.Options                                // Booted, Step and Attach are set here
-	Repo     string                                          // the repository's directory, for what the commit pins
+	Before   func(context.Context) (*sbom.Before, error) // what the published images hold; may be nil
+	Publish  registry.Options                            // Booted, Step and Attach are set here
+	Repo     string                                      // the repository's directory, for what the commit pins
 	Attest   Attesting
 	Hide     func(string) string // takes the secrets out of the report that is attached
 	Now      func() time.Time

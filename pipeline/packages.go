@@ -12,9 +12,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // Packages lists the packages of all images of the index under the output
@@ -51,12 +51,12 @@ func (p *Pipeline) skipPackages(why string) {
 
 // sayDifference compares what the images of a report hold with what was held
 // before.
-func sayDifference(log io.Writer, b *report.Builder, before *contents.Before) {
-	held := map[string]contents.Held{}
+func sayDifference(log io.Writer, b *report.Builder, before *sbom.Before) {
+	held := map[string]sbom.Contents{}
 	for _, platform := range b.Report().Platforms {
-		held[platform.Platform] = contents.Held{Packages: platform.Packages, Groups: platform.Groups}
+		held[platform.Platform] = sbom.Contents{Packages: platform.Packages, Groups: platform.Groups}
 	}
-	d := contents.Compare(before, held)
+	d := sbom.Compare(before, held)
 	fmt.Fprintln(log, d.Headline())
 	b.Change(func(r *report.Report) { r.Difference = &d })
 }
@@ -78,43 +78,43 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		for _, d := range documents(key, scan) {
 			p.report.Document(d)
 		}
-		if key != contents.ListedPlatform {
+		if key != sbom.ListedPlatform {
 			return nil
 		}
-		file, err := os.ReadFile(filepath.Join(p.Repo, contents.ListFile))
+		file, err := os.ReadFile(filepath.Join(p.Repo, sbom.ListFile))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("read the list of packages: %w", err)
 		}
-		changes, err := contents.Outdated(file, scan.Packages)
+		changes, err := sbom.Outdated(file, scan.Packages)
 		if err != nil {
 			return err
 		}
 		// It is no error: Debian changes packages whenever it likes.
 		if len(changes) > 0 {
-			fmt.Fprintf(log, "%s lists others: %s\n", contents.ListFile, contents.Counts(changes))
+			fmt.Fprintf(log, "%s lists others: %s\n", sbom.ListFile, sbom.Counts(changes))
 		}
 		p.report.Change(func(r *report.Report) { r.Unlisted = changes })
 		return nil
 	})
 }
 
-func (p *Pipeline) scan(ctx context.Context, syft, layout string, platform v1.Platform) (contents.Scan, error) {
+func (p *Pipeline) scan(ctx context.Context, syft, layout string, platform v1.Platform) (sbom.Scan, error) {
 	img, err := p.Image(platform)
 	if err != nil {
-		return contents.Scan{}, err
+		return sbom.Scan{}, err
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return contents.Scan{}, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
+		return sbom.Scan{}, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
 	}
-	return contents.Run(ctx, syft, layout, contents.Image{
+	return sbom.Run(ctx, syft, layout, sbom.Image{
 		Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time,
 	})
 }
 
 // PackagesOf lists the packages of a built image that is not joined in an
 // index.
-func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]contents.Package, error) {
+func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]sbom.Package, error) {
 	img, err := p.Image(platform)
 	if err != nil {
 		return nil, err
@@ -141,11 +141,11 @@ func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]cont
 }
 
 // documents are what a scan of an image gives, as a report keeps them.
-func documents(platform string, scan contents.Scan) []report.Document {
+func documents(platform string, scan sbom.Scan) []report.Document {
 	name := "netbox-" + strings.ReplaceAll(platform, "/", "-")
 	return []report.Document{
-		{Name: name + ".spdx.json", Platform: platform, Type: contents.SPDXType, Text: scan.SPDX},
-		{Name: name + ".cdx.json", Platform: platform, Type: contents.CycloneDXType, Text: scan.CycloneDX},
-		{Name: name + ".txt", Platform: platform, Type: contents.ListType, Text: scan.Table},
+		{Name: name + ".spdx.json", Platform: platform, Type: sbom.SPDXType, Text: scan.SPDX},
+		{Name: name + ".cdx.json", Platform: platform, Type: sbom.CycloneDXType, Text: scan.CycloneDX},
+		{Name: name + ".txt", Platform: platform, Type: sbom.ListType, Text: scan.Table},
 	}
 }

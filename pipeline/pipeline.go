@@ -16,16 +16,16 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -113,13 +113,13 @@ type Options struct {
 	Version   string        // what the image calls itself; empty for the NetBox release and the commit
 	Timeout   time.Duration // limit for one boot
 	Versions  *versions.Versions
-	Source    source.Source
+	Source    git.Checkout
 	Syft      gotool.Module   // that pins syft
 	D2        d2.Tool         // draws the init graph
 	Compile   gotool.Compiler // of the probe; nil is this machine's go command
 	// Before finds out what the published images hold, nil when there are none;
 	// without it nothing is compared.
-	Before func(context.Context) (*contents.Before, error)
+	Before func(context.Context) (*sbom.Before, error)
 	Attest Attesting
 	Mask   *secret.Mask // learns every secret that a stage makes
 	Now    func() time.Time
@@ -179,7 +179,7 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 	})
 	p.syft = sync.OnceValues(func() (program string, err error) {
 		err = p.stage(ctx, report.Key{Stage: "syft"}, func(ctx context.Context, log io.Writer) error {
-			program, err = opts.Syft.Program(ctx, log, contents.SyftPackage)
+			program, err = opts.Syft.Program(ctx, log, sbom.SyftPackage)
 			return err
 		})
 		return program, err

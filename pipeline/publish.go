@@ -10,10 +10,10 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
 )
 
 // Index joins the built images of all platforms into the index under the
@@ -44,7 +44,7 @@ func (p *Pipeline) Index(ctx context.Context) (digest v1.Hash, err error) {
 }
 
 // about is what an index says of itself.
-func about(version string, commit source.Source, base string) registry.About {
+func about(version string, commit git.Checkout, base string) registry.About {
 	base, digest, _ := strings.Cut(base, "@")
 	return registry.About{
 		Title:      "netbox",

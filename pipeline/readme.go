@@ -14,11 +14,11 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
 )
 
 // ReadmeDrift is a file not being what readme-vars.yml makes of it.
@@ -63,7 +63,7 @@ type document struct {
 // Check compares the files with what they should be, without drawing: a
 // *ReadmeDrift says how they differ.
 func (d Documents) Check() error {
-	if err := source.CheckLineEnds(d.Repo); err != nil {
+	if err := git.CheckLineEnds(d.Repo); err != nil {
 		return err
 	}
 	all, err := d.all()

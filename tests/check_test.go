@@ -15,11 +15,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // TestCheck is the main job, on the repository as it is.
@@ -144,7 +144,7 @@ func packagesAreKnown(t *testing.T, r report.Report) {
 		if sorts["deb"] < 100 || sorts["python"] < 80 || sorts["go-module"] == 0 {
 			t.Errorf("%s: packages %v", p.Platform, sorts)
 		}
-		if !slices.Contains(p.Packages, contents.Package{Name: "netbox", Version: r.Version, Type: "python"}) {
+		if !slices.Contains(p.Packages, sbom.Package{Name: "netbox", Version: r.Version, Type: "python"}) {
 			t.Errorf("%s: NetBox %s is not among the packages", p.Platform, r.Version)
 		}
 	}
@@ -154,7 +154,7 @@ func packagesAreKnown(t *testing.T, r report.Report) {
 	for _, d := range r.Documents {
 		image := of[d.Platform]
 		text := string(d.Text)
-		if d.Type != contents.ListType && !strings.Contains(text, strings.TrimPrefix(image.Image, "sha256:")) {
+		if d.Type != sbom.ListType && !strings.Contains(text, strings.TrimPrefix(image.Image, "sha256:")) {
 			t.Errorf("%s does not name its image %s", d.Name, image.Image)
 		}
 		for _, p := range image.Packages {

@@ -13,9 +13,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // CosignPackage is the Go package of cosign.
@@ -85,7 +85,7 @@ func (c Cosign) run(ctx context.Context, files map[string][]byte, args func(file
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(args(func(name string) string { return filepath.Join(dir, name) }), c.flags...)...)
 	cmd.Env = append(append([]string{}, c.Environ...), "TUF_ROOT="+c.Home)
-	if err := child.Run(cmd); err != nil {
+	if err := proc.Run(cmd); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

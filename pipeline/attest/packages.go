@@ -8,7 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // Predicates of lists of packages, as cosign calls them spdxjson and cyclonedx.
@@ -21,9 +21,9 @@ const (
 // statement too, "" for any other.
 func predicateOf(kind string) string {
 	switch kind {
-	case contents.SPDXType:
+	case sbom.SPDXType:
 		return spdxPredicate
-	case contents.CycloneDXType:
+	case sbom.CycloneDXType:
 		return cycloneDXPredicate
 	}
 	return ""
@@ -31,7 +31,7 @@ func predicateOf(kind string) string {
 
 // kindOf is the opposite of predicateOf.
 func kindOf(predicate string) string {
-	for _, kind := range []string{contents.SPDXType, contents.CycloneDXType} {
+	for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
 		if predicateOf(kind) == predicate {
 			return kind
 		}
@@ -61,7 +61,7 @@ func (v *verification) checkPackages() {
 		if s.name == "index" {
 			continue
 		}
-		for _, kind := range []string{contents.SPDXType, contents.CycloneDXType} {
+		for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
 			found := false
 			for _, doc := range s.documents {
 				if doc.kind != kind {
@@ -85,7 +85,7 @@ func (v *verification) checkPackages() {
 		return
 	}
 	for _, doc := range v.subjects[0].documents {
-		if (doc.kind == contents.SPDXType || doc.kind == contents.CycloneDXType) && !own[doc.digest] {
+		if (doc.kind == sbom.SPDXType || doc.kind == sbom.CycloneDXType) && !own[doc.digest] {
 			v.add(Wrong, "index", whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.title, doc.digest)
 		}
 	}
@@ -93,7 +93,7 @@ func (v *verification) checkPackages() {
 
 // packagesOf names the format of a list of packages, if it is of the image.
 func packagesOf(doc document, image v1.Hash) (string, error) {
-	if doc.kind == contents.SPDXType {
+	if doc.kind == sbom.SPDXType {
 		return spdxOf(doc.data, image)
 	}
 	return cycloneDXOf(doc.data, image)

@@ -22,8 +22,8 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/attest/attesttest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // Every attachment is spoiled in turn, by the registry that holds it.
@@ -115,7 +115,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		parts    []string
 	}{
 		"a package is taken off a list": {
-			func(w world) { replace(w, w.of["linux/amd64"], contents.SPDXType, swap("nginx", "nothing")) },
+			func(w world) { replace(w, w.of["linux/amd64"], sbom.SPDXType, swap("nginx", "nothing")) },
 			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
 		},
 		"another list is signed than is attached": {
@@ -140,17 +140,17 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		},
 		"a second list is attached": {
 			func(w world) {
-				w.attach(w.T, w.idx, w.of["linux/amd64"], registry.Document{ArtifactType: contents.CycloneDXType, MediaType: contents.CycloneDXType,
+				w.attach(w.T, w.idx, w.of["linux/amd64"], registry.Document{ArtifactType: sbom.CycloneDXType, MediaType: sbom.CycloneDXType,
 					Data: fmt.Appendf(nil, `{"bomFormat":"CycloneDX","metadata":{"component":{"version":"%s"}}}`, w.of["linux/amd64"])})
 			},
 			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
 		},
 		"the SPDX list of one image is attached to another": {
-			func(w world) { misplace(w, contents.SPDXType) },
+			func(w world) { misplace(w, sbom.SPDXType) },
 			attest.Wrong, "linux/arm64", "sbom", []string{"amd64.spdx.json", "it is not of sha256:"},
 		},
 		"the CycloneDX list of one image is attached to another": {
-			func(w world) { misplace(w, contents.CycloneDXType) },
+			func(w world) { misplace(w, sbom.CycloneDXType) },
 			attest.Wrong, "linux/arm64", "sbom", []string{"amd64.cdx.json", "it is of \"sha256:", "not of sha256:"},
 		},
 		"what is attached to one image is listed with another": {
@@ -165,7 +165,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		},
 		"a list is attached to the index alone": {
 			func(w world) {
-				w.attach(w.T, w.idx, w.whole, registry.Document{ArtifactType: contents.SPDXType, MediaType: contents.SPDXType, Data: []byte("{}"),
+				w.attach(w.T, w.idx, w.whole, registry.Document{ArtifactType: sbom.SPDXType, MediaType: sbom.SPDXType, Data: []byte("{}"),
 					Annotations: map[string]string{"org.opencontainers.image.title": "evil.json"}})
 			},
 			attest.Wrong, "index", "sbom", []string{"evil.json", "none of its images"},

@@ -11,7 +11,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // subject is the index or an image, with what is attached to it.
@@ -100,7 +100,7 @@ func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
 	// A registry of OCI 1.0 has the type where its manifests have one.
 	kind := cmp.Or(manifest.ArtifactType, string(manifest.Config.MediaType))
 	switch kind {
-	case contents.SPDXType, contents.CycloneDXType:
+	case sbom.SPDXType, sbom.CycloneDXType:
 		what = whatPackages
 	case ReportType:
 		what = whatReport

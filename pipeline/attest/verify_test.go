@@ -12,8 +12,8 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/attest/attesttest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
@@ -127,7 +127,7 @@ func TestAListTooLongToBeSignedIsProvenByTheProvenance(t *testing.T) {
 	r := release(t, idx, key, "r/n")
 	longest := 0
 	for i := range r.Documents {
-		if d := &r.Documents[i]; d.Type == contents.SPDXType {
+		if d := &r.Documents[i]; d.Type == sbom.SPDXType {
 			d.Data = append(bytes.TrimSuffix(d.Data, []byte("}")), fmt.Appendf(nil, `,"comment":%q}`, strings.Repeat("long ", 10_000))...)
 			longest = max(longest, len(d.Data))
 		}

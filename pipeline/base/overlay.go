@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // overlay is the layer of our own files.
@@ -155,7 +155,7 @@ func goCommand(ctx context.Context, dir, arch string, args ...string) ([]byte, e
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	child.Group(cmd) // a cancelled build takes its compilers along
+	proc.Group(cmd) // a cancelled build takes its compilers along
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -15,8 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 const program = "oss.terrastruct.com/d2"
@@ -69,7 +69,7 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 	cmd.Dir = work
 	cmd.Stdin = strings.NewReader(text)
 	cmd.Stdout = &svg
-	if err := child.Run(cmd); err != nil {
+	if err := proc.Run(cmd); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}

@@ -10,7 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // Program is a program to compile, in pure Go, for Linux.
@@ -40,7 +40,7 @@ func Compile(ctx context.Context, _ io.Writer, p Program) error {
 	cmd := exec.CommandContext(ctx, "go", append(p.Args(), "-o", out, p.Package)...)
 	cmd.Dir = p.Dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.GOARCH)
-	child.Group(cmd) // a cancelled build takes its compilers along
+	proc.Group(cmd) // a cancelled build takes its compilers along
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {

@@ -21,9 +21,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // limit bounds a build, modules fetched on the way included: the go command
@@ -241,5 +241,5 @@ func (m Module) local(ctx context.Context, b Build, dir string) error {
 		cgo = "1"
 	}
 	cmd.Env = append(append([]string{}, m.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	return child.Run(cmd)
+	return proc.Run(cmd)
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // DockerConfig finds credentials in the text of docker's config.json, and
@@ -170,7 +170,7 @@ type helper struct{ *exec.Cmd }
 
 func newHelper(ctx context.Context, named string, args []string) helper {
 	cmd := exec.CommandContext(ctx, "docker-credential-"+named, args...)
-	child.Group(cmd)
+	proc.Group(cmd)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Stderr = os.Stderr // what it wants of somebody
 	return helper{cmd}

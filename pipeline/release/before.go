@@ -9,23 +9,23 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // FindBefore finds out what the images of a published index hold, and which
 // commits the repository has since; nil when nothing is published. The packages
 // are those of the list that is attached to an image or, where none is, of
 // package_versions.txt at its commit.
-func FindBefore(ctx context.Context, from registry.Source, repo string, published *Published) (*contents.Before, error) {
+func FindBefore(ctx context.Context, from registry.Source, repo string, published *Published) (*sbom.Before, error) {
 	if published == nil {
 		return nil, nil
 	}
-	b := &contents.Before{
+	b := &sbom.Before{
 		Since:  published.Since(),
-		Images: map[string]contents.Held{},
+		Images: map[string]sbom.Contents{},
 	}
 	at, err := byDigest(published)
 	if err != nil {
@@ -43,14 +43,14 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		return nil, fmt.Errorf("read %s: %w", at, err)
 	}
 	for platform, img := range images {
-		var held contents.Held
+		var held sbom.Contents
 		if held.Groups, err = imagesize.Groups(img); err != nil {
 			return nil, fmt.Errorf("read the image of %s in %s: %w", platform, at, err)
 		}
 		if held.Packages, err = attached(opened, img); err != nil {
 			return nil, fmt.Errorf("read the list of packages of %s in %s: %w", platform, at, err)
 		}
-		if held.Packages == nil && platform == contents.ListedPlatform {
+		if held.Packages == nil && platform == sbom.ListedPlatform {
 			if held.Packages, err = committed(ctx, repo, published.Commit); err != nil {
 				return nil, err
 			}
@@ -61,7 +61,7 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		b.Images[platform] = held
 	}
 	var known bool
-	if b.Commits, known, err = source.Commits(ctx, repo, published.Commit); err != nil {
+	if b.Commits, known, err = git.Commits(ctx, repo, published.Commit); err != nil {
 		return nil, err
 	}
 	if !known {
@@ -71,8 +71,8 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 }
 
 // Since names the published index for a difference to it.
-func (p Published) Since() contents.Since {
-	return contents.Since{Reference: p.Reference, Digest: p.Digest, Version: p.Version, Commit: p.Commit}
+func (p Published) Since() sbom.Since {
+	return sbom.Since{Reference: p.Reference, Digest: p.Digest, Version: p.Version, Commit: p.Commit}
 }
 
 // byDigest names a published index so that it is the one that was planned with.
@@ -113,7 +113,7 @@ const longest = 64 << 20
 
 // attached reads the packages in the list that is attached to an image; nil
 // when there is none.
-func attached(store registry.Store, img v1.Image) ([]contents.Package, error) {
+func attached(store registry.Store, img v1.Image) ([]sbom.Package, error) {
 	digest, err := img.Digest()
 	if err != nil {
 		return nil, err
@@ -130,7 +130,7 @@ func attached(store registry.Store, img v1.Image) ([]contents.Package, error) {
 		// Not every registry lists the type.
 		if manifest, err := document.Manifest(); err != nil {
 			return nil, err
-		} else if manifest.ArtifactType != contents.CycloneDXType {
+		} else if manifest.ArtifactType != sbom.CycloneDXType {
 			continue
 		}
 		layers, err := document.Layers()
@@ -146,18 +146,18 @@ func attached(store registry.Store, img v1.Image) ([]contents.Package, error) {
 		if err != nil {
 			return nil, err
 		}
-		return contents.ParseCycloneDX(text)
+		return sbom.ParseCycloneDX(text)
 	}
 	return nil, nil
 }
 
 // committed reads package_versions.txt of a commit; nil when that is not known.
-func committed(ctx context.Context, repo, commit string) ([]contents.Package, error) {
-	file, _, err := source.File(ctx, repo, strings.TrimSuffix(commit, "-dirty"), contents.ListFile)
+func committed(ctx context.Context, repo, commit string) ([]sbom.Package, error) {
+	file, _, err := git.File(ctx, repo, strings.TrimSuffix(commit, "-dirty"), sbom.ListFile)
 	if err != nil || file == nil {
 		return nil, err
 	}
-	packages, err := contents.ParseTable(file)
+	packages, err := sbom.ParseTable(file)
 	if err != nil {
 		return nil, nil // who wrote another sort of list is not compared with
 	}

@@ -21,9 +21,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // document is a list of one package, as syft writes it.
@@ -93,8 +93,8 @@ func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggc
 			t.Fatal(err)
 		}
 		for _, doc := range []registry.Document{
-			{ArtifactType: contents.SPDXType, MediaType: contents.SPDXType, Data: []byte("{}")},
-			{ArtifactType: contents.CycloneDXType, MediaType: contents.CycloneDXType, Data: list},
+			{ArtifactType: sbom.SPDXType, MediaType: sbom.SPDXType, Data: []byte("{}")},
+			{ArtifactType: sbom.CycloneDXType, MediaType: sbom.CycloneDXType, Data: list},
 		} {
 			a, err := registry.Attach(idx, subject, doc)
 			if err != nil {
@@ -113,7 +113,7 @@ func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggc
 	r := released{repo: t.TempDir(), published: &release.Published{Reference: repository.Tag("latest").String(), Digest: digest.String(), Version: "v4.7.2-ls12"}}
 	r.git(t, "init", "-q", "-b", "main")
 	if table != "" {
-		if err := os.WriteFile(filepath.Join(r.repo, contents.ListFile), []byte(table), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(r.repo, sbom.ListFile), []byte(table), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,7 +133,7 @@ func (r released) git(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func (r released) before(t *testing.T) *contents.Before {
+func (r released) before(t *testing.T) *sbom.Before {
 	t.Helper()
 	b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published)
 	if err != nil {
@@ -152,7 +152,7 @@ func TestWhatAPublishedImageHoldsIsInTheListAttachedToIt(t *testing.T) {
 			b := newRelease(t, map[string][]byte{"linux/amd64": document("4.7.2"), "linux/arm64": document("4.7.3")}, table, ggcr.WithReferrersSupport(lists)).before(t)
 			for platform, version := range map[string]string{"linux/amd64": "4.7.2", "linux/arm64": "4.7.3"} {
 				held := b.Images[platform]
-				if want := []contents.Package{{Name: "netbox", Version: version, Type: "python"}}; !slices.Equal(held.Packages, want) {
+				if want := []sbom.Package{{Name: "netbox", Version: version, Type: "python"}}; !slices.Equal(held.Packages, want) {
 					t.Errorf("%s holds %v, want %v", platform, held.Packages, want)
 				}
 				if len(held.Groups) != 1 || held.Groups[0].Size == 0 {
@@ -170,7 +170,7 @@ func TestWithoutAnAttachedListTheOneOfItsCommitIsTaken(t *testing.T) {
 	t.Parallel()
 	r := newRelease(t, nil, table)
 	b := r.before(t)
-	if want := []contents.Package{{Name: "netbox", Version: "4.7.1", Type: "python"}}; !slices.Equal(b.Images["linux/amd64"].Packages, want) {
+	if want := []sbom.Package{{Name: "netbox", Version: "4.7.1", Type: "python"}}; !slices.Equal(b.Images["linux/amd64"].Packages, want) {
 		t.Errorf("holds %v, want %v", b.Images["linux/amd64"].Packages, want)
 	}
 	if want := []string{"packages of linux/arm64: the published image has no list of them"}; !slices.Equal(b.Unknown, want) {

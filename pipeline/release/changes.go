@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // changes compares with the published image.
@@ -42,16 +42,16 @@ func changes(f Facts, p Plan) []Change {
 	}
 
 	switch {
-	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil && len(f.Listed.Changes) == 0:
-		add("packages", false, "%s differs from the published one", contents.ListFile)
-	case slices.Contains(f.Changed, contents.ListFile) && f.Listed != nil:
-		add("packages", true, "%s is not what is published: %s", contents.ListFile, someChanges(f.Listed.Changes))
-	case slices.Contains(f.Changed, contents.ListFile):
-		add("packages", true, "%s has changed", contents.ListFile)
+	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil && len(f.Listed.Changes) == 0:
+		add("packages", false, "%s differs from the published one", sbom.ListFile)
+	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil:
+		add("packages", true, "%s is not what is published: %s", sbom.ListFile, someChanges(f.Listed.Changes))
+	case slices.Contains(f.Changed, sbom.ListFile):
+		add("packages", true, "%s has changed", sbom.ListFile)
 	case f.Package == nil:
-		add("packages", false, "there is no %s to compare", contents.ListFile)
+		add("packages", false, "there is no %s to compare", sbom.ListFile)
 	default:
-		add("packages", false, "%s is as it was", contents.ListFile)
+		add("packages", false, "%s is as it was", sbom.ListFile)
 	}
 
 	switch {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -68,7 +68,7 @@ func FindEntering(ctx context.Context, repo, since string, changed []string, bas
 // requiresOther reports whether go.mod has changed in what the base's programs
 // are compiled from.
 func requiresOther(ctx context.Context, repo, since string, base BaseInputs) (bool, error) {
-	was, _, err := source.File(ctx, repo, since, "go.mod")
+	was, _, err := git.File(ctx, repo, since, "go.mod")
 	if err != nil {
 		return false, err
 	}

@@ -5,7 +5,7 @@ import (
 	"os"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 )
 
 // Load reads a plan as `release --dry-run --json` prints it.
@@ -29,7 +29,7 @@ func Load(file string) (Plan, error) {
 
 // Ready reports whether the plan may be carried out from a working tree with a
 // release of NetBox pinned: nil, or what stands in the way.
-func (p Plan) Ready(tree source.Source, pinned string) error {
+func (p Plan) Ready(tree git.Checkout, pinned string) error {
 	switch {
 	case p.Skip != "":
 		return failure.Usagef("release %s: the plan is to skip it: %s: pass --force to release all the same", p.Version, p.Skip)

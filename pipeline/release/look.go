@@ -13,9 +13,9 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -119,7 +119,7 @@ func FindUpstream(ctx context.Context, run func(ctx context.Context, name string
 // ReadPackageList gives package_versions.txt of the repository, nil when it
 // has none.
 func ReadPackageList(repo string) ([]byte, error) {
-	list, err := os.ReadFile(filepath.Join(repo, contents.ListFile))
+	list, err := os.ReadFile(filepath.Join(repo, sbom.ListFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -8,16 +8,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // Outcome is what came of carrying a plan out.
 type Outcome struct {
-	Index      string               // digest
-	Images     map[string]string    // digest by platform
-	Difference *contents.Difference // to the published index, nil when nobody looked
-	Missed     []string             // references on optional registries that do not have it
-	Run        string               // page of the run, "" when it has none
+	Index      string            // digest
+	Images     map[string]string // digest by platform
+	Difference *sbom.Difference  // to the published index, nil when nobody looked
+	Missed     []string          // references on optional registries that do not have it
+	Run        string            // page of the run, "" when it has none
 }
 
 // Notes are what a release says of itself where it is announced.
@@ -88,7 +88,7 @@ func (p Plan) images(b *strings.Builder, o Outcome) {
 	}
 }
 
-func commits(b *strings.Builder, d contents.Difference) {
+func commits(b *strings.Builder, d sbom.Difference) {
 	if len(d.Commits) == 0 {
 		return
 	}
@@ -101,7 +101,7 @@ func commits(b *strings.Builder, d contents.Difference) {
 // fewPackages are shown without being asked for.
 const fewPackages = 25
 
-func packages(b *strings.Builder, d contents.Difference) {
+func packages(b *strings.Builder, d sbom.Difference) {
 	headline := d.Headline()
 	fmt.Fprintf(b, "\n## Packages\n\n%s%s.\n", strings.ToUpper(headline[:1]), headline[1:])
 	if len(d.Packages) == 0 {
@@ -125,10 +125,10 @@ func packages(b *strings.Builder, d contents.Difference) {
 }
 
 // sizes lists the size of each group by platform.
-func sizes(b *strings.Builder, d contents.Difference) {
+func sizes(b *strings.Builder, d sbom.Difference) {
 	var platforms, groups []string
-	at := map[[2]string]contents.Size{}
-	total := map[string]contents.Size{}
+	at := map[[2]string]sbom.Size{}
+	total := map[string]sbom.Size{}
 	for _, s := range d.Sizes {
 		if !slices.Contains(platforms, s.Platform) {
 			platforms = append(platforms, s.Platform)
@@ -138,13 +138,13 @@ func sizes(b *strings.Builder, d contents.Difference) {
 		}
 		at[[2]string{s.Platform, s.Group}] = s
 		t := total[s.Platform]
-		total[s.Platform] = contents.Size{Old: t.Old + s.Old, New: t.New + s.New}
+		total[s.Platform] = sbom.Size{Old: t.Old + s.Old, New: t.New + s.New}
 	}
 	if len(groups) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n## Size\n\nCompressed, in MB.\n\n| | %s |\n| --- |%s\n", strings.Join(platforms, " | "), strings.Repeat(" ---: |", len(platforms)))
-	row := func(group string, of func(platform string) contents.Size) {
+	row := func(group string, of func(platform string) sbom.Size) {
 		fmt.Fprintf(b, "| %s |", group)
 		for _, platform := range platforms {
 			s := of(platform)
@@ -157,9 +157,9 @@ func sizes(b *strings.Builder, d contents.Difference) {
 		b.WriteString("\n")
 	}
 	for _, group := range groups {
-		row(group, func(platform string) contents.Size { return at[[2]string{platform, group}] })
+		row(group, func(platform string) sbom.Size { return at[[2]string{platform, group}] })
 	}
-	row("all", func(platform string) contents.Size { return total[platform] })
+	row("all", func(platform string) sbom.Size { return total[platform] })
 }
 
 // megabytes are 10^6 bytes, as registries count.

@@ -12,8 +12,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // CompareImages compares the image that an index has for a platform with one
@@ -180,8 +180,8 @@ func (r Rebuilt) Same() bool { return r.Was == r.Is }
 // are in the image: they are not pinned.
 func (r Rebuilt) Explained() bool { return len(r.distribution()) > 0 }
 
-func (r Rebuilt) distribution() []contents.Change {
-	return slices.DeleteFunc(slices.Clone(r.Packages), func(c contents.Change) bool { return c.Type == "python" })
+func (r Rebuilt) distribution() []sbom.Change {
+	return slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return c.Type == "python" })
 }
 
 // String is the difference in one line.
@@ -197,7 +197,7 @@ func (r Rebuilt) String() string {
 		text += fmt.Sprintf("; %d files: %s", len(r.Files), some(r.Files))
 	}
 	system := r.distribution()
-	python := slices.DeleteFunc(slices.Clone(r.Packages), func(c contents.Change) bool { return c.Type != "python" })
+	python := slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return c.Type != "python" })
 	if len(system) > 0 {
 		text += "; the distribution has changed packages since: " + someChanges(system)
 	}
@@ -209,7 +209,7 @@ func (r Rebuilt) String() string {
 
 // PackagesOf reads the packages in the list that is attached to the image of a
 // platform; nil when there is none.
-func PackagesOf(opened registry.Opened, platform v1.Platform) ([]contents.Package, error) {
+func PackagesOf(opened registry.Opened, platform v1.Platform) ([]sbom.Package, error) {
 	images, err := imagesOf(opened.Index)
 	if err != nil {
 		return nil, err

@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // layer is one of some files; the mode of each is in front of its content.
@@ -93,11 +93,11 @@ func TestAnImageBuiltAgainIsTheSameOrSaysWhichFilesAndPackagesDiffer(t *testing.
 	if want := []string{"/content", "/gone", "/mode", "/new"}; r.Same() || r.Explained() || !slices.Equal(r.Files, want) {
 		t.Errorf("files %q, want %q; %s", r.Files, want, r)
 	}
-	r.Packages = []contents.Change{{Name: "redis", Type: "python", Old: "1", New: "2"}}
+	r.Packages = []sbom.Change{{Name: "redis", Type: "python", Old: "1", New: "2"}}
 	if r.Explained() || !strings.Contains(r.String(), "Python packages differ, which are locked: redis") {
 		t.Errorf("a locked package explains it: %s", r)
 	}
-	r.Packages = append(r.Packages, contents.Change{Name: "nginx", Type: "deb", Old: "1", New: "2"})
+	r.Packages = append(r.Packages, sbom.Change{Name: "nginx", Type: "deb", Old: "1", New: "2"})
 	if !r.Explained() || !strings.Contains(r.String(), "the distribution has changed packages since: nginx") || strings.Contains(r.String(), "\n") {
 		t.Errorf("a package of the distribution does not explain it: %s", r)
 	}

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -63,7 +63,7 @@ type Facts struct {
 // Listed reports what package_versions.txt has that the published image has not,
 // and the other way round.
 type Listed struct {
-	Changes []contents.Change
+	Changes []sbom.Change
 }
 
 // Base is the image that is built on.
@@ -100,7 +100,7 @@ type Rebuilt struct {
 	Differs  []string `json:"differs,omitempty"` // layers, by the instruction that makes them
 	Files    []string `json:"files,omitempty"`   // paths in these layers, when they were compared
 	// Packages are those that differ, when the published ones are known.
-	Packages []contents.Change `json:"packages,omitempty"`
+	Packages []sbom.Change `json:"packages,omitempty"`
 }
 
 // Decision is a value and why it is that one.
@@ -327,7 +327,7 @@ func some(names []string) string {
 }
 
 // someChanges names the first few of many packages.
-func someChanges(changes []contents.Change) string {
+func someChanges(changes []sbom.Change) string {
 	var names []string
 	for _, c := range changes {
 		names = append(names, c.String())

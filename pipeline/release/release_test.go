@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -61,14 +61,14 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		"the first release": {func(f *release.Facts) { f.Published = nil }, "v4.7.3-ls1", false,
 			[]string{"nothing is published yet", "it is the first release"}},
 		"the list of packages has caught up with what is published": {func(f *release.Facts) {
-			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{contents.ListFile, "README.md"}, []byte("a"), &release.Listed{}
+			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{sbom.ListFile, "README.md"}, []byte("a"), &release.Listed{}
 		}, "v4.7.3-ls13", true, []string{"package_versions.txt differs from the published one", "only files outside the image changed"}},
 		"the list of packages is another one": {func(f *release.Facts) {
-			f.Published.Commit, f.Changed, f.Package = before, []string{contents.ListFile}, []byte("a")
-			f.Listed = &release.Listed{Changes: []contents.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}}}
+			f.Published.Commit, f.Changed, f.Package = before, []string{sbom.ListFile}, []byte("a")
+			f.Listed = &release.Listed{Changes: []sbom.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}}}
 		}, "v4.7.3-ls13", false, []string{"package_versions.txt is not what is published: bash 1 -> 2"}},
 		"built again it has other packages": {func(f *release.Facts) {
-			f.Rebuilt = &release.Rebuilt{Platform: "linux/amd64", Differs: []string{"RUN packages"}, Packages: []contents.Change{
+			f.Rebuilt = &release.Rebuilt{Platform: "linux/amd64", Differs: []string{"RUN packages"}, Packages: []sbom.Change{
 				{Name: "bash", Old: "1", New: "2"}, {Name: "zstd", Old: "1"}, {Name: "a", New: "1"}, {Name: "b", New: "1"}}}
 		}, "v4.7.3-ls13", false, []string{"built again for linux/amd64, has other packages: bash 1 -> 2, zstd removed, was 1, a added 1 and 1 more"}},
 		"the owner releases": {func(f *release.Facts) { f.Force, f.Owner = true, "LinuxServer" }, "v4.7.3-ls13", false, nil},

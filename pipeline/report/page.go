@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 var (
@@ -91,12 +91,12 @@ type graphView struct {
 // packageView is a package, and in which platforms' images it is when it is not
 // in all of them.
 type packageView struct {
-	contents.Package
+	sbom.Package
 	Only string
 }
 
 type sizeView struct {
-	contents.Size
+	sbom.Size
 	Change string
 }
 
@@ -257,7 +257,7 @@ func (r Report) graphs() (views []graphView) {
 
 // packageTable joins the packages of all platforms.
 func (r Report) packageTable() (table []packageView, differ bool) {
-	where := map[contents.Package][]string{}
+	where := map[sbom.Package][]string{}
 	platforms := 0
 	for _, p := range r.Platforms {
 		if len(p.Packages) > 0 {

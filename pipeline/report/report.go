@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // SchemaVersion is that of report.json. It changes when a reader of the old
@@ -46,9 +46,9 @@ type Report struct {
 	Logs      []Log      `json:"logs,omitempty"`
 	Documents []Document `json:"documents,omitempty"`
 	// How package_versions.txt differs from the image it is kept for.
-	Unlisted   []contents.Change    `json:"unlisted,omitempty"`
-	LastRun    *Comparison          `json:"lastRun,omitempty"`    // how the figures differ from those of the run before
-	Difference *contents.Difference `json:"difference,omitempty"` // to the published index, when that was looked at
+	Unlisted   []sbom.Change    `json:"unlisted,omitempty"`
+	LastRun    *Comparison      `json:"lastRun,omitempty"`    // how the figures differ from those of the run before
+	Difference *sbom.Difference `json:"difference,omitempty"` // to the published index, when that was looked at
 }
 
 // Base is the image that was built on.
@@ -103,17 +103,17 @@ func (s Stage) MarshalJSON() ([]byte, error) {
 
 // Platform is what was found out about the image of one platform.
 type Platform struct {
-	Platform string             `json:"platform"`
-	Image    string             `json:"image,omitempty"` // manifest digest
-	Size     int64              `json:"size,omitempty"`  // compressed, without the manifest
-	Layers   []Layer            `json:"layers,omitempty"`
-	Groups   []imagesize.Group  `json:"groups,omitempty"` // the layers by what they hold
-	Boot     *Boot              `json:"boot,omitempty"`
-	Smoke    []Check            `json:"smoke,omitempty"`
-	Pictures []Picture          `json:"pictures,omitempty"` // in the order of their checks
-	Drift    []string           `json:"drift,omitempty"`    // differences between the init graph and the documented one
-	Packages []contents.Package `json:"packages,omitempty"`
-	Drawings []Drawing          `json:"drawings,omitempty"` // of the init graph, drift coloured
+	Platform string            `json:"platform"`
+	Image    string            `json:"image,omitempty"` // manifest digest
+	Size     int64             `json:"size,omitempty"`  // compressed, without the manifest
+	Layers   []Layer           `json:"layers,omitempty"`
+	Groups   []imagesize.Group `json:"groups,omitempty"` // the layers by what they hold
+	Boot     *Boot             `json:"boot,omitempty"`
+	Smoke    []Check           `json:"smoke,omitempty"`
+	Pictures []Picture         `json:"pictures,omitempty"` // in the order of their checks
+	Drift    []string          `json:"drift,omitempty"`    // differences between the init graph and the documented one
+	Packages []sbom.Package    `json:"packages,omitempty"`
+	Drawings []Drawing         `json:"drawings,omitempty"` // of the init graph, drift coloured
 }
 
 // Layer is one layer of an image.

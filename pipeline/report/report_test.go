@@ -14,10 +14,10 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 var (
@@ -158,16 +158,16 @@ func full() report.Report {
 	for _, name := range []string{"netbox-linux-amd64.spdx.json", "netbox-linux-amd64.cdx.json"} {
 		b.Document(report.Document{Name: name, Platform: "linux/amd64", Type: "application/json", Text: []byte(`{"nginx": 1}`)})
 	}
-	held := map[string]contents.Held{"linux/amd64": {Packages: []contents.Package{{Name: "netbox", Version: "4.7.3", Type: "python"}}}}
+	held := map[string]sbom.Contents{"linux/amd64": {Packages: []sbom.Package{{Name: "netbox", Version: "4.7.3", Type: "python"}}}}
 	for i := range 21 {
-		held["linux/amd64"] = contents.Held{Packages: append(held["linux/amd64"].Packages, contents.Package{Name: fmt.Sprintf("package-%02d", i), Version: "1", Type: "deb"})}
+		held["linux/amd64"] = sbom.Contents{Packages: append(held["linux/amd64"].Packages, sbom.Package{Name: fmt.Sprintf("package-%02d", i), Version: "1", Type: "deb"})}
 	}
 	b.Platform("linux/amd64", func(p *report.Platform) { p.Packages = held["linux/amd64"].Packages })
 	b.Change(func(r *report.Report) {
-		r.Unlisted = []contents.Change{{Name: "netbox", Type: "python", Old: "4.7.2", New: "4.7.3", Platforms: []string{"linux/amd64"}}}
-		r.Difference = new(contents.Compare(&contents.Before{
-			Since:  contents.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Version: "v4.7.2-ls9"},
-			Images: map[string]contents.Held{"linux/amd64": {Packages: []contents.Package{{Name: "netbox", Version: "4.7.2", Type: "python"}}}},
+		r.Unlisted = []sbom.Change{{Name: "netbox", Type: "python", Old: "4.7.2", New: "4.7.3", Platforms: []string{"linux/amd64"}}}
+		r.Difference = new(sbom.Compare(&sbom.Before{
+			Since:  sbom.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Version: "v4.7.2-ls9"},
+			Images: map[string]sbom.Contents{"linux/amd64": {Packages: []sbom.Package{{Name: "netbox", Version: "4.7.2", Type: "python"}}}},
 		}, held))
 	})
 	return b.Report()
@@ -196,7 +196,7 @@ func TestARunIsComparedWithTheOneBefore(t *testing.T) {
 		b.End(buildAMD, noon, time.Duration(build*float64(time.Second)), nil, "")
 		b.End(publish, noon, 500*time.Millisecond, nil, "")
 		b.Platform("linux/amd64", func(p *report.Platform) {
-			p.Size, p.Packages, p.Boot = size, make([]contents.Package, packages), &report.Boot{FirstOK: first}
+			p.Size, p.Packages, p.Boot = size, make([]sbom.Package, packages), &report.Boot{FirstOK: first}
 		})
 		return b.Report()
 	}

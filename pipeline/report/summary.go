@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // shownLines is how many of the lines that show what went wrong a summary has
@@ -167,7 +167,7 @@ const manyChanges = 20
 func (r Report) packages(b *strings.Builder) {
 	if d := r.Difference; d != nil {
 		fmt.Fprintf(b, "\n%s\n", d.Headline())
-		_ = contents.Text(b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // a Builder takes all
+		_ = sbom.Text(b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // a Builder takes all
 		if more := len(d.Packages) - manyChanges; more > 0 {
 			fmt.Fprintf(b, "  and %d more\n", more)
 		}
@@ -176,7 +176,7 @@ func (r Report) packages(b *strings.Builder) {
 		}
 	}
 	if len(r.Unlisted) > 0 {
-		fmt.Fprintf(b, "\n%s is not what the image holds: run \"go run ./ci packages\"\n  %s\n", contents.ListFile, contents.Counts(r.Unlisted))
+		fmt.Fprintf(b, "\n%s is not what the image holds: run \"go run ./ci packages\"\n  %s\n", sbom.ListFile, sbom.Counts(r.Unlisted))
 	}
 }
 

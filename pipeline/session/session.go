@@ -15,15 +15,15 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -39,7 +39,7 @@ type Options struct {
 	// Plan is what the images are made for, nil when nothing is planned. Before
 	// finds out what its published images hold; it is asked for a whole plan only.
 	Plan   *release.Plan
-	Before func(context.Context) (*contents.Before, error)
+	Before func(context.Context) (*sbom.Before, error)
 
 	// DefaultBase names the base image of a run whose Base is empty.
 	DefaultBase func(*versions.Versions) string
@@ -97,7 +97,7 @@ func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (
 	if err := inputs.CheckBase(base); err != nil {
 		return err
 	}
-	if err := source.CheckLineEnds(opts.Repo); err != nil {
+	if err := git.CheckLineEnds(opts.Repo); err != nil {
 		return err
 	}
 	commit, err := commit(ctx, opts, pins)
@@ -147,13 +147,13 @@ func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (
 }
 
 // commit is what the images are made from. Only what is planned needs history.
-func commit(ctx context.Context, opts Options, pins *versions.Versions) (source.Source, error) {
+func commit(ctx context.Context, opts Options, pins *versions.Versions) (git.Checkout, error) {
 	if opts.Plan != nil {
-		return source.Git(ctx, opts.Repo)
+		return git.Head(ctx, opts.Repo)
 	}
-	commit, err := source.Tree(ctx, opts.Repo, pins.Stamp())
-	if commit.Commit == source.Unknown && opts.Log != nil {
-		fmt.Fprintf(opts.Log, "source: %s is not a git clone: the image gets the commit %q; only a release needs a clone\n", opts.Repo, source.Unknown)
+	commit, err := git.Tree(ctx, opts.Repo, pins.Stamp())
+	if commit.Commit == git.Unknown && opts.Log != nil {
+		fmt.Fprintf(opts.Log, "source: %s is not a git clone: the image gets the commit %q; only a release needs a clone\n", opts.Repo, git.Unknown)
 	}
 	return commit, err
 }

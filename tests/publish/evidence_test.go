@@ -15,8 +15,8 @@ import (
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // others runs programs that know nothing of ours, in a home of their own.
@@ -143,8 +143,8 @@ func list(t *testing.T, at string, images []string, attached map[string][]string
 	if !typed {
 		return
 	}
-	for _, kind := range []string{contents.SPDXType, contents.CycloneDXType} {
-		if got := run("regctl", "artifact", "get", "--subject", at+":1.0", "--platform", "linux/amd64", "--filter-artifact-type", kind); got != string(sbom(kind, "linux/amd64")) {
+	for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
+		if got := run("regctl", "artifact", "get", "--subject", at+":1.0", "--platform", "linux/amd64", "--filter-artifact-type", kind); got != string(document(kind, "linux/amd64")) {
 			t.Errorf("regctl reads %q of type %s", got, kind)
 		}
 	}

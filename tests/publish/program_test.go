@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // project is a repository whose check has found a content good, and the
@@ -52,8 +52,8 @@ func newProject(t *testing.T) project {
 	r := report.Report{Commit: commit, Version: "4.7.3", Base: report.Base{Name: "local"}}
 	for platform, digest := range p.content.booted {
 		r.Platforms = append(r.Platforms, report.Platform{Platform: platform, Image: digest.String()})
-		for kind, end := range map[string]string{contents.SPDXType: ".spdx.json", contents.CycloneDXType: ".cdx.json"} {
-			r.Documents = append(r.Documents, report.Document{Name: strings.ReplaceAll(platform, "/", "-") + end, Platform: platform, Type: kind, Text: sbom(kind, platform)})
+		for kind, end := range map[string]string{sbom.SPDXType: ".spdx.json", sbom.CycloneDXType: ".cdx.json"} {
+			r.Documents = append(r.Documents, report.Document{Name: strings.ReplaceAll(platform, "/", "-") + end, Platform: platform, Type: kind, Text: document(kind, platform)})
 		}
 		for _, stage := range []string{"build", "graph", "boot", "smoke", "stop"} {
 			key := report.Key{Stage: stage, Platform: platform}
@@ -64,9 +64,9 @@ func newProject(t *testing.T) project {
 	return p
 }
 
-// sbom is a list of packages of a project's image.
-func sbom(kind, platform string) []byte {
-	if kind == contents.SPDXType {
+// document is a list of packages of a project's image.
+func document(kind, platform string) []byte {
+	if kind == sbom.SPDXType {
 		return fmt.Appendf(nil, `{"spdxVersion":"SPDX-2.3","name":"%s","packages":[{"name":"nginx","versionInfo":"1"}]}`, platform)
 	}
 	return fmt.Appendf(nil, `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"%s"}},"components":[{"name":"nginx"}]}`, platform)

@@ -28,10 +28,10 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/browser"
 	"github.com/linuxserver/docker-netbox/pipeline/browser/browsertest"
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
@@ -79,7 +79,7 @@ func made(t *testing.T, broken bool) report.Report {
 				{Name: "see-login", Asked: "the log-in page /login/ in Chromium", Got: "200", Seconds: 1.5},
 				{Name: "site", Asked: "POST /api/dcim/sites/" + strings.Repeat("x", 200), Got: hostile, Seconds: 0.5},
 			}
-			p.Packages = []contents.Package{{Name: "bash", Version: "5.2.37-2", Type: "deb"}, {Name: "django", Version: "6.0.1", Type: "python"}, {Name: hostile, Version: "1", Type: "npm"}}
+			p.Packages = []sbom.Package{{Name: "bash", Version: "5.2.37-2", Type: "deb"}, {Name: "django", Version: "6.0.1", Type: "python"}, {Name: hostile, Version: "1", Type: "npm"}}
 			p.Pictures = []report.Picture{{Name: strings.ReplaceAll(name, "/", "-") + "-login.png", Check: "see-login", Promise: "a browser shows the log-in page", PNG: picture(t)}}
 			p.Drawings = []report.Drawing{
 				{Name: strings.ReplaceAll(name, "/", "-") + "-light.svg", SVG: []byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2000 900" width="2000" height="900"><rect width="2000" height="900" fill="#eee"/></svg>`)},
@@ -97,17 +97,17 @@ func made(t *testing.T, broken bool) report.Report {
 		r.Published = []report.Tag{{Reference: "registry.example.com/a/rather/long/name/of/netbox:v4.7.3-ls12", Digest: digest(6), Blobs: 12, Bytes: 129_700_000}}
 		r.Missed = []report.Missed{{Reference: "quay.example.com/netbox:latest", Error: "503 Service Unavailable"}}
 		r.Documents = []report.Document{{Name: "linux-amd64.spdx.json", Platform: platform, Type: "application/spdx+json", Text: []byte("{}")}}
-		r.Unlisted = []contents.Change{{Name: "django", Type: "python", Old: "6.0", New: "6.0.1", Platforms: []string{platform}}}
-		r.Difference = &contents.Difference{
-			Since:     &contents.Since{Reference: "registry.example.com/netbox:latest", Digest: digest(7), Version: "v4.7.2-ls11"},
+		r.Unlisted = []sbom.Change{{Name: "django", Type: "python", Old: "6.0", New: "6.0.1", Platforms: []string{platform}}}
+		r.Difference = &sbom.Difference{
+			Since:     &sbom.Since{Reference: "registry.example.com/netbox:latest", Digest: digest(7), Version: "v4.7.2-ls11"},
 			Platforms: []string{platform},
-			Packages: []contents.Change{
+			Packages: []sbom.Change{
 				{Name: "django", Type: "python", Old: "6.0", New: "6.0.1", Platforms: []string{platform}},
 				{Name: "left-pad", Type: "npm", Old: "1.3.0", Platforms: []string{platform}},
 			},
-			Sizes:   []contents.Size{{Platform: platform, Group: "Python", Old: 93_000_000, New: 93_700_000}},
-			NetBox:  &contents.Change{Name: "netbox", Old: "4.7.2", New: "4.7.3"},
-			Commits: []source.Commit{{Commit: strings.Repeat("f", 40), Subject: "Say why " + hostile}},
+			Sizes:   []sbom.Size{{Platform: platform, Group: "Python", Old: 93_000_000, New: 93_700_000}},
+			NetBox:  &sbom.Change{Name: "netbox", Old: "4.7.2", New: "4.7.3"},
+			Commits: []git.Commit{{Commit: strings.Repeat("f", 40), Subject: "Say why " + hostile}},
 			Unknown: []string{"the packages of linux/arm64: it has no list"},
 		}
 	})

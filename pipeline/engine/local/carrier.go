@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // carrierMost bounds the disk file, which grows as it is filled: buildkitd
@@ -262,7 +262,7 @@ func makeDisk(ctx context.Context, log io.Writer, file string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,lazy_journal_init=1", part)
-	if err := child.Run(cmd); err != nil {
+	if err := proc.Run(cmd); err != nil {
 		return fmt.Errorf("making a file system in %s: %w", part, err)
 	}
 	return os.Rename(part, file)

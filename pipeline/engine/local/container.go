@@ -21,8 +21,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 const (
@@ -329,7 +329,7 @@ func (c *Container) WaitReady(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			if lines := child.LastLines(stderr, 1); len(lines) == 1 {
+			if lines := proc.LastLines(stderr, 1); len(lines) == 1 {
 				last = fmt.Sprintf("; its ready command says: %s", lines[0])
 			}
 		}

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // Exec runs a command in the container and waits for it. env is added to the
@@ -75,7 +75,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 		return fail(context.Cause(ctx))
 	}
 	if _, started := c.inside(files.pid); err != nil && !started {
-		lines := child.LastLines(stderr, 1)
+		lines := proc.LastLines(stderr, 1)
 		if len(lines) == 0 {
 			return fail(err)
 		}

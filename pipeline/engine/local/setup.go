@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // tools are the programs built from tools/go.mod.
@@ -204,7 +204,7 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	run := func(name string, args ...string) error {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		return child.Run(cmd)
+		return proc.Run(cmd)
 	}
 	apt := func(args ...string) error {
 		return run("apt-get", append([]string{"-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"}, args...)...)
@@ -250,7 +250,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	fmt.Fprintf(log, "registering %s\n", name)
 	// An entry without F has to go first: enabling it again changes nothing.
 	if _, err := os.Stat(filepath.Join(binfmtDir, name)); err == nil {
-		_ = child.Run(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
+		_ = proc.Run(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
 	}
 	// Debian 13 leaves the entry to systemd-binfmt, which a container or a
 	// rescue system does not have; before, it was binfmt-support's.
@@ -258,7 +258,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(binfmtDir, "register"), bytes.TrimSpace(entry), 0)
 	} else {
-		err = child.Run(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
+		err = proc.Run(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
 	}
 	if !emulatorReady(name) {
 		if err == nil {

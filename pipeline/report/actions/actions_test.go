@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
@@ -63,8 +63,8 @@ func run() report.Report {
 			{Platform: arm},
 		},
 		Published:  []report.Tag{{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:1dx"}},
-		Difference: &contents.Difference{},
-		Unlisted:   []contents.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}},
+		Difference: &sbom.Difference{},
+		Unlisted:   []sbom.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}},
 		Missed:     []report.Missed{{Reference: "quay.io/linuxserver.io/netbox:latest", Error: "503 | busy"}},
 	}
 }

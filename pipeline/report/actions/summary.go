@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // Report reports what a run of the pipeline came to: a summary, an annotation
@@ -109,7 +109,7 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 		notes = append(notes, "- "+escape(r.Difference.Headline()))
 	}
 	if len(r.Unlisted) > 0 {
-		notes = append(notes, fmt.Sprintf("- `%s` is not what the image holds (%s): `go run ./ci packages` writes it", contents.ListFile, contents.Counts(r.Unlisted)))
+		notes = append(notes, fmt.Sprintf("- `%s` is not what the image holds (%s): `go run ./ci packages` writes it", sbom.ListFile, sbom.Counts(r.Unlisted)))
 	}
 	if len(notes) > 0 {
 		fmt.Fprintf(&b, "\n%s\n", strings.Join(notes, "\n"))

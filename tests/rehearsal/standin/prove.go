@@ -16,10 +16,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // prove stands in for the check of one platform, which takes minutes: it leaves
@@ -67,10 +67,10 @@ func prove() error {
 		r.Stages = append(r.Stages, report.Stage{Key: key, Seconds: 1})
 	}
 	for _, d := range []struct{ end, kind, text string }{
-		{"spdx.json", contents.SPDXType, `{"spdxVersion":"SPDX-2.3","packages":[{"name":"netbox","versionInfo":%q,"primaryPackagePurpose":"CONTAINER"},{"name":"nginx","versionInfo":"1"}]}`},
-		{"cdx.json", contents.CycloneDXType, `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"netbox","version":%q}},` +
+		{"spdx.json", sbom.SPDXType, `{"spdxVersion":"SPDX-2.3","packages":[{"name":"netbox","versionInfo":%q,"primaryPackagePurpose":"CONTAINER"},{"name":"nginx","versionInfo":"1"}]}`},
+		{"cdx.json", sbom.CycloneDXType, `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"netbox","version":%q}},` +
 			`"components":[{"name":"nginx","version":"1","properties":[{"name":"syft:package:type","value":"deb"}]}]}`},
-		{"packages.txt", contents.ListType, "NAME   VERSION  TYPE\nnginx  1        deb\n%.0s"},
+		{"packages.txt", sbom.ListType, "NAME   VERSION  TYPE\nnginx  1        deb\n%.0s"},
 	} {
 		r.Documents = append(r.Documents, report.Document{
 			Name: platform.Architecture + "." + d.end, Platform: key, Type: d.kind, Text: fmt.Appendf(nil, d.text, digest.String()),

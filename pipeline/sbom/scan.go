@@ -1,4 +1,4 @@
-package contents
+package sbom
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // Media types of the documents.
@@ -78,7 +78,7 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 		"--output", "spdx-json="+file("spdx"), "--output", "cyclonedx-json="+file("cyclonedx"), "--output", "syft-table="+file("table"))
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "SYFT_CHECK_FOR_APP_UPDATE=false"}
-	if err := child.Run(cmd); err != nil {
+	if err := proc.Run(cmd); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}

@@ -1,6 +1,6 @@
-// Package contents lists the packages in an image, as syft finds them, in
+// Package sbom lists the packages in an image, as syft finds them, in
 // documents for programs and in a list for people, and compares two images.
-package contents
+package sbom
 
 import (
 	"cmp"

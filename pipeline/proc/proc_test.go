@@ -1,4 +1,4 @@
-package child_test
+package proc_test
 
 import (
 	"context"
@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/child"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 func TestAProgramThatFailsSaysWhyInItsLastLines(t *testing.T) {
-	err := child.Run(exec.CommandContext(t.Context(), "sh", "-c", "echo 1; echo 2 >&2; echo; echo 3; echo 4; exit 7"))
+	err := proc.Run(exec.CommandContext(t.Context(), "sh", "-c", "echo 1; echo 2 >&2; echo; echo 3; echo 4; exit 7"))
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.HasSuffix(err.Error(), ": 2; 3; 4") || !strings.HasPrefix(err.Error(), "sh: ") {
 		t.Errorf("got %v", err)
 	}
-	if err := child.Run(exec.CommandContext(t.Context(), "sh", "-c", "echo quiet")); err != nil {
+	if err := proc.Run(exec.CommandContext(t.Context(), "sh", "-c", "echo quiet")); err != nil {
 		t.Error(err)
 	}
 }
@@ -35,7 +35,7 @@ func TestWhatAProgramStartedEndsWithTheContext(t *testing.T) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", "sleep 600 & echo $!; wait")
 	cmd.Stdout = w
 	done := make(chan error, 1)
-	go func() { done <- child.Run(cmd) }()
+	go func() { done <- proc.Run(cmd) }()
 	line := make([]byte, 32)
 	n, err := r.Read(line)
 	if err != nil {

@@ -1,4 +1,4 @@
-package source_test
+package git_test
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 )
 
 func repository(t *testing.T) string {
@@ -29,7 +29,7 @@ func repository(t *testing.T) string {
 }
 
 func TestGitTellsTheCommitAndItsTime(t *testing.T) {
-	s, err := source.Git(t.Context(), repository(t))
+	s, err := git.Head(t.Context(), repository(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestAChangedTreeDoesNotClaimToBeTheCommit(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("two\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, err := source.Git(t.Context(), dir)
+	s, err := git.Head(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestAChangedTreeDoesNotClaimToBeTheCommit(t *testing.T) {
 }
 
 func TestOutsideARepositoryIsWrongUse(t *testing.T) {
-	_, err := source.Git(t.Context(), t.TempDir())
+	_, err := git.Head(t.Context(), t.TempDir())
 	if failure.ExitCode(err) != failure.ExitUsage || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}
@@ -64,48 +64,48 @@ func TestOutsideARepositoryIsWrongUse(t *testing.T) {
 
 func TestGitTellsBranchTagsAndWhatHasChanged(t *testing.T) {
 	dir := repository(t)
-	git := func(args ...string) {
+	run := func(args ...string) {
 		t.Helper()
 		if out, err := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...).CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v: %s", args, err, out)
 		}
 	}
-	first, err := source.Git(t.Context(), dir)
+	first, err := git.Head(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	git("checkout", "-q", "-b", "topic")
-	git("mv", "file", "a name with blanks")
-	git("commit", "-q", "-m", "two")
-	git("tag", "v4.7.3-ls1")
-	git("tag", "-a", "-m", "annotated", "other")
+	run("checkout", "-q", "-b", "topic")
+	run("mv", "file", "a name with blanks")
+	run("commit", "-q", "-m", "two")
+	run("tag", "v4.7.3-ls1")
+	run("tag", "-a", "-m", "annotated", "other")
 
-	branch, err := source.Branch(t.Context(), dir)
+	branch, err := git.Branch(t.Context(), dir)
 	if err != nil || branch != "topic" {
 		t.Errorf("branch %q, %v", branch, err)
 	}
-	tags, err := source.Tags(t.Context(), dir)
+	tags, err := git.Tags(t.Context(), dir)
 	if err != nil || strings.Join(tags, " ") != "other v4.7.3-ls1" {
 		t.Errorf("tags %q, %v", tags, err)
 	}
-	changed, known, err := source.Changed(t.Context(), dir, first.Commit)
+	changed, known, err := git.Changed(t.Context(), dir, first.Commit)
 	if err != nil || !known || strings.Join(changed, "|") != "a name with blanks|file" {
 		t.Errorf("changed %q, %v, %v", changed, known, err)
 	}
 	for _, since := range []string{strings.Repeat("0", 40), "", "HEAD", "--output=/nowhere", first.Commit + "-dirty"} {
-		if changed, known, err := source.Changed(t.Context(), dir, since); known || err != nil || changed != nil {
+		if changed, known, err := git.Changed(t.Context(), dir, since); known || err != nil || changed != nil {
 			t.Errorf("since %q: %q, %v, %v", since, changed, known, err)
 		}
 	}
-	git("checkout", "-q", "--detach")
-	if branch, err := source.Branch(t.Context(), dir); err != nil || branch != "" {
+	run("checkout", "-q", "--detach")
+	if branch, err := git.Branch(t.Context(), dir); err != nil || branch != "" {
 		t.Errorf("detached: %q, %v", branch, err)
 	}
 }
 
 func TestCommitsAndFilesOfThePastAreRead(t *testing.T) {
 	dir := repository(t)
-	git := func(args ...string) string {
+	run := func(args ...string) string {
 		t.Helper()
 		out, err := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...).CombinedOutput()
 		if err != nil {
@@ -113,17 +113,17 @@ func TestCommitsAndFilesOfThePastAreRead(t *testing.T) {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	first := git("rev-parse", "HEAD")
+	first := run("rev-parse", "HEAD")
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("two\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	git("commit", "-q", "-a", "-m", "two: a subject\n\nand a body")
-	git("checkout", "-q", "-b", "side", first)
-	git("commit", "-q", "--allow-empty", "-m", "aside")
-	side := git("rev-parse", "HEAD")
-	git("checkout", "-q", "-")
-	git("merge", "-q", "--no-ff", "-m", "a merge", "side")
-	list, known, err := source.Commits(t.Context(), dir, first)
+	run("commit", "-q", "-a", "-m", "two: a subject\n\nand a body")
+	run("checkout", "-q", "-b", "side", first)
+	run("commit", "-q", "--allow-empty", "-m", "aside")
+	side := run("rev-parse", "HEAD")
+	run("checkout", "-q", "-")
+	run("merge", "-q", "--no-ff", "-m", "a merge", "side")
+	list, known, err := git.Commits(t.Context(), dir, first)
 	if err != nil || !known || len(list) != 2 {
 		t.Fatalf("since the first: %v, %v, %v", list, known, err)
 	}
@@ -134,21 +134,21 @@ func TestCommitsAndFilesOfThePastAreRead(t *testing.T) {
 	if got := strings.Join(subjects, "; "); got != "two: a subject; aside" && got != "aside; two: a subject" {
 		t.Errorf("subjects %q", got)
 	}
-	if list, known, err := source.Commits(t.Context(), dir, git("rev-parse", "HEAD")); err != nil || !known || len(list) != 0 {
+	if list, known, err := git.Commits(t.Context(), dir, run("rev-parse", "HEAD")); err != nil || !known || len(list) != 0 {
 		t.Errorf("since this one: %v, %v, %v", list, known, err)
 	}
-	git("checkout", "-q", first)
+	run("checkout", "-q", first)
 	for name, since := range map[string]string{"elsewhere": side, "absent": strings.Repeat("0", 40), "an option": "--all", "nothing": ""} {
-		if list, known, err := source.Commits(t.Context(), dir, since); err != nil || known || list != nil {
+		if list, known, err := git.Commits(t.Context(), dir, since); err != nil || known || list != nil {
 			t.Errorf("%s: %v, %v, %v", name, list, known, err)
 		}
 	}
-	git("checkout", "-q", "side")
+	run("checkout", "-q", "side")
 	for _, test := range []struct {
 		commit, path, want string
 		known              bool
 	}{{first, "file", "one\n", true}, {first, "none", "", true}, {strings.Repeat("0", 40), "file", "", false}, {"HEAD", "file", "", false}} {
-		text, known, err := source.File(t.Context(), dir, test.commit, test.path)
+		text, known, err := git.File(t.Context(), dir, test.commit, test.path)
 		if err != nil || known != test.known || string(text) != test.want {
 			t.Errorf("%+v: %q, %v, %v", test, text, known, err)
 		}
@@ -157,29 +157,29 @@ func TestCommitsAndFilesOfThePastAreRead(t *testing.T) {
 
 func TestAFileIsReadAsItIsInARevision(t *testing.T) {
 	dir := repository(t)
-	clean, err := source.Git(t.Context(), dir)
+	clean, err := git.Head(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("two\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	changed, err := source.Git(t.Context(), dir)
+	changed, err := git.Head(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for revision, want := range map[string]string{clean.Revision(): "one\n", changed.Revision(): "two\n"} {
-		if got, err := source.Read(t.Context(), dir, revision, "file"); err != nil || string(got) != want {
+		if got, err := git.Read(t.Context(), dir, revision, "file"); err != nil || string(got) != want {
 			t.Errorf("%s: %q (%v), want %q", revision, got, err, want)
 		}
 	}
 	for _, revision := range []string{strings.Repeat("0", 40), "--help", "HEAD"} {
-		if _, err := source.Read(t.Context(), dir, revision, "file"); err == nil || !strings.Contains(err.Error(), "fetch the commit") {
+		if _, err := git.Read(t.Context(), dir, revision, "file"); err == nil || !strings.Contains(err.Error(), "fetch the commit") {
 			t.Errorf("%s: %v", revision, err)
 		}
 	}
 	for _, revision := range []string{clean.Revision(), changed.Revision()} {
-		if _, err := source.Read(t.Context(), dir, revision, "nothing"); err == nil || strings.Contains(err.Error(), "\n") {
+		if _, err := git.Read(t.Context(), dir, revision, "nothing"); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("a file that is not there: %v", err)
 		}
 	}
@@ -193,7 +193,7 @@ func TestATreeWithoutHistoryHasAnUnknownCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{archive, inAnother} {
-		s, err := source.Tree(t.Context(), dir, stamp)
+		s, err := git.Tree(t.Context(), dir, stamp)
 		if err != nil || s.Revision() != "unknown" || s.Short() != "unknown" || !s.Time.Equal(stamp) {
 			t.Errorf("%s: %+v, %v", dir, s, err)
 		}
@@ -201,15 +201,15 @@ func TestATreeWithoutHistoryHasAnUnknownCommit(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(archive, "file"), []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := source.Read(t.Context(), archive, source.Unknown, "file"); string(text) != "text" {
+	if text, err := git.Read(t.Context(), archive, git.Unknown, "file"); string(text) != "text" {
 		t.Errorf("read %q, %v", text, err)
 	}
-	s, err := source.Tree(t.Context(), repository(t), stamp)
+	s, err := git.Tree(t.Context(), repository(t), stamp)
 	if err != nil || len(s.Commit) != 40 {
 		t.Errorf("a repository: %+v, %v", s, err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if s, err := source.Tree(t.Context(), archive, stamp); err != nil || s.Commit != source.Unknown {
+	if s, err := git.Tree(t.Context(), archive, stamp); err != nil || s.Commit != git.Unknown {
 		t.Errorf("without git: %+v, %v", s, err)
 	}
 }
@@ -225,7 +225,7 @@ func TestARepositoryOfAnotherUserGetsTheCommandThatTrustsIt(t *testing.T) {
 	if out, err := exec.Command("chown", "-R", "65534:65534", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	_, err := source.Tree(t.Context(), dir, time.Time{})
+	_, err := git.Tree(t.Context(), dir, time.Time{})
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.HasSuffix(err.Error(), "run: git config --global --add safe.directory '"+dir+"'") {
 		t.Errorf("got %v", err)
 	}

@@ -1,5 +1,5 @@
-// Package child runs other programs so that nothing they start stays behind.
-package child
+// Package proc runs other programs so that nothing they start stays behind.
+package proc
 
 import (
 	"bytes"

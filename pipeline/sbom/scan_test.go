@@ -1,4 +1,4 @@
-package contents_test
+package sbom_test
 
 import (
 	"archive/tar"
@@ -21,9 +21,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // syft gives the pinned program; a machine without it builds it, once.
@@ -34,7 +34,7 @@ func syft(t *testing.T) string {
 		t.Fatal(err)
 	}
 	m := gotool.Module{Dir: "../../tools/syft", Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 20 * time.Minute}
-	program, err := m.Program(t.Context(), t.Output(), contents.SyftPackage)
+	program, err := m.Program(t.Context(), t.Output(), sbom.SyftPackage)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ var (
 // target is an image that can be scanned.
 type target struct {
 	layout string
-	about  contents.Image
+	about  sbom.Image
 }
 
 // lay puts images into an OCI layout, and gives the target of each platform.
@@ -116,7 +116,7 @@ func lay(t *testing.T, images ...registry.PlatformImage) map[string]target {
 		if err != nil {
 			t.Fatal(err)
 		}
-		targets[registry.Key(i.Platform)] = target{layout, contents.Image{
+		targets[registry.Key(i.Platform)] = target{layout, sbom.Image{
 			Name: "netbox", Source: "https://github.com/linuxserver/docker-netbox",
 			Platform: i.Platform, Digest: digest, Time: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC),
 		}}
@@ -124,9 +124,9 @@ func lay(t *testing.T, images ...registry.PlatformImage) map[string]target {
 	return targets
 }
 
-func scan(t *testing.T, of target) contents.Scan {
+func scan(t *testing.T, of target) sbom.Scan {
 	t.Helper()
-	s, err := contents.Run(t.Context(), syft(t), of.layout, of.about)
+	s, err := sbom.Run(t.Context(), syft(t), of.layout, of.about)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +138,10 @@ func TestSyftSeesThePackagesOfEachPlatform(t *testing.T) {
 	one, two := image(t, amd64, debian("5.2.37-2+b10", "4.7.3")), image(t, arm64, debian("5.2.37-2", "4.7.3"))
 	targets := lay(t, one, two)
 	a, b := scan(t, targets["linux/amd64"]), scan(t, targets["linux/arm64"])
-	if want := []contents.Package{{"bash", "5.2.37-2+b10", "deb"}, {"netbox", "4.7.3", "python"}}; !slices.Equal(a.Packages, want) {
+	if want := []sbom.Package{{"bash", "5.2.37-2+b10", "deb"}, {"netbox", "4.7.3", "python"}}; !slices.Equal(a.Packages, want) {
 		t.Errorf("amd64 holds %v, want %v", a.Packages, want)
 	}
-	if want := []contents.Package{{"bash", "5.2.37-2", "deb"}, {"netbox", "4.7.3", "python"}}; !slices.Equal(b.Packages, want) {
+	if want := []sbom.Package{{"bash", "5.2.37-2", "deb"}, {"netbox", "4.7.3", "python"}}; !slices.Equal(b.Packages, want) {
 		t.Errorf("arm64 holds %v, want %v", b.Packages, want)
 	}
 	if want := "NAME    VERSION       TYPE\nbash    5.2.37-2+b10  deb\nnetbox  4.7.3         python\n"; string(a.Table) != want {
@@ -198,14 +198,14 @@ func TestAScanThatCannotBeIsOneLine(t *testing.T) {
 		"another platform":  {good.layout, other.about},
 		"nothing installed": bare,
 	} {
-		_, err := contents.Run(t.Context(), syft(t), of.layout, of.about)
+		_, err := sbom.Run(t.Context(), syft(t), of.layout, of.about)
 		if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "list the packages of linux/") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := contents.Run(ctx, syft(t), good.layout, good.about); !errors.Is(err, context.Canceled) {
+	if _, err := sbom.Run(ctx, syft(t), good.layout, good.about); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -217,7 +217,7 @@ func TestAnInterruptedScanLeavesNothingBehind(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := contents.Run(ctx, program, of.layout, of.about); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := sbom.Run(ctx, program, of.layout, of.about); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 	left, err := os.ReadDir(dir)

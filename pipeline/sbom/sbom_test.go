@@ -1,4 +1,4 @@
-package contents_test
+package sbom_test
 
 import (
 	"bytes"
@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/linuxserver/docker-netbox/pipeline/contents"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-type list = []contents.Package
+type list = []sbom.Package
 
 func TestAListIsReadAsSyftWroteIt(t *testing.T) {
-	got, err := contents.ParseTable([]byte("NAME             VERSION             TYPE\n" +
+	got, err := sbom.ParseTable([]byte("NAME             VERSION             TYPE\n" +
 		"Simple Launcher  1.1.0.14            binary     (+5 duplicates)\n" +
 		"adduser          3.152               deb\n" +
 		"libc6            2.41-12+deb13u1     deb                         \n" +
@@ -28,7 +28,7 @@ func TestAListIsReadAsSyftWroteIt(t *testing.T) {
 		"empty": "", "something else": "<html>\n", "columns in another order": "NAME TYPE VERSION\n",
 		"a line without a type": "NAME  VERSION  TYPE\nbash  5\n",
 	} {
-		if got, err := contents.ParseTable([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
+		if got, err := sbom.ParseTable([]byte(text)); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
@@ -36,7 +36,7 @@ func TestAListIsReadAsSyftWroteIt(t *testing.T) {
 
 func TestADocumentOfAnotherSortHasNoPackages(t *testing.T) {
 	for _, text := range []string{"", "{}", `{"bomFormat": "SPDX"}`, "[1]"} {
-		if got, err := contents.ParseCycloneDX([]byte(text)); err == nil {
+		if got, err := sbom.ParseCycloneDX([]byte(text)); err == nil {
 			t.Errorf("%q: %v", text, got)
 		}
 	}
@@ -54,7 +54,7 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 		"linux/s390x": {{"bash", "3", "deb"}},
 	}
 	both := []string{"linux/amd64", "linux/arm64"}
-	want := []contents.Change{
+	want := []sbom.Change{
 		{"netbox", "python", "4.7.2", "4.7.3", both},
 		{"bash", "deb", "1", "2", both},
 		{"gone", "deb", "1", "", both},
@@ -63,18 +63,18 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 		{"netbox", "deb", "", "1", both[:1]},
 		{"twice", "npm", "1, 2", "2", both[:1]},
 	}
-	got := contents.Packages(before, after)
-	same := func(a, b contents.Change) bool {
+	got := sbom.Packages(before, after)
+	same := func(a, b sbom.Change) bool {
 		return a.String() == b.String() && a.Type == b.Type && slices.Equal(a.Platforms, b.Platforms)
 	}
 	if !slices.EqualFunc(got, want, same) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
-	if counts := contents.Counts(got); counts != "packages: 5 changed, 1 added, 1 removed" {
+	if counts := sbom.Counts(got); counts != "packages: 5 changed, 1 added, 1 removed" {
 		t.Errorf("counted as %q", counts)
 	}
 	var text bytes.Buffer
-	if err := contents.Text(&text, got[2:5], both); err != nil {
+	if err := sbom.Text(&text, got[2:5], both); err != nil {
 		t.Fatal(err)
 	}
 	if want := "  deb  gone  removed, was 1\n  deb  grep  1 -> 2          linux/amd64\n  deb  grep  1+b1 -> 2+b1    linux/arm64\n"; text.String() != want {
@@ -84,10 +84,10 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 
 func TestWhatIsNotKnownIsNotTakenForUnchanged(t *testing.T) {
 	groups := []imagesize.Group{{Name: "base", Size: 10}, {Name: "NetBox", Size: 5}}
-	d := contents.Compare(&contents.Before{
-		Since:  contents.Since{Reference: "r", Version: "v4.7.2-ls1"},
-		Images: map[string]contents.Held{"linux/amd64": {Groups: groups}},
-	}, map[string]contents.Held{
+	d := sbom.Compare(&sbom.Before{
+		Since:  sbom.Since{Reference: "r", Version: "v4.7.2-ls1"},
+		Images: map[string]sbom.Contents{"linux/amd64": {Groups: groups}},
+	}, map[string]sbom.Contents{
 		"linux/amd64": {Packages: list{{"netbox", "4.7.3", "python"}}, Groups: []imagesize.Group{{Name: "base", Size: 11}, {Name: "static", Size: 1}}},
 		"linux/arm64": {Packages: list{{"netbox", "4.7.3", "python"}}},
 	})
@@ -97,25 +97,25 @@ func TestWhatIsNotKnownIsNotTakenForUnchanged(t *testing.T) {
 	if want := []string{"linux/arm64: no image of it was published"}; !slices.Equal(d.Unknown, want) {
 		t.Errorf("unknown: %q", d.Unknown)
 	}
-	want := []contents.Size{{"linux/amd64", "base", 10, 11}, {"linux/amd64", "static", 0, 1}, {"linux/amd64", "NetBox", 5, 0}}
+	want := []sbom.Size{{"linux/amd64", "base", 10, 11}, {"linux/amd64", "static", 0, 1}, {"linux/amd64", "NetBox", 5, 0}}
 	if !slices.Equal(d.Sizes, want) {
 		t.Errorf("sizes %v, want %v", d.Sizes, want)
 	}
-	if first := contents.Compare(nil, nil); first.Since != nil || first.Headline() != "nothing is published yet" {
+	if first := sbom.Compare(nil, nil); first.Since != nil || first.Headline() != "nothing is published yet" {
 		t.Errorf("the first release: %+v", first)
 	}
 }
 
 func TestADifferenceIsReadBackFromJSON(t *testing.T) {
-	d := contents.Compare(&contents.Before{
-		Since:  contents.Since{Reference: "r", Digest: "d"},
-		Images: map[string]contents.Held{"linux/amd64": {Packages: list{{"netbox", "4.7.2", "python"}}}},
-	}, map[string]contents.Held{"linux/amd64": {Packages: list{{"netbox", "4.7.3", "python"}}}})
+	d := sbom.Compare(&sbom.Before{
+		Since:  sbom.Since{Reference: "r", Digest: "d"},
+		Images: map[string]sbom.Contents{"linux/amd64": {Packages: list{{"netbox", "4.7.2", "python"}}}},
+	}, map[string]sbom.Contents{"linux/amd64": {Packages: list{{"netbox", "4.7.3", "python"}}}})
 	text, err := json.Marshal(d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again contents.Difference
+	var again sbom.Difference
 	if err := json.Unmarshal(text, &again); err != nil || again.NetBox == nil || again.NetBox.String() != "netbox 4.7.2 -> 4.7.3" || again.Headline() != "package: 1 changed since r" {
 		t.Errorf("%s became %+v, %v", text, again, err)
 	}
@@ -127,14 +127,14 @@ func TestAnOutdatedListIsTold(t *testing.T) {
 		"NAME  VERSION  TYPE\nbash  2        deb\n": "no package has changed",
 		"NAME  VERSION  TYPE\nbash  1        deb\n": "package: 1 changed",
 	} {
-		if got, err := contents.Outdated([]byte(file), now); err != nil || contents.Counts(got) != want {
+		if got, err := sbom.Outdated([]byte(file), now); err != nil || sbom.Counts(got) != want {
 			t.Errorf("%q: %v, %v", file, got, err)
 		}
 	}
-	if got, err := contents.Outdated(nil, now); err != nil || contents.Counts(got) != "package: 1 added" {
+	if got, err := sbom.Outdated(nil, now); err != nil || sbom.Counts(got) != "package: 1 added" {
 		t.Errorf("no list: %v, %v", got, err)
 	}
-	if _, err := contents.Outdated([]byte("junk"), now); err == nil || !strings.Contains(err.Error(), "go run ./ci packages") {
+	if _, err := sbom.Outdated([]byte("junk"), now); err == nil || !strings.Contains(err.Error(), "go run ./ci packages") {
 		t.Errorf("junk: %v", err)
 	}
 }

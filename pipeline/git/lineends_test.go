@@ -1,4 +1,4 @@
-package source_test
+package git_test
 
 import (
 	"os"
@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 )
 
 // TestACheckoutOfWindowsIsRefusedInOneLine checks the real files out as git on
 // Windows does, without .gitattributes and with it.
 func TestACheckoutOfWindowsIsRefusedInOneLine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "clone")
-	git := func(args ...string) {
+	run := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command("git", append([]string{"-c", "core.autocrlf=true", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "safe.directory=*"}, args...)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -29,18 +29,18 @@ func TestACheckoutOfWindowsIsRefusedInOneLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	git("init", "-q", dir)
-	git("-C", dir, "add", "--all")
-	git("-C", dir, "commit", "-q", "-m", "one")
+	run("init", "-q", dir)
+	run("-C", dir, "add", "--all")
+	run("-C", dir, "commit", "-q", "-m", "one")
 	again := func() {
 		t.Helper()
 		if err := os.RemoveAll(filepath.Join(dir, "root")); err != nil {
 			t.Fatal(err)
 		}
-		git("-C", dir, "checkout", "-q", "--", "root")
+		run("-C", dir, "checkout", "-q", "--", "root")
 	}
 	again()
-	err = source.CheckLineEnds(dir)
+	err = git.CheckLineEnds(dir)
 	if err == nil || failure.ExitCode(err) != failure.ExitUsage || strings.Contains(err.Error(), "\n") ||
 		!strings.Contains(err.Error(), "read root/etc/cont-finish.d/netbox and ") {
 		t.Errorf("a checkout with Windows line ends: %v", err)
@@ -49,10 +49,10 @@ func TestACheckoutOfWindowsIsRefusedInOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	again()
-	if err := source.CheckLineEnds(dir); err != nil {
+	if err := git.CheckLineEnds(dir); err != nil {
 		t.Errorf("a checkout with .gitattributes: %v", err)
 	}
-	if err := source.CheckLineEnds("../.."); err != nil {
+	if err := git.CheckLineEnds("../.."); err != nil {
 		t.Errorf("this repository: %v", err)
 	}
 }

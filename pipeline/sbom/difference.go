@@ -1,4 +1,4 @@
-package contents
+package sbom
 
 import (
 	"cmp"
@@ -9,12 +9,12 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
-	"github.com/linuxserver/docker-netbox/pipeline/source"
 )
 
-// Held is what an image holds.
-type Held struct {
+// Contents are what an image holds.
+type Contents struct {
 	Packages []Package         // nil when nobody knows
 	Groups   []imagesize.Group // nil when its history does not show it
 }
@@ -22,9 +22,9 @@ type Held struct {
 // Before is the published index that is compared with.
 type Before struct {
 	Since
-	Images  map[string]Held // by platform; nil when nobody knows
-	Commits []source.Commit // since, newest first
-	Unknown []string        // what could not be found out, and why
+	Images  map[string]Contents // by platform; nil when nobody knows
+	Commits []git.Commit        // since, newest first
+	Unknown []string            // what could not be found out, and why
 }
 
 // Since names a published index.
@@ -65,13 +65,13 @@ type Size struct {
 
 // Difference is what is new in an index since the published one.
 type Difference struct {
-	Since     *Since          `json:"since,omitempty"` // nil when nothing is published yet
-	Unknown   []string        `json:"unknown,omitempty"`
-	Platforms []string        `json:"platforms,omitempty"` // whose packages were compared
-	Packages  []Change        `json:"packages,omitempty"`
-	Sizes     []Size          `json:"sizes,omitempty"` // of all groups, changed or not
-	NetBox    *Change         `json:"netbox,omitempty"`
-	Commits   []source.Commit `json:"commits,omitempty"` // newest first
+	Since     *Since       `json:"since,omitempty"` // nil when nothing is published yet
+	Unknown   []string     `json:"unknown,omitempty"`
+	Platforms []string     `json:"platforms,omitempty"` // whose packages were compared
+	Packages  []Change     `json:"packages,omitempty"`
+	Sizes     []Size       `json:"sizes,omitempty"` // of all groups, changed or not
+	NetBox    *Change      `json:"netbox,omitempty"`
+	Commits   []git.Commit `json:"commits,omitempty"` // newest first
 }
 
 // Packages compares lists of packages, by platform. Platforms that only one of
@@ -152,7 +152,7 @@ func shared(before, after map[string][]Package) []string {
 // Compare reports what is new in images, by platform, since the published ones;
 // before is nil when there are none. What has happened to NetBox is reported too
 // apart.
-func Compare(before *Before, after map[string]Held) Difference {
+func Compare(before *Before, after map[string]Contents) Difference {
 	if before == nil {
 		return Difference{}
 	}

@@ -1,5 +1,5 @@
-// Package source finds the commit of a working tree.
-package source
+// Package git asks git about a working tree: its commit, its history, its files.
+package git
 
 import (
 	"bytes"
@@ -17,8 +17,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Source is a commit, and whether the tree differs from it.
-type Source struct {
+// Checkout is a commit, and whether the tree differs from it.
+type Checkout struct {
 	Commit string    // full object name
 	Time   time.Time // when it was committed, UTC
 	Dirty  bool      // a file differs from it or is new
@@ -28,41 +28,41 @@ type Source struct {
 
 // Revision is the commit as a label gives it: an image made from a changed
 // tree must not claim to be the commit's.
-func (s Source) Revision() string {
-	if s.Dirty {
-		return s.Commit + "-dirty"
+func (c Checkout) Revision() string {
+	if c.Dirty {
+		return c.Commit + "-dirty"
 	}
-	return s.Commit
+	return c.Commit
 }
 
 // Short is the revision with seven characters of the commit.
-func (s Source) Short() string {
-	short := s
-	short.Commit = s.Commit[:min(7, len(s.Commit))]
+func (c Checkout) Short() string {
+	short := c
+	short.Commit = c.Commit[:min(7, len(c.Commit))]
 	return short.Revision()
 }
 
-// Git asks git about the working tree at dir. The error of a directory that
+// Head asks git about the working tree at dir. The error of a directory that
 // is not a work tree, or has no commit, is a failure.Usage.
-func Git(ctx context.Context, dir string) (Source, error) {
+func Head(ctx context.Context, dir string) (Checkout, error) {
 	out, err := git(ctx, dir, "log", "-1", "--format=%H %ct")
 	if err != nil {
-		return Source{}, err
+		return Checkout{}, err
 	}
 	commit, seconds, _ := strings.Cut(strings.TrimSpace(out), " ")
 	unix, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		return Source{}, fmt.Errorf("read the last commit of %s: git printed %q instead of a commit and its time", dir, out)
+		return Checkout{}, fmt.Errorf("read the last commit of %s: git printed %q instead of a commit and its time", dir, out)
 	}
 	status, err := git(ctx, dir, "status", "--porcelain")
 	if err != nil {
-		return Source{}, err
+		return Checkout{}, err
 	}
 	shallow, err := git(ctx, dir, "rev-parse", "--is-shallow-repository")
 	if err != nil {
-		return Source{}, err
+		return Checkout{}, err
 	}
-	return Source{
+	return Checkout{
 		Commit: commit, Time: time.Unix(unix, 0).UTC(), Dirty: strings.TrimSpace(status) != "",
 		Shallow: strings.TrimSpace(shallow) == "true",
 	}, nil
@@ -71,17 +71,17 @@ func Git(ctx context.Context, dir string) (Source, error) {
 // Unknown is the commit of a tree without history.
 const Unknown = "unknown"
 
-// Tree is Git for what needs no history: a tree that is no repository of its
+// Tree is Head for what needs no history: a tree that is no repository of its
 // own, such as an unpacked archive, counts as commit Unknown of the time given.
-func Tree(ctx context.Context, dir string, stamp time.Time) (Source, error) {
+func Tree(ctx context.Context, dir string, stamp time.Time) (Checkout, error) {
 	above, err := git(ctx, dir, "rev-parse", "--show-cdup")
 	switch {
 	case err == nil && strings.TrimSpace(above) == "":
-		return Git(ctx, dir)
+		return Head(ctx, dir)
 	case err == nil || errors.Is(err, errNoRepository):
-		return Source{Commit: Unknown, Time: stamp.UTC()}, nil
+		return Checkout{Commit: Unknown, Time: stamp.UTC()}, nil
 	}
-	return Source{}, err
+	return Checkout{}, err
 }
 
 // errNoRepository is the error of a directory that is no work tree, and of a
@@ -175,7 +175,7 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // Read gives a file of the repository at dir as it is in a revision, which is
-// as Source.Revision gives it: that of a changed tree, and of one without
+// as Checkout.Revision gives it: that of a changed tree, and of one without
 // history, is the tree itself.
 func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
 	if revision == Unknown || strings.HasSuffix(revision, "-dirty") {
