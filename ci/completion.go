@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -50,7 +50,7 @@ Standard output carries the script; no file is written.`,
 func (e env) completeFlags(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	byName := map[string]func() []string{
-		"platform":  pipeline.DefaultPlatforms,
+		"platform":  platform.Names,
 		"engine":    func() []string { return []string{localEngine, daggerEngine} },
 		"netbox":    e.releases,
 		"to":        e.repositories,

@@ -17,6 +17,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
@@ -40,7 +41,7 @@ nor an engine.`,
   go run ./ci graph --write`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+			platforms, err := platform.Parse(e.flags.platforms)
 			if err != nil {
 				return err
 			}

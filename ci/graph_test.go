@@ -20,6 +20,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
 )
@@ -29,7 +30,8 @@ import (
 func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 	t.Helper()
 	var images []registry.PlatformImage
-	for _, platform := range []string{"linux/amd64", "linux/arm64"} {
+	for _, of := range platform.All() {
+		p := of.OCI
 		files := fstest.MapFS{
 			"usr/bin/with-contenv": {Data: []byte("\x7fELF"), Mode: 0o755},
 			"usr/bin/bash":         {Data: []byte("\x7fELF"), Mode: 0o755},
@@ -37,7 +39,7 @@ func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 		for name, file := range recording.BaseTree() {
 			files["etc/s6-overlay/s6-rc.d/"+name] = file
 		}
-		if change := changed[platform]; change != nil {
+		if change := changed[of.Name()]; change != nil {
 			change(files)
 		}
 		var layer bytes.Buffer
@@ -66,21 +68,16 @@ func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := v1.ParsePlatform(platform)
-		if err != nil {
-			t.Fatal(err)
-		}
 		config, err := img.ConfigFile()
 		if err != nil {
 			t.Fatal(err)
 		}
 		config = config.DeepCopy()
-		*p = registry.Canonical(*p)
 		config.OS, config.Architecture, config.Variant = p.OS, p.Architecture, p.Variant
 		if img, err = mutate.ConfigFile(img, config); err != nil {
 			t.Fatal(err)
 		}
-		images = append(images, registry.PlatformImage{Platform: *p, Image: img})
+		images = append(images, registry.PlatformImage{Platform: p, Image: img})
 	}
 	index, err := registry.Index(images, registry.About{})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
@@ -96,11 +97,11 @@ var baseDefault = regexp.MustCompile(`(?m)^ARG BASE_IMAGE=.*$`)
 // A digest is that of the index, so that it does for the building machine too.
 func (e env) setDefaults(edits map[string][]byte, reference string) error {
 	colon := strings.LastIndex(strings.SplitN(reference, "@", 2)[0], ":") + 1
-	for dockerfile, base := range map[string]string{
-		"Dockerfile":                       reference,
-		"Dockerfile.aarch64":               reference[:colon] + "arm64v8-" + reference[colon:],
-		"pipeline/base/browser/Dockerfile": reference,
-	} {
+	bases := map[string]string{"pipeline/base/browser/Dockerfile": reference}
+	for _, p := range platform.All() {
+		bases[p.Dockerfile] = reference[:colon] + p.BasePrefix + reference[colon:]
+	}
+	for dockerfile, base := range bases {
 		file := filepath.Join(e.flags.repo, filepath.FromSlash(dockerfile))
 		text, err := os.ReadFile(file)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -21,7 +22,7 @@ import (
 // rebuild builds the published image of the first platform again, from the tree
 // at hand, and compares the two.
 func (e env) rebuild(ctx context.Context, registries registry.Source, published release.Published) (*release.Rebuilt, error) {
-	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +114,7 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 	if at.Index == nil {
 		return failure.Usagef("verify --rebuild %s: it is one image: pass the tag or the digest of the index", result.Reference)
 	}
-	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
@@ -44,7 +45,7 @@ type flags struct {
 }
 
 func newRoot(io streams, getenv func(string) string) (*cobra.Command, *actions.Sink) {
-	f := &flags{repo: ".", platforms: pipeline.DefaultPlatforms(), output: "dist", timeout: 10 * time.Minute, wait: 30 * time.Minute}
+	f := &flags{repo: ".", platforms: platform.Names(), output: "dist", timeout: 10 * time.Minute, wait: 30 * time.Minute}
 	root := &cobra.Command{
 		Use:   "ci",
 		Short: "Build, check, publish and document the NetBox image",

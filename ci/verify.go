@@ -7,9 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
@@ -101,7 +101,7 @@ explain is another one, but not wrong.`,
 // demand is what the flags insist on.
 func (e env) demand(f verifyFlags) (attest.Demand, error) {
 	d := attest.Demand{Require: f.require}
-	platforms, err := pipeline.ParsePlatforms(e.flags.platforms)
+	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {
 		return d, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -64,7 +65,8 @@ func (p *Pipeline) checkBuilds(ctx context.Context) error {
 	})
 }
 
-func (p *Pipeline) buildRequest(platform v1.Platform, base engine.Base, log io.Writer) engine.BuildRequest {
+func (p *Pipeline) buildRequest(of v1.Platform, base engine.Base, log io.Writer) engine.BuildRequest {
+	row, _ := platform.Of(of.Architecture)
 	args := map[string]string{
 		"NETBOX_RELEASE": p.Versions.NetBox.Release,
 		"VERSION":        p.version(),
@@ -72,9 +74,9 @@ func (p *Pipeline) buildRequest(platform v1.Platform, base engine.Base, log io.W
 		"REVISION":       p.Source.Revision(),
 	}
 	return engine.BuildRequest{
-		Platform:   platform,
+		Platform:   of,
 		Context:    p.Repo,
-		Dockerfile: dockerfile(platform),
+		Dockerfile: row.Dockerfile,
 		Base:       base,
 		Args:       args,
 		Epoch:      p.Versions.Stamp(),

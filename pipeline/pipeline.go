@@ -7,9 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,50 +29,6 @@ import (
 
 // Project is the project's name, as files and reports call it.
 const Project = "docker-netbox"
-
-// dockerfile names the file that makes the image of a platform, "" when there
-// is no image for it.
-func dockerfile(p v1.Platform) string {
-	switch registry.Key(p) {
-	case "linux/amd64":
-		return "Dockerfile"
-	case "linux/arm64":
-		return "Dockerfile.aarch64"
-	}
-	return ""
-}
-
-// DefaultPlatforms are the platforms of a release, in order.
-func DefaultPlatforms() []string {
-	return []string{"linux/amd64", "linux/arm64"}
-}
-
-// ParsePlatforms reads what people write for platforms, "linux/arm64/v8" for
-// "linux/arm64" included. Repetitions are dropped.
-func ParsePlatforms(names []string) ([]v1.Platform, error) {
-	platforms := map[string]v1.Platform{}
-	for _, name := range names {
-		p, err := v1.ParsePlatform(name)
-		if err != nil || dockerfile(*p) == "" || p.Variant != "" && p.Variant != canonical(*p).Variant {
-			return nil, failure.Usagef("read platform %q: there is no image for it: pass --platform %s",
-				name, strings.Join(DefaultPlatforms(), " or --platform "))
-		}
-		platforms[registry.Key(*p)] = canonical(*p)
-	}
-	if len(platforms) == 0 {
-		return nil, failure.Usagef("read platforms: there is none: pass --platform %s", DefaultPlatforms()[0])
-	}
-	var sorted []v1.Platform
-	for _, key := range slices.Sorted(maps.Keys(platforms)) {
-		sorted = append(sorted, platforms[key])
-	}
-	return sorted, nil
-}
-
-// canonical is a platform of that system and architecture as an index names it.
-func canonical(p v1.Platform) v1.Platform {
-	return registry.Canonical(v1.Platform{OS: p.OS, Architecture: p.Architecture})
-}
 
 // Inputs are what an image is built on and booted against. Where they come
 // from depends on the engine.

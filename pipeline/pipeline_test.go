@@ -13,32 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
-
-func TestPlatformsAreReadAsPeopleWriteThem(t *testing.T) {
-	for _, test := range []struct{ names, want string }{
-		{"linux/amd64", "linux/amd64"},
-		{"linux/arm64", "linux/arm64/v8"},
-		{"linux/arm64/v8", "linux/arm64/v8"},
-		{"linux/arm64,linux/amd64,linux/arm64/v8", "linux/amd64 linux/arm64/v8"},
-	} {
-		platforms, err := ParsePlatforms(strings.Split(test.names, ","))
-		var got []string
-		for _, p := range platforms {
-			got = append(got, p.String())
-		}
-		if err != nil || strings.Join(got, " ") != test.want {
-			t.Errorf("%s: %v, %v; want %s", test.names, got, err, test.want)
-		}
-	}
-	for _, name := range []string{"", "amd64", "linux", "linux/386", "linux/arm/v7", "linux/arm64/v7", "linux/amd64/v3", "darwin/arm64"} {
-		if _, err := ParsePlatforms([]string{name}); failure.ExitCode(err) != failure.ExitUsage {
-			t.Errorf("%q: %v, want wrong use", name, err)
-		}
-	}
-}
 
 func TestAFailureThatPlatformsShareIsToldOnce(t *testing.T) {
 	shared := errors.New("no base image")
@@ -106,18 +82,6 @@ func TestOnlyImagesFoundGoodInEveryRespectArePublished(t *testing.T) {
 		r.Stages[i].Errors = []string{"broken"}
 		if _, err := bootedDigests(r); err == nil {
 			t.Errorf("with %s failed: published", missing)
-		}
-	}
-}
-
-func TestEveryPlatformHasItsDockerfile(t *testing.T) {
-	platforms, err := ParsePlatforms(DefaultPlatforms())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range platforms {
-		if dockerfile(p) == "" || registry.Key(p) == "" {
-			t.Errorf("%s has none", p)
 		}
 	}
 }

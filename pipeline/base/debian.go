@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // debian is a layer of Debian packages, as mmdebstrap makes it.
@@ -284,10 +285,8 @@ func (b *Builder) runnable(d debian) error {
 	if d.arch == runtime.GOARCH || d.variant == "extract" {
 		return nil
 	}
-	qemu := map[string]string{"arm64": "qemu-aarch64", "amd64": "qemu-x86_64"}[d.arch]
-	state, _ := os.ReadFile("/proc/sys/fs/binfmt_misc/" + qemu)
-	if !strings.HasPrefix(string(state), "enabled") {
-		return failure.Usagef("making the %s base image needs emulation: run apt-get install --yes qemu-user-static binfmt-support, then update-binfmts --enable %s", d.arch, qemu)
+	if row, _ := platform.Of(d.arch); !row.Emulated(platform.Binfmt) {
+		return failure.Usagef("making the %s base image needs emulation: run apt-get install --yes qemu-user-static binfmt-support, then update-binfmts --enable %s", d.arch, row.Emulator())
 	}
 	return nil
 }

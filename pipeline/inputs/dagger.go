@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -31,7 +31,7 @@ type Dagger struct {
 // when it is not.
 func (d Dagger) Native() v1.Platform {
 	native, _ := d.Engine.Native()
-	return registry.Canonical(native)
+	return platform.Canonical(native)
 }
 
 // Emulated reports whether a platform is foreign to Dagger's engine.

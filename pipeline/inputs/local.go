@@ -20,7 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // Local makes everything on this machine, for the local engine.
@@ -59,7 +59,7 @@ func readLayout(dir string) (v1.ImageIndex, error) {
 
 // Native is this machine.
 func (l Local) Native() v1.Platform {
-	return registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	return platform.Linux(runtime.GOARCH)
 }
 
 // Emulated reports whether a platform is foreign to this machine.

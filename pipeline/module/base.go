@@ -5,10 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -26,7 +26,7 @@ func (c Call) Check() error {
 	if len(c.Platforms) == 0 {
 		return nil
 	}
-	_, err := pipeline.ParsePlatforms(c.Platforms)
+	_, err := platform.Parse(c.Platforms)
 	return c.reword(err)
 }
 
@@ -49,7 +49,7 @@ func (c Call) base() (string, error) {
 	if err != nil {
 		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
 	}
-	platform := registry.Canonical(*config.Platform())
+	platform := platform.Canonical(*config.Platform())
 	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
 	if err != nil {
 		return "", err

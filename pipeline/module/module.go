@@ -27,6 +27,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -59,7 +60,7 @@ const bootLimit = 15 * time.Minute
 // down again.
 func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine, *versions.Versions) error) error {
 	if len(c.Platforms) == 0 {
-		c.Platforms = pipeline.DefaultPlatforms()
+		c.Platforms = platform.Names()
 	}
 	base, err := c.base()
 	if err != nil {
@@ -283,7 +284,7 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 		if err != nil {
 			return err
 		}
-		p.Platforms = []v1.Platform{registry.Canonical(native)} // Dagger emulates no services
+		p.Platforms = []v1.Platform{platform.Canonical(native)} // Dagger emulates no services
 		img, err := c.first(ctx, p)
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
@@ -360,9 +361,9 @@ func (v *Vars) setAside() {
 
 // MissingArchitectures are those people look for that the image has not.
 func (v *Vars) MissingArchitectures() (missing []string) {
-	for _, name := range []string{"x86-64", "arm64"} {
-		if !slices.ContainsFunc(v.Architectures, func(a Architecture) bool { return a.Arch == name }) {
-			missing = append(missing, name)
+	for _, p := range platform.All() {
+		if !slices.ContainsFunc(v.Architectures, func(a Architecture) bool { return a.Arch == p.Label }) {
+			missing = append(missing, p.Label)
 		}
 	}
 	return missing

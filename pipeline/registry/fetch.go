@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // userAgent is how requests name who asks.
@@ -96,11 +97,11 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 		if err != nil {
 			return nil, fmt.Errorf("read the configuration of %s@%s: %w", repository, digest, unread(err))
 		}
-		platform := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
-		if Key(platform) != key {
-			return nil, fmt.Errorf("read the image of %s: %s@%s is for %s", key, repository, digest, platform)
+		is := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
+		if Key(is) != key {
+			return nil, fmt.Errorf("read the image of %s: %s@%s is for %s", key, repository, digest, is)
 		}
-		images = append(images, PlatformImage{Platform: Canonical(platform), Image: img})
+		images = append(images, PlatformImage{Platform: platform.Canonical(is), Image: img})
 	}
 	return images, nil
 }

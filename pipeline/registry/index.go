@@ -10,6 +10,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // PlatformImage is the image of one platform.
@@ -54,14 +56,6 @@ func (a About) Annotations() map[string]string {
 	return out
 }
 
-// Canonical gives a platform as an index names it: arm64 is always variant v8.
-func Canonical(p v1.Platform) v1.Platform {
-	if p.Architecture == "arm64" && p.Variant == "" {
-		p.Variant = "v8"
-	}
-	return p
-}
-
 // Key names a platform without its variant: "linux/arm64".
 func Key(p v1.Platform) string { return p.OS + "/" + p.Architecture }
 
@@ -76,13 +70,13 @@ func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
 	}
 	images = slices.Clone(images)
 	slices.SortFunc(images, func(a, b PlatformImage) int {
-		return strings.Compare(Canonical(a.Platform).String(), Canonical(b.Platform).String())
+		return strings.Compare(platform.Canonical(a.Platform).String(), platform.Canonical(b.Platform).String())
 	})
 
 	var adds []mutate.IndexAddendum
 	seen := map[string]bool{}
 	for _, img := range images {
-		platform := Canonical(img.Platform)
+		platform := platform.Canonical(img.Platform)
 		if seen[platform.String()] {
 			return nil, fmt.Errorf("assembling an index: two images for %s", platform)
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -51,7 +52,7 @@ func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggc
 	}
 	var images []registry.PlatformImage
 	for _, arch := range []string{"amd64", "arm64"} {
-		platform := registry.Canonical(v1.Platform{OS: "linux", Architecture: arch})
+		platform := platform.Linux(arch)
 		layer, err := random.Layer(1000, types.OCILayer)
 		if err != nil {
 			t.Fatal(err)

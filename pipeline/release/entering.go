@@ -13,11 +13,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
-
-// dockerfiles build the image, one for each architecture.
-var dockerfiles = []string{"Dockerfile", "Dockerfile.aarch64"}
 
 // BaseInputs are what a base image takes from the repository, as base.Inputs
 // knows it.
@@ -31,9 +29,11 @@ type BaseInputs interface {
 // what the base takes, if it is made here. What changes the way an image is
 // built and no file of it, --rebuild finds.
 func FindEntering(ctx context.Context, repo, since string, changed []string, base BaseInputs) ([]string, error) {
-	whole := append([]string{versions.File, ".dockerignore"}, dockerfiles...)
+	whole := []string{versions.File, ".dockerignore"}
 	var sources []string
-	for _, name := range dockerfiles {
+	for _, p := range platform.All() {
+		name := p.Dockerfile
+		whole = append(whole, name)
 		text, err := os.ReadFile(filepath.Join(repo, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, failure.Usagef("find out what the image is made of: %w: run it at the root of the repository, or name that with --repo", err)

@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -91,18 +90,12 @@ func FindPins(ctx context.Context, source registry.Source, v *versions.Versions)
 	return list
 }
 
-// pinnedPlatforms are those that a pinned image has to have.
-var pinnedPlatforms = []v1.Platform{
-	registry.Canonical(v1.Platform{OS: "linux", Architecture: "amd64"}),
-	registry.Canonical(v1.Platform{OS: "linux", Architecture: "arm64"}),
-}
-
 // Resolve looks an image up by its tag, and returns the digest of its index and
 // the image of each platform.
 func Resolve(ctx context.Context, source registry.Source, name string) (digest string, images []registry.PlatformImage, err error) {
 	index, err := source.Index(ctx, name)
 	if err != nil {
-		return "", nil, failure.Usagef("pin %s: %w: want an index with images for amd64 and arm64", name, err)
+		return "", nil, failure.Usagef("pin %s: %w: want an index with images for %s", name, err, strings.Join(platform.Architectures(), " and "))
 	}
 	if index == nil {
 		return "", nil, failure.Usagef("pin %s: its registry has no such image: look for the tag it has now", name)
@@ -111,12 +104,12 @@ func Resolve(ctx context.Context, source registry.Source, name string) (digest s
 	if err != nil {
 		return "", nil, fmt.Errorf("pin %s: %w", name, err)
 	}
-	for _, platform := range pinnedPlatforms {
-		img, err := engine.ImageFor(index, platform)
+	for _, p := range platform.All() {
+		img, err := engine.ImageFor(index, p.OCI)
 		if err != nil {
-			return "", nil, failure.Usagef("pin %s: %w: choose an image that has both amd64 and arm64", name, err)
+			return "", nil, failure.Usagef("pin %s: %w: choose an image that has %s", name, err, strings.Join(platform.Architectures(), " and "))
 		}
-		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+		images = append(images, registry.PlatformImage{Platform: p.OCI, Image: img})
 	}
 	return hash.String(), images, nil
 }

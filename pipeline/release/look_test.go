@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
@@ -30,7 +31,7 @@ func published(t *testing.T, labels, annotations map[string]string) string {
 	t.Cleanup(server.Close)
 	var images []registry.PlatformImage
 	for _, arch := range []string{"amd64", "arm64"} {
-		platform := registry.Canonical(v1.Platform{OS: "linux", Architecture: arch})
+		platform := platform.Linux(arch)
 		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
 			OS: "linux", Architecture: arch, Variant: platform.Variant, Config: v1.Config{Labels: labels},
 		})

@@ -5,12 +5,11 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
-
-// prefixes are what the tags of one architecture begin with.
-var prefixes = map[string]string{"linux/amd64": "amd64-", "linux/arm64": "arm64v8-"}
 
 // name gives the image its version and its tags.
 func name(p *Plan, f Facts) {
@@ -29,9 +28,9 @@ func name(p *Plan, f Facts) {
 		p.Tags = []string{p.Version}
 	}
 	p.ImageTags = map[string][]string{}
-	for platform, prefix := range prefixes {
+	for _, of := range platform.All() {
 		for _, tag := range p.Tags {
-			p.ImageTags[platform] = append(p.ImageTags[platform], prefix+tag)
+			p.ImageTags[of.Name()] = append(p.ImageTags[of.Name()], of.TagPrefix+tag)
 		}
 	}
 }
@@ -45,7 +44,7 @@ func (p Plan) Targets() ([]registry.Target, error) {
 		if err != nil {
 			return err
 		}
-		if p.moves(tag, platform) {
+		if p.moves(tag) {
 			t = t.Moving()
 		}
 		targets = append(targets, t.For(platform))
@@ -72,6 +71,6 @@ func (p Plan) Targets() ([]registry.Target, error) {
 // numbered version names one for ever. Those that name a NetBox are for its
 // newest build, which has the distribution's updates, and that of a branch is
 // for the newest build of its commit.
-func (p Plan) moves(tag, platform string) bool {
-	return Channel(p.Channel.Value) != Live || tag != prefixes[platform]+p.Version
+func (p Plan) moves(tag string) bool {
+	return Channel(p.Channel.Value) != Live || !strings.HasSuffix(tag, p.Version)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -75,7 +76,7 @@ type Engine interface {
 
 // Run sets a pipeline up, hands it to do, and takes everything down again.
 func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (err error) {
-	platforms, err := pipeline.ParsePlatforms(opts.Platforms)
+	platforms, err := platform.Parse(opts.Platforms)
 	if err != nil {
 		return err
 	}

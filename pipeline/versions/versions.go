@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
@@ -174,8 +175,8 @@ func Parse(file string, data []byte) (*Versions, error) {
 		return err == nil && t.Unix() > 0
 	})
 	for _, arch := range slices.Sorted(maps.Keys(v.Emulation)) {
-		if arch != "amd64" && arch != "arm64" {
-			problems = append(problems, doc.Problem("emulation."+arch, `unknown architecture; want "amd64" or "arm64"`))
+		if _, known := platform.Of(arch); !known {
+			problems = append(problems, doc.Problem("emulation."+arch, "unknown architecture; want %s", strings.Join(platform.Architectures(), " or ")))
 			continue
 		}
 		check("emulation."+arch+".cpu", v.Emulation[arch].CPU, "a CPU model of QEMU", cpuModel.MatchString)

@@ -43,7 +43,7 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 		{"optional registry without a repository", "optional: []", "optional: [quai.io]", `versions.yml:LINE: repositories.optional[0]: want the registry of a repository above, got "quai.io"`},
 		{"optional registry that is compared with", "optional: []", "optional: [ghcr.io]", `versions.yml:LINE: repositories.optional[0]: ghcr.io cannot be optional: images are compared with those in ghcr.io/linuxserver/`},
 		{"list for keys", "  arm64:\n    cpu: cortex-a72", "  - arm64", `versions.yml:LINE: emulation: want keys with values, got a list`},
-		{"architecture", "  arm64:", "  aarch64:", `versions.yml:LINE: emulation.aarch64: unknown architecture; want "amd64" or "arm64"`},
+		{"architecture", "  arm64:", "  aarch64:", `versions.yml:LINE: emulation.aarch64: unknown architecture; want amd64 or arm64`},
 		{"empty value", "suite: trixie", "suite:", `versions.yml:LINE: base.local.suite: missing; want a Debian suite`},
 		{"key twice", "netbox:\n", "sidecars: {}\nnetbox:\n", `: sidecars: set a second time; line 2 has it too`},
 		{"tab", "  release:", "\trelease:", `not valid YAML: found character that cannot start any token`},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -63,7 +64,7 @@ func previousImage(t *testing.T) v1.Image {
 			previous.err = err
 			return
 		}
-		previous.image, previous.err = engine.ImageFor(idx, registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+		previous.image, previous.err = engine.ImageFor(idx, platform.Linux(runtime.GOARCH))
 	})
 	if previous.err != nil {
 		t.Fatal(previous.err)

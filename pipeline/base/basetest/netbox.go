@@ -9,12 +9,13 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 // Platform is the one that this machine runs without emulation.
 func Platform() v1.Platform {
-	return registry.Canonical(v1.Platform{OS: "linux", Architecture: runtime.GOARCH})
+	return platform.Linux(runtime.GOARCH)
 }
 
 // NetBox builds the image of the repository at source for this machine's

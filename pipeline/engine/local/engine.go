@@ -19,6 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // Options say where an Engine finds and keeps things.
@@ -113,8 +114,8 @@ func foreign(p v1.Platform) bool {
 
 // checkPlatform refuses what this engine cannot do on any machine.
 func checkPlatform(p v1.Platform) error {
-	if p.OS != "linux" || (p.Architecture != "amd64" && p.Architecture != "arm64") {
-		return failure.Usagef("platform %q: the local engine knows linux/amd64 and linux/arm64", p.String())
+	if row, known := platform.Of(p.Architecture); !known || p.OS != row.OCI.OS {
+		return failure.Usagef("platform %q: the local engine knows %s", p.String(), strings.Join(platform.Names(), " and "))
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // privileged is what to do about nearly all that a container lacks.
@@ -131,18 +132,18 @@ func hierarchies(mount string) []string {
 // checkEmulation finds out whether the kernel can be taught an architecture;
 // whether qemu is there to be installed shows later.
 func checkEmulation(arch string) error {
-	name, known := emulators[arch]
-	if !known || emulatorReady(name) {
+	row, known := platform.Of(arch)
+	if !known || row.Emulated(platform.Binfmt) {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(binfmtDir, "register")); err == nil {
+	if _, err := os.Stat(filepath.Join(platform.Binfmt, "register")); err == nil {
 		return nil
 	}
 	err := onThread(func() error {
 		if err := privateMounts(); err != nil {
 			return err
 		}
-		return unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", 0, "")
+		return unix.Mount("binfmt_misc", platform.Binfmt, "binfmt_misc", 0, "")
 	})
 	if err != nil {
 		return noEmulation(arch, fmt.Errorf("mounting binfmt_misc: %w", err))

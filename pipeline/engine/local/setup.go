@@ -19,17 +19,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // tools are the programs built from tools/go.mod.
 type tools struct{ buildkitd, buildctl, runc string }
-
-const binfmtDir = "/proc/sys/fs/binfmt_misc"
-
-// emulators is, by emulated architecture, the name under which Debian
-// registers qemu.
-var emulators = map[string]string{"arm64": "qemu-aarch64", "amd64": "qemu-x86_64"}
 
 // Setup finds what the engine needs, and as root on Debian installs what is
 // missing. Each thing it does is a line on log; on a machine that has
@@ -153,7 +148,8 @@ func (e *Engine) needs(buildRunc bool) []string {
 		}},
 	}
 	for _, p := range e.opts.Platforms {
-		if name, known := emulators[p.Architecture]; known && foreign(p) {
+		if row, known := platform.Of(p.Architecture); known && foreign(p) {
+			name := row.Emulator()
 			needs = append(needs,
 				need{"qemu-user-static", program(name+"-static", name)},
 				need{"arch-test", program("arch-test")}, // mmdebstrap asks it whether the platform can run
@@ -227,62 +223,45 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	return err
 }
 
-// registerEmulator makes the kernel run programs of arch through qemu. The F
-// flag is what counts: the kernel keeps qemu open, so that a container needs
-// no qemu inside.
+// registerEmulator makes the kernel run programs of arch through qemu.
 func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
-	name, known := emulators[arch]
+	row, known := platform.Of(arch)
 	if !known {
-		return failure.Usagef("emulating %s: the local engine can emulate arm64 and amd64", arch)
+		return failure.Usagef("emulating %s: the local engine can emulate %s", arch, strings.Join(platform.Architectures(), " and "))
 	}
-	if emulatorReady(name) {
+	name := row.Emulator()
+	if row.Emulated(platform.Binfmt) {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(binfmtDir, "register")); err != nil {
-		fmt.Fprintf(log, "mounting %s\n", binfmtDir)
-		if err := unix.Mount("binfmt_misc", binfmtDir, "binfmt_misc", 0, ""); err != nil {
+	if _, err := os.Stat(filepath.Join(platform.Binfmt, "register")); err != nil {
+		fmt.Fprintf(log, "mounting %s\n", platform.Binfmt)
+		if err := unix.Mount("binfmt_misc", platform.Binfmt, "binfmt_misc", 0, ""); err != nil {
 			return noEmulation(arch, fmt.Errorf("mounting binfmt_misc: %w", err))
 		}
 	}
-	if emulatorReady(name) {
+	if row.Emulated(platform.Binfmt) {
 		return nil
 	}
 	fmt.Fprintf(log, "registering %s\n", name)
 	// An entry without F has to go first: enabling it again changes nothing.
-	if _, err := os.Stat(filepath.Join(binfmtDir, name)); err == nil {
+	if _, err := os.Stat(filepath.Join(platform.Binfmt, name)); err == nil {
 		_ = proc.Run(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
 	}
 	// Debian 13 leaves the entry to systemd-binfmt, which a container or a
 	// rescue system does not have; before, it was binfmt-support's.
 	entry, err := os.ReadFile(filepath.Join("/usr/lib/binfmt.d", name+".conf"))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(binfmtDir, "register"), bytes.TrimSpace(entry), 0)
+		err = os.WriteFile(filepath.Join(platform.Binfmt, "register"), bytes.TrimSpace(entry), 0)
 	} else {
 		err = proc.Run(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
 	}
-	if !emulatorReady(name) {
+	if !row.Emulated(platform.Binfmt) {
 		if err == nil {
 			err = errors.New("not enabled with flag F afterwards")
 		}
 		return failure.Usagef("registering %s: %w; run: apt-get install --reinstall qemu-user-static binfmt-support && update-binfmts --enable %[1]s", name, err)
 	}
 	return nil
-}
-
-func emulatorReady(name string) bool {
-	data, err := os.ReadFile(filepath.Join(binfmtDir, name))
-	if err != nil {
-		return false
-	}
-	enabled, fixed := false, false
-	for l := range strings.Lines(string(data)) {
-		l = strings.TrimSpace(l)
-		enabled = enabled || l == "enabled"
-		if flags, ok := strings.CutPrefix(l, "flags:"); ok {
-			fixed = strings.Contains(flags, "F")
-		}
-	}
-	return enabled && fixed
 }
 
 // lineLocked lets goroutines share a writer.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -31,15 +32,13 @@ func prove() error {
 	if err != nil {
 		return err
 	}
-	platform, err := v1.ParsePlatform(os.Getenv("PLATFORM"))
+	platforms, err := platform.Parse([]string{os.Getenv("PLATFORM")})
 	if err != nil {
 		return err
 	}
-	if platform.Architecture == "arm64" {
-		platform.Variant = "v8"
-	}
-	key := registry.Key(*platform)
-	img, err := image(plan, *platform)
+	on := platforms[0]
+	key := registry.Key(on)
+	img, err := image(plan, on)
 	if err != nil {
 		return err
 	}
@@ -47,7 +46,7 @@ func prove() error {
 	if err != nil {
 		return err
 	}
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: *platform, Image: img}}, registry.About{
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: on, Image: img}}, registry.About{
 		Title: "netbox", Version: plan.Version, Revision: plan.Commit, BaseName: plan.Base.Name,
 	})
 	if err != nil {
@@ -73,10 +72,10 @@ func prove() error {
 		{"packages.txt", sbom.ListType, "NAME   VERSION  TYPE\nnginx  1        deb\n%.0s"},
 	} {
 		r.Documents = append(r.Documents, report.Document{
-			Name: platform.Architecture + "." + d.end, Platform: key, Type: d.kind, Text: fmt.Appendf(nil, d.text, digest.String()),
+			Name: on.Architecture + "." + d.end, Platform: key, Type: d.kind, Text: fmt.Appendf(nil, d.text, digest.String()),
 		})
 	}
-	_, failing := os.Stat(state("red-" + platform.Architecture))
+	_, failing := os.Stat(state("red-" + on.Architecture))
 	if failing == nil {
 		r.Stages[3].Errors = []string{"log-in page: it answered 502"}
 		r.Platforms[0].Smoke[0].Error = "it answered 502"
@@ -85,9 +84,9 @@ func prove() error {
 		return err
 	}
 	if failing == nil {
-		return errors.New("smoke linux/" + platform.Architecture + ": " + r.Stages[3].Errors[0])
+		return errors.New("smoke linux/" + on.Architecture + ": " + r.Stages[3].Errors[0])
 	}
-	if _, err := os.Stat(state("endless-" + platform.Architecture)); err == nil {
+	if _, err := os.Stat(state("endless-" + on.Architecture)); err == nil {
 		if err := os.WriteFile(state("endless"), []byte(fmt.Sprint(os.Getpid())), 0o644); err != nil {
 			return err
 		}
@@ -98,10 +97,10 @@ func prove() error {
 }
 
 // image is the same for the same plan.
-func image(plan release.Plan, platform v1.Platform) (v1.Image, error) {
+func image(plan release.Plan, on v1.Platform) (v1.Image, error) {
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
-	text := []byte(plan.Version + " for " + platform.String())
+	text := []byte(plan.Version + " for " + on.String())
 	if err := w.WriteHeader(&tar.Header{Name: "build_version", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
 		return nil, err
 	}
@@ -124,7 +123,7 @@ func image(plan release.Plan, platform v1.Platform) (v1.Image, error) {
 		return nil, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
+	config.OS, config.Architecture, config.Variant = on.OS, on.Architecture, on.Variant
 	config.Config.Labels = map[string]string{
 		"build_version":                    "Linuxserver.io version:- " + plan.Version + " Build-date:- 2026-11-26T00:00:00+00:00",
 		"org.opencontainers.image.version": plan.Version, "org.opencontainers.image.revision": plan.Commit,
