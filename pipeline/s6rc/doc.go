@@ -26,9 +26,8 @@
 //
 // # Logs
 //
-// [ParseLine] turns one line into an [Event]; [ParseLog] a whole log. Lines of
-// 3.1.6.2, 3.2.1.0 and 3.2.3.0 are known. Anything that is not s6's own is
-// KindOutput.
+// [ParseLine] turns one line into an [Event]. Lines of 3.1.6.2, 3.2.1.0 and
+// 3.2.3.0 are known. Anything that is not s6's own is KindOutput.
 //
 // The facts stem from the recorded cases under testdata/recorded, which
 // package recording reads.
