@@ -38,10 +38,9 @@ func (p Problems) Unwrap() []error {
 // Compile reads the sources in the order given. See Load for what it returns.
 func Compile(from ...Source) (*Tree, error) {
 	c := &compiler{
-		types:     map[string]Type{OneshotRunner: Longrun, FdHolder: Longrun},
-		services:  map[string]*Service{},
-		bundles:   map[string]*BundleDef{},
-		pipelines: map[string]*Service{},
+		types:    map[string]Type{OneshotRunner: Longrun, FdHolder: Longrun},
+		services: map[string]*Service{},
+		bundles:  map[string]*BundleDef{},
 	}
 	for _, name := range []string{OneshotRunner, FdHolder} {
 		c.longruns = append(c.longruns, &Service{Name: name, Type: Longrun, NotificationFD: -1, Essential: true})
@@ -54,7 +53,6 @@ func Compile(from ...Source) (*Tree, error) {
 		s.index = i
 		c.services[s.Name] = s
 	}
-	c.addPipelines()
 	c.resolveBundles()
 	c.resolveServices()
 	c.findCycles()
@@ -74,7 +72,6 @@ type compiler struct {
 	longruns, oneshots []*Service
 	services           map[string]*Service
 	bundles            map[string]*BundleDef
-	pipelines          map[string]*Service // pipeline name -> its last consumer
 }
 
 func (c *compiler) fail(service, format string, args ...any) {
@@ -178,7 +175,7 @@ func (c *compiler) addDefinition(d *definition) {
 	case !info.Mode().IsRegular():
 		c.fail(d.name, "%s is not a regular file", d.path("run"))
 	}
-	d.pipeline(s)
+	d.noPipeline()
 	d.supervision(s)
 	c.longruns = append(c.longruns, s)
 }

@@ -120,24 +120,13 @@ func (d *definition) script(file string, mandatory bool) []string {
 	return argv
 }
 
-func (d *definition) pipeline(s *Service) {
-	if names, ok := d.list("producer-for"); ok {
-		if len(names) == 1 {
-			s.producerFor = names[0]
-		} else {
-			d.c.fail(d.name, "%s should only contain one service name", d.path("producer-for"))
+// noPipeline refuses a service whose output feeds another one. The real program
+// takes it; no image of ours has one, and the stand-in init could not run it.
+func (d *definition) noPipeline() {
+	for _, file := range []string{"producer-for", "consumer-for"} {
+		if _, err := fs.Stat(d.fsys, d.name+"/"+file); err == nil {
+			d.c.fail(d.name, "%s: pipelines of services are not supported: let the service log by itself", d.path(file))
 		}
-	}
-	s.consumerFor, _ = d.list("consumer-for")
-	names, ok := d.list("pipeline-name")
-	switch {
-	case !ok:
-	case len(s.consumerFor) == 0 || s.producerFor != "":
-		d.c.warn("%s/%s contains a pipeline-name file despite not being a last consumer; this file will be ignored", d.dir, d.name)
-	case len(names) != 1:
-		d.c.fail(d.name, "%s should only contain one name", d.path("pipeline-name"))
-	default:
-		d.c.pipelines[names[0]] = s
 	}
 }
 

@@ -4,36 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"syscall"
 )
-
-// addPipelines makes a bundle of each named pipeline: its last consumer and
-// all that feeds it.
-func (c *compiler) addPipelines() {
-	for _, name := range slices.Sorted(maps.Keys(c.pipelines)) {
-		if old, ok := c.types[name]; ok {
-			c.fail(name, "duplicate service definition: %s defined in s6-rc-compile internals is already defined and has type %s", name, typeName(old))
-			continue
-		}
-		b := &BundleDef{Name: name}
-		var add func(s *Service)
-		add = func(s *Service) {
-			if s == nil || slices.Contains(b.Contents, s.Name) {
-				return
-			}
-			b.Contents = append(b.Contents, s.Name)
-			for _, p := range s.consumerFor {
-				add(c.services[p])
-			}
-		}
-		add(c.pipelines[name])
-		slices.Sort(b.Contents)
-		c.types[name], c.bundles[name] = Bundle, b
-		c.tree.Bundles = append(c.tree.Bundles, b)
-	}
-}
 
 func (c *compiler) resolveBundles() {
 	done := map[*BundleDef]bool{}
@@ -74,16 +47,9 @@ func (c *compiler) resolveBundles() {
 
 func (c *compiler) resolveServices() {
 	for _, s := range c.tree.Services {
-		c.checkPipeline(s)
 		names := slices.Clone(s.Requires)
 		if s.Type == Oneshot {
 			names = append(names, OneshotRunner)
-		}
-		if s.producerFor != "" {
-			names = append(names, s.producerFor)
-		}
-		if s.producerFor != "" || len(s.consumerFor) > 0 {
-			names = append(names, FdHolder)
 		}
 		for _, name := range names {
 			typ, declared := c.types[name]
@@ -102,24 +68,6 @@ func (c *compiler) resolveServices() {
 	for _, s := range slices.Backward(c.tree.Services) {
 		for _, d := range s.Deps {
 			d.Dependents = append(d.Dependents, s)
-		}
-	}
-}
-
-func (c *compiler) checkPipeline(s *Service) {
-	if name := s.producerFor; name != "" {
-		if typ := c.types[name]; typ != Longrun {
-			c.fail(s.Name, "longrun service %s declares being a producer for a service named %s of type %s", s.Name, name, typeName(typ))
-			s.producerFor = ""
-		} else if !slices.Contains(c.services[name].consumerFor, s.Name) {
-			c.fail(s.Name, "longrun service %s declares being a producer for a service named %s that does not declare it back", s.Name, name)
-		}
-	}
-	for _, name := range s.consumerFor {
-		if typ := c.types[name]; typ != Longrun {
-			c.fail(s.Name, "longrun service %s declares being the consumer for a service named %s of type %s", s.Name, name, typeName(typ))
-		} else if c.services[name].producerFor != s.Name {
-			c.fail(s.Name, "longrun service %s declares being the consumer for a service named %s that does not declare it back", s.Name, name)
 		}
 	}
 }

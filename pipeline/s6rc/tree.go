@@ -16,7 +16,7 @@ const (
 // Services that s6-rc-compile adds to every database.
 const (
 	OneshotRunner = "s6rc-oneshot-runner" // every oneshot depends on it
-	FdHolder      = "s6rc-fdholder"       // only pipelines do
+	FdHolder      = "s6rc-fdholder"       // none does: it serves pipelines
 )
 
 // Type is what a service source directory declares itself to be.
@@ -61,9 +61,7 @@ type Service struct {
 
 	Essential bool // flag-essential: never stopped by "s6-rc -d change"
 
-	producerFor string
-	consumerFor []string
-	index       int
+	index int
 }
 
 // BundleDef is a bundle: a name for several services.

@@ -19,10 +19,9 @@ import (
 
 // Case is one container run.
 type Case struct {
-	File    string // e.g. 01-clean-boot
-	Number  int    // within the file, from 1
-	Version string // of s6-overlay, e.g. 3.1.6.2
-	Label   string
+	File   string // e.g. 01-clean-boot
+	Number int    // within the file, from 1
+	Label  string
 
 	Command []string          // the container's, e.g. /init sh -c "echo CMD"
 	Env     map[string]string // what the container was given besides PATH and the like
@@ -30,7 +29,6 @@ type Case struct {
 
 	ReadOnlyRoot bool
 	RunTmpfs     string // mount options of a tmpfs on /run; "": none
-	User         string // "uid:gid"; "": root
 
 	Lines []Line
 	End   End
@@ -119,160 +117,121 @@ func ReadAll(dir fs.FS) ([]Case, error) {
 var (
 	caseLine   = regexp.MustCompile(`^== case (\d+): (.*)$`)
 	endLine    = regexp.MustCompile(`^== container end: (?:exited (\d+)|killed by signal (\d+) \(\w+\); docker would report \d+); duration (\d+) ms( \(by the recorder\))?$`)
-	outputLine = regexp.MustCompile(`^ *(\d+)\t(.*)$`)
-	writeLine  = regexp.MustCompile(`^(/.*?)(?: \(mode (\d+)\))? = (".*")$`)
-	userLine   = regexp.MustCompile(`^\((\d+), (\d+)\)$`)
-	version    = regexp.MustCompile(`s6-overlay (\d[\d.]*\d)`)
+	outputLine = regexp.MustCompile(`^ *(\d+)\t(    > |### |[12]\| )?(.*)$`)
+	headLine   = regexp.MustCompile(`^== (command: |environment: |tree: |root filesystem read-only|tmpfs on /run, options |process user )(.*)$`)
+	editLine   = regexp.MustCompile(`^(?:(removed|directory) (/.*)|(/.*?)(?: \(mode (\d+)\))? = (".*"))$`)
+	// A value is a JSON string; of a very long one it is written down how it
+	// begins, and how many bytes there are of the same.
+	variable = regexp.MustCompile(`(\S+?)=(?:("(?:[^"\\]|\\.)*")|'(.).*?'\.\.\.\((\d+) bytes\))(?: |$)`)
 )
 
 // Read reads one recording; file is its name without extension. A line that
 // does not fit the format is an error that names it.
 func Read(file string, r io.Reader) ([]Case, error) {
-	var (
-		cases  []Case
-		inCase bool // between "== case" and "== container end"
-		of     string
-		number int
-	)
+	var cases []Case
+	var c *Case // the one being read; nil between "== container end" and "== case", where remarks stand
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		number++
+	for number := 1; lines.Scan(); number++ {
 		line := lines.Text()
-		if m := caseLine.FindStringSubmatch(line); m != nil && !inCase {
-			c := Case{File: file, Version: of, Label: m[2], Env: map[string]string{}}
-			c.Number, _ = strconv.Atoi(m[1])
-			if v := version.FindStringSubmatch(c.Label); v != nil {
-				c.Version = v[1]
+		if c == nil {
+			if m := caseLine.FindStringSubmatch(line); m != nil {
+				cases = append(cases, Case{File: file, Number: count(m[1]), Label: m[2], Env: map[string]string{}})
+				c = &cases[len(cases)-1]
 			}
-			cases, inCase = append(cases, c), true
-			continue
-		}
-		if !inCase { // the file's head, blank lines and rules, closing remarks
-			if v := version.FindStringSubmatch(line); v != nil && strings.HasPrefix(line, "# s6-overlay") {
-				of = v[1]
-			}
-			continue
-		}
-		c := &cases[len(cases)-1]
-		if m := endLine.FindStringSubmatch(line); m != nil {
-			c.End.Code, _ = strconv.Atoi(m[1])
-			c.End.Signal, _ = strconv.Atoi(m[2])
-			c.End.After = milliseconds(m[3])
-			c.End.ByRecorder = m[4] != ""
-			inCase = false
-			continue
-		}
-		if err := c.add(line); err != nil {
+		} else if m := endLine.FindStringSubmatch(line); m != nil {
+			c.End = End{Code: count(m[1]), Signal: count(m[2]), After: milliseconds(m[3]), ByRecorder: m[4] != ""}
+			c = nil
+		} else if err := c.add(line); err != nil {
 			return nil, fmt.Errorf("reading recording %s line %d: %w", file, number, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading recording %s behind line %d: %w", file, number, err)
+		return nil, fmt.Errorf("reading recording %s: %w", file, err)
 	}
-	if inCase {
-		return nil, fmt.Errorf("reading recording %s: case %d has no end", file, cases[len(cases)-1].Number)
+	if c != nil {
+		return nil, fmt.Errorf("reading recording %s: case %d has no end", file, c.Number)
 	}
 	return cases, nil
 }
 
+// count is a number of a form that has digits only, 0 for none.
+func count(digits string) int {
+	n, _ := strconv.Atoi(digits)
+	return n
+}
+
 func milliseconds(digits string) time.Duration {
-	ms, _ := strconv.Atoi(digits)
-	return time.Duration(ms) * time.Millisecond
+	return time.Duration(count(digits)) * time.Millisecond
 }
 
 // add takes in a line between a case's head and its end.
 func (c *Case) add(line string) error {
 	if m := outputLine.FindStringSubmatch(line); m != nil {
-		l := Line{At: milliseconds(m[1]), Text: m[2]}
-		if rest, ok := strings.CutPrefix(l.Text, "    > "); ok {
-			l.From, l.Text = Exec, rest
-		} else if rest, ok := strings.CutPrefix(l.Text, "### "); ok {
-			l.From, l.Text = Recorder, rest
-		} else if len(l.Text) > 2 && (l.Text[0] == '1' || l.Text[0] == '2') && l.Text[1:3] == "| " {
-			l.Stream, l.Text = int(l.Text[0]-'0'), l.Text[3:]
+		l := Line{At: milliseconds(m[1]), Text: m[3]}
+		switch m[2] {
+		case "    > ":
+			l.From = Exec
+		case "### ":
+			l.From = Recorder
+		case "1| ", "2| ":
+			l.Stream = count(m[2][:1])
 		}
 		c.Lines = append(c.Lines, l)
 		return nil
 	}
-	key, value, _ := strings.Cut(strings.TrimPrefix(line, "== "), ": ")
-	switch {
-	case key == "command":
-		return json.Unmarshal([]byte(value), &c.Command)
-	case key == "environment":
-		return c.addEnv(value)
-	case key == "tree":
-		return c.addEdit(value)
-	case line == "== root filesystem read-only":
-		c.ReadOnlyRoot = true
-		return nil
-	case strings.HasPrefix(line, "== tmpfs on /run, options "):
-		c.RunTmpfs = strings.TrimPrefix(line, "== tmpfs on /run, options ")
-		return nil
-	case strings.HasPrefix(line, "== process user "):
-		m := userLine.FindStringSubmatch(strings.TrimPrefix(line, "== process user "))
-		if m != nil {
-			c.User = m[1] + ":" + m[2]
-			return nil
-		}
+	m := headLine.FindStringSubmatch(line)
+	if m == nil {
+		return fmt.Errorf("unknown line %q", line)
 	}
-	return fmt.Errorf("unknown line %q", line)
+	switch key, value := m[1], m[2]; key {
+	case "command: ":
+		return json.Unmarshal([]byte(value), &c.Command)
+	case "environment: ":
+		return c.addEnv(value)
+	case "tree: ":
+		return c.addEdit(value)
+	case "root filesystem read-only":
+		c.ReadOnlyRoot = true
+	case "tmpfs on /run, options ":
+		c.RunTmpfs = value
+	}
+	return nil
 }
 
-// repeated is how a very long value is written down: how it begins, and how
-// many bytes there are of the same.
-var repeated = regexp.MustCompile(`^'(.+?)'\.\.\.\((\d+) bytes\)`)
-
-// addEnv reads NAME="value" pairs; a value is a JSON string.
 func (c *Case) addEnv(text string) error {
-	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
-		name, rest, ok := strings.Cut(text, "=")
-		if !ok {
-			return fmt.Errorf("no value for environment variable %q", name)
-		}
-		if m := repeated.FindStringSubmatch(rest); m != nil {
-			n, err := strconv.Atoi(m[2])
-			if err != nil {
-				return err
+	if rest := variable.ReplaceAllString(text, ""); rest != "" {
+		return fmt.Errorf("no environment: %q", rest)
+	}
+	for _, m := range variable.FindAllStringSubmatch(text, -1) {
+		value := strings.Repeat(m[3], count(m[4]))
+		if m[2] != "" {
+			if err := json.Unmarshal([]byte(m[2]), &value); err != nil {
+				return fmt.Errorf("reading environment variable %s: %w", m[1], err)
 			}
-			c.Env[name] = strings.Repeat(m[1][:1], n)
-			text = rest[len(m[0]):]
-			continue
 		}
-		var value string
-		d := json.NewDecoder(strings.NewReader(rest))
-		if err := d.Decode(&value); err != nil {
-			return fmt.Errorf("reading environment variable %s: %w", name, err)
-		}
-		c.Env[name] = value
-		text = rest[d.InputOffset():]
+		c.Env[m[1]] = value
 	}
 	return nil
 }
 
 func (c *Case) addEdit(text string) error {
-	if p, ok := strings.CutPrefix(text, "removed "); ok {
-		c.Edits = append(c.Edits, Edit{Op: Remove, Path: p})
-		return nil
-	}
-	if p, ok := strings.CutPrefix(text, "directory "); ok {
-		c.Edits = append(c.Edits, Edit{Op: Mkdir, Path: p})
-		return nil
-	}
-	m := writeLine.FindStringSubmatch(text)
+	m := editLine.FindStringSubmatch(text)
 	if m == nil {
 		return fmt.Errorf("unknown change to the tree %q", text)
 	}
-	e := Edit{Op: Write, Path: m[1]}
-	if m[2] != "" {
-		mode, err := strconv.ParseUint(m[2], 8, 32)
-		if err != nil {
-			return err
-		}
+	e := Edit{Path: m[2] + m[3]}
+	switch m[1] {
+	case "removed":
+		e.Op = Remove
+	case "directory":
+		e.Op = Mkdir
+	default:
+		mode, _ := strconv.ParseUint(m[4], 8, 32) // digits, or none
 		e.Mode = fs.FileMode(mode)
-	}
-	if err := json.Unmarshal([]byte(m[3]), &e.Content); err != nil {
-		return fmt.Errorf("reading the content of %s: %w", e.Path, err)
+		if err := json.Unmarshal([]byte(m[5]), &e.Content); err != nil {
+			return fmt.Errorf("reading the content of %s: %w", e.Path, err)
+		}
 	}
 	c.Edits = append(c.Edits, e)
 	return nil

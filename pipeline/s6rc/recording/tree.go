@@ -10,10 +10,10 @@ import (
 	"testing/fstest"
 )
 
-// BaseServices are the recorded containers' services: the fifteen of the
+// baseServices are the recorded containers' services: the fifteen of the
 // linuxserver.io base image and the three of NetBox, each with its direct
 // dependencies.
-func BaseServices() map[string][]string {
+func baseServices() map[string][]string {
 	return map[string][]string{
 		"ci-service-check":          {"legacy-services"},
 		"init-adduser":              {"init-migrations"},
@@ -45,7 +45,7 @@ func BaseTree() fstest.MapFS {
 		tree[path.Join(elem...)] = &fstest.MapFile{Data: []byte(content), Mode: mode}
 	}
 	milestones := []string{"init-config", "init-config-end", "init-mods", "init-mods-end", "init-os-end", "init-services"}
-	for name, deps := range BaseServices() {
+	for name, deps := range baseServices() {
 		bundle := "user"
 		if name == "ci-service-check" {
 			bundle = "user2"
