@@ -135,7 +135,7 @@ func TestOpenImageIsAFileSystem(t *testing.T) {
 	}
 	for _, name := range []string{"bin/program", "bin/hard", "opt/links/up"} {
 		info, err := fs.Stat(root, name)
-		if err != nil || info.Mode() != 0o755 || info.Size() != 1000 {
+		if err != nil || info.Mode() != 0o755 {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 		if text, err := fs.ReadFile(root, name); len(text) != 256 || err == nil || !strings.Contains(err.Error(), "content was not kept") {
