@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/xml"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -85,20 +84,15 @@ func (s *junitSuite) add(c junitCase, seconds float64) {
 // junit is a suite of the stages, and one of the checks of each platform.
 func (r Report) junit() ([]byte, error) {
 	stages := junitSuite{Name: "stages"}
-	for _, s := range r.Stages {
+	for _, s := range r.Outcomes() {
 		c := junitCase{Class: strings.TrimSuffix("stages."+s.Platform, "."), Name: s.Stage}
 		switch s.Verdict() {
-		case Failed:
-			c.Failure = &junitNote{s.Errors[0], strings.Join(s.Errors, "\n")}
+		case Failed, Missing:
+			c.Failure = &junitNote{s.Why(), strings.Join(s.Errors, "\n")}
 		case Skipped:
 			c.Skipped = &junitNote{Message: s.Skipped}
 		}
 		stages.add(c, s.Seconds)
-	}
-	for _, key := range r.Expected {
-		if !slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Key == key }) {
-			stages.add(junitCase{Class: strings.TrimSuffix("stages."+key.Platform, "."), Name: key.Stage, Failure: &junitNote{Message: "it was never run"}}, 0)
-		}
 	}
 	all := junitSuites{Name: r.Project, Suites: []junitSuite{stages}}
 	for _, p := range r.Platforms {

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
@@ -40,33 +39,30 @@ func (r Report) page() ([]byte, error) {
 
 // view is what the page shows, in the page's order.
 type view struct {
-	Report               Report
-	Style                template.CSS
-	Script               template.JS
-	Verdict              Verdict
-	Word, Why            string
-	Failure              *Failure
-	NextLog              string // the log on the page that the failure names
-	Commit, CommitURL    string
-	Started, StartedText string
-	Sections             []section
-	Platforms            []platformView
-	Waterfall            *chart
-	Graphs               []graphView
-	Before               []string // the lines that show what went wrong
-	NotRun               []note
-	Packages             []packageView
-	Several              bool // platforms, whose packages differ
-	Sizes                []sizeView
-	Errors               []note
-	Logs                 []logView
+	Report    Report
+	Style     template.CSS
+	Script    template.JS
+	Verdict   Verdict
+	Why       string
+	Failure   *Failure
+	NextLog   string // the log on the page that the failure names
+	CommitURL string
+	Sections  []section
+	Platforms []platformView
+	Waterfall *chart
+	Graphs    []graphView
+	Before    []string // the lines that show what went wrong
+	NotRun    []Stage
+	Packages  []packageView
+	Several   bool // platforms, whose packages differ
+	Sizes     []sizeView
+	Failures  []Failure
+	Logs      []logView
 
 	Looks, Boots, Asked, Sized bool // whether any platform has it
 }
 
 type section struct{ ID, Name string }
-
-type note struct{ Key, Why, Text string }
 
 type platformView struct {
 	Platform Platform
@@ -120,10 +116,8 @@ type groupView struct {
 }
 
 func (r Report) view() view {
-	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Commit: short(r.Commit)}
+	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript)}
 	v.Verdict, v.Why, _ = r.Verdict()
-	v.Word = string(v.Verdict)
-	v.Started, v.StartedText = r.Started.UTC().Format(time.RFC3339), r.Started.UTC().Format("2 January 2006, 15:04 UTC")
 	if commit := strings.TrimSuffix(r.Commit, "-dirty"); len(commit) == 40 {
 		v.CommitURL = "https://github.com/linuxserver/docker-netbox/commit/" + commit
 	}
@@ -139,19 +133,13 @@ func (r Report) view() view {
 		}
 	}
 	v.Waterfall = r.waterfall()
-	for _, s := range r.Stages {
-		if s.Verdict() == Skipped {
-			v.NotRun = append(v.NotRun, note{Key: s.Key.String(), Why: s.Skipped})
-		}
-		for _, text := range s.Errors {
-			v.Errors = append(v.Errors, note{Key: s.Key.String(), Text: text})
+	for _, s := range r.Outcomes() {
+		if !s.Ran() {
+			v.NotRun = append(v.NotRun, s)
 		}
 	}
-	for _, key := range r.missing() {
-		v.NotRun = append(v.NotRun, note{Key: key.String(), Why: "the run ended before it"})
-	}
-	if len(v.Errors) == 1 && v.Errors[0].Text == v.Failure.What {
-		v.Errors = nil // it stands at the top
+	if v.Failures = r.Failures(); len(v.Failures) < 2 {
+		v.Failures = nil // it stands at the top
 	}
 	for _, p := range r.Platforms {
 		pv := r.platform(p)

@@ -79,17 +79,37 @@ type Stage struct {
 	Skipped string    `json:"skipped,omitempty"` // why
 	Log     string    `json:"log,omitempty"`     // name of the log to read when it failed
 	Output  []string  `json:"output,omitempty"`  // lines that show what went wrong, such as the end of a command's output
+
+	missing bool // it was expected and never ended
 }
 
-// Verdict of a stage that has ended.
+// Verdict of a stage.
 func (s Stage) Verdict() Verdict {
 	switch {
+	case s.missing:
+		return Missing
 	case len(s.Errors) > 0:
 		return Failed
 	case s.Skipped != "":
 		return Skipped
 	}
 	return Passed
+}
+
+// Ran reports whether the stage was done, be it well or not.
+func (s Stage) Ran() bool { return s.Verdict() == Passed || s.Verdict() == Failed }
+
+// Why is the reason for any verdict but passed, in one line.
+func (s Stage) Why() string {
+	switch s.Verdict() {
+	case Failed:
+		return s.Errors[0]
+	case Skipped:
+		return s.Skipped
+	case Missing:
+		return "it was never run"
+	}
+	return ""
 }
 
 // MarshalJSON adds the verdict, for readers that do not know the rules.

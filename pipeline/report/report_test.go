@@ -101,7 +101,7 @@ func TestVerdict(t *testing.T) {
 		{"drift in a stage that says it passed", []report.Key{bootAMD}, func(b *report.Builder) {
 			b.End(bootAMD, noon, 1, nil, "")
 			b.Platform("linux/amd64", func(p *report.Platform) { p.Drift = []string{"a -> b is missing"} })
-		}, report.Failed, "init graph linux/amd64: a -> b is missing", general},
+		}, report.Failed, "graph linux/amd64: a -> b is missing", general},
 		{"nothing expected", nil, func(b *report.Builder) { b.End(buildAMD, noon, 1, nil, "") },
 			report.Failed, "no stage ran, so nothing was checked", general},
 	} {

@@ -3,7 +3,6 @@ package report
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
@@ -33,17 +32,12 @@ func (r Report) Summary(w io.Writer, width int) error {
 	b.WriteString("\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "STAGE\tPLATFORM\tVERDICT\tSECONDS\n")
-	for _, s := range r.Stages {
-		took := fmt.Sprintf("%.1f", s.Seconds)
-		if s.Verdict() == Skipped {
-			took = "-"
+	for _, s := range r.Outcomes() {
+		took := "-"
+		if s.Ran() {
+			took = fmt.Sprintf("%.1f", s.Seconds)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%7s\n", s.Stage, s.Platform, s.Verdict(), took)
-	}
-	for _, key := range r.Expected {
-		if !slices.ContainsFunc(r.Stages, func(s Stage) bool { return s.Key == key }) {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%7s\n", key.Stage, key.Platform, Missing, "-")
-		}
 	}
 	fmt.Fprintf(t, "all\t\t%s\t%7.1f\n", verdict, r.Seconds)
 	t.Flush()
@@ -53,22 +47,20 @@ func (r Report) Summary(w io.Writer, width int) error {
 	return err
 }
 
-// details shows the errors beyond the first, what was skipped and why, the
+// details shows the failures beyond the first, what was skipped and why, the
 // figures and the tags.
 func (r Report) details(b *strings.Builder, width int) {
-	var errors, notes []string
-	first := r.Failure()
-	for _, s := range r.Stages {
-		for _, e := range s.Errors {
-			if first == nil || s.Key != first.Key || e != first.What {
-				errors = append(errors, Failure{Key: s.Key, What: e}.Why())
-			}
+	var notes []string
+	for i, f := range r.Failures() {
+		if i > 0 {
+			notes = append(notes, f.Why())
 		}
+	}
+	for _, s := range r.Stages {
 		if s.Verdict() == Skipped {
 			notes = append(notes, fmt.Sprintf("%s: skipped: %s", s.Key, s.Skipped))
 		}
 	}
-	notes = append(errors, notes...)
 	if len(notes) > 0 {
 		b.WriteString("\n")
 	}

@@ -40,50 +40,67 @@ func (r Report) Verdict() (verdict Verdict, why, next string) {
 	return Passed, fmt.Sprintf("all %d stages passed", len(r.Expected)), ""
 }
 
-// Failure is what broke first; nil when the run passed. README.md comes after
-// everything else: it is made from what other stages check, and a repaired
-// graph repairs it too.
+// Failure is what broke first; nil when the run passed.
 func (r Report) Failure() *Failure {
-	var first *Failure
-	for _, s := range r.Stages {
-		if s.Verdict() == Failed && (first == nil || first.Key.Stage == "readme") {
-			first = &Failure{Key: s.Key, What: s.Errors[0], Log: s.Log, Output: s.Output}
-		}
-	}
-	if first == nil {
-		first = r.unmet()
-	}
-	if first != nil {
-		first.Next = first.next()
-	}
-	return first
-}
-
-// unmet is what keeps a run from passing although no stage failed.
-func (r Report) unmet() *Failure {
-	for _, p := range r.Platforms {
-		for _, c := range p.Smoke {
-			if c.Error != "" {
-				return &Failure{What: fmt.Sprintf("smoke %s: %s: %s", p.Platform, c.Name, c.Error)}
-			}
-		}
-		if len(p.Drift) > 0 {
-			return &Failure{What: fmt.Sprintf("init graph %s: %s", p.Platform, p.Drift[0])}
-		}
-	}
-	for _, key := range r.missing() {
-		return &Failure{What: fmt.Sprintf("%s: it was never run", key)}
-	}
-	for _, key := range r.Expected {
-		if s := r.stage(key); s.Verdict() != Passed {
-			return &Failure{What: fmt.Sprintf("%s: it was skipped: %s", key, s.Skipped)}
-		}
-	}
-	if len(r.Expected) == 0 {
-		return &Failure{What: "no stage ran, so nothing was checked"}
+	if all := r.Failures(); len(all) > 0 {
+		return &all[0]
 	}
 	return nil
 }
+
+// Failures are all that keep a run from passing: the errors of its stages, or
+// else what was found or left undone although no stage failed. README.md comes
+// after everything else: it is made from what other stages check, and a repaired
+// graph repairs it too.
+func (r Report) Failures() (all []Failure) {
+	var readme []Failure
+	for _, s := range r.Stages {
+		for _, e := range s.Errors {
+			f := Failure{Key: s.Key, What: e, Log: s.Log, Output: s.Output}
+			f.Next = f.next()
+			if s.Stage == "readme" {
+				readme = append(readme, f)
+			} else {
+				all = append(all, f)
+			}
+		}
+	}
+	if all = append(all, readme...); len(all) > 0 {
+		return all
+	}
+	all = r.found()
+	for _, s := range r.Outcomes() {
+		switch {
+		case s.Verdict() == Missing:
+			all = append(all, Failure{Key: s.Key, What: s.Why(), Next: general})
+		case s.Verdict() == Skipped && slices.Contains(r.Expected, s.Key):
+			all = append(all, Failure{Key: s.Key, What: "it was skipped: " + s.Why(), Next: general})
+		}
+	}
+	if len(r.Expected) == 0 {
+		all = append(all, Failure{What: "no stage ran, so nothing was checked", Next: general})
+	}
+	return all
+}
+
+// found are the checks of a running application that failed, and the differences
+// of init graphs.
+func (r Report) found() (all []Failure) {
+	for _, p := range r.Platforms {
+		for _, c := range p.Smoke {
+			if c.Error != "" {
+				all = append(all, Failure{Key: Key{"smoke", p.Platform}, What: c.Name + ": " + c.Error, Next: general})
+			}
+		}
+		for _, d := range p.Drift {
+			all = append(all, Failure{Key: Key{"graph", p.Platform}, What: d, Next: general})
+		}
+	}
+	return all
+}
+
+// general is what to do about anything.
+const general = "Correct what the line above names, then check it: go run ./ci check."
 
 // next is the one thing to do.
 func (f Failure) next() string {
@@ -107,7 +124,7 @@ func (f Failure) next() string {
 	case f.Key.Stage == "publish":
 		return "When the registry works again: go run ./ci publish. What it has is not sent twice."
 	}
-	return "Correct what the line above names, then check it: go run ./ci check."
+	return general
 }
 
 // stage is the stage of that key; nil when it has not ended.
@@ -118,14 +135,16 @@ func (r Report) stage(key Key) *Stage {
 	return nil
 }
 
-// missing are the stages that were expected and never ended.
-func (r Report) missing() (keys []Key) {
+// Outcomes are the stages that have ended, and behind them those that were
+// expected and never did.
+func (r Report) Outcomes() []Stage {
+	all := slices.Clone(r.Stages)
 	for _, key := range r.Expected {
 		if r.stage(key) == nil {
-			keys = append(keys, key)
+			all = append(all, Stage{Key: key, missing: true})
 		}
 	}
-	return keys
+	return all
 }
 
 // Good reports whether each of the stages has ended and passed.
@@ -142,30 +161,14 @@ func (r Report) Good(keys ...Key) bool {
 // the first reason for it.
 func (r Report) PlatformVerdict(platform string) (worst Verdict, why string) {
 	worst = Passed
-	note := func(v Verdict, reason string) {
-		if worst == Passed || worst != Failed && v == Failed {
-			worst, why = v, reason
+	for _, s := range r.Outcomes() {
+		if v := s.Verdict(); s.Platform == platform && v != Passed && (worst == Passed || worst != Failed && v == Failed) {
+			worst, why = v, s.Stage+": "+s.Why()
 		}
 	}
-	for _, s := range r.Stages {
-		switch {
-		case s.Platform != platform:
-		case s.Verdict() == Failed:
-			note(Failed, s.Stage+": "+s.Errors[0])
-		case s.Verdict() == Skipped:
-			note(Skipped, s.Stage+": "+s.Skipped)
-		}
-	}
-	for _, p := range r.Platforms {
-		for _, c := range p.Smoke {
-			if p.Platform == platform && c.Error != "" {
-				note(Failed, c.Error)
-			}
-		}
-	}
-	for _, key := range r.missing() {
-		if key.Platform == platform {
-			note(Missing, key.Stage+" was never run")
+	for _, f := range r.found() {
+		if f.Key.Platform == platform && worst != Failed {
+			worst, why = Failed, f.Key.Stage+": "+f.What
 		}
 	}
 	return worst, why

@@ -19,10 +19,8 @@ func (s *Sink) Report(r report.Report, mermaid string) error {
 	if s == nil {
 		return nil
 	}
-	for _, stage := range r.Stages {
-		for _, e := range stage.Errors {
-			s.Error(fmt.Sprintf("%s: %s", stage.Key, e))
-		}
+	for _, f := range r.Failures() {
+		s.Error(f.Why())
 	}
 	verdict, why, _ := r.Verdict()
 	errs := []error{
@@ -83,24 +81,19 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 	}
 
 	b.WriteString("| Stage | Platform | Verdict | Time |\n| --- | --- | --- | ---: |\n")
-	for _, stage := range r.Stages {
-		took := fmt.Sprintf("%.1f s", stage.Seconds)
-		if stage.Verdict() == report.Skipped {
-			took = "–"
+	for _, stage := range r.Outcomes() {
+		took := "–"
+		if stage.Ran() {
+			took = fmt.Sprintf("%.1f s", stage.Seconds)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s %s | %s |\n", stage.Stage, stage.Platform, mark(stage.Verdict()), stage.Verdict(), took)
 	}
-	for _, key := range r.Expected {
-		if !slices.ContainsFunc(r.Stages, func(s report.Stage) bool { return s.Key == key }) {
-			fmt.Fprintf(&b, "| %s | %s | %s %s | – |\n", key.Stage, key.Platform, mark(report.Missing), report.Missing)
-		}
-	}
 
 	var notes []string
+	for _, f := range r.Failures() {
+		notes = append(notes, "- "+escape(f.Why()))
+	}
 	for _, stage := range r.Stages {
-		for _, e := range stage.Errors {
-			notes = append(notes, fmt.Sprintf("- **%s:** %s", stage.Key, escape(e)))
-		}
 		if stage.Skipped != "" {
 			notes = append(notes, fmt.Sprintf("- %s was skipped: %s", stage.Key, escape(stage.Skipped)))
 		}
