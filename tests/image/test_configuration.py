@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import stat
 import subprocess
 import sys
@@ -87,6 +88,16 @@ class Values(WithHome):
         self.assertEqual((vars(empty), mistakes), (vars(values), []))
 
     def test_defaults_are_those_of_the_page(self):
+        page = (Path(__file__).parents[2] / 'readme-vars.yml').read_text()
+        documented = dict(re.findall(r'env_var: "(\w+)".*?\(default: ([^)]*)\)', page))
+        for variable in environment.VARIABLES:
+            says = documented.get(variable.name, '')
+            if variable.default in ('', [], None):  # then words say what happens, or there is nothing to say
+                self.assertNotRegex(says.replace('`[]`', ''), '^`[^`]*`$' if variable.name != 'UMASK' else '^$', variable.name)
+            elif variable.name != 'TZ':  # which all images have
+                self.assertEqual(says, f'`{variable.default}`', variable.name)
+
+    def test_defaults_reach_netbox(self):
         settings = self.load()
         self.assertEqual(settings['DATABASES']['default']['NAME'], 'netbox')
         self.assertEqual(settings['DATABASES']['default']['HOST'], 'postgres')

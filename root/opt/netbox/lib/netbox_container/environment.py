@@ -1,6 +1,7 @@
 """The environment variables of the image.
 
-VARIABLES is the whole list: name, what it accepts, default, meaning. A variable
+VARIABLES is the whole list: name, what it accepts, default. What each is for
+stands in readme-vars.yml, and in README.md, which is made of it. A variable
 that is empty counts as unset. Every X can be given as FILE__X=PATH instead.
 No value is ever evaluated as code.
 """
@@ -32,9 +33,8 @@ class Variable:
     name: str
     kind: Kind
     default: Any
-    meaning: str
     secret: bool = False  # never shown, not even in a complaint
-    required: bool = False
+    required: str = ''  # what it is for, of one that must be set
 
 
 def _text(value: str) -> str:
@@ -252,52 +252,52 @@ TOKEN = Kind('a version-2 token: nbt_, 12 letters or digits, a full stop, and 40
 ZONE = Kind('a time zone like Europe/Berlin', _zone)
 
 VARIABLES = (
-    # name                              accepts      default                   meaning
-    Variable('TZ',                      ZONE,        'Etc/UTC',                'Time zone pages are shown in.'),
-    Variable('UMASK',                   MASK,        None,                     'Permissions that new files of NetBox do not get, uploads included; 022 when unset.'),
-    Variable('SUPERUSER_NAME',          USERNAME,    'admin',                  'Name of the superuser, who is made at a start that finds no account of that name; an existing account is left alone.'),
-    Variable('SUPERUSER_EMAIL',         TEXT,        '',                       'Email address of the superuser.'),
-    Variable('SUPERUSER_PASSWORD',      TEXT,        '',                       'Password of the superuser.', secret=True),
-    Variable('SUPERUSER_API_TOKEN',     TOKEN,       '',                       'API token of the superuser, made at a start that finds none with its key.', secret=True),
-    Variable('SKIP_SUPERUSER',          BOOLEAN,     False,                    'Make no superuser and no token.'),
-    Variable('ALLOWED_HOST',            HOSTS,       [],                       'Host names NetBox is reached by; `*` allows any.', required=True),
-    Variable('DB_NAME',                 TEXT,        'netbox',                 'Database name.'),
-    Variable('DB_USER',                 TEXT,        '',                       'Database user, who may create tables in the database.', required=True),
-    Variable('DB_PASSWORD',             TEXT,        '',                       'Database password.', secret=True),
-    Variable('DB_HOST',                 DATABASE_HOST, 'postgres',              'Database host, or the directory of its socket.'),
-    Variable('DB_PORT',                 PORT,        5432,                     'Database port.'),
-    Variable('DB_SSLMODE',              _one_of('disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'), 'prefer', 'How far the connection to the database is encrypted and verified.'),
-    Variable('REDIS_HOST',              HOST,        'redis',                  'Redis host.'),
-    Variable('REDIS_PORT',              PORT,        6379,                     'Redis port.'),
-    Variable('REDIS_USERNAME',          TEXT,        '',                       'Redis user.'),
-    Variable('REDIS_PASSWORD',          TEXT,        '',                       'Redis password.', secret=True),
-    Variable('REDIS_DB_TASK',           INDEX,       0,                        'Redis database number of the task queue.'),
-    Variable('REDIS_DB_CACHE',          INDEX,       1,                        'Redis database number of the cache.'),
-    Variable('REDIS_SSL',               BOOLEAN,     False,                    'Speak TLS to Redis.'),
-    Variable('REDIS_SSL_VERIFY',        BOOLEAN,     True,                     'Verify the certificate of Redis.'),
-    Variable('REDIS_SSL_CA',            TEXT,        '',                       'File with the certificates that Redis is verified by; the system\'s when unset.'),
-    Variable('REDIS_SENTINELS',         SENTINELS,   [],                       'Redis Sentinels; REDIS_HOST and REDIS_PORT are not used then.'),
-    Variable('REDIS_SENTINEL_SERVICE',  SERVICE,     'mymaster',               'Name of the service the Sentinels watch.'),
-    Variable('REDIS_CACHE_HOST',        HOST,        None,                     'Redis host of the cache, when it is another one; REDIS_HOST when unset. Of the REDIS_ variables then only those that begin with REDIS_SSL hold for it too.'),
-    Variable('REDIS_CACHE_PORT',        PORT,        None,                     'Redis port of the cache; REDIS_PORT when unset, 6379 with REDIS_CACHE_HOST.'),
-    Variable('REDIS_CACHE_USERNAME',    TEXT,        None,                     'Redis user of the cache; REDIS_USERNAME when unset, none with REDIS_CACHE_HOST.'),
-    Variable('REDIS_CACHE_PASSWORD',    TEXT,        None,                     'Redis password of the cache; REDIS_PASSWORD when unset, none with REDIS_CACHE_HOST.', secret=True),
-    Variable('BASE_PATH',               PATH,        '',                       'Path under which NetBox is reached, like /netbox.'),
-    Variable('REMOTE_AUTH_ENABLED',     BOOLEAN,     False,                    'Trust a header that names the user who logged in at the reverse proxy.'),
-    Variable('REMOTE_AUTH_BACKEND',     TEXT,        'netbox.authentication.RemoteUserBackend', 'Python path of the authentication backend.'),
-    Variable('REMOTE_AUTH_HEADER',      TEXT,        'HTTP_REMOTE_USER',       'That header, as Django names it: X-Remote-User is HTTP_X_REMOTE_USER.'),
-    Variable('REMOTE_AUTH_AUTO_CREATE_USER', BOOLEAN, False,                   'Make an account for a user seen for the first time.'),
-    Variable('REMOTE_AUTH_DEFAULT_GROUPS', STRINGS,  [],                       'Groups such a new account is put in.'),
-    Variable('REMOTE_AUTH_DEFAULT_PERMISSIONS', PERMISSIONS, {},               'Permissions such a new account is given.'),
-    Variable('CSRF_TRUSTED_ORIGINS',    ORIGINS,     [],                       'Origins forms may be sent from; needed behind a proxy that ends TLS.'),
-    Variable('METRICS_ENABLED',         BOOLEAN,     False,                    'Serve Prometheus metrics at /metrics.'),
-    Variable('SECRET_KEY',              KEY,         None,                     'Key that sessions are signed with; generated and kept under /config when unset.', secret=True),
-    Variable('API_TOKEN_PEPPER',        KEY,         None,                     'Pepper that API tokens are hashed with; generated and kept under /config when unset.', secret=True),
-    Variable('NETBOX_ROLE',             _one_of('all', 'web', 'worker'), 'all', 'What the container runs: everything, the web server only, or background workers only.'),
-    Variable('WEB_WORKERS',             COUNT,       None,                     'Web server processes; one for each processor, from 2 to 4, when unset.'),
-    Variable('WEB_THREADS',             COUNT,       4,                        'Threads of each web server process.'),
-    Variable('RQ_WORKERS',              COUNT,       1,                        'Background workers.'),
-    Variable('STARTUP_TIMEOUT',         SECONDS,     120,                      'How long to wait for PostgreSQL and Redis at the start, in seconds.'),
+    # name                              accepts      default
+    Variable('TZ',                      ZONE,        'Etc/UTC'),
+    Variable('UMASK',                   MASK,        None),
+    Variable('SUPERUSER_NAME',          USERNAME,    'admin'),
+    Variable('SUPERUSER_EMAIL',         TEXT,        ''),
+    Variable('SUPERUSER_PASSWORD',      TEXT,        '', secret=True),
+    Variable('SUPERUSER_API_TOKEN',     TOKEN,       '', secret=True),
+    Variable('SKIP_SUPERUSER',          BOOLEAN,     False),
+    Variable('ALLOWED_HOST',            HOSTS,       [], required='Host names NetBox is reached by; `*` allows any.'),
+    Variable('DB_NAME',                 TEXT,        'netbox'),
+    Variable('DB_USER',                 TEXT,        '', required='Database user, who may create tables in the database.'),
+    Variable('DB_PASSWORD',             TEXT,        '', secret=True),
+    Variable('DB_HOST',                 DATABASE_HOST, 'postgres'),
+    Variable('DB_PORT',                 PORT,        5432),
+    Variable('DB_SSLMODE',              _one_of('disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'), 'prefer'),
+    Variable('REDIS_HOST',              HOST,        'redis'),
+    Variable('REDIS_PORT',              PORT,        6379),
+    Variable('REDIS_USERNAME',          TEXT,        ''),
+    Variable('REDIS_PASSWORD',          TEXT,        '', secret=True),
+    Variable('REDIS_DB_TASK',           INDEX,       0),
+    Variable('REDIS_DB_CACHE',          INDEX,       1),
+    Variable('REDIS_SSL',               BOOLEAN,     False),
+    Variable('REDIS_SSL_VERIFY',        BOOLEAN,     True),
+    Variable('REDIS_SSL_CA',            TEXT,        ''),
+    Variable('REDIS_SENTINELS',         SENTINELS,   []),
+    Variable('REDIS_SENTINEL_SERVICE',  SERVICE,     'mymaster'),
+    Variable('REDIS_CACHE_HOST',        HOST,        None),
+    Variable('REDIS_CACHE_PORT',        PORT,        None),
+    Variable('REDIS_CACHE_USERNAME',    TEXT,        None),
+    Variable('REDIS_CACHE_PASSWORD',    TEXT,        None, secret=True),
+    Variable('BASE_PATH',               PATH,        ''),
+    Variable('REMOTE_AUTH_ENABLED',     BOOLEAN,     False),
+    Variable('REMOTE_AUTH_BACKEND',     TEXT,        'netbox.authentication.RemoteUserBackend'),
+    Variable('REMOTE_AUTH_HEADER',      TEXT,        'HTTP_REMOTE_USER'),
+    Variable('REMOTE_AUTH_AUTO_CREATE_USER', BOOLEAN, False),
+    Variable('REMOTE_AUTH_DEFAULT_GROUPS', STRINGS,  []),
+    Variable('REMOTE_AUTH_DEFAULT_PERMISSIONS', PERMISSIONS, {}),
+    Variable('CSRF_TRUSTED_ORIGINS',    ORIGINS,     []),
+    Variable('METRICS_ENABLED',         BOOLEAN,     False),
+    Variable('SECRET_KEY',              KEY,         None, secret=True),
+    Variable('API_TOKEN_PEPPER',        KEY,         None, secret=True),
+    Variable('NETBOX_ROLE',             _one_of('all', 'web', 'worker'), 'all'),
+    Variable('WEB_WORKERS',             COUNT,       None),
+    Variable('WEB_THREADS',             COUNT,       4),
+    Variable('RQ_WORKERS',              COUNT,       1),
+    Variable('STARTUP_TIMEOUT',         SECONDS,     120),
 )
 
 
@@ -336,7 +336,7 @@ def read(environ: Mapping[str, str], *, lenient: bool = False) -> tuple[SimpleNa
                 instead = f': {error}' if isinstance(error, Instead) else ''
                 mistakes.append(f'{variable.name} must be {variable.kind.says}{shown}{instead}')
         elif variable.required and not lenient:
-            mistakes.append(f'{variable.name} is required: {variable.meaning}')
+            mistakes.append(f'{variable.name} is required: {variable.required}')
         setattr(values, variable.name, value)
     return values, mistakes
 
