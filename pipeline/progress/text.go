@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/text/width"
+	"github.com/rivo/uniseg"
 )
 
 // escapes are the sequences programs colour, move and title with (ECMA-48):
@@ -30,43 +30,20 @@ func clean(s string) string {
 	}, s)
 }
 
-// cells is how many columns of a terminal a character takes.
-func cells(r rune) int {
-	switch {
-	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		return 0
-	case width.LookupRune(r).Kind() == width.EastAsianWide,
-		width.LookupRune(r).Kind() == width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
-}
-
-// cellsOf is how many columns of a terminal a text takes.
-func cellsOf(s string) int {
-	n := 0
-	for _, r := range s {
-		n += cells(r)
-	}
-	return n
-}
-
 // cut gives as much of s as fits into columns, with more, which takes one
-// column, where something is left out.
+// column, where something is left out. What is seen as one character, such as a
+// letter with its accents or a flag, stays whole.
 func cut(s string, columns int, more string) string {
 	if columns < 1 {
 		return ""
 	}
-	used, fits := 0, 0 // fits: bytes that leave a column for more
-	for i, r := range s {
-		c := cells(r)
-		if used+c > columns {
-			return s[:fits] + more
-		}
-		used += c
-		if used <= columns-1 {
-			fits = i + len(string(r))
-		}
+	if uniseg.StringWidth(s) <= columns {
+		return s
 	}
-	return s
+	used, kept := 0, 0
+	for g := uniseg.NewGraphemes(s); g.Next() && used+g.Width() < columns; {
+		_, kept = g.Positions()
+		used += g.Width()
+	}
+	return s[:kept] + more
 }

@@ -17,6 +17,10 @@ func TestCutKeepsToTheColumns(t *testing.T) {
 		{"e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301"},
 		{"e\u0301e\u0301e\u0301", 2, "e\u0301…"},
 		{"🚀🚀", 3, "🚀…"},
+		{"🇩🇪🇫🇷", 4, "🇩🇪🇫🇷"}, // flags: two characters of Unicode each
+		{"🇩🇪🇫🇷", 3, "🇩🇪…"},
+		{"👩‍🚀👩‍🚀", 4, "👩‍🚀👩‍🚀"}, // joined out of three
+		{"👩‍🚀👩‍🚀", 3, "👩‍🚀…"},
 		{"abc", 0, ""},
 		{"abc", -5, ""},
 	} {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rivo/uniseg"
 )
 
 // row is one row of the tree.
@@ -164,7 +166,7 @@ func (t *Terminal) row(line []piece, columns int) row {
 	var b strings.Builder
 	for _, piece := range line {
 		text := cut(t.legible(piece.text), columns-r.cells, t.legible("…"))
-		r.cells += cellsOf(text)
+		r.cells += uniseg.StringWidth(text)
 		if t.Color && piece.style != plain && text != "" {
 			text = "\x1b[" + piece.style + "m" + text + "\x1b[0m"
 		}
