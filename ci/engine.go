@@ -79,7 +79,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 		if err != nil {
 			return nil, nil, err
 		}
-		return eng, inputs.Dagger{Engine: eng, Repo: f.repo, Services: facts.Versions.Sidecars, Builder: builder, BaseName: facts.Base, CPU: facts.CPU}, nil
+		return eng, inputs.Dagger{Engine: eng, Repo: f.repo, Services: facts.Versions.Sidecars, Builder: builder, BaseName: facts.Base}, nil
 	}
 	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(cache, "engine"),
@@ -96,7 +96,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 	if err := eng.Settle(ctx, e.err, again); err != nil {
 		return nil, nil, err
 	}
-	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: facts.Base, CPU: facts.CPU}, nil
+	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: facts.Base}, nil
 }
 
 // tools are the modules that pin programs that are built when first needed.

@@ -80,9 +80,9 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 		Slowness:      1,
 		ThenTerminate: true,
 	}
-	cpu, emulated := p.inputs.Emulated(platform)
-	if emulated {
-		opts.Slowness = slowness
+	cpu := ""
+	if platform.Architecture != p.inputs.Native().Architecture {
+		cpu, opts.Slowness = p.Versions.Emulation[platform.Architecture].CPU, slowness
 	}
 	main := netbox(img, opts, cpu, probe, sidecars)
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)

@@ -43,10 +43,7 @@ type Inputs interface {
 	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
 	// Browser gives a headless Chromium, debugged on port 9222.
 	Browser(ctx context.Context, log io.Writer) (engine.Container, error)
-	// Emulated reports whether a platform's programs run under emulation, and
-	// with which CPU model.
-	Emulated(platform v1.Platform) (cpu string, emulated bool)
-	// Native is the platform that runs without emulation.
+	// Native is the platform that runs without emulation, the only one.
 	Native() v1.Platform
 	// Program is the architecture of the programs that are put into a
 	// container of the platform: an emulator may run no other but its own.

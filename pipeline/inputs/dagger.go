@@ -2,7 +2,6 @@ package inputs
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -22,9 +21,8 @@ type Dagger struct {
 	Engine   *dagger.Engine
 	Repo     string // the repository's directory
 	Services versions.Sidecars
-	Builder  base.Builder      // for the base "local"; its Log is set for each use
-	BaseName string            // an image reference, "oci:DIR" or "local"
-	CPU      map[string]string // QEMU_CPU by foreign architecture
+	Builder  base.Builder // for the base "local"; its Log is set for each use
+	BaseName string       // an image reference, "oci:DIR" or "local"
 }
 
 // Native is the platform of Dagger's engine, once it is reached; Prepare reports
@@ -32,14 +30,6 @@ type Dagger struct {
 func (d Dagger) Native() v1.Platform {
 	native, _ := d.Engine.Native()
 	return platform.Canonical(native)
-}
-
-// Emulated reports whether a platform is foreign to Dagger's engine.
-func (d Dagger) Emulated(platform v1.Platform) (cpu string, emulated bool) {
-	if platform.Architecture == d.Native().Architecture {
-		return "", false
-	}
-	return d.CPU[platform.Architecture], true
 }
 
 // Program is the platform's own architecture: Dagger's emulator takes over
@@ -86,28 +76,20 @@ requirepass $REDIS_PASSWORD
 END
 `
 
-// Sidecars gives the published services, with fresh passwords.
+// Sidecars names the published services.
 func (d Dagger) Sidecars(context.Context, io.Writer) (pipeline.Sidecars, error) {
-	return pipeline.Sidecars{
-		Postgres: engine.Container{
-			Name:      "postgres",
-			Reference: d.Services.Postgres.Image,
-			Env:       map[string]string{"POSTGRES_DB": "netbox", "POSTGRES_USER": "netbox"},
-			Secrets:   map[string]string{"POSTGRES_PASSWORD": rand.Text()},
-			// Nothing of it has to survive a power cut.
-			Args: []string{"postgres", "-c", "listen_addresses=*", "-c", "fsync=off"},
-			// By TCP: the server that the image sets the database up with
-			// answers on its socket only, and pg_isready would take it.
-			Ready: []string{"sh", "-c", `PGPASSWORD=$POSTGRES_PASSWORD exec psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --no-psqlrc --quiet --tuples-only --command='select 1'`},
-		},
-		Redis: engine.Container{
-			Name:       "redis",
-			Reference:  d.Services.Redis.Image,
-			Entrypoint: []string{"sh", "-c", startRedis},
-			Args:       []string{},
-			Secrets:    map[string]string{"REDIS_PASSWORD": rand.Text()},
-			// redis-cli ends with 0 whatever the answer is.
-			Ready: []string{"sh", "-c", `[ "$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli ping)" = PONG ]`},
-		},
-	}, nil
+	return sidecars(engine.Container{
+		Reference: d.Services.Postgres.Image,
+		// Nothing of it has to survive a power cut.
+		Args: []string{"postgres", "-c", "listen_addresses=*", "-c", "fsync=off"},
+		// By TCP: the server that the image sets the database up with answers on
+		// its socket only, and pg_isready would take it.
+		Ready: []string{"sh", "-c", `PGPASSWORD=$POSTGRES_PASSWORD exec psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --no-psqlrc --quiet --tuples-only --command='select 1'`},
+	}, engine.Container{
+		Reference:  d.Services.Redis.Image,
+		Entrypoint: []string{"sh", "-c", startRedis},
+		Args:       []string{},
+		// redis-cli ends with 0 whatever the answer is.
+		Ready: []string{"sh", "-c", `[ "$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli ping)" = PONG ]`},
+	}), nil
 }

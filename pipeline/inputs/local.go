@@ -26,9 +26,8 @@ import (
 // Local makes everything on this machine, for the local engine.
 type Local struct {
 	Engine   *local.Engine
-	Builder  base.Builder      // its Log is set for each use
-	BaseName string            // "local", "oci:DIR" or an image reference
-	CPU      map[string]string // QEMU_CPU by foreign architecture
+	Builder  base.Builder // its Log is set for each use
+	BaseName string       // "local", "oci:DIR" or an image reference
 }
 
 // LocalBase is the name of the base image that is made from Debian packages.
@@ -60,14 +59,6 @@ func readLayout(dir string) (v1.ImageIndex, error) {
 // Native is this machine.
 func (l Local) Native() v1.Platform {
 	return platform.Linux(runtime.GOARCH)
-}
-
-// Emulated reports whether a platform is foreign to this machine.
-func (l Local) Emulated(platform v1.Platform) (cpu string, emulated bool) {
-	if platform.Architecture == runtime.GOARCH {
-		return "", false
-	}
-	return l.CPU[platform.Architecture], true
 }
 
 // Prepare has the engine find or install what the machine must have.
@@ -120,7 +111,7 @@ func (l Local) Browser(ctx context.Context, log io.Writer) (engine.Container, er
 	return engine.Container{Name: "browser", Image: img, Entrypoint: chromium.Entrypoint, Ready: chromium.Ready}, nil
 }
 
-// Sidecars makes the services from Debian packages, with fresh passwords.
+// Sidecars makes the services from Debian packages.
 func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, error) {
 	b := l.Builder
 	b.Log = log
@@ -129,21 +120,18 @@ func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, 
 		return pipeline.Sidecars{}, fmt.Errorf("make the services to boot against: %w", err)
 	}
 	postgres, redis := base.PostgreSQL(), base.Redis()
-	return pipeline.Sidecars{
-		Postgres: engine.Container{
-			Name:       "postgres",
-			Image:      img,
-			Entrypoint: postgres.Entrypoint,
-			Env:        map[string]string{"POSTGRES_DB": "netbox", "POSTGRES_USER": "netbox"},
-			Secrets:    map[string]string{"POSTGRES_PASSWORD": rand.Text()},
-			Ready:      postgres.Ready,
-		},
-		Redis: engine.Container{
-			Name:       "redis",
-			Image:      img,
-			Entrypoint: redis.Entrypoint,
-			Secrets:    map[string]string{"REDIS_PASSWORD": rand.Text()},
-			Ready:      redis.Ready,
-		},
-	}, nil
+	return sidecars(
+		engine.Container{Image: img, Entrypoint: postgres.Entrypoint, Ready: postgres.Ready},
+		engine.Container{Image: img, Entrypoint: redis.Entrypoint, Ready: redis.Ready},
+	), nil
+}
+
+// sidecars are the services by the names that they have for NetBox, with fresh
+// passwords.
+func sidecars(postgres, redis engine.Container) pipeline.Sidecars {
+	postgres.Name, redis.Name = "postgres", "redis"
+	postgres.Env = map[string]string{"POSTGRES_DB": "netbox", "POSTGRES_USER": "netbox"}
+	postgres.Secrets = map[string]string{"POSTGRES_PASSWORD": rand.Text()}
+	redis.Secrets = map[string]string{"REDIS_PASSWORD": rand.Text()}
+	return pipeline.Sidecars{Postgres: postgres, Redis: redis}
 }

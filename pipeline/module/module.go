@@ -75,7 +75,7 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 		Engine: func(ctx context.Context, facts session.Facts) (_ session.Engine, _ pipeline.Inputs, err error) {
 			pins = facts.Versions
 			eng, err = c.engine(ctx, facts.CPU)
-			return eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base, CPU: facts.CPU}, err
+			return eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base}, err
 		},
 		Display: func(ctx context.Context) (*progress.Display, func()) {
 			display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: mask.Hide})
