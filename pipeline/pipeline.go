@@ -162,7 +162,7 @@ func (p *Pipeline) stage(ctx context.Context, key report.Key, do func(ctx contex
 		return err
 	}
 	step := p.display.Step(key.Stage, key.Platform)
-	log := &stageLog{start: p.Now(), now: p.Now, step: step}
+	log := newStageLog(step, p.Now)
 	err := do(ctx, log)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // how a killed program ended says nothing

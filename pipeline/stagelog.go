@@ -3,9 +3,11 @@ package pipeline
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 )
 
@@ -20,10 +22,24 @@ type stageLog struct {
 	start time.Time
 	now   func() time.Time
 
-	mu      sync.Mutex
-	waited  time.Duration
-	partial []byte
-	kept    bytes.Buffer
+	lines  linebuf.Writer
+	mu     sync.Mutex
+	waited time.Duration
+	kept   bytes.Buffer
+}
+
+func newStageLog(step *progress.Step, now func() time.Time) *stageLog {
+	l := &stageLog{step: step, start: now(), now: now}
+	l.lines.Line = func(text string) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		fmt.Fprintf(&l.kept, "%9.3f %s\n", now().Sub(l.start).Seconds(), strings.TrimRight(text, "\r "))
+		if over := l.kept.Len() - mostLog; over > 0 {
+			l.kept.Next(over)
+			_, _ = l.kept.ReadBytes('\n') // the rest of a line that was cut
+		}
+	}
+	return l
 }
 
 // Show passes on how far the stage is, which is not kept.
@@ -39,31 +55,14 @@ func (l *stageLog) Waited(d time.Duration) {
 }
 
 func (l *stageLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.partial = append(l.partial, b...)
-	for {
-		line, rest, whole := bytes.Cut(l.partial, []byte("\n"))
-		if !whole {
-			break
-		}
-		fmt.Fprintf(&l.kept, "%9.3f %s\n", l.now().Sub(l.start).Seconds(), bytes.TrimRight(line, "\r "))
-		l.partial = rest
-	}
-	if over := l.kept.Len() - mostLog; over > 0 {
-		l.kept.Next(over)
-		_, _ = l.kept.ReadBytes('\n') // the rest of a line that was cut
-	}
+	_, _ = l.lines.Write(b) // which never fails
 	return l.step.Write(b)
 }
 
-// text is the log so far.
+// text is the whole log.
 func (l *stageLog) text() []byte {
+	l.lines.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	text := bytes.Clone(l.kept.Bytes())
-	if len(l.partial) > 0 {
-		text = fmt.Appendf(text, "%9.3f %s\n", l.now().Sub(l.start).Seconds(), l.partial)
-	}
-	return text
+	return bytes.Clone(l.kept.Bytes())
 }
