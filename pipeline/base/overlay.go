@@ -21,7 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/linuxserver/docker-netbox/pipeline/proc"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 // overlay is the layer of our own files.
@@ -78,7 +78,7 @@ func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
 		args = append(args, pkg)
 	}
 	slices.Sort(args[3:])
-	list, err := goCommand(ctx, b.Source, "amd64", args...)
+	list, err := goCommand(ctx, b.Source, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
 	}
@@ -99,7 +99,7 @@ func (b *Builder) programs(ctx context.Context) (*programs, error) {
 	if err != nil {
 		return nil, err
 	}
-	version, err := goCommand(ctx, b.Source, "amd64", "env", "GOVERSION")
+	version, err := goCommand(ctx, b.Source, "env", "GOVERSION")
 	if err != nil {
 		return nil, fmt.Errorf("asking Go for its version: %w", err)
 	}
@@ -132,11 +132,7 @@ func (p *programs) build(ctx context.Context, arch string) (map[string][]byte, e
 	g, ctx := errgroup.WithContext(ctx)
 	for pkg, path := range installed {
 		g.Go(func() error {
-			_, err := goCommand(ctx, p.root, arch, "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", filepath.Join(dir, path), pkg)
-			if err != nil {
-				return fmt.Errorf("compiling %s for %s: %w", pkg, arch, err)
-			}
-			return nil
+			return gotool.Compile(ctx, io.Discard, gotool.Program{Dir: p.root, Package: pkg, GOARCH: arch, Out: filepath.Join(dir, path)})
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -151,11 +147,11 @@ func (p *programs) build(ctx context.Context, arch string) (map[string][]byte, e
 	return built, nil
 }
 
-func goCommand(ctx context.Context, dir, arch string, args ...string) ([]byte, error) {
+// goCommand asks the go command about what is compiled.
+func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	proc.Group(cmd) // a cancelled build takes its compilers along
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

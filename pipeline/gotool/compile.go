@@ -1,30 +1,33 @@
 package gotool
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// Program is a program to compile, in pure Go, for Linux.
+// Program is a program to compile for Linux.
 type Program struct {
 	Dir     string   // directory of its module
 	Files   []string // patterns of what it is compiled from, under Dir; nil for all
 	Package string   // in or required by the module
 	GOARCH  string
 	Out     string // file to write
+
+	Cgo     bool     // else it is pure Go
+	Flags   []string // further flags of go build
+	Environ []string // for the go command; nil is this process's
 }
 
 // Args are the arguments of the go command but for the file to write.
 func (p Program) Args() []string {
-	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=" + withoutXDS}
+	return append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}, p.Flags...)
 }
 
 // Compiler compiles programs: Compile, or an engine that has a Go of its own.
@@ -39,15 +42,19 @@ func Compile(ctx context.Context, _ io.Writer, p Program) error {
 	}
 	cmd := exec.CommandContext(ctx, "go", append(p.Args(), "-o", out, p.Package)...)
 	cmd.Dir = p.Dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.GOARCH)
-	proc.Group(cmd) // a cancelled build takes its compilers along
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Run(); err != nil {
+	if cmd.Env = p.Environ; cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cgo := "CGO_ENABLED=0"
+	if p.Cgo {
+		cgo = "CGO_ENABLED=1"
+	}
+	cmd.Env = append(slices.Clone(cmd.Env), cgo, "GOOS=linux", "GOARCH="+p.GOARCH)
+	if err := proc.Run(cmd); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, ctx.Err())
+			err = ctx.Err()
 		}
-		return fmt.Errorf("compile %s for %s: %w: %s", p.Package, p.GOARCH, err, strings.Join(strings.Fields(output.String()), " "))
+		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, err)
 	}
 	return nil
 }

@@ -16,14 +16,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
-	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // limit bounds a build, modules fetched on the way included: the go command
@@ -39,47 +37,10 @@ type Module struct {
 	Compile Compiler      // of programs in pure Go; nil is this machine's go command
 }
 
-// Program gives the file of the program that a package of the module makes. It
-// is built, in pure Go, when the cache does not have it; log gets a line then.
-func (m Module) Program(ctx context.Context, log io.Writer, pkg string) (file string, err error) {
-	bin, err := m.Bin(ctx)
-	if err != nil {
-		return "", err
-	}
-	file = filepath.Join(bin, path.Base(pkg))
-	if built(file) {
-		return file, nil
-	}
-	unlock, err := m.Lock(ctx, log)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if built(file) {
-		return file, nil
-	}
-	return file, m.Build(ctx, log, Build{Packages: []string{pkg}})
-}
-
-func built(file string) bool {
-	info, err := os.Stat(file)
-	return err == nil && info.Mode().IsRegular()
-}
-
 // withoutXDS is a build tag of Google's storage client, which syft links though
 // nothing here asks it for anything. It leaves out gRPC's xDS: a tenth of all
 // that is compiled for syft.
 const withoutXDS = "disable_grpc_modules"
-
-// Lock keeps other processes from building the module's programs: two that
-// build the same ones would only slow each other down.
-func (m Module) Lock(ctx context.Context, log io.Writer) (unlock func(), err error) {
-	bin, err := m.Bin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return filelock.Lock(ctx, bin+".lock", filelock.Exclusive, "the tools of "+m.Dir, m.Wait, log)
-}
 
 // kept is how long a directory of programs stays that nothing has asked for.
 const kept = 30 * 24 * time.Hour
@@ -138,6 +99,71 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
+// Program returns the file of the program that a package of the module makes.
+// It is built, in pure Go, when the cache does not have it; log gets a line then.
+func (m Module) Program(ctx context.Context, log io.Writer, pkg string) (file string, err error) {
+	return m.Build(ctx, log, Program{Package: pkg, Flags: []string{"-tags=" + withoutXDS}})
+}
+
+// Build is Program for one that has to be built in a way of its own.
+func (m Module) Build(ctx context.Context, log io.Writer, p Program) (file string, err error) {
+	dir, err := m.Bin(ctx)
+	if err != nil {
+		return "", err
+	}
+	name := path.Base(p.Package)
+	file = filepath.Join(dir, name)
+	built := func() bool {
+		info, err := os.Stat(file)
+		return err == nil && info.Mode().IsRegular()
+	}
+	if built() {
+		return file, nil
+	}
+	// Two that build the same would only slow each other down.
+	unlock, err := filelock.Lock(ctx, file+".lock", filelock.Exclusive, "the tools of "+m.Dir, m.Wait, log)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if built() {
+		return file, nil
+	}
+	fmt.Fprintf(log, "building %s\n", name)
+	began := time.Now()
+	tmp, err := os.MkdirTemp(dir, ".build-")
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
+	}
+	defer os.RemoveAll(tmp)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
+	defer cancel()
+	p.Dir, p.GOARCH, p.Out = m.Dir, runtime.GOARCH, filepath.Join(tmp, name)
+	p.Environ = append(slices.Clone(m.Environ), "GOWORK=off")
+	// Nobody debugs these programs: what a debugger reads is not even compiled,
+	// which is a seventh of the work.
+	p.Flags = append(slices.Clone(p.Flags), "-gcflags=all=-dwarf=false")
+	compile := m.Compile
+	if compile == nil {
+		compile = Compile
+	}
+	if err := compile(ctx, log, p); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return "", fmt.Errorf("building %s from %s: %w", name, m.Dir, err)
+	}
+	if err := os.Rename(p.Out, file); err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
+	}
+	fmt.Fprintf(log, "built %s in %.0f s\n", name, time.Since(began).Seconds())
+	if err := m.prune(began.Add(-kept)); err != nil {
+		fmt.Fprintf(log, "removing tools of earlier versions: %v\n", err) // they only take room
+	}
+	return file, nil
+}
+
 // prune removes the directories of programs that nothing has asked for since
 // the time given: those of earlier versions.
 func (m Module) prune(since time.Time) error {
@@ -147,99 +173,9 @@ func (m Module) prune(since time.Time) error {
 	}
 	var errs []error
 	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil || !entry.IsDir() || !info.ModTime().Before(since) {
-			continue
-		}
-		dir := filepath.Join(m.Cache, entry.Name())
-		errs = append(errs, os.RemoveAll(dir))
-		if err := os.Remove(dir + ".lock"); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+		if info, err := entry.Info(); err == nil && info.ModTime().Before(since) {
+			errs = append(errs, os.RemoveAll(filepath.Join(m.Cache, entry.Name())))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Build says what to build and how.
-type Build struct {
-	Packages []string
-	Cgo      bool
-	Tags     string // build tags, separated by commas
-}
-
-// Build builds programs into Bin, which then has all of them or none. Who may
-// not be alone holds Lock.
-func (m Module) Build(ctx context.Context, log io.Writer, b Build) error {
-	var names []string
-	for _, p := range b.Packages {
-		names = append(names, path.Base(p))
-	}
-	what := strings.Join(names, " and ")
-	fmt.Fprintf(log, "building %s\n", what)
-	began := time.Now()
-	dir, err := m.Bin(ctx)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("building %s: %w", what, err)
-	}
-	tmp, err := os.MkdirTemp(dir, ".build-")
-	if err != nil {
-		return fmt.Errorf("building %s: %w", what, err)
-	}
-	defer os.RemoveAll(tmp)
-	if tmp, err = filepath.Abs(tmp); err != nil {
-		return fmt.Errorf("building %s: %w", what, err)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, limit,
-		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
-	defer cancel()
-	if m.Compile != nil && !b.Cgo && b.Tags == "" {
-		err = m.compile(ctx, log, b, tmp)
-	} else {
-		err = m.local(ctx, b, tmp)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		return fmt.Errorf("building %s from %s: %w", what, m.Dir, err)
-	}
-	for _, n := range names {
-		if err := os.Rename(filepath.Join(tmp, n), filepath.Join(dir, n)); err != nil {
-			return fmt.Errorf("building %s: %w", what, err)
-		}
-	}
-	fmt.Fprintf(log, "built %s in %.0f s\n", what, time.Since(began).Seconds())
-	if err := m.prune(began.Add(-kept)); err != nil {
-		fmt.Fprintf(log, "removing tools of earlier versions: %v\n", err) // they only take room
-	}
-	return nil
-}
-
-// compile has the programs compiled one by one.
-func (m Module) compile(ctx context.Context, log io.Writer, b Build, dir string) error {
-	for _, pkg := range b.Packages {
-		p := Program{Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: filepath.Join(dir, path.Base(pkg))}
-		if err := m.Compile(ctx, log, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// local builds the programs with this machine's go command.
-func (m Module) local(ctx context.Context, b Build, dir string) error {
-	// Nobody debugs these programs: what a debugger reads is not even compiled,
-	// which is a seventh of the work.
-	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-gcflags=all=-dwarf=false", "-tags=" + withoutXDS + "," + b.Tags, "-o", dir + "/"}
-	cmd := exec.CommandContext(ctx, "go", append(args, b.Packages...)...)
-	cmd.Dir = m.Dir
-	cgo := "0"
-	if b.Cgo {
-		cgo = "1"
-	}
-	cmd.Env = append(append([]string{}, m.Environ...), "CGO_ENABLED="+cgo, "GOWORK=off", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	return proc.Run(cmd)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
@@ -65,7 +66,11 @@ func TestProgramsOfAnotherModuleAreNotWaitedFor(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(other.Dir, "go.sum"), []byte("example.test v1.0.0 h1:\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	unlock, err := one.Lock(t.Context(), t.Output())
+	bin, err := one.Bin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := filelock.Try(filepath.Join(bin, "hello.lock"), filelock.Exclusive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,9 +145,6 @@ func TestProgramsOfEarlierVersionsGoWhenNothingAsksForThem(t *testing.T) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(dir+".lock", nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
 		if err := os.Chtimes(dir, used, used); err != nil {
 			t.Fatal(err)
 		}
@@ -151,15 +153,11 @@ func TestProgramsOfEarlierVersionsGoWhenNothingAsksForThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"old", "old.lock"} {
-		if _, err := os.Stat(filepath.Join(m.Cache, name)); !os.IsNotExist(err) {
-			t.Errorf("%s is still there: %v", name, err)
-		}
+	if _, err := os.Stat(filepath.Join(m.Cache, "old")); !os.IsNotExist(err) {
+		t.Errorf("what nothing asks for is still there: %v", err)
 	}
-	for _, name := range []string{"recent", "recent.lock"} {
-		if _, err := os.Stat(filepath.Join(m.Cache, name)); err != nil {
-			t.Error(err)
-		}
+	if _, err := os.Stat(filepath.Join(m.Cache, "recent")); err != nil {
+		t.Error(err)
 	}
 	// What is asked for stays, however long ago it was built.
 	if err := os.Chtimes(filepath.Dir(file), long, long); err != nil {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -17,6 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 // Base makes an index of the tiny image for each platform: one static program
@@ -36,11 +37,11 @@ func Base(t *testing.T, platforms ...v1.Platform) v1.ImageIndex {
 func tinyImage(t *testing.T, p v1.Platform) v1.Image {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), "tiny")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", exe,
-		"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest/tiny")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Architecture)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the test image's program for %s: %v\n%s", p, err, out)
+	err := gotool.Compile(t.Context(), io.Discard, gotool.Program{
+		Package: "github.com/linuxserver/docker-netbox/pipeline/engine/enginetest/tiny", GOARCH: p.Architecture, Out: exe,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	program, err := os.ReadFile(exe)
 	if err != nil {

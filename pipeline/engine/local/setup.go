@@ -55,44 +55,30 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	want := tools{
-		buildkitd: filepath.Join(bin, "buildkitd"),
-		buildctl:  filepath.Join(bin, "buildctl"),
-		runc:      filepath.Join(bin, "runc"),
+	runs := func() bool { return exec.CommandContext(ctx, filepath.Join(bin, "runc"), "--version").Run() == nil }
+	needs := e.needs(!runs())
+	if err := canInstall(needs); err != nil {
+		return err
 	}
-	daemonBuilt := isFile(want.buildkitd) && isFile(want.buildctl)
-	runcBuilt := isFile(want.runc) && exec.CommandContext(ctx, want.runc, "--version").Run() == nil
-
-	needs := e.needs(!runcBuilt)
-	if len(needs) > 0 {
-		if err := canInstall(needs); err != nil {
-			return err
-		}
-	}
-	if !daemonBuilt || !runcBuilt {
-		unlock, err := module.Lock(ctx, log)
-		if err != nil {
-			return err
-		}
-		defer unlock()
-	}
+	var built tools
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		if isFile(want.buildkitd) && isFile(want.buildctl) {
-			return nil
+	g.Go(func() (err error) {
+		if built.buildkitd, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildkitd"); err == nil {
+			built.buildctl, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildctl")
 		}
-		return module.Build(gctx, log, gotool.Build{Packages: []string{
-			"github.com/moby/buildkit/cmd/buildkitd", "github.com/moby/buildkit/cmd/buildctl"}})
+		return err
 	})
-	g.Go(func() error {
+	g.Go(func() (err error) {
 		if err := install(gctx, log, needs); err != nil {
 			return err
 		}
-		if runcBuilt {
-			return nil
+		// One that was built does not run where a library is of another version.
+		if isFile(filepath.Join(bin, "runc")) && !runs() {
+			os.Remove(filepath.Join(bin, "runc"))
 		}
 		// cgo, for seccomp: BuildKit asks for it and runc without it refuses.
-		return module.Build(gctx, log, gotool.Build{Packages: []string{"github.com/opencontainers/runc"}, Cgo: true, Tags: "seccomp"})
+		built.runc, err = module.Build(gctx, log, gotool.Program{Package: "github.com/opencontainers/runc", Cgo: true, Flags: []string{"-tags=seccomp"}})
+		return err
 	})
 	if err := g.Wait(); err != nil {
 		return err
@@ -107,7 +93,7 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 			}
 		}
 	}
-	e.tools = want
+	e.tools = built
 	return nil
 }
 
@@ -140,7 +126,7 @@ func (e *Engine) needs(buildRunc bool) []string {
 		}
 	}
 	needs := []need{
-		{"util-linux", program("nsenter")},
+		{"util-linux", program("unshare")}, // mmdebstrap's
 		{"mount", program("mount")},
 		{"mmdebstrap", program("mmdebstrap")},
 		{"debian-archive-keyring", func() bool {
@@ -183,6 +169,9 @@ func installCommand(pkgs []string) string {
 }
 
 func canInstall(pkgs []string) error {
+	if len(pkgs) == 0 {
+		return nil
+	}
 	if _, err := exec.LookPath("apt-get"); err == nil {
 		return nil
 	}
