@@ -30,6 +30,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
 // Builder makes the images. Its fields are inputs; it holds no state.
@@ -148,7 +150,7 @@ func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, er
 	if err != nil {
 		return nil, err
 	}
-	return soleImage(l.Index)
+	return cached(l.Dir)
 }
 
 // Sidecars gives the image that holds PostgreSQL and Redis, for this machine's
@@ -184,11 +186,7 @@ func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the cached sidecar image %s: %w", dir, err)
-	}
-	return soleImage(index)
+	return cached(dir)
 }
 
 // Packages gives an image of nothing but Debian packages of the Builder's
@@ -235,11 +233,7 @@ func (b *Builder) packages(ctx context.Context, d debian) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the cached image %s: %w", dir, err)
-	}
-	return soleImage(index)
+	return cached(dir)
 }
 
 // image puts the two layers together; their blobs are in the layout to.
@@ -309,16 +303,13 @@ func assemble(arch string, config v1.Config, layers ...mutate.Addendum) (v1.Imag
 	return mutate.Append(img, layers...)
 }
 
-// soleImage gives the only image of an index.
-func soleImage(index v1.ImageIndex) (v1.Image, error) {
-	manifest, err := index.IndexManifest()
+// cached opens the only image of a cache entry.
+func cached(dir string) (v1.Image, error) {
+	img, err := engine.SoleImage(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("opening the cached image %s: %w", dir, err)
 	}
-	if len(manifest.Manifests) != 1 {
-		return nil, fmt.Errorf("the index holds %d images where one is expected", len(manifest.Manifests))
-	}
-	return index.Image(manifest.Manifests[0].Digest)
+	return img, nil
 }
 
 // soleIndex gives the only index of an OCI layout.

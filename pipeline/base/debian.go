@@ -129,11 +129,7 @@ func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1
 }
 
 func onlyLayer(dir string) (v1.Layer, error) {
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	img, err := soleImage(index)
+	img, err := cached(dir)
 	if err != nil {
 		return nil, err
 	}

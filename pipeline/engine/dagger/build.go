@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,6 +23,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // A base that is at hand and in no registry becomes two stages of these names
@@ -97,7 +97,7 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err != nil {
 		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
-	log := &plainLog{to: req.Log}
+	log := plainLog(req.Log)
 	client, disconnect, err := e.opts.dial(ctx, log)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
@@ -388,30 +388,14 @@ func declared(req engine.BuildRequest, text string) engine.BuildRequest {
 	return req
 }
 
-// plainLog takes the dagger command's progress and hands on whole lines
-// without colours.
-type plainLog struct {
-	mu      sync.Mutex
-	to      io.Writer
-	pending []byte
-}
-
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 
-func (l *plainLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.pending = append(l.pending, p...)
-	for {
-		line, rest, ok := bytes.Cut(l.pending, []byte("\n"))
-		if !ok {
-			return len(p), nil
+// plainLog takes the dagger command's progress and hands on whole lines
+// without colours.
+func plainLog(to io.Writer) *linebuf.Writer {
+	return &linebuf.Writer{Line: func(line string) {
+		if line = strings.TrimSpace(escape.ReplaceAllString(line, "")); line != "" && to != nil {
+			fmt.Fprintln(to, line)
 		}
-		l.pending = rest
-		if line = bytes.TrimSpace(escape.ReplaceAll(line, nil)); len(line) > 0 && l.to != nil {
-			if _, err := l.to.Write(append(line, '\n')); err != nil {
-				return 0, err
-			}
-		}
-	}
+	}}
 }

@@ -128,8 +128,7 @@ func Present(getenv func(string) string, lookPath func(string) (string, error)) 
 }
 
 func open(ctx context.Context, opts Options) (*session, error) {
-	var log tail
-	client, disconnect, err := opts.dial(ctx, &log)
+	client, disconnect, err := opts.dial(ctx, io.Discard) // the engine's own log is read where a person asks for it
 	if err != nil {
 		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
 	}
@@ -198,7 +197,7 @@ func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
 			out := filepath.Join(e.work, "shim-"+goarch)
 			err := e.Compile(ctx, io.Discard, gotool.Program{
 				Dir: e.opts.Repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
-				Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record"},
+				Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record", "pipeline/linebuf"},
 			})
 			if err != nil {
 				return "", err
@@ -213,11 +212,6 @@ func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
 	}
 	return out, err
 }
-
-// tail keeps nothing: an engine's own log is read where a person asks for it.
-type tail struct{}
-
-func (*tail) Write(p []byte) (int, error) { return len(p), nil }
 
 var (
 	traceparent = regexp.MustCompile(`\s*\[traceparent:[0-9a-f-]*\]`)

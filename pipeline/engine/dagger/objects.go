@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 
 	"dagger.io/dagger"
 
@@ -63,16 +62,10 @@ func (r *run) plain(ctx context.Context, c engine.Container) (*dagger.Container,
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %w", c.Name, err)
 	}
-	if c.Entrypoint != nil {
-		entrypoint = c.Entrypoint
-	}
-	if c.Args != nil {
-		args = c.Args
-	}
 	// What is on this machine is read now: it may be gone when it is used.
 	ctr, err = r.environment(ctr, c).Sync(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %s", c.Name, oneLine(err))
 	}
-	return ctr.WithoutDockerHealthcheck(), slices.Concat(entrypoint, args), nil
+	return ctr.WithoutDockerHealthcheck(), c.Command(entrypoint, args), nil
 }

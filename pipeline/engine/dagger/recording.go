@@ -3,10 +3,8 @@ package dagger
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,30 +22,27 @@ const (
 	lastPoll = 5 * time.Second
 )
 
-// fetch gets what the recorder has from a record on.
+// fetch returns what the recorder has from a record on.
 type fetch func(ctx context.Context, from int, wait time.Duration) (string, error)
 
 // recording is what the recorder has sent of a run.
 type recording struct {
 	onLine func(string, engine.Line)
 	mask   secret.Mask
-	adding sync.Mutex // one answer at a time is taken in
+	main   string
 
 	mu         sync.Mutex
 	news       chan struct{} // closed and replaced at each answer
-	fetch      fetch
-	next       int           // first record to fetch
-	offset     time.Duration // from the recorder's clock to this machine's
 	containers map[string]*containerLog
-	main       string
 }
 
 // containerLog is what one container has written.
 type containerLog struct {
 	started time.Time // on the recorder's clock
+	seen    time.Time // when that was received, on this machine's
 	lines   []engine.Line
 	open    map[string]bool // by stream: written to since it was last closed
-	closed  time.Time
+	closed  time.Time       // on the recorder's clock
 	failed  string
 }
 
@@ -62,13 +57,15 @@ func newRecording(req engine.RunRequest) *recording {
 
 // follow asks the recorder again and again until ctx ends.
 func (h *recording) follow(ctx context.Context, fetch fetch) {
-	h.mu.Lock()
-	h.fetch = fetch
-	h.mu.Unlock()
-	for ctx.Err() == nil {
-		more, err := h.poll(ctx, pollWait)
-		if err == nil && more {
-			continue // there was more than one answer holds
+	for next := 0; ctx.Err() == nil; {
+		var records []record.Record
+		answer, err := fetch(ctx, next, pollWait)
+		if err == nil {
+			err = json.Unmarshal([]byte(answer), &records)
+		}
+		if err == nil {
+			next += len(records)
+			h.add(records)
 		}
 		select {
 		case <-ctx.Done():
@@ -77,57 +74,15 @@ func (h *recording) follow(ctx context.Context, fetch fetch) {
 	}
 }
 
-// poll asks once and takes the answer in.
-func (h *recording) poll(ctx context.Context, wait time.Duration) (more bool, err error) {
+func (h *recording) add(records []record.Record) {
 	h.mu.Lock()
-	from, fetch := h.next, h.fetch
-	h.mu.Unlock()
-	if fetch == nil {
-		return false, fmt.Errorf("the recorder cannot be reached yet")
-	}
-	answer, err := fetch(ctx, from, wait)
-	if err != nil {
-		return false, err
-	}
-	in := json.NewDecoder(strings.NewReader(answer))
-	var head record.Head
-	if err := in.Decode(&head); err != nil {
-		return false, fmt.Errorf("read the recorder's answer: %w", err)
-	}
-	var records []record.Record
-	for in.More() {
-		var r record.Record
-		if err := in.Decode(&r); err != nil {
-			return false, fmt.Errorf("read the recorder's answer: %w", err)
-		}
-		records = append(records, r)
-	}
-	h.add(from, time.Until(time.Unix(0, head.Now)), records)
-	return len(records) == record.Page, nil
-}
-
-type logged struct {
-	container string
-	line      engine.Line
-}
-
-func (h *recording) add(from int, ahead time.Duration, records []record.Record) {
-	h.adding.Lock()
-	defer h.adding.Unlock()
-	h.mu.Lock()
-	if from != h.next { // another poll had the same answer
-		h.mu.Unlock()
-		return
-	}
-	h.next += len(records)
-	h.offset = -ahead
-	var news []logged
+	var news []func()
 	for _, r := range records {
 		c := h.containers[r.Container]
 		at := time.Unix(0, r.Time)
 		switch r.Kind {
 		case record.Started:
-			c.started = at
+			c.started, c.seen = at, time.Now()
 			c.open["stdout"], c.open["stderr"] = true, true
 		case record.Failed:
 			c.failed = h.mask.Hide(r.Text)
@@ -137,31 +92,36 @@ func (h *recording) add(from int, ahead time.Duration, records []record.Record) 
 		case record.Broken:
 			c.lines = append(c.lines, engine.Line{Stream: r.Stream, Text: "the recorder lost it: " + r.Text})
 		default:
-			line := engine.Line{At: max(at.Sub(c.started), 1), Stream: r.Stream, Text: h.mask.Hide(r.Text)}
-			if c.started.IsZero() {
-				line.At = 1
+			line := engine.Line{At: 1, Stream: r.Stream, Text: h.mask.Hide(r.Text)}
+			if !c.started.IsZero() {
+				line.At = max(at.Sub(c.started), 1)
 			}
 			c.lines = append(c.lines, line)
-			news = append(news, logged{r.Container, line})
+			news = append(news, func() { h.onLine(r.Container, line) })
 		}
 	}
 	close(h.news)
 	h.news = make(chan struct{})
 	h.mu.Unlock()
 	if h.onLine != nil {
-		for _, s := range news {
-			h.onLine(s.container, s.line)
+		for _, show := range news {
+			show()
 		}
 	}
 }
 
-// waitClosed waits until a container that has ended has been recorded to its end.
-func (h *recording) waitClosed(ctx context.Context, name string) {
+// done reports whether the last process of a container has let go of its output.
+func (c *containerLog) done() bool {
+	return !c.started.IsZero() && !c.open["stdout"] && !c.open["stderr"]
+}
+
+// waitClosed waits until a container that has ended has been recorded to its
+// end: not for long, since a stopped run's may never be.
+func (h *recording) waitClosed(name string) {
 	deadline := time.After(lastPoll)
 	for {
 		h.mu.Lock()
-		c, news := h.containers[name], h.news
-		done := !c.started.IsZero() && !c.open["stdout"] && !c.open["stderr"]
+		done, news := h.containers[name].done(), h.news
 		h.mu.Unlock()
 		if done {
 			return
@@ -169,19 +129,6 @@ func (h *recording) waitClosed(ctx context.Context, name string) {
 		select {
 		case <-news:
 		case <-deadline:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// drain takes in what the recorder has by now, when there is little time.
-func (h *recording) drain() {
-	ctx, cancel := context.WithTimeout(context.Background(), lastPoll)
-	defer cancel()
-	for {
-		if more, err := h.poll(ctx, 0); err != nil || !more {
 			return
 		}
 	}
@@ -205,8 +152,8 @@ func (h *recording) failure(name string) string {
 func (h *recording) ended(name string, late time.Time) time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c := h.containers[name]; !c.closed.IsZero() && !c.open["stdout"] && !c.open["stderr"] {
-		if at := c.closed.Add(h.offset); at.Before(late) {
+	if c := h.containers[name]; c.done() {
+		if at := c.seen.Add(c.closed.Sub(c.started)); at.Before(late) {
 			return at
 		}
 	}
@@ -218,13 +165,10 @@ func (h *recording) fill(result *engine.RunResult) {
 	defer h.mu.Unlock()
 	result.SideLines = map[string][]engine.Line{}
 	for name, c := range h.containers {
-		if name != h.main {
+		if name == h.main {
+			result.Lines, result.Started = slices.Clone(c.lines), c.seen
+		} else {
 			result.SideLines[name] = slices.Clone(c.lines)
-			continue
-		}
-		result.Lines = slices.Clone(c.lines)
-		if !c.started.IsZero() {
-			result.Started = c.started.Add(h.offset)
 		}
 	}
 }

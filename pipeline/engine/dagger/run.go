@@ -38,19 +38,12 @@ const (
 
 // Run runs a container with side containers to its end.
 func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResult, error) {
-	if req.Timeout <= 0 {
-		return engine.RunResult{}, fmt.Errorf("run %s: RunRequest.Timeout must be set", req.Main.Name)
+	ctx, cancel, err := req.Limit(ctx)
+	if err != nil {
+		return engine.RunResult{}, fmt.Errorf("run %s: %w", req.Main.Name, err)
 	}
-	names := []string{req.Main.Name}
-	for _, side := range req.Sides {
-		if slices.Contains(names, side.Name) {
-			return engine.RunResult{}, fmt.Errorf("run %s: two containers named %s", req.Main.Name, side.Name)
-		}
-		names = append(names, side.Name)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, req.Timeout, &timeoutError{after: req.Timeout})
 	defer cancel()
-	r := &run{engine: e, req: req, id: rand.Text(), names: names}
+	r := &run{engine: e, req: req, id: rand.Text()}
 	result, err := r.do(ctx)
 	if err != nil {
 		err = fmt.Errorf("run %s: %w", req.Main.Name, err)
@@ -58,17 +51,11 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResu
 	return result, err
 }
 
-type timeoutError struct{ after time.Duration }
-
-func (e *timeoutError) Error() string { return fmt.Sprintf("not ended after %s", e.after) }
-func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
-
 // run is one run.
 type run struct {
 	engine *Engine
 	req    engine.RunRequest
-	id     string   // no other run has it: nothing of this one comes from a cache
-	names  []string // of all containers, the main one first
+	id     string // no other run has it: nothing of this one comes from a cache
 
 	client *session
 	pipes  *dagger.CacheVolume
@@ -189,11 +176,7 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 	name := r.req.Main.Name
 	code, err := main.ExitCode(ctx)
 	ended := time.Now()
-	if err == nil || ctx.Err() == nil {
-		h.waitClosed(ctx, name)
-	} else {
-		h.drain()
-	}
+	h.waitClosed(name)
 	result.ExitCode, result.Ended = code, h.ended(name, ended)
 	if text := h.failure(name); text != "" {
 		return fmt.Errorf("container %s: start %s", name, text)
@@ -241,10 +224,9 @@ func (r *run) capture(ctx context.Context, main *dagger.Container, result *engin
 // notReady is the error of a service that did not come up.
 func (r *run) notReady(ctx context.Context, h *recording, name string, err error) error {
 	if ctx.Err() != nil {
-		h.drain()
 		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.lines(name)))
 	}
-	h.waitClosed(ctx, name)
+	h.waitClosed(name)
 	if text := h.failure(name); text != "" {
 		return fmt.Errorf("container %s: start %s", name, text)
 	}
@@ -267,7 +249,7 @@ func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
 		WithMountedCache(pipesDir, r.pipes).
 		WithExposedPort(record.Port).
 		AsService(dagger.ContainerAsServiceOpts{
-			Args:   append([]string{shimPath, "record", pipesDir, ":" + port}, r.names...),
+			Args:   append([]string{shimPath, "record", pipesDir, ":" + port}, r.req.Names()...),
 			NoInit: true,
 		}), nil
 }
@@ -324,13 +306,8 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Entrypoint != nil {
-		entrypoint = c.Entrypoint
-	}
-	if c.Args != nil {
-		args = c.Args
-	}
-	if len(entrypoint)+len(args) == 0 {
+	command := c.Command(entrypoint, args)
+	if len(command) == 0 {
 		return nil, nil, errors.New("it has no command: set Entrypoint or Args")
 	}
 	ctr = r.environment(ctr, c)
@@ -351,7 +328,7 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 		return nil, nil, err
 	}
 	ctr = ctr.WithMountedFile(shimPath, shim).WithMountedCache(pipesDir, r.pipes)
-	return ctr, slices.Concat([]string{shimPath, "run", pipesDir, c.Name, "--"}, entrypoint, args), nil
+	return ctr, append([]string{shimPath, "run", pipesDir, c.Name, "--"}, command...), nil
 }
 
 // environment sets a container's variables, the secret ones as Dagger's.

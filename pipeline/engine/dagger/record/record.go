@@ -1,5 +1,6 @@
 // Package record is what the recorder inside a run and the engine outside
-// agree on: how a line that a container wrote is sent.
+// agree on: how a line that a container wrote is sent. An answer of the recorder
+// is a JSON list of records.
 package record
 
 const (
@@ -14,21 +15,12 @@ const (
 )
 
 const (
-	// MaxLine cuts lines that have no end, in bytes.
-	MaxLine = 256 << 10
-	// Page is how many records one answer has at most.
-	Page = 2000
 	// Port is where the recorder listens, in its container.
 	Port = 8080
 	// EnvironmentDir is where a service has its environment kept for the
 	// command that asks whether it is ready.
 	EnvironmentDir = "/.pipeline/environment"
 )
-
-// Head is the first line of an answer.
-type Head struct {
-	Now int64 `json:"now"` // the recorder's clock, ns
-}
 
 // Record is a line that a container wrote, or what became of a stream.
 type Record struct {

@@ -13,7 +13,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +33,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger/record"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // environment is the file that holds what ready has to know, on a file system
@@ -154,10 +154,7 @@ func (r *recorder) add(rec record.Record) {
 func (r *recorder) from(n int) ([]record.Record, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n > len(r.records) {
-		n = len(r.records)
-	}
-	return slices.Clone(r.records[n:min(len(r.records), n+record.Page)]), r.news
+	return slices.Clone(r.records[min(n, len(r.records)):]), r.news
 }
 
 func recordAll(dir, addr string, names []string) error {
@@ -200,25 +197,20 @@ func (r *recorder) read(path string, from record.Record) {
 }
 
 func (r *recorder) lines(f io.Reader, from record.Record) {
-	in := bufio.NewReaderSize(f, record.MaxLine)
-	for {
-		text, err := in.ReadSlice('\n')
-		if len(text) > 0 {
-			rec := from
-			rec.Text = strings.TrimSuffix(string(text), "\n")
-			if from.Stream == "stderr" && strings.HasPrefix(rec.Text, record.Mark) {
-				rec.Kind, rec.Text = rec.Text[len(record.Mark):len(record.Mark)+1], rec.Text[len(record.Mark)+1:]
-			}
-			r.add(rec)
+	w := linebuf.Writer{Line: func(text string) {
+		rec := from
+		rec.Text = text
+		if after, ours := strings.CutPrefix(text, record.Mark); ours && from.Stream == "stderr" && after != "" {
+			rec.Kind, rec.Text = after[:1], after[1:]
 		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
-		}
-	}
+		r.add(rec)
+	}}
+	_, _ = io.Copy(&w, f) // until nobody holds the other end
+	w.Flush()
 }
 
-// ServeHTTP answers with the records from a number on, one JSON value a line,
-// after the recorder's own time. It waits for the first for as long as asked.
+// ServeHTTP answers with the records from a number on. It waits for the first
+// for as long as asked.
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	n, err := strconv.Atoi(req.FormValue("from"))
 	wait, waitErr := time.ParseDuration(req.FormValue("wait"))
@@ -226,21 +218,15 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	deadline := time.After(wait)
 	records, news := r.from(n)
-	for waiting := true; waiting && len(records) == 0; {
+	if len(records) == 0 {
 		select {
 		case <-news:
-			records, news = r.from(n)
-		case <-deadline:
-			waiting = false
+			records, _ = r.from(n)
+		case <-time.After(wait):
 		case <-req.Context().Done():
 			return
 		}
 	}
-	out := json.NewEncoder(w)
-	out.Encode(record.Head{Now: time.Now().UnixNano()})
-	for _, rec := range records {
-		out.Encode(rec)
-	}
+	json.NewEncoder(w).Encode(records)
 }
