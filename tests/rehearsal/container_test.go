@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -78,7 +77,6 @@ func startDocker(t *testing.T, dir string, volumes ...string) *dockerDaemon {
 	}
 	must(t, files.Close())
 	d := &dockerDaemon{socket: filepath.Join(root, "run", "docker.sock"), volumes: append(volumes, dir)}
-	group := fmt.Sprintf("/rehearsal-%d", os.Getpid())
 	log, err := os.Create(filepath.Join(dir, "docker.log"))
 	must(t, err)
 	cmd := exec.Command("unshare", append([]string{"--mount", "--pid", "--fork", "--kill-child=KILL", "sh", "-euc", `
@@ -98,7 +96,7 @@ cd "$root"
 pivot_root . .old # in a mere chroot, what runs in a container would see the machine
 exec chroot . sh -euc 'umount -l /.old && exec dockerd --host unix:///run/docker.sock --bridge none --iptables=false --ip6tables=false --ip-forward=false \
   --data-root /var/lib/docker --cgroup-parent "$0" --group root' "$group"
-`, "sh", root, group}, d.volumes...)...)
+`, "sh", root, cgroups}, d.volumes...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	must(t, begin(cmd))
@@ -111,7 +109,7 @@ exec chroot . sh -euc 'umount -l /.old && exec dockerd --host unix:///run/docker
 		_ = cmd.Process.Kill()
 		<-ended
 		must(t, os.RemoveAll(root))
-		_ = exec.Command("sh", "-c", `find /sys/fs/cgroup -depth -type d -path "*$1*" -exec rmdir {} +`, "sh", group).Run()
+		sweepCgroups()
 		if t.Failed() {
 			text, _ := os.ReadFile(log.Name()) // what there is of it
 			t.Logf("the end of Docker's log:\n%s", text[max(0, len(text)-4000):])

@@ -38,6 +38,19 @@ func end(cmd *exec.Cmd) error {
 	return err
 }
 
+// cgroups is the parent of the control groups of all containers.
+var cgroups = fmt.Sprintf("/rehearsal-%d", os.Getpid())
+
+// sweepCgroups removes the control groups of containers that have ended. The
+// kernel takes a moment to forget killed processes.
+func sweepCgroups() {
+	_ = exec.Command("sh", "-c", `for n in 1 2 3 4 5 6 7 8 9 10; do
+  find /sys/fs/cgroup -depth -type d -path "*$1*" -exec rmdir {} + 2>/dev/null
+  [ "$(find /sys/fs/cgroup -type d -path "*$1*")" ] || exit 0
+  sleep 0.1
+done`, "sh", cgroups).Run()
+}
+
 // TestMain keeps all files in one directory, which goes with the tests, also on
 // Ctrl-C.
 func TestMain(m *testing.M) {
@@ -62,6 +75,7 @@ func TestMain(m *testing.M) {
 		for cmd := range started.list {
 			_, _ = syscall.Wait4(cmd.Process.Pid, nil, 0, nil)
 		}
+		sweepCgroups()
 		_ = os.RemoveAll(dir)
 		os.Exit(130)
 	}()

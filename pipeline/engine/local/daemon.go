@@ -3,7 +3,6 @@ package local
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +24,14 @@ import (
 // first. With it go all that BuildKit left running and mounted.
 const daemonScript = `mount -t proc proc /proc || exit 125
 exec 3<&0
+cgroup=$1
+shift
 "$@" </dev/null 3<&- & d=$!
 { cat <&3 >/dev/null; kill $d; sleep 2; kill -9 $d; } &
-wait $d`
+wait $d
+code=$?
+set -- "$cgroup"` + endScript + `
+exit $code`
 
 const (
 	// daemonIdle is how long the daemon stays up with nothing to build, so
@@ -51,7 +55,6 @@ type daemon struct {
 
 type daemonRun struct {
 	socket string
-	cgroup string
 	unlock func()
 	stdin  io.Closer
 	done   chan struct{} // closed when the namespaces are gone
@@ -126,7 +129,6 @@ func (d *daemon) stop() {
 func (r *daemonRun) stop() {
 	r.stdin.Close()
 	<-r.done // the script sees to the deadline
-	sweepCgroups(r.cgroup)
 	os.Remove(r.socket)
 	r.unlock()
 }
@@ -163,19 +165,16 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 // launch starts buildkitd and waits until it answers.
 func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, error) {
 	e := d.engine
-	// A parent of its own, so that the leftovers of a killed daemon can be distinguished
-	// from what others are using.
-	cgroup := fmt.Sprintf("docker-netbox-build-%.4x", sha256.Sum256([]byte(e.dirs.state)))
-	sweepCgroups(cgroup)
+	cgroup := strings.Replace(e.id, "-", "-build-", 1)
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
-	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", cgroup)
+	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", filepath.Join(cgroupTop, cgroup))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring buildkitd: %w", err)
 	}
 	socket := filepath.Join(e.dirs.state, "sock")
 	os.Remove(socket)
 
-	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", e.tools.buildkitd,
+	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", cgroup, e.tools.buildkitd,
 		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://"+socket,
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
@@ -183,7 +182,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, er
 	cmd.Env = d.environ()
 	out := &tail{max: 40}
 	cmd.Stdout, cmd.Stderr = out, out
-	run := &daemonRun{socket: socket, cgroup: cgroup, done: make(chan struct{})}
+	run := &daemonRun{socket: socket, done: make(chan struct{})}
 	var err error
 	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)

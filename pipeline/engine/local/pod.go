@@ -29,7 +29,7 @@ exec 3<&0
 cat <&3 >/dev/null 3<&- &
 exec 3<&-
 echo ready
-wait $!`
+wait $!` + endScript
 
 // Pod is a set of containers that share a private network, in which each is
 // known by its name. By default there is no way out of it. All that belongs to
@@ -174,7 +174,7 @@ func (e *Engine) NewPod(ctx context.Context, options ...PodOption) (_ *Pod, err 
 }
 
 func (p *Pod) start() error {
-	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod", p.id)
+	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod", p.id+"-*")
 	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
