@@ -145,7 +145,7 @@ func (c *compiler) addDefinition(d *definition) {
 	}
 	c.types[d.name] = typ
 	if typ == Bundle {
-		b := &BundleDef{Name: d.name, Path: d.dir + "/" + d.name}
+		b := &BundleDef{Name: d.name}
 		var ok bool
 		if b.Contents, ok = d.names("contents"); !ok {
 			c.fail(d.name, "unable to open %s: No such file or directory", d.path("contents"))

@@ -160,9 +160,6 @@ func TestServiceKeepsItsSettings(t *testing.T) {
 	for name, content := range map[string]string{
 		"svc-netbox/timeout-up":             "60000\n",
 		"svc-netbox/timeout-down":           "20000",
-		"svc-netbox/timeout-kill":           "10000\n",
-		"svc-netbox/timeout-finish":         "0\n",
-		"svc-netbox/down-signal":            "SIGINT\n",
 		"svc-netbox/flag-essential":         "",
 		"init-netbox-config/down":           "foreground { echo bye } true\n",
 		"init-config-end/type":              "oneshot",
@@ -179,11 +176,11 @@ func TestServiceKeepsItsSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := tree.Service("svc-netbox")
-	if s.NotificationFD != 3 || s.TimeoutUp != time.Minute || s.TimeoutDown != 20*time.Second || s.TimeoutKill != 10*time.Second ||
-		s.TimeoutFinish != 0 || s.DownSignal != "SIGINT" || !s.Essential || s.Path != s6rc.Dir+"/svc-netbox" {
+	if s.NotificationFD != 3 || s.TimeoutUp != time.Minute || s.TimeoutDown != 20*time.Second ||
+		!s.Essential || s.Path != s6rc.Dir+"/svc-netbox" {
 		t.Errorf("svc-netbox misread: %+v", s)
 	}
-	if s := tree.Service("svc-cron"); s.NotificationFD != -1 || s.TimeoutFinish != 5*time.Second || s.Essential {
+	if s := tree.Service("svc-cron"); s.NotificationFD != -1 || s.Essential {
 		t.Errorf("svc-cron misread: %+v", s)
 	}
 	s = tree.Service("init-netbox-config")

@@ -162,13 +162,7 @@ func (d *definition) supervision(s *Service) {
 	if lock := descriptor("lock-fd"); lock >= 3 && lock == s.NotificationFD {
 		d.c.late = append(d.c.late, Problem{Service: d.name, Message: "longrun " + d.name + " has the same value for notification-fd and lock-fd"})
 	}
-	ms, _ := number("timeout-kill")
-	s.TimeoutKill = time.Duration(ms) * time.Millisecond
-	s.TimeoutFinish = 5 * time.Second
-	if ms, ok := number("timeout-finish"); ok {
-		s.TimeoutFinish = time.Duration(ms) * time.Millisecond
+	for _, file := range []string{"timeout-kill", "timeout-finish", "max-death-tally"} { // s6-supervise's own affair
+		number(file)
 	}
-	number("max-death-tally")
-	signal, _ := d.read("down-signal")
-	s.DownSignal = strings.TrimSpace(signal)
 }

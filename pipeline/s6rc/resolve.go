@@ -16,12 +16,7 @@ func (c *compiler) resolveBundles() {
 		if done[b] {
 			return
 		}
-		if i := slices.Index(way, b.Name); i >= 0 {
-			c.problems = append(c.problems, Problem{
-				Service: b.Name,
-				Message: fmt.Sprintf("cyclic bundle definition: resolution of %s encountered a cycle involving %s", way[0], b.Name),
-				Cycle:   append(slices.Clone(way[i:]), b.Name),
-			})
+		if c.cycle(way, b.Name, "cyclic bundle definition: resolution of %s encountered a cycle involving %s") {
 			return
 		}
 		way = append(way, b.Name)
@@ -82,12 +77,7 @@ func (c *compiler) findCycles() {
 		if done[s.index] {
 			return
 		}
-		if i := slices.Index(way, s.Name); i >= 0 {
-			c.problems = append(c.problems, Problem{
-				Service: s.Name,
-				Message: fmt.Sprintf("cyclic service dependency reached from %s and involving %s", way[0], s.Name),
-				Cycle:   append(slices.Clone(way[i:]), s.Name),
-			})
+		if c.cycle(way, s.Name, "cyclic service dependency reached from %s and involving %s") {
 			return
 		}
 		way = append(way, s.Name)
@@ -100,6 +90,16 @@ func (c *compiler) findCycles() {
 	for _, s := range slices.Backward(c.tree.Services) {
 		walk(s)
 	}
+}
+
+// cycle reports whether a name was on the way to itself, and complains.
+func (c *compiler) cycle(way []string, name, message string) bool {
+	i := slices.Index(way, name)
+	if i < 0 {
+		return false
+	}
+	c.problems = append(c.problems, Problem{Service: name, Message: fmt.Sprintf(message, way[0], name), Cycle: append(slices.Clone(way[i:]), name)})
+	return true
 }
 
 // byIndex sorts into ascending database index and drops repetitions.

@@ -53,11 +53,8 @@ type Service struct {
 	// NotificationFD is the descriptor a longrun reports readiness on, by a
 	// newline; -1: none, it is ready at spawn.
 	NotificationFD int
-	DownSignal     string // as written, e.g. "SIGINT" or "2"; "": SIGTERM
 
-	// 0 means no limit, but for TimeoutFinish, whose default is 5 s.
-	TimeoutUp, TimeoutDown     time.Duration
-	TimeoutKill, TimeoutFinish time.Duration
+	TimeoutUp, TimeoutDown time.Duration // 0: no limit
 
 	Essential bool // flag-essential: never stopped by "s6-rc -d change"
 
@@ -67,7 +64,6 @@ type Service struct {
 // BundleDef is a bundle: a name for several services.
 type BundleDef struct {
 	Name     string
-	Path     string
 	Contents []string   // as written, sorted
 	Services []*Service // expanded, in ascending database index
 }
