@@ -29,6 +29,7 @@ type Case struct {
 
 	ReadOnlyRoot bool
 	RunTmpfs     string // mount options of a tmpfs on /run; "": none
+	User         string // "uid:gid"; "": root
 
 	Lines []Line
 	End   End
@@ -195,6 +196,8 @@ func (c *Case) add(line string) error {
 		c.ReadOnlyRoot = true
 	case "tmpfs on /run, options ":
 		c.RunTmpfs = value
+	case "process user ": // (UID, GID)
+		c.User = strings.NewReplacer("(", "", ", ", ":", ")", "").Replace(value)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ closing remark
 			t.Errorf("edit %d is %+v, want %+v", i, c.Edits[i], e)
 		}
 	}
-	if !c.ReadOnlyRoot || c.RunTmpfs != "nosuid" {
+	if !c.ReadOnlyRoot || c.RunTmpfs != "nosuid" || c.User != "1000:1001" {
 		t.Errorf("surroundings misread: %+v", c)
 	}
 	if l := c.Lines[0]; l.Stream != 2 || l.At != 44*time.Millisecond || l.Text != "s6-rc: info: service a: starting" {
