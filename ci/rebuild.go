@@ -143,7 +143,7 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 	}
 	e.flags = &flags
 	again, err := e.again(ctx, platforms, at.Index, about[versionLabel], true, func(platform v1.Platform) ([]sbom.Package, error) {
-		return release.PackagesOf(at, platform)
+		return release.PackagesOf(ctx, at, platform)
 	})
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -118,9 +117,6 @@ func (k PublicKey) verifies(message, signature []byte) bool {
 	sum := sha256.Sum256(message)
 	return ecdsa.VerifyASN1(k.key, sum[:], signature)
 }
-
-// same reports whether two keys are one.
-func (k PublicKey) same(other PublicKey) bool { return bytes.Equal(k.hash[:], other.hash[:]) }
 
 // sign gives the signature of message, always the same (RFC 6979): publishing
 // the same again then finds it there.

@@ -29,29 +29,19 @@ func predicateOf(kind string) string {
 	return ""
 }
 
-// kindOf is the opposite of predicateOf.
-func kindOf(predicate string) string {
-	for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
-		if predicateOf(kind) == predicate {
-			return kind
-		}
-	}
-	return ""
-}
-
 // attached reports whether the list of packages that a bundle signs is one of the
 // documents beside it.
 func (s *subject) attached(b signed) bool {
 	return slices.ContainsFunc(s.documents, func(doc document) bool {
 		raw, err := json.Marshal(json.RawMessage(doc.data)) // as a statement holds it
-		return err == nil && doc.kind == kindOf(b.PredicateType) && string(raw) == string(b.Predicate)
+		return err == nil && predicateOf(doc.kind) == b.PredicateType && string(raw) == string(b.Predicate)
 	})
 }
 
 func (v *verification) checkPackages() {
 	for _, s := range v.subjects {
 		for _, b := range s.bundles {
-			if kindOf(b.PredicateType) != "" && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
+			if (b.PredicateType == spdxPredicate || b.PredicateType == cycloneDXPredicate) && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
 				v.add(Wrong, s.name, whatPackages, "the signed list of type %s is not one that is attached as a document", b.PredicateType)
 			}
 		}
@@ -102,15 +92,16 @@ func packagesOf(doc document, image v1.Hash) (string, error) {
 // spdxOf looks into an SPDX 2 document: the package that the document
 // describes is the image.
 func spdxOf(text []byte, image v1.Hash) (string, error) {
+	type checksum struct {
+		Algorithm string `json:"algorithm"`
+		Value     string `json:"checksumValue"`
+	}
 	var spdx struct {
 		Version  string `json:"spdxVersion"`
 		Packages []struct {
-			Version   string `json:"versionInfo"`
-			Purpose   string `json:"primaryPackagePurpose"`
-			Checksums []struct {
-				Algorithm string `json:"algorithm"`
-				Value     string `json:"checksumValue"`
-			} `json:"checksums"`
+			Version   string     `json:"versionInfo"`
+			Purpose   string     `json:"primaryPackagePurpose"`
+			Checksums []checksum `json:"checksums"`
 		} `json:"packages"`
 	}
 	if err := decode(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
@@ -120,13 +111,8 @@ func spdxOf(text []byte, image v1.Hash) (string, error) {
 		if p.Purpose != "CONTAINER" {
 			continue
 		}
-		if p.Version == image.String() {
+		if p.Version == image.String() || slices.Contains(p.Checksums, checksum{"SHA256", image.Hex}) {
 			return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
-		}
-		for _, c := range p.Checksums {
-			if c.Algorithm == "SHA256" && c.Value == image.Hex {
-				return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
-			}
 		}
 	}
 	return "", fmt.Errorf("it is not of %s", image)

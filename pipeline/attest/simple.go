@@ -2,16 +2,18 @@ package attest
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 // Simple signing is the older form, which podman, skopeo and older cosigns
@@ -80,7 +82,7 @@ type simply struct {
 
 // readSimple gives the signatures in an image of that form, which must all be
 // of digest.
-func readSimple(img v1.Image, digest v1.Hash) ([]simply, error) {
+func readSimple(ctx context.Context, img v1.Image, digest v1.Hash) ([]simply, error) {
 	manifest, err := img.Manifest()
 	if err != nil {
 		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
@@ -88,7 +90,7 @@ func readSimple(img v1.Image, digest v1.Hash) ([]simply, error) {
 	if n := len(manifest.Layers); n == 0 || n > simpleMostLayers {
 		return nil, fmt.Errorf("it holds %d signatures", n)
 	}
-	if err := sameConfig(img, manifest.Config); err != nil {
+	if err := registry.CheckBlob(ctx, img, manifest.Config); err != nil {
 		return nil, err
 	}
 	var list []simply
@@ -96,7 +98,7 @@ func readSimple(img v1.Image, digest v1.Hash) ([]simply, error) {
 		if described.MediaType != simpleType {
 			return nil, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
 		}
-		payload, err := readLayer(img, described)
+		payload, err := registry.ReadBlob(ctx, img, described)
 		if err != nil {
 			return nil, err
 		}
@@ -114,30 +116,6 @@ func readSimple(img v1.Image, digest v1.Hash) ([]simply, error) {
 		list = append(list, simply{payload, signature, s.Critical.Identity.Reference})
 	}
 	return list, nil
-}
-
-// largestDocument bounds what is read into memory, in bytes.
-const largestDocument = 64 << 20
-
-// readLayer reads a blob, which is small, and compares it with its digest.
-func readLayer(img v1.Image, described v1.Descriptor) ([]byte, error) {
-	if described.Size > largestDocument {
-		return nil, fmt.Errorf("blob %s has %d bytes, too many for a document", described.Digest, described.Size)
-	}
-	layer, err := img.LayerByDigest(described.Digest)
-	if err != nil {
-		return nil, fmt.Errorf("blob %s cannot be read: %w", described.Digest, err)
-	}
-	rc, err := layer.Compressed()
-	if err != nil {
-		return nil, fmt.Errorf("blob %s cannot be read: %w", described.Digest, err)
-	}
-	defer rc.Close()
-	var text bytes.Buffer
-	if err := sameDigest(io.TeeReader(io.LimitReader(rc, described.Size+1), &text), described); err != nil {
-		return nil, err
-	}
-	return text.Bytes(), nil
 }
 
 // digestOf is the digest of a text in memory.

@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
@@ -74,7 +74,7 @@ func (v *verification) collect(ctx context.Context) error {
 		if tagged == nil {
 			continue
 		}
-		if s.simple, err = readSimple(tagged, s.digest); err != nil {
+		if s.simple, err = readSimple(ctx, tagged, s.digest); err != nil {
 			v.add(Wrong, s.name, whatSignature, "%s: %v", simpleTag(s.digest), err)
 		}
 	}
@@ -97,8 +97,7 @@ func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
 		wrong("what is attached cannot be read: %v", err)
 		return
 	}
-	// A registry of OCI 1.0 has the type where its manifests have one.
-	kind := cmp.Or(manifest.ArtifactType, string(manifest.Config.MediaType))
+	kind := registry.ArtifactType(manifest)
 	switch kind {
 	case sbom.SPDXType, sbom.CycloneDXType:
 		what = whatPackages
@@ -126,9 +125,9 @@ func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
 		wrong("it holds %d documents, not one", len(manifest.Layers))
 		return
 	}
-	text, err := readLayer(img, manifest.Layers[0])
+	text, err := registry.ReadBlob(ctx, img, manifest.Layers[0])
 	if err == nil {
-		err = sameConfig(img, manifest.Config)
+		err = registry.CheckBlob(ctx, img, manifest.Config)
 	}
 	if err != nil {
 		wrong("%v", err)

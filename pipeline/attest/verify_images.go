@@ -1,11 +1,9 @@
 package attest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -101,11 +99,7 @@ func (v *verification) checkImages(ctx context.Context) {
 			found[i].blobs++
 			found[i].bytes += b.Size
 			g.Go(func() error {
-				if b.Digest == manifest.Config.Digest {
-					found[i].errs[j] = sameConfig(img.image, b)
-					return nil
-				}
-				found[i].errs[j] = sameLayer(ctx, img.image, b)
+				found[i].errs[j] = registry.CheckBlob(ctx, img.image, b)
 				return nil
 			})
 		}
@@ -119,40 +113,6 @@ func (v *verification) checkImages(ctx context.Context) {
 		v.add(Proven, img.name, whatImage, "%s: its manifest, configuration and %d layers (%.1f MB) are what their digests say",
 			img.digest, found[i].blobs-1, float64(found[i].bytes)/1e6)
 	}
-}
-
-func sameLayer(ctx context.Context, img v1.Image, d v1.Descriptor) error {
-	layer, err := img.LayerByDigest(d.Digest)
-	if err != nil {
-		return fmt.Errorf("layer %s cannot be read: %w", d.Digest, err)
-	}
-	rc, err := layer.Compressed()
-	if err != nil {
-		return fmt.Errorf("layer %s cannot be read: %w", d.Digest, err)
-	}
-	defer rc.Close()
-	stop := context.AfterFunc(ctx, func() { rc.Close() })
-	defer stop()
-	return sameDigest(rc, d)
-}
-
-func sameConfig(img v1.Image, d v1.Descriptor) error {
-	raw, err := img.RawConfigFile()
-	if err != nil {
-		return fmt.Errorf("configuration %s cannot be read: %w", d.Digest, err)
-	}
-	return sameDigest(bytes.NewReader(raw), d)
-}
-
-func sameDigest(r io.Reader, d v1.Descriptor) error {
-	got, n, err := v1.SHA256(r)
-	if err != nil {
-		return fmt.Errorf("blob %s cannot be read: %w", d.Digest, err)
-	}
-	if got != d.Digest || n != d.Size {
-		return fmt.Errorf("blob %s is damaged: it has %d bytes with digest %s", d.Digest, n, got)
-	}
-	return nil
 }
 
 // Labels that the images of one index must agree on.

@@ -27,7 +27,7 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 	for i, h := range hosts {
 		wg.Go(func() {
 			for _, r := range h.repositories {
-				if err := openUpload(ctx, newDoor(r.name, opts.keychain(), line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
+				if err := openUpload(ctx, newDoor(r.name, orDocker(opts.Keychain), line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
 					answers[i] = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 					return // the others have the same password
 				}
@@ -48,7 +48,7 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 			errs = append(errs, answers[i])
 		}
 	}
-	return refused, single(errors.Join(errs...))
+	return refused, errors.Join(errs...)
 }
 
 // openUpload opens an upload of a blob and cancels it.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -75,6 +76,12 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	return Attachment{Subject: subject, Image: img}, nil
 }
 
+// ArtifactType is what an attachment is. As OCI 1.0 knows it, it has its type
+// where others have that of their configuration.
+func ArtifactType(m *v1.Manifest) string {
+	return cmp.Or(m.ArtifactType, string(m.Config.MediaType))
+}
+
 // subjectsOf describes what may be attached to: an index and its images.
 func subjectsOf(idx v1.ImageIndex) (map[v1.Hash]v1.Descriptor, error) {
 	whole, err := partial.Descriptor(idx)
@@ -93,15 +100,15 @@ func subjectsOf(idx v1.ImageIndex) (map[v1.Hash]v1.Descriptor, error) {
 }
 
 // attach asks what is to be attached, and sees to it that it can be.
-func (p *publisher) attach(ctx context.Context, ask func(context.Context, v1.ImageIndex) ([]Attachment, error)) error {
-	if ask == nil {
+func (p *publisher) attach(ctx context.Context) error {
+	if p.Attach == nil {
 		return nil
 	}
 	subjects, err := subjectsOf(p.idx)
 	if err != nil {
 		return err
 	}
-	if p.attached, err = ask(ctx, p.idx); err != nil {
+	if p.attached, err = p.Attach(ctx, p.idx); err != nil {
 		return err
 	}
 	for _, a := range p.attached {

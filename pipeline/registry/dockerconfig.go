@@ -36,7 +36,7 @@ func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
 	}
 	file.CredentialsStore, file.CredentialHelpers = "", nil
-	return hiding{dockerConfig{file}, hide}, nil
+	return hiding(dockerConfig{file}.resolve, hide), nil
 }
 
 // machine is docker's configuration on this machine, or podman's where docker
@@ -48,13 +48,7 @@ type machine struct {
 	lock   chan struct{} // held by who may run a helper: it may ask somebody something
 }
 
-// Resolve is authn.Keychain's.
-func (m machine) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	return m.ResolveContext(context.Background(), resource)
-}
-
-// ResolveContext is authn.ContextKeychain's.
-func (m machine) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+func (m machine) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 	file, err := m.file()
 	if file == nil || err != nil {
 		return authn.Anonymous, err
@@ -68,7 +62,7 @@ func (m machine) ResolveContext(ctx context.Context, resource authn.Resource) (a
 	ctx, cancel := context.WithTimeoutCause(ctx, m.limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
 		"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", m.limit, variable(resource.RegistryStr())))
 	defer cancel()
-	auth, err := dockerConfig{file}.ResolveContext(ctx, resource)
+	auth, err := dockerConfig{file}.resolve(ctx, resource)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -117,13 +111,7 @@ func (m machine) below(variable, atHome, file string) string {
 // dockerConfig is docker's configuration, with the helpers that it names.
 type dockerConfig struct{ file *configfile.ConfigFile }
 
-// Resolve is authn.Keychain's.
-func (d dockerConfig) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	return d.ResolveContext(context.Background(), resource)
-}
-
-// ResolveContext is authn.ContextKeychain's.
-func (d dockerConfig) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+func (d dockerConfig) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 	for _, key := range []string{resource.String(), resource.RegistryStr()} {
 		if key == name.DefaultRegistry {
 			key = authn.DefaultAuthKey

@@ -41,12 +41,26 @@ func (s Source) through(ctx context.Context, repo name.Repository, plain string)
 	}
 	line := newGuard(next, s.Clock)
 	line.plain[plain] = true
-	d := newDoor(repo, s.keychain(), line, s.Clock, repo.Scope(transport.PullScope))
+	d := newDoor(repo, orDocker(s.Keychain), line, s.Clock, repo.Scope(transport.PullScope))
 	d.asksAgain = true
 	if s.Log != nil {
 		d.log = s.Log
 	}
 	return d, append(clientOptions(d), remote.WithContext(ctx))
+}
+
+// at is a reference and how it is read.
+func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (name.Reference, *door, []remote.Option, error) {
+	rest, plain := cutPlain(reference)
+	if plain != "" {
+		opts = append(opts, name.Insecure)
+	}
+	ref, err := name.ParseReference(rest, opts...)
+	if err != nil {
+		return nil, nil, nil, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
+	}
+	door, options := s.through(ctx, ref.Context(), plain)
+	return ref, door, options, nil
 }
 
 // clientOptions are those of a client that goes through a door: that logs in,
@@ -60,36 +74,26 @@ func clientOptions(d http.RoundTripper) []remote.Option {
 	}
 }
 
-// cutPlain takes the http:// off a name; plain is then the name's registry.
-func cutPlain(reference string) (rest, plain string, opts []name.Option) {
+// cutPlain takes the http:// off a name. plain is the registry that plain http
+// is asked for, or "".
+func cutPlain(reference string) (rest, plain string) {
 	rest, asked := strings.CutPrefix(reference, "http://")
-	opts = []name.Option{name.StrictValidation}
-	host, _, _ := strings.Cut(rest, "/")
-	if asked || isLoopback(host) {
-		plain, opts = host, append(opts, name.Insecure)
+	if host, _, _ := strings.Cut(rest, "/"); asked || isLoopback(host) {
+		plain = host
 	}
-	return rest, plain, opts
-}
-
-func (s Source) keychain() authn.Keychain {
-	if s.Keychain == nil {
-		return authn.DefaultKeychain
-	}
-	return s.Keychain
+	return rest, plain
 }
 
 // Fetch gives the images that a repository holds by their digests, by Key of
 // their platforms. Their layers are read when they are used.
 func (s Source) Fetch(ctx context.Context, repository string, digests map[string]v1.Hash) ([]PlatformImage, error) {
-	repository, plain, strict := cutPlain(repository)
-	repo, err := name.NewRepository(repository, strict...)
-	if err != nil {
-		return nil, failure.Usagef("read images from %q: %w: name it as REGISTRY/NAME", repository, err)
-	}
 	var images []PlatformImage
-	_, options := s.through(ctx, repo, plain)
 	for key, digest := range digests {
-		img, err := remote.Image(repo.Digest(digest.String()), options...)
+		ref, _, options, err := s.at(ctx, repository+"@"+digest.String(), name.StrictValidation)
+		if err != nil {
+			return nil, err
+		}
+		img, err := remote.Image(ref, options...)
 		if err != nil {
 			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, unread(err))
 		}
@@ -109,12 +113,10 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 // Index is the index that a reference points at, or nil when there is no such
 // thing.
 func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, error) {
-	reference, plain, strict := cutPlain(reference)
-	ref, err := name.ParseReference(reference, strict...)
+	ref, _, options, err := s.at(ctx, reference, name.StrictValidation)
 	if err != nil {
-		return nil, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
+		return nil, err
 	}
-	_, options := s.through(ctx, ref.Context(), plain)
 	got, err := remote.Get(ref, options...)
 	if absent(err) {
 		return nil, nil
@@ -131,12 +133,10 @@ func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, err
 // Tagged is the digest that a tag points at, and the commit that is said to be
 // of, both "" when there is no such tag.
 func (s Source) Tagged(ctx context.Context, reference string) (digest, commit string, err error) {
-	reference, plain, strict := cutPlain(reference)
-	ref, err := name.NewTag(reference, strict...)
+	ref, _, options, err := s.at(ctx, reference, name.StrictValidation)
 	if err != nil {
-		return "", "", failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
+		return "", "", err
 	}
-	_, options := s.through(ctx, ref.Context(), plain)
 	got, err := remote.Get(ref, options...)
 	if absent(err) {
 		return "", "", nil
@@ -149,12 +149,10 @@ func (s Source) Tagged(ctx context.Context, reference string) (digest, commit st
 
 // Digest asks a registry what a reference points at.
 func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
-	reference, plain, _ := cutPlain(reference)
-	ref, err := name.ParseReference(reference)
+	ref, _, options, err := s.at(ctx, reference)
 	if err != nil {
-		return v1.Hash{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG", reference, err)
+		return v1.Hash{}, err
 	}
-	_, options := s.through(ctx, ref.Context(), plain)
 	desc, err := remote.Head(ref, options...)
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, unread(err))

@@ -150,14 +150,14 @@ func TestASpoiltLayoutIsNotRead(t *testing.T) {
 		"no index.json":               {func(t *testing.T, dir string) { must(t, os.Remove(dir+"/index.json")) }, "index.json"},
 		"an empty index.json": {func(t *testing.T, dir string) {
 			must(t, os.WriteFile(dir+"/index.json", []byte(`{"schemaVersion":2,"manifests":[]}`), 0o644))
-		}, "exactly one index"},
+		}, "indexes, not one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "image")
 			must(t, registry.WriteLayout(dir, idx))
 			c.spoil(t, dir)
 			_, err := registry.ReadLayout(t.Context(), dir)
-			wantError(t, err, "reading the image layout "+dir, c.error, "make it again")
+			wantError(t, err, "read the image layout "+dir, c.error, "make it again")
 			if failure.ExitCode(err) != failure.ExitCheck {
 				t.Errorf("exit code %d", failure.ExitCode(err))
 			}

@@ -19,49 +19,55 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 	if limit <= 0 {
 		limit = DefaultStall
 	}
-	return hiding{authn.NewMultiKeychain(environment{getenv}, machine{getenv, limit, make(chan struct{}, 1)}), hide}
+	onMachine := machine{getenv, limit, make(chan struct{}, 1)}
+	return hiding(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+		if auth := variables(getenv, resource); auth != authn.Anonymous {
+			return auth, nil
+		}
+		return onMachine.resolve(ctx, resource)
+	}, hide)
 }
 
-// hiding reports the secrets that a keychain returns.
-type hiding struct {
-	authn.Keychain
-	hide func(...string)
-}
+// keychain is an authn.Keychain, and one that ends with a context.
+type keychain func(context.Context, authn.Resource) (authn.Authenticator, error)
 
 // Resolve is authn.Keychain's.
-func (h hiding) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	return h.ResolveContext(context.Background(), resource)
+func (k keychain) Resolve(resource authn.Resource) (authn.Authenticator, error) {
+	return k(context.Background(), resource)
 }
 
 // ResolveContext is authn.ContextKeychain's.
-func (h hiding) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
-	auth, err := authn.Resolve(ctx, h.Keychain, resource)
-	if err != nil || auth == authn.Anonymous {
-		return auth, err
-	}
-	found, err := auth.Authorization()
-	if err != nil {
-		return nil, err
-	}
-	if found.Password != "" {
-		h.hide(found.Password, base64.StdEncoding.EncodeToString([]byte(found.Username+":"+found.Password)))
-	}
-	h.hide(found.Auth, found.IdentityToken, found.RegistryToken)
-	return auth, nil
+func (k keychain) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	return k(ctx, resource)
 }
 
-type environment struct {
-	getenv func(string) string
+// hiding reports the secrets that a keychain returns.
+func hiding(find keychain, hide func(...string)) keychain {
+	return func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+		auth, err := find(ctx, resource)
+		if err != nil || auth == authn.Anonymous {
+			return auth, err
+		}
+		found, err := auth.Authorization()
+		if err != nil {
+			return nil, err
+		}
+		if found.Password != "" {
+			hide(found.Password, base64.StdEncoding.EncodeToString([]byte(found.Username+":"+found.Password)))
+		}
+		hide(found.Auth, found.IdentityToken, found.RegistryToken)
+		return auth, nil
+	}
 }
 
-// Resolve is authn.Keychain's.
-func (e environment) Resolve(resource authn.Resource) (authn.Authenticator, error) {
+// variables are the credentials in the two variables of a registry.
+func variables(getenv func(string) string, resource authn.Resource) authn.Authenticator {
 	suffix := variable(resource.RegistryStr())
-	password := e.getenv("REGISTRY_PASSWORD_" + suffix)
+	password := getenv("REGISTRY_PASSWORD_" + suffix)
 	if password == "" {
-		return authn.Anonymous, nil
+		return authn.Anonymous
 	}
-	return &authn.Basic{Username: e.getenv("REGISTRY_USERNAME_" + suffix), Password: password}, nil
+	return &authn.Basic{Username: getenv("REGISTRY_USERNAME_" + suffix), Password: password}
 }
 
 // variable is how the names of a registry's variables end.
@@ -79,18 +85,10 @@ func variable(registry string) string {
 
 // Password opens one registry, and no other.
 func Password(registry, username, password string, hide func(...string)) authn.Keychain {
-	return hiding{one{registry, &authn.Basic{Username: username, Password: password}}, hide}
-}
-
-type one struct {
-	registry string
-	auth     authn.Authenticator
-}
-
-// Resolve is authn.Keychain's.
-func (o one) Resolve(resource authn.Resource) (authn.Authenticator, error) {
-	if resource.RegistryStr() != o.registry {
-		return authn.Anonymous, nil
-	}
-	return o.auth, nil
+	return hiding(func(_ context.Context, resource authn.Resource) (authn.Authenticator, error) {
+		if resource.RegistryStr() != registry {
+			return authn.Anonymous, nil
+		}
+		return &authn.Basic{Username: username, Password: password}, nil
+	}, hide)
 }

@@ -1,12 +1,11 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -14,7 +13,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
@@ -33,75 +31,89 @@ func WriteLayout(dir string, idx v1.ImageIndex) error {
 	})
 }
 
-// ReadLayout gives the index that WriteLayout put into dir, after reading
-// every blob of it and comparing it with its digest. A dir that is absent is a
+// ReadLayout is the index that WriteLayout put into dir, after reading every
+// blob of it and comparing it with its digest. A dir that is absent is a
 // missing prerequisite.
 func ReadLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
-	idx, err := readLayout(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
-			return nil, failure.Usagef("reading the image layout %s: there is none; make it with `go run ./ci build`", dir)
-		}
-	}
+	o, err := OpenLayout(dir)
 	if err != nil {
-		return nil, fmt.Errorf("reading the image layout %s: %w; make it again with `go run ./ci build`", dir, err)
+		return nil, err
 	}
-	return idx, nil
+	if err := readWhole(ctx, o.Index); err != nil {
+		return nil, damaged(dir, err)
+	}
+	return o.Index, nil
 }
 
-func readLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
-	root, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := root.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	if len(manifest.Manifests) != 1 || !manifest.Manifests[0].MediaType.IsIndex() {
-		return nil, errors.New("it does not hold exactly one index")
-	}
-	idx, err := root.ImageIndex(manifest.Manifests[0].Digest)
-	if err != nil {
-		return nil, err
-	}
-	if digest, err := idx.Digest(); err != nil {
-		return nil, err
-	} else if want := manifest.Manifests[0].Digest; digest != want {
-		return nil, fmt.Errorf("the index has digest %s, not %s", digest, want)
-	}
+// damaged is an error of an image layout that is there.
+func damaged(dir string, err error) error {
+	return fmt.Errorf("read the image layout %s: %w; make it again with `go run ./ci build`", dir, err)
+}
+
+func readWhole(ctx context.Context, idx v1.ImageIndex) error {
 	blobs, err := blobsOf(idx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for _, b := range blobs {
 		g.Go(func() error {
-			if err := sameBytes(ctx, b.layer, b.digest, b.size); err != nil {
+			if err := copyBytes(ctx, b.layer, b.digest, b.size, io.Discard); err != nil {
 				return fmt.Errorf("blob %s: %w", b.digest, err)
 			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return err
 	}
 	// Every layer has been read: what is left to check is how the parts agree.
 	if err := validate.Index(idx, validate.Fast); err != nil {
-		return nil, errors.New(oneLine(err))
+		return errors.New(oneLine(err))
 	}
-	return idx, nil
+	return nil
 }
 
-// sameBytes reads a blob to its end and compares it with its digest and size.
-func sameBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64) error {
+// largestDocument bounds what is read into memory, in bytes.
+const largestDocument = 64 << 20
+
+// ReadBlob reads a document among the blobs of an image, and compares it with
+// its digest.
+func ReadBlob(ctx context.Context, img v1.Image, d v1.Descriptor) ([]byte, error) {
+	if d.Size > largestDocument {
+		return nil, fmt.Errorf("blob %s has %d bytes, too many for a document", d.Digest, d.Size)
+	}
+	var text bytes.Buffer
+	err := copyBlob(ctx, img, d, &text)
+	return text.Bytes(), err
+}
+
+// CheckBlob reads a layer or the configuration of an image, and compares it with
+// its digest.
+func CheckBlob(ctx context.Context, img v1.Image, d v1.Descriptor) error {
+	return copyBlob(ctx, img, d, io.Discard)
+}
+
+func copyBlob(ctx context.Context, img v1.Image, d v1.Descriptor, to io.Writer) error {
+	layer, err := img.LayerByDigest(d.Digest)
+	if err == nil {
+		err = copyBytes(ctx, layer, d.Digest, d.Size, to)
+	}
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", d.Digest, err)
+	}
+	return nil
+}
+
+// copyBytes reads a blob to its end and compares it with its digest and size.
+func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to io.Writer) error {
 	rc, err := layer.Compressed()
 	if err != nil {
 		return err
 	}
 	defer rc.Close()
-	got, n, err := v1.SHA256(contextReader{ctx, rc})
+	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(contextReader{ctx, rc}, size+1), to))
 	if err != nil {
 		return err
 	}

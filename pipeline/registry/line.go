@@ -64,11 +64,12 @@ func (g guard) hangUp(o Options) {
 	}
 }
 
-func (o Options) keychain() authn.Keychain {
-	if o.Keychain == nil {
+// orDocker is a keychain, or docker's configuration in place of none.
+func orDocker(keys authn.Keychain) authn.Keychain {
+	if keys == nil {
 		return authn.DefaultKeychain
 	}
-	return o.Keychain
+	return keys
 }
 
 // RoundTrip is http.RoundTripper's.

@@ -25,7 +25,7 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	r.attached = nil
 	for _, a := range p.attached {
 		sent, err := p.pushAttachment(ctx, r, a)
-		if err != nil && p.attachOptional && !passing(err) && ctx.Err() == nil {
+		if err != nil && p.AttachOptional && !passing(err) && ctx.Err() == nil {
 			fmt.Fprintf(&r.host.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
 			r.attached = nil
 			return nil
@@ -135,7 +135,7 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		if err = p.writeList(ctx, r, r.name.Tag(listTag(subject)), what, want); !errors.Is(err, errAgain) {
 			return err
 		}
-		if err := p.clock.sleep(ctx, pause(min(n, 2))); err != nil {
+		if err := p.Clock.sleep(ctx, pause(min(n, 2))); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -232,7 +232,7 @@ func referrersOf(attached []Attachment, subject v1.Hash) (list []v1.Descriptor, 
 		}
 		list = append(list, v1.Descriptor{
 			MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, Annotations: manifest.Annotations,
-			ArtifactType: cmp.Or(manifest.ArtifactType, string(manifest.Config.MediaType)),
+			ArtifactType: ArtifactType(manifest),
 		})
 	}
 	return list, nil

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Step shows what happens at one registry while it happens. Package progress
@@ -96,21 +99,36 @@ func (c *count) set(n int64) {
 	c.n = n
 }
 
-// of counts what is read of rc, from the beginning.
-func (c *count) of(rc io.ReadCloser) io.ReadCloser {
-	c.set(0)
-	return &countedReader{ReadCloser: rc, count: c}
+// countedLayer counts what is read of a layer.
+type countedLayer struct {
+	v1.Layer
+	count  count
+	opened atomic.Bool
+	total  *atomic.Int64 // of all layers and attempts; may be nil
+}
+
+func (l *countedLayer) Compressed() (io.ReadCloser, error) {
+	rc, err := l.Layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	l.opened.Store(true)
+	l.count.set(0)
+	return &countedReader{ReadCloser: rc, layer: l}, nil
 }
 
 type countedReader struct {
 	io.ReadCloser
-	count *count
+	layer *countedLayer
 	n     int64
 }
 
 func (r *countedReader) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
 	r.n += int64(n)
-	r.count.set(r.n)
+	r.layer.count.set(r.n)
+	if r.layer.total != nil {
+		r.layer.total.Add(int64(n))
+	}
 	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -37,15 +38,14 @@ type Store interface {
 // Open reads a reference, whose tag is latest when it has none. What is read
 // through it ends with ctx.
 func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
-	rest, plain, opts := cutPlain(reference)
-	if last := rest[strings.LastIndex(rest, "/")+1:]; strings.Contains(rest, "/") && !strings.ContainsAny(last, ":@") {
-		rest += ":latest"
+	tagged := reference
+	if last := reference[strings.LastIndex(reference, "/")+1:]; strings.Contains(reference, "/") && !strings.ContainsAny(last, ":@") {
+		tagged += ":latest"
 	}
-	ref, err := name.ParseReference(rest, opts...)
+	ref, door, options, err := s.at(ctx, tagged, name.StrictValidation)
 	if err != nil {
-		return Opened{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
+		return Opened{}, err
 	}
-	door, options := s.through(ctx, ref.Context(), plain)
 	puller, err := remote.NewPuller(options...)
 	if err != nil {
 		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
@@ -122,11 +122,9 @@ func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
 // OpenLayout reads the one index of an OCI layout, such as dist/image. What
 // else the layout lists may name it as its subject.
 func OpenLayout(dir string) (Opened, error) {
-	bad := func(err error) (Opened, error) {
-		return Opened{}, fmt.Errorf("read the image layout %s: %w", dir, err)
-	}
+	bad := func(err error) (Opened, error) { return Opened{}, damaged(dir, err) }
 	root, err := layout.ImageIndexFromPath(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
 		return Opened{}, failure.Usagef("read the image layout %s: there is none; make it with `go run ./ci build`", dir)
 	}
 	if err != nil {
@@ -144,8 +142,10 @@ func OpenLayout(dir string) (Opened, error) {
 	if o.Index, err = root.ImageIndex(o.Digest); err != nil {
 		return bad(err)
 	}
-	if got, err := o.Index.Digest(); err != nil || got != o.Digest {
-		return bad(fmt.Errorf("its index is damaged: it is %s, not %s (%v)", got, o.Digest, err))
+	if got, err := o.Index.Digest(); err != nil {
+		return bad(err)
+	} else if got != o.Digest {
+		return bad(fmt.Errorf("its index is damaged: it is %s, not %s", got, o.Digest))
 	}
 	return o, nil
 }

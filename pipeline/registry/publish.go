@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -104,7 +105,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 			err = p.everywhere(func(h *host) { p.moveTags(ctx, h, latest) })
 		}
 	}
-	return p.published(opts.ByDigest), err
+	return p.published(), err
 }
 
 // host is one registry with what goes there.
@@ -121,7 +122,7 @@ func (h *host) failed() error {
 	for _, r := range h.repositories {
 		errs = append(errs, r.err)
 	}
-	return single(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 // repository is one repository of a registry, with the targets in it.
@@ -155,24 +156,16 @@ func (p *publisher) everywhere(phase func(*host)) error {
 			errs = append(errs, h.failed())
 		}
 	}
-	return single(errors.Join(errs...))
-}
-
-// single unpacks a join of one, so that the error reads and unwraps plainly.
-func single(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 {
-		return joined.Unwrap()[0]
-	}
-	return err
+	return errors.Join(errs...)
 }
 
 // published reports what came of the targets.
-func (p *publisher) published(byDigest bool) []Published {
+func (p *publisher) published() []Published {
 	var list []Published
 	for _, h := range p.hosts {
 		for _, r := range h.repositories {
 			targets := r.targets
-			if byDigest { // they differ in nothing
+			if p.ByDigest { // they differ in nothing
 				targets = targets[:1]
 			}
 			for _, t := range targets {
@@ -180,7 +173,7 @@ func (p *publisher) published(byDigest bool) []Published {
 				out := Published{Target: t, Digest: digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
 				before, right := r.done[t.String()]
 				switch {
-				case byDigest && r.err == nil:
+				case p.ByDigest && r.err == nil:
 					out.Digest = p.digest
 				case right:
 					out.Unchanged = before && out.Blobs == 0
@@ -240,29 +233,23 @@ func group(targets []Target, optional []string) ([]*host, error) {
 
 // publisher holds what all targets share.
 type publisher struct {
-	idx            v1.ImageIndex
-	digest         v1.Hash
-	images         []PlatformImage
-	attached       []Attachment
-	blobs          []blob // of all of them
-	hosts          []*host
-	line           guard
-	valid          func() error // that the parts of idx agree; asked once
-	jobs           int
-	clock          Clock
-	move           bool
-	attachOptional bool
-	byDigest       bool
+	Options
+	idx      v1.ImageIndex
+	digest   v1.Hash
+	images   []PlatformImage
+	attached []Attachment
+	blobs    []blob // of all of them
+	hosts    []*host
+	line     guard
+	valid    func() error // that the parts of idx agree; asked once
 }
 
 func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) (*publisher, error) {
 	if len(targets) == 0 {
 		return nil, errors.New("publishing: no target given")
 	}
-	p := &publisher{idx: idx, jobs: opts.Jobs, clock: opts.Clock, move: opts.Move, byDigest: opts.ByDigest, attachOptional: opts.AttachOptional}
-	if p.jobs == 0 {
-		p.jobs = 4
-	}
+	p := &publisher{Options: opts, idx: idx}
+	p.Jobs = cmp.Or(p.Jobs, 4)
 	var err error
 	if p.hosts, err = group(targets, opts.Optional); err != nil {
 		return nil, err
@@ -284,7 +271,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			return nil, fmt.Errorf("publishing to %s: %w", t, err)
 		}
 	}
-	if err := p.attach(ctx, opts.Attach); err != nil {
+	if err := p.attach(ctx); err != nil {
 		return nil, err
 	}
 	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
@@ -296,12 +283,12 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			if first := h.repositories[0]; first != r { // blobs are mounted from there
 				scopes = append(scopes, first.name.Scope(transport.PullScope))
 			}
-			r.door = newDoor(r.name, opts.keychain(), p.line, opts.Clock, scopes...)
+			r.door = newDoor(r.name, orDocker(opts.Keychain), p.line, opts.Clock, scopes...)
 			r.door.log = &h.meter
-			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(p.jobs))...); err != nil {
+			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(p.Jobs))...); err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)
 			}
-			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(p.jobs))...); err != nil {
+			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(p.Jobs))...); err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)
 			}
 		}
@@ -340,7 +327,7 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 func (p *publisher) complete(ctx context.Context, h *host) {
 	var from *repository
 	for _, r := range h.repositories {
-		if !p.byDigest {
+		if !p.ByDigest {
 			r.err = p.mayStand(ctx, r)
 		}
 		if r.err == nil {
@@ -363,7 +350,7 @@ func (p *publisher) complete(ctx context.Context, h *host) {
 // an index whose links it finds half-written.
 func (p *publisher) moveTags(ctx context.Context, h *host, latest bool) {
 	var work errgroup.Group
-	work.SetLimit(p.jobs)
+	work.SetLimit(p.Jobs)
 	for _, r := range h.repositories {
 		if r.err != nil {
 			continue
@@ -384,5 +371,5 @@ func (p *publisher) moveTags(ctx context.Context, h *host, latest bool) {
 }
 
 func (p *publisher) try(ctx context.Context, r *repository, what string, f func(context.Context) error) error {
-	return retry(ctx, p.clock, &r.host.meter, what, f)
+	return retry(ctx, p.Clock, &r.host.meter, what, f)
 }

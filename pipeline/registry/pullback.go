@@ -56,7 +56,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	}
 
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.jobs)
+	g.SetLimit(p.Jobs)
 	g.Go(p.valid)
 	r.host.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {
@@ -71,13 +71,13 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 
 // sameBlob pulls a blob and compares it with its digest.
 func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
-	moved := &count{meter: &r.host.meter}
+	pulled := &countedLayer{count: count{meter: &r.host.meter}}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), p.twice(func(ctx context.Context) error {
-		layer, err := r.puller.Layer(ctx, r.name.Digest(b.digest.String()))
-		if err != nil {
+		var err error
+		if pulled.Layer, err = r.puller.Layer(ctx, r.name.Digest(b.digest.String())); err != nil {
 			return err
 		}
-		return late(sameBytes(ctx, countedLayer{layer, moved}, b.digest, b.size))
+		return late(copyBytes(ctx, pulled, b.digest, b.size, io.Discard))
 	}))
 }
 
@@ -102,20 +102,6 @@ func corrupt(err error) bool {
 	var status *transport.Error
 	var shut *refused
 	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.As(err, &shut) && !errors.Is(err, context.Canceled)
-}
-
-// countedLayer counts what is read of a layer.
-type countedLayer struct {
-	v1.Layer
-	count *count
-}
-
-func (l countedLayer) Compressed() (io.ReadCloser, error) {
-	rc, err := l.Layer.Compressed()
-	if err != nil {
-		return nil, err
-	}
-	return l.count.of(rc), nil
 }
 
 // validateIndex checks that digests, sizes, media types and platforms agree

@@ -3,9 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
-	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -17,11 +15,11 @@ import (
 // then the index, by digest.
 func (p *publisher) push(ctx context.Context, r, from *repository) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.jobs)
+	g.SetLimit(p.Jobs)
 	r.host.meter.begin("sending to "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error {
-			sent := &sentLayer{Layer: b.layer, count: count{meter: &r.host.meter}, bytes: &r.bytes}
+			sent := &countedLayer{Layer: b.layer, count: count{meter: &r.host.meter}, total: &r.bytes}
 			var layer v1.Layer = sent
 			if from != nil {
 				layer = &remote.MountableLayer{Layer: sent, Reference: from.name.Digest(b.digest.String())}
@@ -107,32 +105,4 @@ func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
 		blobs = append(blobs, b)
 	}
 	return blobs, nil
-}
-
-// sentLayer counts what is read of a layer: it is read only to be sent.
-type sentLayer struct {
-	v1.Layer
-	count  count
-	opened atomic.Bool
-	bytes  *atomic.Int64 // of all layers and attempts
-}
-
-func (l *sentLayer) Compressed() (io.ReadCloser, error) {
-	rc, err := l.Layer.Compressed()
-	if err != nil {
-		return nil, err
-	}
-	l.opened.Store(true)
-	return l.count.of(totalReader{rc, l.bytes}), nil
-}
-
-type totalReader struct {
-	io.ReadCloser
-	n *atomic.Int64
-}
-
-func (r totalReader) Read(b []byte) (int, error) {
-	n, err := r.ReadCloser.Read(b)
-	r.n.Add(int64(n))
-	return n, err
 }

@@ -89,7 +89,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 // image, before anything is sent.
 func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 	for _, t := range r.targets {
-		if t.moves || p.move {
+		if t.moves || p.Move {
 			continue
 		}
 		_, digest, err := p.content(t)
@@ -109,7 +109,7 @@ func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 
 // mayMove refuses to give the tag of a version to another image.
 func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was, to v1.Hash) error {
-	if t.moves || p.move || was == (v1.Hash{}) || was == to {
+	if t.moves || p.Move || was == (v1.Hash{}) || was == to {
 		return nil
 	}
 	commit := ""

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -47,7 +46,7 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		if held.Groups, err = imagesize.Groups(img); err != nil {
 			return nil, fmt.Errorf("read the image of %s in %s: %w", platform, at, err)
 		}
-		if held.Packages, err = attached(opened, img); err != nil {
+		if held.Packages, err = attached(ctx, opened, img); err != nil {
 			return nil, fmt.Errorf("read the list of packages of %s in %s: %w", platform, at, err)
 		}
 		if held.Packages == nil && platform == sbom.ListedPlatform {
@@ -108,12 +107,9 @@ func isImage(d v1.Descriptor) bool {
 	return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux"
 }
 
-// longest bounds a list of packages that somebody else may have attached.
-const longest = 64 << 20
-
 // attached reads the packages in the list that is attached to an image; nil
 // when there is none.
-func attached(store registry.Store, img v1.Image) ([]sbom.Package, error) {
+func attached(ctx context.Context, store registry.Store, img v1.Image) ([]sbom.Package, error) {
 	digest, err := img.Digest()
 	if err != nil {
 		return nil, err
@@ -127,22 +123,17 @@ func attached(store registry.Store, img v1.Image) ([]sbom.Package, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Not every registry lists the type.
-		if manifest, err := document.Manifest(); err != nil {
-			return nil, err
-		} else if manifest.ArtifactType != sbom.CycloneDXType {
-			continue
-		}
-		layers, err := document.Layers()
-		if err != nil || len(layers) != 1 {
-			return nil, fmt.Errorf("%s has %d files, not one (%v)", d.Digest, len(layers), err)
-		}
-		blob, err := layers[0].Compressed()
+		manifest, err := document.Manifest()
 		if err != nil {
 			return nil, err
 		}
-		defer blob.Close()
-		text, err := io.ReadAll(io.LimitReader(blob, longest))
+		if registry.ArtifactType(manifest) != sbom.CycloneDXType { // not every registry lists the type
+			continue
+		}
+		if len(manifest.Layers) != 1 {
+			return nil, fmt.Errorf("%s has %d files, not one", d.Digest, len(manifest.Layers))
+		}
+		text, err := registry.ReadBlob(ctx, document, manifest.Layers[0])
 		if err != nil {
 			return nil, err
 		}

@@ -209,7 +209,7 @@ func (r Rebuilt) String() string {
 
 // PackagesOf reads the packages in the list that is attached to the image of a
 // platform; nil when there is none.
-func PackagesOf(opened registry.Opened, platform v1.Platform) ([]sbom.Package, error) {
+func PackagesOf(ctx context.Context, opened registry.Opened, platform v1.Platform) ([]sbom.Package, error) {
 	images, err := imagesOf(opened.Index)
 	if err != nil {
 		return nil, err
@@ -218,5 +218,5 @@ func PackagesOf(opened registry.Opened, platform v1.Platform) ([]sbom.Package, e
 	if img == nil {
 		return nil, nil
 	}
-	return attached(opened, img)
+	return attached(ctx, opened, img)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -273,13 +274,14 @@ func kindOf(node *yaml.Node) string {
 
 // suggestion names the known key that key was most likely meant to be.
 func suggestion(key string, fields map[string]reflect.Value) string {
+	names := slices.Sorted(maps.Keys(fields))
 	best, bound := "", max(2, len(key)/3)+1
-	for _, name := range sortedKeys(fields) {
+	for _, name := range names {
 		if far := distance(key, name); far < bound {
 			best, bound = name, far
 		}
 	}
-	for _, name := range sortedKeys(fields) {
+	for _, name := range names {
 		if best == "" && len(key) > 3 && strings.Contains(name, key) {
 			best = name
 		}
@@ -288,18 +290,9 @@ func suggestion(key string, fields map[string]reflect.Value) string {
 		return "" // nobody reads such a list
 	}
 	if best == "" {
-		return fmt.Sprintf("; known are %s", strings.Join(sortedKeys(fields), ", "))
+		return fmt.Sprintf("; known are %s", strings.Join(names, ", "))
 	}
 	return fmt.Sprintf(", did you mean %q?", best)
-}
-
-func sortedKeys(fields map[string]reflect.Value) []string {
-	var names []string
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // distance counts the characters to add, drop or change to get from a to b.
