@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,12 +25,6 @@ each check.`,
 			return e.session(cmd.Context(), func(s *session) error {
 				err := s.finish(s.pipeline.BootAll(cmd.Context()), pipeline.BootReport)
 				r := s.pipeline.Report()
-				if s.flags.json {
-					if jsonErr := s.printJSON(r); err == nil {
-						err = jsonErr
-					}
-					return err
-				}
 				var text strings.Builder
 				for _, p := range r.Platforms {
 					for _, c := range p.Smoke {
@@ -40,10 +35,7 @@ each check.`,
 						fmt.Fprintf(&text, "%s %s %s: %s\n", p.Platform, verdict, c.Name, c.Got)
 					}
 				}
-				if printErr := s.print(text.String()); err == nil {
-					err = printErr
-				}
-				return err
+				return errors.Join(err, s.printResult(r, text.String()))
 			})
 		},
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
@@ -11,9 +13,7 @@ import (
 )
 
 func newCheck(e env) *cobra.Command {
-	var to, optional []string
-	var plan string
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use:   "check",
 		Short: "Build, boot and check the image of every platform: the main verb",
 		Long: `Build the image of every platform, compare its init graph with the documented
@@ -26,68 +26,41 @@ digest of the index.`,
   go run ./ci check --platform linux/amd64
   go run ./ci check --to localhost:5000/netbox:test`,
 		Args: noArguments,
-	}
-	addTo(cmd, &to)
-	addOptional(cmd, &optional)
-	addStall(cmd, e.flags)
-	addMove(cmd, e.flags)
-	addPlan(cmd, &plan)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		targets, err := parseTargets(to)
-		if err != nil {
-			return err
-		}
-		e, err := e.withPlan(plan)
-		if err != nil {
-			return err
-		}
-		return e.session(cmd.Context(), func(s *session) error {
-			digest, err := s.pipeline.Check(cmd.Context(), targets, s.publishing(optional))
-			diff := diffOf(err)
-			err = s.finish(err, pipeline.CheckReport)
-			fmt.Fprint(s.err, diff)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			targets, err := parseTargets(e.flags.to)
 			if err != nil {
 				return err
 			}
-			return s.printIndex(digest)
-		})
+			e, err := e.withPlan()
+			if err != nil {
+				return err
+			}
+			return e.session(cmd.Context(), func(s *session) error {
+				digest, err := s.check(cmd.Context(), targets, s.flags.optional)
+				if err != nil {
+					return err
+				}
+				return s.printResult(s.pipeline.Report(), digest.String()+"\n")
+			})
+		},
 	}
-	return cmd
 }
 
-// addTo adds the flag that names where an index goes.
-func addTo(cmd *cobra.Command, to *[]string) {
-	cmd.Flags().StringArrayVar(to, "to", nil, "`REGISTRY/NAME[:TAG]` to push the index to, may be repeated")
+// check checks everything, publishes to the targets and writes the report.
+func (s *session) check(ctx context.Context, targets []registry.Target, optional []string) (v1.Hash, error) {
+	digest, err := s.pipeline.Check(ctx, targets, s.publishing(optional))
+	diff := diffOf(err)
+	err = s.finish(err, pipeline.CheckReport)
+	fmt.Fprint(s.err, diff)
+	return digest, err
 }
 
-// addOptional adds the flag that names registries that may fail.
-func addOptional(cmd *cobra.Command, optional *[]string) {
-	cmd.Flags().StringArrayVar(optional, "optional", nil, "`REGISTRY` that may fail: the failure is reported, but the run passes; may be repeated")
-}
-
-// addStall adds the flags of verbs that talk to registries.
-func addStall(cmd *cobra.Command, f *flags) {
-	cmd.Flags().DurationVar(&f.stall, "stall", registry.DefaultStall, "how long a connection to a registry may transfer nothing before it counts as dropped")
-	cmd.Flags().StringVar(&f.ca, "ca", "", "`file` with certificates of authorities that registries are trusted by, besides the machine's")
-}
-
-// addMove adds the flags that allow a publish to be less strict.
-func addMove(cmd *cobra.Command, f *flags) {
-	cmd.Flags().BoolVar(&f.move, "move", false, "also move tags that name one image, such as v4.7.3-ls12")
-	cmd.Flags().StringVar(&f.attach, "attach", "required", "`required`, or optional: publish without attachments where a registry refuses them")
-}
-
-// addPlan adds the flag that names a plan to keep to.
-func addPlan(cmd *cobra.Command, plan *string) {
-	cmd.Flags().StringVar(plan, "plan", "", "`file` printed by \"release --dry-run --json\": use its version and base")
-}
-
-// withPlan is e with the plan of a file to keep to, if one is named.
-func (e env) withPlan(file string) (env, error) {
-	if file == "" {
+// withPlan is e with the plan of --plan to keep to, if one is named.
+func (e env) withPlan() (env, error) {
+	if e.flags.plan == "" {
 		return e, nil
 	}
-	plan, err := release.Load(file)
+	plan, err := release.Load(e.flags.plan)
 	return e.planned(plan), err
 }
 

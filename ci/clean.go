@@ -53,6 +53,7 @@ for runs that use them. Standard output carries the removed paths.`,
 			defer unlock()
 			removed := []string{}
 			var freed int64
+			text := ""
 			for _, path := range paths {
 				if _, err := os.Lstat(path); err != nil {
 					continue
@@ -61,18 +62,10 @@ for runs that use them. Standard output carries the removed paths.`,
 				if err := os.RemoveAll(path); err != nil {
 					return fmt.Errorf("remove %s: %w: end what uses it and run clean again", path, err)
 				}
-				removed, freed = append(removed, path), freed+size
-			}
-			if e.flags.json {
-				return e.printJSON(cleanResult{removed, freed})
+				removed, freed, text = append(removed, path), freed+size, text+path+"\n"
 			}
 			fmt.Fprintf(e.err, "freed %.1f MB\n", float64(freed)/1e6)
-			for _, path := range removed {
-				if err := e.print(path + "\n"); err != nil {
-					return err
-				}
-			}
-			return nil
+			return e.printResult(cleanResult{removed, freed}, text)
 		},
 	}
 	cmd.Flags().BoolVar(&cache, "cache", false, "remove the cache too")

@@ -133,6 +133,5 @@ func (e env) repositories() []string {
 	if err != nil {
 		return nil
 	}
-	r := pins.Repositories
-	return slices.Concat(r.Live, r.Development, r.PullRequest)
+	return pins.Repositories.All()
 }

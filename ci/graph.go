@@ -123,12 +123,13 @@ func (g graphVerb) ofLayout(ctx context.Context) error {
 // look looks at each platform's image and does with its graph what was asked
 // for.
 func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, error)) error {
-	images := make([]v1.Image, len(g.platforms))
-	for i, platform := range g.platforms {
-		var err error
-		if images[i], err = image(platform); err != nil {
+	var images []registry.PlatformImage
+	for _, platform := range g.platforms {
+		img, err := image(platform)
+		if err != nil {
 			return err
 		}
+		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
 	}
 	var changed []string
 	if g.write {
@@ -138,8 +139,8 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 		}
 	}
 	var drift []error
-	for i, platform := range g.platforms {
-		_, differs, err := g.graphs.Look(ctx, g.err, platform, images[i])
+	for _, img := range images {
+		_, differs, err := g.graphs.Look(ctx, g.err, img.Platform, img.Image)
 		if err != nil {
 			return err
 		}
@@ -149,28 +150,19 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 		return err
 	}
 	if g.write {
-		return g.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, g.documents))
+		return g.printResult(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, g.documents))
 	}
 	return g.printDrawing()
 }
 
 // document has the images' graph documented, and names the files that this
 // changed.
-func (g graphVerb) document(ctx context.Context, images []v1.Image) (changed []string, err error) {
-	var first *initgraph.Graph
-	for i, platform := range g.platforms {
-		found, err := g.graphs.Found(platform, images[i])
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 {
-			first = found
-		}
-		if differs := initgraph.Compare(first, found); len(differs) > 0 {
-			return nil, fmt.Errorf("write the init graph: the images of %s and %s differ: %w", registry.Key(g.platforms[0]), registry.Key(platform), differs[0])
-		}
+func (g graphVerb) document(ctx context.Context, images []registry.PlatformImage) (changed []string, err error) {
+	found, err := sameGraph("images", images, g.graphs.Found)
+	if err != nil {
+		return nil, err
 	}
-	documented, err := g.graphs.Write(first)
+	documented, err := g.graphs.Write(found)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +170,23 @@ func (g graphVerb) document(ctx context.Context, images []v1.Image) (changed []s
 		changed = append([]string{readme.File}, changed...)
 	}
 	return changed, err
+}
+
+// sameGraph is the one init graph that all images have.
+func sameGraph(what string, images []registry.PlatformImage, read func(v1.Platform, v1.Image) (*initgraph.Graph, error)) (first *initgraph.Graph, err error) {
+	for _, img := range images {
+		found, err := read(img.Platform, img.Image)
+		if err != nil {
+			return nil, err
+		}
+		if first == nil {
+			first = found
+		}
+		if differs := initgraph.Compare(first, found); len(differs) > 0 {
+			return nil, fmt.Errorf("write the init graph: the %s of %s and %s differ: %w", what, registry.Key(images[0].Platform), registry.Key(img.Platform), differs[0])
+		}
+	}
+	return first, nil
 }
 
 // graphResult is the result as JSON.
@@ -191,10 +200,7 @@ func (g graphVerb) printDrawing() error {
 	if err != nil {
 		return err
 	}
-	if g.flags.json {
-		return g.printJSON(graphResult{D2: text})
-	}
-	return g.print(text)
+	return g.printResult(graphResult{D2: text}, text)
 }
 
 // leavePictures writes the first platform's pictures where they were asked for.

@@ -19,10 +19,8 @@ import (
 )
 
 func newMerge(e env) *cobra.Command {
-	var plan, reports string
-	var optional []string
+	var reports string
 	var byDigest bool
-	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "merge",
 		Short: "Join images pushed by digest into one index, and publish it",
@@ -36,22 +34,17 @@ dist/release. Standard output carries the digest of the index.`,
   go run ./ci merge --plan dist/plan.json --reports dist/proven`,
 		Args: noArguments,
 	}
-	cmd.Flags().StringVar(&plan, "plan", "", "`file` printed by \"release --dry-run --json\"")
 	cmd.Flags().StringVar(&reports, "reports", "", "`directory` that contains one directory for each machine's report")
-	addOptional(cmd, &optional)
-	addStall(cmd, e.flags)
-	addMove(cmd, e.flags)
-	addSign(cmd, &sign)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index but move no tag")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if plan == "" || reports == "" {
+		if e.flags.plan == "" || reports == "" {
 			return failure.Usagef("merge: pass the plan with --plan FILE and the reports with --reports DIR")
 		}
-		vouch, err := e.attesting(sign)
+		vouch, err := e.attesting()
 		if err != nil {
 			return err
 		}
-		p, err := release.Load(plan)
+		p, err := release.Load(e.flags.plan)
 		if err != nil {
 			return err
 		}
@@ -80,7 +73,7 @@ dist/release. Standard output carries the digest of the index.`,
 		}
 		defer unlock()
 
-		publish := e.publishing(slices.Concat(p.Optional, optional))
+		publish := e.publishing(slices.Concat(p.Optional, e.flags.optional))
 		publish.ByDigest = byDigest
 		display := e.display(cmd.Context())
 		defer display.Close()
@@ -102,10 +95,7 @@ dist/release. Standard output carries the digest of the index.`,
 				return err
 			}
 		}
-		if e.flags.json {
-			return e.printJSON(r)
-		}
-		return e.print(r.Index + "\n")
+		return e.printResult(r, r.Index+"\n")
 	}
 	return cmd
 }
@@ -133,23 +123,20 @@ func loadReports(dir string) ([]report.Report, error) {
 
 // printPublished is what was published, for programs or for people to copy.
 func (s *session) printPublished() error {
-	r := s.pipeline.Report()
-	if s.flags.json {
-		return s.printJSON(r.Published)
-	}
+	published := s.pipeline.Report().Published
 	var text string
-	for _, tag := range r.Published {
+	for _, tag := range published {
 		text += fmt.Sprintf("%s@%s\n", tag.Reference, tag.Digest)
 	}
-	return s.print(text)
+	return s.printResult(published, text)
 }
 
 // targets are the places that --to names, or those of the plan.
-func (e env) targets(to []string, byDigest bool) ([]registry.Target, error) {
+func (e env) targets(byDigest bool) ([]registry.Target, error) {
 	if e.keepTo == nil {
-		return parseTargets(to)
+		return parseTargets(e.flags.to)
 	}
-	if len(to) > 0 {
+	if len(e.flags.to) > 0 {
 		return nil, failure.Usagef("publish: --to and --plan exclude each other: the plan names its repositories")
 	}
 	if byDigest { // one platform has no use for the tags of another

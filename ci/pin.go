@@ -61,7 +61,6 @@ to the changelog.
 	cmd.Flags().StringVar(&netbox, "netbox", "", "`release` to pin")
 	cmd.Flags().StringVar(&base, "base", "", "published base `image` to pin, with its tag")
 	cmd.Flags().BoolVar(&images, "images", false, "pin all images by the digests of their tags")
-	addStall(cmd, e.flags)
 	return cmd
 }
 
@@ -140,14 +139,11 @@ func (e env) pinImages(ctx context.Context) error {
 
 // printPinned prints what is pinned now, a line each.
 func (e env) printPinned(result pinResult, what ...string) error {
-	if e.flags.json {
-		return e.printJSON(result)
-	}
 	text := ""
 	for _, w := range what {
 		text += fmt.Sprintf("%s pins %s\n", versions.File, w)
 	}
-	return e.print(text)
+	return e.printResult(result, text)
 }
 
 // replaceAll writes files, then does what depends on them. When that fails, all

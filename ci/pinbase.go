@@ -14,10 +14,8 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
@@ -57,7 +55,7 @@ func (e env) pinBase(ctx context.Context, base string) error {
 	}
 	graphs := pipeline.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: documents.D2}
 	follow := func() error {
-		graph, err := graphOnBase(graphs, images)
+		graph, err := sameGraph("bases", images, graphs.OnBase)
 		if err != nil {
 			return err
 		}
@@ -71,24 +69,6 @@ func (e env) pinBase(ctx context.Context, base string) error {
 		return fmt.Errorf("pin the base %s: %w", base, err)
 	}
 	return e.printPinned(pinResult{Images: []string{reference}}, reference)
-}
-
-// graphOnBase is the init graph that the image has on a base.
-func graphOnBase(graphs pipeline.Graphs, images []registry.PlatformImage) (*initgraph.Graph, error) {
-	var first *initgraph.Graph
-	for _, img := range images {
-		found, err := graphs.OnBase(img.Platform, img.Image)
-		if err != nil {
-			return nil, err
-		}
-		if first == nil {
-			first = found
-		}
-		if differs := initgraph.Compare(first, found); len(differs) > 0 {
-			return nil, fmt.Errorf("write the init graph: the bases of %s and %s differ: %w", registry.Key(images[0].Platform), registry.Key(img.Platform), differs[0])
-		}
-	}
-	return first, nil
 }
 
 var baseDefault = regexp.MustCompile(`(?m)^ARG BASE_IMAGE=.*$`)

@@ -12,10 +12,7 @@ import (
 )
 
 func newPublish(e env) *cobra.Command {
-	var to, optional []string
-	var plan string
 	var byDigest bool
-	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "publish",
 		Short: "Push the checked index, and move the tags",
@@ -44,26 +41,20 @@ for each target.`,
   go run ./ci publish --plan dist/plan.json --by-digest`,
 		Args: noArguments,
 	}
-	addTo(cmd, &to)
-	addOptional(cmd, &optional)
-	addStall(cmd, e.flags)
-	addPlan(cmd, &plan)
-	addSign(cmd, &sign)
-	addMove(cmd, e.flags)
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		e, err := e.withPlan(plan)
+		e, err := e.withPlan()
 		if err != nil {
 			return err
 		}
-		targets, err := e.targets(to, byDigest)
+		targets, err := e.targets(byDigest)
 		if err != nil {
 			return err
 		}
 		if len(targets) == 0 {
 			return failure.Usagef("publish: there is no target: pass --to REGISTRY/NAME[:TAG], or --plan FILE")
 		}
-		if e.vouch, err = e.attesting(sign); err != nil {
+		if e.vouch, err = e.attesting(); err != nil {
 			return err
 		}
 		proven, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
@@ -71,6 +62,7 @@ for each target.`,
 			return err
 		}
 		return e.session(cmd.Context(), func(s *session) error {
+			optional := e.flags.optional
 			if e.keepTo != nil {
 				optional = slices.Concat(e.keepTo.Optional, optional)
 			}

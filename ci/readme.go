@@ -41,14 +41,14 @@ compared if --docs names it.`,
 				if err != nil && diff == "" {
 					return err
 				}
-				return errors.Join(e.printReadme(readmeResult{Changed: diff != "", Diff: diff}, diff), err)
+				return errors.Join(e.printResult(readmeResult{Changed: diff != "", Diff: diff}, diff), err)
 			}
 			documents.Docs = cmp.Or(docs, filepath.Join(e.flags.output, "docs", pipeline.Project+".md"))
 			changed, err := documents.Write(cmd.Context(), e.err)
 			if err != nil {
 				return err
 			}
-			return e.printReadme(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, documents))
+			return e.printResult(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, documents))
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "only show the difference")
@@ -75,13 +75,6 @@ type readmeResult struct {
 	Changed bool     `json:"changed"`         // or, with --check, would change
 	Files   []string `json:"files,omitempty"` // written
 	Diff    string   `json:"diff,omitempty"`
-}
-
-func (e env) printReadme(result readmeResult, text string) error {
-	if e.flags.json {
-		return e.printJSON(result)
-	}
-	return e.print(text)
 }
 
 // diffOf finds the difference of the documents in what went wrong.

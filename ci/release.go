@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
 	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
@@ -32,12 +31,11 @@ type releaseFlags struct {
 	dryRun, newest, force, rebuild bool
 	netbox, published, attempts    string
 	number, pull                   int
-	to, optional                   []string
+	to                             []string
 }
 
 func newRelease(e env) *cobra.Command {
 	var f releaseFlags
-	var sign signFlags
 	cmd := &cobra.Command{
 		Use:   "release",
 		Short: "Plan a release, check its images, publish them with all tags",
@@ -67,16 +65,12 @@ plan, or a reference with digest for each published tag.`,
 	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with; none plans a first release")
 	p.StringVar(&f.attempts, "attempts", "", "`file` with the runs of release.yml, as gh lists them in JSON: what failed not long ago waits")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
-	addOptional(cmd, &f.optional)
-	addStall(cmd, e.flags)
-	addMove(cmd, e.flags)
-	addSign(cmd, &sign)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if f.netbox != "" && f.newest {
 			return failure.Usagef("release: --netbox and --newest exclude each other: pass one")
 		}
 		var err error
-		if e.vouch, err = e.attesting(sign); err != nil {
+		if e.vouch, err = e.attesting(); err != nil {
 			return err
 		}
 		plan, err := e.plan(cmd.Context(), f)
@@ -111,11 +105,7 @@ func (e env) release(ctx context.Context, plan release.Plan) error {
 		return err
 	}
 	return e.planned(plan).session(ctx, func(s *session) error {
-		_, err := s.pipeline.Check(ctx, targets, s.publishing(plan.Optional))
-		diff := diffOf(err)
-		err = s.finish(err, pipeline.CheckReport)
-		fmt.Fprint(s.err, diff)
-		if err != nil {
+		if _, err := s.check(ctx, targets, plan.Optional); err != nil {
 			return err
 		}
 		if err := e.writeNotes(plan, s.pipeline.Report()); err != nil {
@@ -184,7 +174,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if len(f.to) > 0 {
 		facts.Repositories = versions.Repositories{Live: f.to, Development: f.to, PullRequest: f.to}
 	}
-	facts.Repositories.Optional = append(facts.Repositories.Optional, f.optional...)
+	facts.Repositories.Optional = append(facts.Repositories.Optional, e.flags.optional...)
 	if facts.Branch, facts.Tag, facts.Pull, err = e.where(ctx, f.pull); err != nil {
 		return none, err
 	}

@@ -35,11 +35,17 @@ type flags struct {
 	json      bool
 	timeout   time.Duration
 	wait      time.Duration
-	stall     time.Duration // of verbs that talk to registries
-	ca        string        // file with authorities that they trust
-	roots     *x509.CertPool
-	move      bool // any tag to another image
-	attach    string
+
+	// Of verbs that talk to registries.
+	stall        time.Duration
+	ca           string // file with authorities that they trust
+	roots        *x509.CertPool
+	to, optional []string
+	move         bool // any tag to another image
+	attach       string
+	plan         string // file
+	signKey      string // file
+	signKeyless  bool
 	// line is the one transport to registries.
 	line func() *http.Transport
 }
@@ -110,27 +116,33 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 	}
 	f.line = sync.OnceValue(func() *http.Transport { return registry.NewTransport(f.stall, f.roots) })
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
-	session := []string{"repo", "platform", "engine", "base", "output", "json", "wait"}
+	shared := f.shared()
+	session := "repo platform engine base output json wait "
+	reading := "stall ca "
+	publishing := reading + "optional move attach "
+	signing := "sign-key sign-keyless "
 	for _, verb := range []struct {
 		cmd  *cobra.Command
-		read []string // the shared flags that it reads
+		read string // the shared flags that it reads
 	}{
-		{newCheck(e), append(session, "timeout")},
+		{newCheck(e), session + publishing + "timeout to plan"},
 		{newBuild(e), session},
-		{newBoot(e), append(session, "timeout")},
+		{newBoot(e), session + "timeout"},
 		{newGraph(e), session},
-		{newReadme(e), []string{"repo", "output", "json", "wait"}},
-		{newPackages(e), []string{"repo", "output", "json"}},
-		{newPublish(e), []string{"repo", "engine", "output", "json", "wait"}},
-		{newRelease(e), append(session, "timeout")},
-		{newMerge(e), []string{"repo", "output", "json", "wait"}},
-		{newVerify(e), session},
-		{newPin(e), []string{"repo", "json", "wait"}},
-		{newReport(e), []string{"output", "json"}},
-		{newClean(e), []string{"output", "json", "wait"}},
-		{newCompletion(e), nil},
+		{newReadme(e), "repo output json wait"},
+		{newPackages(e), "repo output json"},
+		{newPublish(e), publishing + signing + "repo engine output json wait to plan"},
+		{newRelease(e), session + publishing + signing + "timeout"},
+		{newMerge(e), publishing + signing + "repo output json wait plan"},
+		{newVerify(e), session + reading},
+		{newPin(e), reading + "repo json wait"},
+		{newReport(e), "output json"},
+		{newClean(e), "output json wait"},
+		{newCompletion(e), ""},
 	} {
-		f.add(verb.cmd.Flags(), verb.read)
+		for name := range strings.FieldsSeq(verb.read) {
+			verb.cmd.Flags().AddFlag(shared.Lookup(name))
+		}
 		root.AddCommand(verb.cmd)
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -141,30 +153,27 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 	return root, sink
 }
 
-// add defines those of the shared flags that a verb reads.
-func (f *flags) add(p *pflag.FlagSet, names []string) {
-	for _, name := range names {
-		switch name {
-		case "repo":
-			p.StringVar(&f.repo, name, f.repo, "the repository's `directory`")
-		case "platform":
-			p.StringSliceVar(&f.platforms, name, f.platforms, "`platform` to work on, may be repeated")
-		case "engine":
-			p.StringVar(&f.engine, name, f.engine, "`engine` to use: local or dagger (default: dagger if there is a session, a runner host or the dagger command, else local)")
-		case "base":
-			p.StringVar(&f.base, name, f.base, "base image: local, oci:DIR or an image `reference` (default: local, with Dagger the published base in versions.yml)")
-		case "output":
-			p.StringVar(&f.output, name, f.output, "`directory` for all files")
-		case "json":
-			p.BoolVar(&f.json, name, f.json, "print the result as JSON, see docs/maintaining.md")
-		case "timeout":
-			p.DurationVar(&f.timeout, name, f.timeout, "limit for one boot of one platform")
-		case "wait":
-			p.DurationVar(&f.wait, name, f.wait, "how long to wait for another run that uses the cache or the output")
-		default:
-			panic("no shared flag is called " + name)
-		}
-	}
+// shared are the flags that several verbs have.
+func (f *flags) shared() *pflag.FlagSet {
+	p := pflag.NewFlagSet("shared", pflag.ContinueOnError)
+	p.StringVar(&f.repo, "repo", f.repo, "the repository's `directory`")
+	p.StringSliceVar(&f.platforms, "platform", f.platforms, "`platform` to work on, may be repeated")
+	p.StringVar(&f.engine, "engine", f.engine, "`engine` to use: local or dagger (default: dagger if there is a session, a runner host or the dagger command, else local)")
+	p.StringVar(&f.base, "base", f.base, "base image: local, oci:DIR or an image `reference` (default: local, with Dagger the published base in versions.yml)")
+	p.StringVar(&f.output, "output", f.output, "`directory` for all files")
+	p.BoolVar(&f.json, "json", f.json, "print the result as JSON, see docs/maintaining.md")
+	p.DurationVar(&f.timeout, "timeout", f.timeout, "limit for one boot of one platform")
+	p.DurationVar(&f.wait, "wait", f.wait, "how long to wait for another run that uses the cache or the output")
+	p.DurationVar(&f.stall, "stall", registry.DefaultStall, "how long a connection to a registry may transfer nothing before it counts as dropped")
+	p.StringVar(&f.ca, "ca", "", "`file` with certificates of authorities that registries are trusted by, besides the machine's")
+	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME[:TAG]` to push the index to, may be repeated")
+	p.StringArrayVar(&f.optional, "optional", nil, "`REGISTRY` that may fail: the failure is reported, but the run passes; may be repeated")
+	p.BoolVar(&f.move, "move", false, "also move tags that name one image, such as v4.7.3-ls12")
+	p.StringVar(&f.attach, "attach", "required", "`required`, or optional: publish without attachments where a registry refuses them")
+	p.StringVar(&f.plan, "plan", "", "`file` printed by \"release --dry-run --json\": use its version and base")
+	p.StringVar(&f.signKey, "sign-key", "", "sign with the private key in `file`, whose password is in COSIGN_PASSWORD")
+	p.BoolVar(&f.signKeyless, "sign-keyless", false, "sign with cosign as the identity of the GitHub Actions job")
+	return p
 }
 
 // find looks for the repository upwards, as git does. The output directory

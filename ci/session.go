@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -118,6 +119,18 @@ type printedError struct{ error }
 
 func (p printedError) Unwrap() error { return p.error }
 
+// printResult prints the result of a verb: for programs with --json, else the
+// text for people.
+func (e env) printResult(result any, text string) error {
+	if e.flags.json {
+		return e.printJSON(result)
+	}
+	if _, err := io.WriteString(e.out, text); err != nil {
+		return fmt.Errorf("write the result to standard output: %w", err)
+	}
+	return nil
+}
+
 // printJSON is the result of a verb for programs.
 func (e env) printJSON(v any) error {
 	enc := json.NewEncoder(e.out)
@@ -139,7 +152,7 @@ func (s *session) finish(err error, reportDir string) error {
 // mermaid is the init graph of the first platform that has one.
 func (s *session) mermaid() string {
 	for _, platform := range s.pipeline.Platforms {
-		if text, err := s.pipeline.Drawing(platform); err == nil {
+		if text, err := s.pipeline.Graphs().Drawing(platform); err == nil {
 			if graph, err := initgraph.ParseD2(text); err == nil {
 				return graph.Mermaid()
 			}

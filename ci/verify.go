@@ -57,7 +57,6 @@ explain is another one, but not wrong.`,
 	cmd.Flags().StringVar(&f.trustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity (default: ask Sigstore)")
 	cmd.Flags().StringSliceVar(&f.require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
 	cmd.Flags().BoolVar(&f.rebuild, "rebuild", false, "build the published commit again, in a clean checkout of it, and compare")
-	addStall(cmd, e.flags)
 	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Demandable(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {

@@ -107,21 +107,13 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 
 // netbox is the container under test.
 func netbox(img v1.Image, opts smoke.Options, cpu string, probe []byte, with Sidecars) engine.Container {
-	env := opts.Env()
-	maps.Copy(env, map[string]string{
-		"S6_VERBOSITY": "2",
-		"TZ":           "Etc/UTC",
-		"DB_HOST":      with.Postgres.Name,
-		"DB_NAME":      with.Postgres.Env["POSTGRES_DB"],
-		"DB_USER":      with.Postgres.Env["POSTGRES_USER"],
-		"REDIS_HOST":   with.Redis.Name,
-	})
+	env, secrets := with.Settings()
+	maps.Copy(env, opts.Env())
+	maps.Copy(secrets, opts.Secrets())
+	env["S6_VERBOSITY"] = "2"
 	if cpu != "" {
 		env["QEMU_CPU"] = cpu
 	}
-	secrets := opts.Secrets()
-	secrets["DB_PASSWORD"] = with.Postgres.Secrets["POSTGRES_PASSWORD"]
-	secrets["REDIS_PASSWORD"] = with.Redis.Secrets["REDIS_PASSWORD"]
 	return engine.Container{
 		Name:      "netbox",
 		Image:     img,

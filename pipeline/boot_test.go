@@ -103,7 +103,7 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 			now := func() time.Time { return clock }
 			display := progress.New(io.Discard, progress.Options{Now: now})
 			defer display.Close()
-			p := &Pipeline{Options: Options{Now: now}, display: display, report: report.NewBuilder(report.Report{}, now)}
+			p := &Pipeline{Options: Options{Now: now}, stages: stages{display, now, report.NewBuilder(report.Report{}, now)}}
 			run, giveUp := context.WithCancelCause(t.Context())
 			b := p.newBoot("linux/amd64", len(tree.Closure("top")), giveUp)
 			result := engine.RunResult{ExitCode: test.code}

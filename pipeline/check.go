@@ -164,9 +164,3 @@ func (p *Pipeline) makeSyft() (wait func()) {
 	wg.Go(func() { _, _ = p.syft() })
 	return wg.Wait
 }
-
-func (p *Pipeline) skip(platform, why string, stages ...string) {
-	for _, stage := range stages {
-		p.report.Skip(report.Key{Stage: stage, Platform: platform}, why)
-	}
-}

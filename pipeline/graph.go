@@ -33,7 +33,7 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 		if err != nil {
 			return err
 		}
-		found, drift, err := p.graphs().Look(ctx, log, platform, img)
+		found, drift, err := p.Graphs().Look(ctx, log, platform, img)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (p *Pipeline) showGraph(platform v1.Platform) {
 	key := registry.Key(platform)
 	var drawings []report.Drawing
 	for _, look := range initgraph.Looks() {
-		if svg, err := p.Picture(platform, look); err == nil {
+		if svg, err := p.Graphs().Picture(platform, look); err == nil {
 			name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
 			drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
 		}
@@ -81,25 +81,15 @@ func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Pl
 	if !ok || len(failed) == 0 {
 		return
 	}
-	if err := p.graphs().draw(ctx, log, platform, of.graph, of.drift, failed...); err != nil {
+	if err := p.Graphs().draw(ctx, log, platform, of.graph, of.drift, failed...); err != nil {
 		fmt.Fprintf(log, "no picture of what failed: %v\n", err)
 		return
 	}
 	p.showGraph(platform)
 }
 
-func (p *Pipeline) graphs() Graphs { return Graphs{Repo: p.Repo, Output: p.Output, D2: p.D2} }
-
-// Drawing is the d2 text that Graph left for a platform.
-func (p *Pipeline) Drawing(platform v1.Platform) (string, error) {
-	return p.graphs().Drawing(platform)
-}
-
-// Picture is the SVG that Graph left for a platform, differences to the
-// documented graph coloured. Where d2 could not be had there is none.
-func (p *Pipeline) Picture(platform v1.Platform, look initgraph.Look) ([]byte, error) {
-	return p.graphs().Picture(platform, look)
-}
+// Graphs has what Graph left for each platform.
+func (p *Pipeline) Graphs() Graphs { return Graphs{Repo: p.Repo, Output: p.Output, D2: p.D2} }
 
 // Graphs reads the init graphs of images, compares them with the one that
 // readme-vars.yml documents, and draws them.

@@ -43,17 +43,9 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	if err != nil {
 		return report.Report{}, err
 	}
-	b := report.NewBuilder(whole, opts.Now)
-	stage := func(name string, do func(ctx context.Context, log io.Writer) error) error {
-		step := display.Step(name, "")
-		start := opts.Now()
-		err := do(ctx, step)
-		step.End(err)
-		b.End(report.Key{Stage: name}, start, opts.Now().Sub(start), err, "")
-		return err
-	}
+	s := stages{display, opts.Now, report.NewBuilder(whole, opts.Now)}
 	var idx v1.ImageIndex
-	err = stage("merge", func(ctx context.Context, log io.Writer) error {
+	err = s.stage(ctx, report.Key{Stage: "merge"}, func(ctx context.Context, log io.Writer) error {
 		images, err := opts.From.Fetch(ctx, opts.Images, booted)
 		if err != nil {
 			return err
@@ -68,36 +60,25 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 		}
 		digest, err := idx.Digest()
 		fmt.Fprintf(log, "%s of %d images in %s\n", digest, len(images), opts.Images)
-		b.Change(func(r *report.Report) { r.Index = digest.String() })
+		s.report.Change(func(r *report.Report) { r.Index = digest.String() })
 		return err
 	})
 	if err != nil {
-		b.Skip(report.Key{Stage: "publish"}, "there is no index")
-		return b.Report(), err
+		s.skip("", "there is no index", "publish")
+		return s.report.Report(), err
 	}
 	if opts.Before != nil {
-		err = stage("difference", func(ctx context.Context, log io.Writer) error {
-			before, err := opts.Before(ctx)
-			if err != nil {
-				return err
-			}
-			sayDifference(log, b, before)
-			return nil
-		})
-		if err != nil {
-			b.Skip(report.Key{Stage: "publish"}, "the published image could not be compared with")
-			return b.Report(), err
+		if err := s.compare(ctx, opts.Before); err != nil {
+			s.skip("", "the published image could not be compared with", "publish")
+			return s.report.Report(), err
 		}
 	}
-	err = stage("publish", func(ctx context.Context, log io.Writer) error {
-		opts.Publish.Booted, opts.Publish.Step = booted, stepsOf(display)
-		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(b.Report(), opts.Proven), opts.Targets, opts.Hide, log)
-		published, err := registry.Publish(ctx, idx, opts.Targets, opts.Publish)
-		sayPublished(log, published)
-		b.Change(func(r *report.Report) { keep(r, published, opts.Publish.ByDigest) })
-		return err
+	err = s.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
+		opts.Publish.Booted = booted
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.report.Report(), opts.Proven), opts.Targets, opts.Hide, log)
+		return s.push(ctx, log, idx, opts.Targets, opts.Publish)
 	})
-	return b.Report(), err
+	return s.report.Report(), err
 }
 
 // asProven is a joined report without the time of its joining: it began when

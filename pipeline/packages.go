@@ -29,14 +29,7 @@ func (p *Pipeline) Packages(ctx context.Context) error {
 		p.skip("", "the packages are not known", "difference")
 		return err
 	}
-	return p.stage(ctx, report.Key{Stage: "difference"}, func(ctx context.Context, log io.Writer) error {
-		before, err := p.Before(ctx)
-		if err != nil {
-			return err
-		}
-		sayDifference(log, p.report, before)
-		return nil
-	})
+	return p.compare(ctx, p.Before)
 }
 
 // skipPackages reports the stages of Packages as skipped.
@@ -49,16 +42,22 @@ func (p *Pipeline) skipPackages(why string) {
 	}
 }
 
-// sayDifference compares what the images of a report hold with what was held
-// before.
-func sayDifference(log io.Writer, b *report.Builder, before *sbom.Before) {
-	held := map[string]sbom.Contents{}
-	for _, platform := range b.Report().Platforms {
-		held[platform.Platform] = sbom.Contents{Packages: platform.Packages, Groups: platform.Groups}
-	}
-	d := sbom.Compare(before, held)
-	fmt.Fprintln(log, d.Headline())
-	b.Change(func(r *report.Report) { r.Difference = &d })
+// compare compares what the reported images hold with what was held before.
+func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.Before, error)) error {
+	return s.stage(ctx, report.Key{Stage: "difference"}, func(ctx context.Context, log io.Writer) error {
+		before, err := find(ctx)
+		if err != nil {
+			return err
+		}
+		held := map[string]sbom.Contents{}
+		for _, platform := range s.report.Report().Platforms {
+			held[platform.Platform] = sbom.Contents{Packages: platform.Packages, Groups: platform.Groups}
+		}
+		d := sbom.Compare(before, held)
+		fmt.Fprintln(log, d.Headline())
+		s.report.Change(func(r *report.Report) { r.Difference = &d })
+		return nil
+	})
 }
 
 func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error {

@@ -5,10 +5,10 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +16,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
@@ -55,6 +54,20 @@ type Sidecars struct {
 	Postgres, Redis engine.Container
 }
 
+// Settings are those with which NetBox finds the services.
+func (s Sidecars) Settings() (env, secrets map[string]string) {
+	return map[string]string{
+			"TZ":         "Etc/UTC",
+			"DB_HOST":    s.Postgres.Name,
+			"DB_NAME":    s.Postgres.Env["POSTGRES_DB"],
+			"DB_USER":    s.Postgres.Env["POSTGRES_USER"],
+			"REDIS_HOST": s.Redis.Name,
+		}, map[string]string{
+			"DB_PASSWORD":    s.Postgres.Secrets["POSTGRES_PASSWORD"],
+			"REDIS_PASSWORD": s.Redis.Secrets["REDIS_PASSWORD"],
+		}
+}
+
 // Options say what is to be done.
 type Options struct {
 	Repo      string        // the repository's directory
@@ -79,10 +92,9 @@ type Options struct {
 // Pipeline runs stages, shows them as they run and collects what they find.
 type Pipeline struct {
 	Options
-	engine  engine.Engine
-	inputs  Inputs
-	display *progress.Display
-	report  *report.Builder
+	stages
+	engine engine.Engine
+	inputs Inputs
 
 	prepare  func() error
 	base     func() (engine.Base, error)
@@ -102,45 +114,25 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 	if opts.Compile == nil {
 		opts.Compile = gotool.Compile
 	}
-	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, display: display, images: map[string]v1.Image{}, found: map[string]graphOf{}}
-	p.report = report.NewBuilder(report.Report{
+	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, images: map[string]v1.Image{}, found: map[string]graphOf{}}
+	p.stages = stages{display, opts.Now, report.NewBuilder(report.Report{
 		Project: Project,
 		Commit:  opts.Source.Revision(),
 		Version: opts.Versions.NetBox.Release,
 		Base:    report.Base{Name: opts.BaseName},
 		Engine:  eng.Name(),
 		Started: opts.Now(),
-	}, opts.Now)
+	}, opts.Now)}
 	p.prepare = sync.OnceValue(func() error {
 		return p.stage(ctx, report.Key{Stage: "prerequisites"}, inputs.Prepare)
 	})
-	p.base = sync.OnceValues(func() (base engine.Base, err error) {
-		err = p.stage(ctx, report.Key{Stage: "base"}, func(ctx context.Context, log io.Writer) error {
-			base, err = inputs.Base(ctx, opts.Platforms, log)
-			return err
-		})
-		return base, err
+	p.base = once(ctx, p, "base", func(ctx context.Context, log io.Writer) (engine.Base, error) {
+		return inputs.Base(ctx, opts.Platforms, log)
 	})
-	p.sidecars = sync.OnceValues(func() (s Sidecars, err error) {
-		err = p.stage(ctx, report.Key{Stage: "sidecars"}, func(ctx context.Context, log io.Writer) error {
-			s, err = inputs.Sidecars(ctx, log)
-			return err
-		})
-		return s, err
-	})
-	p.syft = sync.OnceValues(func() (program string, err error) {
-		err = p.stage(ctx, report.Key{Stage: "syft"}, func(ctx context.Context, log io.Writer) error {
-			program, err = opts.Syft.Program(ctx, log, sbom.SyftPackage)
-			return err
-		})
-		return program, err
-	})
-	p.browser = sync.OnceValues(func() (c engine.Container, err error) {
-		err = p.stage(ctx, report.Key{Stage: "browser"}, func(ctx context.Context, log io.Writer) error {
-			c, err = inputs.Browser(ctx, log)
-			return err
-		})
-		return c, err
+	p.sidecars = once(ctx, p, "sidecars", inputs.Sidecars)
+	p.browser = once(ctx, p, "browser", inputs.Browser)
+	p.syft = once(ctx, p, "syft", func(ctx context.Context, log io.Writer) (string, error) {
+		return opts.Syft.Program(ctx, log, sbom.SyftPackage)
 	})
 	probes := map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {
@@ -151,32 +143,19 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 	return p
 }
 
+// once is a stage that makes something for all who ask for it.
+func once[T any](ctx context.Context, p *Pipeline, name string, do func(context.Context, io.Writer) (T, error)) func() (T, error) {
+	return sync.OnceValues(func() (made T, err error) {
+		err = p.stage(ctx, report.Key{Stage: name}, func(ctx context.Context, log io.Writer) error {
+			made, err = do(ctx, log)
+			return err
+		})
+		return made, err
+	})
+}
+
 // Report is what was found so far.
 func (p *Pipeline) Report() report.Report { return p.report.Report() }
-
-// stage runs one stage: it is shown while it runs and reported when it ended.
-// The report keeps the log of every build, and of every stage that fails.
-func (p *Pipeline) stage(ctx context.Context, key report.Key, do func(ctx context.Context, log io.Writer) error) error {
-	if err := ctx.Err(); err != nil {
-		p.report.Skip(key, "interrupted")
-		return err
-	}
-	step := p.display.Step(key.Stage, key.Platform)
-	log := newStageLog(step, p.Now)
-	err := do(ctx, log)
-	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // how a killed program ended says nothing
-	}
-	step.End(err)
-	name := ""
-	if text := log.text(); len(text) > 0 && (err != nil || key.Stage == "build") {
-		name = logName(key.Stage, key.Platform)
-		p.report.Log(name, text)
-	}
-	start := log.start.Add(log.waited)
-	p.report.End(key, start, p.Now().Sub(start), err, name)
-	return err
-}
 
 // eachPlatform runs do for all platforms at once. A platform that fails does
 // not end the others: who reads a red check wants to see all that is wrong.
@@ -197,38 +176,17 @@ func join(errs ...error) error {
 	var flat []error
 	var add func(err error)
 	add = func(err error) {
-		if err == nil {
-			return
-		}
 		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range joined.Unwrap() {
 				add(e)
 			}
-			return
-		}
-		if !seen[err.Error()] {
+		} else if err != nil && !seen[err.Error()] {
 			seen[err.Error()] = true
 			flat = append(flat, err)
 		}
 	}
-	for _, err := range errs {
-		add(err)
-	}
-	switch len(flat) {
-	case 0:
-		return nil
-	case 1:
-		return flat[0]
-	}
-	return multiple(flat)
-}
-
-type multiple []error
-
-func (m multiple) Unwrap() []error { return m }
-
-func (m multiple) Error() string {
-	return strings.Join(failure.Lines(m), "\n")
+	add(errors.Join(errs...))
+	return errors.Join(flat...)
 }
 
 // path is a file under the output directory.

@@ -35,9 +35,9 @@ func TestWaitingForAnotherProcessIsNoWork(t *testing.T) {
 	now := func() time.Time { return clock }
 	display := progress.New(io.Discard, progress.Options{Now: now})
 	defer display.Close()
-	p := &Pipeline{Options: Options{Now: now}, display: display, report: report.NewBuilder(report.Report{}, now)}
+	s := stages{display, now, report.NewBuilder(report.Report{}, now)}
 	began := clock
-	err := p.stage(t.Context(), report.Key{Stage: "build"}, func(_ context.Context, log io.Writer) error {
+	err := s.stage(t.Context(), report.Key{Stage: "build"}, func(_ context.Context, log io.Writer) error {
 		clock = clock.Add(12 * time.Second)
 		log.(filelock.Waiter).Waited(10 * time.Second)
 		return nil
@@ -45,7 +45,7 @@ func TestWaitingForAnotherProcessIsNoWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := p.Report().Stages[0]; s.Seconds != 2 || !s.Started.Equal(began.Add(10*time.Second)) {
+	if s := s.report.Report().Stages[0]; s.Seconds != 2 || !s.Started.Equal(began.Add(10*time.Second)) {
 		t.Errorf("the stage took %g s from %s, want 2 s from the end of the wait", s.Seconds, s.Started)
 	}
 }

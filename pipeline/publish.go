@@ -11,7 +11,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
-	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -91,14 +90,11 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 			}
 			targets = append(targets, target)
 		}
-		opts.Booted, opts.Step = booted, stepsOf(p.display)
+		opts.Booted = booted
 		if !opts.ByDigest { // merge attaches to what is joined of several
 			opts.Attach = p.Attest.attachments(p.Repo, proven, targets, p.Mask.Hide, log)
 		}
-		published, err := registry.Publish(ctx, idx, targets, opts)
-		sayPublished(log, published)
-		p.report.Change(func(r *report.Report) { keep(r, published, opts.ByDigest) })
-		return err
+		return p.push(ctx, log, idx, targets, opts)
 	})
 }
 
@@ -117,48 +113,42 @@ func (p *Pipeline) access(ctx context.Context, targets []registry.Target, opts r
 	})
 }
 
-// stepsOf shows each registry that is published to.
-func stepsOf(display *progress.Display) func(string) registry.Step {
-	return func(host string) registry.Step { return display.Step("publish", host) }
-}
-
-// sayPublished reports the result of all targets in one line.
-func sayPublished(log io.Writer, published []registry.Published) {
-	var unchanged, without int
-	for _, t := range published {
-		switch {
-		case t.Err != nil:
-			without++
-		case t.Unchanged:
-			unchanged++
-		}
-	}
-	switch {
-	case len(published) > 0 && unchanged == len(published):
-		fmt.Fprintf(log, "all %d targets have it already: nothing to do\n", unchanged)
-	case without > 0:
-		fmt.Fprintf(log, "%d targets have it, %d of optional registries do not\n", len(published)-without, without)
-	default:
-		fmt.Fprintf(log, "%d targets have it\n", len(published))
-	}
-}
-
-// keep puts what was published into a report.
-func keep(r *report.Report, published []registry.Published, byDigest bool) {
+// push publishes an index, and shows and reports what came of each target.
+func (s stages) push(ctx context.Context, log io.Writer, idx v1.ImageIndex, targets []registry.Target, opts registry.Options) error {
+	opts.Step = func(host string) registry.Step { return s.display.Step("publish", host) }
+	published, err := registry.Publish(ctx, idx, targets, opts)
+	unchanged := 0
+	var tags []report.Tag
+	var missed []report.Missed
 	for _, t := range published {
 		reference := t.Target.String()
-		if byDigest {
+		if opts.ByDigest {
 			reference = t.Target.Repository()
 		}
 		if t.Err != nil {
-			r.Missed = append(r.Missed, report.Missed{Reference: reference, Error: strings.Join(failure.Lines(t.Err), "; ")})
+			missed = append(missed, report.Missed{Reference: reference, Error: strings.Join(failure.Lines(t.Err), "; ")})
 			continue
 		}
-		r.Published = append(r.Published, report.Tag{
+		if t.Unchanged {
+			unchanged++
+		}
+		tags = append(tags, report.Tag{
 			Reference: reference, Digest: t.Digest.String(),
 			Blobs: t.Blobs, Bytes: t.Bytes, Unchanged: t.Unchanged,
 		})
 	}
+	switch {
+	case len(published) > 0 && unchanged == len(published):
+		fmt.Fprintf(log, "all %d targets have it already: nothing to do\n", unchanged)
+	case len(missed) > 0:
+		fmt.Fprintf(log, "%d targets have it, %d of optional registries do not\n", len(tags), len(missed))
+	default:
+		fmt.Fprintf(log, "%d targets have it\n", len(tags))
+	}
+	s.report.Change(func(r *report.Report) {
+		r.Published, r.Missed = append(r.Published, tags...), append(r.Missed, missed...)
+	})
+	return err
 }
 
 // bootedDigests gives the digest of each image that a run booted and found

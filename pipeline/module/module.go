@@ -133,10 +133,10 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 		suffix := ".svg"
 		var drawing []byte
 		if picture {
-			drawing, err = p.Picture(p.Platforms[0], look)
+			drawing, err = p.Graphs().Picture(p.Platforms[0], look)
 		} else {
 			var text string
-			text, err = p.Drawing(p.Platforms[0])
+			text, err = p.Graphs().Drawing(p.Platforms[0])
 			suffix, drawing = ".d2", []byte(text)
 		}
 		if err != nil {
@@ -293,18 +293,9 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 		if err != nil {
 			return err
 		}
-		main := engine.Container{
-			Name: "netbox", Image: img,
-			Env: map[string]string{
-				"TZ": "Etc/UTC", "DB_HOST": sides.Postgres.Name, "DB_NAME": sides.Postgres.Env["POSTGRES_DB"],
-				"DB_USER": sides.Postgres.Env["POSTGRES_USER"], "REDIS_HOST": sides.Redis.Name, "ALLOWED_HOST": "*",
-				"SUPERUSER_EMAIL": "admin@example.com",
-			},
-			Secrets: map[string]string{
-				"DB_PASSWORD": sides.Postgres.Secrets["POSTGRES_PASSWORD"], "REDIS_PASSWORD": sides.Redis.Secrets["REDIS_PASSWORD"],
-				"SUPERUSER_PASSWORD": password,
-			},
-		}
+		env, secrets := sides.Settings()
+		env["ALLOWED_HOST"], env["SUPERUSER_EMAIL"], secrets["SUPERUSER_PASSWORD"] = "*", "admin@example.com", password
+		main := engine.Container{Name: "netbox", Image: img, Env: env, Secrets: secrets}
 		id, err = eng.Service(ctx, main, webPort, map[int]engine.Container{5432: sides.Postgres, 6379: sides.Redis})
 		return err
 	})

@@ -85,6 +85,9 @@ type Repositories struct {
 	Optional    []string `yaml:"optional"`
 }
 
+// All are the repositories of everybody.
+func (r Repositories) All() []string { return slices.Concat(r.Live, r.Development, r.PullRequest) }
+
 // IsRelease reports whether a version is a final release of PEP 440: no epoch,
 // pre-, post- or development part.
 func IsRelease(version string) bool { return finalRelease.MatchString(version) }
@@ -143,14 +146,15 @@ func Parse(file string, data []byte) (*Versions, error) {
 		check(s.path+".image", s.Image, reference, strictReference)
 	}
 	check("container", v.Container, reference, strictReference)
-	for _, list := range []struct {
+	lists := []struct {
 		path  string
 		names []string
 	}{
 		{"repositories.live", v.Repositories.Live},
 		{"repositories.development", v.Repositories.Development},
 		{"repositories.pullRequest", v.Repositories.PullRequest},
-	} {
+	}
+	for _, list := range lists {
 		if len(list.names) == 0 {
 			problems = append(problems, doc.Problem(list.path, "missing; want at least one repository"))
 		}
@@ -161,11 +165,11 @@ func Parse(file string, data []byte) (*Versions, error) {
 	for i, host := range v.Repositories.Optional {
 		path := fmt.Sprintf("repositories.optional[%d]", i)
 		check(path, host, "the registry of a repository above", func(host string) bool {
-			return slices.ContainsFunc(slices.Concat(v.Repositories.Live, v.Repositories.Development, v.Repositories.PullRequest), func(r string) bool { return onRegistry(r, host) })
+			return slices.ContainsFunc(v.Repositories.All(), func(r string) bool { return onRegistry(r, host) })
 		})
-		for _, first := range [][]string{v.Repositories.Live, v.Repositories.Development, v.Repositories.PullRequest} {
-			if len(first) > 0 && onRegistry(first[0], host) {
-				problems = append(problems, doc.Problem(path, "%s cannot be optional: images are compared with those in %s, the first repository of a list", host, first[0]))
+		for _, list := range lists {
+			if len(list.names) > 0 && onRegistry(list.names[0], host) {
+				problems = append(problems, doc.Problem(path, "%s cannot be optional: images are compared with those in %s, the first repository of a list", host, list.names[0]))
 				break
 			}
 		}

@@ -2,14 +2,56 @@ package pipeline
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
+
+// stages shows stages while they run and reports them when they have ended.
+type stages struct {
+	display *progress.Display
+	now     func() time.Time
+	report  *report.Builder
+}
+
+// stage runs one stage: it is shown while it runs and reported when it ended.
+// The report keeps the log of every build, and of every stage that fails.
+func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.Context, log io.Writer) error) error {
+	if err := ctx.Err(); err != nil {
+		s.report.Skip(key, "interrupted")
+		return err
+	}
+	step := s.display.Step(key.Stage, key.Platform)
+	log := newStageLog(step, s.now)
+	err := do(ctx, log)
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err() // how a killed program ended says nothing
+	}
+	step.End(err)
+	name := ""
+	if text := log.text(); len(text) > 0 && (err != nil || key.Stage == "build") {
+		name = logName(key.Stage, key.Platform)
+		s.report.Log(name, text)
+	}
+	start := log.start.Add(log.waited)
+	s.report.End(key, start, s.now().Sub(start), err, name)
+	return err
+}
+
+// skip reports stages that cannot run, of one platform or, when it is "", of the
+// whole run.
+func (s stages) skip(platform, why string, stages ...string) {
+	for _, stage := range stages {
+		s.report.Skip(report.Key{Stage: stage, Platform: platform}, why)
+	}
+}
 
 // mostLog bounds the log that is kept of one stage, in bytes. What comes first
 // is dropped first: the end says what went wrong.
