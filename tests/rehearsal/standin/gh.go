@@ -137,29 +137,22 @@ func (c call) list(name string, filters map[string]string) error {
 		return err
 	}
 	slices.Reverse(all)
-	found := []map[string]any{}
 	for flag := range c.flags {
 		if _, ok := filters[flag]; !ok && !slices.Contains([]string{"--json", "--jq", "--limit", "-L", "--repo"}, flag) {
 			return fmt.Errorf("gh: no stand-in for %s", flag)
 		}
 	}
-	for _, object := range all {
-		matches := true
+	all = slices.DeleteFunc(all, func(object map[string]any) bool {
 		for flag, key := range filters {
 			want, ok := c.flags[flag]
-			if flag == "--state" && strings.EqualFold(want, "all") {
-				continue
-			}
-			if ok && !strings.EqualFold(fmt.Sprint(object[key]), want) {
-				matches = false
+			if ok && !strings.EqualFold(fmt.Sprint(object[key]), want) && (flag != "--state" || !strings.EqualFold(want, "all")) {
+				return true
 			}
 		}
-		if matches {
-			found = append(found, object)
-		}
-	}
-	var out []map[string]any
-	for _, object := range found {
+		return false
+	})
+	out := []map[string]any{}
+	for _, object := range all {
 		if branch, ok := object["headRefName"]; ok && object["state"] == "OPEN" {
 			sha, err := exec.Command("git", "--git-dir", state("origin.git"), "rev-parse", fmt.Sprint("refs/heads/", branch)).Output()
 			if err != nil {
@@ -176,9 +169,6 @@ func (c call) list(name string, filters map[string]string) error {
 			asked[key] = value
 		}
 		out = append(out, asked)
-	}
-	if out == nil {
-		out = []map[string]any{}
 	}
 	return c.print(out)
 }

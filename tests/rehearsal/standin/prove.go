@@ -1,19 +1,16 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/crane"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
@@ -98,19 +95,7 @@ func prove() error {
 
 // image is the same for the same plan.
 func image(plan release.Plan, on v1.Platform) (v1.Image, error) {
-	var files bytes.Buffer
-	w := tar.NewWriter(&files)
-	text := []byte(plan.Version + " for " + on.String())
-	if err := w.WriteHeader(&tar.Header{Name: "build_version", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(text); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files.Bytes())), nil }, tarball.WithMediaType(types.OCILayer))
+	layer, err := crane.Layer(map[string][]byte{"build_version": []byte(plan.Version + " for " + on.String())})
 	if err != nil {
 		return nil, err
 	}
