@@ -1,13 +1,9 @@
 package main
 
 import (
-	"archive/tar"
 	"bytes"
-	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -15,13 +11,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
 )
 
@@ -31,7 +26,6 @@ func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 	t.Helper()
 	var images []registry.PlatformImage
 	for _, of := range platform.All() {
-		p := of.OCI
 		files := fstest.MapFS{
 			"usr/bin/with-contenv": {Data: []byte("\x7fELF"), Mode: 0o755},
 			"usr/bin/bash":         {Data: []byte("\x7fELF"), Mode: 0o755},
@@ -42,42 +36,11 @@ func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 		if change := changed[of.Name()]; change != nil {
 			change(files)
 		}
-		var layer bytes.Buffer
-		w := tar.NewWriter(&layer)
-		for _, name := range slices.Sorted(maps.Keys(files)) {
-			file := files[name]
-			if file.Mode.IsDir() {
-				continue
-			}
-			err := w.WriteHeader(&tar.Header{Name: name, Mode: int64(file.Mode.Perm()), Size: int64(len(file.Data)), Typeflag: tar.TypeReg})
-			if err == nil {
-				_, err = w.Write(file.Data)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+		layer, err := registrytest.Files(files)
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := mutate.AppendLayers(empty.Image, l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config, err := img.ConfigFile()
-		if err != nil {
-			t.Fatal(err)
-		}
-		config = config.DeepCopy()
-		config.OS, config.Architecture, config.Variant = p.OS, p.Architecture, p.Variant
-		if img, err = mutate.ConfigFile(img, config); err != nil {
-			t.Fatal(err)
-		}
-		images = append(images, registry.PlatformImage{Platform: p, Image: img})
+		images = append(images, registry.PlatformImage{Platform: of.OCI, Image: registrytest.Image(t, of.OCI, nil, layer)})
 	}
 	index, err := registry.Index(images, registry.About{})
 	if err != nil {

@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"io"
 	"io/fs"
-	"log"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,13 +13,13 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -109,9 +106,7 @@ type pinning struct {
 
 func newPinning(t *testing.T) *pinning {
 	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
-	p := &pinning{t: t, repo: documents(t), host: strings.TrimPrefix(server.URL, "http://")}
+	p := &pinning{t: t, repo: documents(t), host: registrytest.Server(t)}
 	for _, name := range []string{"versions.yml", "Dockerfile", "Dockerfile.aarch64", "pipeline/base/browser/Dockerfile", "docs/maintaining.md"} {
 		text, err := os.ReadFile(filepath.Join("..", name))
 		if err != nil {

@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"io"
-	"log"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,15 +13,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -48,9 +42,7 @@ func newProject(t *testing.T) *project {
 	}
 	text := regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(string(pins), "") // no test asks other registries
 	for _, at := range []string{"    - ghcr.io/linuxserver/netbox\n", "    - docker.io/linuxserver/netbox\n"} {
-		server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)), ggcr.WithReferrersSupport(true)))
-		t.Cleanup(server.Close)
-		repository := strings.TrimPrefix(server.URL, "http://") + "/linuxserver/netbox"
+		repository := registrytest.Server(t, ggcr.WithReferrersSupport(true)) + "/linuxserver/netbox"
 		p.repositories = append(p.repositories, repository)
 		text = strings.Replace(text, at, "    - "+repository+"\n", 1)
 	}
@@ -155,23 +147,8 @@ func (p *project) plan(args ...string) (release.Plan, string) {
 func (p *project) prove(platform v1.Platform, labels map[string]string, change func(*report.Report)) (output string, digest v1.Hash) {
 	t := p.t
 	t.Helper()
-	layer, err := random.Layer(20_000, types.OCILayer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), mutate.Addendum{Layer: layer})
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant, config.Config.Labels = platform.OS, platform.Architecture, platform.Variant, labels
-	if img, err = mutate.ConfigFile(img, config); err != nil {
-		t.Fatal(err)
-	}
+	img := registrytest.Image(t, platform, labels, registrytest.Layer(t, 20_000))
+	var err error
 	if digest, err = img.Digest(); err != nil {
 		t.Fatal(err)
 	}

@@ -20,13 +20,11 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
@@ -42,23 +40,9 @@ var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux"
 // is.
 func image(t testing.TB, platform v1.Platform, version string) v1.Image {
 	t.Helper()
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	for range 2 {
-		layer, err := random.Layer(500, types.OCILayer)
-		must(t, err)
-		img, err = mutate.Append(img, mutate.Addendum{Layer: layer})
-		must(t, err)
-	}
-	config, err := img.ConfigFile()
-	must(t, err)
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-	config.Config.Labels = map[string]string{
+	return registrytest.Image(t, platform, map[string]string{
 		"org.opencontainers.image.version": version, "org.opencontainers.image.revision": commit, "org.opencontainers.image.source": source,
-	}
-	img, err = mutate.ConfigFile(img, config)
-	must(t, err)
-	return img
+	}, registrytest.Layer(t, 500), registrytest.Layer(t, 500))
 }
 
 // index makes the index of an image for each platform.

@@ -15,13 +15,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
 var (
@@ -32,20 +29,7 @@ var (
 // image makes an OCI image of two layers for a platform.
 func image(t *testing.T, platform v1.Platform) v1.Image {
 	t.Helper()
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	for range 2 {
-		layer, err := random.Layer(20_000, types.OCILayer)
-		must(t, err)
-		img, err = mutate.Append(img, mutate.Addendum{Layer: layer})
-		must(t, err)
-	}
-	config, err := img.ConfigFile()
-	must(t, err)
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-	img, err = mutate.ConfigFile(img, config)
-	must(t, err)
-	return img
+	return registrytest.Image(t, platform, nil, registrytest.Layer(t, 20_000), registrytest.Layer(t, 20_000))
 }
 
 // index makes the index of an amd64 and an arm64 image, with their digests.

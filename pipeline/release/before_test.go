@@ -2,9 +2,6 @@ package release_test
 
 import (
 	"fmt"
-	"io"
-	"log"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,15 +11,12 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
@@ -44,34 +38,13 @@ type released struct {
 // platforms, made of a commit whose package_versions.txt has the text given.
 func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggcr.Option) released {
 	t.Helper()
-	server := httptest.NewServer(ggcr.New(append([]ggcr.Option{ggcr.Logger(log.New(io.Discard, "", 0))}, opts...)...))
-	t.Cleanup(server.Close)
-	repository, err := name.NewRepository(strings.TrimPrefix(server.URL, "http://") + "/linuxserver/netbox")
+	repository, err := name.NewRepository(registrytest.Server(t, opts...) + "/linuxserver/netbox")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var images []registry.PlatformImage
-	for _, arch := range []string{"amd64", "arm64"} {
-		platform := platform.Linux(arch)
-		layer, err := random.Layer(1000, types.OCILayer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		img, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON),
-			mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "base"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		config, err := img.ConfigFile()
-		if err != nil {
-			t.Fatal(err)
-		}
-		config = config.DeepCopy()
-		config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-		if img, err = mutate.ConfigFile(img, config); err != nil {
-			t.Fatal(err)
-		}
-		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	for _, p := range platform.All() {
+		images = append(images, registry.PlatformImage{Platform: p.OCI, Image: registrytest.Image(t, p.OCI, nil, registrytest.Layer(t, 1000))})
 	}
 	idx, err := registry.Index(images, registry.About{})
 	if err != nil {

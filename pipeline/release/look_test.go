@@ -20,6 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
@@ -27,25 +28,16 @@ import (
 // names it.
 func published(t *testing.T, labels, annotations map[string]string) string {
 	t.Helper()
-	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
-	t.Cleanup(server.Close)
 	var images []registry.PlatformImage
-	for _, arch := range []string{"amd64", "arm64"} {
-		platform := platform.Linux(arch)
-		img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
-			OS: "linux", Architecture: arch, Variant: platform.Variant, Config: v1.Config{Labels: labels},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	for _, p := range platform.All() {
+		images = append(images, registry.PlatformImage{Platform: p.OCI, Image: registrytest.Image(t, p.OCI, labels)})
 	}
 	idx, err := registry.Index(images, registry.About{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	idx = mutate.Annotations(idx, annotations).(v1.ImageIndex)
-	reference := strings.TrimPrefix(server.URL, "http://") + "/linuxserver/netbox:latest"
+	reference := registrytest.Server(t) + "/linuxserver/netbox:latest"
 	tag, err := name.NewTag(reference)
 	if err != nil {
 		t.Fatal(err)

@@ -1,22 +1,16 @@
 package publish_test
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"testing"
+	"testing/fstest"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
 // content is something to publish: an index of two small images, with a
@@ -59,29 +53,10 @@ func newImage(t testing.TB, platform v1.Platform, size int) v1.Image {
 	data := make([]byte, size)
 	random := rand.NewChaCha8([32]byte(fmt.Appendf(nil, "%032d", fresh.Add(1))))
 	_, _ = random.Read(data) // never fails
-	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
-	files := tar.NewWriter(zipped)
-	must(t, files.WriteHeader(&tar.Header{Name: "file", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(data))}))
-	_, err := files.Write(data)
+	layer, err := registrytest.Files(fstest.MapFS{"file": {Data: data, Mode: 0o644}})
 	must(t, err)
-	must(t, files.Close())
-	must(t, zipped.Close())
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(packed.Bytes())), nil
-	}, tarball.WithMediaType(types.OCILayer))
-	must(t, err)
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	// Wrapped, the layer cannot say that it has annotations, but none.
-	img, err = mutate.Append(img, mutate.Addendum{Layer: struct{ v1.Layer }{layer}})
-	must(t, err)
-	config, err := img.ConfigFile()
-	must(t, err)
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = platform.OS, platform.Architecture, platform.Variant
-	img, err = mutate.ConfigFile(img, config)
-	must(t, err)
-	return img
+	return registrytest.Image(t, platform, nil, struct{ v1.Layer }{layer})
 }
 
 // attach is what Publish asks for attachments: a document to the index, and one

@@ -5,16 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing/fstest"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/crane"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -95,24 +93,13 @@ func prove() error {
 
 // image is the same for the same plan.
 func image(plan release.Plan, on v1.Platform) (v1.Image, error) {
-	layer, err := crane.Layer(map[string][]byte{"build_version": []byte(plan.Version + " for " + on.String())})
+	layer, err := registrytest.Files(fstest.MapFS{"build_version": {Data: []byte(plan.Version + " for " + on.String()), Mode: 0o644}})
 	if err != nil {
 		return nil, err
 	}
-	img, err := mutate.AppendLayers(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), layer)
-	if err != nil {
-		return nil, err
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant = on.OS, on.Architecture, on.Variant
-	config.Config.Labels = map[string]string{
+	return registrytest.New(on, map[string]string{
 		"build_version":                    "Linuxserver.io version:- " + plan.Version + " Build-date:- 2026-11-26T00:00:00+00:00",
 		"org.opencontainers.image.version": plan.Version, "org.opencontainers.image.revision": plan.Commit,
 		"org.opencontainers.image.source": "https://github.com/linuxserver/docker-netbox",
-	}
-	return mutate.ConfigFile(img, config)
+	}, layer)
 }

@@ -1,0 +1,79 @@
+// Package registrytest has images and registries for tests.
+package registrytest
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"io"
+	"io/fs"
+	"log"
+	"net/http/httptest"
+	"testing"
+
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// Server is a registry on loopback, until the test ends; it is named by its
+// address and port.
+func Server(t testing.TB, opts ...ggcr.Option) (host string) {
+	t.Helper()
+	server := httptest.NewServer(ggcr.New(append([]ggcr.Option{ggcr.Logger(log.New(io.Discard, "", 0))}, opts...)...))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// Image is an OCI image for a platform.
+func Image(t testing.TB, platform v1.Platform, labels map[string]string, layers ...v1.Layer) v1.Image {
+	t.Helper()
+	img, err := New(platform, labels, layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// New is Image for who has no test.
+func New(platform v1.Platform, labels map[string]string, layers ...v1.Layer) (v1.Image, error) {
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	for _, layer := range layers {
+		var err error
+		if img, err = mutate.Append(img, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "base"}}); err != nil {
+			return nil, err
+		}
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture, config.Variant, config.Config.Labels = platform.OS, platform.Architecture, platform.Variant, labels
+	return mutate.ConfigFile(img, config)
+}
+
+// Layer is a layer of random bytes.
+func Layer(t testing.TB, size int64) v1.Layer {
+	t.Helper()
+	layer, err := random.Layer(size, types.OCILayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return layer
+}
+
+// Files is a layer that holds files.
+func Files(files fs.FS) (v1.Layer, error) {
+	var text bytes.Buffer
+	w := tar.NewWriter(&text)
+	err := w.AddFS(files)
+	if err = cmp.Or(err, w.Close()); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text.Bytes())), nil }, tarball.WithMediaType(types.OCILayer))
+}
