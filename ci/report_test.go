@@ -12,8 +12,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
+
+// Whatever program met a full disk first: the report says what to do about it.
+func TestAReportNamesAFullDisk(t *testing.T) {
+	b := report.NewBuilder(report.Report{Expected: []report.Key{{Stage: "build"}}}, time.Now)
+	said := errors.New("RUN x: exit code: 25")
+	b.End(report.Key{Stage: "build"}, time.Now(), time.Second, said, "")
+	var full error
+	s := &session{full: func(error) error { return full }}
+	if r, err := s.explain(b.Report(), said); err != said || s.explained || len(r.Stages[0].Errors) != 1 {
+		t.Errorf("with room on the disk: %v, %v", err, r.Stages)
+	}
+	full = failure.Usagef("the disk was full: make room")
+	r, err := s.explain(b.Report(), said)
+	if _, why, next := r.Verdict(); why != "build: the disk was full: make room" || !strings.HasPrefix(next, "Make room") {
+		t.Errorf("%q, %q", why, next)
+	}
+	if failure.ExitCode(err) != failure.ExitUsage || !errors.Is(err, said) || !s.explained {
+		t.Errorf("status %d, %v", failure.ExitCode(err), err)
+	}
+}
 
 func TestAReportIsServedOnLoopbackAndOpenedUntilItIsInterrupted(t *testing.T) {
 	output, bin := t.TempDir(), t.TempDir()

@@ -25,6 +25,9 @@ type session struct {
 	pipeline *pipeline.Pipeline
 	display  *progress.Display
 	endGroup func()
+
+	full      func(error) error // explains an error by a full disk, where it is one
+	explained bool              // the report does so
 }
 
 // session sets a pipeline up, hands it to do, and takes everything down again.
@@ -38,8 +41,7 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 	if err != nil {
 		return err
 	}
-	s := &session{env: e}
-	full := func(error) error { return nil }
+	s := &session{env: e, full: func(error) error { return nil }}
 	opts := setup.Options{
 		Repo: f.repo, Output: f.output, Platforms: f.platforms, Base: f.base, Release: f.netbox, Timeout: f.timeout,
 		Plan:        e.keepTo,
@@ -48,7 +50,7 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 		Engine: func(ctx context.Context, facts setup.Facts) (eng setup.Engine, in pipeline.Inputs, err error) {
 			eng, in, err = e.newEngine(ctx, engineName, cache, facts)
 			if onDisk, ok := eng.(interface{ Full(error) error }); ok {
-				full = onDisk.Full
+				s.full = onDisk.Full
 			}
 			return eng, in, err
 		},
@@ -70,7 +72,10 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 		s.pipeline = p
 		return do(s)
 	})
-	return errors.Join(err, full(err))
+	if !s.explained {
+		err = errors.Join(err, s.full(err))
+	}
+	return err
 }
 
 // lock keeps other runs from writing to the output directory and, with
@@ -146,7 +151,17 @@ func (e env) printJSON(v any) error {
 func (s *session) finish(err error, reportDir string) error {
 	s.display.Close()
 	s.endGroup()
-	return s.finishReport(s.pipeline.Report(), err, reportDir, s.mermaid())
+	r, err := s.explain(s.pipeline.Report(), err)
+	return s.finishReport(r, err, reportDir, s.mermaid())
+}
+
+// explain names a full disk as the cause of an error, where it is one.
+func (s *session) explain(r report.Report, err error) (report.Report, error) {
+	if full := s.full(err); full != nil {
+		s.explained = true
+		return r.Because(full), errors.Join(full, err)
+	}
+	return r, err
 }
 
 // mermaid is the init graph of the first platform that has one.

@@ -178,6 +178,17 @@ func TestAFailedRunAlwaysHasOneThingToDoNext(t *testing.T) {
 	}
 }
 
+// Logs align their times: the blanks before all of them would narrow a phone.
+func TestTheLinesBeforeAFailureBeginAtTheEdge(t *testing.T) {
+	b := report.NewBuilder(report.Report{Expected: []report.Key{bootAMD}}, now())
+	b.Log("x.log", []byte("    0.131 stderr a\n   10.200 stderr b\n   10.300 stderr died\n"))
+	b.End(bootAMD, noon, time.Second, errors.New("died (log line 3)"), "x.log")
+	page := written(t, b.Report(), keep)["index.html"]
+	if want := "<div> 0.131 stderr a</div><div>10.200 stderr b</div>"; !strings.Contains(page, want) {
+		t.Errorf("the page does not hold %s", want)
+	}
+}
+
 // What is embedded must not be cut short, and no page is half a page.
 func TestAPageIsWholeForAnyReport(t *testing.T) {
 	for name, r := range map[string]report.Report{"empty": {}, "green": green(), "red": full()} {

@@ -115,6 +115,20 @@ type groupView struct {
 	Percent float64
 }
 
+// flush takes away the blanks that all lines begin with: logs align their times.
+func flush(lines []string) (out []string) {
+	indent := -1
+	for _, line := range lines {
+		if n := len(line) - len(strings.TrimLeft(line, " ")); n < len(line) && (indent < 0 || n < indent) {
+			indent = n
+		}
+	}
+	for _, line := range lines {
+		out = append(out, line[min(max(indent, 0), len(line)):])
+	}
+	return out
+}
+
 func (r Report) view() view {
 	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript)}
 	v.Verdict, v.Why, _ = r.Verdict()
@@ -131,6 +145,7 @@ func (r Report) view() view {
 				}
 			}
 		}
+		v.Before = flush(v.Before)
 	}
 	v.Waterfall = r.waterfall()
 	for _, s := range r.Outcomes() {

@@ -72,6 +72,9 @@ func TestVerdict(t *testing.T) {
 		{"the stage is named once", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN false: exit code: 1"), "")
 		}, report.Failed, "build linux/amd64: Dockerfile:7: RUN false: exit code: 1", "Correct the instruction that the line above names, then check it: go run ./ci build --platform linux/amd64"},
+		{"the disk is full, which a stage says in its own words", all, func(b *report.Builder) {
+			b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN x: write error: No space left on device"), "")
+		}, report.Failed, "build linux/amd64: Dockerfile:7: RUN x: write error: No space left on device", "Make room on the disk, for example with go run ./ci clean --cache. Then check it: go run ./ci check."},
 		{"one missing", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, nil, "")
 			b.End(bootAMD, noon, 1, nil, "")
@@ -111,6 +114,27 @@ func TestVerdict(t *testing.T) {
 		if verdict != c.verdict || why != c.why || next != c.next {
 			t.Errorf("%s: %s, %q, %q; want %s, %q, %q", c.name, verdict, why, next, c.verdict, c.why, c.next)
 		}
+	}
+}
+
+func TestTheCauseOfAFailureComesBeforeWhatTheStageSaid(t *testing.T) {
+	b := report.NewBuilder(report.Report{Expected: []report.Key{buildAMD}}, now())
+	b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN x: exit code: 25"), "")
+	said := b.Report()
+	why, next := "build linux/amd64: the disk was full: /cache had 0.0 GB free of 9.0 GB: make room", "Make room as the line above says, then check it: go run ./ci check."
+	r := said.Because(errors.New("the disk was full: /cache had 0.0 GB free of 9.0 GB: make room"))
+	if _, w, n := r.Verdict(); w != why || n != next {
+		t.Errorf("%q, %q; want %q, %q", w, n, why, next)
+	}
+	var text strings.Builder
+	if err := r.Summary(&text, 0); err != nil || !strings.Contains(text.String(), "exit code: 25") {
+		t.Errorf("what the stage said is lost: %v\n%s", err, text.String())
+	}
+	if len(said.Stages[0].Errors) != 1 {
+		t.Error("the report it was made from has changed")
+	}
+	if r := new(report.Report).Because(errors.New("full")); len(r.Stages) != 0 {
+		t.Errorf("a report without stages has %v", r.Stages)
 	}
 }
 

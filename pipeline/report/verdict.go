@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -46,6 +47,20 @@ func (r Report) Failure() *Failure {
 		return &all[0]
 	}
 	return nil
+}
+
+// Because is the report with the cause of its first failure put before what the
+// stage itself said, which may read like anything else.
+func (r Report) Because(cause error) Report {
+	f := r.Failure()
+	if f == nil {
+		return r
+	}
+	r.Stages = slices.Clone(r.Stages)
+	if s := r.stage(f.Key); s != nil {
+		s.Errors = slices.Concat([]string{cause.Error()}, s.Errors)
+	}
+	return r
 }
 
 // Failures are all that keep a run from passing: the errors of its stages, or
@@ -102,6 +117,9 @@ func (r Report) found() (all []Failure) {
 // general is what to do about anything.
 const general = "Correct what the line above names, then check it: go run ./ci check."
 
+// noSpace is what programs say when a disk is full.
+var noSpace = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`)
+
 // next is the one thing to do.
 func (f Failure) next() string {
 	again := "go run ./ci " + f.Key.Stage
@@ -111,6 +129,10 @@ func (f Failure) next() string {
 	switch {
 	case strings.Contains(f.What, "interrupted") || strings.Contains(f.What, "context canceled"):
 		return "Run it again: go run ./ci check. What was built is kept."
+	case strings.Contains(f.What, "the disk was full"):
+		return "Make room as the line above says, then check it: go run ./ci check."
+	case noSpace.MatchString(f.What):
+		return "Make room on the disk, for example with go run ./ci clean --cache. Then check it: go run ./ci check."
 	case f.Key.Stage == "graph":
 		return "Correct the services, or document the order that the image has: go run ./ci graph --write. Then check it: " + again
 	case strings.Contains(f.What, ": run ") || strings.Contains(f.What, "; run "):
