@@ -40,8 +40,8 @@ the lines; no file is written.
 
 --rebuild also builds the commit that the index names again, in a clean checkout
 of it, and reports that the digest is the same, or which layers, files and
-packages differ. The distribution's packages are not pinned: an image they
-explain is another one, but not wrong.`,
+packages differ. The distribution's packages are not pinned: a difference that
+they explain is reported and does not fail the command.`,
 		Example: `  go run ./ci verify ghcr.io/linuxserver/netbox:latest
   go run ./ci verify --key cosign.pub --require all localhost:5000/netbox
   go run ./ci verify ghcr.io/me/netbox:latest --require all \

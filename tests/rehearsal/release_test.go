@@ -16,7 +16,7 @@ import (
 
 // proving stands in for what takes minutes and a container.
 func (w *world) proving() map[string]string {
-	return map[string]string{"image/Build, boot, prove": w.environ["REHEARSAL_STANDIN"] + " prove"}
+	return map[string]string{"image/Build, boot, check": w.environ["REHEARSAL_STANDIN"] + " prove"}
 }
 
 // release rehearses release.yml, and remembers the run as GitHub does.
@@ -153,7 +153,7 @@ func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 		must(t, os.Remove(red))
 		res.want(t, map[string]string{"plan": "success", "image linux/amd64": "success", "image linux/arm64": "failure"})
 		res.says(t, "image linux/arm64", "it answered 502")
-		if got := res.jobs["image linux/arm64"].failed; !slices.Equal(got, []string{"Build, boot, prove"}) {
+		if got := res.jobs["image linux/arm64"].failed; !slices.Equal(got, []string{"Build, boot, check"}) {
 			t.Errorf("steps that failed: %q", got)
 		}
 		if _, err := os.Stat(filepath.Join(w.state, "artifacts", fmt.Sprintf("%d-1", 1000+w.runs), "report-arm64", "index.html")); err != nil {

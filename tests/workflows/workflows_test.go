@@ -434,7 +434,7 @@ func TestThePageOfAReleaseIsWrittenOnceAndBroughtUpToDate(t *testing.T) {
 		"true":  "<release><edit><v4.7.3-ls2><--title><v4.7.3-ls2 $(reboot)><--notes-file><dist/release/body.md>",
 	} {
 		gh := map[string]string{"gh": `case $2 in view) ` + there + ` ;; *) printf '<%s>' "$@" ;; esac`}
-		out, err := runScript(t, script(t, "release", "git-tag", "Write the page of the release"), dir, gh, nil)
+		out, err := runScript(t, script(t, "release", "git-tag", "Write the release page"), dir, gh, nil)
 		if err != nil || out != want {
 			t.Errorf("the page is there: %s: %v, %q", there, err, out)
 		}
