@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -108,7 +108,7 @@ func (e env) completeBase(_ *cobra.Command, _ []string, typed string) ([]string,
 		}
 		return dirs, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	}
-	bases := []string{inputs.LocalBase}
+	bases := []string{provider.LocalBase}
 	if pins, err := versions.Load(e.flags.repo); err == nil {
 		bases = append(bases, pins.Base.Published)
 	}

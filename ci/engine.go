@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	setup "github.com/linuxserver/docker-netbox/pipeline/session"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -67,11 +67,11 @@ func defaultBase(engine string) func(*versions.Versions) string {
 	if engine == daggerEngine {
 		return func(pins *versions.Versions) string { return pins.Base.Published }
 	}
-	return func(*versions.Versions) string { return inputs.LocalBase }
+	return func(*versions.Versions) string { return provider.LocalBase }
 }
 
 // newEngine makes the engine of a name, and the inputs that go with it.
-func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Facts) (setup.Engine, pipeline.Inputs, error) {
+func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Facts) (setup.Engine, pipeline.Provider, error) {
 	f := e.flags
 	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: facts.Versions.Base.Local.Suite, CPU: facts.CPU, Wait: f.wait}
 	if name == daggerEngine {
@@ -79,7 +79,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 		if err != nil {
 			return nil, nil, err
 		}
-		return eng, inputs.Dagger{Engine: eng, Repo: f.repo, Services: facts.Versions.Sidecars, Builder: builder, BaseName: facts.Base}, nil
+		return eng, provider.Dagger{Engine: eng, Repo: f.repo, Services: facts.Versions.Sidecars, Builder: builder, BaseName: facts.Base}, nil
 	}
 	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(cache, "engine"),
@@ -96,7 +96,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 	if err := eng.Settle(ctx, e.err, again); err != nil {
 		return nil, nil, err
 	}
-	return eng, inputs.Local{Engine: eng, Builder: builder, BaseName: facts.Base}, nil
+	return eng, provider.Local{Engine: eng, Builder: builder, BaseName: facts.Base}, nil
 }
 
 // tools are the modules that pin programs that are built when first needed.

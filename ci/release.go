@@ -17,8 +17,8 @@ import (
 	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -259,7 +259,7 @@ func (e env) entering(ctx context.Context, facts release.Facts) ([]string, error
 		return nil, nil
 	}
 	var base release.BaseInputs
-	if facts.Base.Name == inputs.LocalBase {
+	if facts.Base.Name == provider.LocalBase {
 		found, err := (&baseimage.Builder{Source: e.flags.repo}).Inputs(ctx)
 		if err != nil {
 			return nil, err

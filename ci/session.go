@@ -47,7 +47,7 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 		Plan:        e.keepTo,
 		DefaultBase: defaultBase(engineName),
 		Lock:        func(ctx context.Context) (func(), error) { return e.lock(ctx, cache, filelock.Shared) },
-		Engine: func(ctx context.Context, facts setup.Facts) (eng setup.Engine, in pipeline.Inputs, err error) {
+		Engine: func(ctx context.Context, facts setup.Facts) (eng setup.Engine, in pipeline.Provider, err error) {
 			eng, in, err = e.newEngine(ctx, engineName, cache, facts)
 			if onDisk, ok := eng.(interface{ Full(error) error }); ok {
 				s.full = onDisk.Full

@@ -27,7 +27,7 @@ import (
 
 const (
 	probePath = "/netbox-probe"
-	// browserPort is where the container of Inputs.Browser is debugged.
+	// browserPort is where the container of Provider.Browser is debugged.
 	browserPort = 9222
 	// stopLimit is how long a container may take from SIGTERM to its end:
 	// what `docker stop` gives, and some.
@@ -64,7 +64,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	if err != nil {
 		return fail(err)
 	}
-	probe, err := p.probe(p.inputs.Program(platform))
+	probe, err := p.probe(p.provider.Program(platform))
 	if err != nil {
 		return fail(err)
 	}
@@ -81,7 +81,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 		ThenTerminate: true,
 	}
 	cpu := ""
-	if platform.Architecture != p.inputs.Native().Architecture {
+	if platform.Architecture != p.provider.Native().Architecture {
 		cpu, opts.Slowness = p.Versions.Emulation[platform.Architecture].CPU, slowness
 	}
 	main := netbox(img, opts, cpu, probe, sidecars)
@@ -98,8 +98,8 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	if ctx.Err() == nil && run.Err() != nil {
 		err = context.Cause(run) // the container was stopped for it
 	}
-	p.keepLogs(key, result)
-	p.keepPictures(key, result)
+	p.saveLogs(key, result)
+	p.savePictures(key, result)
 	failed, err := b.judge(tree, result, err)
 	p.markFailed(ctx, b.steps[0], platform, failed)
 	return err
@@ -164,7 +164,7 @@ func (b *boot) line(container string, line engine.Line) {
 		return
 	}
 	fmt.Fprintf(b.steps[b.phase], "netbox: %s\n", b.counted(line.Text))
-	if err := b.deaths.take(line.Text); err != nil && b.phase == 0 {
+	if err := b.deaths.add(line.Text); err != nil && b.phase == 0 {
 		b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
 	}
 	next := b.phase
@@ -307,7 +307,7 @@ func logName(of, key string) string {
 	return of + ".log"
 }
 
-func (p *Pipeline) keepLogs(key string, result engine.RunResult) {
+func (p *Pipeline) saveLogs(key string, result engine.RunResult) {
 	keep := func(container string, lines []engine.Line) {
 		var text strings.Builder
 		for _, l := range lines {
@@ -331,7 +331,7 @@ func pictures() (files []string) {
 	return files
 }
 
-func (p *Pipeline) keepPictures(key string, result engine.RunResult) {
+func (p *Pipeline) savePictures(key string, result engine.RunResult) {
 	for _, c := range smoke.Checks() {
 		if data := result.Files[smoke.Picture(c.ID)]; len(data) > 0 {
 			p.report.Platform(key, func(r *report.Platform) {

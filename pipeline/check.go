@@ -152,7 +152,7 @@ func (p *Pipeline) makeSidecars() (wait func()) {
 	wg.Go(func() { _, _ = p.sidecars() })
 	wg.Go(func() { _, _ = p.browser() })
 	for _, platform := range p.Platforms {
-		wg.Go(func() { _, _ = p.probe(p.inputs.Program(platform)) })
+		wg.Go(func() { _, _ = p.probe(p.provider.Program(platform)) })
 	}
 	return wg.Wait
 }

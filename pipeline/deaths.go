@@ -20,9 +20,9 @@ type deaths struct {
 	last  string // line that a process wrote itself
 }
 
-// take reads a line of the container. The error says that a process ends again
+// add reads a line of the container. The error says that a process ends again
 // and again, and with which last words.
-func (d *deaths) take(line string) error {
+func (d *deaths) add(line string) error {
 	m := death.FindStringSubmatch(line)
 	if m == nil {
 		if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "s6-") {

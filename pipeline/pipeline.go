@@ -29,9 +29,9 @@ import (
 // Project is the project's name, as files and reports call it.
 const Project = "docker-netbox"
 
-// Inputs are what an image is built on and booted against. Where they come
-// from depends on the engine.
-type Inputs interface {
+// Provider makes or finds what an image is built on and booted against. Each
+// engine has one.
+type Provider interface {
 	// Prepare finds or installs what the machine must have.
 	Prepare(ctx context.Context, log io.Writer) error
 	// Base gives the base image for the platforms, and for the one that builds
@@ -93,8 +93,8 @@ type Options struct {
 type Pipeline struct {
 	Options
 	stages
-	engine engine.Engine
-	inputs Inputs
+	engine   engine.Engine
+	provider Provider
 
 	prepare  func() error
 	base     func() (engine.Base, error)
@@ -110,11 +110,11 @@ type Pipeline struct {
 
 // New makes a pipeline. Stages that several platforms need run once, when the
 // first one asks for them; ctx ends them.
-func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, display *progress.Display) *Pipeline {
+func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider, display *progress.Display) *Pipeline {
 	if opts.Compile == nil {
 		opts.Compile = gotool.Compile
 	}
-	p := &Pipeline{Options: opts, engine: eng, inputs: inputs, images: map[string]v1.Image{}, found: map[string]graphOf{}}
+	p := &Pipeline{Options: opts, engine: eng, provider: provider, images: map[string]v1.Image{}, found: map[string]graphOf{}}
 	p.stages = stages{display, opts.Now, report.NewBuilder(report.Report{
 		Project: Project,
 		Commit:  opts.Source.Revision(),
@@ -124,19 +124,19 @@ func New(ctx context.Context, opts Options, eng engine.Engine, inputs Inputs, di
 		Started: opts.Now(),
 	}, opts.Now)}
 	p.prepare = sync.OnceValue(func() error {
-		return p.stage(ctx, report.Key{Stage: "prerequisites"}, inputs.Prepare)
+		return p.stage(ctx, report.Key{Stage: "prerequisites"}, provider.Prepare)
 	})
 	p.base = once(ctx, p, "base", func(ctx context.Context, log io.Writer) (engine.Base, error) {
-		return inputs.Base(ctx, opts.Platforms, log)
+		return provider.Base(ctx, opts.Platforms, log)
 	})
-	p.sidecars = once(ctx, p, "sidecars", inputs.Sidecars)
-	p.browser = once(ctx, p, "browser", inputs.Browser)
+	p.sidecars = once(ctx, p, "sidecars", provider.Sidecars)
+	p.browser = once(ctx, p, "browser", provider.Browser)
 	p.syft = once(ctx, p, "syft", func(ctx context.Context, log io.Writer) (string, error) {
 		return opts.Syft.Program(ctx, log, sbom.SyftPackage)
 	})
 	probes := map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {
-		goarch := inputs.Program(platform)
+		goarch := provider.Program(platform)
 		probes[goarch] = sync.OnceValues(func() ([]byte, error) { return p.buildProbe(ctx, goarch) })
 	}
 	p.probe = func(goarch string) ([]byte, error) { return probes[goarch]() }

@@ -87,7 +87,7 @@ func Open(ctx context.Context, address string, opts Options) (tab *Tab, close fu
 	if opts.Through != nil {
 		actions = append(actions, fetch.Enable())
 	}
-	chromedp.ListenTarget(own, t.hear)
+	chromedp.ListenTarget(own, t.follow)
 	if err := chromedp.Run(own, actions...); err != nil {
 		close()
 		return nil, nil, fmt.Errorf("open a tab in the browser at %s: %w", address, err)
@@ -95,8 +95,8 @@ func Open(ctx context.Context, address string, opts Options) (tab *Tab, close fu
 	return t, close, nil
 }
 
-// hear follows what the tab does.
-func (t *Tab) hear(event any) {
+// follow notes what the tab does.
+func (t *Tab) follow(event any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch e := event.(type) {

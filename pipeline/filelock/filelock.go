@@ -39,7 +39,7 @@ func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Du
 	start, deadline := time.Now(), time.After(wait)
 	for said := false; ; {
 		unlock, err := Try(path, mode)
-		if !errors.Is(err, ErrHeld) {
+		if !errors.Is(err, errHeld) {
 			if err != nil {
 				err = fmt.Errorf("lock %s: %w", what, err)
 			}
@@ -62,11 +62,11 @@ func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Du
 	}
 }
 
-// ErrHeld is what Try gives when another process, or another part of this
+// errHeld is what Try gives when another process, or another part of this
 // one, holds the lock.
-var ErrHeld = errors.New("held by another process")
+var errHeld = errors.New("held by another process")
 
-// Try takes the lock or gives ErrHeld at once.
+// Try takes the lock or gives errHeld at once.
 func Try(path string, mode Mode) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func Try(path string, mode Mode) (unlock func(), err error) {
 	if err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrHeld
+			return nil, errHeld
 		}
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
@@ -20,7 +20,7 @@ func (c Call) Check() error {
 			return failure.Usagef("read the repository: it has no %s, so it is not the one of this image: as a toolchain the module gets the repository it is installed in: install it as a dependency, call it with -m, or pass --source", file)
 		}
 	}
-	if c.Base == inputs.LocalBase || strings.HasPrefix(c.Base, "oci:") {
+	if c.Base == provider.LocalBase || strings.HasPrefix(c.Base, "oci:") {
 		return failure.Usagef("read the base image %q: Dagger's engine pulls a base by its name: pass --base REFERENCE, or --base-layout DIRECTORY before the function for an OCI layout", c.Base)
 	}
 	if len(c.Platforms) == 0 {

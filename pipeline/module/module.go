@@ -26,9 +26,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
@@ -72,10 +72,10 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	err = session.Run(ctx, session.Options{
 		Repo: c.Repo, Output: c.Output, Platforms: c.Platforms, Base: base, Release: c.Release, Timeout: bootLimit,
 		DefaultBase: func(pins *versions.Versions) string { return pins.Base.Published },
-		Engine: func(ctx context.Context, facts session.Facts) (_ session.Engine, _ pipeline.Inputs, err error) {
+		Engine: func(ctx context.Context, facts session.Facts) (_ session.Engine, _ pipeline.Provider, err error) {
 			pins = facts.Versions
 			eng, err = c.engine(ctx, facts.CPU)
-			return eng, inputs.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base}, err
+			return eng, provider.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base}, err
 		},
 		Display: func(ctx context.Context) (*progress.Display, func()) {
 			display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: mask.Hide})
@@ -289,7 +289,7 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 		if err != nil {
 			return err
 		}
-		sides, err := inputs.Dagger{Engine: eng, Services: pins.Sidecars}.Sidecars(ctx, c.Log)
+		sides, err := provider.Dagger{Engine: eng, Services: pins.Sidecars}.Sidecars(ctx, c.Log)
 		if err != nil {
 			return err
 		}

@@ -19,9 +19,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
@@ -46,8 +46,8 @@ type Options struct {
 	DefaultBase func(*versions.Versions) string
 	// Lock keeps other runs away; nil when there are none.
 	Lock func(context.Context) (unlock func(), err error)
-	// Engine makes the engine and the inputs that go with it.
-	Engine func(context.Context, Facts) (Engine, pipeline.Inputs, error)
+	// Engine makes the engine and the provider that goes with it.
+	Engine func(context.Context, Facts) (Engine, pipeline.Provider, error)
 	// Display shows progress until done is called.
 	Display func(context.Context) (display *progress.Display, done func())
 	// Tool is the directory of tools/ of a name.
@@ -95,7 +95,7 @@ func Run(ctx context.Context, opts Options, do func(*pipeline.Pipeline) error) (
 	if !whole {
 		before = nil
 	}
-	if err := inputs.CheckBase(base); err != nil {
+	if err := provider.CheckBase(base); err != nil {
 		return err
 	}
 	if err := git.CheckLineEnds(opts.Repo); err != nil {

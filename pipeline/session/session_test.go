@@ -50,7 +50,7 @@ func options(t *testing.T, asked *[]session.Facts, held *bool) session.Options {
 			*held = true
 			return func() { *held = false }, nil
 		},
-		Engine: func(_ context.Context, facts session.Facts) (session.Engine, pipeline.Inputs, error) {
+		Engine: func(_ context.Context, facts session.Facts) (session.Engine, pipeline.Provider, error) {
 			*asked = append(*asked, facts)
 			if !*held {
 				t.Error("the engine is made while others may run")

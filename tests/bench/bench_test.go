@@ -30,7 +30,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
@@ -146,7 +146,7 @@ func newScene(tb testing.TB) *scene {
 	tb.Helper()
 	need.Root(tb, "booting containers")
 	ctx := tb.Context()
-	sides, err := (inputs.Local{Builder: basetest.Builder(tb, repository)}).Sidecars(ctx, tb.Output())
+	sides, err := (provider.Local{Builder: basetest.Builder(tb, repository)}).Sidecars(ctx, tb.Output())
 	if err != nil {
 		tb.Fatal(err)
 	}

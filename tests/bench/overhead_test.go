@@ -20,7 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
@@ -34,7 +34,7 @@ const overheadContext = "testdata/overhead"
 //	go test ./tests/bench -run '^$' -bench Overhead -benchtime 1x -rounds 3
 func BenchmarkOverhead(b *testing.B) {
 	need.Root(b, "starting containers")
-	sides, err := (inputs.Local{Builder: basetest.Builder(b, repository)}).Sidecars(b.Context(), b.Output())
+	sides, err := (provider.Local{Builder: basetest.Builder(b, repository)}).Sidecars(b.Context(), b.Output())
 	if err != nil {
 		b.Fatal(err)
 	}

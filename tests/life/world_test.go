@@ -27,7 +27,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
@@ -108,7 +108,7 @@ func newWorld(t *testing.T, options ...local.PodOption) *world {
 func makeMachine(t testing.TB) {
 	t.Helper()
 	var err error
-	if machine.sides, err = (inputs.Local{Builder: basetest.Builder(t, repository)}).Sidecars(t.Context(), t.Output()); err != nil {
+	if machine.sides, err = (provider.Local{Builder: basetest.Builder(t, repository)}).Sidecars(t.Context(), t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	if machine.dist, err = os.MkdirTemp("", "docker-netbox-life-"); err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
-	"github.com/linuxserver/docker-netbox/pipeline/inputs"
+	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -28,7 +28,7 @@ func TestTheBrowserIsMadeOnTheBaseImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser, err := inputs.Dagger{Engine: e, Repo: "../../..", BaseName: pins.Base.Published}.Browser(t.Context(), io.Discard)
+	browser, err := provider.Dagger{Engine: e, Repo: "../../..", BaseName: pins.Base.Published}.Browser(t.Context(), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
-// Package inputs provides the base image and the services of a pipeline: built
-// from Debian packages, read from a directory, or pulled by name.
-package inputs
+// Package provider makes or finds the base image and the services that stand
+// beside NetBox: built from Debian packages, read from a directory, or pulled by
+// name.
+package provider
 
 import (
 	"context"
