@@ -7,8 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -24,17 +22,10 @@ func (e *Engine) archive(img v1.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	e.mu.Lock()
-	once, ok := e.images[digest]
-	if !ok {
-		once = sync.OnceValues(func() (string, error) {
-			dir := filepath.Join(e.work, digest.Hex)
-			return dir + ".tar", errors.Join(writeArchive(dir+".tar", dir, img), os.RemoveAll(dir))
-		})
-		e.images[digest] = once
-	}
-	e.mu.Unlock()
-	return once()
+	return e.once(digest.Hex+".tar", func(file string) error {
+		dir := file + ".layout"
+		return errors.Join(writeArchive(file, dir, img), os.RemoveAll(dir))
+	})
 }
 
 // writeArchive writes an image as an OCI layout in dir, and that to a file.

@@ -68,9 +68,8 @@ type Engine struct {
 	stop    context.CancelFunc
 	connect func() (*session, error)
 
-	mu     sync.Mutex
-	shims  map[string]func() (string, error) // by architecture
-	images map[v1.Hash]func() (string, error)
+	mu    sync.Mutex
+	files map[string]func() error // that make what is in work, by name
 }
 
 // session is a connection and what was learnt of the engine at its other end.
@@ -91,8 +90,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	opts.Disconnect = cmp.Or(opts.Disconnect, cleanLimit)
 	ctx, stop := context.WithCancel(ctx)
 	e := &Engine{
-		opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop,
-		shims: map[string]func() (string, error){}, images: map[v1.Hash]func() (string, error){},
+		opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop, files: map[string]func() error{},
 	}
 	e.connect = sync.OnceValues(func() (*session, error) { return open(ctx, e.opts) })
 	return e, nil
@@ -189,28 +187,31 @@ func (e *Engine) Close() error {
 
 // shim compiles the shim for an architecture, once.
 func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	once, ok := e.shims[goarch]
-	if !ok {
-		once = sync.OnceValues(func() (string, error) {
-			out := filepath.Join(e.work, "shim-"+goarch)
-			err := e.Compile(ctx, io.Discard, gotool.Program{
-				Dir: e.opts.Repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
-				Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record", "pipeline/linebuf"},
-			})
-			if err != nil {
-				return "", err
-			}
-			return out, nil
+	return e.once("shim-"+goarch, func(out string) error {
+		return e.Compile(ctx, io.Discard, gotool.Program{
+			Dir: e.opts.Repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
+			Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record", "pipeline/linebuf"},
 		})
-		e.shims[goarch] = once
+	})
+}
+
+// once has a file of a name made, and returns its path. Where that failed, the
+// next call tries again: a cancelled one is no verdict.
+func (e *Engine) once(name string, fill func(file string) error) (file string, err error) {
+	e.mu.Lock()
+	made, ok := e.files[name]
+	if !ok {
+		made = sync.OnceValue(func() error { return fill(filepath.Join(e.work, name)) })
+		e.files[name] = made
 	}
-	out, err := once()
-	if err != nil {
-		delete(e.shims, goarch) // a cancelled one is no verdict
+	e.mu.Unlock()
+	if err := made(); err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.files, name)
+		return "", err
 	}
-	return out, err
+	return filepath.Join(e.work, name), nil
 }
 
 var (
