@@ -28,6 +28,8 @@ var (
 func (r Report) page() ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"mark": mark, "duration": duration, "size": size, "short": short, "count": count, "commands": commands, "loopback": loopback,
+		"ms":     func(seconds float64) string { return fmt.Sprintf("%.0f", seconds*1000) },
+		"change": func(s sbom.Size) string { return fmt.Sprintf("%+.2f MB", megabytes(s.New-s.Old)) },
 	}).Parse(pageText)
 	if err != nil {
 		return nil, err
@@ -55,7 +57,7 @@ type view struct {
 	NotRun    []Stage
 	Packages  []packageView
 	Several   bool // platforms, whose packages differ
-	Sizes     []sizeView
+	Sizes     []sbom.Size
 	Failures  []Failure
 	Logs      []logView
 
@@ -72,7 +74,6 @@ type platformView struct {
 	Pictures []pictureView
 	Boot     *chart
 	Slowest  string
-	Checks   []checkView
 	Groups   []groupView
 }
 
@@ -91,21 +92,10 @@ type packageView struct {
 	Only string
 }
 
-type sizeView struct {
-	sbom.Size
-	Change string
-}
-
 type pictureView struct {
 	Platform, Promise string
 	Verdict           Verdict
 	Source            template.URL
-}
-
-type checkView struct {
-	Check
-	Verdict      Verdict
-	Milliseconds float64
 }
 
 type groupView struct {
@@ -161,7 +151,7 @@ func (r Report) view() view {
 		v.Platforms = append(v.Platforms, pv)
 		v.Looks = v.Looks || len(pv.Pictures) > 0
 		v.Boots = v.Boots || pv.Boot != nil
-		v.Asked = v.Asked || len(pv.Checks) > 0
+		v.Asked = v.Asked || len(p.Smoke) > 0
 		v.Sized = v.Sized || len(p.Layers) > 0
 	}
 	v.Graphs = r.graphs()
@@ -169,7 +159,7 @@ func (r Report) view() view {
 	if r.Difference != nil {
 		for _, s := range r.Difference.Sizes {
 			if s.Old != s.New {
-				v.Sizes = append(v.Sizes, sizeView{s, fmt.Sprintf("%+.2f MB", megabytes(s.New-s.Old))})
+				v.Sizes = append(v.Sizes, s)
 			}
 		}
 	}
@@ -202,23 +192,15 @@ func (r Report) view() view {
 func (r Report) platform(p Platform) platformView {
 	v := platformView{Platform: p}
 	v.Verdict, v.Why = r.PlatformVerdict(p.Platform)
-	failed := map[string]bool{}
+	verdicts := map[string]Verdict{}
 	for _, c := range p.Smoke {
-		cv := checkView{Check: c, Verdict: Passed, Milliseconds: c.Seconds * 1000}
-		if c.Error != "" {
-			cv.Verdict, failed[c.Name] = Failed, true
-		} else {
+		if verdicts[c.Name] = c.Verdict(); c.Verdict() == Passed {
 			v.Good++
 		}
-		v.Checks = append(v.Checks, cv)
 	}
 	for _, picture := range p.Pictures {
-		pv := pictureView{Platform: p.Platform, Promise: picture.Promise, Verdict: Passed,
-			Source: template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.PNG))}
-		if failed[picture.Check] {
-			pv.Verdict = Failed
-		}
-		v.Pictures = append(v.Pictures, pv)
+		v.Pictures = append(v.Pictures, pictureView{p.Platform, picture.Promise, cmp.Or(verdicts[picture.Check], Passed),
+			template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.PNG))})
 	}
 	var total int64
 	for _, g := range p.Groups {

@@ -172,6 +172,14 @@ type Check struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// Verdict of a check.
+func (c Check) Verdict() Verdict {
+	if c.Error != "" {
+		return Failed
+	}
+	return Passed
+}
+
 // Drawing is the init graph for people who prefer light or dark.
 type Drawing struct {
 	Name string `json:"name"` // of the file under graph/
