@@ -100,14 +100,6 @@ func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageInd
 	return list, err
 }
 
-// Labels that say how to build an image again.
-const (
-	versionLabel  = "org.opencontainers.image.version"
-	revisionLabel = "org.opencontainers.image.revision"
-	baseName      = "org.opencontainers.image.base.name"
-	baseDigest    = "org.opencontainers.image.base.digest"
-)
-
 // verifyRebuild builds a published index again, from a clean checkout of its
 // commit, and adds what came of it to a result.
 func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *attest.Result) error {
@@ -123,7 +115,7 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 		return err
 	}
 	about := manifest.Annotations
-	commit := about[revisionLabel]
+	commit := about[registry.RevisionLabel]
 	if commit == "" || strings.HasSuffix(commit, "-dirty") {
 		return failure.Usagef("verify --rebuild %s: it says that it was built from commit %q, which cannot be checked out: verify it without --rebuild", result.Reference, commit)
 	}
@@ -137,12 +129,12 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 		return err
 	}
 	if flags.base == "" {
-		if flags.base = about[baseName]; about[baseDigest] != "" {
-			flags.base += "@" + about[baseDigest]
+		if flags.base = about[registry.BaseNameLabel]; about[registry.BaseDigestLabel] != "" {
+			flags.base += "@" + about[registry.BaseDigestLabel]
 		}
 	}
 	e.flags = &flags
-	again, err := e.again(ctx, platforms, at.Index, about[versionLabel], true, func(platform v1.Platform) ([]sbom.Package, error) {
+	again, err := e.again(ctx, platforms, at.Index, about[registry.VersionLabel], true, func(platform v1.Platform) ([]sbom.Package, error) {
 		return release.PackagesOf(ctx, at, platform)
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 			return nil, err
 		}
 		build := attest.Build{
-			Source: SourceURL, Version: manifest.Annotations["org.opencontainers.image.version"], Report: proven, Pins: map[string][]byte{},
+			Source: SourceURL, Version: manifest.Annotations[registry.VersionLabel], Report: proven, Pins: map[string][]byte{},
 			Builder: cmp.Or(a.Builder, byHand), Run: a.Run,
 			Started: proven.Started, Finished: proven.Started.Add(time.Duration(proven.Seconds * float64(time.Second))),
 		}

@@ -103,32 +103,18 @@ func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image
 	if err != nil {
 		return fmt.Errorf("read the manifest of %s: %w", key, err)
 	}
-	config, err := img.ConfigFile()
+	all, err := imagesize.Layers(img)
 	if err != nil {
-		return fmt.Errorf("read the configuration of %s: %w", key, err)
-	}
-	var made []string // the instruction of each layer
-	for _, h := range config.History {
-		if !h.EmptyLayer {
-			made = append(made, h.CreatedBy)
-		}
+		return fmt.Errorf("read the layers of %s: %w", key, err)
 	}
 	size := manifest.Config.Size
 	var layers []report.Layer
-	for i, l := range manifest.Layers {
-		layer := report.Layer{Digest: l.Digest.String(), Size: l.Size}
-		if len(made) == len(manifest.Layers) {
-			layer.From = made[i]
-		}
-		layers = append(layers, layer)
+	for _, l := range all {
+		layers = append(layers, report.Layer{Digest: l.Digest.String(), Size: l.Size, From: l.From})
 		size += l.Size
 	}
-	groups, err := imagesize.Groups(img)
-	if err != nil {
-		return fmt.Errorf("the image of %s: %w", key, err)
-	}
 	p.report.Platform(key, func(r *report.Platform) {
-		r.Image, r.Size, r.Layers, r.Groups = digest.String(), size, layers, groups
+		r.Image, r.Size, r.Layers, r.Groups = digest.String(), size, layers, imagesize.Groups(all)
 	})
 	if base.Index != nil {
 		images, err := registry.Images(base.Index)

@@ -146,8 +146,8 @@ func sameLabels(img registry.PlatformImage, opts MergeOptions) error {
 		return fmt.Errorf("read the labels of %s: %w", img.Platform, err)
 	}
 	for label, want := range map[string]string{
-		"org.opencontainers.image.version":  opts.Version,
-		"org.opencontainers.image.revision": opts.Commit.Revision(),
+		registry.VersionLabel:  opts.Version,
+		registry.RevisionLabel: opts.Commit.Revision(),
 	} {
 		if got := config.Config.Labels[label]; got != want {
 			return fmt.Errorf("merge %s: its label %s is %q, want %q: build it with this plan", img.Platform, label, got, want)

@@ -18,7 +18,6 @@ const ReportType = "application/vnd.linuxserver.ci-report.v1+json"
 
 // Annotations of what is attached.
 const (
-	titleAnnotation    = "org.opencontainers.image.title"
 	platformAnnotation = "org.linuxserver.platform"
 	// Of bundles, as cosign sets them; and of statements that nobody signed.
 	contentAnnotation   = "dev.sigstore.bundle.content"
@@ -108,7 +107,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		other.MediaType = d.Type
 		r.Provenance.Details.Others = append(r.Provenance.Details.Others, other)
 
-		annotations := map[string]string{titleAnnotation: d.Name}
+		annotations := map[string]string{registry.TitleLabel: d.Name}
 		on := digests
 		if d.Platform != "" {
 			digest, ok := of[d.Platform]
@@ -145,7 +144,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	if r.Signer == nil {
 		return list, add(registry.Document{
 			ArtifactType: statementType, MediaType: statementType, Data: provenance,
-			Annotations: map[string]string{statementAnnotation: provenancePredicate, titleAnnotation: "provenance.json"},
+			Annotations: map[string]string{statementAnnotation: provenancePredicate, registry.TitleLabel: "provenance.json"},
 		}, digests...)
 	}
 	all = append(all, &signed{predicate: provenancePredicate, statement: provenance, subjects: digests})

@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
@@ -52,7 +53,7 @@ func (v *verification) agrees(r report.Report) (problems []string) {
 	if verdict, why, _ := r.Verdict(); verdict != report.Passed {
 		bad("the check has not passed: %s", why)
 	}
-	if want := v.label(revisionLabel); r.Commit != want {
+	if want := v.label(registry.RevisionLabel); r.Commit != want {
 		bad("it is of commit %q, the images are of %q", r.Commit, want)
 	}
 	for _, img := range v.images {

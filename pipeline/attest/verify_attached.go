@@ -166,7 +166,7 @@ func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
 		s.statements = append(s.statements, unsigned{statement, manifest.Layers[0].Digest})
 	default:
 		s.documents = append(s.documents, document{
-			title: manifest.Annotations[titleAnnotation], kind: kind, platform: manifest.Annotations[platformAnnotation],
+			title: manifest.Annotations[registry.TitleLabel], kind: kind, platform: manifest.Annotations[platformAnnotation],
 			digest: manifest.Layers[0].Digest, data: text,
 		})
 	}

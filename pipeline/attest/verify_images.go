@@ -115,14 +115,6 @@ func (v *verification) checkImages(ctx context.Context) {
 	}
 }
 
-// Labels that the images of one index must agree on.
-const (
-	versionLabel  = "org.opencontainers.image.version"
-	revisionLabel = "org.opencontainers.image.revision"
-	sourceLabel   = "org.opencontainers.image.source"
-	baseName      = "org.opencontainers.image.base.name" // of the index
-)
-
 // label is what the images say, "" when none could be read.
 func (v *verification) label(name string) string {
 	for _, img := range v.images {
@@ -142,7 +134,7 @@ func (v *verification) checkLabels() {
 		of = v.images[0].name
 	}
 	good := true
-	for _, label := range []string{versionLabel, revisionLabel, sourceLabel} {
+	for _, label := range []string{registry.VersionLabel, registry.RevisionLabel, registry.SourceLabel} {
 		first := v.label(label)
 		for _, img := range v.images {
 			if img.config == nil {
@@ -160,13 +152,13 @@ func (v *verification) checkLabels() {
 	}
 	switch {
 	case !good:
-	case v.label(versionLabel) == "" || v.label(revisionLabel) == "":
+	case v.label(registry.VersionLabel) == "" || v.label(registry.RevisionLabel) == "":
 		v.add(Unproven, of, whatLabels, "the images do not say which version and commit they are of")
 	default:
 		base := ""
-		if v.annotations[baseName] != "" {
-			base = ", base " + v.annotations[baseName]
+		if v.annotations[registry.BaseNameLabel] != "" {
+			base = ", base " + v.annotations[registry.BaseNameLabel]
 		}
-		v.add(Proven, of, whatLabels, "everything says version %s, commit %s%s", v.label(versionLabel), v.label(revisionLabel), base)
+		v.add(Proven, of, whatLabels, "everything says version %s, commit %s%s", v.label(registry.VersionLabel), v.label(registry.RevisionLabel), base)
 	}
 }

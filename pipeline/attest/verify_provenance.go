@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
 // believed is a provenance that counts.
@@ -77,18 +79,18 @@ func (v *verification) checkOneProvenance(s *subject, payload v1.Hash, of statem
 			}
 		}
 	}
-	if want := v.label(revisionLabel); d.External.Revision != want {
+	if want := v.label(registry.RevisionLabel); d.External.Revision != want {
 		problems = append(problems, fmt.Sprintf("it says commit %q, the images %q", d.External.Revision, want))
 	}
-	if want := strings.TrimSuffix(v.label(revisionLabel), "-dirty"); p.commit() != want {
+	if want := strings.TrimSuffix(v.label(registry.RevisionLabel), "-dirty"); p.commit() != want {
 		problems = append(problems, fmt.Sprintf("its input is commit %q, the images are of %q", p.commit(), want))
 	}
-	if want := v.label(versionLabel); d.External.Version != want {
+	if want := v.label(registry.VersionLabel); d.External.Version != want {
 		problems = append(problems, fmt.Sprintf("it says version %q, the images %q", d.External.Version, want))
 	}
 	// The index names its base without the digest it had.
-	if base, _, _ := strings.Cut(d.External.Base, "@"); v.annotations[baseName] != "" && base != v.annotations[baseName] {
-		problems = append(problems, fmt.Sprintf("it says base %q, the index %q", base, v.annotations[baseName]))
+	if base, _, _ := strings.Cut(d.External.Base, "@"); v.annotations[registry.BaseNameLabel] != "" && base != v.annotations[registry.BaseNameLabel] {
+		problems = append(problems, fmt.Sprintf("it says base %q, the index %q", base, v.annotations[registry.BaseNameLabel]))
 	}
 	if len(problems) > 0 {
 		for _, problem := range problems {

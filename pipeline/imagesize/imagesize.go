@@ -25,27 +25,52 @@ var parts = []struct{ name, instruction string }{
 	{"static", "COPY /opt/netbox/static "},
 }
 
-// Groups lists the parts of an image in the order of their first layer; their
-// sizes add up to that of all layers. There are none when the image's history
-// does not describe each layer.
-func Groups(img v1.Image) ([]Group, error) {
+// Layer is a layer of an image.
+type Layer struct {
+	Digest  v1.Hash
+	Content v1.Hash // unpacked
+	Size    int64   // compressed, in bytes
+	From    string  // the instruction that makes it, "" when nobody knows
+}
+
+// Layers are the layers of an image. The instructions are known when its history
+// describes each layer.
+func Layers(img v1.Image) ([]Layer, error) {
 	manifest, err := img.Manifest()
 	if err != nil {
-		return nil, fmt.Errorf("reading the manifest to size the layers: %w", err)
+		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
 	config, err := img.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("reading the configuration to size the layers: %w", err)
+		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	history := slices.DeleteFunc(slices.Clone(config.History), func(h v1.History) bool { return h.EmptyLayer })
-	if len(history) != len(manifest.Layers) {
-		return nil, nil
+	var layers []Layer
+	for i, l := range manifest.Layers {
+		layer := Layer{Digest: l.Digest, Size: l.Size}
+		if len(config.RootFS.DiffIDs) == len(manifest.Layers) {
+			layer.Content = config.RootFS.DiffIDs[i]
+		}
+		if len(history) == len(manifest.Layers) {
+			layer.From = history[i].CreatedBy
+		}
+		layers = append(layers, layer)
 	}
+	return layers, nil
+}
+
+// Groups lists the parts of an image in the order of their first layer; their
+// sizes add up to that of all layers. There are none when the image's history
+// does not describe each layer.
+func Groups(layers []Layer) []Group {
 	var groups []Group
 	name := "base"
-	for i, layer := range manifest.Layers {
+	for _, layer := range layers {
+		if layer.From == "" {
+			return nil
+		}
 		part := slices.IndexFunc(parts, func(p struct{ name, instruction string }) bool {
-			return strings.Contains(history[i].CreatedBy, p.instruction)
+			return strings.Contains(layer.From, p.instruction)
 		})
 		switch {
 		case part >= 0:
@@ -60,5 +85,5 @@ func Groups(img v1.Image) ([]Group, error) {
 		}
 		groups[at].Size += layer.Size
 	}
-	return groups, nil
+	return groups
 }

@@ -32,7 +32,7 @@ func image(t *testing.T, layers ...v1.History) v1.Image {
 }
 
 func TestEveryLayerCountsInOneGroup(t *testing.T) {
-	got, err := imagesize.Groups(image(t,
+	layers, err := imagesize.Layers(image(t,
 		v1.History{CreatedBy: "mmdebstrap trixie"},
 		v1.History{CreatedBy: "COPY root/ /"},
 		v1.History{CreatedBy: "RUN |1 QEMU_CPU= /bin/sh -c /build/packages run # buildkit"},
@@ -46,6 +46,7 @@ func TestEveryLayerCountsInOneGroup(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := imagesize.Groups(layers)
 	want := []imagesize.Group{
 		{Name: "base", Size: 1 + 2}, {Name: "packages", Size: 4}, {Name: "Python", Size: 16},
 		{Name: "NetBox", Size: 32}, {Name: "static", Size: 64}, {Name: "rest", Size: 128 + 256},
@@ -60,7 +61,8 @@ func TestAnImageThatDoesNotTellItsHistoryHasNoGroups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := imagesize.Groups(img); err != nil || got != nil {
+	layers, err := imagesize.Layers(img)
+	if got := imagesize.Groups(layers); err != nil || got != nil {
 		t.Errorf("got %v, %v, want none", got, err)
 	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,27 +34,34 @@ type About struct {
 	BaseDigest string
 }
 
-// Annotations gives the fields their names of the OCI image specification.
+// Names of the OCI image specification, for the annotations of an index and the
+// labels of an image.
+const (
+	TitleLabel      = "org.opencontainers.image.title"
+	VersionLabel    = "org.opencontainers.image.version"
+	RevisionLabel   = "org.opencontainers.image.revision"
+	SourceLabel     = "org.opencontainers.image.source"
+	BaseNameLabel   = "org.opencontainers.image.base.name"
+	BaseDigestLabel = "org.opencontainers.image.base.digest"
+)
+
+// Annotations are the fields that are not empty.
 func (a About) Annotations() map[string]string {
 	m := map[string]string{
-		"title":       a.Title,
-		"version":     a.Version,
-		"revision":    a.Revision,
-		"source":      a.Source,
-		"licenses":    a.Licenses,
-		"base.name":   a.BaseName,
-		"base.digest": a.BaseDigest,
+		TitleLabel:      a.Title,
+		VersionLabel:    a.Version,
+		RevisionLabel:   a.Revision,
+		SourceLabel:     a.Source,
+		BaseNameLabel:   a.BaseName,
+		BaseDigestLabel: a.BaseDigest,
+
+		"org.opencontainers.image.licenses": a.Licenses,
 	}
 	if !a.Created.IsZero() {
-		m["created"] = a.Created.UTC().Format(time.RFC3339)
+		m["org.opencontainers.image.created"] = a.Created.UTC().Format(time.RFC3339)
 	}
-	out := map[string]string{}
-	for k, v := range m {
-		if v != "" {
-			out["org.opencontainers.image."+k] = v
-		}
-	}
-	return out
+	maps.DeleteFunc(m, func(_, value string) bool { return value == "" })
+	return m
 }
 
 // Key names a platform without its variant: "linux/arm64".

@@ -134,13 +134,11 @@ func revisionOf(got *remote.Descriptor) string {
 		Annotations map[string]string `json:"annotations"`
 	}
 	_ = json.Unmarshal(got.Manifest, &says)
-	commit := says.Annotations[revisionAnnotation]
+	commit := says.Annotations[RevisionLabel]
 	if img, err := got.Image(); commit == "" && !got.MediaType.IsIndex() && err == nil {
 		if config, err := img.ConfigFile(); err == nil {
-			commit = config.Config.Labels[revisionAnnotation]
+			commit = config.Config.Labels[RevisionLabel]
 		}
 	}
 	return commit
 }
-
-const revisionAnnotation = "org.opencontainers.image.revision"

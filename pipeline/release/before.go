@@ -42,10 +42,11 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		return nil, fmt.Errorf("read %s: %w", at, err)
 	}
 	for platform, img := range images {
-		var held sbom.Contents
-		if held.Groups, err = imagesize.Groups(img); err != nil {
+		layers, err := imagesize.Layers(img)
+		if err != nil {
 			return nil, fmt.Errorf("read the image of %s in %s: %w", platform, at, err)
 		}
+		held := sbom.Contents{Groups: imagesize.Groups(layers)}
 		if held.Packages, err = attached(ctx, opened, img); err != nil {
 			return nil, fmt.Errorf("read the list of packages of %s in %s: %w", platform, at, err)
 		}

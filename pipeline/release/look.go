@@ -59,10 +59,10 @@ func describe(reference string, idx v1.ImageIndex) (*Published, error) {
 		Digest:    digest.String(),
 		Version:   versionIn(labels["build_version"]),
 		Label:     labels["build_version"],
-		Commit:    labels["org.opencontainers.image.revision"],
+		Commit:    labels[registry.RevisionLabel],
 		Base: Base{
-			Name:   manifest.Annotations["org.opencontainers.image.base.name"],
-			Digest: manifest.Annotations["org.opencontainers.image.base.digest"],
+			Name:   manifest.Annotations[registry.BaseNameLabel],
+			Digest: manifest.Annotations[registry.BaseDigestLabel],
 		},
 	}, nil
 }
