@@ -14,6 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -157,13 +158,12 @@ func checkout(ctx context.Context, repo, commit, dir string) (string, error) {
 		{"clone", "--quiet", "--shared", "--no-checkout", repo, tree},
 		{"-C", tree, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit},
 	} {
-		out, err := exec.CommandContext(ctx, "git", args...).CombinedOutput()
+		err := proc.Run(exec.CommandContext(ctx, "git", args...))
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
 		if err != nil {
-			said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-			return "", failure.Usagef("verify --rebuild: check out commit %s of %s: %w: %s: run \"git fetch --unshallow --tags\" or pass --repo", commit, repo, err, said)
+			return "", failure.Usagef("verify --rebuild: check out commit %s of %s: %w: run \"git fetch --unshallow --tags\" or pass --repo", commit, repo, err)
 		}
 	}
 	return tree, nil

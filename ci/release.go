@@ -18,6 +18,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
@@ -337,12 +338,8 @@ func (e env) publishing(optional []string) registry.Options {
 // output runs a program and gives its standard output.
 func output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(slices.Concat([]string{name}, args[:min(4, len(args))]), " "), err, lines[len(lines)-1])
-	}
-	return string(out), nil
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	err := proc.Run(cmd)
+	return out.String(), err
 }
