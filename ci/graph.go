@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/spf13/cobra"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/docs"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -49,7 +49,7 @@ nor an engine.`,
 			if g.documents, err = e.documents(); err != nil {
 				return err
 			}
-			g.graphs = pipeline.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: g.documents.D2}
+			g.graphs = docs.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: g.documents.D2}
 			if g.from != "" {
 				return g.ofLayout(cmd.Context())
 			}
@@ -68,8 +68,8 @@ type graphVerb struct {
 	write     bool
 	svg, from string
 	platforms []v1.Platform
-	graphs    pipeline.Graphs
-	documents pipeline.Documents
+	graphs    docs.Graphs
+	documents docs.Documents
 }
 
 // ofBuild looks at images that it builds.

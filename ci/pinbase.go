@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/docs"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
@@ -53,7 +53,7 @@ func (e env) pinBase(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	graphs := pipeline.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: documents.D2}
+	graphs := docs.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: documents.D2}
 	follow := func() error {
 		graph, err := sameGraph("bases", images, graphs.OnBase)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/docs"
 )
 
 func newReadme(e env) *cobra.Command {
@@ -57,13 +58,13 @@ compared if --docs names it.`,
 }
 
 // documents are those of the repository, without the documentation site's page.
-func (e env) documents() (pipeline.Documents, error) {
+func (e env) documents() (docs.Documents, error) {
 	cache, err := cacheDir()
-	return pipeline.Documents{Repo: e.flags.repo, D2: d2.Tool{Module: e.tools(cache)("d2")}}, err
+	return docs.Documents{Repo: e.flags.repo, D2: d2.Tool{Module: e.tools(cache)("d2")}}, err
 }
 
 // written says what became of the documents.
-func written(changed []string, documents pipeline.Documents) string {
+func written(changed []string, documents docs.Documents) string {
 	if len(changed) == 0 {
 		return "up to date: " + documents.String() + "\n"
 	}
@@ -79,7 +80,7 @@ type readmeResult struct {
 
 // diffOf finds the difference of the documents in what went wrong.
 func diffOf(err error) string {
-	var drift *pipeline.ReadmeDrift
+	var drift *docs.Drift
 	if errors.As(err, &drift) {
 		return drift.Diff
 	}

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -84,9 +83,4 @@ func TestOnlyImagesFoundGoodInEveryRespectArePublished(t *testing.T) {
 			t.Errorf("with %s failed: published", missing)
 		}
 	}
-}
-
-func ExampleReadmeDrift() {
-	fmt.Println(ReadmeDrift{})
-	// Output: compare README.md with readme-vars.yml: they differ: run "go run ./ci readme" and commit the result
 }

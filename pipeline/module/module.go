@@ -21,6 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/docs"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -325,15 +326,15 @@ func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 // readme-vars.yml makes of it.
 func (c Call) CheckReadme() error {
 	err := c.documents().Check()
-	var drift *pipeline.ReadmeDrift
+	var drift *docs.Drift
 	if errors.As(err, &drift) {
 		return fmt.Errorf("%w\n%s", drift, drift.Diff)
 	}
 	return err
 }
 
-func (c Call) documents() pipeline.Documents {
-	return pipeline.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2")}}
+func (c Call) documents() docs.Documents {
+	return docs.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2")}}
 }
 
 // tool is a directory of tools/. Each call that needs its programs builds

@@ -1,4 +1,6 @@
-package pipeline
+// Package docs keeps what is documented in step: README.md and its pictures with
+// readme-vars.yml, and the init graph there with that of the images.
+package docs
 
 import (
 	"bytes"
@@ -18,29 +20,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
-	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// ReadmeDrift is a file not being what readme-vars.yml makes of it.
-type ReadmeDrift struct {
+// Drift is a file not being what readme-vars.yml makes of it.
+type Drift struct {
 	File string
 	Diff string // unified, from the files to what they should be; of several files in a row
 }
 
-func (d ReadmeDrift) Error() string {
+func (d Drift) Error() string {
 	return fmt.Sprintf("compare %s with %s: they differ: run \"go run ./ci readme\" and commit the result", cmp.Or(d.File, readme.Page), readme.File)
 }
 
 // Lines is the difference.
-func (d ReadmeDrift) Lines() []string { return strings.Split(strings.TrimRight(d.Diff, "\n"), "\n") }
-
-// CheckReadme compares what readme-vars.yml makes with what it should be; a
-// *ReadmeDrift says how it differs.
-func (p *Pipeline) CheckReadme(ctx context.Context) error {
-	return p.stage(ctx, report.Key{Stage: "readme"}, func(ctx context.Context, log io.Writer) error {
-		return Documents{Repo: p.Repo, D2: p.D2}.Check()
-	})
-}
+func (d Drift) Lines() []string { return strings.Split(strings.TrimRight(d.Diff, "\n"), "\n") }
 
 // Documents are the files that readme-vars.yml makes: README.md with the
 // pictures in it, and the page of the documentation site, which lives in
@@ -61,7 +54,7 @@ type document struct {
 }
 
 // Check compares the files with what they should be, without drawing: a
-// *ReadmeDrift says how they differ.
+// *Drift says how they differ.
 func (d Documents) Check() error {
 	if err := git.CheckLineEnds(d.Repo); err != nil {
 		return err
@@ -70,7 +63,7 @@ func (d Documents) Check() error {
 	if err != nil {
 		return err
 	}
-	var drift *ReadmeDrift
+	var drift *Drift
 	for _, doc := range all {
 		diff := ""
 		if doc.draw == "" {
@@ -88,12 +81,12 @@ func (d Documents) Check() error {
 			continue
 		}
 		if drift == nil {
-			drift = &ReadmeDrift{File: doc.path}
+			drift = &Drift{File: doc.path}
 		}
 		drift.Diff += diff
 	}
 	if drift == nil {
-		return nil // and not a nil *ReadmeDrift
+		return nil // and not a nil *Drift
 	}
 	return drift
 }

@@ -1,7 +1,8 @@
-package pipeline
+package docs
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,8 +20,8 @@ func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tool := d2.Tool{Module: gotool.Module{Dir: "../tools/d2", Cache: filepath.Join(cache, Project, "tools"), Environ: os.Environ(), Wait: 10 * time.Minute}}
-	vars, _, err := readme.Load("..")
+	tool := d2.Tool{Module: gotool.Module{Dir: "../../tools/d2", Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 10 * time.Minute}}
+	vars, _, err := readme.Load("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pictures, err := Documents{Repo: "..", D2: tool}.drawings()
+	pictures, err := Documents{Repo: "../..", D2: tool}.drawings()
 	if err != nil || len(pictures) != 2 {
 		t.Fatalf("docs has %d pictures, %v; want one for each look", len(pictures), err)
 	}
@@ -42,7 +43,7 @@ func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			have, err := os.ReadFile(filepath.Join("..", filepath.FromSlash(picture.path)))
+			have, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(picture.path)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,4 +52,9 @@ func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 			}
 		})
 	}
+}
+
+func ExampleDrift() {
+	fmt.Println(Drift{})
+	// Output: compare README.md with readme-vars.yml: they differ: run "go run ./ci readme" and commit the result
 }
