@@ -293,7 +293,7 @@ func TestEveryVariableTheImageUnderstandsIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := documented(page(t))
-	variable := regexp.MustCompile(`(?m)^\s+Variable\('(\w+)',\s+(?:_one_of\(.*?\)|\w+),\s+('[^']*'|\w+|\[\]|\{\}),`)
+	variable := regexp.MustCompile(`(?m)^\s+Variable\('(\w+)',\s+(?:_one_of\(.*?\)|\w+),\s+('[^']*'|\w+|\[\]|\{\})[,)]`)
 	known := map[string]bool{"PUID": true, "PGID": true, // the base image's
 		"NETBOX__SETTING": true} // stands for all of NetBox's
 	for _, m := range variable.FindAllStringSubmatch(string(source), -1) {
