@@ -4,7 +4,6 @@
 package actions
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,6 +38,9 @@ func New(getenv func(string) string, w io.Writer, exists func(file string) bool,
 // do lets one caller at a time write, and turns the library's panics into
 // errors.
 func (s *Sink) do(what string, f func(*githubactions.Action)) (err error) {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
@@ -52,7 +54,7 @@ func (s *Sink) do(what string, f func(*githubactions.Action)) (err error) {
 
 // Mask has the runner hide a secret in everything the job writes from now on.
 func (s *Sink) Mask(secret string) {
-	if s == nil || secret == "" {
+	if secret == "" {
 		return
 	}
 	_ = s.do("a mask", func(a *githubactions.Action) {
@@ -70,9 +72,6 @@ func (s *Sink) Mask(secret string) {
 
 // Group folds what is written until end under a title. Groups do not nest.
 func (s *Sink) Group(title string) (end func()) {
-	if s == nil {
-		return func() {}
-	}
 	_ = s.do("a group", func(a *githubactions.Action) { a.Group(title) })
 	return sync.OnceFunc(func() { _ = s.do("a group's end", func(a *githubactions.Action) { a.EndGroup() }) })
 }
@@ -83,13 +82,7 @@ const delimiter = "_GitHubActionsFileCommandDelimeter_"
 // Output sets an output of the step, as it is: other jobs use names and digests,
 // and a short secret would spoil them. Free text passes through hide before.
 func (s *Sink) Output(name, value string) error {
-	if s == nil {
-		return nil
-	}
-	if strings.Contains(value, delimiter) {
-		return fmt.Errorf("set the output %s: its value holds %s, which would end it: change the value", name, delimiter)
-	}
-	return s.file("GITHUB_OUTPUT", "the output "+name, func(a *githubactions.Action) { a.SetOutput(name, value) })
+	return s.file("GITHUB_OUTPUT", "the output "+name, value, func(a *githubactions.Action) { a.SetOutput(name, value) })
 }
 
 // summaryLimit is how much of a summary the runner takes: 1 MiB a step.
@@ -105,14 +98,17 @@ func (s *Sink) Summary(markdown string) error {
 		const cut = "\n\n…cut: the whole is in the report.\n"
 		markdown = strings.ToValidUTF8(markdown[:summaryLimit-len(cut)], "") + cut
 	}
-	if strings.Contains(markdown, delimiter) {
-		return errors.New("write the step summary: it holds " + delimiter + ", which would end it")
-	}
-	return s.file("GITHUB_STEP_SUMMARY", "the step summary", func(a *githubactions.Action) { a.AddStepSummary(markdown) })
+	return s.file("GITHUB_STEP_SUMMARY", "the step summary", markdown, func(a *githubactions.Action) { a.AddStepSummary(markdown) })
 }
 
-// file does what needs a file that the runner names in a variable.
-func (s *Sink) file(variable, what string, f func(*githubactions.Action)) error {
+// file writes text to a file that the runner names in a variable.
+func (s *Sink) file(variable, what, text string, f func(*githubactions.Action)) error {
+	if s == nil {
+		return nil
+	}
+	if strings.Contains(text, delimiter) {
+		return fmt.Errorf("write %s for GitHub Actions: it holds %s, which would end it: change the text", what, delimiter)
+	}
 	name := s.getenv(variable)
 	if name == "" {
 		return fmt.Errorf("write %s for GitHub Actions: %s is not set: run it as a step, or unset GITHUB_ACTIONS", what, variable)
@@ -128,51 +124,44 @@ var place = regexp.MustCompile(`(?:^|\s)([A-Za-z0-9._][A-Za-z0-9._/-]*):([1-9][0
 
 // Error annotates the run with an error, on the file and line that it names.
 func (s *Sink) Error(text string) {
-	if s == nil {
-		return
-	}
-	text = s.hide(text)
-	fields := map[string]string{}
-	for _, m := range place.FindAllStringSubmatch(text, -1) {
-		if s.exists(m[1]) {
-			fields["file"], fields["line"] = m[1], m[2]
-			break
+	s.annotate(text, func(a *githubactions.Action, text string) {
+		fields := map[string]string{}
+		for _, m := range place.FindAllStringSubmatch(text, -1) {
+			if s.exists(m[1]) {
+				fields["file"], fields["line"] = m[1], m[2]
+				break
+			}
 		}
-	}
-	_ = s.do("an error", func(a *githubactions.Action) { a.WithFieldsMap(fields).Errorf("%s", text) })
+		a.WithFieldsMap(fields).Errorf("%s", text)
+	})
 }
 
 // Notice annotates the run with something to know.
 func (s *Sink) Notice(text string) {
-	if s == nil {
-		return
-	}
-	_ = s.do("a notice", func(a *githubactions.Action) { a.Noticef("%s", s.hide(text)) })
+	s.annotate(text, func(a *githubactions.Action, text string) { a.Noticef("%s", text) })
 }
 
 // Warning annotates the run with something that fails nothing.
 func (s *Sink) Warning(text string) {
+	s.annotate(text, func(a *githubactions.Action, text string) { a.Warningf("%s", text) })
+}
+
+// annotate writes text without secrets. They are taken out before anybody else
+// has to wait: whoever learns a secret meanwhile has it masked.
+func (s *Sink) annotate(text string, write func(a *githubactions.Action, text string)) {
 	if s == nil {
 		return
 	}
-	_ = s.do("a warning", func(a *githubactions.Action) { a.Warningf("%s", s.hide(text)) })
+	text = s.hide(text)
+	_ = s.do("an annotation", func(a *githubactions.Action) { write(a, text) })
 }
 
-// RunURL is the page of the run, and CommitURL that of the commit; "" outside
-// Actions.
+// RunURL is the page of the run; "" outside Actions.
 func (s *Sink) RunURL() string {
 	if s == nil {
 		return ""
 	}
 	return s.repository() + "/actions/runs/" + s.getenv("GITHUB_RUN_ID")
-}
-
-// CommitURL is the page of a commit.
-func (s *Sink) CommitURL(commit string) string {
-	if s == nil {
-		return ""
-	}
-	return s.repository() + "/commit/" + commit
 }
 
 func (s *Sink) repository() string {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/report/actions"
@@ -141,6 +142,31 @@ func TestEverySecretIsMaskedBeforeAnythingIsToldOfIt(t *testing.T) {
 		if strings.Contains(text, "hunter2") || !strings.Contains(text, "***") {
 			t.Errorf("%s:\n%s", name, text)
 		}
+	}
+}
+
+// A mask that learns a secret holds its own lock while it has it masked here.
+func TestASecretMayBecomeKnownWhileAnotherIsHidden(t *testing.T) {
+	var s *actions.Sink
+	f := newFake(t)
+	s = actions.New(func(name string) string { return f.env[name] }, &f.commands, func(string) bool { return false }, func(text string) string {
+		masked := make(chan struct{})
+		go func() {
+			s.Mask("hunter2")
+			close(masked)
+		}()
+		select {
+		case <-masked:
+		case <-time.After(5 * time.Second):
+			t.Errorf("no secret can be masked while %q is written: the two wait for each other", text)
+		}
+		return text
+	})
+	s.Error("an error")
+	s.Warning("a warning")
+	s.Notice("a notice")
+	if err := s.Summary("a summary"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *Sink) markdown(r report.Report, mermaid string) string {
 		}
 	}
 	fmt.Fprintf(&b, "NetBox [%s](https://github.com/netbox-community/netbox/releases/tag/v%[1]s) · commit [%s](%s) · base `%s` · engine %s · %.0f s · [this run and its report](%s)\n\n",
-		r.Version, short(r.Commit), s.CommitURL(strings.TrimSuffix(r.Commit, "-dirty")), r.Base.Name, r.Engine, r.Seconds, s.RunURL()+"#artifacts")
+		r.Version, short(r.Commit), s.repository()+"/commit/"+strings.TrimSuffix(r.Commit, "-dirty"), r.Base.Name, r.Engine, r.Seconds, s.RunURL()+"#artifacts")
 
 	if len(r.Platforms) > 0 {
 		b.WriteString("| Platform | Verdict | Image | Size | First 200 | Stop | Peak memory |\n| --- | --- | --- | ---: | ---: | ---: | ---: |\n")
