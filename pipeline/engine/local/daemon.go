@@ -54,7 +54,7 @@ type daemon struct {
 }
 
 type daemonRun struct {
-	socket string
+	state  *os.File // the directory that buildkitd and its socket, "sock", are in
 	unlock func()
 	stdin  io.Closer
 	done   chan struct{} // closed when the namespaces are gone
@@ -88,7 +88,7 @@ func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
 		d.run = run
 	}
 	d.users++
-	return "unix://" + d.run.socket, nil
+	return "unix://" + d.run.socket(), nil
 }
 
 func (d *daemon) release() {
@@ -129,8 +129,15 @@ func (d *daemon) stop() {
 func (r *daemonRun) stop() {
 	r.stdin.Close()
 	<-r.done // the script sees to the deadline
-	os.Remove(r.socket)
+	os.Remove(r.socket())
+	r.state.Close()
 	r.unlock()
+}
+
+// socket is a path of buildkitd's socket for this process and what it starts. It
+// is short wherever the cache lies: a socket's path may have 107 characters.
+func (r *daemonRun) socket() string {
+	return fmt.Sprintf("/proc/%d/fd/%d/sock", os.Getpid(), r.state.Fd())
 }
 
 func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err error) {
@@ -163,7 +170,7 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 }
 
 // launch starts buildkitd and waits until it answers.
-func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, error) {
+func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, err error) {
 	e := d.engine
 	cgroup := strings.Replace(e.id, "-", "-build-", 1)
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
@@ -171,19 +178,26 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, er
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring buildkitd: %w", err)
 	}
-	socket := filepath.Join(e.dirs.state, "sock")
-	os.Remove(socket)
+	state, err := os.Open(e.dirs.state)
+	if err != nil {
+		return nil, fmt.Errorf("starting buildkitd: %w", err)
+	}
+	run := &daemonRun{state: state, done: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			state.Close()
+		}
+	}()
+	os.Remove(run.socket())
 
 	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", cgroup, e.tools.buildkitd,
-		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://"+socket,
+		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://sock",
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
 		"--oci-worker-gc=true", "--oci-worker-gc-keepstorage="+keepStorage)
-	cmd.Env = d.environ()
+	cmd.Dir, cmd.Env = e.dirs.state, d.environ()
 	out := &tail{max: 40}
 	cmd.Stdout, cmd.Stderr = out, out
-	run := &daemonRun{socket: socket, done: make(chan struct{})}
-	var err error
 	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
@@ -192,7 +206,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, er
 		close(run.done)
 	}()
 	for {
-		conn, err := net.Dial("unix", socket)
+		conn, err := net.Dial("unix", run.socket())
 		if err == nil {
 			conn.Close()
 			return run, nil
@@ -206,7 +220,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (*daemonRun, er
 			if time.Now().Before(deadline) {
 				continue
 			}
-			err = fmt.Errorf("no answer on %s: %s", socket, strings.Join(out.last(3), "; "))
+			err = fmt.Errorf("no answer on %s: %s", filepath.Join(e.dirs.state, "sock"), strings.Join(out.last(3), "; "))
 		}
 		run.stdin.Close()
 		<-run.done

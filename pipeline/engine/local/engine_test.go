@@ -48,8 +48,12 @@ func sharedCache(t *testing.T) string {
 // tests may be building for minutes in the shared one.
 func testCache(t *testing.T) string {
 	t.Helper()
+	return cacheAt(t, filepath.Join(filepath.Dir(sharedCache(t)), "engine-test"))
+}
+
+func cacheAt(t *testing.T, dir string) string {
+	t.Helper()
 	setUp(t, newUnclosed(t, sharedCache(t))) // has the tools built, once
-	dir := filepath.Join(filepath.Dir(sharedCache(t)), "engine-test")
 	if err := os.MkdirAll(filepath.Join(dir, "local"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +157,20 @@ func build(ctx context.Context, t *testing.T, e *local.Engine, p v1.Platform, ba
 		t.Fatal(err)
 	}
 	return e.Build(ctx, engine.BuildRequest{Platform: p, Context: dir, Dockerfile: "Dockerfile", Base: base, Log: log})
+}
+
+// A socket's path may have 107 characters, and a home may lie deep.
+func TestTheCacheMayHaveALongPath(t *testing.T) {
+	e := newEngine(t, cacheAt(t, filepath.Join(t.TempDir(), strings.Repeat("a-long-name/", 12))))
+	var log bytes.Buffer
+	base := engine.Base{Index: enginetest.Base(t, native)}
+	img, err := build(t.Context(), t, e, native, base, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print built\n", &log)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	if out := run(t, newPod(t, e), script(img, "main", "print booted")); out != "booted\n" {
+		t.Errorf("the container wrote %q", out)
+	}
 }
 
 func TestBuildFromAPublishedBase(t *testing.T) {
