@@ -158,7 +158,7 @@ func checkout(ctx context.Context, repo, commit, dir string) (string, error) {
 		{"clone", "--quiet", "--shared", "--no-checkout", repo, tree},
 		{"-C", tree, "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", commit},
 	} {
-		err := proc.Run(exec.CommandContext(ctx, "git", args...))
+		err := proc.Run(ctx, exec.CommandContext(ctx, "git", args...))
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}

@@ -340,6 +340,6 @@ func output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out bytes.Buffer
 	cmd.Stdout = &out
-	err := proc.Run(cmd)
+	err := proc.Run(ctx, cmd)
 	return out.String(), err
 }

@@ -85,10 +85,7 @@ func (c Cosign) run(ctx context.Context, files map[string][]byte, args func(file
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(args(func(name string) string { return filepath.Join(dir, name) }), c.flags...)...)
 	cmd.Env = append(append([]string{}, c.Environ...), "TUF_ROOT="+c.Home)
-	if err := proc.Run(cmd); err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
+	if err := proc.Run(ctx, cmd); err != nil {
 		return err
 	}
 	return use(dir)

@@ -69,10 +69,7 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 	cmd.Dir = work
 	cmd.Stdin = strings.NewReader(text)
 	cmd.Stdout = &svg
-	if err := proc.Run(cmd); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
+	if err := proc.Run(ctx, cmd); err != nil {
 		return nil, fmt.Errorf("draw with d2: %w", err)
 	}
 	stamp, err := t.Stamp(text)

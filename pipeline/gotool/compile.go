@@ -50,10 +50,7 @@ func Compile(ctx context.Context, _ io.Writer, p Program) error {
 		cgo = "CGO_ENABLED=1"
 	}
 	cmd.Env = append(slices.Clone(cmd.Env), cgo, "GOOS=linux", "GOARCH="+p.GOARCH)
-	if err := proc.Run(cmd); err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
+	if err := proc.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package proc
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -23,9 +24,10 @@ func Group(cmd *exec.Cmd) {
 	cmd.WaitDelay = grace
 }
 
-// Run is cmd.Run in a group of its own. What the program prints is part of
-// the error only, by its last lines, unless the command sends it elsewhere.
-func Run(cmd *exec.Cmd) error {
+// Run is cmd.Run in a group of its own. The error is the cause of the end of
+// ctx, which the command was made with, or holds the last lines that the program
+// prints, unless the command sends them elsewhere.
+func Run(ctx context.Context, cmd *exec.Cmd) error {
 	var out bytes.Buffer
 	if cmd.Stdout == nil {
 		cmd.Stdout = &out
@@ -34,7 +36,11 @@ func Run(cmd *exec.Cmd) error {
 		cmd.Stderr = &out
 	}
 	Group(cmd)
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
 		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.Join(LastLines(out.String(), 3), "; "))
 	}
 	return nil

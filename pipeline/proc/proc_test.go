@@ -16,12 +16,12 @@ import (
 )
 
 func TestAProgramThatFailsSaysWhyInItsLastLines(t *testing.T) {
-	err := proc.Run(exec.CommandContext(t.Context(), "sh", "-c", "echo 1; echo 2 >&2; echo; echo 3; echo 4; exit 7"))
+	err := proc.Run(t.Context(), exec.CommandContext(t.Context(), "sh", "-c", "echo 1; echo 2 >&2; echo; echo 3; echo 4; exit 7"))
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 || !strings.HasSuffix(err.Error(), ": 2; 3; 4") || !strings.HasPrefix(err.Error(), "sh: ") {
 		t.Errorf("got %v", err)
 	}
-	if err := proc.Run(exec.CommandContext(t.Context(), "sh", "-c", "echo quiet")); err != nil {
+	if err := proc.Run(t.Context(), exec.CommandContext(t.Context(), "sh", "-c", "echo quiet")); err != nil {
 		t.Error(err)
 	}
 }
@@ -35,7 +35,7 @@ func TestWhatAProgramStartedEndsWithTheContext(t *testing.T) {
 	cmd := exec.CommandContext(ctx, "sh", "-c", "sleep 600 & echo $!; wait")
 	cmd.Stdout = w
 	done := make(chan error, 1)
-	go func() { done <- proc.Run(cmd) }()
+	go func() { done <- proc.Run(ctx, cmd) }()
 	line := make([]byte, 32)
 	n, err := r.Read(line)
 	if err != nil {
@@ -46,8 +46,8 @@ func TestWhatAProgramStartedEndsWithTheContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := <-done; err == nil {
-		t.Error("no error")
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 	w.Close()
 	// The sleep holds the other end of the pipe until it is gone.

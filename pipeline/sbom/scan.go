@@ -78,10 +78,7 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 		"--output", "spdx-json="+file("spdx"), "--output", "cyclonedx-json="+file("cyclonedx"), "--output", "syft-table="+file("table"))
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "SYFT_CHECK_FOR_APP_UPDATE=false"}
-	if err := proc.Run(cmd); err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
+	if err := proc.Run(ctx, cmd); err != nil {
 		return Scan{}, fmt.Errorf("%s: %w", what, err)
 	}
 	var s Scan

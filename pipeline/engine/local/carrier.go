@@ -262,7 +262,7 @@ func makeDisk(ctx context.Context, log io.Writer, file string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,lazy_journal_init=1", part)
-	if err := proc.Run(cmd); err != nil {
+	if err := proc.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("making a file system in %s: %w", part, err)
 	}
 	return os.Rename(part, file)

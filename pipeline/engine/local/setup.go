@@ -189,7 +189,7 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	run := func(name string, args ...string) error {
 		cmd := exec.CommandContext(ctx, name, args...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		return proc.Run(cmd)
+		return proc.Run(ctx, cmd)
 	}
 	apt := func(args ...string) error {
 		return run("apt-get", append([]string{"-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"}, args...)...)
@@ -234,7 +234,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	fmt.Fprintf(log, "registering %s\n", name)
 	// An entry without F has to go first: enabling it again changes nothing.
 	if _, err := os.Stat(filepath.Join(platform.Binfmt, name)); err == nil {
-		_ = proc.Run(exec.CommandContext(ctx, "update-binfmts", "--disable", name))
+		_ = proc.Run(ctx, exec.CommandContext(ctx, "update-binfmts", "--disable", name))
 	}
 	// Debian 13 leaves the entry to systemd-binfmt, which a container or a
 	// rescue system does not have; before, it was binfmt-support's.
@@ -242,7 +242,7 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(platform.Binfmt, "register"), bytes.TrimSpace(entry), 0)
 	} else {
-		err = proc.Run(exec.CommandContext(ctx, "update-binfmts", "--enable", name))
+		err = proc.Run(ctx, exec.CommandContext(ctx, "update-binfmts", "--enable", name))
 	}
 	if !row.Emulated(platform.Binfmt) {
 		if err == nil {
