@@ -42,7 +42,7 @@ func (e env) chooseEngine() (name, why string, err error) {
 	return localEngine, why, nil
 }
 
-// lookPath finds a program on the PATH that getenv gives.
+// lookPath finds a program on the PATH that getenv returns.
 func (e env) lookPath(program string) (string, error) {
 	for _, dir := range filepath.SplitList(e.getenv("PATH")) {
 		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil && filepath.IsAbs(path) {

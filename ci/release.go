@@ -335,7 +335,7 @@ func (e env) publishing(optional []string) registry.Options {
 	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Stall: e.flags.stall, Roots: e.flags.roots, Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
 }
 
-// output runs a program and gives its standard output.
+// output runs a program and returns its standard output.
 func output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var out bytes.Buffer

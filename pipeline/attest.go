@@ -27,7 +27,7 @@ type Attesting struct {
 // byHand is the builder when no service runs the pipeline.
 const byHand = SourceURL + "#by-hand"
 
-// attachments gives what is attached to the index of the images that a report
+// attachments returns what is attached to the index of the images that a report
 // proves: who built them from what, their packages, the report, and
 // signatures.
 func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string, log io.Writer) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {

@@ -30,7 +30,7 @@ const (
 	// browserPort is where the container of Provider.Browser is debugged.
 	browserPort = 9222
 	// stopLimit is how long a container may take from SIGTERM to its end:
-	// what `docker stop` gives, and some.
+	// what `docker stop` allows, and some.
 	stopLimit = 15 * time.Second
 	// slowness is what emulation costs at most, against the machine's own
 	// programs.

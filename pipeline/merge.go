@@ -37,7 +37,7 @@ type MergeOptions struct {
 
 // Merge joins images that were built, booted and pushed one by one into an
 // index, and publishes that. The runs must agree on commit, version and base.
-// The report it gives has all that theirs have, and the joining.
+// The report it returns has all that theirs have, and the joining.
 func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (report.Report, error) {
 	whole, booted, err := agree(opts)
 	if err != nil {
@@ -90,7 +90,7 @@ func asProven(whole report.Report, proven []report.Report) report.Report {
 	return whole
 }
 
-// agree joins the reports of single platforms into one, and gives the digests
+// agree joins the reports of single platforms into one, and returns the digests
 // of the images they proved.
 func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 	whole := report.Report{

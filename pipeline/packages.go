@@ -139,7 +139,7 @@ func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]sbom
 	return scan.Packages, err
 }
 
-// documents are what a scan of an image gives, as a report keeps them.
+// documents are what a scan of an image finds, as a report keeps them.
 func documents(platform string, scan sbom.Scan) []report.Document {
 	name := "netbox-" + strings.ReplaceAll(platform, "/", "-")
 	return []report.Document{

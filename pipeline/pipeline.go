@@ -34,13 +34,13 @@ const Project = "docker-netbox"
 type Provider interface {
 	// Prepare finds or installs what the machine must have.
 	Prepare(ctx context.Context, log io.Writer) error
-	// Base gives the base image for the platforms, and for the one that builds
+	// Base returns the base image for the platforms, and for the one that builds
 	// natively. What does not depend on the platform is built once when all
 	// builds start from the same base.
 	Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error)
-	// Sidecars gives the services an image is booted against.
+	// Sidecars returns the services an image is booted against.
 	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
-	// Browser gives a headless Chromium, debugged on port 9222.
+	// Browser returns a headless Chromium, debugged on port 9222.
 	Browser(ctx context.Context, log io.Writer) (engine.Container, error)
 	// Native is the platform that runs without emulation, the only one.
 	Native() v1.Platform

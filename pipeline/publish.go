@@ -151,7 +151,7 @@ func (s stages) push(ctx context.Context, log io.Writer, idx v1.ImageIndex, targ
 	return err
 }
 
-// bootedDigests gives the digest of each image that a run booted and found
+// bootedDigests returns the digest of each image that a run booted and found
 // good, by registry.Key.
 func bootedDigests(r report.Report) (map[string]v1.Hash, error) {
 	booted := map[string]v1.Hash{}

@@ -17,7 +17,7 @@ const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 // Signer signs statements.
 type Signer interface {
-	// Sign gives the sigstore bundle that holds an in-toto statement and its
+	// Sign returns the sigstore bundle that holds an in-toto statement and its
 	// signature.
 	Sign(ctx context.Context, statement []byte) (bundle []byte, err error)
 	// String names the signer for people.
@@ -80,7 +80,7 @@ func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	})
 }
 
-// readBundle gives a bundle and the statement in it.
+// readBundle returns a bundle and the statement in it.
 func readBundle(text []byte) (bundle, statement, error) {
 	var b bundle
 	var s statement

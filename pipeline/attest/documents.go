@@ -87,7 +87,7 @@ func summary(r report.Report, why string) string {
 }
 
 // Reported is a report as it is attached: of what was proven of the images,
-// which ends before they are published. The same proof gives the same text.
+// which ends before they are published. The same proof is the same text.
 func Reported(r report.Report, index v1.Hash, hide func(string) string) (Document, error) {
 	r.Index, r.Published, r.Missed = index.String(), nil, nil
 	// What the images are compared with changes with every release.

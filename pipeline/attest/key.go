@@ -118,7 +118,7 @@ func (k PublicKey) verifies(message, signature []byte) bool {
 	return ecdsa.VerifyASN1(k.key, sum[:], signature)
 }
 
-// sign gives the signature of message, always the same (RFC 6979): publishing
+// sign returns the signature of message, always the same (RFC 6979): publishing
 // the same again then finds it there.
 func (k *Key) sign(message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)

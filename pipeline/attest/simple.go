@@ -80,7 +80,7 @@ type simply struct {
 	reference string // the repository it names
 }
 
-// readSimple gives the signatures in an image of that form, which must all be
+// readSimple returns the signatures in an image of that form, which must all be
 // of digest.
 func readSimple(ctx context.Context, img v1.Image, digest v1.Hash) ([]simply, error) {
 	manifest, err := img.Manifest()

@@ -106,7 +106,7 @@ type Metadata struct {
 	Finished     time.Time `json:"finishedOn,omitzero"`
 }
 
-// commit is the digest that git gives the source.
+// commit is the digest that git has for the source.
 func (p Provenance) commit() string {
 	for _, r := range p.Definition.Inputs {
 		if hash := r.Digest["gitCommit"]; hash != "" {

@@ -101,7 +101,7 @@ func lastLine(text []byte) []byte {
 	return append(bytes.Clone(text[bytes.LastIndexByte(text, '\n')+1:]), '\n')
 }
 
-// Render gives each file as it should be, by its path.
+// Render returns each file as it should be, by its path.
 func (d Documents) Render(ctx context.Context, log io.Writer) (map[string][]byte, error) {
 	all, err := d.all()
 	if err != nil {

@@ -57,7 +57,7 @@ func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, i
 	return found, drift, nil
 }
 
-// read gives the init graph of an image, under the title of the declared one.
+// read returns the init graph of an image, under the title of the declared one.
 func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Graph) (*initgraph.Graph, error) {
 	key := registry.Key(platform)
 	root, err := initgraph.OpenImage(img)

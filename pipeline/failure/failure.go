@@ -36,7 +36,7 @@ func Usagef(format string, args ...any) error {
 	return Usage(fmt.Errorf(format, args...))
 }
 
-// ExitCode gives the code that a process ending with err returns.
+// ExitCode is the code that a process ending with err returns.
 func ExitCode(err error) int {
 	var u usage
 	switch {

@@ -84,7 +84,7 @@ func cutPlain(reference string) (rest, plain string) {
 	return rest, plain
 }
 
-// Fetch gives the images that a repository holds by their digests, by Key of
+// Fetch returns the images that a repository holds by their digests, by Key of
 // their platforms. Their layers are read when they are used.
 func (s Source) Fetch(ctx context.Context, repository string, digests map[string]v1.Hash) ([]PlatformImage, error) {
 	var images []PlatformImage

@@ -117,7 +117,7 @@ type plain struct{ v1.Image }
 // ArtifactType is what go-containerregistry asks before it guesses.
 func (plain) ArtifactType() (string, error) { return "", nil }
 
-// Images gives the images of an index with their platforms. Whatever is not an
+// Images returns the images of an index with their platforms. Whatever is not an
 // image of a known platform is an error: attestations are referrers, never
 // entries.
 func Images(idx v1.ImageIndex) ([]PlatformImage, error) {

@@ -29,7 +29,7 @@ type Opened struct {
 type Store interface {
 	// Referrers are the manifests that name a digest as their subject.
 	Referrers(subject v1.Hash) ([]v1.Descriptor, error)
-	// ByDigest gives the image, or the document, that has a digest.
+	// ByDigest returns the image, or the document, that has a digest.
 	ByDigest(digest v1.Hash) (v1.Image, error)
 	// ByTag is nil when there is no such tag.
 	ByTag(tag string) (v1.Image, error)

@@ -52,7 +52,7 @@ type Options struct {
 	Clock Clock
 	// Step starts to show what happens at a registry; nil is silence.
 	Step func(registry string) Step
-	// Attach gives what is to be attached to the index and its images, once it
+	// Attach returns what is to be attached to the index and its images, once it
 	// is known what is published; nil is nothing. It is all there before any
 	// tag moves.
 	Attach func(ctx context.Context, idx v1.ImageIndex) ([]Attachment, error)
@@ -116,7 +116,7 @@ type host struct {
 	meter        meter
 }
 
-// failed gives all that went wrong there.
+// failed returns all that went wrong there.
 func (h *host) failed() error {
 	var errs []error
 	for _, r := range h.repositories {
@@ -142,7 +142,7 @@ type repository struct {
 	done     map[string]bool // tags that are right, by Target.String; true when they were before
 }
 
-// everywhere runs a phase on all registries at once and gives the failures of
+// everywhere runs a phase on all registries at once and returns the failures of
 // those that may not fail.
 func (p *publisher) everywhere(phase func(*host)) error {
 	var wg sync.WaitGroup

@@ -23,7 +23,7 @@ func (p *publisher) content(t Target) (remote.Taggable, v1.Hash, error) {
 	return nil, v1.Hash{}, fmt.Errorf("the index has no image for %s; leave the tag out or build it", t.platform)
 }
 
-// tagged gives the digest that a tag points at, or none when there is no such
+// tagged returns the digest that a tag points at, or none when there is no such
 // tag.
 func (p *publisher) tagged(ctx context.Context, r *repository, t Target) (digest v1.Hash, err error) {
 	err = p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {

@@ -42,13 +42,13 @@ func (t Target) latest() bool {
 	return tag == "latest" || strings.HasSuffix(tag, "-latest")
 }
 
-// Repository gives REGISTRY/NAME.
+// Repository returns REGISTRY/NAME.
 func (t Target) Repository() string { return strings.TrimSuffix(t.text, ":"+t.tag.TagStr()) }
 
-// Registry gives HOST[:PORT], docker.io under the name that its requests have.
+// Registry returns HOST[:PORT], docker.io under the name that its requests have.
 func (t Target) Registry() string { return t.tag.RegistryStr() }
 
-// String gives REGISTRY/NAME:TAG.
+// String returns REGISTRY/NAME:TAG.
 func (t Target) String() string { return t.text }
 
 const targetExample = "write REGISTRY/NAME[:TAG], as in ghcr.io/linuxserver/netbox:latest"

@@ -84,7 +84,7 @@ func byDigest(published *Published) (string, error) {
 	return target.Repository() + "@" + published.Digest, nil
 }
 
-// imagesOf gives the images of an index by platform. Older images carry
+// imagesOf returns the images of an index by platform. Older images carry
 // attestations as entries, of a platform that is not known.
 func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
 	manifest, err := idx.IndexManifest()

@@ -85,7 +85,7 @@ func FindBase(ctx context.Context, source registry.Source, name string) (Base, e
 
 // FindUpstream asks pip which release of NetBox it would install: the newest
 // stable one that was not withdrawn, from the index it is configured for. run
-// runs a program and gives its standard output.
+// runs a program and returns its standard output.
 func FindUpstream(ctx context.Context, run func(ctx context.Context, name string, args ...string) (string, error)) (string, error) {
 	out, err := run(ctx, "python3", "-m", "pip", "install", "netbox", "--dry-run", "--report", "-", "--quiet",
 		"--no-deps", "--ignore-installed", "--only-binary=:all:",
@@ -116,7 +116,7 @@ func FindUpstream(ctx context.Context, run func(ctx context.Context, name string
 	return "", errors.New("ask pip for the newest NetBox: it would install none: name a release with --netbox")
 }
 
-// ReadPackageList gives package_versions.txt of the repository, nil when it
+// ReadPackageList returns package_versions.txt of the repository, nil when it
 // has none.
 func ReadPackageList(repo string) ([]byte, error) {
 	list, err := os.ReadFile(filepath.Join(repo, sbom.ListFile))

@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Pin gives versions.yml with another release of NetBox pinned, of which
+// Pin returns versions.yml with another release of NetBox pinned, of which
 // today's files are; upgrades are proven from the one that was pinned before.
 // Everything else in the text, comments included, stays as it is.
 func Pin(text []byte, release string, today time.Time) ([]byte, error) {

@@ -11,7 +11,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// name gives the image its version and its tags.
+// name sets the version and the tags of the image.
 func name(p *Plan, f Facts) {
 	external := Sanitise("v" + p.NetBox.Value)
 	p.Semver = semver(p.NetBox.Value)

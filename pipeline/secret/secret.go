@@ -59,7 +59,7 @@ func (m *Mask) AddLines(values ...string) {
 	}
 }
 
-// Hide gives s with every secret in it replaced by ***.
+// Hide returns s with every secret in it replaced by ***.
 func (m *Mask) Hide(s string) string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

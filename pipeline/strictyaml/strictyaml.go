@@ -28,7 +28,7 @@ type Document struct {
 	lines map[string]int
 }
 
-// Line gives the line of the value at path ("base.local.suite",
+// Line returns the line of the value at path ("base.local.suite",
 // "param_ports[0].desc"), or of the nearest value around it that the file has.
 // For a block scalar it is the line of its key.
 func (d *Document) Line(path string) int {
@@ -243,7 +243,7 @@ func (d *decoder) decodeMap(path string, node *yaml.Node, into reflect.Value) {
 	})
 }
 
-// collect lists the fields of a struct by the name a file gives them.
+// collect lists the fields of a struct by the name they have in a file.
 func collect(into reflect.Value, prefix string, fields map[string]reflect.Value) {
 	for field, value := range into.Fields() {
 		if inner, ok := field.Tag.Lookup("prefix"); ok {
