@@ -263,7 +263,7 @@ func download() error {
 		if _, err := os.Stat(artifacts(name)); err != nil {
 			return fmt.Errorf("Unable to download artifact(s): Artifact not found for name: %s", name)
 		}
-		return os.CopyFS(to, os.DirFS(artifacts(name)))
+		return copyTree(artifacts(name), to)
 	}
 	found, err := filepath.Glob(artifacts(in["pattern"]))
 	if err != nil {
@@ -274,10 +274,24 @@ func download() error {
 		if in["merge-multiple"] != "true" {
 			at = filepath.Join(to, filepath.Base(dir))
 		}
-		if err := os.CopyFS(at, os.DirFS(dir)); err != nil {
+		if err := copyTree(dir, at); err != nil {
 			return err
 		}
 		fmt.Printf("artifact %s\n", filepath.Base(dir))
 	}
 	return nil
+}
+
+// copyTree replaces what is there, as the action does.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		below, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		return copyFile(path, filepath.Join(to, below))
+	})
 }
