@@ -89,37 +89,6 @@ func TestRequirementsAreLocked(t *testing.T) {
 	}
 }
 
-// Shell scripts parse, in the shell they name, and can be executed.
-func TestScriptsParse(t *testing.T) {
-	found := 0
-	for _, pattern := range []string{"build/*", "root/etc/s6-overlay/s6-rc.d/*/run", "root/usr/bin/*"} {
-		files, err := filepath.Glob(filepath.Join(repository, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			text := read(t, strings.TrimPrefix(file, repository+"/"))
-			if !strings.HasPrefix(text, "#!") {
-				continue
-			}
-			found++
-			shell := "sh"
-			if first, _, _ := strings.Cut(text, "\n"); strings.HasSuffix(first, "bash") {
-				shell = "bash"
-			}
-			if out, err := exec.Command(shell, "-n", file).CombinedOutput(); err != nil {
-				t.Errorf("%s: %v: %s", file, err, out)
-			}
-			if info, err := os.Stat(file); err != nil || info.Mode()&0o111 != 0o111 {
-				t.Errorf("%s is not executable: %v %v", file, info.Mode(), err)
-			}
-		}
-	}
-	if found < 7 {
-		t.Errorf("only %d scripts were found", found)
-	}
-}
-
 // The Python package keeps the promises that need neither NetBox nor a service.
 func TestPython(t *testing.T) {
 	// Reading the sources tells go test when a result it remembers is out of date.
