@@ -121,9 +121,9 @@ class Health(unittest.TestCase):
 
 
 class Web(unittest.TestCase):
-    def test_netbox_is_told_who_asks_and_how_nginx_said_so_is_kept_from_it(self):
+    def test_netbox_learns_who_asks_and_how_nginx_said_so_is_kept_from_it(self):
         seen = []
-        web.told(lambda environ, start: seen.append(environ))({'REMOTE_ADDR': '', 'HTTP_CONTAINER_PEER': '192.0.2.1'}, None)
+        web.with_client(lambda environ, start: seen.append(environ))({'REMOTE_ADDR': '', 'HTTP_CONTAINER_PEER': '192.0.2.1'}, None)
         self.assertEqual(seen, [{'REMOTE_ADDR': '192.0.2.1'}])
 
     def test_the_socket_is_for_its_owner_alone_and_outlives_an_older_one(self):
@@ -216,14 +216,14 @@ class Snapshot(unittest.TestCase):
             ['SET row_security = off;\n', '\n', "-- kept: may be a function's\n", "(1, now(), 'CPU', NULL)\n", "(gen_random_uuid(), 'CPU')\n"],
         )
 
-    def test_it_tells_which_migrations_it_holds(self):
+    def test_it_lists_which_migrations_it_holds(self):
         rows = ["\t(1, 'core', '0001_initial', now())", "\t(2, 'dcim', '0002_more', now())"]
         script = f'INSERT INTO public.django_migrations VALUES\n{rows[0]},\n{rows[0]};\nINSERT INTO public.django_migrations VALUES\n{rows[1]};\n\n'
         self.assertEqual(snapshot.migrations(script), {('core', '0001_initial'), ('dcim', '0002_more')})
         with self.assertRaises(ValueError):
             snapshot.migrations('')
 
-    def test_it_tells_which_extensions_it_makes(self):
+    def test_it_lists_which_extensions_it_makes(self):
         script = 'SELECT 1;\nCREATE EXTENSION IF NOT EXISTS ltree WITH SCHEMA public;\nCREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA public;\n'
         self.assertEqual(snapshot.extensions(script), ['ltree', 'uuid-ossp'])
 

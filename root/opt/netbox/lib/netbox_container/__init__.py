@@ -1,5 +1,5 @@
 """What makes NetBox a container: reads the environment, prepares the database,
-serves the pages and tells whether all is well.
+serves the pages and checks that it works.
 
 environment    the variables, what each accepts and its default
 keys           secrets that are generated once and kept

@@ -56,7 +56,7 @@ def load(environ: Mapping[str, str], home: Path = HOME) -> dict[str, Any]:
     for file in own_files(home):
         apply(file, settings)
     if not settings['ALLOWED_HOSTS']:
-        # Every request would be refused, the one that tells whether NetBox is ready too.
+        # Every request would be refused, that of the readiness check too.
         raise ConfigurationError(f'ALLOWED_HOST is required, or ALLOWED_HOSTS in {home / "configuration.py"}')
     return settings
 
@@ -176,7 +176,7 @@ def from_values(v: SimpleNamespace, home: Path) -> dict[str, Any]:
 
 
 def _storages(mode: int) -> dict[str, Any]:
-    # As NetBox sets them up; Django by itself would give every upload the mode 0644.
+    # As NetBox sets them up; Django by itself would store every upload with mode 0644.
     return {
         'default': {
             'BACKEND': 'django.core.files.storage.FileSystemStorage',

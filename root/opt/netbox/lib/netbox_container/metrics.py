@@ -8,7 +8,7 @@ VARIABLE = 'PROMETHEUS_MULTIPROC_DIR'
 
 
 def share(folder: Path = FOLDER) -> None:
-    """Gives the processes to come the folder, empty. To be called before anything loads prometheus_client."""
+    """Empties the folder for the processes to come. Call it before anything loads prometheus_client."""
     (folder / 'jobs').mkdir(parents=True, exist_ok=True)
     for file in folder.rglob('*.db'):
         file.unlink()

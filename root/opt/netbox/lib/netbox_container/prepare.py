@@ -90,9 +90,9 @@ def prepare(connection: psycopg.Connection, plugins: bool) -> str:
             f'start the newer image again ({recorded(connection) or "it did not leave its name"}), or restore what was saved before it'
         )
     if not done and (encoding := connection.info.parameter_status('server_encoding')) != 'UTF8':
-        # Else the first name it cannot hold would tell.
+        # Otherwise the first name that it cannot hold would fail.
         configuration.end(
-            f'the database DB_NAME={name} is encoded as {encoding}: make it anew: CREATE DATABASE "{name}" TEMPLATE template0 ENCODING \'UTF8\''
+            f'the database DB_NAME={name} is encoded as {encoding}: create it again with: CREATE DATABASE "{name}" TEMPLATE template0 ENCODING \'UTF8\''
         )
     if not known <= done and (problem := lacking(connection, snapshot.extensions(script))):
         configuration.end(problem)

@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def load(values: SimpleNamespace):
-    """NetBox's WSGI application, warm, and the question that tells whether it answers."""
+    """NetBox's WSGI application, warm, and the question that shows whether it answers."""
     gc.disable()  # start-up makes no garbage worth a fifth of its time
     from netbox.wsgi import application
 
@@ -136,7 +136,7 @@ class Keeper:
         self.question = question
         self.doors = doors  # what clients come to; nginx alone has them too
         self.asker = 0  # pid of the fork that waits for the web server to answer
-        self.told = False
+        self.released = False
 
     def keep(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -145,7 +145,7 @@ class Keeper:
             caught = signal.sigtimedwait(_SIGNALS, self.until_due())
             if caught and caught.si_signo != signal.SIGCHLD:
                 break
-            if not self.told and stopping.wanted():
+            if not self.released and stopping.wanted():
                 self.release()
             self.reap()
             metrics.sweep()
@@ -161,7 +161,7 @@ class Keeper:
                     self.asker = self.fork('web-ask', self.question.wait)
                 else:
                     process.ready = True
-        self.tell()
+        self.report()
 
     def fork(self, name: str, run: Callable[[], None]) -> int:
         """Runs a function in a fork, from which no door stays open but nginx's."""
@@ -176,11 +176,11 @@ class Keeper:
     def startable(self) -> list[Process]:
         """At first the web server alone."""
         early = [process for process in self.processes if process.early]
-        return self.processes if self.told or all(process.ready for process in early) else early
+        return self.processes if self.released or all(process.ready for process in early) else early
 
     def until_due(self) -> float:
         pauses = [process.due - time.monotonic() for process in self.startable() if not process.pid]
-        pauses.append(60.0 if self.told else 0.5)  # a start looks now and then whether it is to go on
+        pauses.append(60.0 if self.released else 0.5)  # a start checks now and then whether to go on
         return max(0.0, min(pauses))
 
     def reap(self) -> None:
@@ -213,17 +213,17 @@ class Keeper:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)  # its own processes, which would keep the port
 
-    def tell(self) -> None:
-        """Writes down how things are, for the health check, and tells s6 the first time NetBox answers."""
+    def report(self) -> None:
+        """Writes the state for the health check, and releases s6 the first time NetBox answers."""
         health.write(self.question, {process.name: process.pid if process.ready else 0 for process in self.processes})
-        if not self.told and self.processes[0].ready:
+        if not self.released and self.processes[0].ready:
             if self.processes[0].early:
                 say(f'serving http on port {self.question.port} at {self.question.path.removesuffix("login/")}')
             self.release()
 
     def release(self) -> None:
-        """Has s6 go on: with what comes next, or with the end that it was asked for."""
-        self.told = True
+        """Notifies s6, which goes on: with the next service, or with the stop that it was asked for."""
+        self.released = True
         with contextlib.suppress(OSError):  # run by hand
             os.write(READY_FD, b'\n')
             os.close(READY_FD)
@@ -282,7 +282,7 @@ def tie_forks() -> None:
 
 
 def fork(name: str, run: Callable[[], None]) -> int:
-    """Runs a function in a fork and gives its pid."""
+    """Runs a function in a fork and returns its pid."""
     pid = os.fork()
     if pid:
         return pid

@@ -1,4 +1,4 @@
-"""Waits for PostgreSQL and Redis, and tells which variable to look at when they do not come."""
+"""Waits for PostgreSQL and Redis, and names the variable to check when they do not come."""
 
 import re
 import sys
@@ -32,7 +32,7 @@ class Unusable(Exception):
 
 
 def wait(name: str, attempt: Callable[[], Any], deadline: float) -> Any:
-    """Repeats attempt until it gives a result; the last NotReady is raised at the deadline (monotonic seconds).
+    """Repeats attempt until it returns a result; the last NotReady is raised at the deadline (monotonic seconds).
 
     One that has been Refused for a while is raised before.
     """

@@ -62,7 +62,7 @@ def portable(dump: Iterable[str]) -> Iterator[str]:
     """The lines of a dump without what only psql, the newest server or the dump's owner understands.
 
     Moments become the moment of loading, as if the migrations had run then;
-    chance decides anew, as it would have.
+    random values are chosen again, as they would have been.
     """
     for line in dump:
         if re.match(r'\\(un)?restrict |SET transaction_timeout |COMMENT ON EXTENSION ', line):

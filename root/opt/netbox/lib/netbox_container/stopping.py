@@ -1,4 +1,4 @@
-"""Notices that the container is to end while it still starts: until it has, s6 tells no service.
+"""Notices that the container is to end while it still starts: until it has, s6 notifies no service.
 
 What shows is that s6-rc waits to bring the services down.
 """
@@ -34,7 +34,7 @@ def _watch(enough: threading.Event) -> None:
 
 
 def wanted(proc: Path = Path('/proc')) -> bool:
-    """Whether s6-rc has been told to bring all services down."""
+    """Whether s6-rc has been asked to bring all services down."""
     for process in proc.glob('[0-9]*/cmdline'):
         try:
             program, *options = process.read_bytes().split(b'\0')

@@ -26,7 +26,7 @@ DRAIN = 7  # seconds requests get to end after SIGTERM
 HEADER = 32 << 10  # the longest request line or header, in bytes
 CONNECTIONS = 4096  # of clients, at once, for each process of nginx
 FOLDER = Path('/run/netbox')
-PEER = 'Container-Peer'  # the header in which nginx tells who asks; one of that name from outside is replaced
+PEER = 'Container-Peer'  # the header in which nginx passes the client's address; one of that name from outside is replaced
 LOGGING = {
     'version': 1,
     'disable_existing_loggers': False,
@@ -79,7 +79,7 @@ def serve(application, values: SimpleNamespace, between: socket.socket) -> None:
                 self.cfg.set(name, value)
 
         def load(self):
-            return told(application)
+            return with_client(application)
 
     Server().run()
 
@@ -112,8 +112,8 @@ def settings(values: SimpleNamespace, between: int) -> dict:
     }
 
 
-def told(application):
-    """The application, told by nginx from where a request comes."""
+def with_client(application):
+    """The application with the client's address, which nginx passes in a header."""
     name = 'HTTP_' + PEER.upper().replace('-', '_')
 
     def call(environ, start_response):

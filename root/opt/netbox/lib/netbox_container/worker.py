@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from netbox_container import configuration, metrics
 
-TTL = 45  # seconds; an idle worker gives a sign of life 15 s before
+TTL = 45  # seconds; an idle worker shows a sign of life 15 s before
 
 
 def name_of(instance: str) -> str:
