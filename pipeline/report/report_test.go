@@ -72,6 +72,9 @@ func TestVerdict(t *testing.T) {
 		{"the stage is named once", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN false: exit code: 1"), "")
 		}, report.Failed, "build linux/amd64: Dockerfile:7: RUN false: exit code: 1", "Correct the instruction that the line above names, then check it: go run ./ci build --platform linux/amd64"},
+		{"a build that failed outside its Dockerfile", all, func(b *report.Builder) {
+			b.End(buildAMD, noon, 1, errors.New("build linux/amd64: starting buildkitd: it ended: no room for a socket"), "")
+		}, report.Failed, "build linux/amd64: starting buildkitd: it ended: no room for a socket", general},
 		{"the disk is full, which a stage says in its own words", all, func(b *report.Builder) {
 			b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN x: write error: No space left on device"), "")
 		}, report.Failed, "build linux/amd64: Dockerfile:7: RUN x: write error: No space left on device", "Make room on the disk, for example with go run ./ci clean --cache. Then check it: go run ./ci check."},

@@ -117,6 +117,9 @@ func (r Report) found() (all []Failure) {
 // general is what to do about anything.
 const general = "Correct what the line above names, then check it: go run ./ci check."
 
+// instruction is a line of a Dockerfile in a message: "Dockerfile:7: ".
+var instruction = regexp.MustCompile(`(^|: )[^: ]+:\d+: `)
+
 // noSpace is what programs say when a disk is full.
 var noSpace = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`)
 
@@ -137,7 +140,7 @@ func (f Failure) next() string {
 		return "Correct the services, or document the order that the image has: go run ./ci graph --write. Then check it: " + again
 	case strings.Contains(f.What, ": run ") || strings.Contains(f.What, "; run "):
 		return "Do what the line above says, then check it: go run ./ci check."
-	case f.Key.Stage == "build":
+	case f.Key.Stage == "build" && instruction.MatchString(f.What):
 		return "Correct the instruction that the line above names, then check it: " + again
 	case f.Log != "" && logLine.MatchString(f.What):
 		return fmt.Sprintf("Read logs/%s in the report, up to line %s.", f.Log, logLine.FindStringSubmatch(f.What)[1])
