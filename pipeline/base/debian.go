@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // debian is a layer of Debian packages, as mmdebstrap makes it.
@@ -211,15 +211,11 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, to layout.Path) error
 // runFiltered runs a command that writes a tar archive, and writes that
 // archive without what drop names and with nothing younger than epoch.
 func runFiltered(ctx context.Context, cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
-	// The parent-death signal is tied to the thread that starts the child.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := proc.Start(cmd); err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })

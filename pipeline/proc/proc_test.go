@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,5 +56,29 @@ func TestWhatAProgramStartedEndsWithTheContext(t *testing.T) {
 	if _, err := io.ReadAll(r); err != nil {
 		t.Errorf("process %d lives on: %v", pid, err)
 		syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
+func TestAProgramOutlivesTheThreadThatStartedIt(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "sleep", "600")
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		started <- proc.Start(cmd)
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	select {
+	case <-ended:
+		t.Errorf("the program ended with its thread: %v", cmd.ProcessState)
+	case <-time.After(time.Second):
+		_ = cmd.Process.Kill()
+		<-ended
 	}
 }

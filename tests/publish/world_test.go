@@ -32,6 +32,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/tests/need"
+
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // keepTable is the variable that names where the table of faults and outcomes
@@ -186,8 +188,8 @@ func start(t testing.TB, cmd *exec.Cmd) *server {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	must(t, err)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	must(t, cmd.Start())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	must(t, proc.Start(cmd))
 	host := make(chan string, 1)
 	read := make(chan struct{})
 	go func() {

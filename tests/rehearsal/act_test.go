@@ -132,7 +132,7 @@ func (w *world) start(t *testing.T, r run, args []string) *result {
 	for _, key := range slices.Sorted(maps.Keys(w.environ)) {
 		cmd.Env = append(cmd.Env, key+"="+w.environ[key])
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 	stdout, err := cmd.StdoutPipe()
 	must(t, err)
 	var stderr strings.Builder

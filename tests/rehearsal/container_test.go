@@ -98,7 +98,7 @@ exec chroot . sh -euc 'umount -l /.old && exec dockerd --host unix:///run/docker
   --data-root /var/lib/docker --cgroup-parent "$0" --group root' "$group"
 `, "sh", root, cgroups}, d.volumes...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	must(t, begin(cmd))
 	ended := make(chan struct{})
 	go func() {

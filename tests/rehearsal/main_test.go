@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // started are the programs that run, each of which takes all that it has started
@@ -22,7 +24,7 @@ var started struct {
 func begin(cmd *exec.Cmd) error {
 	started.Lock()
 	defer started.Unlock()
-	if err := cmd.Start(); err != nil {
+	if err := proc.Start(cmd); err != nil {
 		return err
 	}
 	started.list[cmd] = true
