@@ -49,8 +49,8 @@ var installed = map[string]string{
 
 // initNames are the other names by which init is run; it acts by the name.
 var initNames = []string{
-	"command/printcontenv", "command/s6-rc", "command/s6-rc-db", "command/with-contenv",
-	"usr/bin/printcontenv", "usr/bin/s6-rc", "usr/bin/s6-rc-db", "usr/bin/with-contenv",
+	"command/printcontenv", "command/s6-rc", "command/with-contenv",
+	"usr/bin/printcontenv", "usr/bin/s6-rc", "usr/bin/with-contenv",
 }
 
 // mountPoints are the directories that the contract promises. Git keeps no

@@ -20,9 +20,9 @@ type container struct {
 	env      []string // of every program that is started
 	children *children
 
-	stop    chan ending // the first one counts
-	ended   chan int    // exit codes; the first one ends the container
-	closing atomic.Bool // the services are coming down, or about to
+	stop    chan struct{} // the container is to end
+	ended   chan int      // exit codes; the first one ends the container
+	closing atomic.Bool   // the services are coming down, or about to
 
 	// services belongs to one bring-up or bring-down at a time; nil until the
 	// sources are compiled. What waits for it waits for ever: a boot that
@@ -55,7 +55,7 @@ func boot(args []string) int {
 	c := &container{
 		settings: readSettings(given),
 		cwd:      cwd,
-		stop:     make(chan ending, 1),
+		stop:     make(chan struct{}, 1),
 		ended:    make(chan int, 1),
 		env:      []string{"PATH=" + variable(given, "PATH")},
 	}
@@ -77,9 +77,9 @@ func boot(args []string) int {
 		select {
 		case sig := <-signals:
 			c.handle(sig)
-		case how := <-c.stop:
+		case <-c.stop:
 			if !c.closing.Swap(true) {
-				go c.shutDown(how)
+				go c.shutDown()
 			}
 		case code := <-c.ended:
 			return code
@@ -264,7 +264,7 @@ func (c *container) endWith(status int) {
 	if err := os.WriteFile(exitCodeFile, []byte(strconv.Itoa(status)+"\n"), 0o644); err != nil {
 		c.say(0, "%s: warning: unable to write %s: %s", rcInit, exitCodeFile, errnoText(err))
 	}
-	c.request(halt)
+	c.end()
 }
 
 // result is the container's exit code as it stands in its file, where services

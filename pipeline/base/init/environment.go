@@ -23,8 +23,6 @@ type settings struct {
 	killGrace      time.Duration // between the final SIGTERM and SIGKILL
 	cmdGetsSignals bool          // the command gets what PID 1 is sent
 	etc            string        // where the configuration lies
-	waitForLegacy  bool          // legacy-services is up once its services are
-	legacyGrace    time.Duration // for legacy services to stop
 	finishLimit    time.Duration // for a cont-finish.d script; 0: none
 }
 
@@ -49,8 +47,6 @@ func readSettings(env []string) settings {
 		killGrace:      ms("S6_KILL_GRACETIME", 3000),
 		cmdGetsSignals: number("S6_CMD_RECEIVE_SIGNALS", 0) != 0,
 		etc:            "/etc",
-		waitForLegacy:  number("S6_CMD_WAIT_FOR_SERVICES", 0) != 0,
-		legacyGrace:    ms("S6_SERVICES_GRACETIME", 3000),
 		finishLimit:    ms("S6_KILL_FINISH_MAXTIME", 0),
 	}
 	if profile := variable(env, "S6_RUNTIME_PROFILE"); profile != "" {
@@ -183,7 +179,7 @@ func isService() bool {
 		return false
 	}
 	parent, name := filepath.Base(filepath.Dir(dir)), filepath.Base(dir)
-	return parent == "servicedirs" && !strings.HasPrefix(name, "s6rc-") || parent == filepath.Base(legacyDir)
+	return parent == "servicedirs" && !strings.HasPrefix(name, "s6rc-")
 }
 
 // printContenv prints one variable of the container's environment.

@@ -9,8 +9,9 @@
 // as the replay test shows.
 //
 // What it does not do: logging inside the container (S6_LOGGING), containers
-// that run as another user than root, "s6-rc change", pipelines of services,
-// and the talk of s6-rc-compile from verbosity 3 on. The internal services
+// that run as another user than root, "s6-rc change", s6-rc-db, pipelines of
+// services, /etc/fix-attrs.d and /etc/services.d of s6-overlay v2, reboot(2), and
+// the talk of s6-rc-compile from verbosity 3 on. The internal services
 // s6rc-oneshot-runner and s6rc-fdholder are names without a process: this
 // program runs the oneshots itself.
 //
@@ -30,9 +31,7 @@ const (
 	environmentDir = "/run/s6/container_environment"
 	baseDir        = "/run/s6/basedir"
 	scanDir        = "/run/service"
-	databaseDir    = "/run/s6/db"
 	liveDir        = "/run/s6-rc"
-	legacyDir      = "/run/s6/legacy-services"
 	exitCodeFile   = "/run/s6-linux-init-container-results/exitcode"
 
 	scriptsDir = "/package/admin/s6-overlay-3.1.6.2/etc/s6-rc/scripts"
@@ -47,12 +46,11 @@ func programs() map[string]func(args []string) int {
 		"init":         boot,
 		"with-contenv": withContenv,
 		"printcontenv": printContenv,
-		"halt":         func([]string) int { return request(halt) },
-		"poweroff":     func([]string) int { return request(powerOff) },
-		"reboot":       func([]string) int { return request(reboot) },
-		"shutdown":     shutdownCommand,
-		"s6-rc":        inspectLive,
-		"s6-rc-db":     inspectDatabase,
+		"halt":         halt,
+		"poweroff":     halt,
+		"reboot":       halt,
+		"shutdown":     halt,
+		"s6-rc":        inspect,
 	}
 }
 
@@ -60,7 +58,7 @@ func main() {
 	name := filepath.Base(os.Args[0])
 	run, ok := programs()[name]
 	if !ok {
-		fmt.Fprintf(os.Stderr, "%s: fatal: this program goes by the names init, with-contenv, printcontenv, halt, poweroff, reboot, shutdown, s6-rc and s6-rc-db\n", name)
+		fmt.Fprintf(os.Stderr, "%s: fatal: this program goes by the names init, with-contenv, printcontenv, halt, poweroff, reboot, shutdown and s6-rc\n", name)
 		os.Exit(100)
 	}
 	os.Exit(run(os.Args[1:]))

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -41,9 +40,6 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 	s := &services{container: c, tree: tree, index: map[*s6rc.Service]int{}, up: make([]bool, len(tree.Services))}
 	for i, service := range tree.Services {
 		s.index[service] = i
-		if service.Name == s6rc.FdHolder && len(service.Dependents) > 0 {
-			return nil, fmt.Errorf("%s is part of a pipeline of services, which this base image has not: let it log by itself", service.Dependents[0].Name)
-		}
 	}
 	live := fmt.Sprintf("%s:s6-rc-init:%s", liveDir, randomSuffix())
 	s.dir = live + "/servicedirs"
@@ -77,9 +73,6 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 		if err := os.Symlink(liveDir+"/servicedirs/"+service.Name, filepath.Join(scanDir, service.Name)); err != nil {
 			return nil, err
 		}
-	}
-	if err := storeDatabase(tree); err != nil {
-		return nil, err
 	}
 	return s, s.storeState()
 }
@@ -376,16 +369,4 @@ func (t *transition) awaitSupervisor(dir string) {
 			return
 		}
 	}
-}
-
-// storeState writes the names of the services that are up, a line each, for
-// the inspection commands.
-func (s *services) storeState() error {
-	var text strings.Builder
-	for i, service := range s.tree.Services {
-		if s.up[i] {
-			text.WriteString(service.Name + "\n")
-		}
-	}
-	return os.WriteFile(liveDir+"/state", []byte(text.String()), 0o644)
 }

@@ -4,52 +4,30 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 )
 
-// ending is how a container is to end.
-type ending int
+// haltRequest is the signal by which the commands halt, poweroff, reboot and
+// shutdown reach PID 1: SIGRTMIN+3. It is never diverted to the command. Nor are
+// the two behind it, by which others ask for a power-off or a reboot: to a
+// container all of that is its end, with the exit code in its file.
+const haltRequest = syscall.Signal(37)
 
-const (
-	halt     ending = iota // with the exit code in its file
-	powerOff               // by reboot(2), if the container may
-	reboot
-)
-
-// The signals by which the commands halt, poweroff and reboot reach PID 1, in
-// that order: SIGRTMIN+3 to +5, which mean the same to systemd. They are never
-// diverted to the command.
-const firstRequest = syscall.Signal(37)
-
-// request asks PID 1 to end the container.
-func request(how ending) int {
-	if err := syscall.Kill(1, firstRequest+syscall.Signal(how)); err != nil {
+// halt asks PID 1 to end the container.
+func halt([]string) int {
+	if err := syscall.Kill(1, haltRequest); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: fatal: unable to signal pid 1: %s\n", os.Args[0], errnoText(err))
 		return 111
 	}
 	return 0
 }
 
-// shutdownCommand is shutdown -h, -p or -r; when is always now.
-func shutdownCommand(args []string) int {
-	how := halt
-	for _, arg := range args {
-		switch {
-		case strings.HasPrefix(arg, "-p"):
-			how = powerOff
-		case strings.HasPrefix(arg, "-r"):
-			how = reboot
-		}
-	}
-	return request(how)
-}
-
-func (c *container) request(how ending) {
+// end has the container end.
+func (c *container) end() {
 	select {
-	case c.stop <- how:
-	default: // one is enough
+	case c.stop <- struct{}{}:
+	default: // once is enough
 	}
 }
 
@@ -60,14 +38,14 @@ func (c *container) signals() <-chan os.Signal {
 	signal.Notify(arrived,
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR,
 		syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGPIPE,
-		firstRequest, firstRequest+1, firstRequest+2)
+		haltRequest, haltRequest+1, haltRequest+2)
 	return arrived
 }
 
 func (c *container) handle(sig os.Signal) {
 	number := sig.(syscall.Signal)
-	if number >= firstRequest {
-		c.request(ending(number - firstRequest))
+	if number >= haltRequest {
+		c.end()
 		return
 	}
 	if c.cmdGetsSignals && number != syscall.SIGPIPE {
@@ -79,18 +57,14 @@ func (c *container) handle(sig os.Signal) {
 		}
 	}
 	switch number {
-	case syscall.SIGTERM, syscall.SIGUSR2:
-		c.request(halt)
-	case syscall.SIGUSR1, syscall.SIGPWR:
-		c.request(powerOff)
-	case syscall.SIGINT:
-		c.request(reboot)
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR:
+		c.end()
 	}
 }
 
 // shutDown brings the services down, then ends every process, then the
 // container.
-func (c *container) shutDown(how ending) {
+func (c *container) shutDown() {
 	if status := c.bringDown(); status != 0 {
 		c.say(0, "s6-linux-init-shutdownd: warning: %s exited %d", rcShutdown, status)
 	}
@@ -100,19 +74,7 @@ func (c *container) shutDown(how ending) {
 	syscall.Kill(-1, syscall.SIGCONT)
 	time.Sleep(c.killGrace)
 	syscall.Kill(-1, syscall.SIGKILL)
-	code := c.result()
-	if how != halt {
-		magic := syscall.LINUX_REBOOT_CMD_POWER_OFF
-		if how == reboot {
-			magic = syscall.LINUX_REBOOT_CMD_RESTART
-		}
-		syscall.Sync()
-		// This ends a privileged container; any other may not do it.
-		if err := syscall.Reboot(magic); err != nil {
-			code = 111
-		}
-	}
-	c.ended <- code
+	c.ended <- c.result()
 }
 
 func (c *container) bringDown() int {
