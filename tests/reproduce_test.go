@@ -48,7 +48,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 			write(t, repo, "root/etc/something-else", "else\n", 0o644)
 			sh(t, repo, "git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m changed")
 			publishTo(t, server.Host+"/netbox:2", saying(t, build(t, repo, platform), commit))
-			if o := verify("2"); o.code != 1 || !strings.Contains(o.stdout, again+"sha256:") || !strings.Contains(o.stdout, "1 files: etc/something-else") {
+			if o := verify("2"); o.code != 1 || !strings.Contains(o.stdout, again+"sha256:") || !strings.Contains(o.stdout, "2 files: /build_version, /etc/something-else") {
 				t.Errorf("status %d:\n%s", o.code, o.stdout)
 			}
 		})
