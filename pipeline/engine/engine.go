@@ -87,7 +87,12 @@ type Container struct {
 	// Dagger gives none back of a container that a signal has ended.
 	Capture   []string
 	StopGrace time.Duration // between SIGTERM and SIGKILL; 10 s when zero
-	ReadOnly  bool          // the root file system cannot be written; local engine only
+
+	// What an operator restricts: local engine only.
+	ReadOnly        bool     // the root file system cannot be written
+	User            string   // "UID", "UID:GID" or names, instead of the image's
+	Capabilities    []string // of Docker's default ones, those that stay, such as CAP_CHOWN; nil keeps all
+	NoNewPrivileges bool     // no program raises the rights of who runs it
 }
 
 // File is a file put into a container before its start.

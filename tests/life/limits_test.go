@@ -18,17 +18,7 @@ import (
 )
 
 // enough are the capabilities that docs/operation.md says are enough.
-var enough = []string{"chown", "setgid", "setuid", "kill"}
-
-// only goes before what a container begins with, to have it begin as `docker
-// run --cap-drop ALL --cap-add …` does.
-func only(capabilities ...string) []string {
-	bounding := "--bounding-set=-all"
-	for _, name := range capabilities {
-		bounding += ",+" + name
-	}
-	return []string{"setpriv", bounding, "--inh-caps=-all", "--"}
-}
+var enough = []string{"CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_KILL"}
 
 // limit sets a limit of a container's cgroup, in the hierarchy of either
 // version; false where this machine has no such controller.
@@ -76,14 +66,12 @@ type restriction struct {
 func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 	t.Parallel()
 	rights := []restriction{
-		{name: "few capabilities", change: func(c *engine.Container) { c.Entrypoint = append(only(enough...), c.Entrypoint...) }},
+		{name: "few capabilities", change: func(c *engine.Container) { c.Capabilities = enough }},
 		{name: "a read-only root", change: func(c *engine.Container) {
 			c.ReadOnly = true
 			c.Mounts = append(c.Mounts, engine.Mount{Path: "/run", Tmpfs: true}, engine.Mount{Path: "/tmp", Tmpfs: true})
 		}},
-		{name: "no new privileges", change: func(c *engine.Container) {
-			c.Entrypoint = append([]string{"setpriv", "--no-new-privs", "--"}, c.Entrypoint...)
-		}},
+		{name: "no new privileges", change: func(c *engine.Container) { c.NoNewPrivileges = true }},
 	}
 	limits := []restriction{
 		{name: "512 MiB of memory", after: func(t *testing.T, c *local.Container) {
@@ -113,7 +101,6 @@ func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			spec := w.spec("netbox", nil)
-			spec.Entrypoint = []string{"/init"}
 			for _, r := range restrictions {
 				if r.change != nil {
 					r.change(&spec)

@@ -10,9 +10,9 @@
 // and /init would kill it before the last lines are written.
 //
 // Dagger has no words for these, and the engine says so: Container.ReadOnly,
-// Mount.Host, and capturing from a Mount.Tmpfs. A run that is over time is
-// killed with no SIGTERM before, a run's network has a way out, and
-// RunResult.PeakMemory is unknown.
+// User, Capabilities and NoNewPrivileges, Mount.Host, and capturing from a
+// Mount.Tmpfs. A run that is over time is killed with no SIGTERM before, a
+// run's network has a way out, and RunResult.PeakMemory is unknown.
 package dagger
 
 import (

@@ -383,6 +383,9 @@ func TestWhatDaggerCannotDoIsSaid(t *testing.T) {
 		says   string
 	}{
 		"a read-only root":        {func(c *engine.Container) { c.ReadOnly = true }, "read-only"},
+		"another user":            {func(c *engine.Container) { c.User = "1000" }, "another user"},
+		"fewer capabilities":      {func(c *engine.Container) { c.Capabilities = []string{} }, "fewer rights"},
+		"no new privileges":       {func(c *engine.Container) { c.NoNewPrivileges = true }, "fewer rights"},
 		"a directory of the host": {func(c *engine.Container) { c.Mounts = []engine.Mount{{Path: "/config", Host: "/srv"}} }, "/srv"},
 		"a file on a tmpfs": {func(c *engine.Container) {
 			c.Mounts, c.Capture = []engine.Mount{{Path: "/tmp", Tmpfs: true}}, []string{"/tmp/x"}

@@ -302,6 +302,9 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	if c.ReadOnly {
 		return nil, nil, errors.New("make the root file system read-only: Dagger cannot: use --engine local")
 	}
+	if c.User != "" || c.Capabilities != nil || c.NoNewPrivileges {
+		return nil, nil, errors.New("run with another user or fewer rights: Dagger cannot: use --engine local")
+	}
 	ctr, goarch, entrypoint, args, err := r.image(ctx, c)
 	if err != nil {
 		return nil, nil, err

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -23,7 +24,11 @@ var capabilities = map[string]uint{
 // container by default, but for rlimits, which not every machine lets us set.
 // It runs with the container's root as "/": users are looked up there.
 func (c *Container) runtimeConfig() (map[string]any, error) {
-	user, home, err := lookUpUser(c.config.User)
+	user, home, err := lookUpUser(cmp.Or(c.spec.User, c.config.User))
+	if err != nil {
+		return nil, err
+	}
+	caps, err := c.capabilities()
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +51,13 @@ func (c *Container) runtimeConfig() (map[string]any, error) {
 	if err := os.MkdirAll(cwd, 0o755); err != nil {
 		return nil, fmt.Errorf("making the working directory: %w", err)
 	}
-	caps := c.pod.caps
 	capSets := map[string]any{"bounding": caps}
 	if user["uid"] == 0 {
 		capSets["effective"], capSets["permitted"] = caps, caps
 	}
 	c.process = map[string]any{
 		"terminal": false, "user": user, "args": args, "env": c.environ(home), "cwd": cwd,
-		"capabilities": capSets, "noNewPrivileges": false,
+		"capabilities": capSets, "noNewPrivileges": c.spec.NoNewPrivileges,
 	}
 	namespaces := []map[string]any{{"type": "pid"}, {"type": "mount"}, {"type": "ipc"}, {"type": "uts"}}
 	if c.pod.unified {
@@ -192,6 +196,25 @@ func accounts(path string, fields int) func(yield func([]string) bool) {
 			}
 		}
 	}
+}
+
+// capabilities are those the container gets: all that there are, or of these
+// the ones that the container names.
+func (c *Container) capabilities() ([]string, error) {
+	if c.spec.Capabilities == nil {
+		return c.pod.caps, nil
+	}
+	caps := []string{}
+	for _, name := range c.spec.Capabilities {
+		if _, known := capabilities[name]; !known {
+			return nil, failure.Usagef("keeping the capability %s: Docker gives a container none of that name: keep one of %s",
+				name, strings.Join(slices.Sorted(maps.Keys(capabilities)), ", "))
+		}
+		if slices.Contains(c.pod.caps, name) {
+			caps = append(caps, name)
+		}
+	}
+	return caps, nil
 }
 
 // availableCapabilities are those of the default set that this process may
