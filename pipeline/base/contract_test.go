@@ -55,17 +55,78 @@ func TestFilesBecomeVariables(t *testing.T) {
 	t.Parallel()
 	secret := "'\"\\|&/$ *#%{}`\u00e6\nsecond line"
 	o := native(t).run(t, container{
-		env: map[string]string{"FILE__SECRET": "/run-secrets/a", "FILE__NEWLINE": "/run-secrets/b", "FILE__GONE": "/run-secrets/c", "GONE": "kept"},
+		env: map[string]string{"FILE__SECRET": "/run-secrets/a", "FILE__NEWLINE": "/run-secrets/b", "FILE__NUL": "/run-secrets/d", "FILE__GONE": "/run-secrets/c", "GONE": "kept"},
 		files: map[string]string{
 			"/run-secrets/a": secret,
 			"/run-secrets/b": "value\n",
+			"/run-secrets/d": "one\x00two\xff",
 		},
-	}, `printf '<%s>' "$SECRET"; printf '<%s>' "$NEWLINE"; printf '<%s>\n' "$GONE"`)
+	}, `printf '<%s>' "$SECRET"; printf '<%s>' "$NEWLINE"; printf '<%s>' "$NUL"; printf '<%s>\n' "$GONE"`)
 	o.exits(t, 0)
-	o.has(t, "<"+secret+">", "<value\n>", "<kept>",
-		"FILE__NEWLINE: /run-secrets/b ends in a newline",
-		"FILE__GONE: there is no file /run-secrets/c")
-	o.lacks(t, "FILE__SECRET: /run-secrets/a ends in a newline")
+	o.has(t, "<"+secret+">", "<value\n>", "<one\ntwo\xff>", "<kept>",
+		"[env-init] SECRET set from FILE__SECRET\n", "[env-init] NUL set from FILE__NUL\n",
+		"[env-init] Your secret: FILE__NEWLINE\n           contains a trailing newline and may not work as expected\n[env-init] NEWLINE set from FILE__NEWLINE\n",
+		"[env-init] cannot find secret in FILE__GONE\n")
+	o.lacks(t, "Your secret: FILE__SECRET", "Your secret: FILE__NUL")
+}
+
+// A value that Linux hands to no program keeps all services from starting that
+// want the container's environment, as in the published base.
+func TestAFileTooLongForAVariableKeepsServicesFromStarting(t *testing.T) {
+	t.Parallel()
+	o := native(t).run(t, container{
+		env:   map[string]string{"FILE__SECRET": "/f", "S6_BEHAVIOUR_IF_STAGE2_FAILS": "2"},
+		files: map[string]string{"/f": strings.Repeat("x", 200<<10)},
+	}, "echo command ran")
+	o.exits(t, 1)
+	o.has(t, "[env-init] SECRET set from FILE__SECRET\n", "exec: fatal: unable to exec bash: Argument list too long\n", "command exited 126\n")
+	o.lacks(t, "command ran")
+}
+
+func TestAOneshotsStatusIsThatOfS6sPrograms(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]string{"exit 127": "127", "exit 128": "128", "exit 143": "128", "exit 255": "128", "kill -TERM $$": "143"} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			native(t).run(t, container{files: map[string]string{"/etc/s6-overlay/s6-rc.d/init-migrations/run": "#!/bin/bash\n" + script + "\n"}}, "true").
+				has(t, "unable to start service init-migrations: command exited "+want+"\n")
+		})
+	}
+}
+
+// As Docker's --user, podman's --userns=keep-id and Kubernetes' runAsUser do.
+func TestItRunsAsAnyUserAndLeavesOwnersAlone(t *testing.T) {
+	t.Parallel()
+	config := t.TempDir()
+	if err := os.Chown(config, 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	for name, user := range map[string]string{"of its own": "1000:1000", "of group 0": "1000:0", "abc": "911:911"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := native(t).run(t, container{user: user, config: config, env: map[string]string{"PUID": "77", "DOCKER_MODS": "example.com/mod", "FILE__WORD": "/word", "UMASK": "027"}, files: map[string]string{
+				"/word": "seen", "/custom-cont-init.d/10-who": "echo script as $(id -u):$(id -g), $WORD", "/custom-services.d/none": "#!/bin/bash\necho service",
+			}}, `id -u; stat -c '%n %u' /app /config; sleep 0.3; for p in /proc/[0-9]*; do echo "$(stat -c %u "$p") $(tr '\0' ' ' <"$p/cmdline")"; done; echo "<$LSIO_NON_ROOT_USER>"`)
+			o.exits(t, 0)
+			uid, gid, _ := strings.Cut(user, ":")
+			o.has(t, "User UID:    "+uid+"\nUser GID:    "+gid+"\n", "/app 0\n/config 1000\n", uid+" /init", uid+" s6-svscan", uid+" sleep infinity", "<1>",
+				"[mod-init] running as user "+uid+": docker mods and custom services are off, PUID and PGID have no effect\n",
+				"script as "+user+", seen\n", "[ls.io-init] done.")
+			o.lacks(t, "fatal", "warning", "denied", "not permitted", "\n0 ")
+		})
+	}
+	// A directory that the files bring is closed to others.
+	o := native(t).run(t, container{user: "1000:1000", files: map[string]string{"/run/closed": ""}}, "echo command ran")
+	o.exits(t, 100)
+	if strings.Count(o.out, "\n") != 1 {
+		t.Errorf("want one line, got\n%s", o.out)
+	}
+	o.has(t, "/run cannot be written by user 1000", "set PUID and PGID instead")
+}
+
+func TestOnlyRootWritesToRunWhereItIsTheSupervisor(t *testing.T) {
+	t.Parallel()
+	native(t).run(t, container{}, "stat -c %a /run").has(t, "755\n")
 }
 
 func TestTheBasesOwnVariablesMayComeFromFiles(t *testing.T) {
@@ -89,7 +150,7 @@ func TestTheBasesOwnVariablesMayComeFromFiles(t *testing.T) {
 			}, waits+`id abc; stat -c '%n %u:%g %a' /config /config/up; date +%z; printf '<%s>' "$PUID"`)
 			o.exits(t, 0)
 			o.has(t, "uid=1234(abc) gid=5678(abc)", "User UID:    1234\nUser GID:    5678\n", "/config 1234:5678", "/config/up 0:0 640\n", "+0545\n", "<1234>")
-			o.lacks(t, "ends in a newline", "no known time zone")
+			o.lacks(t, "trailing newline", "no known time zone")
 		})
 	}
 	native(t).run(t, container{
@@ -145,7 +206,7 @@ func TestUmaskIsForServicesOnly(t *testing.T) {
 	}
 	const waits = `for ((i = 0; i < 100; i++)); do [[ -e /config/up ]] && break; sleep 0.05; done; stat -c 'mode %a' /config/up`
 	o := native(t).run(t, c, waits)
-	o.has(t, "oneshot umask 0022\n", "service umask 0027\n", "mode 640\n", "[custom-init] witness: is a service now")
+	o.has(t, "oneshot umask 0022\n", "service umask 0027\n", "mode 640\n", "[custom-init] witness: copied")
 	o.lacks(t, "hidden file ran")
 	delete(c.env, "UMASK")
 	native(t).run(t, c, waits).has(t, "service umask 0022\n", "mode 644\n")

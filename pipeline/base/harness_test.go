@@ -125,7 +125,8 @@ type container struct {
 	files   map[string]string // content by path
 	config  string            // directory that becomes /config; empty for none
 	command []string
-	network bool // the host's network instead of none
+	user    string // "UID:GID"; empty for root
+	network bool   // the host's network instead of none
 }
 
 type outcome struct {
@@ -174,7 +175,11 @@ func (r *rootfs) boot(t testing.TB, c container) outcome {
 	for _, name := range slices.Sorted(maps.Keys(c.env)) {
 		args = append(args, name+"="+c.env[name])
 	}
-	args = append(args, "/usr/sbin/chroot", ".")
+	args = append(args, "/usr/sbin/chroot")
+	if c.user != "" {
+		args = append(args, "--userspec="+c.user, "--groups=")
+	}
+	args = append(args, ".")
 	args = append(args, r.config.Entrypoint...)
 	args = append(args, c.command...)
 

@@ -3,6 +3,7 @@ package base_test
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/pem"
 	"io"
 	"log"
 	"net/http/httptest"
@@ -89,9 +90,9 @@ func TestTheSameInputsGiveTheSameImage(t *testing.T) {
 
 func TestAModIsPartOfTheContainerBeforeItsServicesStart(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	server := httptest.NewTLSServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
-	ref := strings.TrimPrefix(server.URL, "http://") + "/mod:v1"
+	ref := strings.TrimPrefix(server.URL, "https://") + "/mod:v1"
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
 	const tree = "etc/s6-overlay/s6-rc.d/"
@@ -120,10 +121,12 @@ func TestAModIsPartOfTheContainerBeforeItsServicesStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(tag, img); err != nil {
+	if err := remote.Write(tag, img, remote.WithTransport(server.Client().Transport)); err != nil {
 		t.Fatal(err)
 	}
-	o := native(t).run(t, container{network: true, env: map[string]string{"DOCKER_MODS": ref, "S6_VERBOSITY": "2"}}, "true")
+	trusted := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	o := native(t).run(t, container{network: true, env: map[string]string{"DOCKER_MODS": ref, "S6_VERBOSITY": "2"},
+		files: map[string]string{"/etc/ssl/certs/ca-certificates.crt": string(trusted)}}, "true")
 	o.exits(t, 0)
 	o.has(t, "[mod-init] "+ref+": applied, sha256:", "the mod greets\n", "service init-mod-greet successfully started", "[ls.io-init] done.")
 }

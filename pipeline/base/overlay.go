@@ -194,6 +194,8 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 		for _, path := range mountPoints {
 			entries = append(entries, entry{path: path, mode: fs.ModeDir | 0o755})
 		}
+		// Whoever the container runs as, /init has its state there.
+		entries = append(entries, entry{path: "run", mode: fs.ModeDir | fs.ModeSticky | 0o777})
 	}
 	if o.sources != "" {
 		entries = append(entries, entry{path: "etc/apt/sources.list.d/debian.list", mode: 0o644, data: []byte(o.sources)})
@@ -259,6 +261,9 @@ func archive(entries []entry) ([]byte, error) {
 			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.link, 0o777
 		case e.mode.IsDir():
 			h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
+			if e.mode&fs.ModeSticky != 0 {
+				h.Mode |= 0o1000
+			}
 		}
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err

@@ -108,6 +108,18 @@ class Modes(unittest.TestCase):
         self.assertEqual(said.count(f'{file} can be read by others, and its mode cannot be changed: Read-only file system\n'), 1, said)
 
 
+    def test_who_started_it_as_a_user_reads_what_to_do_instead(self):
+        as_root, as_user = self.home / 'of-root', self.home / 'of-a-user'
+        for folder, user in ((as_root, 0), (as_user, 1000)):
+            folder.mkdir()
+            os.chown(folder, user, user)
+        self.assertEqual(check.remedy(self.home, as_root), f'check the volume at {self.home}')
+        self.assertEqual(check.remedy(self.home, self.home / 'nowhere'), f'check the volume at {self.home}')
+        said = check.remedy(self.home, as_user)
+        self.assertIn(f'give {self.home} to user 1000', said)
+        self.assertIn('set PUID and PGID', said)
+
+
 class Warnings(Modes):
     def test_tasks_and_cache_in_one_redis_database_are_one_line(self):
         for more, times in (({}, 0), ({'REDIS_DB_TASK': '1'}, 1), ({'REDIS_DB_TASK': '1', 'REDIS_CACHE_HOST': 'other'}, 0)):

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
@@ -90,6 +92,14 @@ func boot(args []string) int {
 // prepare makes /run ready. The result is an exit code when it cannot.
 func (c *container) prepare(env []string) int {
 	const preinit = "/package/admin/s6-overlay/libexec/preinit"
+	// The image has /run open to all, so that any user can be the supervisor;
+	// where that is root, as mostly, nobody else has to write there.
+	if user := os.Geteuid(); user == 0 {
+		os.Chmod("/run", 0o755) // a root that is read-only stays as it is
+	} else if err := unix.Access("/run", unix.W_OK|unix.X_OK); err != nil {
+		c.say(0, "%s: fatal: /run cannot be written by user %d (%s): start the container without a user, set PUID and PGID instead", preinit, user, errnoText(err))
+		return 100
+	}
 	if c.readOnlyRoot {
 		c.say(0, preinit+": info: read-only root")
 		if err := os.WriteFile("/run/test of writability", nil, 0o644); err != nil {

@@ -132,7 +132,7 @@ func loadEnvironment() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, _, _ = bytes.Cut(value, []byte{0}) // where a C string ends
+		value = bytes.ReplaceAll(value, []byte{0}, []byte{'\n'}) // as s6-envdir does: no variable can hold a NUL byte
 		if len(value) > 0 {
 			env = append(env, name+"="+string(value))
 		}

@@ -8,10 +8,13 @@
 // every orphan meanwhile. Lines and exit codes are those of the real programs,
 // as the replay test shows.
 //
-// What it does not do: logging inside the container (S6_LOGGING), containers
-// that run as another user than root, "s6-rc change", s6-rc-db, pipelines of
-// services, /etc/fix-attrs.d and /etc/services.d of s6-overlay v2, reboot(2), and
-// the talk of s6-rc-compile from verbosity 3 on. The internal services
+// It runs as any user who can write to /run, which the image has open to all;
+// the real one takes /run for that user by a setuid program.
+//
+// What it does not do: logging inside the container (S6_LOGGING), "s6-rc change",
+// s6-rc-db, pipelines of services, /etc/fix-attrs.d and /etc/services.d of
+// s6-overlay v2, reboot(2), and the talk of s6-rc-compile from verbosity 3 on. The
+// internal services
 // s6rc-oneshot-runner and s6rc-fdholder are names without a process: this
 // program runs the oneshots itself.
 //

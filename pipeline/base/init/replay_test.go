@@ -132,7 +132,7 @@ func report(t *testing.T, a *attempt) {
 func run(c recording.Case, lower, scratch string) (recording.Case, error) {
 	box := sandbox{
 		Lower: lower, Scratch: scratch, Files: files(c), Command: c.Command, Env: environment(c),
-		ReadOnly: c.ReadOnlyRoot, RunTmpfs: c.RunTmpfs,
+		ReadOnly: c.ReadOnlyRoot, RunTmpfs: c.RunTmpfs, User: c.User,
 		Boot: strings.Contains(c.Label, "with CAP_SYS_BOOT"),
 	}
 	if c.Name() == "03-cmd-exit/12" {

@@ -28,6 +28,7 @@ type sandbox struct {
 	ReadOnly bool
 	RunTmpfs string // options of a tmpfs on /run; "": none
 	Boot     bool   // with CAP_SYS_BOOT
+	User     string // "UID:GID"; "": root
 	Dir      string
 	Command  []string
 	Env      []string
@@ -134,6 +135,7 @@ func enter() error {
 		func() error { return unix.Unmount(".", unix.MNT_DETACH) },
 		func() error { return os.Chdir("/" + s.Dir) },
 		func() error { return dropCapabilities(s.Boot) },
+		func() error { return become(s.User) },
 	}
 	for i, step := range steps {
 		if err := step(); err != nil {
@@ -192,6 +194,24 @@ func devices(dev string) error {
 		}
 	}
 	return nil
+}
+
+// become takes on a user, for good.
+func become(user string) error {
+	if user == "" {
+		return nil
+	}
+	var uid, gid int
+	if _, err := fmt.Sscanf(user, "%d:%d", &uid, &gid); err != nil {
+		return fmt.Errorf("user %q: %w", user, err)
+	}
+	if err := syscall.Setgroups(nil); err != nil {
+		return err
+	}
+	if err := syscall.Setgid(gid); err != nil {
+		return err
+	}
+	return syscall.Setuid(uid)
 }
 
 // dropCapabilities leaves what docker gives by default: what the bounding set

@@ -71,7 +71,6 @@ func scopes() map[string]scope {
 		"09-invalid-trees/3":  {why: processes + "; the links below /run/service and the files of s6-linux-init too", ignore: process + `|` + listed},
 
 		"10-not-pid1/1": {why: "/run is empty in our image", ignore: listed},
-		"10-not-pid1/3": {out: "an image with a USER: it needs a setuid /init, and no image of ours sets one"},
 
 		"11-environment/1": {why: "od and a longrun write into the same line", ignore: `^(\w+|\*) = |^  |^[N\\0-9 ]+$|^longrun-without-contenv`},
 		"11-environment/2": {why: "the script lists the directory of s6rc-oneshot-runner, no process here, and writes half a line before another writes", ignore: `^\S+ = |^  |^head: cannot open|^longrun-without-contenv: (NN|\d+) variables`},

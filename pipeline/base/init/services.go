@@ -310,7 +310,16 @@ func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
 		t.say(0, "s6-sudoc: fatal: unable to get exit status from server: Operation timed out")
 		return exited(111)
 	}
-	return exited(exitCode(status))
+	return exited(oneshotStatus(status))
+}
+
+// oneshotStatus is what the programs of s6 that hand on a oneshot's end make
+// of it: an exit code that could be taken for a signal is 128.
+func oneshotStatus(status syscall.WaitStatus) int {
+	if status.Exited() {
+		return min(status.ExitStatus(), 128)
+	}
+	return exitCode(status)
 }
 
 // longrun has s6 bring a service up or down and waits until s6 says it is:

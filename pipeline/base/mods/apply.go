@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -40,7 +39,7 @@ func (h hook) applyMods(ctx context.Context) {
 			mods = append(mods, m)
 			go func() {
 				defer close(m.ready)
-				m.image, m.err = fetch(ctx, m.ref)
+				m.image, m.err = h.fetch(ctx, m.ref)
 			}()
 		}
 	}
@@ -56,12 +55,12 @@ func (h hook) applyMods(ctx context.Context) {
 	}
 }
 
-func fetch(ctx context.Context, ref string) (v1.Image, error) {
+func (h hook) fetch(ctx context.Context, ref string) (v1.Image, error) {
 	r, err := name.ParseReference(ref)
 	if err != nil {
 		return nil, fmt.Errorf("DOCKER_MODS: %w", err)
 	}
-	image, err := remote.Image(r, remote.WithContext(ctx), remote.WithTransport(guarded{remote.DefaultTransport}),
+	image, err := remote.Image(r, remote.WithContext(ctx), remote.WithTransport(guarded{h.transport}),
 		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
 	if err != nil {
 		return nil, fmt.Errorf("fetching it: %w", err)
@@ -110,13 +109,12 @@ func (h hook) unpack(ctx context.Context, image v1.Image) error {
 	return nil
 }
 
-// guarded refuses to talk to anything but this machine without TLS: what comes
+// guarded refuses to talk without TLS, as the published base does: what comes
 // back is run as root.
 type guarded struct{ next http.RoundTripper }
 
 func (g guarded) RoundTrip(req *http.Request) (*http.Response, error) {
-	host := req.URL.Hostname()
-	if ip := net.ParseIP(host); req.URL.Scheme != "https" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if req.URL.Scheme != "https" {
 		return nil, errors.New("the registry " + req.URL.Host + " does not speak TLS")
 	}
 	return g.next.RoundTrip(req)

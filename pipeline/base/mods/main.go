@@ -4,20 +4,30 @@
 // /custom-services.d. With neither it ends at once.
 //
 // A mod that cannot be had is reported and passed over, as in the published
-// base: the container starts without it.
+// base: the container starts without it. In a container that was started as
+// another user than root there are neither, since the root file system cannot
+// be written.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
+
+// environment is where /init keeps the container's.
+const environment = "run/s6/container_environment"
 
 // patience is what all registries together get.
 const patience = 5 * time.Minute
@@ -34,7 +44,7 @@ func main() {
 			}
 		}
 	}
-	h := hook{root: "/", mods: variable("DOCKER_MODS"), log: os.Stdout}
+	h := hook{root: "/", user: os.Geteuid(), mods: variable("DOCKER_MODS"), transport: remote.DefaultTransport, log: os.Stdout}
 	if err := h.run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "[mod-init] %v\n", err)
 		os.Exit(1)
@@ -43,12 +53,22 @@ func main() {
 
 // hook is what is to be done to which root file system.
 type hook struct {
-	root string
-	mods string // image references separated by |
-	log  io.Writer
+	root      string
+	user      int    // who does it
+	mods      string // image references separated by |
+	transport http.RoundTripper
+	log       io.Writer
 }
 
 func (h hook) run(ctx context.Context) error {
+	if h.user != 0 {
+		h.say("[mod-init] running as user %d: docker mods and custom services are off, PUID and PGID have no effect", h.user)
+		// Scripts of images look for it; with S6_KEEP_ENV there is no such directory.
+		if err := os.WriteFile(h.path(environment, "LSIO_NON_ROOT_USER"), []byte("1"), 0o644); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
 	h.applyMods(ctx)
 	return h.customServices()
 }
@@ -67,6 +87,6 @@ func variable(name string) string {
 	if v, ok := os.LookupEnv(name); ok {
 		return v
 	}
-	v, _ := os.ReadFile(filepath.Join("/run/s6/container_environment", name)) // absent means unset
+	v, _ := os.ReadFile(filepath.Join("/", environment, name)) // absent means unset
 	return string(v)
 }

@@ -20,9 +20,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// push makes a mod of layers of files and gives its reference in a registry on
-// loopback.
-func push(t *testing.T, host, ref string, layers ...map[string]string) string {
+// store is a registry on loopback, which speaks TLS.
+type store struct {
+	host      string
+	transport http.RoundTripper
+}
+
+// push makes a mod of layers of files and gives its reference.
+func (s store) push(t *testing.T, ref string, layers ...map[string]string) string {
 	t.Helper()
 	img := empty.Image
 	for _, files := range layers {
@@ -41,21 +46,21 @@ func push(t *testing.T, host, ref string, layers ...map[string]string) string {
 			t.Fatal(err)
 		}
 	}
-	tag, err := name.ParseReference(host + "/" + ref)
+	tag, err := name.ParseReference(s.host + "/" + ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(tag, img); err != nil {
+	if err := remote.Write(tag, img, remote.WithTransport(s.transport)); err != nil {
 		t.Fatal(err)
 	}
 	return tag.String()
 }
 
-func aRegistry(t *testing.T) string {
+func aRegistry(t *testing.T) store {
 	t.Helper()
-	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	s := httptest.NewTLSServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "http://")
+	return store{strings.TrimPrefix(s.URL, "https://"), s.Client().Transport}
 }
 
 // aRoot is a root file system whose /bin is a link, as Debian's is.
@@ -84,11 +89,11 @@ func content(t *testing.T, elem ...string) string {
 }
 
 func TestModsAreLaidOverTheRootInTheirOrder(t *testing.T) {
-	host, root := aRegistry(t), aRoot(t)
+	mods, root := aRegistry(t), aRoot(t)
 	var out strings.Builder
-	h := hook{root: root, log: &out, mods: " " +
-		push(t, host, "one:v1", map[string]string{"bin/tool": "one", "etc/shared": "one"}) + " | " +
-		push(t, host, "two:v1", map[string]string{"etc/shared": "two"}) + "|"}
+	h := hook{root: root, log: &out, transport: mods.transport, mods: " " +
+		mods.push(t, "one:v1", map[string]string{"bin/tool": "one", "etc/shared": "one"}) + " | " +
+		mods.push(t, "two:v1", map[string]string{"etc/shared": "two"}) + "|"}
 	if err := h.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -107,9 +112,9 @@ func TestModsAreLaidOverTheRootInTheirOrder(t *testing.T) {
 }
 
 func TestARestartAppliesOnlyWhatChanged(t *testing.T) {
-	host, root := aRegistry(t), aRoot(t)
+	mods, root := aRegistry(t), aRoot(t)
 	var out strings.Builder
-	h := hook{root: root, log: &out, mods: push(t, host, "mod:v1", map[string]string{"etc/mod": "first"})}
+	h := hook{root: root, log: &out, transport: mods.transport, mods: mods.push(t, "mod:v1", map[string]string{"etc/mod": "first"})}
 	h.run(t.Context())
 	if err := os.WriteFile(filepath.Join(root, "etc/mod"), []byte("edited by the user"), 0o644); err != nil {
 		t.Fatal(err)
@@ -118,7 +123,7 @@ func TestARestartAppliesOnlyWhatChanged(t *testing.T) {
 	if got := content(t, root, "etc/mod"); got != "edited by the user" {
 		t.Errorf("the same mod was applied again: %q", got)
 	}
-	push(t, host, "mod:v1", map[string]string{"etc/mod": "second"})
+	mods.push(t, "mod:v1", map[string]string{"etc/mod": "second"})
 	h.run(t.Context())
 	if got := content(t, root, "etc/mod"); got != "second" {
 		t.Errorf("the new version was not applied: %q\n%s", got, &out)
@@ -126,15 +131,15 @@ func TestARestartAppliesOnlyWhatChanged(t *testing.T) {
 }
 
 func TestALaterLayerTakesAwayWhatAnEarlierOneBrought(t *testing.T) {
-	host, root := aRegistry(t), aRoot(t)
+	mods, root := aRegistry(t), aRoot(t)
 	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(root, "etc/of-the-image"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	ref := push(t, host, "mod:v1", map[string]string{"etc/goes": "x", "etc/stays": "x"}, map[string]string{"etc/.wh.goes": "", "etc/.wh.of-the-image": ""})
-	h := hook{root: root, log: io.Discard, mods: ref}
+	ref := mods.push(t, "mod:v1", map[string]string{"etc/goes": "x", "etc/stays": "x"}, map[string]string{"etc/.wh.goes": "", "etc/.wh.of-the-image": ""})
+	h := hook{root: root, log: io.Discard, transport: mods.transport, mods: ref}
 	h.run(t.Context())
 	for name, there := range map[string]bool{"goes": false, "stays": true, "of-the-image": true, ".wh.goes": false} {
 		if _, err := os.Stat(filepath.Join(root, "etc", name)); (err == nil) != there {
@@ -172,27 +177,39 @@ func TestScriptsThatOthersCanChangeAreNamed(t *testing.T) {
 }
 
 func TestAMissingModIsReportedAndPassedOver(t *testing.T) {
-	host, root := aRegistry(t), aRoot(t)
+	mods, root := aRegistry(t), aRoot(t)
 	var out strings.Builder
-	h := hook{root: root, log: &out, mods: host + "/none:v1|UPPER:|" + push(t, host, "mod:v1", map[string]string{"etc/mod": "here"})}
+	h := hook{root: root, log: &out, transport: mods.transport, mods: mods.host + "/none:v1|UPPER:|" + mods.push(t, "mod:v1", map[string]string{"etc/mod": "here"})}
 	if err := h.run(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if got := content(t, root, "etc/mod"); got != "here" {
 		t.Errorf("mod is %q", got)
 	}
-	for _, want := range []string{host + "/none:v1: not applied: fetching it: ", "UPPER:: not applied: "} {
+	for _, want := range []string{mods.host + "/none:v1: not applied: fetching it: ", "UPPER:: not applied: "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, &out)
 		}
 	}
 }
 
-func TestARegistryElsewhereMustSpeakTLS(t *testing.T) {
+func TestARegistryThatSpeaksNoTLSIsNamed(t *testing.T) {
+	plain := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer plain.Close()
+	var out strings.Builder
+	ref := strings.TrimPrefix(plain.URL, "http://") + "/mod:v1"
+	if err := (hook{root: aRoot(t), log: &out, transport: http.DefaultTransport, mods: ref}).run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if want := "[mod-init] " + ref + ": not applied: fetching it: "; !strings.HasPrefix(out.String(), want) || !strings.Contains(out.String(), "does not speak TLS") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("want one line that begins with %q and speaks of TLS, got %q", want, &out)
+	}
+}
+
+func TestARegistryMustSpeakTLS(t *testing.T) {
 	for address, refused := range map[string]bool{
-		"http://127.0.0.1:5000/v2/":  false,
-		"http://[::1]:5000/v2/":      false,
-		"http://localhost:5000/v2/":  false,
+		"http://127.0.0.1:5000/v2/":  true,
+		"http://localhost:5000/v2/":  true,
 		"http://10.0.0.1:5000/v2/":   true,
 		"http://registry.local/v2/":  true,
 		"https://registry.local/v2/": false,
@@ -229,6 +246,11 @@ func TestCustomServicesFollowTheirFiles(t *testing.T) {
 	}
 	content(t, dir, "dependencies.d/init-services")
 	content(t, root, services, "user/contents.d/custom-svc-mine")
+	// The words of the published base.
+	if want := "[custom-init] Service files found in /custom-services.d\n[custom-init] mine: service detected, copying...\n[custom-init] mine: copied\n"; out.String() != want && !strings.HasSuffix(out.String(), want) {
+		t.Errorf("it says %q, want %q", &out, want)
+	}
+	out.Reset()
 
 	if err := os.Remove(script); err != nil {
 		t.Fatal(err)
@@ -238,6 +260,37 @@ func TestCustomServicesFollowTheirFiles(t *testing.T) {
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s outlived its script", path)
 		}
+	}
+	if want := "[custom-init] removing existing custom services...\n[custom-init] No custom services found, skipping...\n"; out.String() != want {
+		t.Errorf("it says %q, want %q", &out, want)
+	}
+}
+
+func TestAnotherUserThanRootHasNeitherModsNorServices(t *testing.T) {
+	root := aRoot(t)
+	for _, dir := range []string{environment, "custom-services.d"} {
+		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "custom-services.d/mine"), []byte("#!/bin/bash\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := (hook{root: root, user: 1000, log: &out, mods: "example.com/mod"}).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := "[mod-init] running as user 1000: docker mods and custom services are off, PUID and PGID have no effect\n"; out.String() != want {
+		t.Errorf("it says %q, want %q", &out, want)
+	}
+	if got := content(t, root, environment, "LSIO_NON_ROOT_USER"); got != "1" {
+		t.Errorf("services see LSIO_NON_ROOT_USER=%q", got)
+	}
+	if _, err := os.Stat(filepath.Join(root, services, "custom-svc-mine")); err == nil {
+		t.Error("there is a service")
+	}
+	if err := (hook{root: aRoot(t), user: 1000, log: &out}).run(t.Context()); err != nil {
+		t.Errorf("with S6_KEEP_ENV: %v", err)
 	}
 }
 

@@ -21,6 +21,9 @@ func (h hook) customServices() error {
 	if err != nil {
 		return err
 	}
+	if len(old) > 0 {
+		h.say("[custom-init] removing existing custom services...")
+	}
 	for _, dir := range old {
 		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("removing the service %s of an earlier start: %w", filepath.Base(dir), err)
@@ -35,14 +38,24 @@ func (h hook) customServices() error {
 	if err != nil {
 		return fmt.Errorf("looking for custom services: %w", err)
 	}
+	if len(files) == 0 {
+		h.say("[custom-init] No custom services found, skipping...")
+		return nil
+	}
+	h.say("[custom-init] Service files found in /custom-services.d")
 	for _, f := range files {
-		if f.IsDir() || strings.HasPrefix(f.Name(), ".") {
+		if strings.HasPrefix(f.Name(), ".") {
 			continue
 		}
+		if info, err := os.Stat(h.path("custom-services.d", f.Name())); err != nil || !info.Mode().IsRegular() {
+			h.say("[custom-init] %s: is not a file", f.Name())
+			continue
+		}
+		h.say("[custom-init] %s: service detected, copying...", f.Name())
 		if err := h.customService(f.Name()); err != nil {
 			return fmt.Errorf("making a service of /custom-services.d/%s: %w", f.Name(), err)
 		}
-		h.say("[custom-init] %s: is a service now", f.Name())
+		h.say("[custom-init] %s: copied", f.Name())
 	}
 	return nil
 }

@@ -28,7 +28,7 @@ def main() -> None:
         for name in ('configuration.d', 'keys', 'media', 'reports', 'scripts'):
             (home / name).mkdir(exist_ok=True)
     except OSError as error:
-        notes.append(f'making {error.filename}: {error.strerror}: uploads may not be kept: check the volume at {home}')
+        notes.append(f'making {error.filename}: {error.strerror}: uploads may not be kept: {remedy(home)}')
     for path in (home / 'keys', *(home / 'keys').rglob('*')):
         with suppress(OSError):  # not every volume knows modes
             close(path)
@@ -39,7 +39,7 @@ def main() -> None:
         mistakes.append(str(error))
     except OSError as error:
         mistakes.append(
-            f'keeping a key in {home / "keys"}: {error.strerror}: check the volume at {home}, or set SECRET_KEY and API_TOKEN_PEPPER'
+            f'keeping a key in {home / "keys"}: {error.strerror}: {remedy(home)}, or set SECRET_KEY and API_TOKEN_PEPPER'
         )
     if mistakes:
         configuration.die(configuration.ConfigurationError(*mistakes))
@@ -56,6 +56,14 @@ def main() -> None:
     notes += near_misses.find(os.environ)
     for note in notes:
         print(f'[netbox] configuration: {note}', file=sys.stderr)
+
+
+def remedy(home: Path, state: Path = Path('/run/s6')) -> str:
+    """What to do about a folder that cannot be written."""
+    user = state.stat().st_uid if state.exists() else 0
+    if user:  # as with `docker run --user`: the supervisor could change no owner
+        return f'give {home} to user {user}, or start the container without a user and set PUID and PGID'
+    return f'check the volume at {home}'
 
 
 def close(path: Path) -> None:
