@@ -117,7 +117,7 @@ func healthCheck(t *testing.T) []string {
 // with each other.
 func TestItStartsInOddSurroundings(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1"))
+	w := newWorld(t, local.Sysctl{Name: "net.ipv6.conf.all.disable_ipv6", Value: "1"})
 	w.services()
 	// Another PUID on a folder of somebody else's.
 	if err := os.WriteFile(filepath.Join(w.config, "theirs"), nil, 0o644); err != nil {

@@ -84,14 +84,14 @@ type world struct {
 }
 
 // newWorld makes the services of a network ready; none has been started.
-func newWorld(t *testing.T, options ...local.PodOption) *world {
+func newWorld(t *testing.T, settings ...local.Sysctl) *world {
 	t.Helper()
 	need.Root(t, "booting containers")
 	machine.once.Do(func() { makeMachine(t) })
 	if !machine.ready {
 		t.Fatal("the image or the services could not be made: see the first test that failed")
 	}
-	pod, err := machine.engine.NewPod(t.Context(), options...)
+	pod, err := machine.engine.NewPod(t.Context(), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -55,11 +56,12 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
 	defer e.daemon.release()
-	tmp, removeScratch, err := e.makeScratch(ctx)
+	// Secrets lie in it.
+	tmp, remove, err := e.claim(ctx, e.dirs.scratch, rand.Text(), "the scratch directory", func(string) {})
 	if err != nil {
-		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
+		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
 	}
-	defer removeScratch()
+	defer remove()
 
 	out := filepath.Join(tmp, "image")
 	args, err := e.buildArgs(req, tmp, log)
@@ -71,7 +73,7 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err := e.buildctl(ctx, req, args, log); err != nil {
 		return nil, err
 	}
-	img, err := onlyImage(out)
+	img, err := engine.SoleImage(out)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: reading what BuildKit wrote: %w", req.Platform, err)
 	}
@@ -241,22 +243,6 @@ func pruneDirs(parent string, keep int, age time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// onlyImage opens the one image of an OCI layout.
-func onlyImage(dir string) (v1.Image, error) {
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	if len(manifest.Manifests) != 1 || !manifest.Manifests[0].MediaType.IsImage() {
-		return nil, fmt.Errorf("%d manifests in %s, want one image", len(manifest.Manifests), dir)
-	}
-	return index.Image(manifest.Manifests[0].Digest)
-}
-
 // resultStore keeps the images that builds gave, an OCI layout each.
 type resultStore struct{ dir string }
 
@@ -279,7 +265,7 @@ func (s *resultStore) keep(out string, img v1.Image) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keeping the image in %s: %w", dir, err)
 	}
-	kept, err := onlyImage(dir)
+	kept, err := engine.SoleImage(dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the image in %s: %w", dir, err)
 	}

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,27 +8,24 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sys/unix"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 const (
 	defaultGrace = 10 * time.Second
 	readyPoll    = 80 * time.Millisecond
-	// maxLine cuts lines that have no end.
-	maxLine = 256 << 10
 )
 
 // Container is a container of a pod, running or ended.
@@ -44,7 +40,7 @@ type Container struct {
 	cgroup  string
 	bundle  string // inside the pod's state
 	disk    string // upper directory and volumes
-	process map[string]any
+	process specs.Process
 
 	began time.Time
 	done  chan struct{} // closed at the end; the fields below are set then
@@ -128,12 +124,7 @@ func (c *Container) launch(ctx context.Context) error {
 	p := c.pod
 	pidFile := filepath.Join(c.bundle, "pid-"+c.id)
 	logFile := filepath.Join(c.bundle, "runc-"+c.id+".log")
-	args := append(p.nsenter(), p.engine.tools.runc, "--root", filepath.Join(p.state, "runc"),
-		"--log", logFile, "--log-format", "json",
-		"run", "--bundle", c.bundle, "--pid-file", pidFile, c.id)
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	cmd := p.runc(context.Background(), logFile, "run", "--bundle", c.bundle, "--pid-file", pidFile, c.id)
 	stdout, outWrite, err := os.Pipe()
 	if err != nil {
 		return err
@@ -152,7 +143,7 @@ func (c *Container) launch(ctx context.Context) error {
 	if p.closed {
 		err = errors.New("the pod is closed")
 	} else {
-		err = cmd.Start()
+		err = p.startInside(cmd)
 	}
 	outWrite.Close()
 	errWrite.Close()
@@ -231,20 +222,11 @@ func (c *Container) runcError(logFile string) error {
 
 func (c *Container) read(stream string, r io.ReadCloser) {
 	defer r.Close()
-	br := bufio.NewReaderSize(r, maxLine)
-	for {
-		text, err := br.ReadSlice('\n')
-		if len(text) > 0 {
-			c.add(engine.Line{
-				At:     time.Since(c.began),
-				Stream: stream,
-				Text:   c.pod.secrets.Hide(strings.TrimRight(string(text), "\r\n")),
-			})
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return
-		}
-	}
+	w := linebuf.Writer{Line: func(text string) {
+		c.add(engine.Line{At: time.Since(c.began), Stream: stream, Text: c.pod.secrets.Hide(text)})
+	}}
+	_, _ = io.Copy(&w, r) // until nobody holds the other end
+	w.Flush()
 }
 
 func (c *Container) add(line engine.Line) {

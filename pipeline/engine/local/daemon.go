@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // daemonScript is the first process of the daemon's namespaces. It ends when
@@ -196,7 +196,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
 		"--oci-worker-gc=true", "--oci-worker-gc-keepstorage="+keepStorage)
 	cmd.Dir, cmd.Env = e.dirs.state, d.environ()
-	out := &tail{max: 40}
+	out := newTail(40)
 	cmd.Stdout, cmd.Stderr = out, out
 	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
@@ -266,39 +266,26 @@ func startNamespace(cmd *exec.Cmd, clone uintptr) (io.Closer, error) {
 
 // tail keeps the last lines written to it.
 type tail struct {
+	linebuf.Writer
 	mu    sync.Mutex
-	max   int
 	lines []string
-	part  []byte
 }
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.part = append(t.part, p...)
-	for {
-		i := bytes.IndexByte(t.part, '\n')
-		if i < 0 {
-			return len(p), nil
-		}
-		t.add(string(t.part[:i]))
-		t.part = t.part[i+1:]
+func newTail(most int) *tail {
+	t := &tail{}
+	t.Line = func(text string) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.lines = append(t.lines, text)
+		t.lines = t.lines[max(0, len(t.lines)-most):]
 	}
+	return t
 }
 
-func (t *tail) add(line string) {
-	t.lines = append(t.lines, strings.TrimRight(line, "\r"))
-	if n := len(t.lines) - t.max; n > 0 {
-		t.lines = t.lines[n:]
-	}
-}
-
+// last is called when there is no more to come.
 func (t *tail) last(n int) []string {
+	t.Flush()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	lines := t.lines
-	if len(t.part) > 0 {
-		lines = append(lines[:len(lines):len(lines)], string(t.part))
-	}
-	return lines[max(0, len(lines)-n):]
+	return t.lines[max(0, len(t.lines)-n):]
 }

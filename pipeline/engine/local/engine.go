@@ -47,6 +47,10 @@ type Engine struct {
 	results resultStore
 	pods    podSet
 	space   space
+	claims  struct {
+		mu    sync.Mutex
+		swept map[string]bool // by parent directory
+	}
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -92,6 +96,8 @@ func New(opts Options) (*Engine, error) {
 		},
 	}
 	e.daemon.engine = e
+	e.claims.swept = map[string]bool{}
+	e.pods.open = map[*Pod]bool{}
 	e.layers.dir = e.dirs.layers
 	e.results.dir = e.dirs.images
 	return e, nil
@@ -120,43 +126,45 @@ func checkPlatform(p v1.Platform) error {
 	return nil
 }
 
-// makeScratch makes a private directory for short-lived files, secrets among
-// them, and removes those that processes left behind that were killed.
-func (e *Engine) makeScratch(ctx context.Context) (dir string, remove func(), err error) {
-	fail := func(err error) (string, func(), error) {
-		return "", nil, fmt.Errorf("making a scratch directory: %w", err)
-	}
+// claim makes a directory that is this process's until it is released, and at
+// first removes those of processes that were killed: gone is called with the
+// name of each. What names the parent directory.
+func (e *Engine) claim(ctx context.Context, parent, name, what string, gone func(name string)) (dir string, release func() error, err error) {
+	e.claims.mu.Lock()
+	defer e.claims.mu.Unlock()
 	// Until its own lock is taken, a directory looks abandoned.
-	unlockAll, err := filelock.Lock(ctx, e.dirs.scratch+".lock", filelock.Exclusive, "the scratch directory", time.Minute, e.opts.Log)
+	unlockAll, err := filelock.Lock(ctx, parent+".lock", filelock.Exclusive, what, time.Minute, e.opts.Log)
 	if err != nil {
-		return fail(err)
+		return "", nil, err
 	}
 	defer unlockAll()
-	if err := os.MkdirAll(e.dirs.scratch, 0o700); err != nil {
-		return fail(err)
+	if err := os.MkdirAll(parent, 0o700); err != nil {
+		return "", nil, err
 	}
-	entries, err := os.ReadDir(e.dirs.scratch)
-	if err != nil {
-		return fail(err)
+	entries, err := os.ReadDir(parent)
+	if err != nil || e.claims.swept[parent] {
+		entries = nil
 	}
 	for _, entry := range entries {
-		left := filepath.Join(e.dirs.scratch, entry.Name())
+		left := filepath.Join(parent, entry.Name())
 		if unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive); err == nil {
-			err = os.RemoveAll(left)
-			unlock()
-			if err != nil {
-				return fail(err)
+			gone(entry.Name())
+			if err := os.RemoveAll(left); err != nil {
+				fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
 			}
+			unlock()
 		}
 	}
-	if dir, err = os.MkdirTemp(e.dirs.scratch, ""); err != nil {
-		return fail(err)
-	}
+	e.claims.swept[parent] = true
+	dir = filepath.Join(parent, name)
 	unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
 	if err != nil {
-		return fail(err)
+		return "", nil, err
 	}
-	return dir, func() { os.RemoveAll(dir); unlock() }, nil
+	return dir, func() error {
+		defer unlock()
+		return os.RemoveAll(dir)
+	}, nil
 }
 
 // sleep waits, or returns early with the context's error.

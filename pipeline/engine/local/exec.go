@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,12 +27,8 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	if len(command) == 0 {
 		return "", "", -1, fmt.Errorf("running a command in container %s: it is empty", c.spec.Name)
 	}
-	process := map[string]any{}
-	for k, v := range c.process {
-		process[k] = v
-	}
-	process["args"] = command
-	process["env"] = mergeEnv(c.process["env"].([]string), env)
+	process := c.process
+	process.Args, process.Env = command, mergeEnv(process.Env, env)
 	data, err := json.Marshal(process)
 	if err != nil {
 		return fail(err)
@@ -57,11 +53,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 			return nil
 		})
 	}()
-	args := append(p.nsenter(), p.engine.tools.runc, "--root", filepath.Join(p.state, "runc"),
-		"--log", files.log, "--log-format", "json", "exec", "--process", files.spec, "--pid-file", files.pid, c.id)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	cmd := p.runc(ctx, files.log, "exec", "--process", files.spec, "--pid-file", files.pid, c.id)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
 		c.killInside(files.pid)
@@ -69,7 +61,9 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	}
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	err = cmd.Run()
+	if err = p.startInside(cmd); err == nil {
+		err = cmd.Wait()
+	}
 	stdout, stderr = p.secrets.Hide(out.String()), p.secrets.Hide(errOut.String())
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
@@ -86,17 +80,10 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 
 // killInside kills the process whose number in the pod is in a file.
 func (c *Container) killInside(pidFile string) {
-	data, ok := c.inside(pidFile)
-	if !ok {
-		return
-	}
+	data, _ := c.inside(pidFile)
 	for _, p := range c.Processes() {
-		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
-		for line := range strings.Lines(string(status)) {
-			// NSpid: here, in the pod, in the container.
-			if f := strings.Fields(line); len(f) >= 3 && f[0] == "NSpid:" && f[len(f)-2] == strings.TrimSpace(string(data)) {
-				_ = unix.Kill(p.PID, unix.SIGKILL)
-			}
+		if strconv.Itoa(p.inPod) == strings.TrimSpace(string(data)) {
+			_ = unix.Kill(p.PID, unix.SIGKILL)
 		}
 	}
 }

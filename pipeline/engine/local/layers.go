@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -116,15 +117,9 @@ func unpackLayer(ctx context.Context, r io.Reader, dir string) error {
 	}
 	// Last: writing into a directory touches it.
 	for _, h := range u.dirs {
-		ts := []unix.Timespec{unix.NsecToTimespec(h.ModTime.UnixNano()), unix.NsecToTimespec(h.ModTime.UnixNano())}
-		_ = unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(u.root, h.Name), ts, unix.AT_SYMLINK_NOFOLLOW)
+		_ = setTime(filepath.Join(u.root, h.Name), h.ModTime)
 	}
-	implied := make([]string, 0, len(u.implied))
-	for name := range u.implied {
-		implied = append(implied, name)
-	}
-	slices.Sort(implied)
-	data, err := json.Marshal(implied)
+	data, err := json.Marshal(slices.Sorted(maps.Keys(u.implied)))
 	if err != nil {
 		return err
 	}
@@ -196,11 +191,8 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if _, err := io.Copy(f, content); err != nil {
-			f.Close()
-			return err
-		}
-		if err := f.Close(); err != nil {
+		_, err = io.Copy(f, content)
+		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
 	case tar.TypeSymlink:
@@ -213,16 +205,9 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 			return fmt.Errorf("hard link to %s, which this layer does not have", h.Linkname)
 		}
 		return os.Link(filepath.Join(u.root, link), target)
-	case tar.TypeChar:
-		if err := unix.Mknod(target, unix.S_IFCHR|0o600, int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))); err != nil {
-			return err
-		}
-	case tar.TypeBlock:
-		if err := unix.Mknod(target, unix.S_IFBLK|0o600, int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))); err != nil {
-			return err
-		}
-	case tar.TypeFifo:
-		if err := unix.Mkfifo(target, 0o600); err != nil {
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		kind := map[byte]uint32{tar.TypeChar: unix.S_IFCHR, tar.TypeBlock: unix.S_IFBLK, tar.TypeFifo: unix.S_IFIFO}[h.Typeflag]
+		if err := unix.Mknod(target, kind|0o600, int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))); err != nil {
 			return err
 		}
 	default:
@@ -243,8 +228,12 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 			}
 		}
 	}
-	ts := []unix.Timespec{unix.NsecToTimespec(h.ModTime.UnixNano()), unix.NsecToTimespec(h.ModTime.UnixNano())}
-	return unix.UtimesNanoAt(unix.AT_FDCWD, target, ts, unix.AT_SYMLINK_NOFOLLOW)
+	return setTime(target, h.ModTime)
+}
+
+func setTime(name string, at time.Time) error {
+	ts := unix.NsecToTimespec(at.UnixNano())
+	return unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // parent makes sure that dir is a real directory of this layer: an entry must
@@ -277,24 +266,19 @@ func (u *unpacker) parent(dir string) error {
 // overlay the topmost directory's count, and there they are a guess. Layers
 // from BuildKit have entries for all; layers appended in memory often not.
 func (s *layerStore) repairImplied(names []string) ([]string, error) {
-	implied := make([]map[string]bool, len(names))
+	implied := make([][]string, len(names))
 	wanted := map[string]fs.FileInfo{}
 	for i, n := range names {
 		data, err := os.ReadFile(filepath.Join(s.dir, n, layerImplied))
 		if err != nil {
 			return nil, fmt.Errorf("reading layer %s: %w", n, err)
 		}
-		var list []string
-		if err := json.Unmarshal(data, &list); err != nil {
+		if err := json.Unmarshal(data, &implied[i]); err != nil {
 			return nil, fmt.Errorf("reading layer %s: %w; remove %s", n, err, filepath.Join(s.dir, n))
-		}
-		implied[i] = map[string]bool{}
-		for _, dir := range list {
-			implied[i][dir] = true
 		}
 	}
 	for i := range names {
-		for dir := range implied[i] {
+		for _, dir := range implied[i] {
 			if info := s.origin(names, implied, dir); info != nil {
 				wanted[dir] = info
 			}
@@ -303,11 +287,7 @@ func (s *layerStore) repairImplied(names []string) ([]string, error) {
 	if len(wanted) == 0 {
 		return nil, nil
 	}
-	dirs := make([]string, 0, len(wanted))
-	for dir := range wanted {
-		dirs = append(dirs, dir)
-	}
-	slices.Sort(dirs) // parents first
+	dirs := slices.Sorted(maps.Keys(wanted)) // parents first
 	name := fmt.Sprintf("r%x", sha256.Sum256([]byte(strings.Join(names, " "))))[:16]
 	err := makeDir(filepath.Join(s.dir, name), func(tmp string) error {
 		root := filepath.Join(tmp, layerFS)
@@ -337,7 +317,7 @@ func (s *layerStore) repairImplied(names []string) ([]string, error) {
 
 // origin finds the directory that a layer describes and layers above it only
 // imply; nil when the topmost description counts already, or none exists.
-func (s *layerStore) origin(names []string, implied []map[string]bool, dir string) fs.FileInfo {
+func (s *layerStore) origin(names []string, implied [][]string, dir string) fs.FileInfo {
 	guessed := false
 	for i, n := range names {
 		root := filepath.Join(s.dir, n, layerFS)
@@ -345,7 +325,7 @@ func (s *layerStore) origin(names []string, implied []map[string]bool, dir strin
 			if !info.IsDir() {
 				return nil
 			}
-			if !implied[i][dir] {
+			if !slices.Contains(implied[i], dir) {
 				if guessed {
 					return info
 				}

@@ -3,11 +3,11 @@ package local
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +22,10 @@ const privileged = "a container has to be started by root and with --privileged 
 
 // required are the capabilities without which the engine cannot work; a
 // container has them all when it is privileged, and not otherwise.
-var required = map[string]uint{
-	"CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5,
-	"CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_ADMIN": 12, "CAP_SYS_CHROOT": 18, "CAP_SYS_ADMIN": 21, "CAP_MKNOD": 27,
+var required = map[string]int{
+	"CAP_CHOWN": unix.CAP_CHOWN, "CAP_DAC_OVERRIDE": unix.CAP_DAC_OVERRIDE, "CAP_FOWNER": unix.CAP_FOWNER, "CAP_FSETID": unix.CAP_FSETID,
+	"CAP_KILL": unix.CAP_KILL, "CAP_MKNOD": unix.CAP_MKNOD, "CAP_NET_ADMIN": unix.CAP_NET_ADMIN, "CAP_SETGID": unix.CAP_SETGID,
+	"CAP_SETUID": unix.CAP_SETUID, "CAP_SYS_ADMIN": unix.CAP_SYS_ADMIN, "CAP_SYS_CHROOT": unix.CAP_SYS_CHROOT,
 }
 
 // namespaces are those that the build daemon, the pods and runc make.
@@ -156,32 +157,15 @@ func noEmulation(arch string, err error) error {
 	return failure.Usagef("emulating %s: %w: run modprobe binfmt_misc on the machine itself, or leave %[1]s out with --platform linux/%[3]s", arch, err, runtime.GOARCH)
 }
 
-// lackingCapabilities are those of the required ones that this process does not
+// lackingCapabilities are those of the required ones that this thread does not
 // have.
 func lackingCapabilities() []string {
-	effective := capabilitySet("CapEff")
-	var missing []string
-	for name, bit := range required {
-		if effective&(1<<bit) == 0 {
-			missing = append(missing, name)
-		}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var has [2]unix.CapUserData
+	if err := unix.Capget(&header, &has[0]); err != nil {
+		return nil // what is missing shows by what it is needed for
 	}
-	slices.Sort(missing)
-	return missing
-}
-
-// capabilitySet reads a set of the calling thread; all when it cannot be read.
-func capabilitySet(name string) uint64 {
-	data, err := os.ReadFile("/proc/thread-self/status")
-	if err != nil {
-		return ^uint64(0)
-	}
-	for line := range strings.Lines(string(data)) {
-		if v, ok := strings.CutPrefix(line, name+":"); ok {
-			if n, err := strconv.ParseUint(strings.TrimSpace(v), 16, 64); err == nil {
-				return n
-			}
-		}
-	}
-	return ^uint64(0)
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(required)), func(name string) bool {
+		return has[0].Effective&(1<<required[name]) != 0
+	})
 }

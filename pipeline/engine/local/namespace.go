@@ -81,7 +81,7 @@ func privateMounts() error {
 
 // leaveChroot makes the root directory of the calling thread, whose mounts are
 // private, that of its mount namespace: who enters the namespace later, as runc
-// and nsenter do, would find itself outside a chroot.
+// does, would find itself outside a chroot.
 func leaveChroot() (changed bool, err error) {
 	wd, err := unix.Getwd()
 	if err != nil {

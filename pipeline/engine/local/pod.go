@@ -14,11 +14,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
@@ -32,24 +30,25 @@ echo ready
 wait $!` + endScript
 
 // Pod is a set of containers that share a private network, in which each is
-// known by its name. By default there is no way out of it. All that belongs to
-// a pod ends with Close, or with this process.
+// known by its name. There is no way out of it. All that belongs to a pod ends
+// with Close, or with this process.
 type Pod struct {
 	engine *Engine
 	id     string
 	dir    string // on disk: upper directories and volumes
 	state  string // inside: a tmpfs that only the pod's namespace sees, for all that is secret
-	opts   podOptions
+	sysctl []Sysctl
 
 	caps    []string // capabilities a container gets
 	unified bool     // the machine has cgroup v2 alone
 
-	unlock  func()
+	remove  func() error // the directory
 	holder  *exec.Cmd
 	stdin   io.Closer
 	ended   chan struct{} // closed when the holder is gone
 	mnt     *os.File
 	netns   *os.File
+	pidns   *os.File
 	secrets secret.Mask
 
 	mu         sync.Mutex
@@ -59,28 +58,12 @@ type Pod struct {
 	containers []*Container
 }
 
-type podOptions struct {
-	hostNetwork bool
-	sysctls     map[string]string
-}
-
-// PodOption changes how a pod is made.
-type PodOption func(*podOptions)
-
-// HostNetwork gives the pod the machine's own network, loopback included,
-// instead of a private one.
-func HostNetwork() PodOption { return func(o *podOptions) { o.hostNetwork = true } }
-
-// Sysctl sets a network setting of the pod, such as
-// net.ipv6.conf.all.disable_ipv6.
-func Sysctl(name, value string) PodOption {
-	return func(o *podOptions) { o.sysctls[name] = value }
-}
+// Sysctl is a network setting, such as net.ipv6.conf.all.disable_ipv6.
+type Sysctl struct{ Name, Value string }
 
 // podSet knows the pods that are open.
 type podSet struct {
 	mu    sync.Mutex
-	swept bool
 	count int
 	open  map[*Pod]bool
 }
@@ -99,72 +82,31 @@ func (s *podSet) close() error {
 	return errors.Join(errs...)
 }
 
-// lockRun keeps processes that sweep from those that are just making a pod,
-// whose directory looks abandoned until its own lock is taken.
-func (e *Engine) lockRun(ctx context.Context, mode filelock.Mode) (unlock func(), err error) {
-	return filelock.Lock(ctx, e.dirs.run+".lock", mode, "the directory of the pods", time.Minute, e.opts.Log)
-}
-
-// sweepPods removes what pods of processes that were killed left on disk.
-func (e *Engine) sweepPods(ctx context.Context) {
-	e.pods.mu.Lock()
-	defer e.pods.mu.Unlock()
-	if e.pods.swept {
-		return
-	}
-	unlockRun, err := e.lockRun(ctx, filelock.Exclusive)
-	if err != nil {
-		return // the next process sweeps
-	}
-	defer unlockRun()
-	e.pods.swept = true
-	entries, _ := os.ReadDir(e.dirs.run)
-	for _, entry := range entries {
-		dir := filepath.Join(e.dirs.run, entry.Name())
-		if unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive); err == nil {
-			sweepCgroups(filepath.Join(cgroupTop, entry.Name()+"-*"))
-			os.RemoveAll(dir)
-			unlock()
-		}
-	}
-	sweepDead()
-}
-
-// NewPod makes an empty pod. The caller closes it.
-func (e *Engine) NewPod(ctx context.Context, options ...PodOption) (_ *Pod, err error) {
+// NewPod makes an empty pod, whose network has these settings. The caller
+// closes it.
+func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err error) {
 	if err := e.ensureTools(ctx); err != nil {
 		return nil, err
 	}
-	e.sweepPods(ctx)
-	// As Docker has it: a service need not be root for a low port.
-	opts := podOptions{sysctls: map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"}}
-	p := &Pod{engine: e, opts: opts, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),
-		ended: make(chan struct{})}
-	for _, o := range options {
-		o(&p.opts)
-	}
+	p := &Pod{engine: e, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")), ended: make(chan struct{}),
+		// As Docker has it: a service need not be root for a low port.
+		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
 	e.pods.mu.Lock()
 	e.pods.count++
 	p.id = fmt.Sprintf("%s-%d", e.id, e.pods.count)
 	e.pods.mu.Unlock()
-	p.dir = filepath.Join(e.dirs.run, p.id)
+	p.dir, p.remove, err = e.claim(ctx, e.dirs.run, p.id, "the directory of the pods", func(name string) {
+		sweepCgroups(filepath.Join(cgroupTop, name+"-*"))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a pod: making its directory: %w", err)
+	}
+	sweepDead()
 	p.state = filepath.Join(p.dir, "state")
-	unlockRun, err := e.lockRun(ctx, filelock.Shared)
-	if err != nil {
-		return nil, fmt.Errorf("making a pod: %w", err)
-	}
-	p.unlock, err = filelock.Try(filepath.Join(p.dir, "lock"), filelock.Exclusive)
-	unlockRun()
-	if err != nil {
-		return nil, fmt.Errorf("making a pod: locking its directory: %w", err)
-	}
 	if err := os.Mkdir(p.state, 0o700); err != nil {
 		return nil, errors.Join(fmt.Errorf("making a pod: %w", err), p.Close())
 	}
 	e.pods.mu.Lock()
-	if e.pods.open == nil {
-		e.pods.open = map[*Pod]bool{}
-	}
 	e.pods.open[p] = true
 	e.pods.mu.Unlock()
 	if err := p.start(); err != nil {
@@ -180,13 +122,9 @@ func (p *Pod) start() error {
 	if err != nil {
 		return err
 	}
-	said := &tail{max: 3}
+	said := newTail(3)
 	cmd.Stderr = said
-	clone := uintptr(unix.CLONE_NEWPID)
-	if !p.opts.hostNetwork {
-		clone |= unix.CLONE_NEWNET
-	}
-	if p.stdin, err = startNamespace(cmd, clone); err != nil {
+	if p.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID|unix.CLONE_NEWNET); err != nil {
 		return err
 	}
 	p.holder = cmd
@@ -198,39 +136,31 @@ func (p *Pod) start() error {
 	if line != "ready\n" {
 		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(said.last(3), "; "))
 	}
-	ns := fmt.Sprintf("/proc/%d/ns/", cmd.Process.Pid)
-	if p.mnt, err = os.Open(ns + "mnt"); err != nil {
-		return err
-	}
-	if p.netns, err = os.Open(ns + "net"); err != nil {
-		return err
-	}
-	if !p.opts.hostNetwork {
-		err := inNetNamespace(p.netns, func() error {
-			if err := bringUpLoopback(); err != nil {
-				return fmt.Errorf("bringing up the loopback interface: %w", err)
-			}
-			for name, value := range p.opts.sysctls {
-				file := filepath.Join("/proc/sys", strings.ReplaceAll(name, ".", "/"))
-				if err := os.WriteFile(file, []byte(value), 0); err != nil {
-					return fmt.Errorf("setting %s: %w", name, err)
-				}
-			}
-			return nil
-		})
-		if err != nil {
+	for name, file := range map[string]**os.File{"mnt": &p.mnt, "net": &p.netns, "pid": &p.pidns} {
+		if *file, err = os.Open(fmt.Sprintf("/proc/%d/ns/%s", cmd.Process.Pid, name)); err != nil {
 			return err
 		}
+	}
+	err = inNetNamespace(p.netns, func() error {
+		if err := bringUpLoopback(); err != nil {
+			return fmt.Errorf("bringing up the loopback interface: %w", err)
+		}
+		for _, set := range p.sysctl {
+			file := filepath.Join("/proc/sys", strings.ReplaceAll(set.Name, ".", "/"))
+			if err := os.WriteFile(file, []byte(set.Value), 0); err != nil {
+				return fmt.Errorf("setting %s: %w", set.Name, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return inMountNamespace(p.mnt, func() error {
 		if err := unix.Mount("tmpfs", p.state, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
 			return fmt.Errorf("mounting the pod's state: %w", err)
 		}
-		resolv := []byte{}
-		if p.opts.hostNetwork {
-			resolv, _ = os.ReadFile("/etc/resolv.conf")
-		}
-		if err := os.WriteFile(filepath.Join(p.state, "resolv.conf"), resolv, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(p.state, "resolv.conf"), nil, 0o644); err != nil {
 			return err
 		}
 		return p.writeHosts()
@@ -258,7 +188,7 @@ func (p *Pod) name(names ...string) error {
 func (p *Pod) writeHosts() error {
 	names := strings.Join(append([]string{"localhost"}, p.names...), " ")
 	text := "127.0.0.1 " + names + "\n"
-	if p.opts.sysctls["net.ipv6.conf.all.disable_ipv6"] != "1" {
+	if !slices.Contains(p.sysctl, Sysctl{"net.ipv6.conf.all.disable_ipv6", "1"}) {
 		text += "::1 " + names + " ip6-localhost ip6-loopback\n"
 	}
 	return os.WriteFile(filepath.Join(p.state, "hosts"), []byte(text), 0o644)
@@ -316,7 +246,7 @@ func (p *Pod) Close() error {
 	for _, c := range containers {
 		<-c.done
 	}
-	for _, f := range []*os.File{p.mnt, p.netns} {
+	for _, f := range []*os.File{p.mnt, p.netns, p.pidns} {
 		if f != nil {
 			f.Close()
 		}
@@ -325,8 +255,7 @@ func (p *Pod) Close() error {
 	for _, dir := range cgroupDirs(cgroupTop) {
 		_ = unix.Rmdir(dir) // stays while another pod has a cgroup in it
 	}
-	err := os.RemoveAll(p.dir)
-	p.unlock()
+	err := p.remove()
 	p.engine.pods.mu.Lock()
 	delete(p.engine.pods.open, p)
 	p.engine.pods.mu.Unlock()
@@ -336,12 +265,24 @@ func (p *Pod) Close() error {
 	return nil
 }
 
-// nsenter is the start of a command line that runs a program in the pod.
-func (p *Pod) nsenter() []string {
-	pid := p.holder.Process.Pid
-	args := []string{"nsenter", fmt.Sprintf("--mount=/proc/%d/ns/mnt", pid), fmt.Sprintf("--pid=/proc/%d/ns/pid", pid)}
-	if !p.opts.hostNetwork {
-		args = append(args, fmt.Sprintf("--net=/proc/%d/ns/net", pid))
-	}
-	return append(args, "--")
+// runc is a command of runc's, to be started inside.
+func (p *Pod) runc(ctx context.Context, log string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.engine.tools.runc, append([]string{"--root", filepath.Join(p.state, "runc"), "--log", log, "--log-format", "json"}, args...)...)
+	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// startInside starts a program in the pod: it inherits the namespaces of the
+// thread that starts it.
+func (p *Pod) startInside(cmd *exec.Cmd) error {
+	return inMountNamespace(p.mnt, func() error {
+		if err := unix.Setns(int(p.netns.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering the network namespace: %w", err)
+		}
+		if err := unix.Setns(int(p.pidns.Fd()), unix.CLONE_NEWPID); err != nil {
+			return fmt.Errorf("entering the PID namespace: %w", err)
+		}
+		return cmd.Start()
+	})
 }

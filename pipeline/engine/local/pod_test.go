@@ -22,9 +22,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-func newPod(t *testing.T, e *local.Engine, options ...local.PodOption) *local.Pod {
+func newPod(t *testing.T, e *local.Engine, settings ...local.Sysctl) *local.Pod {
 	t.Helper()
-	p, err := e.NewPod(t.Context(), options...)
+	p, err := e.NewPod(t.Context(), settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,20 +255,6 @@ func TestTheNetworkHasNoWayOut(t *testing.T) {
 	}
 }
 
-func TestAPodOnTheHostNetworkSeesTheHostsLoopback(t *testing.T) {
-	e, img := newEngine(t, testCache(t)), tiny(t)
-	outer := newPod(t, e, local.HostNetwork())
-	server := start(t, outer, script(img, "server", "serve 127.0.0.1:0"))
-	waitFor(t, server, "listening on ")
-	_, addr, _ := strings.Cut(strings.TrimSpace(output(server)), "listening on ")
-	if out := run(t, outer, script(img, "client", "get "+addr)); out != "hello from server\n" {
-		t.Errorf("on the host's network got %q", out)
-	}
-	if out := run(t, newPod(t, e), script(img, "client", "get "+addr)); !strings.Contains(out, "refused") {
-		t.Errorf("on a private network got %q", out)
-	}
-}
-
 func TestNetworkSettingsAreThePods(t *testing.T) {
 	e, img := newEngine(t, testCache(t)), tiny(t)
 	const file = "/proc/sys/net/ipv6/conf/all/disable_ipv6"
@@ -276,7 +262,7 @@ func TestNetworkSettingsAreThePods(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: this machine has no IPv6 to switch off")
 	}
-	p := newPod(t, e, local.Sysctl("net.ipv6.conf.all.disable_ipv6", "1"))
+	p := newPod(t, e, local.Sysctl{Name: "net.ipv6.conf.all.disable_ipv6", Value: "1"})
 	if out := run(t, p, script(img, "main", "cat "+file+"; cat /etc/hosts")); out != "1\n127.0.0.1 localhost main\n" {
 		t.Errorf("got %q", out)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // solveStatus is one line of `buildctl --progress=rawjson`.
@@ -44,12 +45,12 @@ type step struct {
 	said   bool // its start
 	ended  bool
 	err    string
-	part   []byte // an unfinished line
-	output tail
+	log    linebuf.Writer
+	output *tail
 }
 
 func newProgress(log io.Writer) *progress {
-	return &progress{log: log, steps: map[string]*step{}, plain: &tail{max: 200}}
+	return &progress{log: log, steps: map[string]*step{}, plain: newTail(200)}
 }
 
 // read consumes events up to the end of r.
@@ -83,7 +84,7 @@ func (p *progress) event(status solveStatus) {
 		if v.Completed == nil || s.ended {
 			continue
 		}
-		p.flush(s)
+		s.log.Flush()
 		s.ended = true
 		switch {
 		case v.Error != "":
@@ -97,45 +98,25 @@ func (p *progress) event(status solveStatus) {
 	}
 	for _, l := range status.Logs {
 		s := p.step(l.Vertex)
-		s.part = append(s.part, l.Data...)
-		for {
-			line, rest, found := strings.Cut(string(s.part), "\n")
-			if !found {
-				break
-			}
-			p.output(s, line)
-			s.part = []byte(rest)
-		}
+		_, _ = s.log.Write(l.Data)
 	}
 }
 
 func (p *progress) step(digest string) *step {
 	s := p.steps[digest]
 	if s == nil {
-		s = &step{output: tail{max: engine.OutputLines}}
+		s = &step{output: newTail(engine.OutputLines)}
+		s.log.Line = func(line string) { p.output(s, line) }
 		p.steps[digest] = s
 	}
 	return s
 }
 
-func (p *progress) flush(s *step) {
-	if len(s.part) > 0 {
-		p.output(s, string(s.part))
-		s.part = nil
-	}
-}
-
 func (p *progress) output(s *step, line string) {
-	// What a terminal would show: the text after the last carriage return.
-	line = strings.TrimRight(line, "\r ")
-	if i := strings.LastIndexByte(line, '\r'); i >= 0 {
-		line = line[i+1:]
+	if line = linebuf.Shown(line); line != "" {
+		s.output.Line(line)
+		p.say(s, line)
 	}
-	if line == "" {
-		return
-	}
-	s.output.add(line)
-	p.say(s, line)
 }
 
 // say writes a line of a step, with its number and how many steps are known.

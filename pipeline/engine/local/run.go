@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -17,25 +16,17 @@ import (
 func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.RunResult, err error) {
 	name := req.Main.Name
 	result.SideLines = map[string][]engine.Line{}
-	if req.Timeout <= 0 {
-		return result, fmt.Errorf("run %s: RunRequest.Timeout must be set", name)
+	ctx, cancel, err := req.Limit(ctx)
+	if err != nil {
+		return result, fmt.Errorf("run %s: %w", name, err)
 	}
-	names := []string{name}
-	for _, side := range req.Sides {
-		if slices.Contains(names, side.Name) {
-			return result, fmt.Errorf("run %s: two containers named %s", name, side.Name)
-		}
-		names = append(names, side.Name)
-	}
-	timeout := &timeoutError{after: req.Timeout}
-	ctx, cancel := context.WithTimeoutCause(ctx, req.Timeout, timeout)
 	defer cancel()
 	pod, err := e.NewPod(ctx)
 	if err != nil {
 		return result, fmt.Errorf("run %s: %w", name, err)
 	}
 	defer func() { err = errors.Join(err, pod.Close()) }()
-	if err := pod.name(names...); err != nil {
+	if err := pod.name(req.Names()...); err != nil {
 		return result, fmt.Errorf("run %s: %w", name, err)
 	}
 	pod.keepSecret(req.Main.Secrets)
@@ -84,10 +75,12 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 		return result, fmt.Errorf("run %s: %w", name, err)
 	}
 	code, werr := main.Wait(ctx)
+	var timeout *engine.TimeoutError
+	inOrder := werr == nil || errors.As(werr, &timeout)
 	if werr != nil {
 		// A stop in order, so that the end of the log can be seen; a cancelled
 		// caller wants it over.
-		if errors.Is(werr, timeout) {
+		if inOrder {
 			code, _ = main.Stop(context.WithoutCancel(ctx))
 		} else {
 			_ = main.Kill()
@@ -102,7 +95,7 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	if result.Files, captureErr = main.capture(); captureErr != nil {
 		err = errors.Join(err, fmt.Errorf("run %s: %w", name, captureErr))
 	}
-	if werr == nil || errors.Is(werr, timeout) {
+	if inOrder {
 		var stops sync.WaitGroup
 		for _, side := range sides {
 			stops.Go(func() { _, _ = side.Stop(context.WithoutCancel(ctx)) })
@@ -111,8 +104,3 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	}
 	return result, err
 }
-
-type timeoutError struct{ after time.Duration }
-
-func (e *timeoutError) Error() string { return fmt.Sprintf("not ended after %s", e.after) }
-func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
