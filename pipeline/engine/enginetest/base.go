@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
 // Base makes an index of the tiny image for each platform: one static program
@@ -56,14 +57,9 @@ func tinyImage(t *testing.T, p v1.Platform) v1.Image {
 		Entry{Name: "tmp/", Mode: 0o1777},
 		Entry{Name: "volume/", Mode: 0o750, UID: 911, GID: 911},
 	)
-	img := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
-	img = mutate.ConfigMediaType(img, types.OCIConfigJSON)
-	img, err = mutate.ConfigFile(img, &v1.ConfigFile{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant,
-		Config: v1.Config{Env: []string{"PATH=/bin", "FROM_BASE=kept"}, Cmd: []string{"/bin/tiny", "print", "default", "command"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err = mutate.Append(img, mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
+	img, err := mutate.Config(registrytest.Image(t, p, nil, layer), v1.Config{
+		Env: []string{"PATH=/bin", "FROM_BASE=kept"}, Cmd: []string{"/bin/tiny", "print", "default", "command"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,11 +37,8 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 	}
 	chrooted := false
 	err := onThread(func() (err error) {
-		if err := privateMounts(); err != nil {
+		if chrooted, err = ownMounts(); err != nil {
 			return err
-		}
-		if chrooted, err = leaveChroot(); err != nil {
-			return fmt.Errorf("making the root directory that of the namespace: %w", err)
 		}
 		return e.probeOverlays()
 	})
@@ -53,11 +50,8 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 		return err
 	}
 	return onThread(func() error {
-		if err := privateMounts(); err != nil {
+		if _, err := ownMounts(); err != nil {
 			return err
-		}
-		if _, err := leaveChroot(); err != nil {
-			return fmt.Errorf("making the root directory that of the namespace: %w", err)
 		}
 		if !grouped {
 			// As in a chroot that was given /sys without what is mounted in it.
@@ -75,6 +69,17 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 		}
 		return restart()
 	})
+}
+
+// ownMounts is privateMounts and leaveChroot.
+func ownMounts() (chrooted bool, err error) {
+	if err := privateMounts(); err != nil {
+		return false, err
+	}
+	if chrooted, err = leaveChroot(); err != nil {
+		err = fmt.Errorf("making the root directory that of the namespace: %w", err)
+	}
+	return chrooted, err
 }
 
 func (e *Engine) carrier() string { return filepath.Join(filepath.Dir(e.dirs.layers), "carrier") }

@@ -49,40 +49,35 @@ func run(words []string) {
 	if len(words) == 0 {
 		return
 	}
-	arg := func(i int) string {
-		if i < len(words) {
-			return words[i]
-		}
-		return ""
-	}
+	arg := strings.Join(words[1:min(2, len(words))], "")
 	switch words[0] {
 	case "print":
 		fmt.Println(strings.Join(words[1:], " "))
 	case "warn":
 		fmt.Fprintln(os.Stderr, strings.Join(words[1:], " "))
 	case "exit":
-		code, err := strconv.Atoi(arg(1))
+		code, err := strconv.Atoi(arg)
 		check(err)
 		os.Exit(code)
 	case "sleep":
-		d, err := time.ParseDuration(arg(1))
+		d, err := time.ParseDuration(arg)
 		check(err)
 		time.Sleep(d)
 	case "write":
-		check(os.WriteFile(arg(1), []byte(strings.Join(words[2:], " ")), 0o644))
+		check(os.WriteFile(arg, []byte(strings.Join(words[2:], " ")), 0o644))
 	case "arch":
-		check(os.WriteFile(arg(1), []byte(strings.Join(append([]string{runtime.GOARCH}, words[2:]...), " ")), 0o644))
+		check(os.WriteFile(arg, []byte(strings.Join(append([]string{runtime.GOARCH}, words[2:]...), " ")), 0o644))
 	case "cat":
-		data, err := os.ReadFile(arg(1))
+		data, err := os.ReadFile(arg)
 		check(err)
 		os.Stdout.Write(data)
 	case "stat":
-		info, err := os.Stat(arg(1))
+		info, err := os.Stat(arg)
 		check(err)
 		st := info.Sys().(*syscall.Stat_t)
-		fmt.Printf("%s %o %d:%d\n", arg(1), st.Mode&0o7777, st.Uid, st.Gid)
+		fmt.Printf("%s %o %d:%d\n", arg, st.Mode&0o7777, st.Uid, st.Gid)
 	case "ls":
-		entries, err := os.ReadDir(arg(1))
+		entries, err := os.ReadDir(arg)
 		check(err)
 		for _, entry := range entries {
 			fmt.Println(entry.Name())
@@ -98,7 +93,7 @@ func run(words []string) {
 	case "pid":
 		fmt.Println("pid", os.Getpid())
 	case "signal": // to this process
-		n, err := strconv.Atoi(arg(1))
+		n, err := strconv.Atoi(arg)
 		check(err)
 		signalSelf(syscall.Signal(n))
 	case "hold": // until SIGTERM
@@ -110,9 +105,9 @@ func run(words []string) {
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		check(child.Start())
 	case "serve":
-		serve(arg(1))
+		serve(arg)
 	case "get":
-		conn, err := net.DialTimeout("tcp", arg(1), 5*time.Second)
+		conn, err := net.DialTimeout("tcp", arg, 5*time.Second)
 		check(err)
 		data, err := io.ReadAll(conn)
 		check(err)
