@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,25 @@ func TestWhatRootMayNotDoIsNamedWithTheWayOut(t *testing.T) {
 	})
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "no CAP_NET_ADMIN, CAP_SYS_ADMIN: ") || !strings.Contains(err.Error(), "--privileged") {
 		t.Errorf("err is %v", err)
+	}
+}
+
+func TestACapabilityThatThisProcessMayNotHandOnNoContainerGets(t *testing.T) {
+	testneed.Root(t, "dropping a capability")
+	if caps := availableCapabilities(); !slices.Contains(caps, "CAP_CHOWN") || !slices.Contains(caps, "CAP_NET_RAW") {
+		t.Fatalf("root has only %q", caps)
+	}
+	err := onThread(func() error {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_RAW, 0, 0, 0); err != nil {
+			return err
+		}
+		if caps := availableCapabilities(); !slices.Contains(caps, "CAP_CHOWN") || slices.Contains(caps, "CAP_NET_RAW") {
+			t.Errorf("without CAP_NET_RAW it hands on %q", caps)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
