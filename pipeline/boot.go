@@ -84,7 +84,11 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	if platform.Architecture != p.provider.Native().Architecture {
 		cpu, opts.Slowness = p.Versions.Emulation[platform.Architecture].CPU, slowness
 	}
-	main := netbox(img, opts, cpu, probe, sidecars)
+	hook, err := variable(img, "S6_STAGE2_HOOK")
+	if err != nil {
+		return fail(fmt.Errorf("read the configuration of %s: %w", key, err))
+	}
+	main := netbox(img, opts, hook, cpu, probe, sidecars)
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)
 	run, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -106,7 +110,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 }
 
 // netbox is the container under test.
-func netbox(img v1.Image, opts smoke.Options, cpu string, probe []byte, with Sidecars) engine.Container {
+func netbox(img v1.Image, opts smoke.Options, hook, cpu string, probe []byte, with Sidecars) engine.Container {
 	env, secrets := with.Settings()
 	maps.Copy(env, opts.Env())
 	maps.Copy(secrets, opts.Secrets())
@@ -114,6 +118,8 @@ func netbox(img v1.Image, opts smoke.Options, cpu string, probe []byte, with Sid
 	if cpu != "" {
 		env["QEMU_CPU"] = cpu
 	}
+	watch, command := smoke.Watch(probePath, hook)
+	env[watch] = command
 	return engine.Container{
 		Name:      "netbox",
 		Image:     img,
@@ -124,6 +130,20 @@ func netbox(img v1.Image, opts smoke.Options, cpu string, probe []byte, with Sid
 		StopGrace: stopLimit,
 		Capture:   pictures(),
 	}
+}
+
+// variable is the value of an environment variable that an image sets.
+func variable(img v1.Image, name string) (string, error) {
+	file, err := img.ConfigFile()
+	if err != nil {
+		return "", err
+	}
+	for _, v := range file.Config.Env {
+		if value, found := strings.CutPrefix(v, name+"="); found {
+			return value, nil
+		}
+	}
+	return "", nil
 }
 
 // boot follows one run and shows it as the phases it goes through.
@@ -164,8 +184,10 @@ func (b *boot) line(container string, line engine.Line) {
 		return
 	}
 	fmt.Fprintf(b.steps[b.phase], "netbox: %s\n", b.counted(line.Text))
-	if err := b.deaths.add(line.Text); err != nil && b.phase == 0 {
-		b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
+	if b.phase == 0 {
+		if err := b.deaths.add(line.Text); err != nil {
+			b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
+		}
 	}
 	next := b.phase
 	switch {

@@ -64,6 +64,14 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 	}
 	up, answers, terminating := goodRun(t)
 	dying := []string{"OSError: Address already in use", "[netbox] svc-netbox ended with status 1"}
+	var unsaid []string // by the image, between the lines of others
+	for n := range 3 {
+		var death bytes.Buffer
+		if err := smoke.WriteDeath(&death, smoke.Death{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}); err != nil {
+			t.Fatal(err)
+		}
+		unsaid = append(unsaid, fmt.Sprintf("cron %d: there is no spool", 100+n), fmt.Sprintf("migration %c", 'a'+n), strings.TrimSpace(death.String()))
+	}
 	glued := func(lines []string) (out []string) {
 		for _, l := range lines {
 			if s6rc.ParseLine(l).Kind == s6rc.KindReady {
@@ -96,6 +104,11 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 		"it is asked until the time is up": {lines: slices.Concat(up, answers[:2], nil), err: errors.New("not ended after 10m"), boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "not ended after 10m"},
 		"it dies again and again": {lines: slices.Concat(up[:1], dying, dying, dying), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
 			says: "svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: Address already in use"},
+		"a service dies again and again, and nothing is logged": {lines: slices.Concat(up[:1], unsaid), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
+			says: "svc-cron ended 3 times, the last time it ended with status 3; its last line: cron 102: there is no spool"},
+		"a service dies twice": {lines: slices.Concat(unsaid[:6], up, answers, terminating), boot: report.Passed, smoke: report.Passed, stop: report.Passed},
+		"a service dies in silence": {lines: slices.Concat(up[:1], unsaid[2:3], unsaid[5:6], unsaid[8:]), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
+			says: "svc-cron ended 3 times, the last time it ended with status 3"},
 		"its services never come up": {err: errors.New("container postgres: not ready"), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "container postgres: not ready"},
 	} {
 		t.Run(name, func(t *testing.T) {

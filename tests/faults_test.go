@@ -65,6 +65,14 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			says:  []string{"svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: [Errno 98] Address already in use"},
 		},
 		{
+			name: "a service that dies", // which s6 starts again, and logs nothing of
+			change: func(t *testing.T, dir string) {
+				write(t, dir, services+"svc-cron/run", "#!/bin/sh\necho \"cron $$: there is no spool\" >&2\nexit 3\n", 0o755)
+			},
+			stage: "boot",
+			says:  []string{"svc-cron ended 3 times, the last time it ended with status 3; its last line: cron ", ": there is no spool"},
+		},
+		{
 			name: "a worker that never starts",
 			change: func(t *testing.T, dir string) {
 				replace(t, dir, "root/opt/netbox/lib/netbox_container/worker.py", "def work() -> None:\n", "def work() -> None:\n    raise SystemExit(3)\n")

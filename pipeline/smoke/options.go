@@ -3,6 +3,7 @@ package smoke
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,6 +40,13 @@ func (o Options) Env() map[string]string {
 // Secrets is the part of the environment that no log may show.
 func (o Options) Secrets() map[string]string {
 	return map[string]string{"SUPERUSER_PASSWORD": o.Password}
+}
+
+// Watch is the variable that has /init start the probe before any service, to
+// report each service that ends. It takes the place of the image's own hook,
+// which is run as before.
+func Watch(probe, hook string) (name, value string) {
+	return "S6_STAGE2_HOOK", strings.TrimSpace(probe + " -watch " + hook)
 }
 
 // Command is what follows /init: the probe at that path inside the container,

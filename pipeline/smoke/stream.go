@@ -24,6 +24,14 @@ type message struct {
 	Result      *Result    `json:"result,omitempty"`
 	Summary     *Summary   `json:"summary,omitempty"`
 	Terminating *time.Time `json:"terminating,omitempty"`
+	Death       *Death     `json:"death,omitempty"`
+}
+
+// Death is the end of a service that s6 supervises, and starts again.
+type Death struct {
+	Service string `json:"service"`
+	Count   int    `json:"count"` // how often it has ended since the container's start
+	How     string `json:"how"`   // it ended: with which status, by which signal
 }
 
 // WriteResult writes one finding to the stream.
@@ -37,6 +45,9 @@ func WriteSummary(w io.Writer, s Summary) error { return write(w, message{Summar
 
 // WriteTerminating writes that PID 1 is about to be sent SIGTERM.
 func WriteTerminating(w io.Writer, at time.Time) error { return write(w, message{Terminating: &at}) }
+
+// WriteDeath writes that a service has ended.
+func WriteDeath(w io.Writer, d Death) error { return write(w, message{Death: &d}) }
 
 func write(w io.Writer, m message) error {
 	line := bytes.NewBufferString(prefix)
@@ -70,6 +81,7 @@ type Report struct {
 	Results     []Result  // in the order of Checks; those reported only
 	Summary     *Summary  // nil when the probe did not come to its end
 	Terminating time.Time // when the probe sent PID 1 its SIGTERM, by the container's clock; zero when it did not
+	Deaths      []Death   // of services, before they were asked to stop
 	problems    []string  // what is wrong with the stream itself
 }
 
@@ -99,6 +111,8 @@ func Parse(lines []string) Report {
 			summaries++
 		case m.Terminating != nil:
 			rep.Terminating = *m.Terminating
+		case m.Death != nil:
+			rep.Deaths = append(rep.Deaths, *m.Death)
 		}
 	}
 

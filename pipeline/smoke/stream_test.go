@@ -42,6 +42,18 @@ func TestEachCheckOncePassedIsAPass(t *testing.T) {
 	}
 }
 
+func TestDeathsOfServicesAreNoFindings(t *testing.T) {
+	death := Death{Service: "svc-cron", Count: 2, How: "ended with status 3"}
+	var line bytes.Buffer
+	if err := WriteDeath(&line, death); err != nil {
+		t.Fatal(err)
+	}
+	rep := Parse(append(passing(t), strings.TrimSpace(line.String())))
+	if err := rep.Err(); err != nil || !slices.Equal(rep.Deaths, []Death{death}) {
+		t.Errorf("deaths %v, %v, want %v", rep.Deaths, err, death)
+	}
+}
+
 func TestLinesOfServicesDoNotMatter(t *testing.T) {
 	var lines []string
 	for i, line := range passing(t) {

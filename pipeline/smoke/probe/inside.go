@@ -67,7 +67,7 @@ func (p *probe) secretFiles(context.Context) smoke.Result {
 // one that ended back after a second, without a word in the log.
 func (p *probe) steady(context.Context) smoke.Result {
 	asked := reply{asked: "the deaths that s6 counted under " + p.services}
-	tallies, err := filepath.Glob(filepath.Join(p.services, "*", "supervise", "death_tally"))
+	tallies, err := readTallies(p.services)
 	if err != nil {
 		return asked.badf("%v", err)
 	}
@@ -75,13 +75,9 @@ func (p *probe) steady(context.Context) smoke.Result {
 		return asked.badf("no supervised service")
 	}
 	var died []string
-	for _, tally := range tallies {
-		deaths, err := readTally(tally)
-		if err != nil {
-			return asked.badf("%v", err)
-		}
-		if n := len(deaths); n > 0 {
-			died = append(died, fmt.Sprintf("%s ended and was started again, %d times, the last time it %s", serviceOf(tally), n, deaths[n-1]))
+	for _, service := range slices.Sorted(maps.Keys(tallies)) {
+		if deaths := tallies[service]; len(deaths) > 0 {
+			died = append(died, fmt.Sprintf("%s ended and was started again, %d times, the last time it %s", service, len(deaths), deaths[len(deaths)-1]))
 		}
 	}
 	if len(died) > 0 {
@@ -90,8 +86,22 @@ func (p *probe) steady(context.Context) smoke.Result {
 	return asked.okf("none of %d services", len(tallies))
 }
 
-// serviceOf names the service whose tally a file is.
-func serviceOf(tally string) string { return filepath.Base(filepath.Dir(filepath.Dir(tally))) }
+// readTallies reads how each supervised service ended each time.
+func readTallies(services string) (map[string][]string, error) {
+	files, err := filepath.Glob(filepath.Join(services, "*", "supervise", "death_tally"))
+	if err != nil {
+		return nil, err
+	}
+	tallies := map[string][]string{}
+	for _, file := range files {
+		deaths, err := readTally(file)
+		if err != nil {
+			return nil, err
+		}
+		tallies[filepath.Base(filepath.Dir(filepath.Dir(file)))] = deaths
+	}
+	return tallies, nil
+}
 
 // readTally reads how a service ended each time, as s6-supervise keeps it for
 // s6-svdt: 12 bytes of time, the exit code, and the signal that killed it.
@@ -125,7 +135,7 @@ type process struct {
 
 // processes looks for root where it has no business. Its business are PID 1
 // and s6's supervisors, the base's cron service (which becomes each crontab's
-// user), and what was started from outside: the probe, a health check.
+// user), and what was started from outside: the probe, twice, and a health check.
 func (p *probe) processes(context.Context) smoke.Result {
 	asked := reply{asked: "the users of all processes"}
 	all, err := readProcesses(p.proc)
@@ -139,7 +149,7 @@ func (p *probe) processes(context.Context) smoke.Result {
 		if proc.uids[1] == strconv.Itoa(p.uid) {
 			servants++
 		}
-		if !slices.Contains(proc.uids, "0") || proc.supervises() || slices.Contains(mine, id) {
+		if !slices.Contains(proc.uids, "0") || proc.supervises() || proc.watches(all[p.self]) || slices.Contains(mine, id) {
 			continue
 		}
 		above := p.ancestry(all, id)
@@ -162,6 +172,12 @@ func (p *probe) processes(context.Context) smoke.Result {
 // supervises says whether the process is part of the init system.
 func (p process) supervises() bool {
 	return p.id == 1 || strings.HasPrefix(p.name, "s6-")
+}
+
+// watches says whether the process is the one that watches services for the
+// probe.
+func (p process) watches(probe process) bool {
+	return len(p.command) == 2 && p.command[1] == watching && p.command[0] == probe.command[0]
 }
 
 // ancestry is a process and all above it.

@@ -4,6 +4,9 @@
 // Python whose packages it lists, so it runs natively even if the container is
 // emulated. A browser in a container beside it renders the pages; the probe
 // fetches them for it, because that container cannot reach this one.
+//
+// As the hook of /init, it stays beside the services from before the first one
+// and reports each that ends: see watch.go.
 package main
 
 import (
@@ -25,6 +28,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == watching {
+		watch(ctx, services, os.Stdout)
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "-watch" {
+		os.Exit(startWatch(os.Args[0], os.Args[2:], os.Stdout, os.Stderr))
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
@@ -89,7 +99,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		secrets:  *secrets,
 		python:   *python,
 		proc:     "/proc",
-		services: "/run/service",
+		services: services,
 		self:     os.Getpid(),
 	}
 	summary := p.ask(ctx, stdout)

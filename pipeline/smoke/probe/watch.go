@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+const (
+	services = "/run/service" // the directory that s6 supervises
+	watching = "-watching"    // the argument of the process that watches
+	interval = 200 * time.Millisecond
+)
+
+// startWatch starts a process that watches the services, and becomes the hook
+// of the image, if there is one.
+func startWatch(self string, hook []string, stdout *os.File, stderr io.Writer) int {
+	cmd := exec.Command(self, watching)
+	cmd.Stdout = stdout
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintf(stderr, "probe: watch the services: %v\n", err)
+		return 1
+	}
+	if len(hook) == 0 {
+		return 0
+	}
+	path, err := exec.LookPath(hook[0])
+	if err == nil {
+		err = syscall.Exec(path, hook, os.Environ())
+	}
+	fmt.Fprintf(stderr, "probe: run the hook %s: %v\n", hook[0], err)
+	return 127
+}
+
+// watch writes the death of each service. s6 starts it again a second later,
+// and logs neither. A SIGTERM at the container's end is what ends the watch.
+func watch(ctx context.Context, services string, out io.Writer) {
+	known := map[string]int{}
+	for ctx.Err() == nil {
+		tallies, _ := readTallies(services) // what is being written is read the next time
+		for service, deaths := range tallies {
+			for ; known[service] < len(deaths); known[service]++ {
+				n := known[service]
+				if smoke.WriteDeath(out, smoke.Death{Service: service, Count: n + 1, How: deaths[n]}) != nil {
+					return
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(interval):
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+// As the hook of /init, this program is the probe.
+func TestMain(m *testing.M) {
+	if os.Getenv("PROBE_IS_A_HOOK") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// What ends is written once each time, from the first time on.
+func TestEachDeathOfAServiceIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	tally := filepath.Join(dir, "svc-cron", "supervise", "death_tally")
+	if err := os.MkdirAll(filepath.Dir(tally), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	read, write := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		watch(ctx, dir, write)
+	}()
+	lines := make([]byte, 4096)
+	const exit1, killed = "twelve bytes\x01\x00", "twelve bytes\x00\x09"
+	for _, test := range []struct {
+		tally string
+		want  []smoke.Death
+	}{
+		{exit1, []smoke.Death{{Service: "svc-cron", Count: 1, How: "ended with status 1"}}},
+		{exit1 + killed, []smoke.Death{{Service: "svc-cron", Count: 2, How: "was killed by signal 9"}}},
+	} {
+		if err := os.WriteFile(tally+".new", []byte(test.tally), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(tally+".new", tally); err != nil {
+			t.Fatal(err)
+		}
+		n, err := read.Read(lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := smoke.Parse([]string{string(lines[:n])}).Deaths; !slices.Equal(got, test.want) {
+			t.Errorf("%q: %v, want %v", test.tally, got, test.want)
+		}
+	}
+	stop()
+	<-done
+}
+
+// The image's own hook runs as before, and what it exits with counts.
+func TestTheHookOfTheImageRuns(t *testing.T) {
+	for script, want := range map[string]int{"exit 3": 3, "true": 0} {
+		name, hook := smoke.Watch(os.Args[0], "sh -s")
+		if name != "S6_STAGE2_HOOK" {
+			t.Errorf("the variable is %s", name)
+		}
+		argv := strings.Fields(hook)
+		cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+		cmd.Env = append(os.Environ(), "PROBE_IS_A_HOOK=1")
+		cmd.Stdin = strings.NewReader(script)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // files: the process that watches holds them on
+		err := cmd.Run()
+		if code := cmd.ProcessState.ExitCode(); code != want {
+			t.Errorf("%s: status %d, want %d: %v", script, code, want, err)
+		}
+		all, err := readProcesses("/proc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		watchers := 0
+		for id, p := range all {
+			if slices.Equal(p.command, []string{os.Args[0], watching}) {
+				watchers++
+				if err := syscall.Kill(id, syscall.SIGTERM); err != nil {
+					t.Error(err)
+				}
+				if !p.watches(process{command: []string{os.Args[0], "-version", "9"}}) {
+					t.Errorf("%v does not count as the probe's", p)
+				}
+			}
+		}
+		if watchers != 1 {
+			t.Errorf("%s: %d processes watch, want 1", script, watchers)
+		}
+	}
+}
