@@ -48,7 +48,7 @@ const (
 	repository = "../.."
 	host       = "netbox.test"
 	password   = "correct horse battery staple"
-	patience   = 3 * time.Minute
+	patience   = 10 * time.Minute
 	settle     = 15 * time.Second // until what starting a server needed is given back
 )
 

@@ -39,7 +39,7 @@ const (
 	password   = "correct horse 'battery' staple"
 	// patience is the limit for anything to come up or to end, on a machine
 	// that does other things too.
-	patience = 3 * time.Minute
+	patience = 10 * time.Minute
 )
 
 // machine is what all tests stand on.
