@@ -105,7 +105,7 @@ func (w *world) worksAs(c *local.Container, uid, gid int) {
 		t.Errorf("only %d processes were seen: %v", len(processes), processes)
 	}
 	out, errs, code, err := c.Exec(t.Context(), []string{"sh", "-c", "ps -e -o args= && netbox check"}, nil)
-	if err != nil || code != 0 || !strings.Contains(out, "netbox_container.serve") || !strings.Contains(out, "System check identified") {
+	if err != nil || code != 0 || !strings.Contains(out, "netbox_container.serve") || !strings.Contains(errs, "System check identified") {
 		t.Errorf("ps and netbox check as that user: status %d, %v: %s%s", code, err, out, errs)
 	}
 }
