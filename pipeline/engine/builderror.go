@@ -59,5 +59,5 @@ func (e *BuildError) reason() string {
 // Lines is the end of the output of the instruction that failed.
 func (e *BuildError) Lines() []string { return e.Output }
 
-// Unwrap gives what the instruction ended with.
+// Unwrap returns what the instruction ended with.
 func (e *BuildError) Unwrap() error { return e.Err }

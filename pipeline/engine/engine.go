@@ -17,7 +17,7 @@ import (
 type Engine interface {
 	// Name is what people call the engine: "local", "dagger".
 	Name() string
-	// Build makes the image of one platform. A failing instruction gives a
+	// Build makes the image of one platform. A failing instruction returns a
 	// *BuildError.
 	Build(ctx context.Context, req BuildRequest) (v1.Image, error)
 	// Run starts the side containers, waits until each is ready, runs the main

@@ -72,7 +72,7 @@ func Normalise(img v1.Image, req BuildRequest) (v1.Image, error) {
 	return out, nil
 }
 
-// baseEnv gives the names in the Env of the base image, as far as it is at
+// baseEnv returns the names in the Env of the base image, as far as it is at
 // hand.
 func baseEnv(req BuildRequest) ([]string, error) {
 	if req.Base.Index == nil {
@@ -102,7 +102,7 @@ var (
 	declaration    = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=|\s|$)`)
 )
 
-// instructionNames gives the names that an entry of the history sets by ENV
+// instructionNames returns the names that an entry of the history sets by ENV
 // or declares by ARG. A value with blanks may yield a name too many: for ENV
 // that keeps a variable, and ARG is looked at from the front only.
 func instructionNames(createdBy string) (set, declared []string) {

@@ -62,11 +62,11 @@ func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Du
 	}
 }
 
-// errHeld is what Try gives when another process, or another part of this
+// errHeld is what Try returns when another process, or another part of this
 // one, holds the lock.
 var errHeld = errors.New("held by another process")
 
-// Try takes the lock or gives errHeld at once.
+// Try takes the lock or returns errHeld at once.
 func Try(path string, mode Mode) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

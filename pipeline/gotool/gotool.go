@@ -32,7 +32,7 @@ const limit = 30 * time.Minute
 type Module struct {
 	Dir     string        // where go.mod and go.sum are
 	Cache   string        // the directory that programs are kept under
-	Environ []string      // for the go command, as os.Environ gives it
+	Environ []string      // for the go command, as os.Environ returns it
 	Wait    time.Duration // limit for waiting for another process that builds them
 	Compile Compiler      // of programs in pure Go; nil is this machine's go command
 }

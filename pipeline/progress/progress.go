@@ -339,7 +339,7 @@ const (
 	startWrapping = "\x1b[?7h"
 )
 
-// erase gives what takes the tree off the terminal. A terminal that has become
+// erase returns what takes the tree off the terminal. A terminal that has become
 // narrower since may have wrapped its rows, as nearly all do.
 func (p *Display) erase() string {
 	if len(p.painted) == 0 {

@@ -18,7 +18,7 @@ type Terminal struct {
 }
 
 // Detect finds out what can be shown on f; nil when that is no terminal, or
-// one that cannot move its cursor. getenv gives TERM, NO_COLOR and the locale.
+// one that cannot move its cursor. getenv returns TERM, NO_COLOR and the locale.
 func Detect(f *os.File, getenv func(string) string) *Terminal {
 	name := getenv("TERM")
 	if name == "" || name == "dumb" || !term.IsTerminal(int(f.Fd())) {

@@ -30,7 +30,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// cut gives as much of s as fits into columns, with more, which takes one
+// cut returns as much of s as fits into columns, with more, which takes one
 // column, where something is left out. What is seen as one character, such as a
 // letter with its accents or a flag, stays whole.
 func cut(s string, columns int, more string) string {

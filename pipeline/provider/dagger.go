@@ -41,7 +41,7 @@ func (d Dagger) Prepare(ctx context.Context, log io.Writer) error {
 	return d.Engine.Setup(ctx, log)
 }
 
-// Base names the published base image, or gives the one that was asked for.
+// Base names the published base image, or returns the one that was asked for.
 func (d Dagger) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
 	return baseImage(ctx, d.BaseName, d.Builder, platforms, d.Native(), log)
 }

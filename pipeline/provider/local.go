@@ -76,7 +76,7 @@ func (l Local) Base(ctx context.Context, platforms []v1.Platform, log io.Writer)
 	return baseImage(ctx, l.BaseName, l.Builder, platforms, l.Native(), log)
 }
 
-// baseImage gives the base image of a name, on which both the platforms and
+// baseImage returns the base image of a name, on which both the platforms and
 // the machine that builds can start.
 func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.Platform, native v1.Platform, log io.Writer) (engine.Base, error) {
 	if name == LocalBase {

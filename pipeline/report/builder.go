@@ -77,7 +77,7 @@ func (b *Builder) Document(d Document) {
 	b.Change(func(r *Report) { r.Documents = append(r.Documents, d) })
 }
 
-// Report gives the report as it stands: platforms, logs and tags in the order
+// Report returns the report as it stands: platforms, logs and tags in the order
 // of their names, so that it does not depend on who was first.
 func (b *Builder) Report() Report {
 	b.mu.Lock()

@@ -26,7 +26,7 @@ type Problems []Problem
 // Error is the message that s6-rc-compile ends with.
 func (p Problems) Error() string { return p[0].Message }
 
-// Unwrap gives every problem.
+// Unwrap returns every problem.
 func (p Problems) Unwrap() []error {
 	all := make([]error, len(p))
 	for i, problem := range p {

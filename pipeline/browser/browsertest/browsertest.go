@@ -18,7 +18,7 @@ import (
 )
 
 // Start starts Chromium in a container without a network, of the repository at
-// source, and gives the address it is debugged at. The test must be root's.
+// source, and returns the address it is debugged at. The test must be root's.
 func Start(t testing.TB, source string) (address string) {
 	t.Helper()
 	builder := basetest.Builder(t, source)

@@ -21,7 +21,7 @@ const (
 	SecretPip = "pip-conf"        // pip's index, proxy and trust settings
 )
 
-// Parse reads what os.Environ gives.
+// Parse reads what os.Environ returns.
 func Parse(environ []string) Environment {
 	env := Environment{}
 	for _, kv := range environ {
@@ -70,7 +70,7 @@ func (env Environment) ProxyArgs() (args map[string]string, withheld []string) {
 // Paths to directories of this machine mean nothing inside a RUN.
 var pipSettings = []string{"index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries"}
 
-// PipConf gives the content of the pip configuration in force on this machine,
+// PipConf returns the content of the pip configuration in force on this machine,
 // as far as a RUN can use it, or nil. Later sources win, as with pip: the
 // system's file, the user's, PIP_CONFIG_FILE, then PIP_* variables.
 func (env Environment) PipConf() []byte {

@@ -27,7 +27,7 @@ import (
 // index. Nothing is pulled by that name.
 const baseName = "base"
 
-// Build builds one platform's image. What it gives is normalised and lies in
+// Build builds one platform's image. What it returns is normalised and lies in
 // the cache.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	if err := checkPlatform(req.Platform); err != nil {

@@ -251,7 +251,7 @@ func (c *Container) OnLine(f func(engine.Line)) {
 	c.listen = append(c.listen, f)
 }
 
-// Lines gives what the container has written so far.
+// Lines returns what the container has written so far.
 func (c *Container) Lines() []engine.Line {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -288,7 +288,7 @@ func (c *Container) PeakMemory() int64 {
 // Done is closed when the container has ended and its last line is read.
 func (c *Container) Done() <-chan struct{} { return c.done }
 
-// Wait waits for the end and gives the exit code, 128+n after signal n.
+// Wait waits for the end and returns the exit code, 128+n after signal n.
 func (c *Container) Wait(ctx context.Context) (int, error) {
 	select {
 	case <-c.done:

@@ -60,7 +60,7 @@ type daemonRun struct {
 	done   chan struct{} // closed when the namespaces are gone
 }
 
-// acquire gives the address of a running daemon, to be released.
+// acquire returns the address of a running daemon, to be released.
 func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
 	began := time.Now()
 	d.mu.Lock()

@@ -29,7 +29,7 @@ type Options struct {
 	Platforms []v1.Platform     // platforms that Setup makes ready for; none means only the machine's own
 	QEMUCPU   map[string]string // CPU model for qemu, by emulated architecture ("arm64": "cortex-a72")
 	LockWait  time.Duration     // how long to wait for another process that builds
-	Environ   []string          // the caller's environment, as os.Environ gives it
+	Environ   []string          // the caller's environment, as os.Environ returns it
 	Log       io.Writer         // receives lines that belong to no build; may be nil
 }
 

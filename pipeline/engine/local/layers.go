@@ -35,7 +35,7 @@ const (
 // layerStore keeps layers unpacked, each once, as overlayfs wants them.
 type layerStore struct{ dir string }
 
-// unpack unpacks what is missing of an image and gives the lower directories
+// unpack unpacks what is missing of an image and returns the lower directories
 // of its overlay, topmost first, relative to the store's directory.
 func (s *layerStore) unpack(ctx context.Context, img v1.Image) ([]string, error) {
 	layers, err := img.Layers()
@@ -261,7 +261,7 @@ func (u *unpacker) parent(dir string) error {
 	return nil
 }
 
-// repairImplied gives a layer on top that gives back owner and mode to
+// repairImplied returns a layer on top that gives back owner and mode to
 // directories which a layer holds only because of a file in them: in an
 // overlay the topmost directory's count, and there they are a guess. Layers
 // from BuildKit have entries for all; layers appended in memory often not.

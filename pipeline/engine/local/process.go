@@ -28,7 +28,7 @@ func (c *Container) Signal(sig unix.Signal) error {
 // Kill kills the container's first process, and the kernel the others.
 func (c *Container) Kill() error { return c.Signal(unix.SIGKILL) }
 
-// Stop sends SIGTERM, waits for StopGrace, then kills; it gives the exit code.
+// Stop sends SIGTERM, waits for StopGrace, then kills; it returns the exit code.
 func (c *Container) Stop(ctx context.Context) (int, error) {
 	grace := c.spec.StopGrace
 	if grace == 0 {
@@ -55,7 +55,7 @@ type Process struct {
 	inPod   int
 }
 
-// PID gives the machine's number of the container's first process.
+// PID returns the machine's number of the container's first process.
 func (c *Container) PID() (int, error) {
 	for _, p := range c.Processes() {
 		if p.Inside == 1 {
