@@ -175,7 +175,7 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
 // Read gives a file of the repository at dir as it is in a revision, which is
-// as Checkout.Revision gives it: that of a changed tree, and of one without
+// as Checkout.Revision returns it: that of a changed tree, and of one without
 // history, is the tree itself.
 func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
 	if revision == Unknown || strings.HasSuffix(revision, "-dirty") {

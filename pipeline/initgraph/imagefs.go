@@ -24,7 +24,7 @@ const (
 
 var errNotKept = errors.New("content was not kept")
 
-// OpenImage gives the flattened file system of an image: names and modes of
+// OpenImage returns the flattened file system of an image: names and modes of
 // everything, but content only under /etc/s6-overlay, and the first bytes of
 // executables. Each layer is streamed once; nothing is executed. Reading
 // content that was not kept is an error. Symbolic links are followed inside

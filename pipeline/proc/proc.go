@@ -18,7 +18,7 @@ import (
 // grace is how long a program may take to end after it was asked to.
 const grace = 10 * time.Second
 
-// Group gives a command made by exec.CommandContext a process group of its
+// Group puts a command made by exec.CommandContext into a process group of its
 // own, which ends with the context: a terminal's Ctrl-C then comes by the
 // context alone, and reaches what the program started too.
 func Group(cmd *exec.Cmd) {

@@ -68,7 +68,7 @@ func TestEventsOfEveryCaseFitTogether(t *testing.T) {
 		}
 		for _, e := range events(c) {
 			switch e.Kind {
-			case s6rc.KindStarting: // anew once it has failed, which is one of the other lines
+			case s6rc.KindStarting: // again after it failed, which is one of the other lines
 				expect(e, "", s6rc.KindStopped, s6rc.KindStarting)
 			case s6rc.KindStarted:
 				expect(e, s6rc.KindStarting)

@@ -219,7 +219,7 @@ func TestPackagesUnderBusybox(t *testing.T) {
 const packages = "lsiopy/lib/python3.99/site-packages"
 
 // python replaces the Python by a shell script that handles some calls, after
-// which comes the real one; all are told that it is Python 3.99.
+// which comes the real one; all of them see Python 3.99.
 func (p place) python(script string) {
 	p.t.Helper()
 	if err := os.Rename(filepath.Join(p.root, "usr/bin/python3"), filepath.Join(p.root, "usr/bin/python-real")); err != nil {

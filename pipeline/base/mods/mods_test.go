@@ -26,7 +26,7 @@ type store struct {
 	transport http.RoundTripper
 }
 
-// push makes a mod of layers of files and gives its reference.
+// push uploads a mod made of layers of files and returns its reference.
 func (s store) push(t *testing.T, ref string, layers ...map[string]string) string {
 	t.Helper()
 	img := empty.Image

@@ -261,7 +261,7 @@ func (u *unpacker) parent(dir string) error {
 	return nil
 }
 
-// repairImplied returns a layer on top that gives back owner and mode to
+// repairImplied returns a layer on top that restores owner and mode of
 // directories which a layer holds only because of a file in them: in an
 // overlay the topmost directory's count, and there they are a guess. Layers
 // from BuildKit have entries for all; layers appended in memory often not.

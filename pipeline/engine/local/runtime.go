@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// capabilities are the fourteen that Docker gives a container.
+// capabilities are Docker's default fourteen.
 var capabilities = map[string]int{
 	"CAP_AUDIT_WRITE": unix.CAP_AUDIT_WRITE, "CAP_CHOWN": unix.CAP_CHOWN, "CAP_DAC_OVERRIDE": unix.CAP_DAC_OVERRIDE,
 	"CAP_FOWNER": unix.CAP_FOWNER, "CAP_FSETID": unix.CAP_FSETID, "CAP_KILL": unix.CAP_KILL, "CAP_MKNOD": unix.CAP_MKNOD,
@@ -23,8 +23,8 @@ var capabilities = map[string]int{
 	"CAP_SETGID": unix.CAP_SETGID, "CAP_SETPCAP": unix.CAP_SETPCAP, "CAP_SETUID": unix.CAP_SETUID, "CAP_SYS_CHROOT": unix.CAP_SYS_CHROOT,
 }
 
-// runtimeConfig is the OCI runtime configuration: what Docker gives a
-// container by default, but for rlimits, which not every machine lets us set.
+// runtimeConfig is the OCI runtime configuration: Docker's defaults
+// for a container, but for rlimits, which not every machine lets us set.
 // It runs with the container's root as "/": users are looked up there.
 func (c *Container) runtimeConfig() (*specs.Spec, error) {
 	// The account files of the root in force.
@@ -134,7 +134,7 @@ func (c *Container) capabilities() ([]string, error) {
 	caps := []string{}
 	for _, name := range c.spec.Capabilities {
 		if _, known := capabilities[name]; !known {
-			return nil, failure.Usagef("keeping the capability %s: Docker gives a container none of that name: keep one of %s",
+			return nil, failure.Usagef("keep capability %s: it is not one of Docker's defaults: keep one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(capabilities)), ", "))
 		}
 		if slices.Contains(c.pod.caps, name) {

@@ -318,7 +318,7 @@ def shut(doors: list[socket.socket], settle: float = 0.2, limit: float = 1) -> N
     now has no answer at first, and is refused once the doors are closed: a proxy
     may send a request again that was refused, but not one whose connection broke.
 
-    Nothing less does. A server that is told to quit takes nobody in any more,
+    Nothing less does. A server that received QUIT accepts no connection any more,
     and how sockets are handed over changes nothing about who waits in them: with
     40 clients at once, closing them broke 784 connections in 20 stops; this, none.
     test_serve.py and TestAStopLetsRequestsInFlightEnd of tests/life hold it to that.
