@@ -45,7 +45,7 @@ Standard output carries the script; no file is written.`,
 	}
 }
 
-// completeFlags says what each flag of the verbs can be given: by its name
+// completeFlags says what each flag of the verbs can be set to: by its name
 // or by what its help calls the value.
 func (e env) completeFlags(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)

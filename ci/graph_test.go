@@ -53,7 +53,7 @@ func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 	return dir
 }
 
-// another gives the image one service more.
+// another adds one service to the image.
 func another(files fstest.MapFS) {
 	const dir = "etc/s6-overlay/s6-rc.d/"
 	files[dir+"svc-other/type"] = &fstest.MapFile{Data: []byte("longrun\n"), Mode: 0o644}

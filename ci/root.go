@@ -104,7 +104,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		return err == nil && info.Mode().IsRegular()
 	}, mask.Hide)
 	var warned sync.Once
-	mask.Tell = func(text string) {
+	mask.Known = func(text string) {
 		// The runner drops every output that a secret occurs in, digests too.
 		if len(text) < secret.Short {
 			warned.Do(func() {
@@ -196,7 +196,7 @@ func (f *flags) find(given *pflag.FlagSet) {
 	}
 }
 
-// env is what every verb is given.
+// env is what every verb works with.
 type env struct {
 	streams
 	getenv  func(string) string

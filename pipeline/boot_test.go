@@ -20,7 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// goodRun is what a container writes that boots, answers all and is told to
+// goodRun is what a container writes that boots, answers all and is asked to
 // stop: a recorded boot and the probe's own lines.
 func goodRun(t *testing.T) (boot, answers, terminating []string) {
 	t.Helper()

@@ -113,10 +113,10 @@ func TestCheck(t *testing.T) {
 	})
 	t.Run("the packages of both platforms are known", func(t *testing.T) { packagesAreKnown(t, r) })
 	t.Run("nothing of the run is left", func(t *testing.T) { checked.nothingIsLeft(t) })
-	t.Run("again gives the same digest", func(t *testing.T) {
+	t.Run("again makes the same digest", func(t *testing.T) {
 		again := ci(t, root, t.TempDir(), "build")
 		if again.code != 0 || again.stdout != checked.stdout {
-			t.Errorf("build: status %d, %q; check gave %q", again.code, again.stdout, checked.stdout)
+			t.Errorf("build: status %d, %q; check printed %q", again.code, again.stdout, checked.stdout)
 		}
 	})
 	t.Run("publish brings what was proven", func(t *testing.T) { publishBringsWhatWasProven(t, dist, digest) })

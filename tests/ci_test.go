@@ -114,7 +114,7 @@ func ciWith(t *testing.T, env []string, repo, dist string, args ...string) outco
 
 // end waits for a run to end.
 func end(cmd *exec.Cmd, dist string, stdout, stderr *bytes.Buffer) outcome {
-	_ = cmd.Wait() // the status tells
+	_ = cmd.Wait() // the exit code says how it ended
 	_, run, _ := strings.Cut(cmd.Env[len(cmd.Env)-1], "=")
 	return outcome{
 		stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode(),

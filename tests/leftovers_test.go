@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// marker is the environment variable by which a run's processes are told from
+// marker is the environment variable by which a run's processes are known from
 // those of others: what a run starts inherits it.
 const marker = "DOCKER_NETBOX_TEST_RUN"
 

@@ -55,7 +55,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 	}
 }
 
-// emptyCache gives the command line an empty cache, and the go command its own.
+// emptyCache sets an empty cache for the command line, and keeps that of the go command.
 func emptyCache(t *testing.T) {
 	t.Helper()
 	t.Setenv("GOCACHE", sh(t, root, "go env GOCACHE"))

@@ -37,7 +37,7 @@ type bundle struct {
 	DSSEEnvelope         dsseEnvelope `json:"dsseEnvelope"`
 }
 
-// material says whom the signature is by: one of the three is given.
+// material says whom the signature is by: one of the three is set.
 type material struct {
 	PublicKey   *publicKeyHint `json:"publicKey,omitempty"`
 	Certificate *certificate   `json:"certificate,omitempty"`

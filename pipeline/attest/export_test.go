@@ -1,6 +1,6 @@
 package attest
 
-// With gives cosign more flags.
+// With passes more flags to cosign.
 func (c Cosign) With(flags ...string) Cosign {
 	c.flags = flags
 	return c

@@ -192,7 +192,7 @@ func codename(file string) (string, error) {
 	return "", failure.Usagef("making the local base image needs a Debian machine: %s names no release", file)
 }
 
-// output runs a short command and gives what it writes.
+// output runs a short command and returns what it writes.
 func output(ctx context.Context, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	var stderr bytes.Buffer

@@ -61,7 +61,7 @@ var basePackages = []string{
 	"tzdata",
 }
 
-// accounts gives the image user abc as the linuxserver.io base has it: 911,
+// accounts adds user abc to the image as the linuxserver.io base has it: 911,
 // with a group of its own and a member of users, which is 1000. It is written
 // plainly because useradd and groupmod look at the host's users too.
 const accounts = `cd "$1/etc" &&
@@ -70,7 +70,7 @@ sed -i 's/^users:\([^:]*\):.*/users:\1::abc/' gshadow &&
 echo 'abc:x:911:' >>group && echo 'abc:!::' >>gshadow &&
 echo 'abc:x:911:911::/config:/bin/false' >>passwd && echo 'abc:!:20309::::::' >>shadow`
 
-// commands gives the programs of s6 and execline their second address, the one
+// commands links the programs of s6 and execline at their second address, the one
 // that s6-overlay puts first on PATH and scripts name in their first line.
 const commands = `mkdir -p "$1/command" && cd "$1" &&
 for program in usr/bin/s6-* usr/bin/execlineb usr/lib/execline/bin/*; do
@@ -81,7 +81,7 @@ done`
 // that the same packages give the same bytes on any day.
 var epoch = time.Date(2025, 8, 9, 0, 0, 0, 0, time.UTC)
 
-// Base gives one index with the base image of each platform. What is not in
+// Base returns one index with the base image of each platform. What is not in
 // the cache is made, all platforms at once.
 func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, error) {
 	apt, err := hostApt(ctx, b.Suite)
@@ -144,7 +144,7 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, 
 	return &Layout{Dir: dir, Index: index}, nil
 }
 
-// Image gives the base image of one platform.
+// Image returns the base image of one platform.
 func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, error) {
 	l, err := b.Base(ctx, platform)
 	if err != nil {
@@ -153,7 +153,7 @@ func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, er
 	return cached(l.Dir)
 }
 
-// Sidecars gives the image that holds PostgreSQL and Redis, for this machine's
+// Sidecars returns the image that holds PostgreSQL and Redis, for this machine's
 // own architecture: see PostgreSQL and Redis for how each is run.
 func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	apt, err := hostApt(ctx, b.Suite)
@@ -189,7 +189,7 @@ func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	return cached(dir)
 }
 
-// Packages gives an image of nothing but Debian packages of the Builder's
+// Packages returns an image of nothing but Debian packages of the Builder's
 // suite, installed as apt installs them, for this machine's own architecture.
 // It is for the further services that a test puts beside NetBox.
 func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, error) {
@@ -212,7 +212,7 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 	return img, nil
 }
 
-// packages gives an image of one layer.
+// packages returns an image of one layer.
 func (b *Builder) packages(ctx context.Context, d debian) (v1.Image, error) {
 	key, err := b.debianKey(d)
 	if err != nil {
@@ -312,7 +312,7 @@ func cached(dir string) (v1.Image, error) {
 	return img, nil
 }
 
-// soleIndex gives the only index of an OCI layout.
+// soleIndex returns the only index of an OCI layout.
 func soleIndex(dir string) (v1.ImageIndex, error) {
 	top, err := layout.ImageIndexFromPath(dir)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // Chromium is a headless browser that is debugged on port 9222 of every
 // address, on an image that has the packages of pipeline/base/browser: the one
-// that Builder.Browser gives, or one that its Dockerfile makes.
+// that Builder.Browser returns, or one that its Dockerfile makes.
 //
 // Chromium itself listens on loopback alone. It is no root and has no sandbox,
 // which a container does not let it make: it is for pages of our own.
@@ -40,7 +40,7 @@ for rule in 30-metric-aliases 45-generic 45-latin 49-sansserif 60-generic 60-lat
 	ln -sf "/usr/share/fontconfig/conf.avail/$rule.conf" .
 done`
 
-// Browser gives the image that Chromium runs on, for this machine's own
+// Browser returns the image that Chromium runs on, for this machine's own
 // architecture.
 func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
 	apt, err := hostApt(ctx, b.Suite)

@@ -159,7 +159,7 @@ func TestTheBasesOwnVariablesMayComeFromFiles(t *testing.T) {
 	}, "id abc").has(t, "uid=911(abc) gid=77(abc)")
 }
 
-// A script that would hold up the boot for long can tell that the container is
+// A script that would hold up the boot for long can see that the container is
 // to end, in the real base too: there PID 1's own process of that name waits.
 func TestAStopDuringTheBootShowsInTheProcessList(t *testing.T) {
 	t.Parallel()

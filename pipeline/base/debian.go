@@ -94,7 +94,7 @@ func (b *Builder) debianKey(d debian) (string, error) {
 // layerFormat is raised when what becomes of mmdebstrap's output changes.
 const layerFormat = 3
 
-// debianLayer gives the layer from the cache, or makes it. Its blob is put
+// debianLayer returns the layer from the cache, or makes it. Its blob is put
 // into the layout to as a hard link, so that a base image costs no second
 // copy.
 func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1.Layer, error) {

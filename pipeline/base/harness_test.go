@@ -58,7 +58,7 @@ var (
 	unpacked  = map[string]*rootfs{}
 )
 
-// unpack gives the root file system of an image; do not write to it.
+// unpack returns the root file system of an image; do not write to it.
 func unpack(t testing.TB, img v1.Image) *rootfs {
 	t.Helper()
 	unpacking.Lock()
@@ -230,7 +230,7 @@ func (o outcome) exits(t testing.TB, code int) {
 	}
 }
 
-// cacheWithPackagesOf gives a new cache that shares nothing with an existing
+// cacheWithPackagesOf returns a new cache that shares nothing with an existing
 // one but the layers of packages, which take minutes to make.
 func cacheWithPackagesOf(t testing.TB, cache string) string {
 	t.Helper()

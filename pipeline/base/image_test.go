@@ -38,7 +38,7 @@ func TestWhatIsCachedIsGivenAtOnce(t *testing.T) {
 	}
 	t.Logf("it took %s", time.Since(started)) // under a second on an idle machine
 	if said.Len() > 0 || second.Dir != first.Dir {
-		t.Errorf("something was made anew in %s:\n%s", second.Dir, &said)
+		t.Errorf("something was made again in %s:\n%s", second.Dir, &said)
 	}
 }
 
@@ -66,7 +66,7 @@ func TestTheIndexIsValidAndItsLayoutHoldsEveryBlob(t *testing.T) {
 }
 
 // A second making of the upper layer, on a cache that has the lower one only,
-// gives the image it gave before.
+// returns the image it returned before.
 func TestTheSameInputsGiveTheSameImage(t *testing.T) {
 	b := builder(t)
 	digest := func() v1.Hash {

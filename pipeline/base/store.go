@@ -29,7 +29,7 @@ type store struct {
 	wait time.Duration // for another process that makes the same entry
 }
 
-// get gives the directory of an entry and has it made if it is missing. One
+// get returns the directory of an entry and has it made if it is missing. One
 // process makes it; others wait for that one.
 func (s store) get(ctx context.Context, kind, key string, make func(context.Context, layout.Path) error) (string, error) {
 	name := kind + "-" + key[:16]

@@ -65,7 +65,7 @@ func TestTheSameTextGivesTheSamePictureWhateverTheEnvironment(t *testing.T) {
 	}
 	other, err := tool(t).SVG(t.Context(), t.Output(), "a -> d\n", nil)
 	if err != nil || bytes.Equal(other, first) {
-		t.Errorf("another text gives the same picture, %v", err)
+		t.Errorf("another text made the same picture, %v", err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Gra
 }
 
 // declared is the init graph that readme-vars.yml promises; without any it is
-// empty. The variables are given too when it is only the graph that cannot be
+// empty. The variables are returned too when it is only the graph that cannot be
 // read.
 func (g Graphs) declared() (*readme.Vars, *initgraph.Graph, error) {
 	data, err := os.ReadFile(filepath.Join(g.Repo, readme.File))

@@ -84,7 +84,7 @@ type Container struct {
 	Mounts     []Mount
 	Ready      []string // side containers: a command that exits 0 once the service answers
 	// Capture are paths of files to bring back after the end, when present.
-	// Dagger gives none back of a container that a signal has ended.
+	// Dagger returns none of a container that a signal has ended.
 	Capture   []string
 	StopGrace time.Duration // between SIGTERM and SIGKILL; 10 s when zero
 

@@ -94,7 +94,7 @@ func TestTheTimeOfTheBuildLeavesNoTrace(t *testing.T) {
 		digests = append(digests, d)
 	}
 	if digests[0] != digests[1] {
-		t.Errorf("two builds of the same gave %s and %s", digests[0], digests[1])
+		t.Errorf("two builds of the same made %s and %s", digests[0], digests[1])
 	}
 	if config := normalised(t, image(t, time.Now(), nil), engine.BuildRequest{}); config.Created.Unix() != 0 {
 		t.Errorf("with no epoch, created is %s, want 1970", config.Created)

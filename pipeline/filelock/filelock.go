@@ -28,7 +28,7 @@ const (
 	Shared    Mode = unix.LOCK_SH
 )
 
-// Waiter is a log that is also given how long a lock kept its work waiting.
+// Waiter is a log that also receives how long a lock kept its work waiting.
 type Waiter interface{ Waited(time.Duration) }
 
 // Lock takes the lock of a file, which is made when absent and stays behind.

@@ -26,7 +26,7 @@ type Checkout struct {
 	Shallow bool
 }
 
-// Revision is the commit as a label gives it: an image made from a changed
+// Revision is the commit as a label names it: an image made from a changed
 // tree must not claim to be the commit's.
 func (c Checkout) Revision() string {
 	if c.Dirty {
@@ -122,7 +122,7 @@ func Changed(ctx context.Context, dir, since string) (paths []string, known bool
 	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), true, nil
 }
 
-// Commit is a commit, as a list of them tells it.
+// Commit is a commit, as git log lists it.
 type Commit struct {
 	Commit  string `json:"commit"`  // full object name
 	Subject string `json:"subject"` // first line of its message
@@ -174,7 +174,7 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 // take it for an option or a range.
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
-// Read gives a file of the repository at dir as it is in a revision, which is
+// Read returns a file of the repository at dir as it is in a revision, which is
 // as Checkout.Revision returns it: that of a changed tree, and of one without
 // history, is the tree itself.
 func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {

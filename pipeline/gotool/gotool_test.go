@@ -126,7 +126,7 @@ func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 	}
 	first := key()
 	if again := key(); again != first {
-		t.Errorf("the same inputs gave %s and %s", first, again)
+		t.Errorf("the same inputs named %s and %s", first, again)
 	}
 	if flags := key("GOFLAGS=-race"); flags == first {
 		t.Error("GOFLAGS make no difference")

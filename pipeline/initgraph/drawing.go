@@ -190,7 +190,7 @@ func (g *Graph) edgesAndNodes() (edges []Edge, nodes []string) {
 	return edges, nodes
 }
 
-// follow gives a function that reports whether an edge follows from other ones:
+// follow returns a function that reports whether an edge follows from other ones:
 // there is another way from its start to its end.
 func follow(edges []Edge) func(Edge) bool {
 	next := map[string][]string{}

@@ -23,7 +23,7 @@ func rootFS() fstest.MapFS {
 	return root
 }
 
-// with gives rootFS with files put over it; "-" as content removes one.
+// with returns rootFS with files put over it; "-" as content removes one.
 func with(files map[string]string) fstest.MapFS {
 	root := rootFS()
 	for name, content := range files {

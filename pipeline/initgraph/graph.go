@@ -59,7 +59,7 @@ func FromImage(img v1.Image) (*Graph, *s6rc.Tree, error) {
 
 // FromFS reads the graph and the service tree under a root file system. The
 // graph has no Title and no Bases: a file system does not know them. A tree
-// that s6-rc-compile would refuse gives an error that wraps s6rc.Problems,
+// that s6-rc-compile would refuse returns an error that wraps s6rc.Problems,
 // next to what could be read.
 func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
 	sources, err := fs.Sub(root, strings.TrimPrefix(s6rc.Dir, "/"))

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Update gives the d2 text of a declared diagram changed so that it declares
+// Update returns the d2 text of a declared diagram changed so that it declares
 // g. Lines that are right stay as they are and where they are, comments too. A
 // text that takes more than adding and removing lines of one edge each becomes
-// what D2 gives.
+// what D2 draws.
 func (g *Graph) Update(text string) string {
 	declared, err := ParseD2(text)
 	if err != nil {

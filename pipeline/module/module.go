@@ -213,7 +213,7 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 		}
 	}
 	if len(targets) == 0 {
-		return nil, errors.New("publish: no address is given: pass --addresses REGISTRY/NAME")
+		return nil, errors.New("publish: no address: pass --addresses REGISTRY/NAME")
 	}
 	var published []string
 	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {

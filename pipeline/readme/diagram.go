@@ -12,7 +12,7 @@ import (
 
 const diagramKey = "init_diagram"
 
-// SetInitDiagram gives the text of a readme-vars.yml, named file in messages,
+// SetInitDiagram returns the text of a readme-vars.yml, named file in messages,
 // with another init_diagram. Every other byte stays as it is. Where there is
 // none yet, it is put at the end.
 func SetInitDiagram(file string, data []byte, diagram string) ([]byte, error) {

@@ -170,7 +170,7 @@ var (
 	gaps    = regexp.MustCompile(`[-\s]+`)
 )
 
-// heading gives the text of a heading, links in it resolved.
+// heading returns the text of a heading, links in it resolved.
 func heading(line string) (text string, ok bool) {
 	text = strings.TrimLeft(line, "#")
 	if text == line || !strings.HasPrefix(text, " ") {

@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// promised is what the page that users know tells them, line by line.
+// promised is what the page that users know says, line by line.
 var promised = struct {
 	headings, tableRows, compose, commandLine, commands, links, changes []string
 }{
@@ -304,7 +304,7 @@ func TestEveryVariableTheImageUnderstandsIsDocumented(t *testing.T) {
 			t.Errorf("%s is understood but not documented", name)
 		} else if name != "TZ" && name != "ALLOWED_HOST" && standard != "" && standard != "None" &&
 			!strings.Contains(desc, "default: `"+standard+"`") && !(standard == "[]" && strings.Contains(desc, "default: none")) {
-			t.Errorf("%s: the default %s is not told: %s", name, standard, desc)
+			t.Errorf("%s: the default %s is not named: %s", name, standard, desc)
 		}
 	}
 	if len(known) < 30 {

@@ -26,7 +26,7 @@ var given = map[string]any{
 }
 
 // render replaces every value of the document that holds a Jinja expression by
-// what the expression gives. Expressions see the other variables, rendered.
+// what the expression returns. Expressions see the other variables, rendered.
 func render(doc *strictyaml.Document) error {
 	r := &renderer{doc: doc, values: map[string]*yaml.Node{}, state: map[string]state{}, context: exec.NewContext(map[string]any{})}
 	r.context.Update(exec.NewContext(given))
@@ -148,7 +148,7 @@ var (
 	errEndless = errors.New("it does not end")
 )
 
-// execute gives what an expression gives, within limits.
+// execute returns what an expression evaluates to, within limits.
 func execute(text string, context *exec.Context) (string, error) {
 	if depth(text) > depthLimit {
 		return "", fmt.Errorf("it is nested more than %d levels deep", depthLimit)

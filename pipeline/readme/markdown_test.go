@@ -40,7 +40,7 @@ func walk(node ast.Node, visit func(ast.Node)) {
 		return ast.WalkContinue, nil
 	})
 	if err != nil {
-		panic(err) // visit gives none
+		panic(err) // visit returns none
 	}
 }
 
@@ -70,7 +70,7 @@ func textOf(n ast.Node, source []byte) string {
 	return b.String()
 }
 
-// block gives the first code block of a language that holds all of the words.
+// block returns the first code block of a language that holds all of the words.
 func block(t *testing.T, page, language string, words ...string) string {
 	t.Helper()
 	root, source := read(t, page)

@@ -79,7 +79,7 @@ func (v *Vars) README(extra Extra) ([]byte, error) {
 	return bytes.ReplaceAll(page, []byte("](#usage)"), []byte("](#start-it)")), nil
 }
 
-// content is what the template is given besides the variables.
+// content is what the template receives besides the variables.
 type content struct {
 	*Vars
 	Extra

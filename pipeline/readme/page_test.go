@@ -47,7 +47,7 @@ func site(t *testing.T, file string) string {
 }
 
 // The pages of made-up images. `go test ./pipeline/readme -update` writes them
-// anew; read the difference before you commit it.
+// again; read the difference before you commit it.
 func TestPagesOfMadeUpImages(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yml")
 	if err != nil || len(files) < 12 {

@@ -260,8 +260,8 @@ func (v *Vars) CommandLine() string {
 	return command
 }
 
-// composed is the environment that a compose file of the variables' own gives
-// the application.
+// composed is the environment that a compose file of the variables' own sets
+// for the application.
 func (v *Vars) composed() map[string]string {
 	var file struct {
 		Services map[string]struct {

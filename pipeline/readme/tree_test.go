@@ -10,7 +10,7 @@ import (
 
 const root = "../../"
 
-var update = flag.Bool("update", false, "write the expected files anew")
+var update = flag.Bool("update", false, "write the expected files again")
 
 // page is README.md as it should be.
 func page(t *testing.T) string {

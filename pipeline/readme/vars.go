@@ -156,7 +156,7 @@ type Port struct {
 	Desc      string  `yaml:"port_desc"`
 }
 
-// Device is a device of the host given to the container.
+// Device is a device of the host passed to the container.
 type Device struct {
 	elsewhere `prefix:""`
 	Path      string `yaml:"device_path"`
@@ -374,7 +374,7 @@ func (v *Vars) HasLatest() bool {
 	return slices.ContainsFunc(v.Versions, func(version Version) bool { return version.Tag == "latest" })
 }
 
-// Line gives the line of readme-vars.yml on which the value at path stands, or
+// Line returns the line of readme-vars.yml on which the value at path stands, or
 // the one nearest around it: Line("init_diagram") is where the graph's block
 // begins, its first line of d2 being the one below.
 func (v *Vars) Line(path string) int { return v.doc.Line(path) }

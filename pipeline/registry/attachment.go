@@ -19,7 +19,7 @@ import (
 // that names its subject (OCI 1.1), never an entry of the index, where clients
 // would take it for the image of an unknown platform.
 //
-// The same index must be given the same attachments, to the byte: publishing
+// The same index must get the same attachments, to the byte: publishing
 // again sends what is not there yet.
 type Attachment struct {
 	Subject v1.Hash  // of the index or of one of its images

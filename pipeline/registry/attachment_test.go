@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// attach gives two documents: one of the index, one of its amd64 image.
+// attach returns two documents: one of the index, one of its amd64 image.
 func attach(t *testing.T, booted map[string]v1.Hash) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
 	t.Helper()
 	return func(_ context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
@@ -35,7 +35,7 @@ func attach(t *testing.T, booted map[string]v1.Hash) func(context.Context, v1.Im
 	}
 }
 
-// attached gives the text of each document attached to a digest.
+// attached returns the text of each document attached to a digest.
 func attached(t *testing.T, repository string, subject v1.Hash) (texts []string) {
 	t.Helper()
 	ref, err := name.NewDigest(repository + "@" + subject.String())

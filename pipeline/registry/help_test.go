@@ -86,7 +86,7 @@ func (f *faulty) with(spoil func(w http.ResponseWriter, r *http.Request, next ht
 	f.spoil = spoil
 }
 
-// asked gives the requests so far with one of the methods, and forgets all.
+// asked returns the requests so far with one of the methods, and forgets all.
 func (f *faulty) asked(methods ...string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -109,7 +109,7 @@ func (f *faulty) target(t *testing.T, nameAndTag string) registry.Target {
 	return target
 }
 
-// tag gives the digest a tag points at, or "" when there is no such tag.
+// tag returns the digest a tag points at, or "" when there is no such tag.
 func (f *faulty) tag(t *testing.T, nameAndTag string) string {
 	t.Helper()
 	f.with(nil)

@@ -13,7 +13,7 @@ import (
 // Environment finds credentials in variables, two a registry: for ghcr.io
 // REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. A registry without
 // them gets docker's configuration, whose credential helper may take as long as
-// limit; DefaultStall when that is not above zero. hide is given every password
+// limit; DefaultStall when that is not above zero. hide receives every password
 // and token that is used, also in the form that requests carry it in.
 func Environment(getenv func(string) string, hide func(...string), limit time.Duration) authn.Keychain {
 	if limit <= 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// tags gives what each of the tags points at.
+// tags returns what each of the tags points at.
 func (f *faulty) tags(t *testing.T, repository string, tags ...string) (digests []string) {
 	t.Helper()
 	for _, tag := range tags {

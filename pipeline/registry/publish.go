@@ -43,7 +43,7 @@ type Options struct {
 	// Roots are the authorities that are trusted; nil is the machine's. A
 	// Transport that is given sees to that itself.
 	Roots *x509.CertPool
-	// Move allows to give any tag to another image, not only those that are
+	// Move allows any tag to move to another image, not only those that are
 	// made for it.
 	Move bool
 	// Jobs is how many blobs move at once per registry, and in how many of its

@@ -49,7 +49,7 @@ func TestWhatIsPublishedIsWhatWasBooted(t *testing.T) {
 		}
 	}
 	if !strings.Contains(log.String(), "pulled back "+digest.String()+" whole: 2 images, 6 blobs") {
-		t.Errorf("the log does not tell of the pull-back:\n%s", &log)
+		t.Errorf("the log does not mention the pull-back:\n%s", &log)
 	}
 }
 
@@ -236,6 +236,6 @@ func TestProgressIsToldInBytesOfEachRegistry(t *testing.T) {
 		}
 	}
 	if !strings.Contains(shown.String(), " of 0.1 MB\n") {
-		t.Errorf("no line of log tells how far it is:\n%s", &shown)
+		t.Errorf("no line of log shows how far it is:\n%s", &shown)
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // pullBack reads all that a client would read, by digest, and compares each
-// byte by way of the digests: what comes back is the index that was given, and
+// byte by way of the digests: what comes back is the index that was pushed, and
 // so are its images and their blobs. That these are valid is then found out
 // here, once for all registries, rather than by unpacking what each sends.
 //

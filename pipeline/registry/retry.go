@@ -146,7 +146,7 @@ func ifBroken(err error) string {
 var errAgain = errors.New("another run has just written the list there, or it is broken: if so, delete it")
 
 // forgetful are the codes of a registry that has lost an upload half-way, or
-// does not see yet what it was just given. To start the upload again, or to wait
+// does not see yet what was just pushed to it. To start the upload again, or to wait
 // a moment, helps.
 var forgetful = []transport.ErrorCode{
 	transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode, transport.ManifestBlobUnknownErrorCode,
@@ -186,7 +186,7 @@ func garbled(err error) bool {
 		slices.ContainsFunc(status.Errors, func(d transport.Diagnostic) bool { return d.Code == transport.DigestInvalidErrorCode })
 }
 
-// outdated says if a token was refused that had just been given: it may have
+// outdated says if a token was refused that had just been issued: it may have
 // lived for less than its way took.
 func outdated(err error) bool {
 	var status *transport.Error

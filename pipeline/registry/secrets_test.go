@@ -32,7 +32,7 @@ func TestCredentialsComeFromTheKeychainAndAreNeverTold(t *testing.T) {
 	log, err := publish("simsalabim")
 	wantError(t, err, "401 Unauthorized", "docker login")
 	if strings.Contains(log+err.Error(), "simsalabim") {
-		t.Errorf("the password was told: %s %v", log, err)
+		t.Errorf("the password was printed: %s %v", log, err)
 	}
 	_, err = publish("sesame")
 	must(t, err)

@@ -85,7 +85,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	return nil
 }
 
-// mayStand refuses a publish that would have to give a version's tag to another
+// mayStand refuses a publish that would have to move a version's tag to another
 // image, before anything is sent.
 func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 	for _, t := range r.targets {
@@ -107,7 +107,7 @@ func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// mayMove refuses to give the tag of a version to another image.
+// mayMove refuses to move the tag of a version to another image.
 func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was, to v1.Hash) error {
 	if t.moves || p.Move || was == (v1.Hash{}) || was == to {
 		return nil

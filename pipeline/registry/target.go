@@ -28,7 +28,7 @@ func (t Target) For(platform string) Target {
 	return t
 }
 
-// Moving is the target with a tag that may be given to another image than the one
+// Moving is the target with a tag that may move to another image than the one
 // it has, as latest is anyway.
 func (t Target) Moving() Target {
 	t.moves = true

@@ -72,7 +72,7 @@ type Base struct {
 	Digest string `json:"digest,omitempty"` // of a published one, now
 }
 
-// Reference is the base as --base takes it, the one that was looked at.
+// Reference is the argument of --base: the base that was looked at.
 func (b Base) Reference() string {
 	if b.Digest == "" {
 		return b.Name
@@ -229,7 +229,7 @@ func channel(f Facts) (Decision, []string, error) {
 }
 
 // number chooses N of lsN. A number never names two different images: it is
-// used again only for the commit and the inputs it was given to.
+// used again only for the commit and the inputs it was made for.
 func number(f Facts, p Plan) (Decision, error) {
 	was := 0
 	if f.Published != nil {

@@ -67,7 +67,7 @@ func (p Plan) Targets() ([]registry.Target, error) {
 	return targets, nil
 }
 
-// moves says which tags are given to another image by another release. A
+// moves says which tags another release moves to another image. A
 // numbered version names one for ever. Those that name a NetBox are for its
 // newest build, which has the distribution's updates, and that of a branch is
 // for the newest build of its commit.

@@ -92,8 +92,8 @@ func newChart(spans []span) *chart {
 	return c
 }
 
-// tickStep is a round number of seconds that gives an axis three to seven
-// ticks: on a phone there is no room for more.
+// tickStep is a round number of seconds between the three to seven
+// ticks of an axis: on a phone there is no room for more.
 func tickStep(end float64) float64 {
 	for _, step := range []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
 		if end/step <= 6 {

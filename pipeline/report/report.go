@@ -204,7 +204,7 @@ type Tag struct {
 	Unchanged bool   `json:"unchanged,omitempty"` // it pointed there before
 }
 
-// Missed is a tag that an optional registry was not given. The run passes all
+// Missed is a tag that an optional registry did not get. The run passes all
 // the same.
 type Missed struct {
 	Reference string `json:"reference"`

@@ -14,7 +14,7 @@
 //
 // A supervisor that plays s6-rc brings up the bundle "top":
 //
-//   - [Tree.Closure] gives all that has to be up for it, in the order s6-rc
+//   - [Tree.Closure] returns all that has to be up for it, in the order s6-rc
 //     looks at it (descending database index);
 //   - a service starts as soon as all its [Service.Deps] are up. When one
 //     comes up, look at its [Service.Dependents] in the order they stand;

@@ -119,7 +119,7 @@ func execlineWord(next func() byte, space func(byte) bool) (string, wordEnd, err
 }
 
 // execlineEscape reads what follows a backslash in quotes, appends what it
-// means, and gives the character behind it.
+// means, and returns the character behind it.
 func execlineEscape(word []byte, next func() byte) ([]byte, byte, error) {
 	number := func(first byte, base, most int, digits string) ([]byte, byte, error) {
 		text, c := "", first

@@ -54,7 +54,7 @@ func FuzzParseExecline(f *testing.F) {
 	})
 }
 
-// The expected vectors are what execline's documented grammar gives.
+// The expected vectors are what execline's documented grammar says.
 func TestParseExecline(t *testing.T) {
 	for text, want := range map[string][]string{
 		"":                          nil,

@@ -78,7 +78,7 @@ type Tree struct {
 	Warnings []string
 }
 
-// Service gives the oneshot or longrun of that name, or nil.
+// Service returns the oneshot or longrun of that name, or nil.
 func (t *Tree) Service(name string) *Service {
 	for _, s := range t.Services {
 		if s.Name == name {
@@ -88,7 +88,7 @@ func (t *Tree) Service(name string) *Service {
 	return nil
 }
 
-// Bundle gives the bundle of that name, or nil.
+// Bundle returns the bundle of that name, or nil.
 func (t *Tree) Bundle(name string) *BundleDef {
 	for _, b := range t.Bundles {
 		if b.Name == name {
@@ -98,7 +98,7 @@ func (t *Tree) Bundle(name string) *BundleDef {
 	return nil
 }
 
-// Closure gives everything that is up once the named services and bundles
+// Closure returns everything that is up once the named services and bundles
 // are: themselves and all they need, in descending database index, which is
 // the order s6-rc looks at them. Unknown names count for nothing.
 func (t *Tree) Closure(names ...string) []*Service {

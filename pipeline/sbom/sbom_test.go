@@ -78,7 +78,7 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := "  deb  gone  removed, was 1\n  deb  grep  1 -> 2          linux/amd64\n  deb  grep  1+b1 -> 2+b1    linux/arm64\n"; text.String() != want {
-		t.Errorf("told as\n%s\nwant\n%s", &text, want)
+		t.Errorf("printed as\n%s\nwant\n%s", &text, want)
 	}
 }
 

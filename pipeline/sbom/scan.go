@@ -50,9 +50,9 @@ type Scan struct {
 }
 
 // Run has syft, a program of that path, look once into an image that lies with
-// others in an OCI layout. The same image gives the same bytes on any machine:
+// others in an OCI layout. The same image produces the same bytes on any machine:
 // syft stamps its documents with the time and with random numbers, which are
-// replaced by the time of the commit and by what the image's digest gives. No
+// replaced by the time of the commit and by one made from the image's digest. No
 // network is used, nor any setting of the person who runs it.
 func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	what := fmt.Sprintf("list the packages of %s/%s", img.Platform.OS, img.Platform.Architecture)

@@ -22,7 +22,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// syft gives the pinned program; a machine without it builds it, once.
+// syft returns the pinned program; a machine without it builds it, once.
 func syft(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -37,7 +37,7 @@ func syft(t *testing.T) string {
 	return program
 }
 
-// debian gives a layer's files of an image with Debian and Python packages.
+// debian returns a layer's files of an image with Debian and Python packages.
 func debian(bash, netbox string) map[string]string {
 	return map[string]string{
 		"etc/os-release": "ID=debian\nVERSION_ID=13\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n",
@@ -73,7 +73,7 @@ type target struct {
 	about  sbom.Image
 }
 
-// lay puts images into an OCI layout, and gives the target of each platform.
+// lay puts images into an OCI layout, and returns the target of each platform.
 func lay(t *testing.T, images ...registry.PlatformImage) map[string]target {
 	t.Helper()
 	idx, err := registry.Index(images, registry.About{})

@@ -10,8 +10,8 @@ import (
 // Mask knows secrets and hides them in text. The zero value knows none. It may
 // be used by many goroutines at once.
 type Mask struct {
-	// Tell gets every secret once, when it becomes known. It may be nil.
-	Tell func(secret string)
+	// Known receives every secret once, when it becomes known. It may be nil.
+	Known func(secret string)
 
 	mu       sync.RWMutex
 	values   []string
@@ -25,8 +25,8 @@ func (m *Mask) Add(values ...string) {
 	for _, v := range values {
 		if v != "" && !slices.Contains(m.values, v) {
 			m.values = append(m.values, v)
-			if m.Tell != nil {
-				m.Tell(v)
+			if m.Known != nil {
+				m.Known(v)
 			}
 		}
 	}

@@ -9,7 +9,7 @@ import (
 func TestSecretsAreHiddenWholeHoweverTheyOverlap(t *testing.T) {
 	var m secret.Mask
 	if got := m.Hide("nothing is secret yet"); got != "nothing is secret yet" {
-		t.Errorf("a mask that knows nothing gave %q", got)
+		t.Errorf("a mask that knows nothing returned %q", got)
 	}
 	m.Add("", "abc")
 	m.Add("abcdef", "abc")

@@ -1,4 +1,4 @@
-// Package session sets a run of the pipeline up and takes it down again, for
+// Package session sets up a run of the pipeline and cleans up after it, for
 // the command line and for the Dagger module alike.
 package session
 

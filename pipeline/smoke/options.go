@@ -8,7 +8,7 @@ import (
 )
 
 // Options is how one container is set up and asked. Container and probe are
-// told from the same value, so they cannot disagree.
+// named by the same value, so they cannot disagree.
 type Options struct {
 	Version       string        // NetBox release that must answer
 	Host          string        // the host name NetBox is known by (ALLOWED_HOST); "netbox.test" when empty

@@ -62,7 +62,7 @@ func Picture(check string) string {
 	return ""
 }
 
-// find gives the check of that ID.
+// find returns the check of that ID.
 func find(id string) (Check, bool) {
 	all := Checks()
 	if i := slices.IndexFunc(all, func(c Check) bool { return c.ID == id }); i >= 0 {

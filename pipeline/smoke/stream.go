@@ -76,7 +76,7 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
-// Report is what the lines of a container tell of the smoke test.
+// Report is what the lines of a container say of the smoke test.
 type Report struct {
 	Results     []Result  // in the order of Checks; those reported only
 	Summary     *Summary  // nil when the probe did not come to its end
@@ -163,7 +163,7 @@ func (r Report) Err() error {
 		}
 	}
 	if len(errs) == 0 {
-		// Nothing failed by itself, so what was not asked is all there is to tell.
+		// Nothing failed by itself, so what was not asked is all there is to say.
 		for _, res := range r.Results {
 			if !res.OK {
 				errs = append(errs, errors.New("smoke test: "+res.String()))

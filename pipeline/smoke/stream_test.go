@@ -165,7 +165,7 @@ func TestChecksNeedOnlyEarlierOnes(t *testing.T) {
 			}
 		}
 		if c.Promise == "" || c.Look == "" {
-			t.Errorf("%s tells nobody what it is for or where to look", c.ID)
+			t.Errorf("%s does not say what it is for or where to look", c.ID)
 		}
 		seen[c.ID] = true
 	}

@@ -76,7 +76,7 @@ func Parse(file string, data []byte) (*Document, error) {
 // Decode puts the document into the struct that into points to. Fields are
 // named by their `yaml` tag and may be strings, booleans, ints, slices,
 // structs, maps of strings to those, or implement yaml.Unmarshaler or
-// encoding.TextUnmarshaler, which is given any scalar as it is written. A
+// encoding.TextUnmarshaler, which receives any scalar as it is written. A
 // struct with a `prefix` tag lends its fields to the one around it, with the
 // prefix before their names. An empty value leaves its field untouched. Every
 // error is a failure.Usage; several are joined. A field of the type Ignored takes

@@ -51,7 +51,7 @@ func TestDockerfilesAreInStep(t *testing.T) {
 	}
 }
 
-// A build argument nobody sets still gives the published base of versions.yml.
+// A build argument nobody sets still names the published base of versions.yml.
 func TestDefaultBaseIsThePublishedOne(t *testing.T) {
 	var versions struct {
 		Base struct{ Published string }
@@ -91,7 +91,7 @@ func TestRequirementsAreLocked(t *testing.T) {
 
 // The Python package keeps the promises that need neither NetBox nor a service.
 func TestPython(t *testing.T) {
-	// Reading the sources tells go test when a result it remembers is out of date.
+	// Reading the sources shows go test when a result it remembers is out of date.
 	for _, pattern := range []string{"root/opt/netbox/lib/*/*.py", "tests/image/*.py"} {
 		files, err := filepath.Glob(filepath.Join(repository, pattern))
 		if err != nil || len(files) == 0 {

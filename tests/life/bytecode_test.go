@@ -23,7 +23,7 @@ import (
 // before: when one process compiled all packages in an order of chance, 1 file of
 // 5831 came out different, redis/cluster. The image's byte code is compiled again
 // of packages that are put down in another order: all of them with -soak, else two,
-// which shows that the script gives what the image has.
+// which shows that the script makes what the image has.
 func TestByteCodeIsTheSameInWhateverOrderItIsCompiled(t *testing.T) {
 	need.Root(t, "unpacking an image and running its Python")
 	machine.once.Do(func() { makeMachine(t) })

@@ -144,7 +144,7 @@ func (s *stack) container(name string) engine.Container {
 	return c
 }
 
-// start is `docker compose up -d`: containers made anew, none waited for.
+// start is `docker compose up -d`: new containers, none waited for.
 func (s *stack) start() {
 	s.t.Helper()
 	for _, name := range s.order {

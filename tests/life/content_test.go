@@ -93,9 +93,9 @@ var leftovers = map[string]*regexp.Regexp{
 	"a setting of the build's host": regexp.MustCompile(`^etc/pip\.conf$|(^|/)\.(netrc|pypirc|npmrc|git|docker|ssh|config)(/|$)|^run/secrets`),
 }
 
-// telling is the name of a variable, argument or label whose value nobody may
+// secretValue is the name of a variable, argument or label whose value nobody may
 // see, with a value.
-var telling = regexp.MustCompile(`(?i)\w*(password|passwd|secret|pepper|token|credential|api_?key|private_?key|SECRET_KEY)\w*=[^\s,"']+`)
+var secretValue = regexp.MustCompile(`(?i)\w*(password|passwd|secret|pepper|token|credential|api_?key|private_?key|SECRET_KEY)\w*=[^\s,"']+`)
 
 // TestTheImageHoldsNothingThatOnlyItsBuildNeeded reads the images of both
 // platforms and boots none.
@@ -181,7 +181,7 @@ func privateText() *regexp.Regexp {
 	return regexp.MustCompile(strings.Join(parts, "|"))
 }
 
-// power reports whether running a file gives rights that its caller lacks.
+// power reports whether running a file grants rights that its caller lacks.
 func power(h *tar.Header) string {
 	var powers []string
 	if h.Typeflag == tar.TypeReg && h.Mode&0o6000 != 0 {
@@ -222,20 +222,20 @@ func configTellsNothing(t *testing.T, img v1.Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var told []string
-	told = append(told, config.Config.Env...)
+	var texts []string
+	texts = append(texts, config.Config.Env...)
 	for name, value := range config.Config.Labels {
-		told = append(told, name+"="+value)
+		texts = append(texts, name+"="+value)
 	}
 	for _, step := range config.History {
-		told = append(told, step.CreatedBy, step.Comment)
+		texts = append(texts, step.CreatedBy, step.Comment)
 	}
 	if len(config.History) < 5 || len(config.Config.Env) < 5 {
 		t.Errorf("%d steps of history and %d variables were read", len(config.History), len(config.Config.Env))
 	}
-	for _, text := range told {
-		if m := telling.FindString(text); m != "" {
-			t.Errorf("the image's config tells %q, in %.200s", m, text)
+	for _, text := range texts {
+		if m := secretValue.FindString(text); m != "" {
+			t.Errorf("the image's config shows %q, in %.200s", m, text)
 		}
 	}
 }

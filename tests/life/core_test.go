@@ -271,7 +271,7 @@ func TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask(t *testing.T) {
 	w.stop(c)
 }
 
-// upload posts a form with a file and gives the answer.
+// upload posts a form with a file and returns the answer.
 func (w *world) upload(path, token string, fields map[string]string, field, name string, content []byte) map[string]any {
 	w.t.Helper()
 	var body bytes.Buffer

@@ -43,7 +43,7 @@ func TestEveryWayToWriteAllowedHost(t *testing.T) {
 					}
 				}
 				if len(lines) != 1 || !strings.Contains(lines[0], "ALLOWED_HOST.") || len(lines[0]) > 200 {
-					t.Errorf("the log tells of %s with %q, want one short line that names ALLOWED_HOST", name, lines)
+					t.Errorf("the log reports %s with %q, want one short line that names ALLOWED_HOST", name, lines)
 				}
 			}
 			if strings.Contains(said(c), "Traceback") {

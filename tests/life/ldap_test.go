@@ -168,7 +168,7 @@ func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
 		t.Errorf("logging in to a directory that is not to be trusted answers %d", res.status)
 	}
 	if log := said(c); strings.Count(log, "LDAPError") != 1 || !strings.Contains(log, "certificate") || strings.Contains(log, "Traceback") {
-		t.Error("the log does not tell of the certificate in one line")
+		t.Error("the log does not report the certificate in one line")
 	}
 	w.browse(at, nil).mustLogIn("admin", password)
 	w.stop(c)

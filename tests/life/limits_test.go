@@ -128,7 +128,7 @@ func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 }
 
 // TestDockerStopNeverHasToKill stops containers at moments of their start,
-// with the ten seconds that Docker gives by default.
+// with the ten seconds that Docker waits by default.
 func TestDockerStopNeverHasToKill(t *testing.T) {
 	t.Parallel()
 	tries := 2

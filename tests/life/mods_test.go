@@ -158,7 +158,7 @@ func (r *modRegistry) trust(c *engine.Container) {
 	c.Files[i].Content = slices.Concat(c.Files[i].Content, []byte("\n"), r.ca.pem)
 }
 
-// push gives the reference of what it pushed.
+// push returns the reference of what it pushed.
 func (r *modRegistry) push(ref string, what remote.Taggable) string {
 	r.t.Helper()
 	tag, err := name.ParseReference(registryAt + "/" + ref)
@@ -385,7 +385,7 @@ func TestAModThatCannotBeHadIsALineAndNetBoxStarts(t *testing.T) {
 	log := said(c)
 	for _, ref := range refs {
 		if got := strings.Count(log, ref+": not applied: "); got != 1 {
-			t.Errorf("%d lines tell that %s was not applied, want 1", got, ref)
+			t.Errorf("%d lines say that %s was not applied, want 1", got, ref)
 		}
 	}
 	if got := strings.Count(log, "[mod-init]"); got != len(refs)+1 {

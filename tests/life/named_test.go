@@ -105,7 +105,7 @@ func TestEverySettingOfNetBoxHasAVariable(t *testing.T) {
 	}
 }
 
-// contains tells whether a value is another, or a mapping with all of its
+// contains reports whether a value is another, or a mapping with all of its
 // entries: NetBox adds to some.
 func contains(got, want any) bool {
 	more, ok := got.(map[string]any)

@@ -134,7 +134,7 @@ func TestRedisMayBeFlushedWhileRunning(t *testing.T) {
 	t.Logf("flushed: a background job done after %.1f s", time.Since(began).Seconds())
 	w.stop(c)
 
-	// NetBox's own jobs are planned anew at the next start, though the database
+	// NetBox's own jobs are planned again at the next start, though the database
 	// says that they are planned.
 	const planned = "select count(*) from core_job where name = 'System Housekeeping' and created > now() - interval '1 hour'"
 	w.redisCommand(redis, "flushall")

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// page tells for each thing that the image's page promises which test proves
+// page maps each thing that the image's page promises to the test that proves
 // it. Tests in tests/life boot the image; the others need not.
 var page = map[string]string{
 	"tag latest is an index of two architectures": "TestCheck",

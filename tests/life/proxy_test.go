@@ -135,7 +135,7 @@ func TestBehindNginx(t *testing.T) {
 	})
 	healthy(t, third)
 	t.Run("another backend", func(t *testing.T) {
-		// Django's own makes users whatever NetBox is told.
+		// Django's own makes users whatever NetBox's settings say.
 		if got := w.in(t).signedIn(portUsers, "bob", "builder", ca).who(); got != "bob" {
 			t.Errorf("Django's own backend took bob for %q", got)
 		}

@@ -38,7 +38,7 @@ func newPlanted(names ...string) planted {
 	return p
 }
 
-// held gives the names of the secrets that a text holds, plain or encoded.
+// held returns the names of the secrets that a text holds, plain or encoded.
 func (p planted) held(text []byte) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(p)) {
@@ -57,7 +57,7 @@ func (p planted) held(text []byte) []string {
 	return names
 }
 
-// openly gives the services and NetBox secrets that the engine does not know
+// openly passes to the services and NetBox secrets that the engine does not know
 // as such, so that it masks none of them in what they write.
 func (w *world) openly(secrets planted) {
 	hand := func(c engine.Container, name, as string) engine.Container {
@@ -80,7 +80,7 @@ type sighting struct {
 }
 
 // watch looks at a container's processes over and over until stop is called,
-// which gives all that were seen.
+// which returns all that were seen.
 func watch(c *local.Container) (stop func() map[sighting]bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	seen := map[sighting]bool{}
@@ -199,7 +199,7 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 			t.Errorf("only %d processes are not root's", checked)
 		}
 	})
-	t.Run("no command line tells a secret", func(t *testing.T) {
+	t.Run("no command line shows a secret", func(t *testing.T) {
 		for s := range atStart {
 			if names := secrets.held([]byte(s.command)); names != nil {
 				t.Errorf("%s is in the command line of %s", names, s.program)
@@ -215,7 +215,7 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 			var may []string
 			switch {
 			case p.Inside == 1:
-				continue // what `docker run` gives to the first process stays with it, for root alone
+				continue // what `docker run` passes to the first process stays with it, for root alone
 			case strings.Contains(p.Command, "netbox"):
 				may = []string{"DB_PASSWORD", "REDIS_PASSWORD"}
 			}
@@ -243,7 +243,7 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 	t.Run("the application writes nowhere but where it has to", func(t *testing.T) {
 		writesNowhereElse(t, c)
 	})
-	t.Run("error pages tell nothing", func(t *testing.T) {
+	t.Run("error pages show nothing", func(t *testing.T) {
 		in := *w
 		in.t = t
 		in.errorPagesTellNothing(secrets)
@@ -251,18 +251,18 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 	t.Run("check --deploy finds what TLS is for, and no more", func(t *testing.T) { deployCheck(t, c) })
 
 	w.stop(c)
-	t.Run("the log tells no secret", func(t *testing.T) {
+	t.Run("the log shows no secret", func(t *testing.T) {
 		log := said(c)
 		if !strings.Contains(log, "serving http") {
 			t.Fatal("there is no log")
 		}
 		if names := secrets.held([]byte(log)); names != nil {
-			t.Errorf("the log tells %s", names)
+			t.Errorf("the log shows %s", names)
 		}
 	})
 }
 
-// status is one line of what the kernel tells of a process.
+// status is one line of what the kernel knows of a process.
 func status(pid int, key string) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // it may have ended
 	for line := range strings.Lines(string(text)) {
@@ -411,7 +411,7 @@ func (w *world) errorPagesTellNothing(secrets planted) {
 func tellsNothing(t *testing.T, what string, res response, secrets planted) {
 	t.Helper()
 	if names := secrets.held(res.body); names != nil {
-		t.Errorf("%s tells %s", what, names)
+		t.Errorf("%s shows %s", what, names)
 	}
 	for _, sign := range []string{"Traceback", "DEBUG = True", "django.conf", "INSTALLED_APPS", "site-packages"} {
 		if strings.Contains(string(res.body), sign) {
@@ -419,7 +419,7 @@ func tellsNothing(t *testing.T, what string, res response, secrets planted) {
 		}
 	}
 	if server := res.header.Get("Server"); strings.ContainsAny(server, "0123456789") {
-		t.Errorf("%s tells the version of the server: %s", what, server)
+		t.Errorf("%s shows the version of the server: %s", what, server)
 	}
 }
 

@@ -72,7 +72,7 @@ var hostile = []string{
 	"Europe", "Mars/Olympus", "localtime", "tzdata.zi", "https://", "https://a/b", "ftp://a", "*.*", "a,,b", ",", "[]",
 }
 
-// TestWhateverATypedVariableHoldsItIsTakenOrNamed gives one variable a value
+// TestWhateverATypedVariableHoldsItIsTakenOrNamed sets one variable to a value
 // that nobody meant, and all others good ones.
 func TestWhateverATypedVariableHoldsItIsTakenOrNamed(t *testing.T) {
 	t.Parallel()

@@ -151,7 +151,7 @@ func TestAnUpgradeFromThePreviousReleaseKeepsEverything(t *testing.T) {
 
 // takeBack makes a copy of the database that lacks the newest migrations, and
 // what NetBox derives from rows: cable paths and the search index. These
-// migrations only make triggers anew that are there already: taking them back
+// migrations only make triggers again that are there already: taking them back
 // is, says NetBox too, to forget that they were applied.
 func (w *world) takeBack(postgres *local.Container, database string) {
 	w.t.Helper()

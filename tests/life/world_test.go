@@ -192,7 +192,7 @@ func (w *world) netbox(more map[string]string) *local.Container {
 	return w.start(w.spec("netbox", more))
 }
 
-// up waits until NetBox answers and gives the seconds from its start.
+// up waits until NetBox answers and returns the seconds from its start.
 func (w *world) up(c *local.Container, path string) time.Duration {
 	w.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -281,7 +281,7 @@ func (w *world) token() string {
 	return "nbt_" + key + "." + secret
 }
 
-// ended waits for the end and gives the status.
+// ended waits for the end and returns the status.
 func (w *world) ended(c *local.Container) int {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
@@ -301,7 +301,7 @@ func (w *world) stop(c *local.Container) {
 	}
 }
 
-// said gives NetBox's own lines, and those of s6 about failures.
+// said returns NetBox's own lines, and those of s6 about failures.
 func said(c *local.Container) string {
 	var lines []string
 	for _, l := range c.Lines() {

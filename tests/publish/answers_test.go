@@ -61,7 +61,7 @@ func at(kind string, answer habit) habit {
 	}
 }
 
-// always gives one answer.
+// always sends one answer.
 func always(a func() *reply) habit {
 	return func(http.ResponseWriter, *http.Request, []byte, func() *reply) *reply { return a() }
 }

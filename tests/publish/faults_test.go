@@ -78,7 +78,7 @@ type try struct {
 	before, after content // what is published at first, and what is to be
 	backend, repo string
 	existing      map[string]string // tags, after the first
-	// careless reports that the registry may break a tag that it is told of for
+	// careless reports that the registry may break a tag that is pushed to it for
 	// the first time.
 	careless bool
 }
@@ -96,7 +96,7 @@ func newTry(t testing.TB, backend string) try {
 
 // judge looks at every tag, after something has happened: whatever a tag
 // points at is whole, old or new; what was released stays; latest is new only
-// when its version is. done tells that the publisher said that all went well.
+// when its version is. done says that the publisher reported that all went well.
 func (c try) judge(done bool) error {
 	tags, broken, err := look(c.backend, c.repo)
 	if err != nil {
@@ -199,7 +199,7 @@ func (b *table) add(add row) {
 	b.rows[i].Seconds, b.rows[i].Requests = max(b.rows[i].Seconds, add.Seconds), max(b.rows[i].Requests, add.Requests)
 }
 
-// sorted gives the rows of a registry, or of all when it is "".
+// sorted returns the rows of a registry, or of all when it is "".
 func (b *table) sorted(registry string) (rows []row, runs int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

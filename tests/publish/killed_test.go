@@ -167,7 +167,7 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 }
 
 func TestADiskThatFillsUpAtAnyMomentLeavesWholeTagsAndOnceThereIsRoomTheNextRunCompletes(t *testing.T) {
-	root := debianRoot(t) // also tells that this is root, who may mount
+	root := debianRoot(t) // also checks that this is root, who may mount
 	program, err := os.Executable()
 	must(t, err)
 	step := 20
@@ -331,7 +331,7 @@ func TestTwoPublishersOfOneTagLeaveWhatOneOfThemPublished(t *testing.T) {
 					}
 				}
 			}
-			t.Logf("%d races, %d publishers were told that they had lost a tag", rounds, lost)
+			t.Logf("%d races, %d publishers reported that they had lost a tag", rounds, lost)
 		})
 	}
 }

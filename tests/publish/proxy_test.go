@@ -218,7 +218,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
 	answer.send(w)
 }
 
-// ask passes a request on. The registry is told the proxy's name: it answers
+// ask passes a request on. The registry receives the proxy's name: it answers
 // with addresses for the requests that follow.
 func ask(r *http.Request, body []byte, backend string) (*reply, error) {
 	u := *r.URL

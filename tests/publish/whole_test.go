@@ -32,7 +32,7 @@ func get(url string) (body []byte, status int, err error) {
 	return body, resp.StatusCode, err
 }
 
-// walk follows every tag of a repository down to the last byte, and gives what
+// walk follows every tag of a repository down to the last byte, and returns what
 // each points at. Whatever is absent or is not what its digest says is an
 // error: nothing of this asks the code that is tested.
 func walk(host, repository string) (tags map[string]string, err error) {
@@ -138,7 +138,7 @@ func read(at string, d v1.Descriptor) ([]byte, error) {
 	return body, nil
 }
 
-// attachedTo gives the digests of the documents that a registry lists with a
+// attachedTo returns the digests of the documents that a registry lists with a
 // digest.
 func attachedTo(t testing.TB, host, repository string, subject v1.Hash) (digests []string) {
 	t.Helper()

@@ -149,7 +149,7 @@ func startDocker(t testing.TB) *server {
 	return start(t, dockerCommand(t, root, newDir(t, root), "1g"))
 }
 
-// newDir makes a directory in a root, and gives its path as seen from within.
+// newDir makes a directory in a root, and returns its path as seen from within.
 func newDir(t testing.TB, root string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(filepath.Join(root, "srv"), "")

@@ -37,7 +37,7 @@ import (
 
 const platform = "linux/amd64"
 
-// hostile is a text that would break out of a page that takes it as it is.
+// hostile is a text that would break out of a page that inserts it as it is.
 const hostile = `</script><script>document.title='broken into'</script><img src=x onerror=alert(1)>`
 
 // made is a report with something in every part of the page, red or green.
@@ -438,7 +438,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 	})
 }
 
-// luminance is that of a colour as a browser tells it, from 0 to 1, as WCAG 2
+// luminance is that of a colour as a browser reports it, from 0 to 1, as WCAG 2
 // defines it.
 func luminance(t *testing.T, colour string) float64 {
 	t.Helper()

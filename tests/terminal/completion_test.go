@@ -60,7 +60,7 @@ func TestShellsCompleteVerbsFlagsAndValues(t *testing.T) {
 				term.run("send-keys", "Tab")
 				// A blank at the end is seen by what is typed after it.
 				term.run("send-keys", "-l", "!")
-				term.until(c.typed+" and the tab key to give "+c.want, func(screen string) bool {
+				term.until(c.typed+" and the tab key to show "+c.want, func(screen string) bool {
 					return strings.Contains(screen, "$ "+c.want+"!")
 				})
 			}

@@ -69,7 +69,7 @@ func TestAResizedTerminalShowsOneTree(t *testing.T) {
 	wide := term.untilIt("#12")
 	for _, columns := range []int{60, 100, 30, 160} {
 		term.run("resize-window", "-x", fmt.Sprint(columns), "-y", "40")
-		// The terminal wraps what it shows, then the program paints it anew.
+		// The terminal wraps what it shows, then the program paints it again.
 		painted := regexp.MustCompile(fmt.Sprintf("(?m)^└ ● build.{%d,%d}…$", columns-16, columns-8))
 		term.until(fmt.Sprintf("a tree for %d columns", columns), painted.MatchString)
 		screen := term.screen()

@@ -127,7 +127,7 @@ func trimmed(text string) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
-// until waits for a screen and gives it.
+// until waits for a screen and returns it.
 func (term *tmux) until(what string, is func(screen string) bool) string {
 	term.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {

@@ -204,6 +204,6 @@ func cached(w workflow) []string {
 // grants are the permissions of a job, as written.
 func (j job) grants() map[string]string {
 	m := map[string]string{}
-	_ = j.Permissions.Decode(&m) // problems tells of anything but a mapping
+	_ = j.Permissions.Decode(&m) // problems reports anything but a mapping
 	return m
 }

@@ -129,7 +129,7 @@ func errnoText(err error) string {
 }
 
 // lookPath finds a program as execvp does: the first executable file of that
-// name, or else the most telling error.
+// name, or else the error that says most.
 func lookPath(name string, env []string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil

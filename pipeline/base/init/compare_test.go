@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
 )
 
-// compare tells in what a replay differs from its recording, beyond what two
+// compare lists in what a replay differs from its recording, beyond what two
 // recordings of one case differ in.
 func compare(want recording.Case, s scope, got recording.Case) []string {
 	var problems []string
@@ -48,12 +48,12 @@ func compare(want recording.Case, s scope, got recording.Case) []string {
 	return append(problems, order(want, got)...)
 }
 
-// isS6 tells the lines of s6, s6-rc and s6-overlay from those of services.
+// isS6 reports whether a line is one of s6, s6-rc and s6-overlay, not of a service.
 func isS6(l recording.Line) bool {
 	return l.From == recording.Container && s6rc.ParseLine(l.Text).Kind != s6rc.KindOutput
 }
 
-// lines gives the text of some lines, without what differs each time.
+// lines returns the text of some lines, without what differs each time.
 func lines(c recording.Case, of func(recording.Line) bool, s scope) []string {
 	var texts []string
 	for _, l := range c.Lines {

@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// legacy gives what one of the three built-in oneshots does on its way up or
+// legacy returns what one of the three built-in oneshots does on its way up or
 // down, or nil for any other service. Of what images of s6-overlay v2 have,
 // /etc/cont-init.d and /etc/cont-finish.d are run.
 func (t *transition) legacy(service *s6rc.Service, up bool) func() int {

@@ -42,7 +42,7 @@ const (
 	rcShutdown = baseDir + "/scripts/rc.shutdown"
 )
 
-// programs gives what the binary does under each name, with the arguments
+// programs lists what the binary does under each name, with the arguments
 // behind the name; the result is the exit code.
 func programs() map[string]func(args []string) int {
 	return map[string]func([]string) int{

@@ -128,7 +128,7 @@ func report(t *testing.T, a *attempt) {
 	t.Errorf("%s\n%s\n%send: %+v, recorded %+v", a.Label, strings.Join(problems, "\n"), log.String(), a.got.End, a.End)
 }
 
-// run gives what was seen of the case, noted down like a recording.
+// run returns what was seen of the case, noted down like a recording.
 func run(c recording.Case, lower, scratch string) (recording.Case, error) {
 	box := sandbox{
 		Lower: lower, Scratch: scratch, Files: files(c), Command: c.Command, Env: environment(c),
@@ -179,7 +179,7 @@ func run(c recording.Case, lower, scratch string) (recording.Case, error) {
 	return c, nil
 }
 
-// streams gives the pipes for standard output and error, one for both or one
+// streams returns the pipes for standard output and error, one for both or one
 // each, and a function that waits until all that came through is noted.
 func (o *observer) streams(apart bool) (stdout, stderr *os.File, wait func(), err error) {
 	var readers sync.WaitGroup

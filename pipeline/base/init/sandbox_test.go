@@ -214,7 +214,7 @@ func become(user string) error {
 	return syscall.Setuid(uid)
 }
 
-// dropCapabilities leaves what docker gives by default: what the bounding set
+// dropCapabilities leaves what docker leaves by default: what the bounding set
 // has not, the program that is executed will not have.
 func dropCapabilities(boot bool) error {
 	kept := map[int]bool{

@@ -53,7 +53,7 @@ func scopes() map[string]scope {
 		"04-signals/3":  rebooted,
 		"04-signals/6":  rebooted,
 		"04-signals/8":  rebooted,
-		"04-signals/14": {why: "s6-supervise of s6 2.13 sends one SIGTERM less when it is itself told to end", repeats: `got TERM, ignoring$`},
+		"04-signals/14": {why: "s6-supervise of s6 2.13 sends one SIGTERM less when it is itself asked to end", repeats: `got TERM, ignoring$`},
 
 		"05-oneshot-fails/8": {why: "nsenter may find no container any more", ignore: `^nsenter: `, late: `^$`},
 
@@ -75,7 +75,7 @@ func scopes() map[string]scope {
 		"11-environment/1": {why: "od and a longrun write into the same line", ignore: `^(\w+|\*) = |^  |^[N\\0-9 ]+$|^longrun-without-contenv`},
 		"11-environment/2": {why: "the script lists the directory of s6rc-oneshot-runner, no process here, and writes half a line before another writes", ignore: `^\S+ = |^  |^head: cannot open|^longrun-without-contenv: (NN|\d+) variables`},
 		"11-environment/3": {why: "init-envfile may see what its neighbour does to the directory", ignore: `init-envfile`, repeats: `^s6-envdir: `},
-		"11-environment/6": {why: "nsenter gives its command PWD, runc does not", ignore: `^PWD=/$`},
+		"11-environment/6": {why: "nsenter passes PWD to its command, runc does not", ignore: `^PWD=/$`},
 
 		"12-inspection/1": {out: inspection},
 

@@ -367,8 +367,8 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	return status
 }
 
-// awaitSupervisor gives s6-svscan the time to start the supervisor of a
-// service it has just been given. Past that, the programs that find none say
+// awaitSupervisor waits until s6-svscan has started the supervisor of a
+// service that was just added. Past that, the programs that find none say
 // what is wrong.
 func (t *transition) awaitSupervisor(dir string) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {

@@ -294,7 +294,7 @@ func TestAnotherUserThanRootHasNeitherModsNorServices(t *testing.T) {
 	}
 }
 
-// roundTripper answers nothing and tells that it was asked.
+// roundTripper answers nothing and reports that it was asked.
 type roundTripper func()
 
 func (r roundTripper) RoundTrip(*http.Request) (*http.Response, error) {

@@ -348,7 +348,7 @@ var (
 // words is a text with one space between its words.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// failedRun finds the RUN that gave a command; its line is 0 when there is
+// failedRun finds the RUN of a command; its line is 0 when there is
 // none, as of a heredoc.
 func failedRun(text string, cmd []string) (line int, step string) {
 	if len(cmd) == 0 {

@@ -91,7 +91,7 @@ func (f *transport) expand(query string) string {
 	return query
 }
 
-// asked gives the expanded queries that hold all the words.
+// asked returns the expanded queries that hold all the words.
 func (f *transport) asked(words ...string) []string {
 	f.mu.Lock()
 	queries := slices.Clone(f.queries)
@@ -160,7 +160,7 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 func (f *transport) want(words ...string) {
 	f.t.Helper()
 	if found := f.asked(words...); len(found) != 1 {
-		var most []string // the query that holds the most of them tells what is wrong
+		var most []string // the query that holds the most of them shows what is wrong
 		for _, q := range f.asked() {
 			held := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !strings.Contains(q, w) })
 			if len(held) > len(most) {

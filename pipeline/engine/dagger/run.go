@@ -188,7 +188,7 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 		result.ExitCode = 128 + 9 // Dagger's way to end it
 		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(h.lines(name)))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
-		// A status that a signal may have given, which ReturnTypeAny leaves out.
+		// A status that a signal may have set, which ReturnTypeAny leaves out.
 		// There are no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil

@@ -99,6 +99,6 @@ func TestTheTimeOfTheBuildIsNotInTheLayers(t *testing.T) {
 		digests = append(digests, digest)
 	}
 	if digests[0] != digests[1] {
-		t.Errorf("builds at two times gave %s and %s", digests[0], digests[1])
+		t.Errorf("builds at two times made %s and %s", digests[0], digests[1])
 	}
 }

@@ -89,7 +89,7 @@ CMD ["/bin/tiny", "cat", "/version"]
 		t.Fatal(err)
 	}
 	if a, b := digest(t, img), digest(t, again); a != b {
-		t.Errorf("the same inputs gave %s, then %s", a, b)
+		t.Errorf("the same inputs made %s, then %s", a, b)
 	}
 	result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
 	if want := version + " " + p.Architecture + " default"; text(result.Lines) != want {

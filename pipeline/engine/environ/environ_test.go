@@ -34,7 +34,7 @@ func TestRunsLearnThePipConfigurationInForce(t *testing.T) {
 		t.Errorf("the environment does not win:\n%s", got)
 	}
 	if got := environ.Parse([]string{"PIP_CONFIG_FILE=" + os.DevNull}).PipConf(); got != nil {
-		t.Errorf("nothing configured gave\n%s", got)
+		t.Errorf("nothing configured printed\n%s", got)
 	}
 }
 

@@ -243,7 +243,7 @@ func pruneDirs(parent string, keep int, age time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// resultStore keeps the images that builds gave, an OCI layout each.
+// resultStore keeps the images that builds made, an OCI layout each.
 type resultStore struct{ dir string }
 
 // keep adds the normalised image to the layout that BuildKit wrote, moves it

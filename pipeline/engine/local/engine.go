@@ -60,7 +60,7 @@ type dirs struct {
 	tools   string // programs built from tools/go.mod, by content of what they are built from
 	state   string // buildkitd's
 	bases   string // OCI layouts handed to builds, by digest
-	images  string // OCI layouts that builds gave, by digest
+	images  string // OCI layouts that builds made, by digest
 	layers  string // unpacked layers, by diff ID
 	run     string // one directory a pod
 	scratch string // short-lived files, one directory each

@@ -229,7 +229,7 @@ RUN --mount=type=secret,id=ca-certificates,target=/ca --mount=type=secret,id=pip
 		}
 	}
 	if strings.Contains(log.String(), "/somewhere") {
-		t.Error("RUN was told a path of this machine")
+		t.Error("RUN saw a path of this machine")
 	}
 	config, err := img.RawConfigFile()
 	if err != nil {

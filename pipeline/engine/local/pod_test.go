@@ -59,7 +59,7 @@ func start(t *testing.T, p *local.Pod, spec engine.Container) *local.Container {
 	return c
 }
 
-// end waits for a container's end and gives its exit code and its output.
+// end waits for a container's end and returns its exit code and its output.
 func end(t *testing.T, c *local.Container) (int, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -103,7 +103,7 @@ func TestAContainerIsStoppedKilledAndStartedAgain(t *testing.T) {
 	c := start(t, p, spec)
 	waitFor(t, c, "up")
 	if code, err := c.Stop(t.Context()); code != 0 || err != nil || !strings.Contains(output(c), "stopped by SIGTERM") {
-		t.Errorf("Stop gave %d, %v after %q, want an orderly end", code, err, output(c))
+		t.Errorf("Stop returned %d, %v after %q, want an orderly end", code, err, output(c))
 	}
 	c, err := c.Restart(t.Context())
 	if err != nil {
@@ -124,7 +124,7 @@ func TestAContainerIsStoppedKilledAndStartedAgain(t *testing.T) {
 	c = start(t, p, stubborn)
 	waitFor(t, c, "up")
 	if code, err := c.Stop(t.Context()); code != 137 || err != nil {
-		t.Errorf("stopping a process that does not listen gave %d, %v", code, err)
+		t.Errorf("stopping a process that does not listen returned %d, %v", code, err)
 	}
 }
 
@@ -139,7 +139,7 @@ func TestARestartKeepsTheRootFileSystemAndANewStartDoesNot(t *testing.T) {
 	c = start(t, p, spec)
 	end(t, c)
 	if data, err := c.ReadFile("/state"); err != nil || string(data) != "written before" {
-		t.Errorf("ReadFile gave %q, %v", data, err)
+		t.Errorf("ReadFile returned %q, %v", data, err)
 	}
 	spec.Args = []string{"/bin/sh", "-c", "ls /"}
 	if out := run(t, p, spec); strings.Contains(out, "state") {

@@ -33,7 +33,7 @@ func newFake(t *testing.T) *fake {
 func (f *fake) sink() *actions.Sink {
 	exists := func(file string) bool { return file == "readme-vars.yml" || file == "Dockerfile.aarch64" }
 	s := actions.New(func(name string) string { return f.env[name] }, &f.commands, exists, f.mask.Hide)
-	f.mask.Tell = s.Mask
+	f.mask.Known = s.Mask
 	return s
 }
 

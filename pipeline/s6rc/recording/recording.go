@@ -24,7 +24,7 @@ type Case struct {
 	Label  string
 
 	Command []string          // the container's, e.g. /init sh -c "echo CMD"
-	Env     map[string]string // what the container was given besides PATH and the like
+	Env     map[string]string // what the container was started with besides PATH and the like
 	Edits   []Edit            // made to the root file system first, in order
 
 	ReadOnlyRoot bool
@@ -82,7 +82,7 @@ type End struct {
 	After      time.Duration
 }
 
-// Output gives the lines that the container itself printed.
+// Output returns the lines that the container itself printed.
 func (c Case) Output() []Line {
 	var out []Line
 	for _, l := range c.Lines {

@@ -81,7 +81,7 @@ func (p *probe) token(ctx context.Context) smoke.Result {
 	return smoke.Result{OK: true, Asked: made.asked + ", then " + used.asked, Got: "a version-2 token that is known as " + p.user + "'s"}
 }
 
-// status is what /api/status/ tells.
+// status is the answer of /api/status/.
 type status struct {
 	Version string `json:"netbox-version"`
 	Full    string `json:"netbox-full-version"`

@@ -22,7 +22,7 @@ type pace struct {
 	ready    time.Duration
 }
 
-// stretch gives the limit that holds on the machine at hand.
+// stretch returns the limit that holds on the machine at hand.
 func (p pace) stretch(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * p.slowness)
 }
@@ -147,7 +147,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 	return sum
 }
 
-// until tries until a try passes or the context ends, and gives the last try's
+// until tries until a try passes or the context ends, and returns the last try's
 // result that the context's end did not spoil.
 func (p *probe) until(ctx context.Context, try func(context.Context) smoke.Result) smoke.Result {
 	start := time.Now()

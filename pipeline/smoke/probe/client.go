@@ -49,7 +49,7 @@ func newClient(address, host string, limit time.Duration) *client {
 	}
 }
 
-// session gives a client that shares the connections and keeps cookies.
+// session returns a client that shares the connections and keeps cookies.
 func (c *client) session() *client {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -71,7 +71,7 @@ type request struct {
 	body   []byte
 }
 
-// reply is what came back, and can tell both as a finding.
+// reply is what came back, and can report both as a finding.
 type reply struct {
 	asked  string
 	status int
@@ -145,7 +145,7 @@ func (r reply) media() string {
 	return media
 }
 
-// got tells a person what came back: a body only where it explains an error.
+// got shows a person what came back: a body only where it explains an error.
 func (r reply) got() string {
 	if errors.Is(r.err, context.DeadlineExceeded) {
 		return "no answer within " + r.took.Round(100*time.Millisecond).String()
@@ -174,13 +174,13 @@ func (r reply) okf(format string, args ...any) smoke.Result {
 	return smoke.Result{OK: true, Asked: r.asked, Got: fmt.Sprintf(format, args...)}
 }
 
-// bad is a failure told by the reply itself.
+// bad is a failure that the reply itself shows.
 func (r reply) bad() smoke.Result {
 	return smoke.Result{Asked: r.asked, Got: r.got()}
 }
 
 // badf is a failure in the caller's words, unless the reply is an error, which
-// tells more.
+// says more.
 func (r reply) badf(format string, args ...any) smoke.Result {
 	if r.err != nil || r.status >= 400 {
 		return r.bad()
@@ -196,7 +196,7 @@ var (
 	tag       = regexp.MustCompile(`(?s)<[^>]*>`)
 )
 
-// explain finds in an error's body the one line worth telling.
+// explain finds in an error's body the one line worth showing.
 func explain(media string, body []byte) string {
 	if media == "application/json" {
 		var e struct {

@@ -125,7 +125,7 @@ func readTally(file string) ([]string, error) {
 	return deaths, nil
 }
 
-// process is what the kernel tells of one.
+// process is what the kernel knows of one.
 type process struct {
 	id, parent int
 	name       string

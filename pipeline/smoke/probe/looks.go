@@ -26,7 +26,7 @@ type window struct {
 	close func()
 }
 
-// open gives the tab; it lives until ctx ends.
+// open returns the tab; it lives until ctx ends.
 func (w *window) open(ctx context.Context) (*browser.Tab, error) {
 	if w.tab != nil {
 		return w.tab, nil
@@ -58,7 +58,7 @@ func (p *probe) look(check, asked string, goOn func(*browser.Tab) error, wants .
 		res.Got = err.Error()
 		return res
 	}
-	// Also when the time is up: the picture tells the most.
+	// Also when the time is up: the picture shows the most.
 	limit, cancel := context.WithTimeout(p.life, p.pace.stretch(requestLimit))
 	defer cancel()
 	seen, lookErr := tab.Look(limit)

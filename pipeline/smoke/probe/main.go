@@ -38,7 +38,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// run asks everything and gives the exit code.
+// run asks everything and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -127,7 +127,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return 1
 }
 
-// admitted gives a name that a value of ALLOWED_HOST lets in.
+// admitted returns a name that a value of ALLOWED_HOST lets in.
 func admitted(allowed string) string {
 	for name := range strings.FieldsFuncSeq(allowed, func(r rune) bool { return r == ',' || r == ' ' }) {
 		if !strings.Contains(name, "*") {

@@ -19,7 +19,7 @@ import (
 
 const password = `p"a<s>s & word`
 
-// from gives an environment.
+// from returns an environment.
 func from(env ...map[string]string) func(string) string {
 	return func(name string) string {
 		for _, e := range env {
@@ -31,7 +31,7 @@ func from(env ...map[string]string) func(string) string {
 	}
 }
 
-// ask runs the probe as /init would and gives its exit code and its lines.
+// ask runs the probe as /init would and returns its exit code and its lines.
 func ask(t *testing.T, o smoke.Options, more ...string) (int, []string) {
 	t.Helper()
 	o.Password = password
@@ -233,11 +233,11 @@ func TestTheKernelIsUnderstood(t *testing.T) {
 	}
 	me, ok := all[os.Getpid()]
 	if !ok || me.parent != os.Getppid() || me.uids[1] != strconv.Itoa(os.Geteuid()) || me.command[0] != os.Args[0] {
-		t.Errorf("this process is told as %+v", me)
+		t.Errorf("this process is described as %+v", me)
 	}
 	age, err := processAge("/proc", os.Getpid())
 	if err != nil || age < 0 || age > time.Hour {
-		t.Errorf("this process is told to be %s old: %v", age, err)
+		t.Errorf("this process is said to be %s old: %v", age, err)
 	}
 }
 

@@ -1,4 +1,4 @@
-"""Tells, inside the real image, what NetBox makes of an environment.
+"""Prints, inside the real image, what NetBox makes of an environment.
 
     roundtrip.py serve PORT     answers one JSON object a line on a connection to 127.0.0.1:PORT
     roundtrip.py once FILE      writes the answer for the environment of this very process
@@ -25,9 +25,9 @@ from pathlib import Path
 
 CONTENV = Path('/run/s6/container_environment')
 FILES = Path('/run/roundtrip')
-# What reads a variable is loaded anew in each fork, all else is there already.
+# What reads a variable is loaded again in each fork, all else is there already.
 ASKED = {}  # every setting that NetBox asks its configuration for, with its value here
-ANEW = ('netbox.settings', 'netbox_local_configuration')
+AGAIN = ('netbox.settings', 'netbox_local_configuration')
 
 
 # What NetBox itself keeps by another name.
@@ -155,7 +155,7 @@ def preload() -> None:
     ASKED.update({parameter.name: parameter.default for parameter in PARAMS})  # NetBox keeps those in its database
     ASKED.update({name: getattr(netbox, SAME.get(name, name)) for name in names if hasattr(netbox, SAME.get(name, name))})
     assert names == sorted(ASKED), set(names) ^ set(ASKED)
-    for name in ANEW:
+    for name in AGAIN:
         del sys.modules[name]
     netbox._wrapped = empty
 

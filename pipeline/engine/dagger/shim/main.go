@@ -42,7 +42,7 @@ const environment = record.EnvironmentDir + "/environ"
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("shim: no command is given: pass record, run, ready or trusted")
+		fail("shim: no command: pass record, run, ready or trusted")
 	}
 	var err error
 	switch args := os.Args[2:]; os.Args[1] {

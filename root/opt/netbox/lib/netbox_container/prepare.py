@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def prepare(connection: psycopg.Connection, plugins: bool) -> str:
-    """Fills an empty database. What is given is what the database is to be upgraded to, empty when it is up to date."""
+    """Fills an empty database. Returns what it must be upgraded to, empty when it is up to date."""
     if connection.execute('show transaction_read_only').fetchone() == ('on',):
         info = connection.info
         configuration.end(f'the database DB_NAME={info.dbname} at DB_HOST={info.host} can be read only: name the server that takes changes')

@@ -13,7 +13,7 @@ STATUS = 143  # as of a process that SIGTERM ended
 
 
 def watch() -> Callable[[], None]:
-    """From now on ends this process when the container is to end, until what is given is called."""
+    """From now on ends this process when the container is stopped, until the function that it returns is called."""
     enough = threading.Event()
     thread = threading.Thread(target=_watch, args=(enough,), name='stopping', daemon=True)
     thread.start()
