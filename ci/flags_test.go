@@ -41,6 +41,7 @@ func TestEveryVerbHasTheFlagsItReads(t *testing.T) {
 		"merge":      "--repo --output --json --wait",
 		"verify":     "--repo --platform --engine --base --output --json --wait",
 		"pin":        "--repo --base --json --wait", // its own --base
+		"lint":       "--repo --json --wait",
 		"report":     "--output --json",
 		"clean":      "--output --json --wait",
 		"completion": "",

@@ -101,7 +101,7 @@ func (m *Netbox) Container(
 	return dagger.Ref[*dagger.Container](dag, dagger.ID(id)), nil
 }
 
-// Check Go code with gofmt and vet.
+// Check Go code, workflows and shell scripts with linters.
 // +check
 func (m *Netbox) Lint(ctx context.Context) error {
 	call, err := m.files().call(ctx, nil, "", "")
@@ -377,7 +377,7 @@ func (m *Netbox) call(ctx context.Context, platforms []dagger.Platform, base, re
 		if err != nil {
 			return call, err
 		}
-		call.Go = engine.ByID(string(id))
+		call.Go = string(id)
 	}
 	return call, call.Check()
 }

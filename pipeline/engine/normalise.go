@@ -61,6 +61,7 @@ func Normalise(img v1.Image, req BuildRequest) (v1.Image, error) {
 	for i := range config.History {
 		config.History[i].Created = stamp
 	}
+	//lint:ignore SA1019 Docker itself still writes it
 	config.Container, config.DockerVersion = "", ""
 	// Clients choose an image by the index and then compare its own platform:
 	// the two must say the same, the variant included.

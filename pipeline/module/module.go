@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"dagger.io/dagger"
@@ -48,9 +47,9 @@ type Call struct {
 	Release   string   // NetBox release; empty for the pinned one
 	Log       io.Writer
 	Environ   []string // as os.Environ returns it
-	// Go is the container that programs are compiled in; nil is the Go image of
-	// the version that go.mod names.
-	Go      func(*dagger.Client) *dagger.Container
+	// Go is the ID of the container that programs are compiled in; empty is the
+	// Go image of the version that go.mod names.
+	Go      string
 	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
 }
 
@@ -97,8 +96,10 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 // engine is the session's engine, which compiles programs in a container of its
 // own: nothing of a module's container lasts.
 func (c Call) engine(ctx context.Context, cpu map[string]string) (*enginedagger.Engine, error) {
-	in := c.Go
-	if in == nil {
+	in := func(client *dagger.Client) *dagger.Container {
+		return dagger.Ref[*dagger.Container](client, dagger.ID(c.Go))
+	}
+	if c.Go == "" {
 		image, err := enginedagger.GoImage(c.Repo)
 		if err != nil {
 			return nil, err
@@ -346,20 +347,13 @@ func (c Call) tool(name string) gotool.Module {
 	}
 }
 
-// Lint fails on Go code that is not as gofmt writes it, or that vet warns of.
+// Lint fails on what the linters of the verb lint find.
 func (c Call) Lint(ctx context.Context) (err error) {
 	eng, err := c.engine(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, eng.Close()) }()
-	unformatted, err := eng.Go(ctx, c.Repo, "gofmt", "-l", "ci", "pipeline", "tests")
-	if err != nil {
-		return err
-	}
-	if files := strings.Fields(unformatted); len(files) > 0 {
-		return fmt.Errorf("check the format of Go code: run \"gofmt -w %s\"", strings.Join(files, " "))
-	}
-	_, err = eng.Go(ctx, c.Repo, "go", "vet", "./...")
+	_, err = eng.Go(ctx, c.Repo, "go", "run", "./ci", "lint")
 	return err
 }

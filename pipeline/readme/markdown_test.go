@@ -19,9 +19,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// fenced is a code block of a page.
-type fenced struct{ language, text string }
-
 // read takes a page apart as GitHub does.
 func read(t testing.TB, page string) (ast.Node, []byte) {
 	t.Helper()

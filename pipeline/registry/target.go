@@ -64,41 +64,41 @@ var (
 // sent to Docker Hub. Registries speak https, those on loopback also plain
 // http; a leading http:// allows plain http to any other.
 func ParseTarget(s string) (Target, error) {
-	bad := func(format string, args ...any) (Target, error) {
-		return Target{}, failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
+	bad := func(format string, args ...any) error {
+		return failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
 	}
 	rest, plain := strings.CutPrefix(s, "http://")
 	switch {
 	case rest == "":
-		return bad("the name is empty")
+		return Target{}, bad("the name is empty")
 	case strings.ContainsAny(rest, " \t\r\n"):
-		return bad("there is white space in it")
+		return Target{}, bad("there is white space in it")
 	case strings.Contains(rest, "://"):
-		return bad("leave out %q", rest[:strings.Index(rest, "://")+3])
+		return Target{}, bad("leave out %q", rest[:strings.Index(rest, "://")+3])
 	case strings.Contains(rest, "@"):
-		return bad("a digest cannot be published to, only a tag")
+		return Target{}, bad("a digest cannot be published to, only a tag")
 	}
 
 	host, path, found := strings.Cut(rest, "/")
 	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		return bad("it does not begin with a registry")
+		return Target{}, bad("it does not begin with a registry")
 	}
 	if why := badHost(host); why != "" {
-		return bad("the registry %q %s", host, why)
+		return Target{}, bad("the registry %q %s", host, why)
 	}
 	path, tag, found := strings.Cut(path, ":")
 	if !found {
 		tag = "latest"
 	}
 	if (host == "docker.io" || host == "index.docker.io") && !strings.Contains(path, "/") {
-		return bad("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
+		return Target{}, bad("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
 	}
 	if !tagPattern.MatchString(tag) {
-		return bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
+		return Target{}, bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if !pathPart.MatchString(part) {
-			return bad("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", part)
+			return Target{}, bad("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", part)
 		}
 	}
 
@@ -109,7 +109,7 @@ func ParseTarget(s string) (Target, error) {
 	}
 	ref, err := name.NewTag(text, opts...)
 	if err != nil {
-		return bad("%v", err)
+		return Target{}, bad("%v", err)
 	}
 	t := Target{tag: ref, text: text, plainHTTP: plain}
 	t.moves = t.latest()

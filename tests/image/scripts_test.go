@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -56,22 +54,6 @@ func TestScriptsParse(t *testing.T) {
 	}
 	if len(scripts) < 27 {
 		t.Errorf("only %d scripts were found", len(scripts))
-	}
-}
-
-// shellcheck finds nothing in them. What only builds (build/) is also searched
-// for commands whose failure the shell would not see.
-func TestShellcheckFindsNothing(t *testing.T) {
-	need.Debian(t, "shellcheck")
-	scripts := shellScripts(t)
-	for _, file := range slices.Sorted(maps.Keys(scripts)) {
-		args := []string{"--norc", "--shell=" + scripts[file], "--format=gcc"}
-		if strings.HasPrefix(file, filepath.Join(repository, "build")) {
-			args = append(args, "--enable=check-extra-masked-returns,check-set-e-suppressed")
-		}
-		if out, err := exec.CommandContext(t.Context(), "shellcheck", append(args, file)...).CombinedOutput(); err != nil {
-			t.Errorf("shellcheck %s: %v\n%s", file, err, out)
-		}
 	}
 }
 

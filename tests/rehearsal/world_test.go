@@ -182,19 +182,24 @@ func (w *world) standIns(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, "action.yml"), []byte(text), 0o644))
 	}
 	w.environ["REHEARSAL_STANDIN"] = program
-	w.plant(t, "d2", tool(t, "d2", "oss.terrastruct.com/d2"))
-	w.plant(t, "cosign", program)
+	w.plant(t, "d2", "d2", tool(t, "d2", "oss.terrastruct.com/d2"))
+	w.plant(t, "cosign", "cosign", program)
+	// The real ones find nothing in another test, and would analyse all of Go here.
+	for _, linter := range []string{"staticcheck", "unparam", "deadcode"} {
+		w.plant(t, "lint", linter, program)
+	}
+	w.plant(t, "", "actionlint", program)
 }
 
 // plant puts a program where a job looks for the pinned one that it built
-// before.
-func (w *world) plant(t *testing.T, name, program string) {
+// before from a module under tools.
+func (w *world) plant(t *testing.T, module, name, program string) {
 	t.Helper()
 	gomod, err := os.ReadFile(filepath.Join(w.source, "go.mod"))
 	must(t, err)
 	version := regexp.MustCompile(`(?m)^(?:toolchain go|go )(\S+)`).FindAllSubmatch(gomod, -1)
 	m := gotool.Module{
-		Dir: filepath.Join(w.source, "tools", name), Cache: filepath.Join(w.cache, "docker-netbox", "tools"),
+		Dir: filepath.Join(w.source, "tools", module), Cache: filepath.Join(w.cache, "docker-netbox", "tools"),
 		Environ: append(os.Environ(), "GOFLAGS=-trimpath", "GOTOOLCHAIN=go"+string(version[len(version)-1][1])),
 	}
 	bin, err := m.Bin(t.Context())

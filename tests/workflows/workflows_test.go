@@ -205,29 +205,6 @@ func TestAReleaseIsSignedThenVerifiedAndTaggedWhateverVerifyFinds(t *testing.T) 
 	}
 }
 
-func TestActionlintFindsNothing(t *testing.T) {
-	actionlint := func(args ...string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), "go", append([]string{"tool", "-modfile=tools/go.mod", "actionlint", "-no-color"}, args...)...)
-		cmd.Dir = root
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	if out, err := actionlint("-version"); err != nil {
-		t.Fatalf("actionlint cannot be run: %v:\n%s", err, out)
-	}
-	if out, err := actionlint(); err != nil {
-		t.Errorf("%v:\n%s", err, out)
-	}
-	// It has to be able to find something.
-	bad := filepath.Join(t.TempDir(), "bad.yml")
-	if err := os.WriteFile(bad, []byte("on: push\njobs: {a: {runs-on: ubuntu-24.04, steps: [{run: 'echo ${{ nothing.there }}'}]}}\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := actionlint(bad); err == nil || !strings.Contains(out, `undefined variable "nothing"`) {
-		t.Errorf("a broken workflow: %v:\n%s", err, out)
-	}
-}
-
 // scripts are all run scripts, by where they stand.
 func scripts(t *testing.T) map[string]string {
 	t.Helper()

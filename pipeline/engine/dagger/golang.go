@@ -17,13 +17,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// ByID is a container that another client of the session made.
-func ByID(id string) func(*dagger.Client) *dagger.Container {
-	return func(client *dagger.Client) *dagger.Container {
-		return dagger.Ref[*dagger.Container](client, dagger.ID(id))
-	}
-}
-
 var toolchain = regexp.MustCompile(`(?m)^toolchain go(\S+)$`)
 
 // GoImage is the container image with the Go that the go.mod of a repository
@@ -96,6 +89,7 @@ func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
 	return ctr.
 		WithMountedCache("/go/pkg/mod", s.CacheVolume("docker-netbox-go-mod")).
 		WithMountedCache("/root/.cache/go-build", s.CacheVolume("docker-netbox-go-build")).
+		WithMountedCache("/root/.cache/docker-netbox", s.CacheVolume("docker-netbox-tools")).
 		WithEnvVariable("GOMODCACHE", "/go/pkg/mod").WithEnvVariable("GOCACHE", "/root/.cache/go-build").
 		WithEnvVariable("CGO_ENABLED", "0").WithEnvVariable("GOFLAGS", "-buildvcs=false").
 		WithMountedDirectory("/src", source).WithWorkdir("/src"), nil

@@ -206,6 +206,7 @@ func upload() error {
 		return err
 	}
 	if err := os.Mkdir(to, 0o755); errors.Is(err, fs.ErrExist) {
+		//lint:ignore ST1005 the words of the action
 		return fmt.Errorf("Failed to CreateArtifact: Received non-retryable error: Failed request: (409) Conflict: an artifact with this name already exists on the workflow run: %s", in["name"])
 	} else if err != nil {
 		return err
@@ -261,6 +262,7 @@ func download() error {
 	to := filepath.Join(os.Getenv("GITHUB_WORKSPACE"), in["path"])
 	if name := in["name"]; name != "" {
 		if _, err := os.Stat(artifacts(name)); err != nil {
+			//lint:ignore ST1005 the words of the action
 			return fmt.Errorf("Unable to download artifact(s): Artifact not found for name: %s", name)
 		}
 		return copyTree(artifacts(name), to)

@@ -44,6 +44,8 @@ func run() error {
 		return prove()
 	case "apt-get":
 		return nil // the machine of a rehearsal is set up already
+	case "staticcheck", "unparam", "deadcode", "actionlint":
+		return nil // they find nothing
 	case "go", "gofmt":
 		return errors.New("the job has no Go: actions/setup-go has to come first")
 	}

@@ -1,0 +1,124 @@
+// Package lint checks the repository's sources with linters: Go code, workflows
+// and shell scripts. tools/ pins those that come neither with Go nor with Debian.
+package lint
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
+)
+
+// Repo is a repository to check.
+type Repo struct {
+	Dir  string
+	Tool func(name string) gotool.Module // a directory of tools/
+}
+
+// linter is a program with its arguments.
+type linter struct {
+	name string
+	args []string
+	path string // the program on the PATH, where it has another name
+	pkg  string // the program's package, when it is not on the PATH
+	of   string // the directory of tools/ that pins the package
+}
+
+// Check returns an error for each finding. log receives a line for each linter.
+func (r Repo) Check(ctx context.Context, log io.Writer) error {
+	linters, err := r.linters()
+	if err != nil {
+		return fmt.Errorf("look for files to check: %w", err)
+	}
+	var errs []error
+	for _, l := range linters {
+		began := time.Now()
+		findings, err := r.run(ctx, log, l)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case l.name == "shellcheck" && errors.Is(err, exec.ErrNotFound):
+			fmt.Fprintln(log, "shellcheck is not installed: shell scripts are not checked")
+			continue
+		case err != nil:
+			errs = append(errs, err)
+			continue
+		}
+		fmt.Fprintf(log, "%s: %d findings in %.1f s\n", l.name, len(findings), time.Since(began).Seconds())
+		for _, f := range findings {
+			errs = append(errs, fmt.Errorf("%s (%s)", f, l.name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Repo) linters() ([]linter, error) {
+	f, err := r.files()
+	if err != nil {
+		return nil, err
+	}
+	linters := []linter{
+		{name: "gofmt", args: append([]string{"-l"}, f.source...)},
+		{name: "vet", path: "go", args: []string{"vet", "./..."}},
+		{name: "staticcheck", args: []string{"./..."}, pkg: "honnef.co/go/tools/cmd/staticcheck", of: "lint"},
+		{name: "unparam", args: []string{"./..."}, pkg: "mvdan.cc/unparam", of: "lint"},
+		{name: "deadcode", args: []string{"-test", "./..."}, pkg: "golang.org/x/tools/cmd/deadcode", of: "lint"},
+	}
+	if len(f.workflows) > 0 { // without names it takes those of a clone, which this may not be
+		linters = append(linters, linter{name: "actionlint", args: append([]string{"-no-color", "-oneline"}, f.workflows...), pkg: "github.com/rhysd/actionlint/cmd/actionlint"})
+	}
+	for flags, scripts := range f.scripts {
+		linters = append(linters, linter{name: "shellcheck", args: slices.Concat([]string{"--norc", "--format=gcc"}, strings.Fields(flags), scripts)})
+	}
+	return linters, nil
+}
+
+// run runs a linter and returns what it finds, a line each.
+func (r Repo) run(ctx context.Context, log io.Writer, l linter) ([]string, error) {
+	file, environ := cmp.Or(l.path, l.name), os.Environ()
+	if l.pkg != "" {
+		module := r.Tool(l.of)
+		var err error
+		if file, err = module.Program(ctx, log, l.pkg); err != nil {
+			return nil, err
+		}
+		environ = append(environ, "STATICCHECK_CACHE="+filepath.Join(filepath.Dir(module.Cache), "staticcheck"))
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, file, l.args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = r.Dir, environ, &out, &out
+	proc.Group(cmd)
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, failure.Usagef("run %s: %w: install it", l.name, err)
+	}
+	var findings []string
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimPrefix(strings.TrimPrefix(strings.TrimSpace(line), "vet: "), "./")
+		switch name, _, _ := strings.Cut(line, ":"); {
+		case l.name == "gofmt" && err == nil:
+			line += ": it is not as gofmt writes it: run gofmt -w " + line
+		case line == name || filepath.Ext(name) == "" && l.name != "shellcheck":
+			continue // a heading, or progress of the go command
+		case l.name == "deadcode" && strings.HasPrefix(line, "pipeline/module/"):
+			continue // called by ci/dagger, which compiles only with what Dagger generates
+		}
+		findings = append(findings, line)
+	}
+	if err != nil && len(findings) == 0 {
+		return nil, fmt.Errorf("run %s: %w: %s", l.name, err, strings.Join(proc.LastLines(out.String(), 3), "; "))
+	}
+	return findings, nil
+}
