@@ -15,8 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -51,59 +49,6 @@ const (
 	patience   = 10 * time.Minute
 	settle     = 15 * time.Second // until what starting a server needed is given back
 )
-
-// server is one way of serving NetBox, in a container of its own.
-type server struct {
-	name  string
-	port  int
-	says  string // processes and threads
-	shell string // empty for the image as it is
-}
-
-// servers lists the image first, then what it is held against. The settings
-// are those of the files under contrib/ of NetBox 4.7.3; TLS alone is left
-// out, everywhere.
-var servers = []server{
-	{name: "image", port: 8000, says: "as by default"},
-	{name: "gunicorn", port: 8101, says: "5 processes of 3 threads, behind nginx",
-		shell: nginx(8101, "proxy_pass http://127.0.0.1:8001") + gunicorn(8001)},
-	{name: "uWSGI", port: 8102, says: "1 process, behind nginx",
-		shell: nginx(8102, "include uwsgi_params; uwsgi_pass 127.0.0.1:8002") + uwsgi(8002)},
-	{name: "uWSGI wide", port: 8103, says: "5 processes of 3 threads, which the guide has not, behind nginx",
-		shell: nginx(8103, "include uwsgi_params; uwsgi_pass 127.0.0.1:8003") + uwsgi(8003) + " --processes 5 --threads 3"},
-}
-
-// gunicorn is contrib/gunicorn.py, and the user of contrib/netbox.service.
-func gunicorn(port int) string {
-	return fmt.Sprintf("exec /lsiopy/bin/python3 -P -m gunicorn --bind 127.0.0.1:%d --workers 5 --threads 3 --timeout 120 "+
-		"--max-requests 5000 --max-requests-jitter 500 --user 1000 --group 1000 netbox.wsgi", port)
-}
-
-// uwsgi is contrib/uwsgi.ini.
-func uwsgi(port int) string {
-	return fmt.Sprintf("exec /lsiopy/bin/uwsgi --strict --socket 127.0.0.1:%d --master --vacuum --die-on-term --need-app --single-interpreter "+
-		"--module netbox.wsgi --virtualenv /lsiopy --disable-logging --log-5xx --uid 1000 --gid 1000", port)
-}
-
-// nginx is contrib/nginx.conf as a site of Debian's nginx, where it listens
-// and which of the two it passes requests to.
-func nginx(port int, pass string) string {
-	return fmt.Sprintf(`cat >/etc/nginx/sites-enabled/default <<'EOF'
-server {
-    listen %d;
-    client_max_body_size 25m;
-    location /static/ { alias /opt/netbox/static/; }
-    location / {
-        %s;
-        proxy_set_header X-Forwarded-Host $http_host;
-        proxy_set_header X-Real-IP $remote_addr;
-        proxy_set_header X-Forwarded-Proto $scheme;
-    }
-}
-EOF
-nginx
-`, port, pass)
-}
 
 // question is what a server is asked, again and again.
 type question struct {
@@ -401,78 +346,4 @@ func BenchmarkServing(b *testing.B) {
 	t.Flush()
 	// Of what a benchmark logs, testing shows the first lines only.
 	fmt.Printf("\nmedian of %d rounds of %d s (%d rounds without an answer left out), %d processors\n%s\n", *rounds, *seconds, lost, runtime.NumCPU(), &out)
-}
-
-// memory is what the kernel charges a container for, in MB: what its processes
-// hold, that with the page cache, and the most this has been.
-type memory struct{ held, all, peak float64 }
-
-func (s *scene) memory(server server) memory {
-	s.tb.Helper()
-	if dir := s.cgroup(server, "memory"); dir != "" {
-		return memory{number(s.tb, dir, "memory.stat", "total_rss") / 1e6, number(s.tb, dir, "memory.usage_in_bytes", "") / 1e6,
-			number(s.tb, dir, "memory.max_usage_in_bytes", "") / 1e6}
-	}
-	dir := s.cgroup(server, "")
-	return memory{number(s.tb, dir, "memory.stat", "anon") / 1e6, number(s.tb, dir, "memory.current", "") / 1e6, number(s.tb, dir, "memory.peak", "") / 1e6}
-}
-
-// cpu is the processor time a server has used, in seconds.
-func (s *scene) cpu(server server) float64 {
-	s.tb.Helper()
-	if dir := s.cgroup(server, "cpuacct"); dir != "" {
-		return number(s.tb, dir, "cpuacct.usage", "") / 1e9
-	}
-	return number(s.tb, s.cgroup(server, ""), "cpu.stat", "usage_usec") / 1e6
-}
-
-// cgroup is the directory of a server in the hierarchy of an old controller,
-// empty when there is none, or in that of all others.
-func (s *scene) cgroup(server server, controller string) string {
-	s.tb.Helper()
-	pid, err := s.servers[server.name].PID()
-	if err != nil {
-		s.tb.Fatal(err)
-	}
-	cgroups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		s.tb.Fatal(err)
-	}
-	for line := range strings.Lines(string(cgroups)) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) == 3 && slices.Contains(strings.Split(parts[1], ","), controller) {
-			return filepath.Join("/sys/fs/cgroup", parts[1], parts[2])
-		}
-	}
-	return ""
-}
-
-// number reads a figure of a cgroup; key is its name in a file of many.
-func number(tb testing.TB, dir, file, key string) float64 {
-	tb.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, file))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if key == "" || fields[0] == key {
-			n, err := strconv.ParseInt(fields[len(fields)-1], 10, 64)
-			if err != nil {
-				tb.Fatal(err)
-			}
-			return float64(n)
-		}
-	}
-	tb.Fatalf("%s has no %s", file, key)
-	return 0
-}
-
-func median(of []figures, figure func(i int) float64) float64 {
-	var all []float64
-	for i := range of {
-		all = append(all, figure(i))
-	}
-	slices.Sort(all)
-	return all[len(all)/2]
 }

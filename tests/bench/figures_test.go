@@ -1,0 +1,85 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// memory is what the kernel charges a container for, in MB: what its processes
+// hold, that with the page cache, and the most this has been.
+type memory struct{ held, all, peak float64 }
+
+func (s *scene) memory(server server) memory {
+	s.tb.Helper()
+	if dir := s.cgroup(server, "memory"); dir != "" {
+		return memory{number(s.tb, dir, "memory.stat", "total_rss") / 1e6, number(s.tb, dir, "memory.usage_in_bytes", "") / 1e6,
+			number(s.tb, dir, "memory.max_usage_in_bytes", "") / 1e6}
+	}
+	dir := s.cgroup(server, "")
+	return memory{number(s.tb, dir, "memory.stat", "anon") / 1e6, number(s.tb, dir, "memory.current", "") / 1e6, number(s.tb, dir, "memory.peak", "") / 1e6}
+}
+
+// cpu is the processor time a server has used, in seconds.
+func (s *scene) cpu(server server) float64 {
+	s.tb.Helper()
+	if dir := s.cgroup(server, "cpuacct"); dir != "" {
+		return number(s.tb, dir, "cpuacct.usage", "") / 1e9
+	}
+	return number(s.tb, s.cgroup(server, ""), "cpu.stat", "usage_usec") / 1e6
+}
+
+// cgroup is the directory of a server in the hierarchy of an old controller,
+// empty when there is none, or in that of all others.
+func (s *scene) cgroup(server server, controller string) string {
+	s.tb.Helper()
+	pid, err := s.servers[server.name].PID()
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	cgroups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(cgroups)) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) == 3 && slices.Contains(strings.Split(parts[1], ","), controller) {
+			return filepath.Join("/sys/fs/cgroup", parts[1], parts[2])
+		}
+	}
+	return ""
+}
+
+// number reads a figure of a cgroup; key is its name in a file of many.
+func number(tb testing.TB, dir, file, key string) float64 {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if key == "" || fields[0] == key {
+			n, err := strconv.ParseInt(fields[len(fields)-1], 10, 64)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return float64(n)
+		}
+	}
+	tb.Fatalf("%s has no %s", file, key)
+	return 0
+}
+
+func median(of []figures, figure func(i int) float64) float64 {
+	var all []float64
+	for i := range of {
+		all = append(all, figure(i))
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
