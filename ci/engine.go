@@ -88,6 +88,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 		QEMUCPU:   facts.CPU,
 		LockWait:  f.wait,
 		Environ:   os.Environ(),
+		Log:       e.err,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -44,7 +44,7 @@ func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
 		p.skip("", "not every image was built", "index")
 		return v1.Hash{}, err
 	}
-	return p.Index(ctx)
+	return p.index(ctx)
 }
 
 // GraphAll builds the images of all platforms and looks over their init
@@ -131,13 +131,13 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		p.skip("", "not every platform passed", "index", "publish")
 		return v1.Hash{}, err
 	}
-	digest, err := p.Index(ctx)
+	digest, err := p.index(ctx)
 	if err != nil {
 		p.skipPackages("there is no index")
 		p.skip("", "there is no index", "publish")
 		return digest, err
 	}
-	if err := p.Packages(ctx); err != nil {
+	if err := p.packages(ctx); err != nil {
 		p.skip("", "the packages are not known", "publish")
 		return digest, err
 	}

@@ -17,10 +17,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// Packages lists the packages of all images of the index under the output
+// packages lists the packages of all images of the index under the output
 // directory, and reports how they differ from package_versions.txt and from the
 // published images, when those are known.
-func (p *Pipeline) Packages(ctx context.Context) error {
+func (p *Pipeline) packages(ctx context.Context) error {
 	err := p.eachPlatform(func(platform v1.Platform) error { return p.listPackages(ctx, platform) })
 	if p.Before == nil {
 		return err
@@ -32,7 +32,7 @@ func (p *Pipeline) Packages(ctx context.Context) error {
 	return p.compare(ctx, p.Before)
 }
 
-// skipPackages reports the stages of Packages as skipped.
+// skipPackages reports the stages of packages as skipped.
 func (p *Pipeline) skipPackages(why string) {
 	for _, platform := range p.Platforms {
 		p.skip(registry.Key(platform), why, "packages")

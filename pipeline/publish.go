@@ -15,9 +15,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// Index joins the built images of all platforms into the index under the
+// index joins the built images of all platforms into the index under the
 // output directory and returns its digest.
-func (p *Pipeline) Index(ctx context.Context) (digest v1.Hash, err error) {
+func (p *Pipeline) index(ctx context.Context) (digest v1.Hash, err error) {
 	err = p.stage(ctx, report.Key{Stage: "index"}, func(ctx context.Context, log io.Writer) error {
 		var images []registry.PlatformImage
 		for _, platform := range p.Platforms {

@@ -70,14 +70,14 @@ func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
 	if err != nil {
 		err = fmt.Errorf("reading the services under %s: %w", s6rc.Dir, err)
 	}
-	return Draw(tree), tree, err
+	return draw(tree), tree, err
 }
 
-// Draw makes the diagram of a service tree: a fixed preamble for what
+// draw makes the diagram of a service tree: a fixed preamble for what
 // s6-overlay and the base image do themselves, then service by service in
 // name order what each waits for. Services without dependencies wait for
 // base; svc-* have legacy-services behind them.
-func Draw(tree *s6rc.Tree) *Graph {
+func draw(tree *s6rc.Tree) *Graph {
 	g := &Graph{}
 	line := 1 // the title's
 	node := func(name string, inside ...string) {

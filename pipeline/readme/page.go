@@ -21,7 +21,7 @@ import (
 const (
 	File        = "readme-vars.yml"
 	Page        = "README.md"
-	Maintainers = ".github/maintainers.md"
+	maintainers = ".github/maintainers.md"
 )
 
 // Picture is the picture of the init graph that README.md shows to readers of
@@ -47,7 +47,7 @@ func Load(dir string) (*Vars, Extra, error) {
 	if err != nil {
 		return nil, extra, failure.Usagef("read the facts about the image: %w: run it inside the repository, or name that with --repo", err)
 	}
-	section, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(Maintainers)))
+	section, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(maintainers)))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, extra, failure.Usagef("reading the section for maintainers: %w", err)
 	}

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -45,10 +44,7 @@ type Options struct {
 	Roots *x509.CertPool
 	// Move allows any tag to move to another image, not only those that are
 	// made for it.
-	Move bool
-	// Jobs is how many blobs move at once per registry, and in how many of its
-	// repositories tags do; 4 when zero.
-	Jobs  int
+	Move  bool
 	Clock Clock
 	// Step starts to show what happens at a registry; nil is silence.
 	Step func(registry string) Step
@@ -231,6 +227,10 @@ func group(targets []Target, optional []string) ([]*host, error) {
 	return hosts, nil
 }
 
+// jobs is how many blobs move at once per registry, and in how many of its
+// repositories tags do.
+const jobs = 4
+
 // publisher holds what all targets share.
 type publisher struct {
 	Options
@@ -249,7 +249,6 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		return nil, errors.New("publishing: no target given")
 	}
 	p := &publisher{Options: opts, idx: idx}
-	p.Jobs = cmp.Or(p.Jobs, 4)
 	var err error
 	if p.hosts, err = group(targets, opts.Optional); err != nil {
 		return nil, err
@@ -285,10 +284,10 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			}
 			r.door = newDoor(r.name, orDocker(opts.Keychain), p.line, opts.Clock, scopes...)
 			r.door.log = &h.meter
-			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(p.Jobs))...); err != nil {
+			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(jobs))...); err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)
 			}
-			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(p.Jobs))...); err != nil {
+			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(jobs))...); err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)
 			}
 		}
@@ -350,7 +349,7 @@ func (p *publisher) complete(ctx context.Context, h *host) {
 // an index whose links it finds half-written.
 func (p *publisher) moveTags(ctx context.Context, h *host, latest bool) {
 	var work errgroup.Group
-	work.SetLimit(p.Jobs)
+	work.SetLimit(jobs)
 	for _, r := range h.repositories {
 		if r.err != nil {
 			continue

@@ -56,7 +56,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	}
 
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.Jobs)
+	g.SetLimit(jobs)
 	g.Go(p.valid)
 	r.host.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {

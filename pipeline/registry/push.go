@@ -15,7 +15,7 @@ import (
 // then the index, by digest.
 func (p *publisher) push(ctx context.Context, r, from *repository) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.Jobs)
+	g.SetLimit(jobs)
 	r.host.meter.begin("sending to "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error {

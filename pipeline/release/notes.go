@@ -41,7 +41,7 @@ func (p Plan) Notes(o Outcome) Notes {
 	}
 	b.WriteString(".\n")
 
-	if reasons := p.Reasons(); len(reasons) > 0 && p.Published != nil {
+	if reasons := p.reasons(); len(reasons) > 0 && p.Published != nil {
 		fmt.Fprintf(&b, "\n## Why\n\nSince %s:\n\n", cmp.Or(p.Published.Version, p.Published.Reference))
 		for _, reason := range reasons {
 			fmt.Fprintf(&b, "- %s\n", escape(reason))

@@ -67,8 +67,8 @@ func (p Plan) Headline() string {
 	return fmt.Sprintf("release %s", p.Version)
 }
 
-// Reasons are what has changed since the published image.
-func (p Plan) Reasons() []string {
+// reasons are what has changed since the published image.
+func (p Plan) reasons() []string {
 	var reasons []string
 	for _, c := range p.Changes {
 		if c.Changed {
@@ -80,7 +80,7 @@ func (p Plan) Reasons() []string {
 
 // Why is all of them in one line.
 func (p Plan) Why() string {
-	if reasons := p.Reasons(); len(reasons) > 0 {
+	if reasons := p.reasons(); len(reasons) > 0 {
 		return strings.Join(reasons, "; ")
 	}
 	return "it is asked for"

@@ -135,8 +135,8 @@ func Load(dir string) (Report, error) {
 	if err := json.Unmarshal(text, &head); err != nil {
 		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
 	}
-	if head.SchemaVersion != SchemaVersion {
-		return r, failure.Usagef("reading the report %s: its schema is version %d, this program reads %d; make it again with `go run ./ci check`", dir, head.SchemaVersion, SchemaVersion)
+	if head.SchemaVersion != schemaVersion {
+		return r, failure.Usagef("reading the report %s: its schema is version %d, this program reads %d; make it again with `go run ./ci check`", dir, head.SchemaVersion, schemaVersion)
 	}
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&r); err != nil {
 		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)

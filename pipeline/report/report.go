@@ -11,9 +11,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// SchemaVersion is that of report.json. It changes when a reader of the old
+// schemaVersion is that of report.json. It changes when a reader of the old
 // form would misread the new one; a new field does not change it.
-const SchemaVersion = 1
+const schemaVersion = 1
 
 // Verdict is what came of a stage or of the whole run.
 type Verdict string
@@ -235,5 +235,5 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Why           string  `json:"why"`
 		Next          string  `json:"next,omitempty"`
 		plain
-	}{SchemaVersion, verdict, why, next, plain(r)})
+	}{schemaVersion, verdict, why, next, plain(r)})
 }

@@ -88,8 +88,8 @@ func (t *Tree) Service(name string) *Service {
 	return nil
 }
 
-// Bundle returns the bundle of that name, or nil.
-func (t *Tree) Bundle(name string) *BundleDef {
+// bundle returns the bundle of that name, or nil.
+func (t *Tree) bundle(name string) *BundleDef {
 	for _, b := range t.Bundles {
 		if b.Name == name {
 			return b
@@ -114,7 +114,7 @@ func (t *Tree) Closure(names ...string) []*Service {
 		}
 	}
 	for _, name := range names {
-		if b := t.Bundle(name); b != nil {
+		if b := t.bundle(name); b != nil {
 			for _, s := range b.Services {
 				add(s)
 			}

@@ -11,12 +11,10 @@ import (
 // named by the same value, so they cannot disagree.
 type Options struct {
 	Version       string        // NetBox release that must answer
-	Host          string        // the host name NetBox is known by (ALLOWED_HOST); "netbox.test" when empty
 	BasePath      string        // BASE_PATH as a user writes it
-	Email         string        // of the superuser; "admin@netbox.test" when empty
 	Password      string        // of the superuser; required
 	Browser       string        // host:port at which a Chromium in a container beside is debugged; required
-	UID, GID      int           // PUID and PGID; 1000 when zero
+	UID           int           // PUID; 1000 when zero
 	Ready         time.Duration // limit from the probe's start to the first 200, on a native machine; one minute when zero
 	Slowness      float64       // by how much all limits are stretched, for emulation; 1 when zero
 	ThenTerminate bool          // after success, have the probe send SIGTERM to PID 1 instead of ending
@@ -26,10 +24,10 @@ type Options struct {
 // find what it expects.
 func (o Options) Env() map[string]string {
 	env := map[string]string{
-		"ALLOWED_HOST":    cmp.Or(o.Host, "netbox.test"),
-		"SUPERUSER_EMAIL": cmp.Or(o.Email, "admin@netbox.test"),
+		"ALLOWED_HOST":    "netbox.test",
+		"SUPERUSER_EMAIL": "admin@netbox.test",
 		"PUID":            strconv.Itoa(cmp.Or(o.UID, 1000)),
-		"PGID":            strconv.Itoa(cmp.Or(o.GID, 1000)),
+		"PGID":            "1000",
 	}
 	if o.BasePath != "" {
 		env["BASE_PATH"] = o.BasePath
