@@ -1,12 +1,13 @@
 package main
 
 import (
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 func TestWhatCannotBeBuiltAgainIsRefusedBeforeAnythingIsBuilt(t *testing.T) {
@@ -15,11 +16,10 @@ func TestWhatCannotBeBuiltAgainIsRefusedBeforeAnythingIsBuilt(t *testing.T) {
 	p.proveWithPackages(plan, file)
 	p.good("merge", "--plan", file, "--reports", filepath.Join(p.dir, "proven"))
 	other := filepath.Join(p.dir, "other") // a repository without the commit
-	for _, args := range [][]string{{"init", "-q", other}, {"-C", other, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "one"}} {
-		if out, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
+	if err := os.Mkdir(other, 0o755); err != nil {
+		t.Fatal(err)
 	}
+	testrepo.Commit(t, other)
 	for name, test := range map[string]struct {
 		reference, repo string
 		says            string

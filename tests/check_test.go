@@ -22,6 +22,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // TestCheck is the main job, on the repository as it is.
@@ -122,7 +123,7 @@ func TestCheck(t *testing.T) {
 	t.Run("publish brings what was proven", func(t *testing.T) { publishBringsWhatWasProven(t, dist, digest) })
 	t.Run("publish refuses what was not proven", func(t *testing.T) {
 		other := t.TempDir()
-		sh(t, dist, `cp -a image "$1"`, other)
+		testrepo.Sh(t, dist, `cp -a image "$1"`, other)
 		red := checked.report(t)
 		i := slices.IndexFunc(red.Stages, func(s report.Stage) bool { return s.Stage == "smoke" })
 		red.Stages[i].Errors = []string{"log in: it answered 502"}

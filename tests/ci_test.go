@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 var soak = flag.Bool("soak", false, "run the long campaigns whole")
@@ -141,23 +142,12 @@ func (o outcome) report(t *testing.T) report.Report {
 func copyOfRepository(t *testing.T, change func(dir string)) string {
 	t.Helper()
 	dir := t.TempDir()
-	sh(t, root, `git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do { [ ! -e "$f" ] && [ ! -L "$f" ]; } || cp -a --parents "$f" "$0"; done' "$1"`, dir)
+	testrepo.Copy(t, root, dir)
 	if change != nil {
 		change(dir)
 	}
-	sh(t, dir, `git init -q && git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m copy`)
+	testrepo.Commit(t, dir)
 	return dir
-}
-
-func sh(t *testing.T, dir, script string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-euc", script, "sh"}, args...)...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", script, err, out)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 // write puts a file into a copy of the repository.

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 const services = "root/etc/s6-overlay/s6-rc.d/"
@@ -24,7 +26,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		{
 			name: "a dependency file removed",
 			change: func(t *testing.T, dir string) {
-				sh(t, dir, `rm `+services+`svc-netbox/dependencies.d/svc-netbox-prepare`)
+				testrepo.Sh(t, dir, `rm `+services+`svc-netbox/dependencies.d/svc-netbox-prepare`)
 			},
 			stage: "graph",
 			says:  []string{"svc-netbox-prepare -> svc-netbox", "readme-vars.yml:"},

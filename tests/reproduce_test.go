@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // A published image is built again on a machine that has nothing: it is the same
@@ -22,7 +23,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 	for _, platform := range []string{"linux/amd64", "linux/arm64"} {
 		t.Run(platform, func(t *testing.T) {
 			repo := copyOfRepository(t, nil)
-			commit := sh(t, repo, "git rev-parse HEAD")
+			commit := testrepo.Sh(t, repo, "git rev-parse HEAD")
 			server, err := registry.Loopback(t.Context(), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
@@ -46,7 +47,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 			}
 
 			write(t, repo, "root/etc/something-else", "else\n", 0o644)
-			sh(t, repo, "git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m changed")
+			testrepo.Sh(t, repo, "git add -A && git -c user.name=test -c user.email=test@example.com commit -q -m changed")
 			publishTo(t, server.Host+"/netbox:2", saying(t, build(t, repo, platform), commit))
 			if o := verify("2"); o.code != 1 || !strings.Contains(o.stdout, again+"sha256:") || !strings.Contains(o.stdout, "2 files: /build_version, /etc/something-else") {
 				t.Errorf("status %d:\n%s", o.code, o.stdout)
@@ -58,7 +59,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 // emptyCache sets an empty cache for the command line, and keeps that of the go command.
 func emptyCache(t *testing.T) {
 	t.Helper()
-	t.Setenv("GOCACHE", sh(t, root, "go env GOCACHE"))
+	t.Setenv("GOCACHE", testrepo.Sh(t, root, "go env GOCACHE"))
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 }
 

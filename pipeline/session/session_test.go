@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 	"github.com/linuxserver/docker-netbox/pipeline/session"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // repository is a commit with the project's pinned versions.
@@ -29,13 +29,7 @@ func repository(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, versions.File), pins, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "a"}} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
-	}
+	testrepo.Commit(t, dir)
 	return dir
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 var limit = flag.Duration("limit", 15*time.Minute, "limit for one command of dagger")
@@ -54,29 +55,11 @@ func works(t *testing.T, dir string, args ...string) string {
 	return out
 }
 
-// copyRepository copies this working tree, as a commit would have it.
-func copyRepository(t *testing.T, to string) {
-	t.Helper()
-	sh(t, "../..", `mkdir -p "$1" && git ls-files -z --cached --others --exclude-standard |
-		xargs -0 sh -c 'for f; do { [ ! -e "$f" ] && [ ! -L "$f" ]; } || cp -a --parents "$f" "$0"; done' "$1"`, to)
-}
-
-const commit = `git init -q -b main && git config user.name maintainer && git config user.email maintainer@example.com && git add -A && git commit -q -m one`
-
-func sh(t *testing.T, dir, script string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-euc", script, "sh"}, args...)...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", script, err, out)
-	}
-}
-
 func TestTheModuleWorksFromElsewhereAndAsADependency(t *testing.T) {
 	program(t)
 	repo := filepath.Join(t.TempDir(), "repository")
-	copyRepository(t, repo)
-	sh(t, repo, commit)
+	testrepo.Copy(t, "../..", repo)
+	testrepo.Commit(t, repo)
 	works(t, t.TempDir(), "call", "-m", repo, "readme-check")
 
 	tests := filepath.Join(repo, "ci", "dagger", "tests")
@@ -94,12 +77,12 @@ func TestTheModuleWorksFromElsewhereAndAsADependency(t *testing.T) {
 func TestAsAToolchainTheModuleSaysThatTheRepositoryIsNotItsOwn(t *testing.T) {
 	program(t)
 	consumer := t.TempDir()
-	copyRepository(t, filepath.Join(consumer, "netbox"))
+	testrepo.Copy(t, "../..", filepath.Join(consumer, "netbox"))
 	config := `{"name": "consumer", "engineVersion": "` + dagger.Version + `", "toolchains": [{"name": "netbox", "source": "netbox"}]}`
 	if err := os.WriteFile(filepath.Join(consumer, "dagger.json"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	sh(t, consumer, commit)
+	testrepo.Commit(t, consumer)
 	out, err := call(t, consumer, "call", "netbox", "readme-check")
 	if err == nil || !strings.Contains(out, "read the repository: it has no versions.yml") || !strings.Contains(out, "install it as a dependency, call it with -m, or pass --source") {
 		t.Errorf("%v\n%s", err, out)

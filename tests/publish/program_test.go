@@ -15,6 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // project is a repository whose check has found a content good, and the
@@ -40,14 +41,7 @@ func newProject(t *testing.T) project {
 	pins, err := os.ReadFile(filepath.Join(repository, "versions.yml"))
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(p.repo, "versions.yml"), pins, 0o644))
-	var commit string
-	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "one"}, {"rev-parse", "HEAD"}} {
-		out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", p.repo}, args...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("git %v: %v: %s", args, err, out)
-		}
-		commit = strings.TrimSpace(string(out))
-	}
+	commit := testrepo.Commit(t, p.repo)
 	must(t, registry.WriteLayout(filepath.Join(p.dist, "image"), p.content.index))
 	r := report.Report{Commit: commit, Version: "4.7.3", Base: report.Base{Name: "local"}}
 	for platform, digest := range p.content.booted {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // run is a workflow to run.
@@ -289,20 +291,20 @@ var outputs = regexp.MustCompile(`needs\.([\w-]+)\.outputs\.([\w-]+)`)
 func (w *world) translate(t *testing.T, r run, sha, dir string) map[string][]string {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
-	files := strings.Fields(sh(t, w.state, `git --git-dir origin.git ls-tree -r --name-only "$1" .github/actions`, sha))
+	files := strings.Fields(testrepo.Sh(t, w.state, `git --git-dir origin.git ls-tree -r --name-only "$1" .github/actions`, sha))
 	uses := map[string][]string{}
 	for _, file := range files {
 		if filepath.Base(file) == "action.yml" {
 			var action struct {
 				Runs struct{ Steps []map[string]any }
 			}
-			must(t, yaml.Unmarshal([]byte(sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, sha, file)), &action))
+			must(t, yaml.Unmarshal([]byte(testrepo.Sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, sha, file)), &action))
 			w.collect(t, file, action.Runs.Steps, uses)
 		}
 	}
 	var workflow map[string]any
 	name := ".github/workflows/" + r.workflow + ".yml"
-	must(t, yaml.Unmarshal([]byte(sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, sha, name)), &workflow))
+	must(t, yaml.Unmarshal([]byte(testrepo.Sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, sha, name)), &workflow))
 	replaced := map[string]bool{}
 	for id, value := range workflow["jobs"].(map[string]any) {
 		job := value.(map[string]any)

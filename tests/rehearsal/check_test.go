@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/tests/need"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // What README says first, in a container whose home is no volume. Packages and
@@ -23,7 +24,7 @@ func TestCheckRunsInAPrivilegedContainerAndNamesWhatAnotherLacks(t *testing.T) {
 	dir := t.TempDir()
 	settings := goSettings(t)
 	source, program := filepath.Join(dir, "source"), filepath.Join(dir, "ci")
-	sh(t, "../..", `git clone --quiet . "$1" && cd "$1" && go build -o "$2" ./ci`, source, program)
+	testrepo.Sh(t, "../..", `git clone --quiet . "$1" && cd "$1" && go build -o "$2" ./ci`, source, program)
 	user, err := os.UserCacheDir()
 	must(t, err)
 	cache := filepath.Join(user, "docker-netbox")
@@ -33,7 +34,7 @@ func TestCheckRunsInAPrivilegedContainerAndNamesWhatAnotherLacks(t *testing.T) {
 		volumes = append(volumes, filepath.Join(cache, name))
 	}
 	docker := startDocker(t, dir, volumes...)
-	image := strings.Fields(sh(t, "../..", `sed -n 's/^container: //p' versions.yml`))[0]
+	image := strings.Fields(testrepo.Sh(t, "../..", `sed -n 's/^container: //p' versions.yml`))[0]
 	docker.load(t, image)
 	check := func(t *testing.T, privileged bool) (code int, log string) {
 		t.Helper()

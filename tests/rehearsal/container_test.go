@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // The image job of a pull request, whole: its real container, in Debian's
@@ -35,11 +36,11 @@ func TestTheImageJobRunsInItsContainer(t *testing.T) {
 	must(t, err)
 	dir := filepath.Dir(w.state)
 	docker := startDocker(t, dir, filepath.Join(cache, "docker-netbox"), settings["GOCACHE"], settings["GOMODCACHE"], settings["GOROOT"], "/etc/ssl/certs/ca-certificates.crt")
-	image := strings.Fields(sh(t, w.source, `sed -n 's/^container: //p' versions.yml`))[0]
+	image := strings.Fields(testrepo.Sh(t, w.source, `sed -n 's/^container: //p' versions.yml`))[0]
 	docker.load(t, image)
 	*limit = max(*limit, time.Hour)
 	w.environ["DOCKER_HOST"] = "unix://" + docker.socket
-	sh(t, w.state, `git --git-dir origin.git update-ref refs/pull/7/merge "$1"`, w.sha(t, "main"))
+	testrepo.Sh(t, w.state, `git --git-dir origin.git update-ref refs/pull/7/merge "$1"`, w.sha(t, "main"))
 	res := w.run(t, run{
 		workflow: "pull-request", event: "pull_request", ref: "refs/pull/7/merge", job: "image", matrix: "platform:linux/amd64",
 		volumes: docker.volumes,

@@ -3,6 +3,8 @@ package rehearsal
 import (
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 func TestThePullRequestsThatAreLinted(t *testing.T) {
@@ -10,7 +12,7 @@ func TestThePullRequestsThatAreLinted(t *testing.T) {
 	w := newWorld(t)
 	good := run{workflow: "pull-request", event: "pull_request", ref: "refs/pull/7/merge", job: "lint"}
 	merge := func() {
-		sh(t, w.state, `git --git-dir origin.git update-ref refs/pull/7/merge "$1"`, w.sha(t, "change"))
+		testrepo.Sh(t, w.state, `git --git-dir origin.git update-ref refs/pull/7/merge "$1"`, w.sha(t, "change"))
 	}
 
 	w.commit(t, "change", "pipeline/rehearsed.go", "package pipeline\n")

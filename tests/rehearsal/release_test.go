@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // proving stands in for what takes minutes and a container.
@@ -97,7 +99,7 @@ func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.trust(t, "release", "refs/heads/main")
-	pinned := strings.Fields(sh(t, w.source, `sed -n 's/^  release: *//p' versions.yml`))[0]
+	pinned := strings.Fields(testrepo.Sh(t, w.source, `sed -n 's/^  release: *//p' versions.yml`))[0]
 	w.newest(t, pinned)
 	version := func(n int) string { return fmt.Sprintf("v%s-ls%d", pinned, n) }
 	push := run{event: "push"}
@@ -109,7 +111,7 @@ func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 		if calls := w.ghCalls(t); !slices.Contains(calls, "workflow run pull-request.yml --ref package-list") {
 			t.Errorf("the checks of the list of packages are not started: %q", calls)
 		}
-		if list := sh(t, w.state, `git --git-dir origin.git show package-list:package_versions.txt`); !strings.Contains(list, "nginx") {
+		if list := testrepo.Sh(t, w.state, `git --git-dir origin.git show package-list:package_versions.txt`); !strings.Contains(list, "nginx") {
 			t.Errorf("package-list holds %q", list)
 		}
 	})

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // locking stands in for the locking of packages, which asks PyPI: on a day.
@@ -20,7 +22,7 @@ fi`}
 // onBranch is a file of a branch of the repository.
 func (w *world) onBranch(t *testing.T, branch, file string) string {
 	t.Helper()
-	return sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, branch, file)
+	return testrepo.Sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, branch, file)
 }
 
 func TestANewerNetBoxIsProposedOnceAndWhatAMaintainerWroteStays(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/tests/need"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 var (
@@ -130,25 +131,25 @@ func (w *world) copyRepository(t *testing.T) {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	must(t, err)
-	sh(t, root, `git ls-files -z --cached --others --exclude-standard | xargs -0 sh -c 'for f; do { [ ! -e "$f" ] && [ ! -L "$f" ]; } || cp -a --parents "$f" "$0"; done' "$1"`, w.source)
-	sh(t, w.source, `git init -q -b main && git config user.name maintainer && git config user.email maintainer@example.com && git add -A && git commit -q -m one`)
-	sh(t, w.source, `git clone -q --bare . "$1/origin.git" && git remote add origin "$1/origin.git" && git -C "$1/origin.git" config uploadpack.allowAnySHA1InWant true`, w.state)
+	testrepo.Copy(t, root, w.source)
+	testrepo.Commit(t, w.source)
+	testrepo.Sh(t, w.source, `git clone -q --bare . "$1/origin.git" && git remote add origin "$1/origin.git" && git -C "$1/origin.git" config uploadpack.allowAnySHA1InWant true`, w.state)
 }
 
 // commit commits a file to a branch and pushes it.
 func (w *world) commit(t *testing.T, branch, file, text string) string {
 	t.Helper()
-	sh(t, w.source, `git fetch -q origin && git checkout -q -B "$1" "$(git rev-parse -q --verify "origin/$1" || git rev-parse origin/main)"`, branch)
+	testrepo.Sh(t, w.source, `git fetch -q origin && git checkout -q -B "$1" "$(git rev-parse -q --verify "origin/$1" || git rev-parse origin/main)"`, branch)
 	must(t, os.MkdirAll(filepath.Dir(filepath.Join(w.source, file)), 0o755))
 	must(t, os.WriteFile(filepath.Join(w.source, file), []byte(text), 0o644))
-	sh(t, w.source, `git add -A && git commit -q -m "$1" && git push -q origin "$2"`, "change "+file, branch)
+	testrepo.Sh(t, w.source, `git add -A && git commit -q -m "$1" && git push -q origin "$2"`, "change "+file, branch)
 	return w.sha(t, branch)
 }
 
 // sha is the commit of a branch or a tag, "" when there is none.
 func (w *world) sha(t *testing.T, ref string) string {
 	t.Helper()
-	return sh(t, w.state, `git --git-dir origin.git rev-parse -q --verify "$1^{commit}" || true`, ref)
+	return testrepo.Sh(t, w.state, `git --git-dir origin.git rev-parse -q --verify "$1^{commit}" || true`, ref)
 }
 
 // actions are what the stand-in knows of each action: its inputs with their defaults.
@@ -254,17 +255,6 @@ func (w *world) remember(t *testing.T, list string, object map[string]any) {
 	_, err = fmt.Fprintf(f, "%s\n", text)
 	must(t, err)
 	must(t, f.Close())
-}
-
-func sh(t *testing.T, dir, script string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-euc", script, "sh"}, args...)...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", script, err, out)
-	}
-	return strings.TrimSpace(string(out))
 }
 
 func must(t testing.TB, err error) {
