@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/tests/need"
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // shellScripts are the scripts of the image and of its build, with the shell
@@ -65,12 +66,28 @@ type place struct {
 	root string
 }
 
+// busybox is one whose shell runs a program on the PATH before its own applet.
+// That of busybox-static does not, and the other cannot be installed beside it.
+func busybox(t *testing.T) string {
+	t.Helper()
+	file, err := exec.LookPath("busybox")
+	if err != nil {
+		need.Debian(t, "busybox")
+		return "/usr/bin/busybox"
+	}
+	dir := t.TempDir()
+	testrepo.Sh(t, dir, `printf '#!/bin/sh\necho program\n' >id && chmod +x id`)
+	cmd := exec.CommandContext(t.Context(), file, "sh", "-c", "id")
+	cmd.Env = []string{"PATH=" + dir}
+	if out, err := cmd.Output(); err == nil && string(out) == "program\n" {
+		return file
+	}
+	return testrepo.Sh(t, dir, `apt-get -q download busybox >said 2>&1 || { cat said; exit 1; }; dpkg-deb -x busybox_*.deb . && find "$PWD" -name busybox -type f`)
+}
+
 func newPlace(t *testing.T) place {
 	t.Helper()
 	need.Root(t, "a root directory of its own")
-	if _, err := exec.LookPath("busybox"); err != nil { // of busybox-static
-		need.Debian(t, "busybox")
-	}
 	need.Debian(t, "python3")
 	p := place{t, t.TempDir()}
 	for _, dir := range []string{"bin", "dev", "proc", "tmp", "usr/bin", "usr/lib", "usr/lib64"} {
@@ -81,14 +98,14 @@ func newPlace(t *testing.T) place {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"busybox", "python3"} {
-		data, err := os.ReadFile(filepath.Join("/usr/bin", name))
+	for name, file := range map[string]string{"busybox": busybox(t), "python3": "/usr/bin/python3"} {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.file("usr/bin/"+name, string(data))
 	}
-	applets, err := exec.CommandContext(t.Context(), "busybox", "--list").Output()
+	applets, err := exec.CommandContext(t.Context(), filepath.Join(p.root, "usr/bin/busybox"), "--list").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
