@@ -82,7 +82,7 @@ func busybox(t *testing.T) string {
 	if out, err := cmd.Output(); err == nil && string(out) == "program\n" {
 		return file
 	}
-	return testrepo.Sh(t, dir, `apt-get -q download busybox >said 2>&1 || { cat said; exit 1; }; dpkg-deb -x busybox_*.deb . && find "$PWD" -name busybox -type f`)
+	return testrepo.Sh(t, dir, `apt-get -q download busybox >said 2>&1 || { cat said; exit 1; }; dpkg-deb -x busybox_*.deb . && find "$PWD" -path '*bin/busybox'`)
 }
 
 func newPlace(t *testing.T) place {
