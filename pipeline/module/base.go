@@ -3,6 +3,7 @@ package module
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
@@ -57,6 +58,9 @@ func (c Call) base() (string, error) {
 	return "oci:" + dir, registry.WriteLayout(dir, idx)
 }
 
+// logIn is how the command line gets credentials, which a module does not see.
+var logIn = regexp.MustCompile(`\(docker login, or the variables REGISTRY_USERNAME_\S+ and REGISTRY_PASSWORD_[^\s)]+\)`)
+
 // reword is an error in the words of the module: its flags, and files as the
 // repository has them.
 func (c Call) reword(err error) error {
@@ -67,7 +71,7 @@ func (c Call) reword(err error) error {
 		c.Repo+string(filepath.Separator), "",
 		"--platform ", "--platforms ",
 		"--base oci:", "--base-layout ",
-	).Replace(err.Error())
+	).Replace(logIn.ReplaceAllString(err.Error(), "(--username and --password, or --config)"))
 	if text == err.Error() {
 		return err
 	}

@@ -1,6 +1,8 @@
 package module
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -33,5 +35,27 @@ func TestAKeyThatCannotSignIsRefusedBeforeAnythingIsDone(t *testing.T) {
 	_, err := Call{}.Publish(t.Context(), []string{"ghcr.io/linuxserver/netbox"}, nil, nil, Credentials{}, Signing{Key: "secret-7731", Password: "secret-7732"})
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "the key to sign with") || strings.Contains(err.Error(), "secret-") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestARefusedPasswordIsAnsweredWithTheModulesFlags(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	target, err := registry.ParseTarget(server.URL + "/linuxserver/netbox")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := []registry.Target{target}
+	keys, err := Credentials{Username: "me", Password: "secret-1"}.keychain(targets, func(...string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = registry.Admit(t.Context(), targets, registry.Options{Keychain: keys})
+	err = Call{Repo: t.TempDir()}.reword(err)
+	if err == nil || !strings.Contains(err.Error(), "401 Unauthorized") || !strings.HasSuffix(err.Error(), "(--username and --password, or --config)") {
+		t.Errorf("got %v", err)
 	}
 }
