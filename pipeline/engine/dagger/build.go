@@ -325,6 +325,7 @@ func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: errors.New(oneLine(err))}
 	var failed *dagger.ExecError
 	if !errors.As(err, &failed) {
+		be.Line, be.Err = mistake(be.Err.Error())
 		return be
 	}
 	be.Err = fmt.Errorf("exit code: %d", failed.ExitCode)
@@ -338,6 +339,28 @@ func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	}
 	be.Output = be.Output[max(0, len(be.Output)-engine.OutputLines):]
 	return be
+}
+
+var (
+	converting = "failed to convert Dockerfile to LLB: "
+	parseError = regexp.MustCompile(`^dockerfile parse error on line (\d+): (.*)$`)
+)
+
+// mistake is what BuildKit says of a Dockerfile that it cannot read, or of a
+// base that it cannot find, whose name it writes twice.
+func mistake(text string) (line int, err error) {
+	text, reading := strings.CutPrefix(text, converting)
+	if !reading {
+		return 0, errors.New(text)
+	}
+	if m := parseError.FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		return line, errors.New(m[2])
+	}
+	if name, rest, found := strings.Cut(text, ": "); found && strings.HasPrefix(rest, name+": ") {
+		return 0, errors.New("pull " + rest)
+	}
+	return 0, errors.New(text)
 }
 
 var (

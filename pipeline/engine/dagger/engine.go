@@ -188,11 +188,15 @@ func (e *Engine) Close() error {
 // shim compiles the shim for an architecture, once.
 func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
 	return e.once("shim-"+goarch, func(out string) error {
-		return e.Compile(ctx, io.Discard, gotool.Program{
-			Dir: e.opts.Repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
-			Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record", "pipeline/linebuf"},
-		})
+		return e.Compile(ctx, io.Discard, shimProgram(e.opts.Repo, goarch, out))
 	})
+}
+
+func shimProgram(repo, goarch, out string) gotool.Program {
+	return gotool.Program{
+		Dir: repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
+		Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record", "pipeline/linebuf"},
+	}
 }
 
 // once has a file of a name made, and returns its path. Where that failed, the

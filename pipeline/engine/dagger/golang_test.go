@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
-	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
@@ -33,11 +33,7 @@ func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
 	}
 	defer e.Close()
 	out := filepath.Join(t.TempDir(), "shim")
-	program := gotool.Program{
-		Dir: "../../..", Package: "./pipeline/engine/dagger/shim", GOARCH: "arm64", Out: out,
-		Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record"},
-	}
-	if err := e.Compile(t.Context(), io.Discard, program); err != nil {
+	if err := e.Compile(t.Context(), io.Discard, dagger.ShimProgram("../../..", "arm64", out)); err != nil {
 		t.Fatal(err)
 	}
 	f, err := elf.Open(out)
@@ -50,8 +46,8 @@ func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
 	}
 
 	for text, want := range map[string]string{
-		"FROM scratch\nRNU true\n":                           "RNU",
-		"FROM docker.io/library/there-is-none:1\nRUN true\n": "there-is-none",
+		"FROM scratch\nRNU true\n":                           "Dockerfile:2: unknown instruction: RNU",
+		"FROM docker.io/library/there-is-none:1\nRUN true\n": "Dockerfile: pull docker.io/library/there-is-none:1: ",
 	} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o644); err != nil {
@@ -62,5 +58,26 @@ func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
 			t.Errorf("got %v, want one line with %q", err, want)
 		}
 		t.Log(err)
+	}
+}
+
+// The engine gets the named files only, and fails late where one lacks.
+func TestTheEngineGetsAllPackagesThatTheShimImports(t *testing.T) {
+	program := dagger.ShimProgram("../../..", "amd64", "")
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.ImportPath}}{{end}}{{end}}", program.Package)
+	cmd.Dir = program.Dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	if len(packages) < 2 {
+		t.Fatalf("got %q", out)
+	}
+	for _, name := range packages {
+		dir := strings.TrimPrefix(name, "github.com/linuxserver/docker-netbox/")
+		if !slices.Contains(program.Files, dir) {
+			t.Errorf("the shim imports %s, which is not among the files %q", dir, program.Files)
+		}
 	}
 }

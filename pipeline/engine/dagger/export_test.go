@@ -1,0 +1,4 @@
+package dagger
+
+// ShimProgram is what the engine compiles for each container.
+var ShimProgram = shimProgram
