@@ -1,9 +1,7 @@
 package dagger_test
 
 import (
-	"fmt"
 	"io"
-	"regexp"
 	"testing"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
@@ -17,13 +15,7 @@ func TestTheBrowserIsMadeOnTheBaseImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, f := offline(t, func(path []string, query string) (any, error) {
-		if path[len(path)-1] != "export" {
-			return nil, fmt.Errorf("unexpected: %s", query)
-		}
-		file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
-		return file, archiveOf(t, built, file)
-	})
+	e, f := offline(t, exporting(t, built))
 	pins, err := versions.Load("../../..")
 	if err != nil {
 		t.Fatal(err)

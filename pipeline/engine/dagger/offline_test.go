@@ -177,13 +177,7 @@ func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, f := offline(t, func(path []string, query string) (any, error) {
-		if path[len(path)-1] != "export" {
-			return nil, fmt.Errorf("unexpected: %s", query)
-		}
-		file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
-		return file, archiveOf(t, built, file)
-	})
+	e, f := offline(t, exporting(t, built))
 	dir := t.TempDir()
 	for name, text := range map[string]string{"Dockerfile.aarch64": "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n", ".dockerignore": "*\n!root\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -235,13 +229,7 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 		t.Fatal(err)
 	}
 	for _, trusts := range []bool{false, true} {
-		e, f := offline(t, func(path []string, query string) (any, error) {
-			if path[len(path)-1] != "export" {
-				return nil, fmt.Errorf("unexpected: %s", query)
-			}
-			file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
-			return file, archiveOf(t, built, file)
-		}, "SSL_CERT_FILE="+bundle)
+		e, f := offline(t, exporting(t, built), "SSL_CERT_FILE="+bundle)
 		f.trusts = trusts
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"), 0o644); err != nil {
@@ -440,4 +428,15 @@ func archiveOf(t *testing.T, img v1.Image, file string) error {
 	}
 	w := tar.NewWriter(f)
 	return errors.Join(w.AddFS(os.DirFS(dir)), w.Close(), f.Close())
+}
+
+// exporting answers the export of what a build made with an image.
+func exporting(t *testing.T, built v1.Image) func([]string, string) (any, error) {
+	return func(path []string, query string) (any, error) {
+		if path[len(path)-1] != "export" {
+			return nil, fmt.Errorf("unexpected: %s", query)
+		}
+		file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
+		return file, archiveOf(t, built, file)
+	}
 }
