@@ -96,16 +96,7 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, 
 	overlays := make([]overlay, len(platforms))
 	inputs := []any{baseConfig()}
 	for i, p := range platforms {
-		debians[i] = debian{
-			name:    "base",
-			arch:    p.Architecture,
-			variant: "apt",
-			include: basePackages,
-			hooks:   []string{"--customize-hook=" + accounts, "--customize-hook=" + commands},
-			apt:     apt,
-			level:   gzip.DefaultCompression,
-			drop:    droppedFromBase,
-		}
+		debians[i] = baseDebian(p.Architecture, apt)
 		overlays[i] = overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
 		layers, err := b.keys(debians[i], overlays[i])
 		if err != nil {
@@ -234,6 +225,20 @@ func (b *Builder) packages(ctx context.Context, d debian) (v1.Image, error) {
 		return nil, err
 	}
 	return cached(dir)
+}
+
+// baseDebian is the lower layer of the base image.
+func baseDebian(arch string, apt apt) debian {
+	return debian{
+		name:    "base",
+		arch:    arch,
+		variant: "apt",
+		include: basePackages,
+		hooks:   []string{"--customize-hook=" + accounts, "--customize-hook=" + commands},
+		apt:     apt,
+		level:   gzip.DefaultCompression,
+		drop:    droppedFromBase,
+	}
 }
 
 // image puts the two layers together; their blobs are in the layout to.

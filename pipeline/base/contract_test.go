@@ -1,6 +1,7 @@
 package base_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -396,10 +397,26 @@ func TestTheArm64ImageIsArm64AndBoots(t *testing.T) {
 	}
 	r := unpack(t, img)
 	machine := map[string]byte{"arm64": 0xb7, "amd64": 0x3e}[other] // e_machine of ELF
-	for _, path := range []string{"init", "docker-mods", "usr/bin/bash", "usr/bin/s6-svscan"} {
-		data, err := os.ReadFile(filepath.Join(r.dir, path))
-		if err != nil || len(data) < 20 || data[18] != machine {
-			t.Errorf("%s is no program for %s: %v", path, other, err)
+	programs := 0
+	for path, h := range r.headers {
+		if h.Typeflag != '0' || h.Size < 20 {
+			continue
+		}
+		if data, err := os.ReadFile(filepath.Join(r.dir, path)); err != nil {
+			t.Error(err)
+		} else if bytes.HasPrefix(data, []byte("\x7fELF")) {
+			programs++
+			if data[18] != machine {
+				t.Errorf("%s is no program for %s", path, other)
+			}
+		}
+	}
+	if programs < 100 {
+		t.Errorf("there are %d programs and libraries for %s, want 100 and more", programs, other)
+	}
+	for path := range r.headers {
+		if path == "native" || strings.HasPrefix(path, "native/") || path == "usr/lib/"+map[string]string{"arm64": "x86_64", "amd64": "aarch64"}[other]+"-linux-gnu" {
+			t.Errorf("%s is left of the installation", path)
 		}
 	}
 	o := r.run(t, container{env: map[string]string{"QEMU_CPU": b.CPU[other], "PUID": "1234"}}, "uname -m; id -u abc")

@@ -94,38 +94,64 @@ func (b *Builder) debianKey(d debian) (string, error) {
 // layerFormat is raised when what becomes of mmdebstrap's output changes.
 const layerFormat = 3
 
+// debianEntry returns a cache entry of one layer, and makes it if it is missing.
+func (b *Builder) debianEntry(ctx context.Context, d debian) (dir string, layer v1.Layer, err error) {
+	key, err := b.debianKey(d)
+	if err != nil {
+		return "", nil, err
+	}
+	dir, err = b.store().get(ctx, "debian-"+d.name+"-"+d.arch, key, func(ctx context.Context, to layout.Path) error {
+		if d.arch == runtime.GOARCH || d.variant == "extract" {
+			return b.bootstrap(ctx, d, "", to)
+		}
+		native, err := b.nativePrograms(ctx, d.apt)
+		if err != nil {
+			return err
+		}
+		return b.bootstrap(ctx, d, native, to)
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	if layer, err = onlyLayer(dir); err != nil {
+		return "", nil, fmt.Errorf("opening the cached packages %s: %w", dir, err)
+	}
+	return dir, layer, nil
+}
+
 // debianLayer returns the layer from the cache, or makes it. Its blob is put
 // into the layout to as a hard link, so that a base image costs no second
 // copy.
 func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1.Layer, error) {
-	key, err := b.debianKey(d)
+	dir, layer, err := b.debianEntry(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	kind := "debian-" + d.name + "-" + d.arch
-	dir, err := b.store().get(ctx, kind, key, func(ctx context.Context, to layout.Path) error {
-		return b.bootstrap(ctx, d, to)
-	})
+	from, err := blob(dir, layer)
 	if err != nil {
 		return nil, err
 	}
-	layer, err := onlyLayer(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the cached packages %s: %w", dir, err)
-	}
-	digest, err := layer.Digest()
+	link, err := blob(string(to), layer)
 	if err != nil {
 		return nil, err
 	}
-	blobs := filepath.Join("blobs", digest.Algorithm)
-	err = os.MkdirAll(filepath.Join(string(to), blobs), 0o755)
+	err = os.MkdirAll(filepath.Dir(link), 0o755)
 	if err == nil {
-		err = os.Link(filepath.Join(dir, blobs, digest.Hex), filepath.Join(string(to), blobs, digest.Hex))
+		err = os.Link(from, link)
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("linking the cached packages into the image: %w", err)
 	}
 	return layer, nil
+}
+
+// blob is where an OCI layout keeps a layer.
+func blob(dir string, layer v1.Layer) (string, error) {
+	digest, err := layer.Digest()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "blobs", digest.Algorithm, digest.Hex), nil
 }
 
 func onlyLayer(dir string) (v1.Layer, error) {
@@ -143,8 +169,10 @@ func onlyLayer(dir string) (v1.Layer, error) {
 	return layers[0], nil
 }
 
-// bootstrap runs mmdebstrap and stores what it makes as an image of one layer.
-func (b *Builder) bootstrap(ctx context.Context, d debian, to layout.Path) error {
+// bootstrap runs mmdebstrap and stores what it makes as an image of one layer. For
+// another architecture, native is the file of nativePrograms; empty leaves all to
+// the emulator.
+func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to layout.Path) error {
 	if err := b.runnable(d); err != nil {
 		return err
 	}
@@ -165,6 +193,11 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, to layout.Path) error
 	}
 
 	args := append(b.options(d), "--keyring="+keyring, "--aptopt="+aptConf, "--dpkgopt="+filepath.Join(b.Source, lean))
+	environ := append(os.Environ(), "LC_ALL=C", "TMPDIR="+temp, "SOURCE_DATE_EPOCH="+strconv.FormatInt(epoch.Unix(), 10))
+	if native != "" {
+		options, variables := withNative(native)
+		args, environ = append(args, options...), append(environ, variables...)
+	}
 	// The sources come by standard input: they may hold a password.
 	args = append(args, b.Suite, "-", "-")
 
@@ -172,7 +205,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, to layout.Path) error
 	// cancelled or killed run leaves no process and no mount.
 	args = append([]string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}, args...)
 	cmd := exec.Command("unshare", args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "TMPDIR="+temp, "SOURCE_DATE_EPOCH="+strconv.FormatInt(epoch.Unix(), 10))
+	cmd.Env = environ
 	if cpu := b.CPU[d.arch]; cpu != "" {
 		cmd.Env = append(cmd.Env, "QEMU_CPU="+cpu)
 	}
