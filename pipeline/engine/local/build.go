@@ -21,6 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // baseName is what a Dockerfile sees in BASE_IMAGE when the base comes as an
@@ -119,9 +120,12 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) (
 		if err != nil {
 			return nil, err
 		}
+		contexts, err := baseContexts(req.Base.Index, digest)
+		if err != nil {
+			return nil, err
+		}
 		buildArgs["BASE_IMAGE"] = baseName
-		args = append(args, "--oci-layout", baseName+"="+dir,
-			"--opt", "context:"+baseName+"=oci-layout://"+baseName+"@"+digest.String())
+		args = append(append(args, "--oci-layout", baseName+"="+dir), contexts...)
 	}
 	for k, v := range buildArgs {
 		args = append(args, "--opt", "build-arg:"+k+"="+v)
@@ -165,6 +169,29 @@ func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []s
 		return p.failure(req, err)
 	}
 	return nil
+}
+
+// baseContexts has BuildKit use the image of each platform by itself. What it has
+// built on an index it builds again for every other index, though the image of
+// the platform is the same.
+func baseContexts(index v1.ImageIndex, digest v1.Hash) (args []string, err error) {
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the base image: %w", err)
+	}
+	add := func(name string, digest v1.Hash) {
+		args = append(args, "--opt", "context:"+name+"=oci-layout://"+baseName+"@"+digest.String())
+	}
+	add(baseName, digest)
+	for _, desc := range manifest.Manifests {
+		if desc.Platform == nil {
+			continue
+		}
+		if row, found := platform.Of(desc.Platform.Architecture); found && platform.Canonical(*desc.Platform).Equals(row.OCI) {
+			add(baseName+"::"+row.Name(), desc.Digest)
+		}
+	}
+	return args, nil
 }
 
 // layBase writes an index into an OCI layout of the cache, once.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -170,6 +171,23 @@ func TestTheCacheMayHaveALongPath(t *testing.T) {
 	}
 	if out := run(t, newPod(t, e), script(img, "main", "print booted")); out != "booted\n" {
 		t.Errorf("the container wrote %q", out)
+	}
+}
+
+// A base is made for one platform or for several, and one of them may change.
+func TestWhatWasBuiltOnAnImageIsUsedAgainWhateverElseItsIndexHolds(t *testing.T) {
+	e := newEngine(t, testCache(t))
+	dockerfile := "ARG BASE_IMAGE\nFROM --platform=$BUILDPLATFORM ${BASE_IMAGE} AS native\nENV NEVER_BUILT_BEFORE=" + rand.Text() +
+		"\nRUN cat /proc/sys/kernel/random/uuid\nFROM ${BASE_IMAGE}\nRUN cat /proc/sys/kernel/random/uuid\nCOPY --from=native /etc/group /copied\n"
+	number := regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	for i, platforms := range [][]v1.Platform{{native}, {native, foreign}, {foreign, native}} {
+		var log bytes.Buffer
+		if _, err := build(t.Context(), t, e, native, engine.Base{Index: enginetest.Base(t, platforms...)}, dockerfile, &log); err != nil {
+			t.Fatalf("%v\n%s", err, log.String())
+		}
+		if ran := number.MatchString(log.String()); ran != (i == 0) {
+			t.Errorf("on a base for %v: steps ran: %v\n%s", platforms, ran, log.String())
+		}
 	}
 }
 
