@@ -59,23 +59,30 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 		}
 		return env
 	}
-	w.write("configuration.py", "DATABASES['default']['DISABLE_SERVER_SIDE_CURSORS'] = True\n")
+	// startLock counts those who hold the lock of a start. NetBox has locks of its
+	// own, which it leaves behind in transaction mode.
+	startLock := func() string {
+		return w.sql(postgres, "netbox", "select count(*) from pg_locks where locktype = 'advisory' and (classid::bigint << 32) + objid::bigint = x'6E6574626F78'::bigint")
+	}
 
 	// Two at once, in transaction mode, where a lock of the session would stay
 	// with a connection that both may get.
 	first := w.start(w.spec("first", through("transaction", "NETBOX_ROLE", "worker")))
 	second := w.start(w.spec("second", through("transaction")))
-	w.up(second, "/login/")
 	w.waits(first, "the database is ready")
+	w.waits(second, "the database is ready")
 	if n := strings.Count(said(first)+said(second), "filling the empty database"); n != 1 {
 		t.Errorf("the database was filled %d times, want once", n)
 	}
+	w.leaves(second) // whose port the next ones need
+	third := w.start(w.spec("third", through("session")))
+	w.up(third, "/login/")
 	token := w.token()
 	w.daily(token)
 	w.must(http.StatusOK, http.MethodGet, "/api/dcim/sites/?limit=0", token, nil)
+	w.stop(third)
 
 	// Another NetBox takes tasks from the same Redis.
-	w.stop(second) // whose port it needs
 	other := w.spec("other", through("session", "SECRET_KEY", strings.Repeat("another", 10), "NETBOX_ROLE", "web"))
 	other.Mounts[0].Host = t.TempDir()
 	stranger := w.start(other)
@@ -91,8 +98,8 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 			t.Errorf("%s: a container that is alone says %q", mode, found)
 		}
 		w.leaves(c)
-		if held := w.sql(postgres, "netbox", "select count(*) from pg_locks where locktype = 'advisory'"); held != "0" {
-			t.Errorf("%s: %s locks are left with the pooler's connections", mode, held)
+		if held := startLock(); held != "0" {
+			t.Errorf("%s: %s start locks are left with the pooler's connections", mode, held)
 		}
 	}
 
