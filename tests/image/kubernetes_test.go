@@ -147,7 +147,7 @@ func TestVariablesOfAnotherImageBecomeThoseOfThisOne(t *testing.T) {
 		t.Fatalf("only %q were found", ours)
 	}
 	for _, v := range ours {
-		if !known[v] {
+		if !known[v] && !strings.HasPrefix(v, "NETBOX__") { // NetBox itself knows those
 			t.Errorf("docs/migration.md names %s, which the image does not have", v)
 		}
 	}
