@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,9 +37,14 @@ func withTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 		return nil, fmt.Errorf("it has %d layers and its config %d", len(layers), len(config.RootFS.DiffIDs))
 	}
 	var g errgroup.Group
+	built := slices.Clone(layers)
 	for i := max(0, len(layers)-last); i < len(layers); i++ {
 		g.Go(func() error {
-			l, err := rewriteLayer(layers[i], epoch, filepath.Join(dir, fmt.Sprintf("layer-%d", i)))
+			left, err := leftLinks(built[:i+1])
+			if err != nil {
+				return fmt.Errorf("layer %d: %w", i+1, err)
+			}
+			l, err := rewriteLayer(built[i], epoch, left, filepath.Join(dir, fmt.Sprintf("layer-%d", i)))
 			if err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
 			}
@@ -57,8 +63,9 @@ func withTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 	return mutate.ConfigFile(out, config)
 }
 
-// rewriteLayer writes a layer to a file with no time after epoch.
-func rewriteLayer(layer v1.Layer, epoch time.Time, file string) (v1.Layer, error) {
+// rewriteLayer writes a layer to a file with no time after epoch, and without
+// some entries.
+func rewriteLayer(layer v1.Layer, epoch time.Time, without map[string]bool, file string) (v1.Layer, error) {
 	in, err := layer.Uncompressed()
 	if err != nil {
 		return nil, err
@@ -78,6 +85,9 @@ func rewriteLayer(layer v1.Layer, epoch time.Time, file string) (v1.Layer, error
 		}
 		if err != nil {
 			return nil, err
+		}
+		if without[entryName(h)] {
+			continue
 		}
 		for _, at := range []*time.Time{&h.ModTime, &h.AccessTime, &h.ChangeTime} {
 			if at.After(epoch) {

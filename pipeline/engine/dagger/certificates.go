@@ -1,0 +1,87 @@
+package dagger
+
+import (
+	"archive/tar"
+	"errors"
+	"io"
+	"path"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// An engine with certificates of its own puts them into each container, in the
+// first directory, and links to them into the second.
+const (
+	certificatesDir = "usr/local/share/ca-certificates"
+	certificateLink = "etc/ssl/certs"
+)
+
+// leftLinks names what such an engine leaves behind in the last of some layers:
+// links to certificates that it took away again, and the directories that are
+// there for their sake. Without them the layer is the one of any other engine.
+func leftLinks(layers []v1.Layer) (map[string]bool, error) {
+	last := len(layers) - 1
+	own, err := headers(layers[last])
+	if err != nil {
+		return nil, err
+	}
+	left := map[string]bool{}
+	for name, h := range own {
+		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == certificateLink && path.Dir(strings.TrimPrefix(h.Linkname, "/")) == certificatesDir {
+			left[name] = true
+		}
+	}
+	for i := last; i >= 0 && len(left) > 0; i-- { // a certificate that an instruction copied stays
+		there := own
+		if i != last {
+			if there, err = headers(layers[i]); err != nil {
+				return nil, err
+			}
+		}
+		for name := range left {
+			if there[strings.TrimPrefix(own[name].Linkname, "/")] != nil {
+				delete(left, name)
+			}
+		}
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	for name, h := range own { // a hash as another name of a link
+		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == certificateLink && left[path.Join(certificateLink, h.Linkname)] {
+			left[name] = true
+		}
+	}
+	for dir := certificateLink; dir != "."; dir = path.Dir(dir) {
+		for name := range own {
+			if !left[name] && strings.HasPrefix(name, dir+"/") {
+				return left, nil
+			}
+		}
+		left[dir] = true
+	}
+	return left, nil
+}
+
+// headers are those of a layer, by name.
+func headers(l v1.Layer) (map[string]*tar.Header, error) {
+	r, err := l.Uncompressed()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	found := map[string]*tar.Header{}
+	for files := tar.NewReader(r); ; {
+		h, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[entryName(h)] = h
+	}
+}
+
+func entryName(h *tar.Header) string { return strings.TrimPrefix(path.Clean(h.Name), "/") }
