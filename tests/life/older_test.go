@@ -20,6 +20,8 @@ import (
 const (
 	oldPassword = "Gamla lykilorðið 1847"
 	oldToken    = "0123456789abcdef0123456789abcdef01234567"
+	oldKey      = "Gamlilykill1" // of the version-2 token, from NetBox 4.5 on
+	oldPepper   = "an old pepper of fifty characters and then some more of them"
 	oldPhoto    = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 	// migrating is the limit for the upgrade of an old database.
 	migrating = 20 * time.Minute
@@ -53,8 +55,9 @@ TIME_ZONE = 'UTC'
 // TestAnUpgradeFromAnOlderReleaseKeepsEverything starts the image on databases
 // of older releases as people bring them: loaded by a user who owns the database
 // and nothing else, in another collation, with the table of a plugin that is
-// gone, a Redis that knows nothing, and the /config of the old image. Every
-// second one is killed on the way.
+// gone, a Redis that knows nothing, and the /config of the old image. Each comes
+// up once undisturbed and once killed on the way: -run takes one of them by its
+// name, such as Older/4.2.9,_killed_true.
 func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 	if !*soak {
 		t.Skip("-soak: an upgrade takes minutes; the one from the previous release is always tested")
@@ -64,8 +67,10 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 		t.Fatalf("%d dumps, %v", len(dumps), err)
 	}
 	for _, dump := range dumps {
+		release := strings.TrimSuffix(filepath.Base(dump), ".sql.gz")
 		for _, killed := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, killed %v", strings.TrimSuffix(filepath.Base(dump), ".sql.gz"), killed), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, killed %v", release, killed), func(t *testing.T) {
+				t.Parallel()
 				w := newWorld(t)
 				folder := t.TempDir()
 				expand(t, dump, filepath.Join(folder, "dump.sql"))
@@ -79,7 +84,7 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 					"insert into netbox_gone_thing select 1, min(id) from dcim_site",
 					"insert into django_content_type (app_label, model) values ('netbox_gone', 'thing')",
 					"insert into django_migrations (app, name, applied) values ('netbox_gone', '0001_initial', now())")
-				w.oldHome()
+				w.oldHome(release)
 
 				if killed {
 					c := w.netbox(nil)
@@ -93,24 +98,28 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 				c := w.netbox(nil)
 				w.logged(c, "[netbox] the database is ready", migrating)
 				t.Logf("200 after %.1f s", w.up(c, "/login/").Seconds())
-				w.holdsOld(postgres)
+				w.holdsOld(postgres, "old", release)
+				if got := w.sql(postgres, "old", "select count(*) from netbox_gone_thing join dcim_site on dcim_site.id = site_id"); got != "1" {
+					t.Errorf("the table of the plugin that is gone holds %s rows, want 1", got)
+				}
 				w.stop(c)
 			})
 		}
 	}
 }
 
-// oldHome fills /config as the image of before 4.7 left it.
-func (w *world) oldHome() {
+// oldHome fills /config as the image of before 4.7 left it, and with the pepper
+// where a release has one.
+func (w *world) oldHome(release string) {
 	w.t.Helper()
-	photo, err := base64.StdEncoding.DecodeString(oldPhoto)
-	if err != nil {
-		w.t.Fatal(err)
+	settings := fmt.Sprintf(oldConfiguration, host, w.sides.Postgres.Secrets["POSTGRES_PASSWORD"], w.sides.Redis.Secrets["REDIS_PASSWORD"])
+	if versionTwo(release) {
+		settings += fmt.Sprintf("API_TOKEN_PEPPERS = {1: '%s'}\n", oldPepper)
 	}
 	for name, content := range map[string][]byte{
-		"configuration.py":                         fmt.Appendf(nil, oldConfiguration, host, w.sides.Postgres.Secrets["POSTGRES_PASSWORD"], w.sides.Redis.Secrets["REDIS_PASSWORD"]),
+		"configuration.py":                         []byte(settings),
 		"ldap_config.py":                           nil,
-		"media/image-attachments/site_1_photo.png": photo,
+		"media/image-attachments/site_1_photo.png": decodedPhoto(w.t),
 	} {
 		file := filepath.Join(w.config, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -122,8 +131,17 @@ func (w *world) oldHome() {
 	}
 }
 
-// holdsOld asks for what fill.py made.
-func (w *world) holdsOld(postgres *local.Container) {
+func decodedPhoto(t *testing.T) []byte {
+	t.Helper()
+	photo, err := base64.StdEncoding.DecodeString(oldPhoto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return photo
+}
+
+// holdsOld asks for what fill.py made of a release.
+func (w *world) holdsOld(postgres *local.Container, database, release string) {
 	w.t.Helper()
 	for path, want := range map[string]float64{
 		"/api/dcim/sites/?slug=reykjavik&region=nordurland&tag=core&cf_floor=3": 1,
@@ -150,11 +168,18 @@ func (w *world) holdsOld(postgres *local.Container) {
 		"/api/users/permissions/?name=See%20sites":               1,
 		"/api/users/users/?username=erla":                        1,
 	} {
-		if got := w.oldAPI(path)["count"]; got != want {
+		if got := w.oldAPI("Token "+oldToken, path)["count"]; got != want {
 			w.t.Errorf("%s: there are %v, want %v", path, got, want)
 		}
 	}
-	devices, _ := w.oldAPI("/api/dcim/devices/?name=left")["results"].([]any)
+	if got := w.sql(postgres, database, "select string_agg(version::text, ' ' order by version) from users_token"); versionTwo(release) {
+		if who := w.oldAPI("Bearer nbt_"+oldKey+"."+oldToken, "/api/authentication-check/")["username"]; who != "admin" || got != "1 2" {
+			w.t.Errorf("the version-2 token is that of %v, and the versions of all tokens are %s", who, got)
+		}
+	} else if got != "1" {
+		w.t.Errorf("the versions of all tokens are %s, want 1", got)
+	}
+	devices, _ := w.oldAPI("Token "+oldToken, "/api/dcim/devices/?name=left")["results"].([]any)
 	if len(devices) == 1 {
 		if text := fmt.Sprint(devices[0]); !strings.Contains(text, "192.0.2.53") || !strings.Contains(text, "192.0.2.1") || !strings.Contains(text, "10.0.6.1/24") {
 			w.t.Errorf("the device is without its configuration context or its address: %s", text)
@@ -169,20 +194,24 @@ func (w *world) holdsOld(postgres *local.Container) {
 		w.t.Error("the image is not served")
 	}
 	w.browse("http://"+host+":8000", nil).mustLogIn("erla", "Fjallkona-1944!")
-	if got := w.sql(postgres, "old", "select count(*) from netbox_gone_thing join dcim_site on dcim_site.id = site_id"); got != "1" {
-		w.t.Errorf("the table of the plugin that is gone holds %s rows, want 1", got)
-	}
 }
 
-// oldAPI asks with the token of the older release, of version 1.
-func (w *world) oldAPI(path string) map[string]any {
+// versionTwo says whether a release has version-2 tokens.
+func versionTwo(release string) bool {
+	var major, minor int
+	fmt.Sscanf(release, "%d.%d", &major, &minor)
+	return major > 4 || major == 4 && minor >= 5
+}
+
+// oldAPI asks with a token of the older release.
+func (w *world) oldAPI(token, path string) map[string]any {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://127.0.0.1:8000"+path, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	req.Host = host
-	req.Header.Set("Authorization", "Token "+oldToken)
+	req.Header.Set("Authorization", token)
 	client := http.Client{Transport: &http.Transport{DialContext: w.pod.DialContext, DisableKeepAlives: true}, Timeout: patience}
 	res, err := client.Do(req)
 	if err != nil {
