@@ -24,7 +24,7 @@ const (
 	oldPepper   = "an old pepper of fifty characters and then some more of them"
 	oldPhoto    = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 	// migrating is the limit for the upgrade of an old database.
-	migrating = 20 * time.Minute
+	migrating = 40 * time.Minute
 )
 
 // oldConfiguration is what the image of before 4.7 wrote, in short.
