@@ -90,11 +90,17 @@ func watch(c *local.Container) (stop func() map[sighting]bool) {
 			for _, p := range c.Processes() {
 				// The engine's own program is on its way in, to become what is
 				// executed. The user is looked up after the program: who steps
-				// down does so before.
-				program := program(p.PID)
+				// down does so before. What became another program meanwhile is
+				// looked at the next time.
+				was := program(p.PID)
+				line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
+				if err != nil {
+					continue
+				}
+				command := strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
 				uid, err := strconv.Atoi(strings.SplitN(status(p.PID, "Uid"), "\t", 2)[0])
-				if program != "" && filepath.Base(program) != "runc" && err == nil {
-					seen[sighting{program, p.Command, uid}] = true
+				if was != "" && was == program(p.PID) && filepath.Base(was) != "runc" && err == nil {
+					seen[sighting{was, command, uid}] = true
 				}
 			}
 			time.Sleep(10 * time.Millisecond)
