@@ -53,6 +53,11 @@ func TestTheStepsFromAnotherInstallationWorkAsTheyAreWritten(t *testing.T) {
 			},
 			banner: "Gamli borðinn",
 		},
+		"a plain installation": {
+			release: "4.4.10", blocks: []int{1, 2, 3, 4}, home: "/opt/netbox/netbox",
+			files:  map[string]string{"configuration.py": "BANNER_LOGIN = 'Gamli borðinn'\nLOGIN_TIMEOUT = 28800\n"},
+			banner: "Gamli borðinn",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

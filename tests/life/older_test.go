@@ -66,7 +66,7 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 	if err != nil || len(dumps) == 0 {
 		t.Fatalf("%d dumps, %v", len(dumps), err)
 	}
-	for _, dump := range dumps {
+	for i, dump := range dumps {
 		release := strings.TrimSuffix(filepath.Base(dump), ".sql.gz")
 		for _, killed := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, killed %v", release, killed), func(t *testing.T) {
@@ -87,13 +87,7 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 				w.oldHome(release)
 
 				if killed {
-					c := w.netbox(nil)
-					w.logged(c, "[netbox] applying ", migrating)
-					time.Sleep(20 * time.Second)
-					if err := c.Kill(); err != nil {
-						t.Fatal(err)
-					}
-					w.ended(c)
+					w.killedUpgrading(i+1, len(dumps))
 				}
 				c := w.netbox(nil)
 				w.logged(c, "[netbox] the database is ready", migrating)
@@ -106,6 +100,27 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 			})
 		}
 	}
+}
+
+// killedUpgrading kills the image where part of all the migrations has been
+// applied, from early on to what follows the last: every release another part.
+func (w *world) killedUpgrading(part, all int) {
+	w.t.Helper()
+	c := w.netbox(nil)
+	w.logged(c, "[netbox] applying ", migrating)
+	_, line, _ := strings.Cut(said(c), "[netbox] applying ")
+	var total int
+	if _, err := fmt.Sscanf(line, "%d migrations", &total); err != nil {
+		w.t.Fatalf("how many migrations there are: %v", err)
+	}
+	w.logged(c, fmt.Sprintf("[netbox] migration %d of %d", max(1, total*part/all), total), migrating)
+	time.Sleep(time.Duration(part) * 700 * time.Millisecond)
+	if err := c.Kill(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.ended(c)
+	lines := strings.Split(strings.TrimSpace(said(c)), "\n")
+	w.t.Logf("killed after %.1f s, after %q", time.Since(c.Started()).Seconds(), lines[len(lines)-1])
 }
 
 // oldHome fills /config as the image of before 4.7 left it, and with the pepper
