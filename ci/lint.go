@@ -22,15 +22,21 @@ written.`,
 			if err != nil {
 				return err
 			}
-			if err := (lint.Repo{Dir: e.flags.repo, Tool: e.tools(cache)}).Check(cmd.Context(), e.err); err != nil {
+			missing, err := lint.Repo{Dir: e.flags.repo, Tool: e.tools(cache)}.Check(cmd.Context(), e.err)
+			if err != nil {
 				return err
 			}
-			return e.printResult(lintResult{Findings: 0}, "no findings\n")
+			text := "no findings"
+			for _, name := range missing {
+				text += ", but not checked with " + name + ": install it"
+			}
+			return e.printResult(lintResult{Findings: 0, Missing: missing}, text+"\n")
 		},
 	}
 }
 
 // lintResult is the result as JSON, of sources without findings.
 type lintResult struct {
-	Findings int `json:"findings"`
+	Findings int      `json:"findings"`
+	Missing  []string `json:"missing,omitempty"` // linters that are not installed
 }

@@ -36,11 +36,12 @@ type linter struct {
 	of   string // the directory of tools/ that pins the package
 }
 
-// Check returns an error for each finding. log receives a line for each linter.
-func (r Repo) Check(ctx context.Context, log io.Writer) error {
+// Check returns an error for each finding, and the linters that are not
+// installed. log receives a line for each linter.
+func (r Repo) Check(ctx context.Context, log io.Writer) (missing []string, err error) {
 	linters, err := r.linters()
 	if err != nil {
-		return fmt.Errorf("look for files to check: %w", err)
+		return nil, fmt.Errorf("look for files to check: %w", err)
 	}
 	var errs []error
 	for _, l := range linters {
@@ -48,9 +49,11 @@ func (r Repo) Check(ctx context.Context, log io.Writer) error {
 		findings, err := r.run(ctx, log, l)
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return missing, context.Cause(ctx)
 		case l.name == "shellcheck" && errors.Is(err, exec.ErrNotFound):
-			fmt.Fprintln(log, "shellcheck is not installed: shell scripts are not checked")
+			if !slices.Contains(missing, l.name) {
+				missing = append(missing, l.name)
+			}
 			continue
 		case err != nil:
 			errs = append(errs, err)
@@ -61,7 +64,7 @@ func (r Repo) Check(ctx context.Context, log io.Writer) error {
 			errs = append(errs, fmt.Errorf("%s (%s)", f, l.name))
 		}
 	}
-	return errors.Join(errs...)
+	return missing, errors.Join(errs...)
 }
 
 func (r Repo) linters() ([]linter, error) {

@@ -52,7 +52,7 @@ func TestEachFindingIsALine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := repo.Check(t.Context(), t.Output())
+	_, err := repo.Check(t.Context(), t.Output())
 	if code := failure.ExitCode(err); code != failure.ExitCheck {
 		t.Errorf("exit status %d, want %d", code, failure.ExitCheck)
 	}

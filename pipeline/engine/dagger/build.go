@@ -341,10 +341,9 @@ func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	return be
 }
 
-var (
-	converting = "failed to convert Dockerfile to LLB: "
-	parseError = regexp.MustCompile(`^dockerfile parse error on line (\d+): (.*)$`)
-)
+const converting = "failed to convert Dockerfile to LLB: "
+
+var parseError = regexp.MustCompile(`^dockerfile parse error on line (\d+): (.*)$`)
 
 // mistake is what BuildKit says of a Dockerfile that it cannot read, or of a
 // base that it cannot find, whose name it writes twice.
