@@ -332,7 +332,7 @@ func (e env) registries() registry.Source {
 
 // publishing is how anything is pushed; the optional registries may fail.
 func (e env) publishing(optional []string) registry.Options {
-	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Stall: e.flags.stall, Roots: e.flags.roots, Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
+	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
 }
 
 // output runs a program and returns its standard output.

@@ -21,13 +21,12 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 		return nil, err
 	}
 	line := opts.line(targets)
-	defer line.hangUp(opts)
 	var wg sync.WaitGroup
 	answers := make([]error, len(hosts))
 	for i, h := range hosts {
 		wg.Go(func() {
 			for _, r := range h.repositories {
-				if err := openUpload(ctx, newDoor(r.name, orDocker(opts.Keychain), line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
+				if err := openUpload(ctx, newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
 					answers[i] = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 					return // the others have the same password
 				}

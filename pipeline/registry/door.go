@@ -1,23 +1,21 @@
 package registry
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"golang.org/x/sync/semaphore"
 )
 
 // door is the one way into a repository: who pushes and who pulls go in with the
@@ -33,22 +31,14 @@ type door struct {
 	asksAgain bool
 	log       io.Writer
 
-	lock  chan struct{} // held by who logs in
-	in    atomic.Pointer[http.RoundTripper]
-	lists atomic.Pointer[verdict]
-}
-
-// verdict is what is known of a registry's referrers API.
-type verdict struct {
-	supported bool
-	// passing is why it could not be asked, when that may be otherwise later.
-	passing error
+	lock *semaphore.Weighted // held by who logs in
+	in   http.RoundTripper   // nil before
 }
 
 func newDoor(repo name.Repository, keys authn.Keychain, line http.RoundTripper, clock Clock, scopes ...string) *door {
 	return &door{
-		repo: repo, keys: keys, line: transport.NewUserAgent(line, userAgent), scopes: scopes,
-		clock: clock, log: io.Discard, lock: make(chan struct{}, 1),
+		repo: repo, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent), scopes: scopes,
+		clock: clock, log: io.Discard, lock: semaphore.NewWeighted(1),
 	}
 }
 
@@ -60,17 +50,12 @@ func (r *refused) Unwrap() error { return r.err }
 
 // enter logs in, once.
 func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
-	if in := d.in.Load(); in != nil {
-		return *in, nil
+	if err := d.lock.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
-	select {
-	case d.lock <- struct{}{}:
-		defer func() { <-d.lock }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if in := d.in.Load(); in != nil {
-		return *in, nil
+	defer d.lock.Release(1)
+	if d.in != nil {
+		return d.in, nil
 	}
 	auth, err := authn.Resolve(ctx, d.keys, d.repo)
 	if err != nil {
@@ -80,19 +65,31 @@ func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, &refused{err}
 	}
-	d.in.Store(&in)
+	d.in = in
 	return in, nil
 }
 
 // RoundTrip is http.RoundTripper's.
 func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Path == "/v2/" { // the client's greeting: whether to log in is seen to here
-		return answer(req, http.StatusOK, "", nil), nil
+	switch {
+	case req.URL.Path == "/v2/": // the client's greeting: whether to log in is seen to here
+		return nod(req), nil
+	case strings.Contains(req.URL.Path, "/referrers/"):
+		// The client asks when it has written what is attached, and would write
+		// a list as often as it gets longer. We do, once for all of it.
+		return nod(req), nil
+	case d.asksAgain:
+		return d.again(req)
 	}
-	if !d.asksAgain {
-		return d.pass(req)
+	return d.pass(req)
+}
+
+// nod is an answer that no registry made.
+func nod(req *http.Request) *http.Response {
+	return &http.Response{
+		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{}, Body: http.NoBody, Request: req,
 	}
-	return d.again(req)
 }
 
 func (d *door) pass(req *http.Request) (*http.Response, error) {
@@ -100,10 +97,7 @@ func (d *door) pass(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case isReferrers(req):
-		return d.referrers(in, req)
-	case req.Method == http.MethodHead && strings.Contains(req.URL.Path, "/manifests/"):
+	if req.Method == http.MethodHead && strings.Contains(req.URL.Path, "/manifests/") {
 		return head(in, req)
 	}
 	return in.RoundTrip(req)
@@ -148,139 +142,51 @@ func readSome(body io.ReadCloser) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(body, longestManifest))
 }
 
-func isReferrers(req *http.Request) bool {
-	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/referrers/sha256:")
-}
-
-// patience is how long it is tried to find out whether a registry lists
-// referrers.
-const patience = 10 * time.Second
-
-// referrers asks a registry for its list of referrers. Whatever answers with
-// anything but an OCI index does not list them: a page, a redirect to one, a
-// refusal, an error that stays. It is then said to have no such thing, and not
-// asked again. Errors are only taken for that from a registry that has never
-// listed any.
-func (d *door) referrers(in http.RoundTripper, req *http.Request) (*http.Response, error) {
-	for n := 0; ; n++ {
-		known := d.lists.Load()
-		if known != nil && !known.supported {
-			return answer(req, http.StatusNotFound, "", nil), nil
-		}
-		resp, err := in.RoundTrip(req.Clone(req.Context()))
-		var body []byte
-		if err == nil && resp.StatusCode == http.StatusOK {
-			body, err = readSome(resp.Body)
-		}
-		switch {
-		case req.Context().Err() != nil:
-			return nil, req.Context().Err()
-		case err == nil && isIndex(resp.Header.Get("Content-Type"), body):
-			d.lists.Store(&verdict{supported: true})
-			return answer(req, http.StatusOK, string(types.OCIImageIndex), body), nil
-		case known != nil && err != nil:
-			return nil, err
-		case known != nil:
-			if body != nil {
-				resp.Body = io.NopCloser(bytes.NewReader(body))
-			}
-			return resp, nil
-		}
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		if err == nil && !passingStatus(resp.StatusCode) {
-			d.lists.Store(&verdict{})
-			continue
-		}
-		wait := pause(n)
-		if err == nil {
-			wait = max(wait, retryAfter(resp.Header.Get("Retry-After"), d.clock.now()))
-			err = fmt.Errorf("the registry answered %s when it was asked what is attached", resp.Status)
-		}
-		if n == 2 || wait > patience {
-			d.lists.Store(&verdict{passing: err})
-			continue
-		}
-		if err := d.clock.sleep(req.Context(), wait); err != nil {
-			return nil, err
-		}
+// referrers asks a registry what it lists with a subject. Whatever answers with
+// anything but an OCI index does not list: a page, a redirect to one, a refusal.
+func (d *door) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descriptor, lists bool, err error) {
+	address := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", d.repo.Scheme(), d.repo.RegistryStr(), d.repo.RepositoryStr(), subject)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, false, err
 	}
-}
-
-// isIndex says if a text, and what it comes as, is an OCI index.
-func isIndex(mediaType string, text []byte) bool {
-	mediaType, _, _ = strings.Cut(mediaType, ";")
+	req.Header.Set("Accept", string(types.OCIImageIndex))
+	resp, err := d.pass(req)
+	if err != nil {
+		return nil, false, err
+	}
+	defer resp.Body.Close()
+	if passingStatus(resp.StatusCode) {
+		return nil, false, transport.CheckError(resp)
+	}
+	body, err := readSome(resp.Body)
+	if err != nil {
+		return nil, false, err
+	}
+	mediaType, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	var index v1.IndexManifest
-	return mediaType == string(types.OCIImageIndex) && json.Unmarshal(text, &index) == nil &&
+	lists = resp.StatusCode == http.StatusOK && mediaType == string(types.OCIImageIndex) && json.Unmarshal(body, &index) == nil &&
 		index.SchemaVersion == 2 && (index.MediaType == types.OCIImageIndex || index.MediaType == "")
+	return index.Manifests, lists, nil
 }
 
-// answer is one that no registry made.
-func answer(req *http.Request, status int, mediaType string, body []byte) *http.Response {
-	resp := &http.Response{
-		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
+// again repeats what failed and passes by itself. A body that breaks off is read
+// on from where it broke.
+func (d *door) again(req *http.Request) (resp *http.Response, err error) {
+	if err := retry(req.Context(), reading, d.clock, d.log, "reading from "+d.repo.String(), func(ctx context.Context) error {
+		resp, err = d.pass(req.Clone(ctx))
+		if err != nil || !passingStatus(resp.StatusCode) {
+			return err
+		}
+		defer resp.Body.Close()
+		return transport.CheckError(resp)
+	}); err != nil {
+		return nil, err
 	}
-	if mediaType != "" {
-		resp.Header.Set("Content-Type", mediaType)
+	if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
+		resp.Body = &resumed{ReadCloser: resp.Body, door: d, req: req, size: resp.ContentLength}
 	}
-	return resp
-}
-
-// writing is a door for who writes manifests. What is attached is listed by us,
-// once for all of it: the client would ask for each manifest, and write each
-// list as often as it gets longer.
-type writing struct{ *door }
-
-// RoundTrip is http.RoundTripper's.
-func (w writing) RoundTrip(req *http.Request) (*http.Response, error) {
-	if isReferrers(req) {
-		return answer(req, http.StatusOK, string(types.OCIImageIndex), nil), nil
-	}
-	return w.door.RoundTrip(req)
-}
-
-// again repeats what failed and passes by itself, like retry does for a push. A
-// body that breaks off is read on from where it broke.
-func (d *door) again(req *http.Request) (*http.Response, error) {
-	var waited time.Duration
-	for n := 0; ; n++ {
-		resp, err := d.pass(req.Clone(req.Context()))
-		wait, most := pause(n), attempts
-		var shut *refused
-		if errors.As(err, &shut) { // nobody has answered yet: it may be the wrong port
-			most = 3
-		}
-		switch {
-		case req.Context().Err() != nil, err != nil && !passing(err):
-			return resp, err
-		case err == nil && !passingStatus(resp.StatusCode):
-			if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
-				resp.Body = &resumed{ReadCloser: resp.Body, door: d, req: req, size: resp.ContentLength}
-			}
-			return resp, nil
-		case err == nil:
-			wait = max(wait, retryAfter(resp.Header.Get("Retry-After"), d.clock.now()))
-		}
-		if err != nil && n == most-1 {
-			return nil, &dropped{fmt.Errorf("%v, %d times in %s", explain(err), most, waited.Round(time.Second))}
-		}
-		if n == most-1 || wait > longestWait {
-			return resp, err
-		}
-		why := err
-		if err == nil {
-			_ = resp.Body.Close()
-			why = fmt.Errorf("the registry answered %s", resp.Status)
-		}
-		fmt.Fprintf(d.log, "reading from %s: %v; attempt %d of %d in %s\n", d.repo, explain(why), n+2, most, wait.Round(100*time.Millisecond))
-		waited += wait
-		if err := d.clock.sleep(req.Context(), wait); err != nil {
-			return nil, err
-		}
-	}
+	return resp, nil
 }
 
 // resumed is a body that is asked for again where it broke off.
@@ -303,7 +209,7 @@ func (r *resumed) Read(p []byte) (int, error) {
 			return n, nil
 		}
 	}
-	if r.err == io.EOF || !passing(r.err) || r.n == attempts-1 {
+	if r.err == io.EOF || !passing(r.err) || r.n == reading.attempts-1 {
 		return 0, r.err
 	}
 	r.n++

@@ -261,7 +261,7 @@ func TestARegistryThatStallsIsADroppedConnection(t *testing.T) {
 			idx, _ := index(t)
 			var w waits
 			start := time.Now()
-			_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{Clock: w.clock(), Stall: time.Second})
+			_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{Clock: w.clock(), Transport: registry.NewTransport(time.Second, nil)})
 			must(t, err)
 			if took := time.Since(start); !stalled.Load() || took < time.Second {
 				t.Errorf("it took %s, stalled %t", took, stalled.Load())

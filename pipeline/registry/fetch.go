@@ -32,35 +32,41 @@ type Source struct {
 	Log       io.Writer // what is waited for; nil is silence
 }
 
-// through is how a repository is read. plain is a registry that plain http was
-// asked for, or "".
-func (s Source) through(ctx context.Context, repo name.Repository, plain string) (*door, []remote.Option) {
-	next := s.Transport
-	if next == nil {
-		next = NewTransport(0, nil)
-	}
-	line := newGuard(next, s.Clock)
-	line.plain[plain] = true
-	d := newDoor(repo, orDocker(s.Keychain), line, s.Clock, repo.Scope(transport.PullScope))
-	d.asksAgain = true
-	if s.Log != nil {
-		d.log = s.Log
-	}
-	return d, append(clientOptions(d), remote.WithContext(ctx))
-}
-
-// at is a reference and how it is read.
-func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (name.Reference, *door, []remote.Option, error) {
+// at is a reference, and the repository that it is in.
+func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (name.Reference, repositoryStore, error) {
 	rest, plain := cutPlain(reference)
 	if plain != "" {
 		opts = append(opts, name.Insecure)
 	}
 	ref, err := name.ParseReference(rest, opts...)
 	if err != nil {
-		return nil, nil, nil, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
+		return nil, repositoryStore{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
-	door, options := s.through(ctx, ref.Context(), plain)
-	return ref, door, options, nil
+	line := newGuard(s.Transport, s.Clock)
+	line.plain[plain] = true
+	d := newDoor(ref.Context(), s.Keychain, line, s.Clock, ref.Scope(transport.PullScope))
+	d.asksAgain = true
+	if s.Log != nil {
+		d.log = s.Log
+	}
+	puller, err := remote.NewPuller(clientOptions(d)...)
+	return ref, repositoryStore{ctx, d, puller}, err
+}
+
+// get reads what a reference points at, nil when there is no such thing.
+func (s Source) get(ctx context.Context, reference string) (*remote.Descriptor, repositoryStore, error) {
+	ref, at, err := s.at(ctx, reference, name.StrictValidation)
+	if err != nil {
+		return nil, at, err
+	}
+	got, err := at.puller.Get(ctx, ref)
+	if absent(err) {
+		return nil, at, nil
+	}
+	if err != nil {
+		return nil, at, fmt.Errorf("read %s: %w", reference, unread(err))
+	}
+	return got, at, nil
 }
 
 // clientOptions are those of a client that goes through a door: that logs in,
@@ -89,13 +95,13 @@ func cutPlain(reference string) (rest, plain string) {
 func (s Source) Fetch(ctx context.Context, repository string, digests map[string]v1.Hash) ([]PlatformImage, error) {
 	var images []PlatformImage
 	for key, digest := range digests {
-		ref, _, options, err := s.at(ctx, repository+"@"+digest.String(), name.StrictValidation)
+		_, at, err := s.at(ctx, repository+"@"+digest.String(), name.StrictValidation)
 		if err != nil {
 			return nil, err
 		}
-		img, err := remote.Image(ref, options...)
+		img, err := at.ByDigest(digest)
 		if err != nil {
-			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, unread(err))
+			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, err)
 		}
 		config, err := img.ConfigFile()
 		if err != nil {
@@ -113,16 +119,9 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 // Index is the index that a reference points at, or nil when there is no such
 // thing.
 func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, error) {
-	ref, _, options, err := s.at(ctx, reference, name.StrictValidation)
-	if err != nil {
+	got, _, err := s.get(ctx, reference)
+	if got == nil || err != nil {
 		return nil, err
-	}
-	got, err := remote.Get(ref, options...)
-	if absent(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", reference, unread(err))
 	}
 	if !got.MediaType.IsIndex() {
 		return nil, fmt.Errorf("read %s: it is one image (%s) and no index of several", reference, got.Digest)
@@ -133,27 +132,20 @@ func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, err
 // Tagged is the digest that a tag points at, and the commit that is said to be
 // of, both "" when there is no such tag.
 func (s Source) Tagged(ctx context.Context, reference string) (digest, commit string, err error) {
-	ref, _, options, err := s.at(ctx, reference, name.StrictValidation)
-	if err != nil {
+	got, _, err := s.get(ctx, reference)
+	if got == nil || err != nil {
 		return "", "", err
-	}
-	got, err := remote.Get(ref, options...)
-	if absent(err) {
-		return "", "", nil
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("read %s: %w", reference, unread(err))
 	}
 	return got.Digest.String(), revisionOf(got), nil
 }
 
 // Digest asks a registry what a reference points at.
 func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
-	ref, _, options, err := s.at(ctx, reference)
+	ref, at, err := s.at(ctx, reference)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	desc, err := remote.Head(ref, options...)
+	desc, err := at.puller.Head(ctx, ref)
 	if err != nil {
 		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, unread(err))
 	}

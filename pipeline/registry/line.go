@@ -7,15 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"strconv"
-	"sync/atomic"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
@@ -37,39 +33,23 @@ type guard struct {
 	plain map[string]bool // hosts that plain http was asked for
 }
 
-// newGuard guards a transport.
+// newGuard guards a transport; nil is the network.
 func newGuard(next http.RoundTripper, clock Clock) guard {
+	if next == nil {
+		next = NewTransport(0, nil)
+	}
 	return guard{next: next, clock: clock, plain: map[string]bool{}}
 }
 
 // line guards the one transport of all targets.
 func (o Options) line(targets []Target) guard {
-	next := o.Transport
-	if next == nil {
-		next = NewTransport(o.Stall, o.Roots)
-	}
-	line := newGuard(next, o.Clock)
+	line := newGuard(o.Transport, o.Clock)
 	for _, t := range targets {
 		if t.plainHTTP {
-			line.plain[t.tag.RegistryStr()] = true
+			line.plain[t.Registry()] = true
 		}
 	}
 	return line
-}
-
-// hangUp closes the connections of a transport that nobody else has.
-func (g guard) hangUp(o Options) {
-	if t, ok := g.next.(*http.Transport); ok && o.Transport == nil {
-		t.CloseIdleConnections()
-	}
-}
-
-// orDocker is a keychain, or docker's configuration in place of none.
-func orDocker(keys authn.Keychain) authn.Keychain {
-	if keys == nil {
-		return authn.DefaultKeychain
-	}
-	return keys
 }
 
 // RoundTrip is http.RoundTripper's.
@@ -77,15 +57,12 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !g.plain[req.URL.Host] && !isLoopback(req.URL.Host) {
 		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
 	}
-	req, body, err := renewed(req)
+	req, err := renewed(req)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := g.next.RoundTrip(req)
 	if err != nil {
-		if unread := body.failure(); unread != nil {
-			return nil, unread
-		}
 		return nil, broken(req.Context(), err)
 	}
 	resp.Body = lineBody{resp.Body, req.Context()}
@@ -105,44 +82,24 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 // renewed is a request with a body that nobody has read. One that is sent again
 // after the registry asked for a new token has had its body read already: over
 // HTTP/2 it would go out empty (go-containerregistry#1004).
-func renewed(req *http.Request) (*http.Request, *sentBody, error) {
+func renewed(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil || req.Body == nil || req.Body == http.NoBody {
-		return req, nil, nil
+		return req, nil
 	}
 	body, err := req.GetBody()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	_ = req.Body.Close()
-	sent := &sentBody{ReadCloser: body}
 	again := *req
-	again.Body = sent
-	return &again, sent, nil
+	again.Body = body
+	return &again, nil
 }
 
-// sentBody keeps why it could not be read: that is no failure of the line.
-type sentBody struct {
-	io.ReadCloser
-	err atomic.Pointer[error]
-}
+// unreadable is a failure to read here what is to be sent.
+type unreadable struct{ error }
 
-func (b *sentBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.err.Store(&err)
-	}
-	return n, err
-}
-
-func (b *sentBody) failure() error {
-	if b == nil || b.err.Load() == nil {
-		return nil
-	}
-	if err := *b.err.Load(); !errors.Is(err, fs.ErrClosed) {
-		return err
-	}
-	return nil // the transport has closed it, and knows why
-}
+func (u unreadable) Unwrap() error { return u.error }
 
 // dropped is a failure of the line, in whatever words HTTP/1.1, HTTP/2, TLS or
 // the system have for it: a reset, RST_STREAM, GOAWAY, a body that ends early.
@@ -157,7 +114,8 @@ func broken(ctx context.Context, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var unknown *net.DNSError
-	if ctx.Err() != nil || errors.As(err, &certificate) || errors.As(err, &record) ||
+	var here unreadable
+	if ctx.Err() != nil || errors.As(err, &here) || errors.As(err, &certificate) || errors.As(err, &record) ||
 		errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, http.ErrSchemeMismatch) {
 		return err
 	}

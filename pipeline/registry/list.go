@@ -35,14 +35,13 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 		}
 		r.attached = append(r.attached, sent)
 	}
-	var subjects []v1.Hash
+	var seen []v1.Hash
 	for _, a := range r.attached {
-		if a.Tag == "" && !slices.Contains(subjects, a.Subject) {
-			subjects = append(subjects, a.Subject)
+		if a.Tag != "" || slices.Contains(seen, a.Subject) {
+			continue
 		}
-	}
-	for _, subject := range subjects {
-		if err := p.list(ctx, r, subject); err != nil {
+		seen = append(seen, a.Subject)
+		if err := p.list(ctx, r, a.Subject); err != nil {
 			return err
 		}
 	}
@@ -108,30 +107,33 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		return err
 	}
 	what := "listing what is attached to " + subject.String()
-	listed := func(ctx context.Context) error {
-		have, err := p.referrers(ctx, r, subject)
-		if err == nil && len(missing(have, want)) > 0 {
-			return notYet{fmt.Errorf("%d of %d are listed", len(want)-len(missing(have, want)), len(want))}
+	if !r.unlisted {
+		how := asking
+		if r.lists {
+			how = publishing
 		}
-		return err
-	}
-	var seen []v1.Descriptor
-	if err := p.try(ctx, r, what, func(ctx context.Context) (err error) { seen, err = p.referrers(ctx, r, subject); return }); err != nil {
-		return err
-	}
-	if len(missing(seen, want)) == 0 {
-		return nil
-	}
-	if r.door.lists.Load().supported {
-		err := p.try(ctx, r, what, listed)
+		err := retry(ctx, how, p.Clock, &r.host.meter, what, func(ctx context.Context) error {
+			have, lists, err := r.door.referrers(ctx, subject)
+			if err != nil || !lists {
+				r.unlisted = err == nil
+				return err
+			}
+			r.lists = true
+			if n := len(missing(have, want)); n > 0 {
+				return notYet{fmt.Errorf("%d of %d are listed", len(want)-n, len(want))}
+			}
+			return nil
+		})
 		var unseen notYet
-		if !errors.As(err, &unseen) {
-			return err
+		switch {
+		case err == nil && !r.unlisted:
+			return nil
+		case err != nil && !errors.As(err, &unseen) && (r.lists || !passing(err)):
+			return fmt.Errorf("%s: %w", what, err)
 		}
-		// It says that it lists, and does not.
-		r.door.lists.Store(&verdict{})
+		r.unlisted = true // it says that it lists, and does not, or it cannot say
 	}
-	for n := range attempts {
+	for n := range publishing.attempts {
 		if err = p.writeList(ctx, r, r.name.Tag(listTag(subject)), what, want); !errors.Is(err, errAgain) {
 			return err
 		}
@@ -147,7 +149,7 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, what string, want []v1.Descriptor) error {
 	var have []v1.Descriptor
 	if err := p.try(ctx, r, what, func(ctx context.Context) (err error) {
-		if have, err = p.listed(ctx, r, tag); err != nil || len(missing(have, want)) == 0 {
+		if have, err = listOf(ctx, r.puller, tag); err != nil || len(missing(have, want)) == 0 {
 			return err
 		}
 		all := append(slices.Clone(have), missing(have, want)...)
@@ -161,7 +163,7 @@ func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, 
 		return err
 	}
 	return p.try(ctx, r, what, func(ctx context.Context) error {
-		now, err := p.listed(ctx, r, tag)
+		now, err := listOf(ctx, r.puller, tag)
 		switch {
 		case err != nil || len(missing(now, want)) == 0:
 			return err
@@ -172,30 +174,12 @@ func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, 
 	})
 }
 
-// referrers are what a registry lists with a subject, or the tag that stands
-// for that.
-func (p *publisher) referrers(ctx context.Context, r *repository, subject v1.Hash) ([]v1.Descriptor, error) {
-	idx, err := remote.Referrers(r.name.Digest(subject.String()), remote.WithContext(ctx), remote.Reuse(r.puller))
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := idx.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("reading what is attached to %s: %w", subject, err)
-	}
-	return manifest.Manifests, nil
-}
-
-func (p *publisher) listed(ctx context.Context, r *repository, tag name.Tag) ([]v1.Descriptor, error) {
-	return listOf(tag, func(ref name.Reference) (*remote.Descriptor, error) { return r.puller.Get(ctx, ref) })
-}
-
 // listTag is the tag that has the list of what is attached to a subject.
 func listTag(subject v1.Hash) string { return strings.Replace(subject.String(), ":", "-", 1) }
 
 // listOf reads the list that a tag has, empty when there is no such tag.
-func listOf(tag name.Tag, get func(name.Reference) (*remote.Descriptor, error)) ([]v1.Descriptor, error) {
-	got, err := get(tag)
+func listOf(ctx context.Context, puller *remote.Puller, tag name.Tag) ([]v1.Descriptor, error) {
+	got, err := puller.Get(ctx, tag)
 	if absent(err) {
 		return nil, nil
 	}

@@ -1,8 +1,10 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,27 +86,23 @@ func (m *meter) add(n int64) {
 	}
 }
 
-// count is the bytes of one blob that have moved, in any attempt.
-type count struct {
-	meter *meter
-	mu    sync.Mutex
-	n     int64
+// countedLayer counts what is read of a layer, in any attempt.
+type countedLayer struct {
+	v1.Layer
+	meter  *meter
+	total  *atomic.Int64 // of all layers and attempts; nil when it is not sent but read back
+	opened atomic.Bool
+
+	mu sync.Mutex
+	n  int64 // bytes that have moved
 }
 
 // set brings the count to n.
-func (c *count) set(n int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.meter.add(n - c.n)
-	c.n = n
-}
-
-// countedLayer counts what is read of a layer.
-type countedLayer struct {
-	v1.Layer
-	count  count
-	opened atomic.Bool
-	total  *atomic.Int64 // of all layers and attempts; may be nil
+func (l *countedLayer) set(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.meter.add(n - l.n)
+	l.n = n
 }
 
 func (l *countedLayer) Compressed() (io.ReadCloser, error) {
@@ -113,7 +111,7 @@ func (l *countedLayer) Compressed() (io.ReadCloser, error) {
 		return nil, err
 	}
 	l.opened.Store(true)
-	l.count.set(0)
+	l.set(0)
 	return &countedReader{ReadCloser: rc, layer: l}, nil
 }
 
@@ -126,9 +124,13 @@ type countedReader struct {
 func (r *countedReader) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
 	r.n += int64(n)
-	r.layer.count.set(r.n)
-	if r.layer.total != nil {
-		r.layer.total.Add(int64(n))
+	r.layer.set(r.n)
+	if r.layer.total == nil {
+		return n, err
+	}
+	r.layer.total.Add(int64(n))
+	if err != nil && err != io.EOF && !errors.Is(err, fs.ErrClosed) { // the transport closes it, and knows why
+		err = unreadable{err}
 	}
 	return n, err
 }

@@ -38,25 +38,15 @@ type Store interface {
 // Open reads a reference, whose tag is latest when it has none. What is read
 // through it ends with ctx.
 func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
-	tagged := reference
 	if last := reference[strings.LastIndex(reference, "/")+1:]; strings.Contains(reference, "/") && !strings.ContainsAny(last, ":@") {
-		tagged += ":latest"
+		reference += ":latest"
 	}
-	ref, door, options, err := s.at(ctx, tagged, name.StrictValidation)
+	got, at, err := s.get(ctx, reference)
 	if err != nil {
 		return Opened{}, err
 	}
-	puller, err := remote.NewPuller(options...)
-	if err != nil {
-		return Opened{}, fmt.Errorf("read %s: %w", reference, explain(err))
-	}
-	at := repositoryStore{ref.Context(), door, append(options, remote.Reuse(puller))}
-	got, err := remote.Get(ref, at.options...)
-	if absent(err) {
+	if got == nil {
 		return Opened{}, fmt.Errorf("read %s: the registry has no such thing", reference)
-	}
-	if err != nil {
-		return Opened{}, fmt.Errorf("read %s: %w", reference, unread(err))
 	}
 	o := Opened{Digest: got.Digest, Store: at}
 	if got.MediaType.IsIndex() {
@@ -72,51 +62,45 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 
 // repositoryStore is a repository of a registry.
 type repositoryStore struct {
-	name    name.Repository
-	door    *door
-	options []remote.Option
+	ctx    context.Context
+	door   *door
+	puller *remote.Puller
 }
 
 // Referrers are those that the registry lists, and when it lists none those of
 // the tag that has the list in registries that cannot.
-func (r repositoryStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
-	idx, err := remote.Referrers(r.name.Digest(subject.String()), r.options...)
+func (r repositoryStore) Referrers(subject v1.Hash) (list []v1.Descriptor, err error) {
+	err = retry(r.ctx, asking, r.door.clock, r.door.log, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
+		list, _, err = r.door.referrers(ctx, subject)
+		return err
+	})
+	if err == nil && len(list) == 0 {
+		list, err = listOf(r.ctx, r.puller, r.door.repo.Tag(listTag(subject)))
+	}
 	if err != nil {
 		return nil, unread(err)
 	}
-	manifest, err := idx.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	known := r.door.lists.Load()
-	switch {
-	case len(manifest.Manifests) > 0 || known == nil:
-		return manifest.Manifests, nil
-	case known.passing != nil:
-		return nil, fmt.Errorf("%w: try again later", explain(known.passing))
-	case !known.supported:
-		return nil, nil
-	}
-	return listOf(r.name.Tag(listTag(subject)), func(ref name.Reference) (*remote.Descriptor, error) { return remote.Get(ref, r.options...) })
+	return list, nil
 }
 
 func (r repositoryStore) ByDigest(digest v1.Hash) (v1.Image, error) {
-	img, err := remote.Image(r.name.Digest(digest.String()), r.options...)
-	if err != nil {
-		return nil, unread(err)
-	}
-	return img, nil
+	return r.image(r.door.repo.Digest(digest.String()))
 }
 
 func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
-	img, err := remote.Image(r.name.Tag(tag), r.options...)
+	img, err := r.image(r.door.repo.Tag(tag))
 	if absent(err) {
 		return nil, nil
 	}
+	return img, err
+}
+
+func (r repositoryStore) image(ref name.Reference) (v1.Image, error) {
+	got, err := r.puller.Get(r.ctx, ref)
 	if err != nil {
 		return nil, unread(err)
 	}
-	return img, nil
+	return got.Image()
 }
 
 // OpenLayout reads the one index of an OCI layout, such as dist/image. What

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -33,15 +31,8 @@ type Options struct {
 	// Keychain has the credentials; nil is docker's configuration and its
 	// helpers.
 	Keychain authn.Keychain
-	// Transport carries the requests; nil is the network.
+	// Transport carries the requests; nil is the network, by NewTransport.
 	Transport http.RoundTripper
-	// Stall is how long a connection may carry no byte in either direction
-	// before it counts as dropped; DefaultStall when not above zero. A Transport that is
-	// given sees to that itself.
-	Stall time.Duration
-	// Roots are the authorities that are trusted; nil is the machine's. A
-	// Transport that is given sees to that itself.
-	Roots *x509.CertPool
 	// Move allows any tag to move to another image, not only those that are
 	// made for it.
 	Move  bool
@@ -89,7 +80,6 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	if err != nil {
 		return nil, err
 	}
-	defer p.line.hangUp(opts)
 	for _, h := range p.hosts {
 		h.meter.start(h.name, opts)
 		defer func() { h.meter.end(h.failed()) }()
@@ -133,6 +123,8 @@ type repository struct {
 	err     error          // why nothing more is done there
 	// attached is what is attached to the index and its images, as it is there.
 	attached []Attachment
+	lists    bool         // what is attached: it has done so
+	unlisted bool         // it does not, or cannot now
 	blobs    atomic.Int64 // sent
 	bytes    atomic.Int64
 	done     map[string]bool // tags that are right, by Target.String; true when they were before
@@ -240,7 +232,6 @@ type publisher struct {
 	attached []Attachment
 	blobs    []blob // of all of them
 	hosts    []*host
-	line     guard
 	valid    func() error // that the parts of idx agree; asked once
 }
 
@@ -275,16 +266,16 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	}
 	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
 
-	p.line = opts.line(targets)
+	line := opts.line(targets)
 	for _, h := range p.hosts {
 		for _, r := range h.repositories {
 			scopes := []string{r.name.Scope(transport.PushScope)}
 			if first := h.repositories[0]; first != r { // blobs are mounted from there
 				scopes = append(scopes, first.name.Scope(transport.PullScope))
 			}
-			r.door = newDoor(r.name, orDocker(opts.Keychain), p.line, opts.Clock, scopes...)
+			r.door = newDoor(r.name, opts.Keychain, line, opts.Clock, scopes...)
 			r.door.log = &h.meter
-			if r.pusher, err = remote.NewPusher(append(clientOptions(writing{r.door}), remote.WithJobs(jobs))...); err != nil {
+			if r.pusher, err = remote.NewPusher(append(clientOptions(r.door), remote.WithJobs(jobs))...); err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)
 			}
 			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(jobs))...); err != nil {
@@ -370,5 +361,8 @@ func (p *publisher) moveTags(ctx context.Context, h *host, latest bool) {
 }
 
 func (p *publisher) try(ctx context.Context, r *repository, what string, f func(context.Context) error) error {
-	return retry(ctx, p.Clock, &r.host.meter, what, f)
+	if err := retry(ctx, publishing, p.Clock, &r.host.meter, what, f); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
 }

@@ -71,7 +71,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 
 // sameBlob pulls a blob and compares it with its digest.
 func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
-	pulled := &countedLayer{count: count{meter: &r.host.meter}}
+	pulled := &countedLayer{meter: &r.host.meter}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), p.twice(func(ctx context.Context) error {
 		var err error
 		if pulled.Layer, err = r.puller.Layer(ctx, r.name.Digest(b.digest.String())); err != nil {

@@ -19,7 +19,7 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 	r.host.meter.begin("sending to "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error {
-			sent := &countedLayer{Layer: b.layer, count: count{meter: &r.host.meter}, total: &r.bytes}
+			sent := &countedLayer{Layer: b.layer, meter: &r.host.meter, total: &r.bytes}
 			var layer v1.Layer = sent
 			if from != nil {
 				layer = &remote.MountableLayer{Layer: sent, Reference: from.name.Digest(b.digest.String())}
@@ -29,7 +29,7 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 			}); err != nil {
 				return err
 			}
-			sent.count.set(b.size) // it is there, sent or not
+			sent.set(b.size) // it is there, sent or not
 			if sent.opened.Load() {
 				r.blobs.Add(1)
 			}

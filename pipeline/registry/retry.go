@@ -43,11 +43,21 @@ func (c Clock) sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-const (
-	// attempts at one request before a passing failure counts as a lasting one.
-	attempts = 5
-	// longestWait is the longest Retry-After that is obeyed.
-	longestWait = 5 * time.Minute
+// patience is how often something is tried before a passing failure counts as a
+// lasting one.
+type patience struct {
+	attempts int
+	logins   int           // attempts when already the login fails
+	longest  time.Duration // Retry-After that is obeyed
+	advice   string        // added to the last failure
+}
+
+var (
+	publishing = patience{5, 5, 5 * time.Minute, "; try again later, what is there already is kept"}
+	// Who reads may have the wrong port: nobody has answered yet.
+	reading = patience{5, 3, 5 * time.Minute, ""}
+	// A registry that does not say what is attached can do without.
+	asking = patience{3, 3, 10 * time.Second, ""}
 )
 
 // DefaultStall is how long a connection may carry no byte in either direction.
@@ -89,10 +99,9 @@ type attempt struct {
 	retryAfter atomic.Int64 // nanoseconds that the registry asked for
 }
 
-// retry calls f until it succeeds, fails for good, has failed attempts times,
-// or has not seen for 30 s what has just been sent. what names the work in the
-// log and in the error.
-func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(context.Context) error) error {
+// retry calls f until it succeeds, fails for good, has failed too often, or has
+// not seen for 30 s what has just been sent. what names the work in the log.
+func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what string, f func(context.Context) error) error {
 	var n, looked int
 	var waited time.Duration
 	for {
@@ -100,32 +109,36 @@ func retry(ctx context.Context, clock Clock, log io.Writer, what string, f func(
 		err := f(context.WithValue(ctx, attemptKey{}, this))
 		var wait time.Duration
 		var unseen notYet
+		most := how.attempts
+		if shut := new(refused); errors.As(err, &shut) {
+			most = how.logins
+		}
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("%s: %w", what, ctx.Err())
+			return ctx.Err()
 		case errors.As(err, &unseen):
 			if looked == len(looks) {
-				return fmt.Errorf("%s: %w, still so %s after it was sent; publish again later, what is there already is kept", what, explain(err), waited.Round(time.Second))
+				return fmt.Errorf("%w, still so %s after it was sent; publish again later, what is there already is kept", explain(err), waited.Round(time.Second))
 			}
 			wait = looks[looked]
 			looked++
 			fmt.Fprintf(log, "%s: %v; the registry may show late what was sent, asking again in %s\n", what, explain(err), wait)
 		case !passing(err) && !(n == 0 && outdated(err)) && !(n < 2 && garbled(err)):
-			return fmt.Errorf("%s: %w", what, explain(err))
-		case n == attempts-1:
-			return fmt.Errorf("%s: %w, %d times in %s; try again later, what is there already is kept%s", what, explain(err), attempts, waited.Round(time.Second), ifBroken(err))
+			return explain(err)
+		case n == most-1:
+			return fmt.Errorf("%w, %d times in %s%s%s", explain(err), most, waited.Round(time.Second), how.advice, ifBroken(err))
 		default:
 			wait = max(pause(n), time.Duration(this.retryAfter.Load()))
-			if wait > longestWait {
-				return fmt.Errorf("%s: %w; the registry asks to come back in %s", what, explain(err), wait.Round(time.Second))
+			if wait > how.longest {
+				return fmt.Errorf("%w; the registry asks to come back in %s", explain(err), wait.Round(time.Second))
 			}
 			n++
-			fmt.Fprintf(log, "%s: %v; attempt %d of %d in %s\n", what, explain(err), n+1, attempts, wait.Round(100*time.Millisecond))
+			fmt.Fprintf(log, "%s: %v; attempt %d of %d in %s\n", what, explain(err), n+1, most, wait.Round(100*time.Millisecond))
 		}
 		if err := clock.sleep(ctx, wait); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+			return err
 		}
 		waited += wait
 	}

@@ -297,10 +297,11 @@ func spoil(t *testing.T, protocol, backend string, f fault, k int, ever bool) ro
 	var waits atomic.Int64
 	var watch stopwatch
 	opts := options(c.after, &waits)
-	opts.Roots, opts.Clock = p.roots, watch.over(opts.Clock)
+	stall := registry.DefaultStall
 	if f.name == "stalled" {
-		opts.Stall = time.Second
+		stall = time.Second
 	}
+	opts.Transport, opts.Clock = registry.NewTransport(stall, p.roots), watch.over(opts.Clock)
 	_, err := registry.Publish(t.Context(), c.after.index, targets(t, p.host, c.repo, "2.0"), opts)
 	seconds := watch.read().Seconds()
 	p.mu.Lock()

@@ -118,7 +118,7 @@ func TestRegistriesOfEveryHabitGetAWholeReleaseOrOneTrueLine(t *testing.T) {
 				var waited atomic.Int64
 				opts := slowly(c.after, func(d time.Duration) { waited.Add(int64(d)) })
 				var watch stopwatch
-				opts.Roots, opts.Clock = p.roots, watch.over(opts.Clock)
+				opts.Transport, opts.Clock = registry.NewTransport(0, p.roots), watch.over(opts.Clock)
 				_, err := registry.Publish(t.Context(), c.after.index, targets(t, p.host, c.repo, "2.0"), opts)
 				seconds, wait := watch.read().Seconds(), time.Duration(waited.Load())
 				p.mu.Lock()
@@ -291,7 +291,7 @@ func TestARegistryThatRefusesAttachmentsGetsTheImageWhenThatIsAllowed(t *testing
 	p.habit = refusing(`"subject"`, "unknown field subject")
 	content, repo := newContent(t, 2000), newRepository()
 	opts := options(content, new(atomic.Int64))
-	opts.Roots = p.roots
+	opts.Transport = registry.NewTransport(0, p.roots)
 	list := targets(t, p.host, repo, "1.0")
 	opts.AttachOptional = true
 	done, err := registry.Publish(t.Context(), content.index, list, opts)
