@@ -42,7 +42,7 @@ func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 		}
 		images = append(images, registry.PlatformImage{Platform: of.OCI, Image: registrytest.Image(t, of.OCI, nil, layer)})
 	}
-	index, err := registry.Index(images, registry.About{})
+	index, err := registry.Index(images, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,7 +214,7 @@ func TestPublishingByAPlanAnnouncesTheReleaseToo(t *testing.T) {
 		r.Expected, r.Documents = append(whole.Expected, r.Expected...), append(whole.Documents, r.Documents...)
 		whole = r
 	}
-	idx, err := registry.Index(images, registry.About{Version: plan.Version, Revision: plan.Commit})
+	idx, err := registry.Index(images, map[string]string{registry.VersionLabel: plan.Version, registry.RevisionLabel: plan.Commit})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,7 +152,7 @@ func (p *project) prove(platform v1.Platform, labels map[string]string, change f
 	if digest, err = img.Digest(); err != nil {
 		t.Fatal(err)
 	}
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,7 +122,7 @@ func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]sbom
 	if err != nil {
 		return nil, err
 	}
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -43,17 +44,22 @@ func (p *Pipeline) index(ctx context.Context) (digest v1.Hash, err error) {
 }
 
 // about is what an index says of itself.
-func about(version string, commit git.Checkout, base string) registry.About {
+func about(version string, commit git.Checkout, base string) map[string]string {
 	base, digest, _ := strings.Cut(base, "@")
-	return registry.About{
-		Title:      "netbox",
-		Version:    version,
-		Revision:   commit.Revision(),
-		Created:    commit.Time,
-		Source:     SourceURL,
-		Licenses:   "GPL-3.0-only",
-		BaseName:   base,
-		BaseDigest: digest,
+	created := ""
+	if !commit.Time.IsZero() {
+		created = commit.Time.UTC().Format(time.RFC3339)
+	}
+	return map[string]string{
+		registry.TitleLabel:      "netbox",
+		registry.VersionLabel:    version,
+		registry.RevisionLabel:   commit.Revision(),
+		registry.SourceLabel:     SourceURL,
+		registry.BaseNameLabel:   base,
+		registry.BaseDigestLabel: digest,
+
+		"org.opencontainers.image.created":  created,
+		"org.opencontainers.image.licenses": "GPL-3.0-only",
 	}
 }
 

@@ -112,7 +112,7 @@ func saying(t *testing.T, idx v1.ImageIndex, commit string) v1.ImageIndex {
 	}
 	about := manifest.DeepCopy().Annotations
 	about[revision] = commit
-	claiming, err := registry.Index(slices.Clone(images), registry.About{})
+	claiming, err := registry.Index(slices.Clone(images), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

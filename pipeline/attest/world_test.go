@@ -57,7 +57,7 @@ func index(t testing.TB) (v1.ImageIndex, []registry.PlatformImage) {
 
 func indexOf(t testing.TB, images []registry.PlatformImage) v1.ImageIndex {
 	t.Helper()
-	idx, err := registry.Index(images, registry.About{Title: "netbox", Version: "v4.7.3-ls1", Revision: commit, Source: source, BaseName: "local"})
+	idx, err := registry.Index(images, map[string]string{registry.TitleLabel: "netbox", registry.VersionLabel: "v4.7.3-ls1", registry.RevisionLabel: commit, registry.SourceLabel: source, registry.BaseNameLabel: "local"})
 	must(t, err)
 	return idx
 }

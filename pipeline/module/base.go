@@ -51,7 +51,7 @@ func (c Call) base() (string, error) {
 		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
 	}
 	platform := platform.Canonical(*config.Platform())
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
 	if err != nil {
 		return "", err
 	}

@@ -2,10 +2,8 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -21,33 +19,23 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 		return nil, err
 	}
 	line := opts.line(targets)
-	var wg sync.WaitGroup
-	answers := make([]error, len(hosts))
-	for i, h := range hosts {
-		wg.Go(func() {
-			for _, r := range h.repositories {
-				if err := openUpload(ctx, newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
-					answers[i] = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
-					return // the others have the same password
-				}
+	err = everywhere(hosts, func(h *host) {
+		for _, r := range h.repositories {
+			if err := openUpload(ctx, newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
+				r.err = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
+				return // the others have the same password
 			}
-		})
-	}
-	wg.Wait()
+		}
+	})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	var errs []error
-	for i, h := range hosts {
-		switch {
-		case answers[i] == nil:
-		case h.optional:
-			refused = append(refused, answers[i])
-		default:
-			errs = append(errs, answers[i])
+	for _, h := range hosts {
+		if failed := h.failed(); h.optional && failed != nil {
+			refused = append(refused, failed)
 		}
 	}
-	return refused, errors.Join(errs...)
+	return refused, err
 }
 
 // openUpload opens an upload of a blob and cancels it.

@@ -65,7 +65,7 @@ func TestByDigestEverythingIsThereAndNoTag(t *testing.T) {
 	}
 	images, err := registry.Source{}.Fetch(t.Context(), reg.host+"/lsio/netbox", booted)
 	must(t, err)
-	joined, err := registry.Index(images, registry.About{Title: "netbox", Version: "4.7.3"})
+	joined, err := registry.Index(images, map[string]string{registry.TitleLabel: "netbox", registry.VersionLabel: "4.7.3"})
 	must(t, err)
 	if got, err := joined.Digest(); err != nil || got != digest {
 		t.Errorf("joined again it is %s (%v), want %s", got, err, digest)

@@ -36,7 +36,7 @@ func image(t *testing.T, platform v1.Platform) v1.Image {
 func index(t *testing.T) (v1.ImageIndex, map[string]v1.Hash) {
 	t.Helper()
 	images := []registry.PlatformImage{{Platform: amd64, Image: image(t, amd64)}, {Platform: arm64, Image: image(t, arm64)}}
-	idx, err := registry.Index(images, registry.About{Title: "netbox", Version: "4.7.3"})
+	idx, err := registry.Index(images, map[string]string{registry.TitleLabel: "netbox", registry.VersionLabel: "4.7.3"})
 	must(t, err)
 	booted := map[string]v1.Hash{}
 	for _, img := range images {

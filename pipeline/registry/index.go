@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -19,19 +18,7 @@ import (
 type PlatformImage struct {
 	Platform v1.Platform
 	Image    v1.Image
-}
-
-// About is what the index says of itself, as OCI annotations. Empty fields are
-// left out.
-type About struct {
-	Title      string
-	Version    string
-	Revision   string // commit
-	Created    time.Time
-	Source     string // URL of the repository
-	Licenses   string // SPDX expression
-	BaseName   string
-	BaseDigest string
+	Digest   v1.Hash // as Images finds it; zero elsewhere
 }
 
 // Names of the OCI image specification, for the annotations of an index and the
@@ -45,25 +32,6 @@ const (
 	BaseDigestLabel = "org.opencontainers.image.base.digest"
 )
 
-// Annotations are the fields that are not empty.
-func (a About) Annotations() map[string]string {
-	m := map[string]string{
-		TitleLabel:      a.Title,
-		VersionLabel:    a.Version,
-		RevisionLabel:   a.Revision,
-		SourceLabel:     a.Source,
-		BaseNameLabel:   a.BaseName,
-		BaseDigestLabel: a.BaseDigest,
-
-		"org.opencontainers.image.licenses": a.Licenses,
-	}
-	if !a.Created.IsZero() {
-		m["org.opencontainers.image.created"] = a.Created.UTC().Format(time.RFC3339)
-	}
-	maps.DeleteFunc(m, func(_, value string) bool { return value == "" })
-	return m
-}
-
 // Key names a platform without its variant: "linux/arm64".
 func Key(p v1.Platform) string { return p.OS + "/" + p.Architecture }
 
@@ -72,7 +40,8 @@ func Key(p v1.Platform) string { return p.OS + "/" + p.Architecture }
 //
 // An image whose own configuration names another platform is refused, the
 // variant included: clients choose by the index but check the configuration.
-func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
+// Annotations without a value are left out.
+func Index(images []PlatformImage, annotations map[string]string) (v1.ImageIndex, error) {
 	if len(images) == 0 {
 		return nil, errors.New("assembling an index: no image given")
 	}
@@ -103,7 +72,9 @@ func Index(images []PlatformImage, about About) (v1.ImageIndex, error) {
 		})
 	}
 	index := mutate.AppendManifests(empty.Index, adds...)
-	if annotations := about.Annotations(); len(annotations) > 0 {
+	annotations = maps.Clone(annotations)
+	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
+	if len(annotations) > 0 {
 		index = mutate.Annotations(index, annotations).(v1.ImageIndex)
 	}
 	return index, nil
@@ -142,7 +113,7 @@ func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
 		if digest != d.Digest {
 			return nil, fmt.Errorf("reading the image for %s from an index: its manifest is corrupt: digest %s, expected %s", d.Platform, digest, d.Digest)
 		}
-		out = append(out, PlatformImage{Platform: *d.Platform, Image: img})
+		out = append(out, PlatformImage{Platform: *d.Platform, Image: img, Digest: digest})
 	}
 	if len(out) == 0 {
 		return nil, errors.New("reading an index: it has no image")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -51,28 +52,45 @@ func damaged(dir string, err error) error {
 }
 
 func readWhole(ctx context.Context, idx v1.ImageIndex) error {
-	blobs, err := blobsOf(idx)
+	images, err := Images(idx)
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(4)
-	for _, b := range blobs {
-		g.Go(func() error {
-			if err := copyBytes(ctx, b.layer, b.digest, b.size, io.Discard); err != nil {
-				return fmt.Errorf("blob %s: %w", b.digest, err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
+	for _, img := range images {
+		if _, _, err := CheckImage(ctx, img.Image); err != nil {
+			return err
+		}
 	}
 	// Every layer has been read: what is left to check is how the parts agree.
 	if err := validate.Index(idx, validate.Fast); err != nil {
-		return errors.New(oneLine(err))
+		return oneLine(err)
 	}
 	return nil
+}
+
+// CheckImage reads the layers and the configuration of an image, and compares
+// each with its digest. The error names all that are damaged.
+func CheckImage(ctx context.Context, img v1.Image) (layers int, size int64, err error) {
+	manifest, err := img.Manifest()
+	if err != nil {
+		return 0, 0, err
+	}
+	blobs := append(slices.Clone(manifest.Layers), manifest.Config)
+	errs := make([]error, len(blobs))
+	var g errgroup.Group
+	g.SetLimit(jobs)
+	for i, b := range blobs {
+		size += b.Size
+		g.Go(func() error {
+			errs[i] = CheckBlob(ctx, img, b)
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs
+	if err := errors.Join(errs...); err != nil {
+		return 0, 0, oneLine(err)
+	}
+	return len(manifest.Layers), size, nil
 }
 
 // largestDocument bounds what is read into memory, in bytes.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"sync"
 	"time"
 
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
@@ -18,12 +19,8 @@ import (
 
 // Server is a registry inside this process, on loopback.
 type Server struct {
-	Host string // address and port: the REGISTRY of a target
-
-	http *http.Server
-	done chan struct{}
-	err  error // of the clean-up; read after done
-	stop func() bool
+	Host  string       // address and port: the REGISTRY of a target
+	Close func() error // stops the registry at once and waits until it has stopped
 }
 
 // Loopback starts a registry on a free port of 127.0.0.1. Blobs are kept as
@@ -47,40 +44,30 @@ func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
 		return nil, errors.Join(err, os.RemoveAll(uploads))
 	}
 	quiet := log.New(io.Discard, "", 0)
-	s := &Server{
-		Host: listener.Addr().String(),
-		http: &http.Server{
-			Handler: spool{uploads, ggcr.New(
-				ggcr.Logger(quiet),
-				ggcr.WithReferrersSupport(true),
-				ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(blobDir)),
-			)},
-			ErrorLog:          quiet,
-			ReadHeaderTimeout: 10 * time.Second,
-		},
-		done: make(chan struct{}),
+	server := &http.Server{
+		Handler: spool{uploads, ggcr.New(
+			ggcr.Logger(quiet),
+			ggcr.WithReferrersSupport(true),
+			ggcr.WithBlobHandler(ggcr.NewDiskBlobHandler(blobDir)),
+		)},
+		ErrorLog:          quiet,
+		ReadHeaderTimeout: 10 * time.Second,
 	}
+	done := make(chan struct{})
 	go func() {
-		defer close(s.done)
-		_ = s.http.Serve(listener) // always http.ErrServerClosed: only Close ends it
-		s.err = os.RemoveAll(uploads)
+		defer close(done)
+		_ = server.Serve(listener) // always http.ErrServerClosed: only Close ends it
 	}()
-	s.stop = context.AfterFunc(ctx, func() { _ = s.http.Close() })
-	return s, nil
-}
-
-// Close stops the registry at once and waits until it has stopped.
-func (s *Server) Close() error {
-	s.stop()
-	err := s.http.Close()
-	<-s.done
-	if errors.Is(err, net.ErrClosed) {
-		err = nil
-	}
-	if err = errors.Join(err, s.err); err != nil {
-		return fmt.Errorf("stopping the registry on %s: %w", s.Host, err)
-	}
-	return nil
+	end := sync.OnceValue(func() error {
+		err := server.Close()
+		<-done
+		if err = errors.Join(err, os.RemoveAll(uploads)); err != nil {
+			return fmt.Errorf("stopping the registry on %s: %w", listener.Addr(), err)
+		}
+		return nil
+	})
+	context.AfterFunc(ctx, func() { _ = end() })
+	return &Server{listener.Addr().String(), end}, nil
 }
 
 // spool keeps uploads in files while they come in. The registry behind it
@@ -102,7 +89,12 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file := filepath.Join(s.dir, parts[2])
 	switch r.Method {
 	case http.MethodPatch:
-		if err := receive(file, r.Body); err != nil {
+		f, err := os.Create(file)
+		if err == nil {
+			_, err = f.ReadFrom(r.Body)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -129,17 +121,4 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.next.ServeHTTP(w, r)
 	}
-}
-
-// receive keeps a body in a new file, whole or not at all.
-func receive(file string, body io.Reader) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, body)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(file))
-	}
-	return nil
 }

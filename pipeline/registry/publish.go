@@ -85,10 +85,10 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 		defer func() { h.meter.end(h.failed()) }()
 	}
 
-	err = p.everywhere(func(h *host) { p.complete(ctx, h) })
+	err = everywhere(p.hosts, func(h *host) { p.complete(ctx, h) })
 	for _, latest := range []bool{false, true} {
 		if err == nil && !opts.ByDigest {
-			err = p.everywhere(func(h *host) { p.moveTags(ctx, h, latest) })
+			err = everywhere(p.hosts, func(h *host) { p.moveTags(ctx, h, latest) })
 		}
 	}
 	return p.published(), err
@@ -132,14 +132,14 @@ type repository struct {
 
 // everywhere runs a phase on all registries at once and returns the failures of
 // those that may not fail.
-func (p *publisher) everywhere(phase func(*host)) error {
+func everywhere(hosts []*host, phase func(*host)) error {
 	var wg sync.WaitGroup
-	for _, h := range p.hosts {
+	for _, h := range hosts {
 		wg.Go(func() { phase(h) })
 	}
 	wg.Wait()
 	var errs []error
-	for _, h := range p.hosts {
+	for _, h := range hosts {
 		if !h.optional {
 			errs = append(errs, h.failed())
 		}
@@ -157,8 +157,7 @@ func (p *publisher) published() []Published {
 				targets = targets[:1]
 			}
 			for _, t := range targets {
-				_, digest, _ := p.content(t) // newPublisher has asked before
-				out := Published{Target: t, Digest: digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
+				out := Published{Target: t, Digest: p.contents[t.platform].digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
 				before, right := r.done[t.String()]
 				switch {
 				case p.ByDigest && r.err == nil:
@@ -181,32 +180,24 @@ func (p *publisher) published() []Published {
 // given twice counts once.
 func group(targets []Target, optional []string) ([]*host, error) {
 	var hosts []*host
-	seen := map[string]bool{}
+	byRegistry, byRepository := map[string]*host{}, map[string]*repository{}
 	for _, t := range targets {
-		if seen[t.tag.Name()] {
-			continue
-		}
-		seen[t.tag.Name()] = true
-
-		at := slices.IndexFunc(hosts, func(h *host) bool {
-			return h.repositories[0].name.RegistryStr() == t.tag.RegistryStr()
-		})
-		if at < 0 {
-			at = len(hosts)
+		h := byRegistry[t.Registry()]
+		if h == nil {
 			shown, _, _ := strings.Cut(t.text, "/")
-			hosts = append(hosts, &host{name: shown, optional: slices.Contains(optional, shown)})
+			h = &host{name: shown, optional: slices.Contains(optional, shown)}
+			byRegistry[t.Registry()] = h
+			hosts = append(hosts, h)
 		}
-		h := hosts[at]
-		in := slices.IndexFunc(h.repositories, func(r *repository) bool {
-			return r.name.RepositoryStr() == t.tag.RepositoryStr()
-		})
-		if in < 0 {
-			in = len(h.repositories)
-			h.repositories = append(h.repositories, &repository{
-				name: t.tag.Context(), text: t.Repository(), host: h, done: map[string]bool{},
-			})
+		r := byRepository[t.tag.Context().Name()]
+		if r == nil {
+			r = &repository{name: t.tag.Context(), text: t.Repository(), host: h, done: map[string]bool{}}
+			byRepository[t.tag.Context().Name()] = r
+			h.repositories = append(h.repositories, r)
 		}
-		h.repositories[in].targets = append(h.repositories[in].targets, t)
+		if !slices.ContainsFunc(r.targets, func(other Target) bool { return other.tag.Name() == t.tag.Name() }) {
+			r.targets = append(r.targets, t)
+		}
 	}
 	for _, name := range optional {
 		if !slices.ContainsFunc(hosts, func(h *host) bool { return h.name == name }) {
@@ -229,6 +220,7 @@ type publisher struct {
 	idx      v1.ImageIndex
 	digest   v1.Hash
 	images   []PlatformImage
+	contents map[string]content // by Target.platform
 	attached []Attachment
 	blobs    []blob // of all of them
 	hosts    []*host
@@ -250,15 +242,21 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	if p.images, err = Images(idx); err != nil {
 		return nil, err
 	}
-	if p.blobs, err = blobsOf(idx); err != nil {
-		return nil, err
+	for _, img := range p.images {
+		if p.blobs, err = appendBlobs(p.blobs, img.Image); err != nil {
+			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
+		}
 	}
 	if err := sameAsBooted(p.images, opts.Booted); err != nil {
 		return nil, err
 	}
+	p.contents = map[string]content{"": {idx, p.digest}}
+	for _, img := range p.images {
+		p.contents[Key(img.Platform)] = content{img.Image, img.Digest}
+	}
 	for _, t := range targets {
-		if _, _, err := p.content(t); err != nil {
-			return nil, fmt.Errorf("publishing to %s: %w", t, err)
+		if _, ok := p.contents[t.platform]; !ok {
+			return nil, fmt.Errorf("publishing to %s: the index has no image for %s; leave the tag out or build it", t, t.platform)
 		}
 	}
 	if err := p.attach(ctx); err != nil {
@@ -293,15 +291,11 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 	}
 	left := len(booted)
 	for _, img := range images {
-		digest, err := img.Image.Digest()
-		if err != nil {
-			return fmt.Errorf("reading the image for %s: %w", img.Platform, err)
-		}
 		switch want, ok := booted[Key(img.Platform)]; {
 		case !ok:
-			return fmt.Errorf("publishing: the image for %s (%s) was not booted; boot it first", img.Platform, digest)
-		case digest != want:
-			return fmt.Errorf("publishing: the image for %s is %s, but the one that was booted is %s; boot this one first", img.Platform, digest, want)
+			return fmt.Errorf("publishing: the image for %s (%s) was not booted; boot it first", img.Platform, img.Digest)
+		case img.Digest != want:
+			return fmt.Errorf("publishing: the image for %s is %s, but the one that was booted is %s; boot this one first", img.Platform, img.Digest, want)
 		}
 		left--
 	}

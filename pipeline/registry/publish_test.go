@@ -206,7 +206,7 @@ func TestAnImageWhoseLayersAreNotWhatItsConfigurationSaysGetsNoTag(t *testing.T)
 	config.RootFS.DiffIDs[1] = config.RootFS.DiffIDs[0]
 	img, err = mutate.ConfigFile(img, config)
 	must(t, err)
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: img}}, registry.About{})
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: img}}, nil)
 	must(t, err)
 	reg := newFaulty(t)
 	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{})

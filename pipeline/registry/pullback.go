@@ -40,15 +40,11 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	if r.blobs.Load() == 0 {
 		current := true
 		for _, t := range r.targets {
-			_, digest, err := p.content(t)
-			if err != nil {
-				return err
-			}
 			is, err := p.tagged(orSend(ctx), r, t)
 			if err != nil {
 				return err
 			}
-			current = current && is == digest
+			current = current && is == p.contents[t.platform].digest
 		}
 		if current {
 			return nil
@@ -110,7 +106,7 @@ func corrupt(err error) bool {
 // once: that is seconds instead of half a minute.
 func validateIndex(ctx context.Context, idx v1.ImageIndex, images []PlatformImage) error {
 	if err := validate.Index(idx, validate.Fast); err != nil {
-		return fmt.Errorf("the index is not valid: %s", oneLine(err))
+		return fmt.Errorf("the index is not valid: %w", oneLine(err))
 	}
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -152,9 +148,9 @@ func unpackedDigest(ctx context.Context, layer v1.Layer) (v1.Hash, error) {
 	return digest, err
 }
 
-// oneLine puts an error of package validate, of many lines, into one.
-func oneLine(err error) string {
-	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; ")
+// oneLine puts an error of many lines into one.
+func oneLine(err error) error {
+	return explained{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
 }
 
 // manifest is an image or an index.

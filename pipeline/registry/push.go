@@ -41,12 +41,8 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 	}
 	fmt.Fprintf(&r.host.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
 	for _, img := range p.images {
-		digest, err := img.Image.Digest()
-		if err != nil {
-			return err
-		}
 		if err := p.try(orSend(ctx), r, fmt.Sprintf("sending the manifest for %s", img.Platform), func(ctx context.Context) error {
-			return r.pusher.Push(ctx, r.name.Digest(digest.String()), img.Image)
+			return r.pusher.Push(ctx, r.name.Digest(img.Digest.String()), img.Image)
 		}); err != nil {
 			return err
 		}
@@ -64,21 +60,6 @@ type blob struct {
 	layer  v1.Layer
 	digest v1.Hash
 	size   int64
-}
-
-// blobsOf lists the blobs under an index, each once, in order.
-func blobsOf(idx v1.ImageIndex) ([]blob, error) {
-	images, err := Images(idx)
-	if err != nil {
-		return nil, err
-	}
-	var blobs []blob
-	for _, img := range images {
-		if blobs, err = appendBlobs(blobs, img.Image); err != nil {
-			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
-		}
-	}
-	return blobs, nil
 }
 
 // appendBlobs adds the blobs of an image that are not in the list yet.

@@ -9,18 +9,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// content is what a target's tag is for: the index, or one of its images.
-func (p *publisher) content(t Target) (remote.Taggable, v1.Hash, error) {
-	if t.platform == "" {
-		return p.idx, p.digest, nil
-	}
-	for _, img := range p.images {
-		if Key(img.Platform) == t.platform {
-			digest, err := img.Image.Digest()
-			return img.Image, digest, err
-		}
-	}
-	return nil, v1.Hash{}, fmt.Errorf("the index has no image for %s; leave the tag out or build it", t.platform)
+// content is what a tag is for: the index, or one of its images.
+type content struct {
+	remote.Taggable
+	digest v1.Hash
 }
 
 // tagged returns the digest that a tag points at, or none when there is no such
@@ -42,10 +34,7 @@ func (p *publisher) tagged(ctx context.Context, r *repository, t Target) (digest
 // moveTag makes the target's tag point at what it is for, and asks whether it
 // does.
 func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error {
-	content, digest, err := p.content(t)
-	if err != nil {
-		return err
-	}
+	digest := p.contents[t.platform].digest
 	was, err := p.tagged(orSend(ctx), r, t)
 	if err != nil {
 		return err
@@ -55,11 +44,11 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		r.done[t.String()] = true
 		return nil
 	}
-	if err := p.mayMove(ctx, r, t, was, digest); err != nil {
+	if err := p.mayMove(ctx, r, t, was); err != nil {
 		return err
 	}
 	if err := p.try(ctx, r, "moving the tag", func(ctx context.Context) error {
-		return r.pusher.Put(ctx, t.tag, content)
+		return r.pusher.Put(ctx, t.tag, p.contents[t.platform].Taggable)
 	}); err != nil {
 		return err
 	}
@@ -92,15 +81,11 @@ func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 		if t.moves || p.Move {
 			continue
 		}
-		_, digest, err := p.content(t)
-		if err != nil {
-			return err
-		}
 		was, err := p.tagged(orSend(ctx), r, t)
-		if err != nil {
-			return err
+		if err == nil {
+			err = p.mayMove(ctx, r, t, was)
 		}
-		if err := p.mayMove(ctx, r, t, was, digest); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -108,7 +93,8 @@ func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 }
 
 // mayMove refuses to move the tag of a version to another image.
-func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was, to v1.Hash) error {
+func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was v1.Hash) error {
+	to := p.contents[t.platform].digest
 	if t.moves || p.Move || was == (v1.Hash{}) || was == to {
 		return nil
 	}

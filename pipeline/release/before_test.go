@@ -46,7 +46,7 @@ func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggc
 	for _, p := range platform.All() {
 		images = append(images, registry.PlatformImage{Platform: p.OCI, Image: registrytest.Image(t, p.OCI, nil, registrytest.Layer(t, 1000))})
 	}
-	idx, err := registry.Index(images, registry.About{})
+	idx, err := registry.Index(images, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

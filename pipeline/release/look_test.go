@@ -32,7 +32,7 @@ func published(t *testing.T, labels, annotations map[string]string) string {
 	for _, p := range platform.All() {
 		images = append(images, registry.PlatformImage{Platform: p.OCI, Image: registrytest.Image(t, p.OCI, labels)})
 	}
-	idx, err := registry.Index(images, registry.About{})
+	idx, err := registry.Index(images, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestAnImageBuiltAgainIsComparedLayerByLayer(t *testing.T) {
 	}
 	platform := v1.Platform{OS: "linux", Architecture: "amd64"}
 	index := func(img v1.Image) v1.ImageIndex {
-		idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, registry.About{})
+		idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func TestAnImageBuiltAgainIsTheSameOrSaysWhichFilesAndPackagesDiffer(t *testing.
 	platform := v1.Platform{OS: "linux", Architecture: "amd64"}
 	shared := layer(t, map[string]string{"shared": "1"})
 	was := imageOf(t, platform, shared, layer(t, map[string]string{"same": "1", "content": "1", "mode": "1", "gone": "1"}))
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: was}}, registry.About{})
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: was}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

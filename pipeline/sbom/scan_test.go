@@ -76,7 +76,7 @@ type target struct {
 // lay puts images into an OCI layout, and returns the target of each platform.
 func lay(t *testing.T, images ...registry.PlatformImage) map[string]target {
 	t.Helper()
-	idx, err := registry.Index(images, registry.About{})
+	idx, err := registry.Index(images, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

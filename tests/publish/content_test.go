@@ -40,7 +40,7 @@ func newContent(t testing.TB, size int) content {
 		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
 	}
 	var err error
-	c.index, err = registry.Index(images, registry.About{Title: "netbox", Version: "4.7.3"})
+	c.index, err = registry.Index(images, map[string]string{registry.TitleLabel: "netbox", registry.VersionLabel: "4.7.3"})
 	must(t, err)
 	digest, err := c.index.Digest()
 	must(t, err)

@@ -41,8 +41,8 @@ func prove() error {
 	if err != nil {
 		return err
 	}
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: on, Image: img}}, registry.About{
-		Title: "netbox", Version: plan.Version, Revision: plan.Commit, BaseName: plan.Base.Name,
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: on, Image: img}}, map[string]string{
+		registry.TitleLabel: "netbox", registry.VersionLabel: plan.Version, registry.RevisionLabel: plan.Commit, registry.BaseNameLabel: plan.Base.Name,
 	})
 	if err != nil {
 		return err
