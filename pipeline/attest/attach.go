@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
@@ -59,32 +58,15 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	if err != nil {
 		return nil, fmt.Errorf("attest an index: %w", err)
 	}
-	subjects := []Resource{resource("index", whole)}
-	digests := []v1.Hash{whole}
-	of := map[string]v1.Hash{}
+	parts := []named{{"index", whole}}
 	for _, img := range images {
-		digest, err := img.Image.Digest()
-		if err != nil {
-			return nil, fmt.Errorf("attest the image of %s: %w", img.Platform, err)
-		}
-		key := registry.Key(img.Platform)
-		subjects = append(subjects, resource(key, digest))
-		digests = append(digests, digest)
-		of[key] = digest
+		parts = append(parts, named{registry.Key(img.Platform), img.Digest})
 	}
 
-	// The statements, and what each is attached to.
-	type signed struct {
-		predicate string
-		statement []byte
-		subjects  []v1.Hash
-		bundle    []byte
-	}
-	var all []*signed
 	var list []registry.Attachment
-	add := func(doc registry.Document, subjects ...v1.Hash) error {
-		for _, subject := range subjects {
-			a, err := registry.Attach(idx, subject, doc)
+	add := func(doc registry.Document, on ...named) error {
+		for _, subject := range on {
+			a, err := registry.Attach(idx, subject.digest, doc)
 			if err != nil {
 				return err
 			}
@@ -92,6 +74,24 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		}
 		return nil
 	}
+	sign := func(predicate string, content any, on ...named) error {
+		text, err := newStatement(predicate, content, on...)
+		if err != nil {
+			return err
+		}
+		if l, ok := r.Signer.(Limited); ok && predicate != provenancePredicate && len(text) > l.Limit() {
+			return nil // the provenance, which is signed, names it by digest
+		}
+		bundle, err := r.Signer.Sign(ctx, text)
+		if err != nil {
+			return err
+		}
+		return add(registry.Document{
+			ArtifactType: bundleType, MediaType: bundleType, Data: bundle,
+			Annotations: map[string]string{contentAnnotation: "dsse-envelope", predicateAnnotation: predicate},
+		}, on...)
+	}
+
 	// The order does not depend on that of the files' making.
 	documents := slices.Clone(r.Documents)
 	slices.SortFunc(documents, func(a, b Document) int {
@@ -108,79 +108,52 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		r.Provenance.Details.Others = append(r.Provenance.Details.Others, other)
 
 		annotations := map[string]string{registry.TitleLabel: d.Name}
-		on := digests
+		on := parts
 		if d.Platform != "" {
-			digest, ok := of[d.Platform]
-			if !ok {
+			i := slices.IndexFunc(parts, func(p named) bool { return p.name == d.Platform })
+			if i < 0 {
 				return nil, fmt.Errorf("attach %s: the index has no image for %s", d.Name, d.Platform)
 			}
 			annotations[platformAnnotation] = d.Platform
-			on = []v1.Hash{whole, digest}
+			on = []named{parts[0], parts[i]}
 		}
-		if err := add(registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data, Annotations: annotations}, on...); err != nil {
-			return nil, err
-		}
+		err = add(registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data, Annotations: annotations}, on...)
 		// Others look for the lists of packages among what is signed.
-		if predicate := predicateOf(d.Type); predicate != "" && r.Signer != nil {
-			about := subjects
-			if d.Platform != "" {
-				about = []Resource{subjects[0], resource(d.Platform, of[d.Platform])}
-			}
-			text, err := newStatement(predicate, json.RawMessage(d.Data), about...)
-			if err != nil {
-				return nil, fmt.Errorf("attach %s: %w", d.Name, err)
-			}
-			if l, ok := r.Signer.(Limited); ok && len(text) > l.Limit() {
-				continue // the provenance, which is signed, names it by digest
-			}
-			all = append(all, &signed{predicate: predicate, statement: text, subjects: on})
+		if predicate := predicates[d.Type]; err == nil && predicate != "" && r.Signer != nil {
+			err = sign(predicate, json.RawMessage(d.Data), on...)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("attach %s: %w", d.Name, err)
 		}
 	}
 
-	provenance, err := newStatement(provenancePredicate, r.Provenance, subjects...)
-	if err != nil {
-		return nil, err
-	}
 	if r.Signer == nil {
-		return list, add(registry.Document{
-			ArtifactType: statementType, MediaType: statementType, Data: provenance,
-			Annotations: map[string]string{statementAnnotation: provenancePredicate, registry.TitleLabel: "provenance.json"},
-		}, digests...)
-	}
-	all = append(all, &signed{predicate: provenancePredicate, statement: provenance, subjects: digests})
-	for _, digest := range digests {
-		// As cosign words it: the subject has no name.
-		text, err := newStatement(signPredicate, struct{}{}, resource("", digest))
+		provenance, err := newStatement(provenancePredicate, r.Provenance, parts...)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, &signed{predicate: signPredicate, statement: text, subjects: []v1.Hash{digest}})
+		err = add(registry.Document{
+			ArtifactType: statementType, MediaType: statementType, Data: provenance,
+			Annotations: map[string]string{statementAnnotation: provenancePredicate, registry.TitleLabel: "provenance.json"},
+		}, parts...)
+		return list, err
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	for _, s := range all {
-		g.Go(func() (err error) {
-			s.bundle, err = r.Signer.Sign(gctx, s.statement)
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	if err := sign(provenancePredicate, r.Provenance, parts...); err != nil {
 		return nil, err
 	}
-	for _, s := range all {
-		if err := add(registry.Document{
-			ArtifactType: bundleType, MediaType: bundleType, Data: s.bundle,
-			Annotations: map[string]string{contentAnnotation: "dsse-envelope", predicateAnnotation: s.predicate},
-		}, s.subjects...); err != nil {
+	for _, p := range parts {
+		// As cosign words it: the subject has no name.
+		if err := sign(signPredicate, struct{}{}, named{"", p.digest}); err != nil {
 			return nil, err
 		}
 	}
 	if key, ok := r.Signer.(*Key); ok {
-		for _, digest := range digests {
-			img, err := key.signSimply(digest, r.Repositories)
+		for _, p := range parts {
+			img, err := key.signSimply(p.digest, r.Repositories)
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, registry.Attachment{Subject: digest, Image: img, Tag: simpleTag(digest)})
+			list = append(list, registry.Attachment{Subject: p.digest, Image: img, Tag: simpleTag(p.digest)})
 		}
 	}
 	return list, nil

@@ -46,10 +46,11 @@ func (c Cosign) Limit() int { return 100_000 }
 // Sign is Signer's: keyless, as the identity at hand. Its signatures differ
 // from run to run, for each has a key of its own.
 func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err error) {
-	err = c.run(ctx, map[string][]byte{"statement": statement}, func(file func(string) string) []string {
-		return []string{"attest-blob", "--yes", "--statement", file("statement"), "--bundle", file("bundle")}
-	}, func(dir string) error {
-		bundle, err = os.ReadFile(filepath.Join(dir, "bundle"))
+	err = inFile(statement, func(file string) error {
+		if err := c.run(ctx, "attest-blob", "--yes", "--statement", file, "--bundle", file+".bundle"); err != nil {
+			return err
+		}
+		bundle, err = os.ReadFile(file + ".bundle")
 		return err
 	})
 	if err != nil {
@@ -58,9 +59,22 @@ func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err 
 	return bundle, nil
 }
 
-// run calls cosign in a directory of its own, with some files, and lets use
-// look at what it left there.
-func (c Cosign) run(ctx context.Context, files map[string][]byte, args func(file func(string) string) []string, use func(dir string) error) error {
+// inFile hands on a text in a file that is alone in its directory.
+func inFile(text []byte, use func(file string) error) error {
+	dir, err := os.MkdirTemp("", "docker-netbox-cosign-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "text")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return err
+	}
+	return use(file)
+}
+
+// run calls cosign.
+func (c Cosign) run(ctx context.Context, args ...string) error {
 	program, err := c.Module.Program(ctx, c.Log, CosignPackage)
 	if err != nil {
 		return err
@@ -71,24 +85,11 @@ func (c Cosign) run(ctx context.Context, files map[string][]byte, args func(file
 		return err
 	}
 	defer unlock()
-	dir, err := os.MkdirTemp("", "docker-netbox-cosign-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			return err
-		}
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, cosignLimit, fmt.Errorf("it has not ended after %s: look whether Sigstore can be reached", cosignLimit))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, append(args(func(name string) string { return filepath.Join(dir, name) }), c.flags...)...)
+	cmd := exec.CommandContext(ctx, program, append(args, c.flags...)...)
 	cmd.Env = append(append([]string{}, c.Environ...), "TUF_ROOT="+c.Home)
-	if err := proc.Run(ctx, cmd); err != nil {
-		return err
-	}
-	return use(dir)
+	return proc.Run(ctx, cmd)
 }
 
 // Identity is a Verifier for what was signed keyless.
@@ -121,17 +122,15 @@ func (i Identity) Verify(ctx context.Context, text []byte, subject v1.Hash) erro
 	if who != i.Who && !(open && strings.HasPrefix(who, prefix)) || issuer != i.Issuer {
 		return errOtherSigner
 	}
-	err = i.Cosign.run(ctx, map[string][]byte{"bundle": text}, func(file func(string) string) []string {
-		args := []string{
-			"verify-blob-attestation", "--bundle", file("bundle"), "--type", statement.PredicateType,
-			"--certificate-identity", who, "--certificate-oidc-issuer", i.Issuer,
-			"--digest", subject.Hex, "--digestAlg", subject.Algorithm,
-		}
-		if i.TrustedRoot != "" {
-			args = append(args, "--trusted-root", i.TrustedRoot)
-		}
-		return args
-	}, func(string) error { return nil })
+	args := []string{
+		"verify-blob-attestation", "--type", statement.PredicateType,
+		"--certificate-identity", who, "--certificate-oidc-issuer", i.Issuer,
+		"--digest", subject.Hex, "--digestAlg", subject.Algorithm,
+	}
+	if i.TrustedRoot != "" {
+		args = append(args, "--trusted-root", i.TrustedRoot)
+	}
+	err = inFile(text, func(file string) error { return i.Cosign.run(ctx, append(args, "--bundle", file)...) })
 	if err != nil {
 		return fmt.Errorf("it says that it is by %s: %w", who, err)
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
-	"fmt"
 
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
@@ -26,8 +25,8 @@ type Key struct {
 
 // PublicKey is what a Key's signatures are checked with.
 type PublicKey struct {
-	key  *ecdsa.PublicKey
-	hash [sha256.Size]byte // of its DER form
+	key *ecdsa.PublicKey
+	der []byte // the same, encoded
 }
 
 // ReadKey reads a private key as PEM: PKCS #8 in plain, SEC 1, or as cosign
@@ -94,23 +93,24 @@ func ReadPublicKey(file string, text []byte) (PublicKey, error) {
 
 func newPublicKey(key *ecdsa.PublicKey) (PublicKey, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
-	return PublicKey{key, sha256.Sum256(der)}, err
+	return PublicKey{key, der}, err
 }
 
 // PEM is the key as ReadPublicKey reads it.
-func (k PublicKey) PEM() ([]byte, error) {
-	der, err := x509.MarshalPKIXPublicKey(k.key)
-	if err != nil {
-		return nil, fmt.Errorf("write a public key: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+func (k PublicKey) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.der})
+}
+
+func (k PublicKey) hash() []byte {
+	sum := sha256.Sum256(k.der)
+	return sum[:]
 }
 
 // String names the key for people: the beginning of its hash.
-func (k PublicKey) String() string { return "key " + hex.EncodeToString(k.hash[:8]) }
+func (k PublicKey) String() string { return "key " + hex.EncodeToString(k.hash()[:8]) }
 
 // hint is how a bundle names the key that signed it, as cosign makes it.
-func (k PublicKey) hint() string { return base64.StdEncoding.EncodeToString(k.hash[:]) }
+func (k PublicKey) hint() string { return base64.StdEncoding.EncodeToString(k.hash()) }
 
 // verifies reports whether signature is the key's under message.
 func (k PublicKey) verifies(message, signature []byte) bool {

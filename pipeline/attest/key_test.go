@@ -37,9 +37,7 @@ func TestKeysAreReadInTheFormsTheyComeIn(t *testing.T) {
 		if key.String() != public.String() {
 			t.Errorf("%s: %s, want %s", kind, key, public)
 		}
-		again, err := key.PEM()
-		must(t, err)
-		if string(again) != string(block("PUBLIC KEY", pkix)) {
+		if again := key.PEM(); string(again) != string(block("PUBLIC KEY", pkix)) {
 			t.Errorf("%s: written as %s", kind, again)
 		}
 	}

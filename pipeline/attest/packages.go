@@ -17,40 +17,29 @@ const (
 	cycloneDXPredicate = "https://cyclonedx.org/bom"
 )
 
-// predicateOf is the predicate of a document that others look for as a signed
-// statement too, "" for any other.
-func predicateOf(kind string) string {
-	switch kind {
-	case sbom.SPDXType:
-		return spdxPredicate
-	case sbom.CycloneDXType:
-		return cycloneDXPredicate
-	}
-	return ""
-}
+// predicates are those of the documents that others look for as signed
+// statements too, by their types.
+var predicates = map[string]string{sbom.SPDXType: spdxPredicate, sbom.CycloneDXType: cycloneDXPredicate}
 
 // attached reports whether the list of packages that a bundle signs is one of the
 // documents beside it.
 func (s *subject) attached(b signed) bool {
 	return slices.ContainsFunc(s.documents, func(doc document) bool {
 		raw, err := json.Marshal(json.RawMessage(doc.data)) // as a statement holds it
-		return err == nil && predicateOf(doc.kind) == b.PredicateType && string(raw) == string(b.Predicate)
+		return err == nil && predicates[doc.kind] == b.PredicateType && string(raw) == string(b.Predicate)
 	})
 }
 
 func (v *verification) checkPackages() {
 	for _, s := range v.subjects {
-		for _, b := range s.bundles {
+		for _, b := range s.statements {
 			if (b.PredicateType == spdxPredicate || b.PredicateType == cycloneDXPredicate) && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
 				v.add(Wrong, s.name, whatPackages, "the signed list of type %s is not one that is attached as a document", b.PredicateType)
 			}
 		}
 	}
 	own := map[v1.Hash]bool{} // documents of the images
-	for _, s := range v.subjects {
-		if s.name == "index" {
-			continue
-		}
+	for _, s := range v.images {
 		for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
 			found := false
 			for _, doc := range s.documents {

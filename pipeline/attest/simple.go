@@ -77,7 +77,6 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 type simply struct {
 	payload   []byte
 	signature []byte
-	reference string // the repository it names
 }
 
 // readSimple returns the signatures in an image of that form, which must all be
@@ -113,7 +112,7 @@ func readSimple(ctx context.Context, img v1.Image, digest v1.Hash) ([]simply, er
 		if err != nil {
 			return nil, fmt.Errorf("its signature is damaged: %w", err)
 		}
-		list = append(list, simply{payload, signature, s.Critical.Identity.Reference})
+		list = append(list, simply{payload, signature})
 	}
 	return list, nil
 }

@@ -43,6 +43,12 @@ type Resource struct {
 	Annotations map[string]any    `json:"annotations,omitempty"`
 }
 
+// named is something with a digest.
+type named struct {
+	name   string
+	digest v1.Hash
+}
+
 // resource names something by its digest.
 func resource(name string, digest v1.Hash) Resource {
 	return Resource{Name: name, Digest: map[string]string{digest.Algorithm: digest.Hex}}
@@ -122,7 +128,11 @@ func (p Provenance) lists(digest v1.Hash) bool {
 }
 
 // newStatement is the text of a statement, the same for the same.
-func newStatement(predicateType string, predicate any, subjects ...Resource) ([]byte, error) {
+func newStatement(predicateType string, predicate any, on ...named) ([]byte, error) {
+	var subjects []Resource
+	for _, s := range on {
+		subjects = append(subjects, resource(s.name, s.digest))
+	}
 	raw, err := json.Marshal(predicate)
 	if err == nil {
 		raw, err = json.Marshal(statement{statementVersion, subjects, predicateType, raw})

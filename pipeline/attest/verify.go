@@ -47,7 +47,7 @@ type verification struct {
 
 	annotations map[string]string // of the index
 
-	images   []*platformImage
+	images   []*subject
 	subjects []*subject // the index, when there is one, and the images
 	// believed are the provenances that count, by the digest of their text.
 	believed map[v1.Hash]believed
@@ -85,14 +85,9 @@ func (v *verification) checked() (verdict Verdict, but string) {
 
 func (v *verification) tellOthers() {
 	for _, s := range v.subjects {
-		for _, b := range s.bundles {
+		for _, b := range s.statements {
 			if b.PredicateType != signPredicate && b.PredicateType != provenancePredicate && !s.attached(b) {
 				s.others = append(s.others, b.PredicateType)
-			}
-		}
-		for _, u := range s.statements {
-			if u.PredicateType != provenancePredicate {
-				s.others = append(s.others, u.PredicateType)
 			}
 		}
 		if len(s.others) > 0 {

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,36 +17,30 @@ import (
 
 // subject is the index or an image, with what is attached to it.
 type subject struct {
-	name       string // "index" or the platform
+	name       string // "index" or registry.Key
 	digest     v1.Hash
-	bundles    []signed
-	statements []unsigned
+	image      v1.Image       // nil for the index
+	config     *v1.ConfigFile // of the image, nil when it cannot be read
+	statements []signed
 	simple     []simply
 	documents  []document
 	others     []string // types
 }
 
-// signed is a sigstore bundle.
+// signed is an in-toto statement.
 type signed struct {
-	signer string // as it says itself
+	signer string // as it says itself, or nobody
 	statement
 	payload v1.Hash
 	err     error // nil when the demanded signer has signed it
 }
 
-// unsigned is an in-toto statement that nobody signed.
-type unsigned struct {
-	statement
-	payload v1.Hash
-}
-
 // document is a list of packages or a report.
 type document struct {
-	title    string
-	kind     string
-	platform string
-	digest   v1.Hash
-	data     []byte
+	title  string
+	kind   string
+	digest v1.Hash
+	data   []byte
 }
 
 // collect reads all that is attached.
@@ -53,9 +48,7 @@ func (v *verification) collect(ctx context.Context) error {
 	if v.at.Index != nil {
 		v.subjects = append(v.subjects, &subject{name: "index", digest: v.at.Digest})
 	}
-	for _, img := range v.images {
-		v.subjects = append(v.subjects, &subject{name: img.name, digest: img.digest})
-	}
+	v.subjects = append(v.subjects, v.images...)
 	for _, s := range v.subjects {
 		referrers, err := v.at.Referrers(s.digest)
 		if err != nil {
@@ -81,95 +74,89 @@ func (v *verification) collect(ctx context.Context) error {
 	return nil
 }
 
+// contents are what attachments are, by their types and by the predicates of
+// bundles.
+var contents = map[string]string{
+	sbom.SPDXType: whatPackages, sbom.CycloneDXType: whatPackages, ReportType: whatReport,
+	statementType: whatProvenance, bundleType: whatSignature,
+	provenancePredicate: whatProvenance, spdxPredicate: whatPackages, cycloneDXPredicate: whatPackages,
+}
+
 // take reads one attachment.
 func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
-	what := whatOthers
-	wrong := func(format string, args ...any) {
-		v.add(Wrong, s.name, what, "%s: %s", d.Digest, fmt.Sprintf(format, args...))
-	}
+	var manifest *v1.Manifest
 	img, err := v.at.ByDigest(d.Digest)
-	if err != nil {
-		wrong("what is attached cannot be read: %v", err)
-		return
+	if err == nil {
+		manifest, err = img.Manifest()
 	}
-	manifest, err := img.Manifest()
 	if err != nil {
-		wrong("what is attached cannot be read: %v", err)
+		v.add(Wrong, s.name, whatOthers, "%s: what is attached cannot be read: %v", d.Digest, err)
 		return
 	}
 	kind := registry.ArtifactType(manifest)
-	switch kind {
-	case sbom.SPDXType, sbom.CycloneDXType:
-		what = whatPackages
-	case ReportType:
-		what = whatReport
-	case bundleType:
-		what = whatSignature
-		switch manifest.Annotations[predicateAnnotation] {
-		case provenancePredicate:
-			what = whatProvenance
-		case spdxPredicate, cycloneDXPredicate:
-			what = whatPackages
-		}
-	case statementType:
-		what = whatProvenance
-	default:
+	what, ok := contents[kind]
+	if !ok {
 		s.others = append(s.others, kind)
 		return
 	}
+	if kind == bundleType {
+		what = cmp.Or(contents[manifest.Annotations[predicateAnnotation]], what)
+	}
+	if err := v.read(ctx, s, kind, img, manifest); err != nil {
+		v.add(Wrong, s.name, what, "%s: %v", d.Digest, err)
+	}
+}
+
+// read reads what is in an attachment. The error is what is wrong with it.
+func (v *verification) read(ctx context.Context, s *subject, kind string, img v1.Image, manifest *v1.Manifest) error {
 	if manifest.Subject == nil || manifest.Subject.Digest != s.digest {
-		wrong("it is listed here, but attached to something else")
-		return
+		return errors.New("it is listed here, but attached to something else")
 	}
 	if len(manifest.Layers) != 1 {
-		wrong("it holds %d documents, not one", len(manifest.Layers))
-		return
+		return fmt.Errorf("it holds %d documents, not one", len(manifest.Layers))
 	}
 	text, err := registry.ReadBlob(ctx, img, manifest.Layers[0])
 	if err == nil {
 		err = registry.CheckBlob(ctx, img, manifest.Config)
 	}
 	if err != nil {
-		wrong("%v", err)
-		return
+		return err
 	}
+	found := signed{signer: "nobody", payload: manifest.Layers[0].Digest, err: errOtherSigner}
 	switch kind {
 	case bundleType:
 		b, statement, err := readBundle(text)
 		if err != nil {
-			wrong("%v", err)
-			return
+			return err
 		}
 		if !statement.about(s.digest) {
-			wrong("what is signed is of something else: %s", names(statement.Subject))
-			return
+			return fmt.Errorf("what is signed is of something else: %s", names(statement.Subject))
 		}
-		found := signed{signer: b.VerificationMaterial.signer(), statement: statement, err: errOtherSigner}
+		found.signer, found.statement = b.VerificationMaterial.signer(), statement
+		found.payload, _ = digestOf(b.DSSEEnvelope.Payload)
 		if v.demand.Signer != nil {
 			found.err = v.demand.Signer.Verify(ctx, text, s.digest)
 		}
-		if found.err != nil && !errors.Is(found.err, errOtherSigner) {
-			wrong("%v", found.err)
-		}
-		found.payload, _ = digestOf(b.DSSEEnvelope.Payload)
-		s.bundles = append(s.bundles, found)
 	case statementType:
-		var statement statement
-		if err := decode(text, &statement); err != nil {
-			wrong("it is damaged: %v", err)
-			return
+		if err := decode(text, &found.statement); err != nil {
+			return fmt.Errorf("it is damaged: %w", err)
 		}
-		if !statement.about(s.digest) {
-			wrong("it is of something else: %s", names(statement.Subject))
-			return
+		if !found.about(s.digest) {
+			return fmt.Errorf("it is of something else: %s", names(found.Subject))
 		}
-		s.statements = append(s.statements, unsigned{statement, manifest.Layers[0].Digest})
+		if found.PredicateType != provenancePredicate {
+			s.others = append(s.others, found.PredicateType)
+			return nil
+		}
 	default:
-		s.documents = append(s.documents, document{
-			title: manifest.Annotations[registry.TitleLabel], kind: kind, platform: manifest.Annotations[platformAnnotation],
-			digest: manifest.Layers[0].Digest, data: text,
-		})
+		s.documents = append(s.documents, document{manifest.Annotations[registry.TitleLabel], kind, manifest.Layers[0].Digest, text})
+		return nil
 	}
+	s.statements = append(s.statements, found)
+	if errors.Is(found.err, errOtherSigner) {
+		return nil
+	}
+	return found.err
 }
 
 // names lists resources, each with its name and digests.

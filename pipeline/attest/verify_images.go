@@ -2,32 +2,20 @@ package attest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// platformImage is one image of the index.
-type platformImage struct {
-	name   string // registry.Key
-	digest v1.Hash
-	image  v1.Image
-	config *v1.ConfigFile // nil when it cannot be read
-}
-
 func (v *verification) findImages() {
 	if v.at.Index == nil {
-		img := &platformImage{digest: v.at.Digest, image: v.at.Image, name: "image"}
+		img := &subject{digest: v.at.Digest, image: v.at.Image, name: "image"}
 		if config, err := img.image.ConfigFile(); err == nil {
 			img.config, img.name = config, config.OS+"/"+config.Architecture
 		}
-		v.images = []*platformImage{img}
+		v.images = []*subject{img}
 		return
 	}
 	manifest, err := v.at.Index.IndexManifest()
@@ -44,7 +32,7 @@ func (v *verification) findImages() {
 			v.add(Wrong, "index", whatIndex, "its entry %s (%s) is not the image of a platform", d.Digest, d.Platform)
 			continue
 		}
-		img := &platformImage{name: registry.Key(*d.Platform), digest: d.Digest}
+		img := &subject{name: registry.Key(*d.Platform), digest: d.Digest}
 		if slices.Contains(names, img.name) {
 			good = false
 			v.add(Wrong, img.name, whatIndex, "the index has two images for it")
@@ -75,43 +63,22 @@ func (v *verification) findImages() {
 
 // checkImages reads everything under the images.
 func (v *verification) checkImages(ctx context.Context) {
-	var g errgroup.Group
-	g.SetLimit(4)
-	type read struct {
-		blobs int
-		bytes int64
-		errs  []error
-	}
-	found := make([]read, len(v.images))
-	for i, img := range v.images {
-		manifest, err := img.image.Manifest()
+	for _, img := range v.images {
+		var layers int
+		var size int64
+		got, err := img.image.Digest()
+		if err == nil && got != img.digest {
+			err = fmt.Errorf("its manifest is %s, not %s", got, img.digest)
+		}
+		if err == nil {
+			layers, size, err = registry.CheckImage(ctx, img.image)
+		}
 		if err != nil {
-			found[i].errs = []error{err}
-			continue
-		}
-		if got, err := img.image.Digest(); err != nil || got != img.digest {
-			found[i].errs = []error{fmt.Errorf("its manifest is %s, not %s (%v)", got, img.digest, err)}
-			continue
-		}
-		blobs := append(slices.Clone(manifest.Layers), manifest.Config)
-		found[i].errs = make([]error, len(blobs))
-		for j, b := range blobs {
-			found[i].blobs++
-			found[i].bytes += b.Size
-			g.Go(func() error {
-				found[i].errs[j] = registry.CheckBlob(ctx, img.image, b)
-				return nil
-			})
-		}
-	}
-	_ = g.Wait() // the errors are in found
-	for i, img := range v.images {
-		if err := errors.Join(found[i].errs...); err != nil {
 			v.add(Wrong, img.name, whatImage, "%v", err)
 			continue
 		}
 		v.add(Proven, img.name, whatImage, "%s: its manifest, configuration and %d layers (%.1f MB) are what their digests say",
-			img.digest, found[i].blobs-1, float64(found[i].bytes)/1e6)
+			img.digest, layers, float64(size)/1e6)
 	}
 }
 

@@ -23,22 +23,13 @@ func (v *verification) checkProvenance() {
 	for _, s := range v.subjects {
 		found := map[v1.Hash]statement{}
 		var others []string
-		for _, b := range s.bundles {
+		for _, b := range s.statements {
 			switch {
 			case b.PredicateType != provenancePredicate:
 			case v.demand.Signer != nil && b.err != nil:
 				others = append(others, b.signer)
 			default:
 				found[b.payload] = b.statement
-			}
-		}
-		for _, u := range s.statements {
-			switch {
-			case u.PredicateType != provenancePredicate:
-			case v.demand.Signer != nil:
-				others = append(others, "nobody")
-			default:
-				found[u.payload] = u.statement
 			}
 		}
 		switch {

@@ -8,7 +8,7 @@ import (
 func (v *verification) checkSignatures() {
 	for _, s := range v.subjects {
 		var forms, others []string
-		for _, b := range s.bundles {
+		for _, b := range s.statements {
 			switch {
 			case b.PredicateType != signPredicate:
 			case b.err == nil:
@@ -22,22 +22,22 @@ func (v *verification) checkSignatures() {
 			forms = append(forms, "simple signing")
 		}
 		forms = compact(forms)
-		others = compact(others)
+		by := strings.Join(compact(others), " and ")
 		switch {
-		case v.demand.Signer == nil && len(others) == 0 && len(s.simple) == 0:
+		case v.demand.Signer == nil && by == "" && len(s.simple) == 0:
 			v.absent(s.name, whatSignature, "nobody signed it")
-		case v.demand.Signer == nil && len(others) == 0:
+		case v.demand.Signer == nil && by == "":
 			v.add(Unproven, s.name, whatSignature, "it is signed by a key that was not asked for (--key)")
 		case v.demand.Signer == nil:
-			v.add(Unproven, s.name, whatSignature, "it is signed by %s, who was not asked for (--key or --identity)", strings.Join(others, " and "))
-		case len(forms) == 0 && len(others) > 0:
-			v.absent(s.name, whatSignature, "it is not signed by %s, but by %s", v.demand.Signer, strings.Join(others, " and "))
+			v.add(Unproven, s.name, whatSignature, "it is signed by %s, who was not asked for (--key or --identity)", by)
+		case len(forms) == 0 && by != "":
+			v.absent(s.name, whatSignature, "it is not signed by %s, but by %s", v.demand.Signer, by)
 		case len(forms) == 0:
 			v.absent(s.name, whatSignature, "it is not signed by %s", v.demand.Signer)
 		default:
 			v.add(Proven, s.name, whatSignature, "it is signed by %s (%s)", v.demand.Signer, strings.Join(forms, ", "))
-			if len(others) > 0 {
-				v.add(Unproven, s.name, whatSignature, "it is also signed by %s", strings.Join(others, " and "))
+			if by != "" {
+				v.add(Unproven, s.name, whatSignature, "it is also signed by %s", by)
 			}
 		}
 		// A key signs in both forms: one that fits nothing was tampered with.

@@ -19,13 +19,11 @@ import (
 func policed(t *testing.T, root, host string, key *attest.Key) func(args ...string) error {
 	t.Helper()
 	dir := newDir(t, root)
-	public, err := key.PEM()
-	must(t, err)
 	write := func(name, text string) {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(root, dir, name)), 0o755))
 		must(t, os.WriteFile(filepath.Join(root, dir, name), []byte(text), 0o644))
 	}
-	write("key.pub", string(public))
+	write("key.pub", string(key.PEM()))
 	policy, err := json.Marshal(map[string]any{
 		"default": []any{map[string]any{"type": "reject"}},
 		"transports": map[string]any{"docker": map[string]any{host: []any{map[string]any{
