@@ -11,6 +11,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -81,6 +82,16 @@ func TestOnlyImagesFoundGoodInEveryRespectArePublished(t *testing.T) {
 		r.Stages[i].Errors = []string{"broken"}
 		if _, err := bootedDigests(r); err == nil {
 			t.Errorf("with %s failed: published", missing)
+		}
+	}
+}
+
+func TestAnIndexSaysWhenItsCommitWasMadeInUTC(t *testing.T) {
+	commit := git.Checkout{Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))}
+	said := about("v4.7.3-ls1", commit, "ghcr.io/linuxserver/baseimage-alpine:3.20@sha256:00")
+	for name, want := range map[string]string{"created": "2026-03-01T11:00:00Z", "base.name": "ghcr.io/linuxserver/baseimage-alpine:3.20", "base.digest": "sha256:00"} {
+		if got := said["org.opencontainers.image."+name]; got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -54,22 +53,23 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	if !ok {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.ArtifactType, subject)
 	}
-	config, err := descriptor(emptyConfigType, []byte(emptyConfig))
+	layer := static.NewLayer(doc.Data, types.MediaType(doc.MediaType))
+	config, err := partial.Descriptor(static.NewLayer([]byte(emptyConfig), emptyConfigType))
 	if err != nil {
 		return Attachment{}, err
 	}
-	layer, err := descriptor(doc.MediaType, doc.Data)
+	data, err := partial.Descriptor(layer)
 	if err != nil {
 		return Attachment{}, err
 	}
 	raw, err := json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.ArtifactType,
-		Config: config, Layers: []v1.Descriptor{layer}, Subject: &described, Annotations: doc.Annotations,
+		Config: *config, Layers: []v1.Descriptor{*data}, Subject: &described, Annotations: doc.Annotations,
 	})
 	if err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
 	}
-	img, err := partial.CompressedToImage(document{raw, static.NewLayer(doc.Data, types.MediaType(doc.MediaType))})
+	img, err := partial.CompressedToImage(document{raw, layer})
 	if err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
 	}
@@ -127,11 +127,6 @@ func (p *publisher) attach(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func descriptor(mediaType string, data []byte) (v1.Descriptor, error) {
-	digest, size, err := v1.SHA256(bytes.NewReader(data))
-	return v1.Descriptor{MediaType: types.MediaType(mediaType), Size: size, Digest: digest}, err
 }
 
 // document is the core of an image that has one layer and no configuration.

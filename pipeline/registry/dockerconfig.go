@@ -21,6 +21,7 @@ import (
 	"github.com/docker/docker-credential-helpers/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
@@ -45,7 +46,7 @@ func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 type machine struct {
 	getenv func(string) string
 	limit  time.Duration
-	lock   chan struct{} // held by who may run a helper: it may ask somebody something
+	lock   *semaphore.Weighted // held by who may run a helper: it may ask somebody something
 }
 
 func (m machine) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
@@ -53,12 +54,10 @@ func (m machine) resolve(ctx context.Context, resource authn.Resource) (authn.Au
 	if file == nil || err != nil {
 		return authn.Anonymous, err
 	}
-	select {
-	case m.lock <- struct{}{}:
-		defer func() { <-m.lock }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := m.lock.Acquire(ctx, 1); err != nil {
+		return nil, err
 	}
+	defer m.lock.Release(1)
 	ctx, cancel := context.WithTimeoutCause(ctx, m.limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
 		"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", m.limit, variable(resource.RegistryStr())))
 	defer cancel()

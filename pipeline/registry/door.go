@@ -42,12 +42,6 @@ func newDoor(repo name.Repository, keys authn.Keychain, line http.RoundTripper, 
 	}
 }
 
-// refused is a failure to log in, before the request itself.
-type refused struct{ err error }
-
-func (r *refused) Error() string { return r.err.Error() }
-func (r *refused) Unwrap() error { return r.err }
-
 // enter logs in, once.
 func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
 	if err := d.lock.Acquire(ctx, 1); err != nil {
@@ -59,11 +53,11 @@ func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
 	}
 	auth, err := authn.Resolve(ctx, d.keys, d.repo)
 	if err != nil {
-		return nil, &refused{err}
+		return nil, marked{err, errLogin}
 	}
 	in, err := transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, d.scopes)
 	if err != nil {
-		return nil, &refused{err}
+		return nil, marked{err, errLogin}
 	}
 	d.in = in
 	return in, nil
@@ -74,7 +68,7 @@ func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.URL.Path == "/v2/": // the client's greeting: whether to log in is seen to here
 		return nod(req), nil
-	case strings.Contains(req.URL.Path, "/referrers/"):
+	case strings.Contains(req.URL.Path, "/referrers/sha256:"):
 		// The client asks when it has written what is attached, and would write
 		// a list as often as it gets longer. We do, once for all of it.
 		return nod(req), nil

@@ -20,16 +20,15 @@ var full = regexp.MustCompile(`(?i)quota|storage|exceed|disk|limit`)
 // explain puts a registry's answer into a few words, with the way out where
 // there is one.
 func explain(err error) error {
-	var shut *refused
-	if errors.As(err, &shut) { // without the request that came too early
-		err = shut.err
+	if login := (marked{}); errors.As(err, &login) && login.as == errLogin { // without the request that came too early
+		err = login.error
 	}
 	var certificate *tls.CertificateVerificationError
 	if errors.As(err, &certificate) {
 		return explained{fmt.Sprintf("its certificate is not trusted: %v; name the file with the certificate of its authority with --ca or in SSL_CERT_FILE", certificate.Err), err}
 	}
 	var status *transport.Error
-	if lost(err) || !errors.As(err, &status) {
+	if errors.Is(err, errDropped) || !errors.As(err, &status) {
 		return explained{strings.Join(strings.Fields(queries.ReplaceAllString(err.Error(), "$1")), " "), err}
 	}
 	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))
@@ -52,6 +51,28 @@ func explain(err error) error {
 	}
 	return explained{text, err}
 }
+
+// marked is an error of which more is known than it says.
+type marked struct {
+	error
+	as error
+}
+
+func (m marked) Unwrap() []error { return []error{m.error, m.as} }
+
+var (
+	// errDropped is a failure of the line, in whatever words HTTP/1.1, HTTP/2,
+	// TLS or the system have for it: a reset, RST_STREAM, GOAWAY, a body that
+	// ends early.
+	errDropped = errors.New("the line broke")
+	// errUnreadable is a failure to read here what is to be sent.
+	errUnreadable = errors.New("it cannot be read")
+	// errLogin is a failure to log in, before the request itself.
+	errLogin = errors.New("the login failed")
+	// errNotYet is the answer of a registry that does not show yet what it has
+	// taken.
+	errNotYet = errors.New("it is not there yet")
+)
 
 // explained is an error in other words.
 type explained struct {

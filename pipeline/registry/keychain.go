@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	"golang.org/x/sync/semaphore"
 )
 
 // Environment finds credentials in variables, two a registry: for ghcr.io
@@ -19,10 +20,11 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 	if limit <= 0 {
 		limit = DefaultStall
 	}
-	onMachine := machine{getenv, limit, make(chan struct{}, 1)}
+	onMachine := machine{getenv, limit, semaphore.NewWeighted(1)}
 	return hiding(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
-		if auth := variables(getenv, resource); auth != authn.Anonymous {
-			return auth, nil
+		suffix := variable(resource.RegistryStr())
+		if password := getenv("REGISTRY_PASSWORD_" + suffix); password != "" {
+			return &authn.Basic{Username: getenv("REGISTRY_USERNAME_" + suffix), Password: password}, nil
 		}
 		return onMachine.resolve(ctx, resource)
 	}, hide)
@@ -58,16 +60,6 @@ func hiding(find keychain, hide func(...string)) keychain {
 		hide(found.Auth, found.IdentityToken, found.RegistryToken)
 		return auth, nil
 	}
-}
-
-// variables are the credentials in the two variables of a registry.
-func variables(getenv func(string) string, resource authn.Resource) authn.Authenticator {
-	suffix := variable(resource.RegistryStr())
-	password := getenv("REGISTRY_PASSWORD_" + suffix)
-	if password == "" {
-		return authn.Anonymous
-	}
-	return &authn.Basic{Username: getenv("REGISTRY_USERNAME_" + suffix), Password: password}
 }
 
 // variable is how the names of a registry's variables end.

@@ -96,30 +96,17 @@ func renewed(req *http.Request) (*http.Request, error) {
 	return &again, nil
 }
 
-// unreadable is a failure to read here what is to be sent.
-type unreadable struct{ error }
-
-func (u unreadable) Unwrap() error { return u.error }
-
-// dropped is a failure of the line, in whatever words HTTP/1.1, HTTP/2, TLS or
-// the system have for it: a reset, RST_STREAM, GOAWAY, a body that ends early.
-type dropped struct{ err error }
-
-func (d *dropped) Error() string { return d.err.Error() }
-func (d *dropped) Unwrap() error { return d.err }
-
 // broken names a failure of the line as such, except when somebody wanted it or
 // it would be the same the next time.
 func broken(ctx context.Context, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var unknown *net.DNSError
-	var here unreadable
-	if ctx.Err() != nil || errors.As(err, &here) || errors.As(err, &certificate) || errors.As(err, &record) ||
+	if ctx.Err() != nil || errors.Is(err, errUnreadable) || errors.As(err, &certificate) || errors.As(err, &record) ||
 		errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, http.ErrSchemeMismatch) {
 		return err
 	}
-	return &dropped{err}
+	return marked{err, errDropped}
 }
 
 // lineBody is the body of an answer.

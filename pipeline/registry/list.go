@@ -120,15 +120,14 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 			}
 			r.lists = true
 			if n := len(missing(have, want)); n > 0 {
-				return notYet{fmt.Errorf("%d of %d are listed", len(want)-n, len(want))}
+				return marked{fmt.Errorf("%d of %d are listed", len(want)-n, len(want)), errNotYet}
 			}
 			return nil
 		})
-		var unseen notYet
 		switch {
 		case err == nil && !r.unlisted:
 			return nil
-		case err != nil && !errors.As(err, &unseen) && (r.lists || !passing(err)):
+		case err != nil && !errors.Is(err, errNotYet) && (r.lists || !passing(err)):
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		r.unlisted = true // it says that it lists, and does not, or it cannot say
@@ -168,7 +167,7 @@ func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, 
 		case err != nil || len(missing(now, want)) == 0:
 			return err
 		case len(missing(now, have)) == 0 && len(missing(have, now)) == 0:
-			return notYet{errors.New("the list is what it was")}
+			return marked{errors.New("the list is what it was"), errNotYet}
 		}
 		return errAgain
 	})

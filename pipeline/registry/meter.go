@@ -52,8 +52,6 @@ func (m *meter) start(registry string, opts Options) {
 	}
 }
 
-func (m *meter) end(err error) { m.step.End(err) }
-
 // Write adds lines to the log.
 func (m *meter) Write(b []byte) (int, error) { return m.step.Write(b) }
 
@@ -130,7 +128,7 @@ func (r *countedReader) Read(b []byte) (int, error) {
 	}
 	r.layer.total.Add(int64(n))
 	if err != nil && err != io.EOF && !errors.Is(err, fs.ErrClosed) { // the transport closes it, and knows why
-		err = unreadable{err}
+		err = marked{err, errUnreadable}
 	}
 	return n, err
 }

@@ -161,14 +161,7 @@ func (l layoutStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
 }
 
 func (l layoutStore) ByDigest(digest v1.Hash) (v1.Image, error) {
-	img, err := l.root.Image(digest)
-	if err != nil {
-		return nil, err
-	}
-	if got, err := img.Digest(); err != nil || got != digest {
-		return nil, fmt.Errorf("it is damaged: it is %s, not %s (%v)", got, digest, err)
-	}
-	return img, nil
+	return imageIn(l.root, digest)
 }
 
 func (l layoutStore) ByTag(tag string) (v1.Image, error) {

@@ -82,7 +82,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	}
 	for _, h := range p.hosts {
 		h.meter.start(h.name, opts)
-		defer func() { h.meter.end(h.failed()) }()
+		defer func() { h.meter.step.End(h.failed()) }()
 	}
 
 	err = everywhere(p.hosts, func(h *host) { p.complete(ctx, h) })
@@ -273,10 +273,10 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			}
 			r.door = newDoor(r.name, opts.Keychain, line, opts.Clock, scopes...)
 			r.door.log = &h.meter
-			if r.pusher, err = remote.NewPusher(append(clientOptions(r.door), remote.WithJobs(jobs))...); err != nil {
-				return nil, fmt.Errorf("preparing to publish: %w", err)
+			if r.pusher, err = remote.NewPusher(clientOptions(r.door)...); err == nil {
+				r.puller, err = remote.NewPuller(clientOptions(r.door)...)
 			}
-			if r.puller, err = remote.NewPuller(append(clientOptions(r.door), remote.WithJobs(jobs))...); err != nil {
+			if err != nil {
 				return nil, fmt.Errorf("preparing to publish: %w", err)
 			}
 		}

@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -19,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
 func TestWhatIsPublishedIsWhatWasBooted(t *testing.T) {
@@ -237,5 +240,32 @@ func TestProgressIsToldInBytesOfEachRegistry(t *testing.T) {
 	}
 	if !strings.Contains(shown.String(), " of 0.1 MB\n") {
 		t.Errorf("no line of log shows how far it is:\n%s", &shown)
+	}
+}
+
+// brokenLayer cannot be read to its end.
+type brokenLayer struct{ v1.Layer }
+
+func (l brokenLayer) Compressed() (io.ReadCloser, error) {
+	rc, err := l.Layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(rc, 100), iotest.ErrReader(errors.New("input/output error"))), rc}, nil
+}
+
+func TestALayerThatCannotBeReadHereIsSaidAtOnce(t *testing.T) {
+	reg := newFaulty(t)
+	img := registrytest.Image(t, amd64, nil, brokenLayer{registrytest.Layer(t, 20_000)})
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: img}}, nil)
+	must(t, err)
+	var w waits
+	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{Clock: w.clock()})
+	wantError(t, err, "sending blob sha256:", "input/output error")
+	if len(w.all) > 0 {
+		t.Errorf("waited %v for what does not pass", w.all)
 	}
 }

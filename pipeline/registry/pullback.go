@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"golang.org/x/sync/errgroup"
@@ -68,7 +69,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 // sameBlob pulls a blob and compares it with its digest.
 func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
 	pulled := &countedLayer{meter: &r.host.meter}
-	return p.try(ctx, r, "pulling back blob "+b.digest.String(), p.twice(func(ctx context.Context) error {
+	return p.try(ctx, r, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
 		var err error
 		if pulled.Layer, err = r.puller.Layer(ctx, r.name.Digest(b.digest.String())); err != nil {
 			return err
@@ -79,7 +80,7 @@ func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
 
 // twice makes what was read and is not what it has to be be read once more: a
 // line or a cache may have spoiled it, not the registry.
-func (p *publisher) twice(read func(context.Context) error) func(context.Context) error {
+func twice(read func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		err := read(ctx)
 		if !corrupt(err) {
@@ -96,8 +97,7 @@ func (p *publisher) twice(read func(context.Context) error) func(context.Context
 // something came back, but not what had been sent.
 func corrupt(err error) bool {
 	var status *transport.Error
-	var shut *refused
-	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.As(err, &shut) && !errors.Is(err, context.Canceled)
+	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
 }
 
 // validateIndex checks that digests, sizes, media types and platforms agree
@@ -153,15 +153,9 @@ func oneLine(err error) error {
 	return explained{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
 }
 
-// manifest is an image or an index.
-type manifest interface {
-	Digest() (v1.Hash, error)
-	RawManifest() ([]byte, error)
-}
-
 // sameManifest pulls the manifest with m's digest and compares the two.
-func (p *publisher) sameManifest(ctx context.Context, r *repository, what string, m manifest) error {
-	digest, err := m.Digest()
+func (p *publisher) sameManifest(ctx context.Context, r *repository, what string, m partial.WithRawManifest) error {
+	digest, err := partial.Digest(m)
 	if err != nil {
 		return err
 	}
@@ -169,7 +163,7 @@ func (p *publisher) sameManifest(ctx context.Context, r *repository, what string
 	if err != nil {
 		return err
 	}
-	return p.try(ctx, r, "pulling back "+what, p.twice(func(ctx context.Context) error {
+	return p.try(ctx, r, "pulling back "+what, twice(func(ctx context.Context) error {
 		got, err := r.puller.Get(ctx, r.name.Digest(digest.String()))
 		if err != nil {
 			return late(err)

@@ -77,15 +77,10 @@ func pause(n int) time.Duration {
 // looks are the waits for what a registry shows late, 30 s together.
 var looks = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
 
-// notYet is the answer of a registry that does not show yet what it has taken.
-type notYet struct{ error }
-
-func (n notYet) Unwrap() error { return n.error }
-
 // late takes "there is no such thing" for "not yet": it has just been sent.
 func late(err error) error {
 	if absent(err) {
-		return notYet{err}
+		return marked{err, errNotYet}
 	}
 	return err
 }
@@ -108,9 +103,8 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 		this := &attempt{n: n}
 		err := f(context.WithValue(ctx, attemptKey{}, this))
 		var wait time.Duration
-		var unseen notYet
 		most := how.attempts
-		if shut := new(refused); errors.As(err, &shut) {
+		if errors.Is(err, errLogin) {
 			most = how.logins
 		}
 		switch {
@@ -118,7 +112,7 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &unseen):
+		case errors.Is(err, errNotYet):
 			if looked == len(looks) {
 				return fmt.Errorf("%w, still so %s after it was sent; publish again later, what is there already is kept", explain(err), waited.Round(time.Second))
 			}
@@ -127,8 +121,8 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 			fmt.Fprintf(log, "%s: %v; the registry may show late what was sent, asking again in %s\n", what, explain(err), wait)
 		case !passing(err) && !(n == 0 && outdated(err)) && !(n < 2 && garbled(err)):
 			return explain(err)
-		case n == most-1:
-			return fmt.Errorf("%w, %d times in %s%s%s", explain(err), most, waited.Round(time.Second), how.advice, ifBroken(err))
+		case n >= most-1:
+			return fmt.Errorf("%w, %d times in %s%s%s", explain(err), n+1, waited.Round(time.Second), how.advice, ifBroken(err))
 		default:
 			wait = max(pause(n), time.Duration(this.retryAfter.Load()))
 			if wait > how.longest {
@@ -167,7 +161,7 @@ var forgetful = []transport.ErrorCode{
 
 // passing says if a failure is one that goes away by itself.
 func passing(err error) bool {
-	if lost(err) {
+	if errors.Is(err, errDropped) { // though another way may have been tried as well: plain http on loopback
 		return true
 	}
 	var status *transport.Error
@@ -177,13 +171,6 @@ func passing(err error) bool {
 				// of an index whose images it does not see yet
 				d.Code == transport.ManifestUnknownErrorCode && status.Request != nil && status.Request.Method == http.MethodPut
 		}))
-}
-
-// lost says if something broke on the line, though it may have been tried
-// another way as well: a registry on loopback is then asked in plain http.
-func lost(err error) bool {
-	var line *dropped
-	return errors.As(err, &line)
 }
 
 func passingStatus(status int) bool {

@@ -56,11 +56,11 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		desc, err := r.puller.Head(ctx, t.tag)
 		switch {
 		case absent(err):
-			return notYet{fmt.Errorf("it was set to %s, but is not there", digest)}
+			return marked{fmt.Errorf("it was set to %s, but is not there", digest), errNotYet}
 		case err != nil || desc.Digest == digest:
 			return err
 		case desc.Digest == was:
-			return notYet{fmt.Errorf("it was set to %s, but is %s as before", digest, was)}
+			return marked{fmt.Errorf("it was set to %s, but is %s as before", digest, was), errNotYet}
 		}
 		if _, err := r.puller.Head(ctx, r.name.Digest(desc.Digest.String())); absent(err) {
 			return fmt.Errorf("it was set to %s, but the registry says %s, which it does not have: its answer is wrong; publish again", digest, desc.Digest)
