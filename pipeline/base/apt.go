@@ -1,7 +1,6 @@
 package base
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // keyring holds the keys of the Debian archive; package debian-archive-keyring
@@ -36,21 +36,18 @@ func hostApt(ctx context.Context, suite string) (apt, error) {
 	}
 	// What the mirrors say of themselves is known after apt-get update only;
 	// on a fresh machine the configuration must do.
-	targets, err := output(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)\t$(REPO_URI)\t$(CODENAME)\t$(COMPONENT)", "Created-By: Packages")
+	targets, err := aptOutput(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)\t$(REPO_URI)\t$(CODENAME)\t$(COMPONENT)", "Created-By: Packages")
+	if err == nil && !strings.Contains(targets, "Debian\t") {
+		targets, err = aptOutput(ctx, "apt-get", "indextargets", "--no-release-info", "--format", "Debian\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)", "Created-By: Packages")
+	}
 	if err != nil {
 		return apt{}, err
-	}
-	if !strings.Contains(targets, "Debian\t") {
-		targets, err = output(ctx, "apt-get", "indextargets", "--no-release-info", "--format", "Debian\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)", "Created-By: Packages")
-		if err != nil {
-			return apt{}, err
-		}
 	}
 	a, err := translate(targets, host, suite)
 	if err != nil {
 		return apt{}, err
 	}
-	dump, err := output(ctx, "apt-config", "dump")
+	dump, err := aptOutput(ctx, "apt-config", "dump")
 	if err != nil {
 		return apt{}, err
 	}
@@ -103,11 +100,8 @@ func reach(dump string) string {
 	var b strings.Builder
 	b.WriteString("Acquire::Retries \"3\";\nAcquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\n")
 	for line := range strings.Lines(dump) {
-		for _, prefix := range []string{"Acquire::http", "Acquire::https", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv"} {
-			if strings.HasPrefix(line, prefix) && !strings.HasSuffix(line, " \"\";\n") {
-				b.WriteString(line)
-				break
-			}
+		if beginsWith(line, "Acquire::http", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv") && !strings.HasSuffix(line, " \"\";\n") {
+			b.WriteString(line)
 		}
 	}
 	return b.String()
@@ -166,12 +160,7 @@ func (a apt) unanswered(output []string) string {
 
 // complaints are the lines of mmdebstrap's output that say what went wrong.
 func complaints(output []string) []string {
-	var c []string
-	for _, line := range output {
-		if strings.HasPrefix(line, "E:") || strings.HasPrefix(line, "dpkg: error") {
-			c = append(c, line)
-		}
-	}
+	c := slices.DeleteFunc(slices.Clone(output), func(line string) bool { return !beginsWith(line, "E:", "dpkg: error") })
 	if len(c) == 0 {
 		c = output
 	}
@@ -192,18 +181,21 @@ func codename(file string) (string, error) {
 	return "", failure.Usagef("making the local base image needs a Debian machine: %s names no release", file)
 }
 
-// output runs a short command and returns what it writes.
-func output(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+// aptOutput is what a command of apt prints.
+func aptOutput(ctx context.Context, name string, args ...string) (string, error) {
+	out, err := output(ctx, exec.CommandContext(ctx, name, args...))
 	if errors.Is(err, exec.ErrNotFound) {
 		return "", failure.Usagef("making the local base image needs a Debian machine: there is no %s here", name)
 	}
-	if err != nil {
-		first, _ := bufio.NewReader(&stderr).ReadString('\n')
-		return "", fmt.Errorf("running %s %s: %w: %s", name, args[0], err, strings.TrimSpace(first))
+	return string(out), err
+}
+
+// output runs a short command and returns what it prints.
+func output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := proc.Run(ctx, cmd); err != nil {
+		return nil, fmt.Errorf("running %s: %w", strings.Join(cmd.Args, " "), err)
 	}
-	return string(out), nil
+	return out.Bytes(), nil
 }

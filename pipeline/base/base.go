@@ -20,14 +20,15 @@ import (
 	"io"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/match"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
@@ -42,12 +43,6 @@ type Builder struct {
 	CPU    map[string]string // QEMU_CPU by foreign architecture
 	Log    io.Writer         // receives plain lines of progress; may be nil
 	Wait   time.Duration     // limit for waiting until another process has made what is needed; an hour when zero
-}
-
-// Layout is an image index that is kept on disk.
-type Layout struct {
-	Dir   string // OCI layout that holds every blob of Index
-	Index v1.ImageIndex
 }
 
 // packages of the base, beyond those Debian calls essential and apt. The
@@ -83,7 +78,7 @@ var epoch = time.Date(2025, 8, 9, 0, 0, 0, 0, time.UTC)
 
 // Base returns one index with the base image of each platform. What is not in
 // the cache is made, all platforms at once.
-func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, error) {
+func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (v1.ImageIndex, error) {
 	apt, err := hostApt(ctx, b.Suite)
 	if err != nil {
 		return nil, err
@@ -93,11 +88,11 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, 
 		return nil, err
 	}
 	debians := make([]debian, len(platforms))
-	overlays := make([]overlay, len(platforms))
+	overlays := make([]*overlay, len(platforms))
 	inputs := []any{baseConfig()}
 	for i, p := range platforms {
 		debians[i] = baseDebian(p.Architecture, apt)
-		overlays[i] = overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
+		overlays[i] = &overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
 		layers, err := b.keys(debians[i], overlays[i])
 		if err != nil {
 			return nil, err
@@ -128,96 +123,65 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (*Layout, 
 	if err != nil {
 		return nil, err
 	}
-	index, err := soleIndex(dir)
-	if err != nil {
-		return nil, err
-	}
-	return &Layout{Dir: dir, Index: index}, nil
+	return soleIndex(dir)
 }
 
 // Image returns the base image of one platform.
 func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, error) {
-	l, err := b.Base(ctx, platform)
+	index, err := b.Base(ctx, platform)
 	if err != nil {
 		return nil, err
 	}
-	return cached(l.Dir)
+	return engine.ImageFor(index, platform)
 }
 
 // Sidecars returns the image that holds PostgreSQL and Redis, for this machine's
 // own architecture: see PostgreSQL and Redis for how each is run.
 func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
-	apt, err := hostApt(ctx, b.Suite)
-	if err != nil {
-		return nil, err
-	}
-	d := debian{
+	files := &overlay{arch: runtime.GOARCH, dir: filepath.Join(b.Source, "pipeline/base/sidecars")}
+	return b.single(ctx, "PostgreSQL and Redis", debian{
 		name:    "sidecars",
-		arch:    runtime.GOARCH,
 		variant: "extract",
 		include: sidecarPackages,
 		hooks:   []string{"--extract-hook=" + sidecarAccounts, "--extract-hook=" + sidecarCluster},
-		apt:     apt,
-		level:   gzip.BestSpeed,
 		drop:    droppedFromSidecars,
-	}
-	o := overlay{arch: runtime.GOARCH, dir: filepath.Join(b.Source, "pipeline/base/sidecars")}
-	layers, err := b.keys(d, o)
-	if err != nil {
-		return nil, err
-	}
-	config := v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}}
-	dir, err := b.store().get(ctx, "sidecars", hashOf(layers, config), func(ctx context.Context, to layout.Path) error {
-		img, err := b.image(ctx, d, o, config, to)
-		if err != nil {
-			return fmt.Errorf("making the image of PostgreSQL and Redis: %w", err)
-		}
-		return to.AppendImage(img)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return cached(dir)
+	}, files, v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}})
 }
 
 // Packages returns an image of nothing but Debian packages of the Builder's
 // suite, installed as apt installs them, for this machine's own architecture.
 // It is for the further services that a test puts beside NetBox.
 func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, error) {
+	return b.single(ctx, strings.Join(packages, ", "), debian{
+		name:    "packages-" + b.Suite,
+		variant: "essential",
+		include: packages,
+		drop:    droppedFromBase,
+	}, nil, packagesConfig)
+}
+
+var packagesConfig = v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}}
+
+// single returns an image for this machine's own architecture; what says of
+// what. Without files it has one layer.
+func (b *Builder) single(ctx context.Context, what string, d debian, files *overlay, config v1.Config) (v1.Image, error) {
 	apt, err := hostApt(ctx, b.Suite)
 	if err != nil {
 		return nil, err
 	}
-	img, err := b.packages(ctx, debian{
-		name:    "packages-" + b.Suite,
-		arch:    runtime.GOARCH,
-		variant: "essential",
-		include: packages,
-		apt:     apt,
-		level:   gzip.BestSpeed,
-		drop:    droppedFromBase,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("making the image of %s: %w", strings.Join(packages, ", "), err)
-	}
-	return img, nil
-}
-
-// packages returns an image of one layer.
-func (b *Builder) packages(ctx context.Context, d debian) (v1.Image, error) {
-	key, err := b.debianKey(d)
+	d.arch, d.apt, d.level = runtime.GOARCH, apt, gzip.BestSpeed
+	layers, err := b.keys(d, files)
 	if err != nil {
 		return nil, err
 	}
-	dir, err := b.store().get(ctx, "packages", key, func(ctx context.Context, to layout.Path) error {
-		layer, err := b.debianLayer(ctx, d, to)
+	kind, key := "packages", layers[0]
+	if files != nil {
+		kind, key = d.name, hashOf(layers, config)
+	}
+	dir, err := b.store().get(ctx, kind, key, func(ctx context.Context, to layout.Path) error {
+		img, err := b.image(ctx, d, files, config, to)
 		if err != nil {
-			return err
-		}
-		img, err := assemble(d.arch, v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}},
-			mutate.Addendum{Layer: layer, MediaType: types.OCILayer})
-		if err != nil {
-			return err
+			return fmt.Errorf("making the image of %s: %w", what, err)
 		}
 		return to.AppendImage(img)
 	})
@@ -241,35 +205,34 @@ func baseDebian(arch string, apt apt) debian {
 	}
 }
 
-// image puts the two layers together; their blobs are in the layout to.
-func (b *Builder) image(ctx context.Context, d debian, o overlay, config v1.Config, to layout.Path) (v1.Image, error) {
+// image puts the layers together; their blobs are in the layout to.
+func (b *Builder) image(ctx context.Context, d debian, files *overlay, config v1.Config, to layout.Path) (v1.Image, error) {
 	lower, err := b.debianLayer(ctx, d, to)
 	if err != nil {
 		return nil, err
 	}
-	upper, err := o.layer(ctx)
-	if err != nil {
-		return nil, err
+	layer := func(of v1.Layer, by string) mutate.Addendum {
+		return mutate.Addendum{Layer: of, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: by}}
 	}
-	return assemble(d.arch, config,
-		mutate.Addendum{Layer: lower, MediaType: types.OCILayer, History: v1.History{
-			Created: v1.Time{Time: epoch}, CreatedBy: "mmdebstrap " + b.Suite + " " + strings.Join(d.include, " ")}},
-		mutate.Addendum{Layer: upper, MediaType: types.OCILayer, History: v1.History{
-			Created: v1.Time{Time: epoch}, CreatedBy: "pipeline/base/" + filepath.Base(o.dir)}},
-	)
+	layers := []mutate.Addendum{layer(lower, "mmdebstrap "+b.Suite+" "+strings.Join(d.include, " "))}
+	if files != nil {
+		upper, err := files.layer(ctx)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, layer(upper, "pipeline/base/"+filepath.Base(files.dir)))
+	}
+	return assemble(d.arch, config, layers...)
 }
 
-// keys identifies what image makes.
-func (b *Builder) keys(d debian, o overlay) ([]string, error) {
-	upper, err := o.key()
-	if err != nil {
-		return nil, err
-	}
+// keys identifies what image makes, a key each layer.
+func (b *Builder) keys(d debian, files *overlay) ([]string, error) {
 	lower, err := b.debianKey(d)
-	if err != nil {
-		return nil, err
+	if err != nil || files == nil {
+		return []string{lower}, err
 	}
-	return []string{lower, upper}, nil
+	upper, err := files.key()
+	return []string{lower, upper}, err
 }
 
 func (b *Builder) store() store {
@@ -323,13 +286,12 @@ func soleIndex(dir string) (v1.ImageIndex, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the cached base image %s: %w", dir, err)
 	}
-	manifest, err := top.IndexManifest()
+	found, err := partial.FindIndexes(top, match.MediaTypes(string(types.OCIImageIndex)))
 	if err != nil {
 		return nil, fmt.Errorf("reading the cached base image %s: %w", dir, err)
 	}
-	i := slices.IndexFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.MediaType.IsIndex() })
-	if i < 0 {
+	if len(found) == 0 {
 		return nil, fmt.Errorf("the cached base image %s holds no index: remove the directory and try again", dir)
 	}
-	return top.ImageIndex(manifest.Manifests[i].Digest)
+	return found[0], nil
 }

@@ -1,11 +1,7 @@
 package base
 
 import (
-	"compress/gzip"
 	"context"
-	"fmt"
-	"runtime"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -43,38 +39,19 @@ done`
 // Browser returns the image that Chromium runs on, for this machine's own
 // architecture.
 func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
-	apt, err := hostApt(ctx, b.Suite)
-	if err != nil {
-		return nil, err
-	}
-	img, err := b.packages(ctx, debian{
+	return b.single(ctx, "the browser", debian{
 		name:    "browser",
-		arch:    runtime.GOARCH,
 		variant: "extract",
 		include: browserPackages,
 		hooks:   []string{"--extract-hook=" + browserFiles},
-		apt:     apt,
-		level:   gzip.BestSpeed,
 		drop:    droppedFromBrowser,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make the image of the browser: %w", err)
-	}
-	return img, nil
+	}, nil, packagesConfig)
 }
 
 // droppedFromBrowser leaves out what draws with a graphics card, which is half
 // of it all, and what nobody reads.
 func droppedFromBrowser(path string) bool {
-	for _, unused := range []string{"etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/locale/", "usr/share/perl"} {
-		if strings.HasPrefix(path, unused) {
-			return true
-		}
-	}
-	for _, unused := range []string{"/libLLVM", "/libgallium", "/libz3.", "/libVkLayer", "/libVkICD", "/libperl.", "/gconv/", "-linux-gnu/perl"} {
-		if strings.Contains(path, unused) {
-			return true
-		}
-	}
-	return droppedFromBase(path)
+	return beginsWith(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/locale/", "usr/share/perl") ||
+		contains(path, "/libLLVM", "/libgallium", "/libz3.", "/libVkLayer", "/libVkICD", "/libperl.", "/gconv/", "-linux-gnu/perl") ||
+		droppedFromBase(path)
 }

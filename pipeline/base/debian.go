@@ -56,18 +56,20 @@ func droppedFromBase(path string) bool {
 		"etc/cron.daily/apt-compat", "etc/cron.daily/dpkg":
 		return true
 	}
-	for _, dir := range []string{"dev/", "proc/", "sys/", "run/", "tmp/"} {
-		if below, ok := strings.CutPrefix(path, dir); ok && below != "" {
-			return true
-		}
+	if dir, below, _ := strings.Cut(path, "/"); below != "" && slices.Contains([]string{"dev", "proc", "sys", "run", "tmp"}, dir) {
+		return true
 	}
 	// Of these the directories stay: later installations count on them.
-	for _, dir := range []string{"var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/info/"} {
-		if strings.HasPrefix(path, dir) && !strings.HasSuffix(path, "/") {
-			return true
-		}
-	}
-	return strings.HasPrefix(path, "var/lib/dpkg/") && strings.HasSuffix(path, "-old")
+	return !strings.HasSuffix(path, "/") && beginsWith(path, "var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/info/") ||
+		strings.HasPrefix(path, "var/lib/dpkg/") && strings.HasSuffix(path, "-old")
+}
+
+func beginsWith(path string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(path, p) })
+}
+
+func contains(path string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(path, p) })
 }
 
 // options are mmdebstrap's, without those that depend on where and when it

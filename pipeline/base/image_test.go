@@ -16,7 +16,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -25,43 +24,29 @@ import (
 
 func TestWhatIsCachedIsGivenAtOnce(t *testing.T) {
 	b := builder(t)
-	first, err := b.Base(t.Context(), platform(runtime.GOARCH))
-	if err != nil {
+	if _, err := b.Base(t.Context(), platform(runtime.GOARCH)); err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
 	b.Log = &said
 	started := time.Now()
-	second, err := b.Base(t.Context(), platform(runtime.GOARCH))
-	if err != nil {
+	if _, err := b.Base(t.Context(), platform(runtime.GOARCH)); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("it took %s", time.Since(started)) // under a second on an idle machine
-	if said.Len() > 0 || second.Dir != first.Dir {
-		t.Errorf("something was made again in %s:\n%s", second.Dir, &said)
+	if said.Len() > 0 {
+		t.Errorf("something was made again:\n%s", &said)
 	}
 }
 
-func TestTheIndexIsValidAndItsLayoutHoldsEveryBlob(t *testing.T) {
+func TestTheIndexIsValid(t *testing.T) {
 	b := builder(t)
-	l, err := b.Base(t.Context(), platform(runtime.GOARCH))
+	index, err := b.Base(t.Context(), platform(runtime.GOARCH))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := validate.Index(l.Index); err != nil {
+	if err := validate.Index(index); err != nil {
 		t.Error(err)
-	}
-	digest, err := l.Index.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	onDisk, err := layout.Path(l.Dir).Bytes(digest)
-	if err != nil {
-		t.Fatalf("the index is not in its layout: %v", err)
-	}
-	raw, err := l.Index.RawManifest()
-	if err != nil || !bytes.Equal(onDisk, raw) {
-		t.Errorf("the layout holds another index: %v", err)
 	}
 }
 

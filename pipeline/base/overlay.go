@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -152,26 +151,28 @@ func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) 
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
-	}
-	return out, nil
+	return output(ctx, cmd)
 }
 
 // key identifies what layer makes.
 func (o overlay) key() (string, error) {
-	files, err := hashTree(o.dir)
+	entries, err := o.files()
 	if err != nil {
 		return "", err
+	}
+	var files []any
+	for _, e := range entries {
+		if e.link != "" {
+			files = append(files, e.path, "link", e.link)
+		} else {
+			files = append(files, e.path, e.mode&0o111 != 0, e.data)
+		}
 	}
 	programs := ""
 	if o.programs != nil {
 		programs = o.programs.key
 	}
-	return hashOf(files, programs, o.sources, o.arch, epoch, layerFormat), nil
+	return hashOf(hashOf(files...), programs, o.sources, o.arch, epoch, layerFormat), nil
 }
 
 // layer makes the layer: the same inputs give the same bytes.

@@ -1,7 +1,5 @@
 package base
 
-import "strings"
-
 // Service is how one service of the sidecar image is run.
 type Service struct {
 	Entrypoint []string
@@ -50,18 +48,8 @@ const sidecarCluster = `chroot --userspec=999:999 "$1" env LC_ALL=C.UTF-8 \
 // droppedFromSidecars leaves out what the services do not use: the
 // just-in-time compiler of PostgreSQL is larger than all the rest.
 func droppedFromSidecars(path string) bool {
-	for _, unused := range []string{
-		"etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/i18n/", "usr/share/perl", "usr/share/postgresql-common/",
-		"usr/lib/llvm", "usr/lib/systemd/", "usr/lib/postgresql/17/lib/bitcode/",
-	} {
-		if strings.HasPrefix(path, unused) {
-			return true
-		}
-	}
-	for _, unused := range []string{"/libLLVM", "/llvmjit", "/libclang", "/libz3.", "/libperl.", "/gconv/", "-linux-gnu/perl"} {
-		if strings.Contains(path, unused) {
-			return true
-		}
-	}
-	return droppedFromBase(path)
+	return beginsWith(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/i18n/", "usr/share/perl", "usr/share/postgresql-common/",
+		"usr/lib/llvm", "usr/lib/systemd/", "usr/lib/postgresql/17/lib/bitcode/") ||
+		contains(path, "/libLLVM", "/llvmjit", "/libclang", "/libz3.", "/libperl.", "/gconv/", "-linux-gnu/perl") ||
+		droppedFromBase(path)
 }

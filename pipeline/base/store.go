@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -101,35 +100,4 @@ func hashOf(inputs ...any) string {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// hashTree identifies the regular files and links below dir by path, mode and
-// content.
-func hashTree(dir string) (string, error) {
-	var inputs []any
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		if d.Type()&fs.ModeSymlink != 0 {
-			target, err := os.Readlink(path)
-			inputs = append(inputs, rel, "link", target)
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		inputs = append(inputs, rel, info.Mode()&0o111 != 0, data)
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("reading the files of the base image in %s: %w", dir, err)
-	}
-	return hashOf(inputs...), nil
 }

@@ -84,11 +84,8 @@ func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.
 		if !slices.ContainsFunc(platforms, native.Equals) {
 			platforms = append(slices.Clone(platforms), native)
 		}
-		made, err := b.Base(ctx, platforms...)
-		if err != nil {
-			return engine.Base{}, err
-		}
-		return engine.Base{Index: made.Index}, nil
+		index, err := b.Base(ctx, platforms...)
+		return engine.Base{Index: index}, err
 	}
 	if dir, ok := strings.CutPrefix(name, "oci:"); ok {
 		idx, err := readLayout(dir)

@@ -127,7 +127,7 @@ func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
 	private := privateText()
 	for _, image := range images {
 		t.Run(registry.Key(image.Platform), func(t *testing.T) {
-			under, err := engine.ImageFor(bases.Index, image.Platform)
+			under, err := engine.ImageFor(bases, image.Platform)
 			if err != nil {
 				t.Fatal(err)
 			}
