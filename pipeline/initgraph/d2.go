@@ -2,6 +2,7 @@ package initgraph
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -142,74 +143,52 @@ type d2Word struct {
 	quoted bool
 }
 
+var (
+	d2Sign   = regexp.MustCompile(`->|<-|["{}:;|\[\]]`)
+	d2Quoted = regexp.MustCompile(`^"((?:[^"\\]|\\.)*)"`)
+	unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
+)
+
 // splitD2 takes a line apart; open reports that it ends by opening a box.
 func splitD2(line string) (words []d2Word, open bool, err error) {
-	bare := ""
-	flush := func() {
-		if bare = strings.TrimSpace(bare); bare != "" {
-			words = append(words, d2Word{text: bare})
-		}
-		bare = ""
-	}
-	for rest := strings.TrimSpace(line); rest != ""; {
-		switch {
-		case open:
+	for rest := strings.TrimSpace(line); rest != "" && rest[0] != '#'; rest = strings.TrimSpace(rest) {
+		if open {
 			return nil, false, fmt.Errorf("%q behind a {: it belongs on a line of its own", rest)
-		case strings.HasPrefix(rest, "->"), strings.HasPrefix(rest, "<-"):
-			flush()
-			words = append(words, d2Word{text: rest[:2]})
-			rest = rest[2:]
-		case rest[0] == '"':
-			if strings.TrimSpace(bare) != "" {
+		}
+		at := d2Sign.FindStringIndex(rest)
+		if at == nil {
+			at = []int{len(rest), len(rest)}
+		}
+		sign, behind := rest[at[0]:at[1]], rest[at[1]:]
+		if bare := strings.TrimSpace(rest[:at[0]]); bare != "" {
+			if sign == `"` {
 				return nil, false, fmt.Errorf("a quote in the middle of the name %q", bare)
 			}
-			name, tail, ok := cutQuoted(rest)
-			if !ok {
-				return nil, false, fmt.Errorf("a quote is never closed: %s", rest)
-			}
-			words = append(words, d2Word{text: name, quoted: true})
-			rest = strings.TrimSpace(tail)
-		case rest[0] == '#' && strings.TrimSpace(bare) == "":
-			rest = ""
-		case rest[0] == '{':
-			flush()
-			open, rest = true, strings.TrimSpace(rest[1:])
-			if strings.HasPrefix(rest, "#") {
-				rest = ""
-			}
-		case rest[0] == '}':
-			flush()
-			words = append(words, d2Word{text: "}"})
-			rest = strings.TrimSpace(rest[1:])
-		case rest[0] == ':':
-			flush()
-			if rest = strings.TrimSpace(rest[1:]); !strings.HasPrefix(rest, "{") {
+			words, rest = append(words, d2Word{text: bare}), rest[at[0]:]
+		}
+		switch sign {
+		case "":
+		case "->", "<-", "}":
+			words = append(words, d2Word{text: sign})
+		case "{":
+			open = true
+		case ":":
+			if !strings.HasPrefix(strings.TrimSpace(behind), "{") {
 				return nil, false, fmt.Errorf("labels are not read: only { may follow a colon")
 			}
-		case strings.IndexByte(";|[]", rest[0]) >= 0:
-			return nil, false, fmt.Errorf("%q is not part of the d2 that init diagrams are written in", rest[:1])
+		case `"`:
+			name := d2Quoted.FindStringSubmatch(rest)
+			if name == nil {
+				return nil, false, fmt.Errorf("a quote is never closed: %s", rest)
+			}
+			words = append(words, d2Word{text: unescape.Replace(name[1]), quoted: true})
+			behind = rest[len(name[0]):]
 		default:
-			bare += rest[:1]
-			rest = rest[1:]
+			return nil, false, fmt.Errorf("%q is not part of the d2 that init diagrams are written in", sign)
 		}
+		rest = behind
 	}
-	flush()
 	return words, open, nil
-}
-
-// cutQuoted takes a quoted name off the front.
-func cutQuoted(text string) (name, rest string, ok bool) {
-	var b strings.Builder
-	for i := 1; i < len(text); i++ {
-		switch {
-		case text[i] == '"':
-			return b.String(), text[i+1:], true
-		case text[i] == '\\' && i+1 < len(text) && (text[i+1] == '"' || text[i+1] == '\\'):
-			i++
-		}
-		b.WriteByte(text[i])
-	}
-	return "", "", false
 }
 
 // readPath reads NAME [ARROW NAME]...

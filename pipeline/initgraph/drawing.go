@@ -77,32 +77,19 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 
 	var d2 strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&d2, format+"\n", args...) }
-	class := func(name string, height int, style ...string) {
-		size := ""
-		if height > 0 {
-			size = fmt.Sprintf("height: %d; ", height)
-		}
-		line("  %s: { %sstyle: { %s } }", name, size, strings.Join(style, "; "))
-	}
-	style := func(key string, value any) string {
-		if s, ok := value.(string); ok {
-			return fmt.Sprintf("%s: %q", key, s)
-		}
-		return fmt.Sprintf("%s: %v", key, value)
-	}
 	line("style.fill: transparent")
 	line("classes: {")
-	class("service", 36, style("fill", look.box), style("stroke", look.frame), style("font-color", look.text), style("border-radius", 6), style("stroke-width", 1))
-	class("own", 0, style("fill", look.ownBox), style("stroke", look.ownFrame), style("font-color", look.ownText), style("stroke-width", 2))
-	class("milestone", 36, style("fill", "transparent"), style("stroke", look.frame), style("font-color", look.muted), style("border-radius", 6), style("stroke-width", 1), style("stroke-dash", 3))
-	class("after", 0, style("stroke", look.line), style("stroke-width", 2))
-	class(string(Undeclared), 0, style("stroke", look.undeclared), style("font-color", look.undeclared), style("stroke-width", 3))
-	class(string(Vanished), 0, style("stroke", look.vanished), style("font-color", look.vanished), style("stroke-width", 3), style("stroke-dash", 3))
-	class(string(Repeated), 0, style("stroke", look.repeated), style("font-color", look.repeated), style("stroke-width", 3))
+	line("  service: { height: 36; style: { fill: %q; stroke: %q; font-color: %q; border-radius: 6; stroke-width: 1 } }", look.box, look.frame, look.text)
+	line("  own: { style: { fill: %q; stroke: %q; font-color: %q; stroke-width: 2 } }", look.ownBox, look.ownFrame, look.ownText)
+	line(`  milestone: { height: 36; style: { fill: "transparent"; stroke: %q; font-color: %q; border-radius: 6; stroke-width: 1; stroke-dash: 3 } }`, look.frame, look.muted)
+	line("  after: { style: { stroke: %q; stroke-width: 2 } }", look.line)
+	line("  undeclared: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3 } }", look.undeclared)
+	line("  vanished: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3; stroke-dash: 3 } }", look.vanished)
+	line("  repeated: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3 } }", look.repeated)
 	if len(failed) > 0 {
-		class("failed", 0, style("fill", look.failedBox), style("stroke", look.vanished), style("font-color", look.vanished), style("stroke-width", 4))
+		line("  failed: { style: { fill: %q; stroke: %q; font-color: %[2]q; stroke-width: 4 } }", look.failedBox, look.vanished)
 	}
-	class("key", 0, style("fill", "transparent"), style("stroke", "transparent"))
+	line(`  key: { style: { fill: "transparent"; stroke: "transparent" } }`)
 	line("}")
 
 	own, _, _ := strings.Cut(g.Title, ":")
@@ -143,17 +130,18 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 			line("%s -> %s: { class: after }", forceQuote(e.From), forceQuote(e.To))
 		}
 	}
-	line(`"the key": "" {`)
-	line("  near: bottom-center")
-	line("  class: key")
-	line("  grid-rows: 1")
-	line("  grid-gap: 12")
+	mine := ""
 	if own != "" {
-		line("  own: %s { class: [service; own] }", forceQuote("of "+own))
+		mine = "\n  own: " + forceQuote("of "+own) + " { class: [service; own] }"
 	}
-	line(`  base: "of the base" { class: service }`)
-	line(`  milestone: "milestone" { class: milestone }`)
-	line("}")
+	line(`"the key": "" {
+  near: bottom-center
+  class: key
+  grid-rows: 1
+  grid-gap: 12%s
+  base: "of the base" { class: service }
+  milestone: "milestone" { class: milestone }
+}`, mine)
 	return d2.String()
 }
 
