@@ -59,7 +59,7 @@ func (d Documents) Check() error {
 	if err := git.CheckLineEnds(d.Repo); err != nil {
 		return err
 	}
-	all, err := d.all()
+	all, _, err := d.all()
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func lastLine(text []byte) []byte {
 
 // Render returns each file as it should be, by its path.
 func (d Documents) Render(ctx context.Context, log io.Writer) (map[string][]byte, error) {
-	all, err := d.all()
+	all, _, err := d.all()
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +129,13 @@ func (d Documents) render(ctx context.Context, log io.Writer, doc document) ([]b
 
 // Write makes the files what they should be, and names those that it changed.
 func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, err error) {
-	all, err := d.all()
+	all, notes, err := d.all()
 	if err != nil {
 		return nil, err
 	}
-	d.notes(log)
+	for _, note := range notes {
+		fmt.Fprintf(log, "note: %s\n", note)
+	}
 	for _, doc := range all {
 		want, err := d.render(ctx, log, doc)
 		if err != nil {
@@ -154,32 +156,23 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 	return changed, nil
 }
 
-// notes says what in the variables no page shows.
-func (d Documents) notes(log io.Writer) {
-	if vars, _, err := readme.Load(d.Repo); err == nil {
-		for _, note := range vars.Notes {
-			fmt.Fprintf(log, "note: %s\n", note)
-		}
-	}
-}
-
-// all lists the files, README.md first.
-func (d Documents) all() ([]document, error) {
+// all lists the files, README.md first, and what in the variables no page shows.
+func (d Documents) all() (all []document, notes []string, err error) {
 	vars, extra, err := readme.Load(d.Repo)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// An image whose repository has no d2 shows the graph as text alone.
 	extra.Pictures = vars.InitDiagram != "" && d.D2.Pinned()
 	page, err := vars.README(extra)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all := []document{{path: readme.Page, want: page}}
+	all = []document{{path: readme.Page, want: page}}
 	if extra.Pictures {
 		graph, err := initgraph.ParseD2(vars.InitDiagram)
 		if err != nil {
-			return nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
+			return nil, nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
 		}
 		for _, look := range initgraph.Looks() {
 			all = append(all, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})
@@ -187,13 +180,13 @@ func (d Documents) all() ([]document, error) {
 	}
 	drawings, err := d.drawings()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all = append(all, drawings...)
 	if d.Docs != "" {
 		docs, err := vars.Docs(extra)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, document{path: d.Docs, file: d.Docs, want: docs})
 	}
@@ -203,10 +196,10 @@ func (d Documents) all() ([]document, error) {
 			doc.file = filepath.Join(d.Repo, filepath.FromSlash(doc.path))
 		}
 		if doc.have, err = os.ReadFile(doc.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read %s: %w", doc.path, err)
+			return nil, nil, fmt.Errorf("read %s: %w", doc.path, err)
 		}
 	}
-	return all, nil
+	return all, vars.Notes, nil
 }
 
 // themes are those of d2 for the looks of a picture.
