@@ -34,38 +34,34 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return material(v.onOnePage(page, extra.Guides)), nil
+	return []byte(material(v.onOnePage(page, extra.Guides))), nil
 }
 
 // tables are the parameters by kind.
 func (v *Vars) tables() []table {
-	all := inOrder(v.entries(), shown, tableOrder[:])
-	of := func(k kind, title, column string) table {
-		t := table{Title: title, Column: column}
-		for _, e := range all {
-			if e.kind == k {
-				if _, e.param, _ = strings.Cut(e.param, " "); k == port { // the title has the flag
-					e.param = e.value
-				}
-				t.Rows = append(t.Rows, e)
-			}
-		}
-		return t
-	}
+	kinds := []kind{port, environment, volume, device}
 	tables := []table{
-		of(port, "Ports (`-p`)", "Parameter"),
-		of(environment, "Environment Variables (`-e`)", "Env"),
-		of(volume, "Volume Mappings (`-v`)", "Volume"),
-		of(device, "Device Mappings (`--device`)", "Parameter"),
+		{Title: "Ports (`-p`)", Column: "Parameter"},
+		{Title: "Environment Variables (`-e`)", Column: "Env"},
+		{Title: "Volume Mappings (`-v`)", Column: "Volume"},
+		{Title: "Device Mappings (`--device`)", Column: "Parameter"},
+		{Title: "Miscellaneous Options", Column: "Parameter"},
 	}
-	tables = slices.DeleteFunc(tables, func(t table) bool { return len(t.Rows) == 0 })
-	others := table{Title: "Miscellaneous Options", Column: "Parameter"}
-	for _, e := range all {
-		if e.kind != port && e.kind != environment && e.kind != volume && e.kind != device {
-			others.Rows = append(others.Rows, e)
+	others := len(kinds)
+	for _, e := range inOrder(v.entries(), shown, tableOrder[:]) {
+		at := slices.Index(kinds, e.kind)
+		switch {
+		case at < 0:
+			at = others
+		case e.kind == port:
+			e.param = e.value
+		default:
+			_, e.param, _ = strings.Cut(e.param, " ") // the title has the flag
 		}
+		tables[at].Rows = append(tables[at].Rows, e)
 	}
-	return append(tables, others)
+	filled := slices.DeleteFunc(slices.Clone(tables[:others]), func(t table) bool { return len(t.Rows) == 0 })
+	return append(filled, tables[others])
 }
 
 var (
@@ -82,11 +78,11 @@ var admonitions = map[string]string{
 // material rewrites what GitHub's Markdown and that of the site spell
 // differently, in the texts of the variables too: call-outs, folds, links to
 // headings, and lists, which need an empty line before them.
-func material(page []byte) []byte {
+func material(page string) string {
 	var out []string
-	lines := strings.Split(strings.TrimSuffix(string(page), "\n"), "\n")
+	page = strings.TrimSuffix(page, "\n")
 	anchors := map[string]string{}
-	eachLine(lines, func(line string, inCode bool) {
+	eachLine(page, func(line string, inCode bool) {
 		if text, ok := heading(line); ok && !inCode {
 			anchors[anchorGitHub(text)] = anchorMkDocs(text)
 		}
@@ -99,7 +95,7 @@ func material(page []byte) []byte {
 		}
 		out = append(out, line)
 	}
-	eachLine(lines, func(line string, inCode bool) {
+	eachLine(page, func(line string, inCode bool) {
 		if inCode {
 			put(line)
 			last = line
@@ -143,24 +139,32 @@ func material(page []byte) []byte {
 	return tidy(strings.Join(out, "\n"))
 }
 
-// eachLine calls do for every line and reports whether it is part of a code
-// block, fences included.
-func eachLine(lines []string, do func(line string, inCode bool)) {
-	fence := ""
-	for _, line := range lines {
-		marker := strings.TrimLeft(line, " ")
-		switch {
-		case fence != "":
-			do(line, true)
-			if strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "" {
-				fence = ""
-			}
-		case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
-			fence = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))]
-			do(line, true)
-		default:
-			do(line, false)
+// codeBlock is the fence of the block that a line is in, empty outside of any.
+type codeBlock string
+
+// has reports whether the next line is part of a code block, fences included.
+func (b *codeBlock) has(line string) bool {
+	marker := strings.TrimLeft(line, " ")
+	fence := string(*b)
+	switch {
+	case fence != "":
+		if strings.HasPrefix(marker, fence) && strings.Trim(strings.TrimSpace(marker), fence[:1]) == "" {
+			*b = ""
 		}
+		return true
+	case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
+		*b = codeBlock(marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))])
+		return true
+	}
+	return false
+}
+
+// eachLine calls do for every line and reports whether it is part of a code
+// block.
+func eachLine(text string, do func(line string, inCode bool)) {
+	var block codeBlock
+	for line := range strings.SplitSeq(text, "\n") {
+		do(line, block.has(line))
 	}
 }
 

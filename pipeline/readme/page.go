@@ -1,7 +1,6 @@
 package readme
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -76,7 +75,7 @@ func (v *Vars) README(extra Extra) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", Page, err)
 	}
-	return bytes.ReplaceAll(page, []byte("](#usage)"), []byte("](#start-it)")), nil
+	return []byte(strings.ReplaceAll(page, "](#usage)", "](#start-it)")), nil
 }
 
 // content is what the template receives besides the variables.
@@ -95,7 +94,7 @@ type table struct {
 	Rows   []entry
 }
 
-func (v *Vars) page(name string, c content) ([]byte, error) {
+func (v *Vars) page(name string, c content) (string, error) {
 	c.Vars = v
 	cell, narrow := cell, func(_ int, text string) string { return text }
 	if c.Site {
@@ -116,11 +115,11 @@ func (v *Vars) page(name string, c content) ([]byte, error) {
 		"plain":   func(s string) string { return strings.TrimSuffix(s, ":") },
 	}).ParseFS(templates, "*.md.tmpl")
 	if err != nil {
-		return nil, fmt.Errorf("reading the templates: %w", err)
+		return "", fmt.Errorf("reading the templates: %w", err)
 	}
-	var out bytes.Buffer
+	var out strings.Builder
 	if err := t.Execute(&out, c); err != nil {
-		return nil, err
+		return "", err
 	}
 	return tidy(out.String()), nil
 }
@@ -166,9 +165,9 @@ func lines(text []byte) []string {
 // tidy leaves one empty line where there are more, none at either end, and no
 // space at a line's end but the two that mean a break. Code blocks stay as they
 // are.
-func tidy(page string) []byte {
+func tidy(page string) string {
 	var out []string
-	eachLine(strings.Split(page, "\n"), func(line string, inCode bool) {
+	eachLine(page, func(line string, inCode bool) {
 		text := strings.TrimRight(line, " \t")
 		switch {
 		case inCode:
@@ -180,7 +179,7 @@ func tidy(page string) []byte {
 		}
 		out = append(out, text)
 	})
-	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
+	return strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n"
 }
 
 // cell makes text fit for a cell of a table.

@@ -1,6 +1,7 @@
 package readme
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -73,13 +74,9 @@ func (v *Vars) entries() []entry {
 			"-e "+e.Name+"="+shellQuote(string(e.Value)), "-e "+e.Name+"="+string(e.Value), e.Desc, optional)
 	}
 	if v.CommonEnv.On {
-		for _, e := range []EnvVar{
-			{Name: "PUID", Value: "1000", Desc: "User id the application runs as, [explained below](#user--group-identifiers)."},
-			{Name: "PGID", Value: "1000", Desc: "Group id the application runs as, [explained below](#user--group-identifiers)."},
-			{Name: "TZ", Value: "Etc/UTC", Desc: "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."},
-		} {
-			env(e, v.CommonEnv.Optional)
-		}
+		env(EnvVar{"PUID", "1000", "User id the application runs as, [explained below](#user--group-identifiers)."}, v.CommonEnv.Optional)
+		env(EnvVar{"PGID", "1000", "Group id the application runs as, [explained below](#user--group-identifiers)."}, v.CommonEnv.Optional)
+		env(EnvVar{"TZ", "Etc/UTC", "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."}, v.CommonEnv.Optional)
 	}
 	for _, twin := range []struct {
 		Params
@@ -115,33 +112,24 @@ func (v *Vars) entries() []entry {
 			list(twin.HasCaps, capability, "cap_add", "--cap-add=", e.Name, e.Name, e.Desc)
 		}
 		for _, e := range twin.Security {
-			compose := e.Compose
-			if compose == "" {
-				compose = e.Run
-			}
 			if twin.HasSecurity {
-				add(securityOption, "security_opt", true, compose, "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
+				add(securityOption, "security_opt", true, cmp.Or(e.Compose, e.Run), "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
 			}
 		}
 		for _, e := range twin.Custom {
-			key, flag := e.Compose, "--"+e.Name
-			if key == "" {
-				key = strings.ReplaceAll(e.Name, "-", "_")
-			}
-			param := flag + "="
-			values := e.Value.List
+			flag := "--" + e.Name
+			values, param := e.Value.List, flag+"="
 			if strings.Join(values, "") == "" {
 				values, param = []string{""}, flag
 			}
 			for n, value := range values {
-				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, param: param, desc: e.Desc, optional: twin.optional}
+				quoted := flag
 				if value != "" {
-					line.flag += "=" + shellQuote(value)
-				} else {
-					line.value = "true"
+					quoted += "=" + shellQuote(value)
 				}
-				line.again = n > 0
-				all = append(all, line)
+				add(custom, cmp.Or(e.Compose, strings.ReplaceAll(e.Name, "-", "_")), e.Array.On || !e.Value.Plain && len(e.Value.List) > 0,
+					cmp.Or(value, "true"), quoted, param, e.Desc, twin.optional)
+				all[len(all)-1].again = n > 0
 			}
 		}
 	}
@@ -182,7 +170,7 @@ func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":lates
 // bring along.
 func (v *Vars) Compose() string {
 	if v.CustomCompose != "" {
-		return strings.TrimSpace(v.CustomCompose) + v.externalCompose()
+		return strings.TrimSpace(v.CustomCompose)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
@@ -211,29 +199,12 @@ func (v *Vars) Compose() string {
 		b.WriteString(text[key] + "\n")
 	}
 	b.WriteString("    restart: unless-stopped")
-	return b.String() + v.externalCompose()
-}
-
-// external is what stands above the other container that an image needs.
-const external = "This container needs another application, which runs in a container of its own:"
-
-// externalCompose is the other application as part of the compose file, whose
-// services may be written with or without their key.
-func (v *Vars) externalCompose() string {
-	block := strings.Trim(v.ExternalCompose, "\n")
-	if !v.External || strings.TrimSpace(block) == "" {
-		return ""
-	}
-	block = strings.TrimPrefix(strings.TrimPrefix(block, "---\n"), "services:\n")
-	if !strings.HasPrefix(block, " ") {
-		block = "  " + strings.ReplaceAll(block, "\n", "\n  ")
-	}
-	return "\n  # " + external + "\n" + block
+	return b.String()
 }
 
 // CommandLine is the same as one docker command, which starts the application as
-// the compose file does, with the variables it shows. A shell takes the mark of an optional parameter for a
-// command that is only a comment and drops it.
+// the compose file does, with the variables it shows. A shell takes the mark of
+// an optional parameter for a command that is only a comment and drops it.
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
 	given := v.composed()
@@ -253,11 +224,7 @@ func (v *Vars) CommandLine() string {
 		lines = append(lines, line)
 	}
 	lines = append(lines, "--restart unless-stopped", v.Image())
-	command := strings.Join(lines, " \\\n  ")
-	if block := strings.TrimSpace(v.ExternalCLI); v.External && block != "" {
-		command += "\n\n# " + external + "\n" + block
-	}
-	return command
+	return strings.Join(lines, " \\\n  ")
 }
 
 // composed is the environment that a compose file of the variables' own sets

@@ -114,12 +114,6 @@ func syntaxError(file string, data []byte, err error) error {
 	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
 }
 
-// Ignored is a value that nothing is done with.
-type Ignored struct{}
-
-// UnmarshalYAML takes anything.
-func (*Ignored) UnmarshalYAML(*yaml.Node) error { return nil }
-
 type decoder struct {
 	doc      *Document
 	problems []error
