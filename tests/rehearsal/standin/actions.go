@@ -129,9 +129,9 @@ func setupGo() error {
 	}
 	fmt.Printf("Go %s in %s\n", version, found[0])
 	return errors.Join(
-		appendLine("GITHUB_PATH", filepath.Join(found[0], "bin")),
-		appendLine("GITHUB_ENV", "GOTOOLCHAIN=local"),
-		appendLine("GITHUB_OUTPUT", "go-version="+version))
+		appendLine(os.Getenv("GITHUB_PATH"), filepath.Join(found[0], "bin")),
+		appendLine(os.Getenv("GITHUB_ENV"), "GOTOOLCHAIN=local"),
+		appendLine(os.Getenv("GITHUB_OUTPUT"), "go-version="+version))
 }
 
 // artifacts is where a run's artifacts are kept.

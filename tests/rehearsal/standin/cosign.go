@@ -16,7 +16,7 @@ import (
 // takes the statement to the Sigstore of the rehearsal. Verifying is left to
 // cosign itself, with the roots of trust of that.
 func cosign(args []string) error {
-	if err := write(state("cosign"), []byte(args[0])); err != nil {
+	if err := appendLine(state("cosign"), args[0]); err != nil {
 		return err
 	}
 	value := func(flag string) string {

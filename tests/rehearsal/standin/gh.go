@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
 
 // call is one call of gh, taken apart.
@@ -20,34 +23,32 @@ type call struct {
 	field map[string]string // of -f
 }
 
-// bare are the flags that take no value.
-var bare = []string{"--verify-tag", "--draft", "--force"}
-
 func parse(args []string) (call, error) {
 	c := call{flags: map[string]string{}, field: map[string]string{}}
-	for i := 0; i < len(args); i++ {
-		name, value, has := strings.Cut(args[i], "=")
-		switch {
-		case !strings.HasPrefix(args[i], "-"):
-			c.words = append(c.words, args[i])
-			continue
-		case slices.Contains(bare, args[i]):
-			c.flags[args[i]] = "true"
-			continue
-		case !has || !strings.HasPrefix(name, "--"):
-			if i++; i == len(args) {
-				return c, fmt.Errorf("gh: flag %s needs a value", args[i-1])
-			}
-			name, value = args[i-1], args[i]
-		}
-		if name == "-f" || name == "-F" || name == "--field" || name == "--raw-field" {
-			key, value, _ := strings.Cut(value, "=")
-			c.field[key] = value
-			continue
-		}
-		c.flags[name] = value
+	f := pflag.NewFlagSet("gh", pflag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	for name := range strings.FieldsSeq("workflow branch commit status event head base state title body notes-file json jq ref") {
+		f.String(name, "", "")
 	}
+	f.StringP("limit", "L", "", "")
+	f.Bool("verify-tag", false, "")
+	fields := f.StringArrayP("raw-field", "f", nil, "")
+	if err := f.Parse(args); err != nil {
+		return c, fmt.Errorf("gh: no stand-in for %q: %w", args, err)
+	}
+	f.Visit(func(flag *pflag.Flag) { c.flags[flag.Name] = flag.Value.String() })
+	for _, field := range *fields {
+		key, value, _ := strings.Cut(field, "=")
+		c.field[key] = value
+	}
+	c.words = f.Args()
 	return c, nil
+}
+
+// rights are those of the job's token that a command needs.
+var rights = map[string]string{
+	"run list": "actions:read", "workflow run": "actions:write", "pr list": "pull-requests:read", "pr create": "pull-requests:write",
+	"release view": "contents:write", "release create": "contents:write", "release edit": "contents:write",
 }
 
 // gh stands in for the command of that name: it writes down each call, and
@@ -62,7 +63,7 @@ func gh(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := write(state("gh", "calls"), line); err != nil {
+	if err := appendLine(state("gh", "calls"), string(line)); err != nil {
 		return err
 	}
 	if os.Getenv("GH_TOKEN") == "" {
@@ -79,25 +80,20 @@ func gh(args []string) error {
 	if len(c.words) < 2 {
 		return fmt.Errorf("gh: no stand-in for %q", args)
 	}
-	switch c.words[0] + " " + c.words[1] {
-	case "auth setup-git":
+	what := c.words[0] + " " + c.words[1]
+	if right, ok := rights[what]; ok {
+		if err := may(right); err != nil {
+			return err
+		}
+	}
+	switch what {
+	case "auth setup-git", "workflow run":
 		return nil
 	case "run list":
-		if err := may("actions:read"); err != nil {
-			return err
-		}
-		return c.list("runs", map[string]string{"--workflow": "workflow", "--branch": "headBranch", "--commit": "headSha", "--status": "status", "--event": "event"})
+		return c.list("runs", map[string]string{"workflow": "workflow", "branch": "headBranch", "commit": "headSha", "status": "status", "event": "event"})
 	case "pr list":
-		if err := may("pull-requests:read"); err != nil {
-			return err
-		}
-		return c.list("pulls", map[string]string{"--head": "headRefName", "--base": "baseRefName", "--state": "state"})
-	case "workflow run":
-		return may("actions:write")
+		return c.list("pulls", map[string]string{"head": "headRefName", "base": "baseRefName", "state": "state"})
 	case "pr create":
-		if err := may("pull-requests:write"); err != nil {
-			return err
-		}
 		return c.createPull()
 	case "release view", "release create", "release edit":
 		return c.release()
@@ -105,13 +101,12 @@ func gh(args []string) error {
 	return fmt.Errorf("gh: no stand-in for %q", args)
 }
 
-func write(file string, line []byte) error {
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(line, '\n'))
-	return errors.Join(err, f.Close())
+// origin asks git about the repository that the jobs fetch from.
+func origin(args ...string) (string, error) {
+	cmd := exec.Command("git", append([]string{"--git-dir", state("origin.git")}, args...)...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	return strings.TrimSpace(string(out)), err
 }
 
 // objects reads a list of the state.
@@ -138,14 +133,14 @@ func (c call) list(name string, filters map[string]string) error {
 	}
 	slices.Reverse(all)
 	for flag := range c.flags {
-		if _, ok := filters[flag]; !ok && !slices.Contains([]string{"--json", "--jq", "--limit", "-L", "--repo"}, flag) {
-			return fmt.Errorf("gh: no stand-in for %s", flag)
+		if _, ok := filters[flag]; !ok && !slices.Contains([]string{"json", "jq", "limit"}, flag) {
+			return fmt.Errorf("gh: no stand-in for --%s", flag)
 		}
 	}
 	all = slices.DeleteFunc(all, func(object map[string]any) bool {
 		for flag, key := range filters {
 			want, ok := c.flags[flag]
-			if ok && !strings.EqualFold(fmt.Sprint(object[key]), want) && (flag != "--state" || !strings.EqualFold(want, "all")) {
+			if ok && !strings.EqualFold(fmt.Sprint(object[key]), want) && (flag != "state" || !strings.EqualFold(want, "all")) {
 				return true
 			}
 		}
@@ -154,14 +149,12 @@ func (c call) list(name string, filters map[string]string) error {
 	out := []map[string]any{}
 	for _, object := range all {
 		if branch, ok := object["headRefName"]; ok && object["state"] == "OPEN" {
-			sha, err := exec.Command("git", "--git-dir", state("origin.git"), "rev-parse", fmt.Sprint("refs/heads/", branch)).Output()
-			if err != nil {
+			if object["headRefOid"], err = origin("rev-parse", fmt.Sprint("refs/heads/", branch)); err != nil {
 				return err
 			}
-			object["headRefOid"] = strings.TrimSpace(string(sha))
 		}
 		asked := map[string]any{}
-		for key := range strings.SplitSeq(c.flags["--json"], ",") {
+		for key := range strings.SplitSeq(c.flags["json"], ",") {
 			value, ok := object[key]
 			if !ok {
 				return fmt.Errorf("gh: Unknown JSON field: %q", key)
@@ -179,7 +172,7 @@ func (c call) print(value any) error {
 	if err != nil {
 		return err
 	}
-	filter, ok := c.flags["--jq"]
+	filter, ok := c.flags["jq"]
 	if !ok {
 		fmt.Println(string(text))
 		return nil
@@ -194,23 +187,23 @@ func (c call) createPull() error {
 	if err != nil {
 		return err
 	}
-	head := c.flags["--head"]
-	if err := exec.Command("git", "--git-dir", state("origin.git"), "rev-parse", "--quiet", "--verify", "refs/heads/"+head).Run(); err != nil {
+	head := c.flags["head"]
+	if _, err := origin("rev-parse", "--quiet", "--verify", "refs/heads/"+head); err != nil {
 		return fmt.Errorf("pull request create failed: GraphQL: Head sha can't be blank, Head ref must be a branch (%s)", head)
 	}
 	for _, p := range all {
-		if p["headRefName"] == head && p["baseRefName"] == c.flags["--base"] && p["state"] == "OPEN" {
-			return fmt.Errorf("a pull request for branch %q into branch %q already exists", head, c.flags["--base"])
+		if p["headRefName"] == head && p["baseRefName"] == c.flags["base"] && p["state"] == "OPEN" {
+			return fmt.Errorf("a pull request for branch %q into branch %q already exists", head, c.flags["base"])
 		}
 	}
 	line, err := json.Marshal(map[string]any{
-		"number": len(all) + 1, "state": "OPEN", "headRefName": head, "baseRefName": c.flags["--base"], "title": c.flags["--title"], "body": c.flags["--body"],
+		"number": len(all) + 1, "state": "OPEN", "headRefName": head, "baseRefName": c.flags["base"], "title": c.flags["title"], "body": c.flags["body"],
 	})
 	if err != nil {
 		return err
 	}
 	fmt.Printf("https://github.com/%s/pull/%d\n", os.Getenv("GITHUB_REPOSITORY"), len(all)+1)
-	return write(state("gh", "pulls"), line)
+	return appendLine(state("gh", "pulls"), string(line))
 }
 
 // release keeps the page of each release as a directory.
@@ -222,9 +215,6 @@ func (c call) release() error {
 	dir := state("gh", "releases", tag)
 	_, err := os.Stat(dir)
 	there := err == nil
-	if err := may("contents:write"); err != nil {
-		return err
-	}
 	switch {
 	case c.words[1] == "create" && there:
 		return fmt.Errorf("a release with the same tag name already exists: %s", tag)
@@ -233,12 +223,12 @@ func (c call) release() error {
 	case c.words[1] == "view":
 		return nil
 	}
-	if c.flags["--verify-tag"] != "" {
-		if err := exec.Command("git", "--git-dir", state("origin.git"), "rev-parse", "--quiet", "--verify", "refs/tags/"+tag).Run(); err != nil {
+	if c.flags["verify-tag"] != "" {
+		if _, err := origin("rev-parse", "--quiet", "--verify", "refs/tags/"+tag); err != nil {
 			return fmt.Errorf("tag %s doesn't exist in the repo, aborting due to --verify-tag flag", tag)
 		}
 	}
-	body, err := os.ReadFile(c.flags["--notes-file"])
+	body, err := os.ReadFile(c.flags["notes-file"])
 	if err != nil {
 		return err
 	}
@@ -246,7 +236,7 @@ func (c call) release() error {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(dir, "title"), []byte(c.flags["--title"]), 0o644),
+		os.WriteFile(filepath.Join(dir, "title"), []byte(c.flags["title"]), 0o644),
 		os.WriteFile(filepath.Join(dir, "body"), body, 0o644))
 }
 
@@ -259,14 +249,8 @@ func (c call) api() error {
 	if !ok {
 		return fmt.Errorf("gh: no stand-in for %q", c.words)
 	}
-	git := func(args ...string) (string, error) {
-		cmd := exec.Command("git", append([]string{"--git-dir", state("origin.git")}, args...)...)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		return string(out), err
-	}
 	if prefix, ok := strings.CutPrefix(path, "matching-refs/"); ok {
-		out, err := git("for-each-ref", "--format=%(refname) %(objectname)", "refs/"+prefix+"*")
+		out, err := origin("for-each-ref", "--format=%(refname) %(objectname)", "refs/"+prefix+"*")
 		if err != nil {
 			return err
 		}
@@ -281,10 +265,10 @@ func (c call) api() error {
 		if err := may("contents:write"); err != nil {
 			return err
 		}
-		if _, err := git("rev-parse", "--quiet", "--verify", c.field["ref"]); err == nil {
+		if _, err := origin("rev-parse", "--quiet", "--verify", c.field["ref"]); err == nil {
 			return errors.New("gh: Reference already exists (HTTP 422)")
 		}
-		_, err := git("update-ref", c.field["ref"], c.field["sha"])
+		_, err := origin("update-ref", c.field["ref"], c.field["sha"])
 		return err
 	}
 	return fmt.Errorf("gh: no stand-in for %q", c.words)

@@ -66,9 +66,10 @@ func inputs() (map[string]string, error) {
 	return in, nil
 }
 
-// appendLine adds a line to a file that the runner reads after the step.
-func appendLine(variable, line string) error {
-	f, err := os.OpenFile(os.Getenv(variable), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
+// appendLine adds a line to a file, such as one that the runner reads after the
+// step.
+func appendLine(file, line string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
