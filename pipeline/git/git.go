@@ -109,10 +109,7 @@ func TagCommit(ctx context.Context, dir, tag string) (string, error) {
 // Changed are the paths that differ between a commit and the one that is
 // checked out. known is false when the repository does not have that commit.
 func Changed(ctx context.Context, dir, since string) (paths []string, known bool, err error) {
-	if !commitName.MatchString(since) {
-		return nil, false, nil
-	}
-	if _, err := git(ctx, dir, "cat-file", "-e", since+"^{commit}"); err != nil {
+	if !has(ctx, dir, since) {
 		return nil, false, ctx.Err()
 	}
 	out, err := git(ctx, dir, "diff", "--name-only", "-z", "--no-renames", since, "HEAD")
@@ -156,10 +153,7 @@ func Commits(ctx context.Context, dir, since string) (list []Commit, known bool,
 // File is what a file of the repository was at a commit, nil when it was not
 // there. known is false when the repository does not have that commit.
 func File(ctx context.Context, dir, commit, path string) (text []byte, known bool, err error) {
-	if !commitName.MatchString(commit) {
-		return nil, false, nil
-	}
-	if _, err := git(ctx, dir, "cat-file", "-e", commit+"^{commit}"); err != nil {
+	if !has(ctx, dir, commit) {
 		return nil, false, ctx.Err()
 	}
 	found, err := git(ctx, dir, "ls-tree", "--name-only", commit, "--", path)
@@ -168,6 +162,15 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 	}
 	out, err := git(ctx, dir, "show", commit+":"+path)
 	return []byte(out), true, err
+}
+
+// has reports whether the repository has a commit.
+func has(ctx context.Context, dir, commit string) bool {
+	if !commitName.MatchString(commit) {
+		return false
+	}
+	_, err := git(ctx, dir, "cat-file", "-e", commit+"^{commit}")
+	return err == nil
 }
 
 // commitName is a full object name; nothing else is handed to git, which would

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
@@ -20,6 +19,7 @@ var lineEnds = []string{"Dockerfile*", "build", "root", "pipeline/base/rootfs", 
 func CheckLineEnds(dir string) error {
 	var first string
 	count := 0
+	tree := os.DirFS(dir)
 	look := func(file string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
 			return nil
@@ -27,24 +27,21 @@ func CheckLineEnds(dir string) error {
 		if err != nil {
 			return err
 		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
+		text, err := fs.ReadFile(tree, file)
 		if bytes.Contains(text, []byte("\r\n")) && !bytes.Contains(text, []byte{0}) {
 			if count++; count == 1 {
-				first, _ = filepath.Rel(dir, file) // it is found under dir
+				first = file
 			}
 		}
-		return nil
+		return err
 	}
 	for _, pattern := range lineEnds {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		found, err := fs.Glob(tree, pattern)
 		if err != nil {
 			return err
 		}
 		for _, path := range found {
-			if err := filepath.WalkDir(path, look); err != nil {
+			if err := fs.WalkDir(tree, path, look); err != nil {
 				return fmt.Errorf("look for Windows line ends: %w", err)
 			}
 		}
