@@ -20,7 +20,6 @@ the containers are written to dist/boot. Standard output carries one line for
 each check.`,
 		Example: `  go run ./ci boot
   go run ./ci boot --platform linux/amd64 --timeout 3m`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.session(cmd.Context(), func(s *session) error {
 				err := s.finish(s.pipeline.BootAll(cmd.Context()), pipeline.BootReport)

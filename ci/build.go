@@ -10,7 +10,6 @@ func newBuild(e env) *cobra.Command {
 dist/image as an OCI layout. Standard output carries its digest.`,
 		Example: `  go run ./ci build
   go run ./ci build --platform linux/arm64 --json`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.session(cmd.Context(), func(s *session) error {
 				digest, err := s.pipeline.BuildAll(cmd.Context())

@@ -25,7 +25,6 @@ digest of the index.`,
 		Example: `  go run ./ci check
   go run ./ci check --platform linux/amd64
   go run ./ci check --to localhost:5000/netbox:test`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			targets, err := parseTargets(e.flags.to)
 			if err != nil {

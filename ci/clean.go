@@ -29,7 +29,6 @@ images, build cache and built tools, and print how much disk that freed. Waits
 for runs that use them. Standard output carries the removed paths.`,
 		Example: `  go run ./ci clean
   go run ./ci clean --cache`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := cacheDir()
 			if err != nil {

@@ -28,6 +28,7 @@ Standard output carries the script; no file is written.`,
 		Example: `  go run ./ci completion fish >~/.config/fish/completions/ci.fish
   go build -o ~/.local/bin/ci ./ci && source <(ci completion bash)`,
 		ValidArgs: shells,
+		Args:      cobra.ArbitraryArgs, // RunE checks them
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 || !slices.Contains(shells, args[0]) {
 				return failure.Usagef("print a completion script for %q: there is none: pass one of %s", strings.Join(args, " "), strings.Join(shells, ", "))
@@ -49,55 +50,60 @@ Standard output carries the script; no file is written.`,
 // or by what its help calls the value.
 func (e env) completeFlags(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	byName := map[string]func() []string{
-		"platform":  platform.Names,
-		"engine":    func() []string { return []string{localEngine, daggerEngine} },
-		"netbox":    e.releases,
-		"to":        e.repositories,
-		"published": e.repositories,
+	repositories := e.completePinned(func(pins *versions.Versions) []string { return pins.Repositories.All() })
+	byName := map[string]cobra.CompletionFunc{
+		"platform":  complete(platform.Names),
+		"engine":    complete(func() []string { return []string{localEngine, daggerEngine} }),
+		"base":      e.completeBase,
+		"netbox":    e.completePinned(func(pins *versions.Versions) []string { return []string{pins.NetBox.Release, pins.NetBox.Previous} }),
+		"to":        repositories,
+		"published": repositories,
 	}
-	byKind := map[string]cobra.ShellCompDirective{
-		"file":      cobra.ShellCompDirectiveDefault,
-		"directory": cobra.ShellCompDirectiveFilterDirs,
+	byKind := map[string]cobra.CompletionFunc{
+		"file":      cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
+		"directory": cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs),
 	}
 	for _, cmd := range append(root.Commands(), root) {
 		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
-			var complete cobra.CompletionFunc
 			kind, _ := pflag.UnquoteUsage(flag)
-			if flag.Name == "base" {
-				complete = e.completeBase
-			} else if values, ok := byName[flag.Name]; ok {
-				complete = func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-					return listed(values(), typed), cobra.ShellCompDirectiveNoFileComp
+			for _, complete := range []cobra.CompletionFunc{byName[flag.Name], byKind[kind]} {
+				if complete != nil {
+					_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // the first one counts, of verbs that share a flag as well
 				}
-			} else if directive, ok := byKind[kind]; ok {
-				complete = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-					return nil, directive
-				}
-			}
-			if _, has := cmd.GetFlagCompletionFunc(flag.Name); complete != nil && !has {
-				_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // fails for a flag that is not there, or a second time
 			}
 		})
 	}
 }
 
-// listed puts what was typed before the last comma in front of each value.
-func listed(values []string, typed string) []string {
-	before := typed[:strings.LastIndex(typed, ",")+1]
-	var all []string
-	for _, value := range values {
-		if !slices.Contains(strings.Split(before, ","), value) {
-			all = append(all, before+value)
+// complete completes a flag with values, after those that stand before a comma.
+func complete(values func() []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, _ []string, typed string) (all []string, _ cobra.ShellCompDirective) {
+		before := typed[:strings.LastIndex(typed, ",")+1]
+		for _, value := range values() {
+			if !slices.Contains(strings.Split(before, ","), value) {
+				all = append(all, before+value)
+			}
 		}
+		return all, cobra.ShellCompDirectiveNoFileComp
 	}
-	return all
+}
+
+// completePinned completes what versions.yml names.
+func (e env) completePinned(names func(*versions.Versions) []string) cobra.CompletionFunc {
+	return complete(func() []string {
+		pins, err := versions.Load(e.flags.repo)
+		if err != nil {
+			return nil
+		}
+		return names(pins)
+	})
 }
 
 // completeBase completes local, the published base, and directories after
 // oci:.
-func (e env) completeBase(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+func (e env) completeBase(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	const layout = "oci:"
+	goOn := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	if dir, ok := strings.CutPrefix(typed, layout); ok {
 		var dirs []string
 		found, _ := filepath.Glob(dir + "*") // a malformed pattern finds nothing
@@ -106,32 +112,12 @@ func (e env) completeBase(_ *cobra.Command, _ []string, typed string) ([]string,
 				dirs = append(dirs, layout+path+"/")
 			}
 		}
-		return dirs, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	}
-	bases := []string{provider.LocalBase}
-	if pins, err := versions.Load(e.flags.repo); err == nil {
-		bases = append(bases, pins.Base.Published)
+		return dirs, goOn
 	}
 	if typed != "" && strings.HasPrefix(layout, typed) {
-		return []string{layout}, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		return []string{layout}, goOn
 	}
-	return append(bases, layout), cobra.ShellCompDirectiveNoFileComp
-}
-
-// releases are those of NetBox that versions.yml names.
-func (e env) releases() []string {
-	pins, err := versions.Load(e.flags.repo)
-	if err != nil {
-		return nil
-	}
-	return []string{pins.NetBox.Release, pins.NetBox.Previous}
-}
-
-// repositories are those that versions.yml names.
-func (e env) repositories() []string {
-	pins, err := versions.Load(e.flags.repo)
-	if err != nil {
-		return nil
-	}
-	return pins.Repositories.All()
+	return e.completePinned(func(pins *versions.Versions) []string {
+		return []string{provider.LocalBase, pins.Base.Published, layout}
+	})(cmd, args, typed)
 }

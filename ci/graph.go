@@ -39,7 +39,6 @@ nor an engine.`,
   go run ./ci graph --platform linux/amd64 >init.d2
   go run ./ci graph --from oci:dist/image --svg init.svg
   go run ./ci graph --write`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			platforms, err := platform.Parse(e.flags.platforms)
 			if err != nil {

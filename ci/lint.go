@@ -16,7 +16,6 @@ others are built from tools/ when first needed. Each finding is a line on
 standard error. Standard output carries a line when nothing is found; no file is
 written.`,
 		Example: `  go run ./ci lint`,
-		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cache, err := cacheDir()
 			if err != nil {

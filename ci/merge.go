@@ -32,7 +32,6 @@ The report is written to dist/report, the text of the release page to
 dist/release. Standard output carries the digest of the index.`,
 		Example: `  go run ./ci merge --plan dist/plan.json --reports dist/proven --by-digest
   go run ./ci merge --plan dist/plan.json --reports dist/proven`,
-		Args: noArguments,
 	}
 	cmd.Flags().StringVar(&reports, "reports", "", "`directory` that contains one directory for each machine's report")
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push the index but move no tag")

@@ -29,7 +29,6 @@ status is 1 if there is a difference. Standard output carries the packages that
 were added, changed or removed.`,
 		Example: `  go run ./ci packages
   go run ./ci packages --check`,
-		Args: noArguments,
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "only show the difference")
 	cmd.RunE = func(*cobra.Command, []string) error {

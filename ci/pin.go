@@ -45,7 +45,6 @@ to the changelog.
 		Example: `  go run ./ci pin --netbox 4.7.4
   go run ./ci pin --base ghcr.io/linuxserver/baseimage-alpine:3.23
   go run ./ci pin --images`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case netbox != "" && base == "" && !images:

@@ -39,7 +39,6 @@ for each target.`,
   go run ./ci publish --to ghcr.io/me/netbox --to quay.io/me/netbox --optional quay.io
   go run ./ci publish --to ghcr.io/me/netbox --sign-key cosign.key
   go run ./ci publish --plan dist/plan.json --by-digest`,
-		Args: noArguments,
 	}
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

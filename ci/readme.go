@@ -29,7 +29,6 @@ compared if --docs names it.`,
 		Example: `  go run ./ci readme
   go run ./ci readme --check
   go run ./ci readme --docs ../docs/docs/images/docker-netbox.md`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			documents, err := e.documents()
 			if err != nil {

@@ -53,7 +53,6 @@ plan, or a reference with digest for each published tag.`,
 		Example: `  go run ./ci release --dry-run
   go run ./ci release --dry-run --newest --json
   go run ./ci release --to localhost:5000/netbox --published localhost:5000/netbox:latest`,
-		Args: noArguments,
 	}
 	p := cmd.Flags()
 	p.BoolVar(&f.dryRun, "dry-run", false, "only print the plan")

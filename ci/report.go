@@ -30,7 +30,6 @@ failed.`,
 		Example: `  go run ./ci report
   go run ./ci report --open
   go run ./ci report --json`,
-		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if open && e.flags.json {
 				return failure.Usagef("%s: --open and --json exclude each other: leave one out", cmd.CommandPath())

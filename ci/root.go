@@ -144,6 +144,9 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		for name := range strings.FieldsSeq(verb.read) {
 			verb.cmd.Flags().AddFlag(shared.Lookup(name))
 		}
+		if verb.cmd.Args == nil {
+			verb.cmd.Args = noArguments
+		}
 		root.AddCommand(verb.cmd)
 	}
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -11,6 +11,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
 // verifyFlags say what to insist on.
@@ -47,9 +48,8 @@ they explain is reported and does not fail the command.`,
   go run ./ci verify ghcr.io/me/netbox:latest --require all \
     --identity 'https://github.com/me/netbox/.github/workflows/release.yml@*'
   go run ./ci verify ghcr.io/linuxserver/netbox:latest --rebuild --platform linux/amd64`,
-		ValidArgsFunction: func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-			return listed(e.repositories(), typed), cobra.ShellCompDirectiveNoFileComp
-		},
+		Args:              cobra.ArbitraryArgs, // RunE checks them
+		ValidArgsFunction: e.completePinned(func(pins *versions.Versions) []string { return pins.Repositories.All() }),
 	}
 	cmd.Flags().StringVar(&f.key, "key", "", "require signatures by the key whose public half is in `file`")
 	cmd.Flags().StringVar(&f.identity, "identity", "", "require keyless signatures by `identity`, a workflow's URL or an email address; a final * matches anything")
