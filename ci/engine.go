@@ -11,13 +11,13 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	baseimage "github.com/linuxserver/docker-netbox/pipeline/base"
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	setup "github.com/linuxserver/docker-netbox/pipeline/session"
-	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
 // Names of the engines, as --engine takes them.
@@ -52,40 +52,31 @@ func (e env) lookPath(program string) (string, error) {
 	return "", &exec.Error{Name: program, Err: exec.ErrNotFound}
 }
 
-// baseName is what --base says, or what the engine builds on when it says
-// nothing.
-func (e env) baseName(pins *versions.Versions) (string, error) {
-	name, _, err := e.chooseEngine()
-	if err != nil {
-		return "", err
+// base is what --base says, or what the engine builds on when it says nothing;
+// "" is the published base.
+func (e env) base(engine string) string {
+	if engine == localEngine {
+		return cmp.Or(e.flags.base, provider.LocalBase)
 	}
-	return cmp.Or(e.flags.base, defaultBase(name)(pins)), nil
-}
-
-// defaultBase is what an engine builds on when --base says nothing.
-func defaultBase(engine string) func(*versions.Versions) string {
-	if engine == daggerEngine {
-		return func(pins *versions.Versions) string { return pins.Base.Published }
-	}
-	return func(*versions.Versions) string { return provider.LocalBase }
+	return e.flags.base
 }
 
 // newEngine makes the engine of a name, and the inputs that go with it.
-func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Facts) (setup.Engine, pipeline.Provider, error) {
-	f := e.flags
-	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: facts.Versions.Base.Local.Suite, CPU: facts.CPU, Wait: f.wait}
+func (e env) newEngine(ctx context.Context, name, cache string, opts pipeline.Options) (engine.Engine, pipeline.Provider, error) {
+	f, pins := e.flags, opts.Versions
+	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: pins.CPUs(), Wait: f.wait}
 	if name == daggerEngine {
-		eng, err := dagger.New(ctx, dagger.Options{Repo: f.repo, QEMUCPU: facts.CPU, Environ: os.Environ(), Connect: dagger.Dial})
+		eng, err := dagger.New(ctx, dagger.Options{Repo: f.repo, QEMUCPU: pins.CPUs(), Environ: os.Environ(), Connect: dagger.Dial})
 		if err != nil {
 			return nil, nil, err
 		}
-		return eng, provider.Dagger{Engine: eng, Repo: f.repo, Services: facts.Versions.Sidecars, Builder: builder, BaseName: facts.Base}, nil
+		return eng, provider.Dagger{Engine: eng, Repo: f.repo, Services: pins.Sidecars, Builder: builder, BaseName: opts.BaseName}, nil
 	}
 	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(cache, "engine"),
 		Tools:     filepath.Join(f.repo, "tools"),
-		Platforms: facts.Platforms,
-		QEMUCPU:   facts.CPU,
+		Platforms: opts.Platforms,
+		QEMUCPU:   pins.CPUs(),
 		LockWait:  f.wait,
 		Environ:   os.Environ(),
 		Log:       e.err,
@@ -97,10 +88,10 @@ func (e env) newEngine(ctx context.Context, name, cache string, facts setup.Fact
 	if err := eng.Settle(ctx, e.err, again); err != nil {
 		return nil, nil, err
 	}
-	return eng, provider.Local{Engine: eng, Builder: builder, BaseName: facts.Base}, nil
+	return eng, provider.Local{Engine: eng, Builder: builder, BaseName: opts.BaseName}, nil
 }
 
 // tools are the modules that pin programs that are built when first needed.
 func (e env) tools(cache string) func(name string) gotool.Module {
-	return setup.Tools(e.flags.repo, cache, e.flags.wait)
+	return setup.Tools(e.flags.repo, cache, os.Environ(), e.flags.wait)
 }

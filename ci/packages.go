@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"io"
 	"path/filepath"
 	"slices"
 
@@ -42,10 +40,9 @@ were added, changed or removed.`,
 		if i < 0 {
 			return failure.Usagef("write %s: the last check did not list the packages of %s: run \"go run ./ci check --platform %[2]s\"", sbom.ListFile, sbom.ListedPlatform)
 		}
-		file := filepath.Join(e.flags.repo, sbom.ListFile)
-		have, err := os.ReadFile(file)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read the list of packages: %w", err)
+		have, err := sbom.ReadList(e.flags.repo)
+		if err != nil {
+			return err
 		}
 		want := r.Documents[i].Text
 		if bytes.Equal(have, want) {
@@ -70,7 +67,7 @@ were added, changed or removed.`,
 		if check {
 			return fmt.Errorf("%s is not what the image holds: run \"go run ./ci packages\" and commit it", sbom.ListFile)
 		}
-		if err := outdir.WriteFile(file, want); err != nil {
+		if err := outdir.WriteFile(filepath.Join(e.flags.repo, sbom.ListFile), want); err != nil {
 			return fmt.Errorf("write the list of packages: %w", err)
 		}
 		return nil
@@ -80,8 +77,7 @@ were added, changed or removed.`,
 
 // printChanges is the result for programs or for people.
 func (e env) printChanges(changes []sbom.Change) error {
-	if e.flags.json {
-		return e.printJSON(append([]sbom.Change{}, changes...)) // no changes are [], not null
-	}
-	return sbom.Text(e.out, changes, []string{sbom.ListedPlatform})
+	return e.print(append([]sbom.Change{}, changes...), func(w io.Writer) error { // no changes are [], not null
+		return sbom.Text(w, changes, []string{sbom.ListedPlatform})
+	})
 }

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -18,7 +17,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
-	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/provider"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
@@ -81,7 +79,7 @@ plan, or a reference with digest for each published tag.`,
 			return err
 		}
 		if f.dryRun || plan.Skip != "" {
-			return e.printPlan(plan)
+			return e.print(plan, plan.Text)
 		}
 		if err := plan.Text(e.err); err != nil {
 			return err
@@ -89,13 +87,6 @@ plan, or a reference with digest for each published tag.`,
 		return e.release(cmd.Context(), plan)
 	}
 	return cmd
-}
-
-func (e env) printPlan(plan release.Plan) error {
-	if e.flags.json {
-		return e.printJSON(plan)
-	}
-	return plan.Text(e.out)
 }
 
 // release carries a plan out.
@@ -181,11 +172,11 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if facts.Tags, err = git.Tags(ctx, e.flags.repo); err != nil {
 		return none, err
 	}
-	if facts.Package, err = release.ReadPackageList(e.flags.repo); err != nil {
+	if facts.Package, err = sbom.ReadList(e.flags.repo); err != nil {
 		return none, err
 	}
 	if f.newest {
-		if facts.Upstream, err = release.FindUpstream(ctx, output); err != nil {
+		if facts.Upstream, err = release.FindUpstream(ctx); err != nil {
 			return none, err
 		}
 	}
@@ -198,11 +189,11 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 		}
 	}
 	registries := e.registries()
-	base, err := e.baseName(pins)
+	engine, _, err := e.chooseEngine()
 	if err != nil {
 		return none, err
 	}
-	if facts.Base, err = release.FindBase(ctx, registries, base); err != nil {
+	if facts.Base, err = release.FindBase(ctx, registries, cmp.Or(e.base(engine), pins.Base.Published)); err != nil {
 		return none, err
 	}
 	facts.Images = release.FindPins(ctx, registries, pins)
@@ -332,13 +323,4 @@ func (e env) registries() registry.Source {
 // publishing is how anything is pushed; the optional registries may fail.
 func (e env) publishing(optional []string) registry.Options {
 	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
-}
-
-// output runs a program and returns its standard output.
-func output(ctx context.Context, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	err := proc.Run(ctx, cmd)
-	return out.String(), err
 }

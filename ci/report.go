@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os/exec"
@@ -42,10 +43,7 @@ failed.`,
 			if open {
 				return e.openReport(cmd.Context(), dir)
 			}
-			if e.flags.json {
-				return e.printJSON(r)
-			}
-			return r.Summary(e.out, progress.Width(e.out, e.getenv))
+			return e.print(r, func(w io.Writer) error { return r.Summary(w, progress.Width(w, e.getenv)) })
 		},
 	}
 	cmd.Flags().BoolVar(&open, "open", false, "serve the report's page on loopback and open it in a browser")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
+	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -31,9 +32,9 @@ type session struct {
 }
 
 // session sets a pipeline up, hands it to do, and takes everything down again.
-func (e env) session(ctx context.Context, do func(*session) error) error {
+func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	f := e.flags
-	engineName, why, err := e.chooseEngine()
+	name, why, err := e.chooseEngine()
 	if err != nil {
 		return err
 	}
@@ -41,41 +42,44 @@ func (e env) session(ctx context.Context, do func(*session) error) error {
 	if err != nil {
 		return err
 	}
-	s := &session{env: e, full: func(error) error { return nil }}
-	opts := setup.Options{
-		Repo: f.repo, Output: f.output, Platforms: f.platforms, Base: f.base, Release: f.netbox, Timeout: f.timeout,
-		Plan:        e.keepTo,
-		DefaultBase: defaultBase(engineName),
-		Lock:        func(ctx context.Context) (func(), error) { return e.lock(ctx, cache, filelock.Shared) },
-		Engine: func(ctx context.Context, facts setup.Facts) (eng setup.Engine, in pipeline.Provider, err error) {
-			eng, in, err = e.newEngine(ctx, engineName, cache, facts)
-			if onDisk, ok := eng.(interface{ Full(error) error }); ok {
-				s.full = onDisk.Full
-			}
-			return eng, in, err
-		},
-		Display: func(ctx context.Context) (*progress.Display, func()) {
-			s.endGroup = e.actions.Group("Progress")
-			fmt.Fprintf(e.err, "engine: %s (%s)\n", engineName, why)
-			s.display = e.display(ctx)
-			return s.display, func() { s.display.Close(); s.endGroup() }
-		},
-		Tool:   e.tools(cache),
-		Attest: e.vouch,
-		Mask:   e.mask,
-		Log:    e.err,
+	opts := pipeline.Options{
+		Repo: f.repo, Output: f.output, Timeout: f.timeout, Syft: e.tools(cache)("syft"), D2: d2.Tool{Module: e.tools(cache)("d2")},
+		Attest: e.vouch, Mask: e.mask, Now: time.Now,
 	}
-	if e.keepTo != nil {
+	if e.keepTo != nil && e.keepTo.Whole() {
 		opts.Before = e.before(e.keepTo.Published)
 	}
-	err = setup.Run(ctx, opts, func(p *pipeline.Pipeline) error {
-		s.pipeline = p
-		return do(s)
-	})
-	if !s.explained {
-		err = errors.Join(err, s.full(err))
+	if err := setup.Complete(ctx, &opts, setup.Asked{
+		Platforms: f.platforms, Base: e.base(name), Release: f.netbox, Plan: e.keepTo, Log: e.err,
+	}); err != nil {
+		return err
 	}
-	return err
+	unlock, err := e.lock(ctx, cache, filelock.Shared)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	eng, in, err := e.newEngine(ctx, name, cache, opts)
+	if err != nil {
+		return err
+	}
+	s := &session{env: e, full: func(error) error { return nil }}
+	if onDisk, ok := eng.(interface{ Full(error) error }); ok {
+		s.full = onDisk.Full
+	}
+	defer func() {
+		err = errors.Join(err, eng.Close())
+		if !s.explained {
+			err = errors.Join(err, s.full(err))
+		}
+	}()
+	s.endGroup = e.actions.Group("Progress")
+	defer s.endGroup()
+	fmt.Fprintf(e.err, "engine: %s (%s)\n", name, why)
+	s.display = e.display(ctx)
+	defer s.display.Close()
+	s.pipeline = pipeline.New(ctx, opts, eng, in, s.display)
+	return do(s)
 }
 
 // lock keeps other runs from writing to the output directory and, with
@@ -124,16 +128,24 @@ type printedError struct{ error }
 
 func (p printedError) Unwrap() error { return p.error }
 
-// printResult prints the result of a verb: for programs with --json, else the
-// text for people.
-func (e env) printResult(result any, text string) error {
+// print prints the result of a verb: for programs with --json, else the text for
+// people.
+func (e env) print(result any, text func(io.Writer) error) error {
 	if e.flags.json {
 		return e.printJSON(result)
 	}
-	if _, err := io.WriteString(e.out, text); err != nil {
+	if err := text(e.out); err != nil {
 		return fmt.Errorf("write the result to standard output: %w", err)
 	}
 	return nil
+}
+
+// printResult is print for a text at hand.
+func (e env) printResult(result any, text string) error {
+	return e.print(result, func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	})
 }
 
 // printJSON is the result of a verb for programs.

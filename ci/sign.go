@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -15,10 +14,8 @@ func (e env) attesting() (pipeline.Attesting, error) {
 	key := e.flags.signKey
 	a := pipeline.Attesting{}
 	if ref := e.getenv("GITHUB_WORKFLOW_REF"); e.actions != nil && ref != "" {
-		server := e.getenv("GITHUB_SERVER_URL")
-		a.Builder = server + "/" + ref
-		a.Run = fmt.Sprintf("%s/%s/actions/runs/%s/attempts/%s", server,
-			e.getenv("GITHUB_REPOSITORY"), e.getenv("GITHUB_RUN_ID"), e.getenv("GITHUB_RUN_ATTEMPT"))
+		a.Builder = e.getenv("GITHUB_SERVER_URL") + "/" + ref
+		a.Run = e.actions.RunURL() + "/attempts/" + e.getenv("GITHUB_RUN_ATTEMPT")
 	}
 	switch {
 	case e.flags.signKeyless && key != "":

@@ -84,12 +84,7 @@ they explain is reported and does not fail the command.`,
 				return err
 			}
 		}
-		if e.flags.json {
-			err = e.printJSON(result)
-		} else {
-			err = result.Text(e.out)
-		}
-		if err != nil {
+		if err := e.print(result, result.Text); err != nil {
 			return err
 		}
 		return result.Err()

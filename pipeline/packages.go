@@ -2,10 +2,8 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,9 +78,9 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		if key != sbom.ListedPlatform {
 			return nil
 		}
-		file, err := os.ReadFile(filepath.Join(p.Repo, sbom.ListFile))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read the list of packages: %w", err)
+		file, err := sbom.ReadList(p.Repo)
+		if err != nil {
+			return err
 		}
 		changes, err := sbom.Outdated(file, scan.Packages)
 		if err != nil {

@@ -32,8 +32,6 @@ const Project = "docker-netbox"
 // Provider makes or finds what an image is built on and booted against. Each
 // engine has one.
 type Provider interface {
-	// Prepare finds or installs what the machine must have.
-	Prepare(ctx context.Context, log io.Writer) error
 	// Base returns the base image for the platforms, and for the one that builds
 	// natively. What does not depend on the platform is built once when all
 	// builds start from the same base.
@@ -124,7 +122,7 @@ func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider
 		Started: opts.Now(),
 	}, opts.Now)}
 	p.prepare = sync.OnceValue(func() error {
-		return p.stage(ctx, report.Key{Stage: "prerequisites"}, provider.Prepare)
+		return p.stage(ctx, report.Key{Stage: "prerequisites"}, eng.Setup)
 	})
 	p.base = once(ctx, p, "base", func(ctx context.Context, log io.Writer) (engine.Base, error) {
 		return provider.Base(ctx, opts.Platforms, log)

@@ -17,6 +17,8 @@ import (
 type Engine interface {
 	// Name is what people call the engine: "local", "dagger".
 	Name() string
+	// Setup finds or installs what the machine must have.
+	Setup(ctx context.Context, log io.Writer) error
 	// Build makes the image of one platform. A failing instruction returns a
 	// *BuildError.
 	Build(ctx context.Context, req BuildRequest) (v1.Image, error)
@@ -25,6 +27,8 @@ type Engine interface {
 	// seen also when err is not nil. A main container that exits non-zero is a
 	// result, not an error.
 	Run(ctx context.Context, req RunRequest) (RunResult, error)
+	// Close ends what the engine has started.
+	Close() error
 }
 
 // Checker is an engine that finds a mistake in a Dockerfile, or that its base

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -67,21 +68,9 @@ func (c Call) reword(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := strings.NewReplacer(
+	return errors.New(strings.NewReplacer(
 		c.Repo+string(filepath.Separator), "",
 		"--platform ", "--platforms ",
 		"--base oci:", "--base-layout ",
-	).Replace(logIn.ReplaceAllString(err.Error(), "(--username and --password, or --config)"))
-	if text == err.Error() {
-		return err
-	}
-	return reworded{text, err}
+	).Replace(logIn.ReplaceAllString(err.Error(), "(--username and --password, or --config)")))
 }
-
-type reworded struct {
-	text string
-	error
-}
-
-func (w reworded) Error() string { return w.text }
-func (w reworded) Unwrap() error { return w.error }

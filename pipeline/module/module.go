@@ -33,7 +33,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 	"github.com/linuxserver/docker-netbox/pipeline/session"
-	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
 // Call is one call of a function of the module.
@@ -58,39 +57,33 @@ const bootLimit = 15 * time.Minute
 
 // pipeline puts the pipeline of a call together, hands it to do and takes it
 // down again.
-func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine, *versions.Versions) error) error {
+func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) error {
+	return c.reword(c.run(ctx, do))
+}
+
+func (c Call) run(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) (err error) {
 	if len(c.Platforms) == 0 {
 		c.Platforms = platform.Names()
 	}
 	base, err := c.base()
 	if err != nil {
-		return c.reword(err)
+		return err
 	}
-	mask := &secret.Mask{}
-	var eng *enginedagger.Engine
-	var pins *versions.Versions
-	err = session.Run(ctx, session.Options{
-		Repo: c.Repo, Output: c.Output, Platforms: c.Platforms, Base: base, Release: c.Release, Timeout: bootLimit,
-		DefaultBase: func(pins *versions.Versions) string { return pins.Base.Published },
-		Engine: func(ctx context.Context, facts session.Facts) (_ session.Engine, _ pipeline.Provider, err error) {
-			pins = facts.Versions
-			eng, err = c.engine(ctx, facts.CPU)
-			return eng, provider.Dagger{Engine: eng, Repo: c.Repo, Services: pins.Sidecars, BaseName: facts.Base}, err
-		},
-		Display: func(ctx context.Context) (*progress.Display, func()) {
-			display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: mask.Hide})
-			context.AfterFunc(ctx, display.Interrupt)
-			return display, display.Close
-		},
-		Tool: func(name string) gotool.Module {
-			module := c.tool(name)
-			module.Compile = eng.Compile
-			return module
-		},
-		Compile: func(ctx context.Context, log io.Writer, p gotool.Program) error { return eng.Compile(ctx, log, p) },
-		Mask:    mask,
-	}, func(p *pipeline.Pipeline) error { return do(p, eng, pins) })
-	return c.reword(err)
+	opts := pipeline.Options{Repo: c.Repo, Output: c.Output, Timeout: bootLimit, Mask: &secret.Mask{}, Now: time.Now}
+	if err := session.Complete(ctx, &opts, session.Asked{Platforms: c.Platforms, Base: base, Release: c.Release, Log: c.Log}); err != nil {
+		return err
+	}
+	eng, err := c.engine(ctx, opts.Versions.CPUs())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, eng.Close()) }()
+	opts.Compile, opts.Syft, opts.D2.Module = eng.Compile, c.tool("syft", eng.Compile), c.tool("d2", eng.Compile)
+	display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: opts.Mask.Hide})
+	defer display.Close()
+	context.AfterFunc(ctx, display.Interrupt)
+	in := provider.Dagger{Engine: eng, Repo: c.Repo, Services: opts.Versions.Sidecars, BaseName: opts.BaseName}
+	return do(pipeline.New(ctx, opts, eng, in, display), eng)
 }
 
 // engine is the session's engine, which compiles programs in a container of its
@@ -112,7 +105,7 @@ func (c Call) engine(ctx context.Context, cpu map[string]string) (*enginedagger.
 // Build builds every platform's image and leaves the index under the output
 // directory; it returns where.
 func (c Call) Build(ctx context.Context) (dir string, err error) {
-	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		_, err := p.BuildAll(ctx)
 		return err
 	})
@@ -128,7 +121,7 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 	if !picture && format != "d2" {
 		return "", failure.Usagef("draw the init graph as %q: pass d2, svg or svg-dark", format)
 	}
-	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		if err := p.GraphAll(ctx); err != nil {
 			return err
 		}
@@ -152,7 +145,7 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 
 // Boot boots every platform's image and asks it everything.
 func (c Call) Boot(ctx context.Context) error {
-	return c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+	return c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		return p.BootAll(ctx)
 	})
 }
@@ -161,7 +154,7 @@ func (c Call) Boot(ctx context.Context) error {
 // the output directory; it returns where.
 func (c Call) Report(ctx context.Context) (dir string, err error) {
 	dir = filepath.Join(c.Output, pipeline.CheckReport)
-	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		_, checkErr := p.Check(ctx, nil, registry.Options{})
 		if err := ctx.Err(); err != nil {
 			return err
@@ -217,7 +210,7 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 		return nil, errors.New("publish: no address: pass --addresses REGISTRY/NAME")
 	}
 	var published []string
-	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine, _ *versions.Versions) error {
+	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		keys, err := with.keychain(targets, p.Mask.Add)
 		if err != nil {
 			return err
@@ -252,8 +245,8 @@ func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (
 // Container is the built image of the call's first platform, as an object of
 // Dagger's.
 func (c Call) Container(ctx context.Context) (id dagger.ID, err error) {
-	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine, _ *versions.Versions) error {
-		img, err := c.first(ctx, p)
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine) error {
+		img, err := first(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -264,15 +257,11 @@ func (c Call) Container(ctx context.Context) (id dagger.ID, err error) {
 }
 
 // first builds the image of the call's first platform.
-func (c Call) first(ctx context.Context, p *pipeline.Pipeline) (v1.Image, error) {
-	if _, err := p.BuildAll(ctx); err != nil {
+func first(ctx context.Context, p *pipeline.Pipeline) (v1.Image, error) {
+	if err := p.Build(ctx, p.Platforms[0]); err != nil {
 		return nil, err
 	}
-	index, err := registry.ReadLayout(ctx, filepath.Join(c.Output, "image"))
-	if err != nil {
-		return nil, err
-	}
-	return engine.ImageFor(index, p.Platforms[0])
+	return p.Image(p.Platforms[0])
 }
 
 // webPort is where NetBox listens.
@@ -281,17 +270,17 @@ const webPort = 8000
 // NetBox is the built image as a service, with a PostgreSQL and a Redis and
 // the account admin of that password.
 func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err error) {
-	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine, pins *versions.Versions) error {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine) error {
 		native, err := eng.Native()
 		if err != nil {
 			return err
 		}
 		p.Platforms = []v1.Platform{platform.Canonical(native)} // Dagger emulates no services
-		img, err := c.first(ctx, p)
+		img, err := first(ctx, p)
 		if err != nil {
 			return err
 		}
-		sides, err := provider.Dagger{Engine: eng, Services: pins.Sidecars}.Sidecars(ctx, c.Log)
+		sides, err := provider.Dagger{Engine: eng, Services: p.Versions.Sidecars}.Sidecars(ctx, c.Log)
 		if err != nil {
 			return err
 		}
@@ -307,15 +296,14 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 // Readme renders README.md and its pictures from readme-vars.yml, by
 // their paths in the repository.
 func (c Call) Readme(ctx context.Context) (map[string]string, error) {
-	docs := c.documents()
-	docs.D2.Module.Compile = func(ctx context.Context, log io.Writer, p gotool.Program) error {
+	draw := d2.Tool{Module: c.tool("d2", func(ctx context.Context, log io.Writer, p gotool.Program) error {
 		eng, err := c.engine(ctx, nil)
 		if err != nil {
 			return err
 		}
 		return errors.Join(eng.Compile(ctx, log, p), eng.Close())
-	}
-	rendered, err := docs.Render(ctx, c.Log)
+	})}
+	rendered, err := docs.Documents{Repo: c.Repo, D2: draw}.Render(ctx, c.Log)
 	files := map[string]string{}
 	for path, text := range rendered {
 		files[path] = string(text)
@@ -326,7 +314,7 @@ func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 // CheckReadme fails when README.md or a picture in it is not what
 // readme-vars.yml makes of it.
 func (c Call) CheckReadme() error {
-	err := c.documents().Check()
+	err := docs.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2", nil)}}.Check()
 	var drift *docs.Drift
 	if errors.As(err, &drift) {
 		return fmt.Errorf("%w\n%s", drift, drift.Diff)
@@ -334,17 +322,12 @@ func (c Call) CheckReadme() error {
 	return err
 }
 
-func (c Call) documents() docs.Documents {
-	return docs.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2")}}
-}
-
 // tool is a directory of tools/. Each call that needs its programs builds
 // them: nothing lasts in its container but what it returns.
-func (c Call) tool(name string) gotool.Module {
-	return gotool.Module{
-		Dir: filepath.Join(c.Repo, "tools", name), Cache: filepath.Join(os.TempDir(), pipeline.Project, "tools"),
-		Environ: c.Environ, Wait: bootLimit,
-	}
+func (c Call) tool(name string, compile gotool.Compiler) gotool.Module {
+	module := session.Tools(c.Repo, filepath.Join(os.TempDir(), pipeline.Project), c.Environ, bootLimit)(name)
+	module.Compile = compile
+	return module
 }
 
 // Lint fails on what the linters of the verb lint find.

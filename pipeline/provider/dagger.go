@@ -25,8 +25,8 @@ type Dagger struct {
 	BaseName string       // an image reference, "oci:DIR" or "local"
 }
 
-// Native is the platform of Dagger's engine, once it is reached; Prepare reports
-// when it is not.
+// Native is the platform of Dagger's engine, once it is reached; the engine's Setup
+// reports when it is not.
 func (d Dagger) Native() v1.Platform {
 	native, _ := d.Engine.Native()
 	return platform.Canonical(native)
@@ -35,11 +35,6 @@ func (d Dagger) Native() v1.Platform {
 // Program is the platform's own architecture: Dagger's emulator takes over
 // every program of the container.
 func (d Dagger) Program(platform v1.Platform) string { return platform.Architecture }
-
-// Prepare reaches Dagger's engine.
-func (d Dagger) Prepare(ctx context.Context, log io.Writer) error {
-	return d.Engine.Setup(ctx, log)
-}
 
 // Base names the published base image, or returns the one that was asked for.
 func (d Dagger) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {

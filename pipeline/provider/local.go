@@ -62,11 +62,6 @@ func (l Local) Native() v1.Platform {
 	return platform.Linux(runtime.GOARCH)
 }
 
-// Prepare has the engine find or install what the machine must have.
-func (l Local) Prepare(ctx context.Context, log io.Writer) error {
-	return l.Engine.Setup(ctx, log)
-}
-
 // Program is this machine's architecture: the kernel runs its programs in any
 // container.
 func (l Local) Program(v1.Platform) string { return runtime.GOARCH }

@@ -27,6 +27,9 @@ func Load(file string) (Plan, error) {
 	return p, nil
 }
 
+// Whole reports whether it is a plan to release, not just a version for images.
+func (p Plan) Whole() bool { return p.Commit != "" }
+
 // Ready reports whether the plan may be carried out from a working tree with a
 // release of NetBox pinned: nil, or what stands in the way.
 func (p Plan) Ready(tree git.Checkout, pinned string) error {

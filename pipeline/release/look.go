@@ -1,21 +1,21 @@
 package release
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
-	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -41,15 +41,15 @@ func describe(reference string, idx v1.ImageIndex) (*Published, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)
 	}
-	images := slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool { return !isImage(d) })
+	images, err := imagesOf(idx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", reference, err)
+	}
 	if len(images) == 0 {
 		return nil, failure.Usagef("read %s: its index has no image: publish one, or name another repository in %s", reference, versions.File)
 	}
-	img, err := idx.Image(images[0].Digest)
-	if err != nil {
-		return nil, fmt.Errorf("read the image of %s in %s: %w", images[0].Platform, reference, err)
-	}
-	config, err := img.ConfigFile()
+	first := slices.Min(slices.Collect(maps.Keys(images))) // all have the same labels
+	config, err := images[first].ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("read the labels of %s: %w", reference, err)
 	}
@@ -84,13 +84,14 @@ func FindBase(ctx context.Context, source registry.Source, name string) (Base, e
 }
 
 // FindUpstream asks pip which release of NetBox it would install: the newest
-// stable one that was not withdrawn, from the index it is configured for. run
-// runs a program and returns its standard output.
-func FindUpstream(ctx context.Context, run func(ctx context.Context, name string, args ...string) (string, error)) (string, error) {
-	out, err := run(ctx, "python3", "-m", "pip", "install", "netbox", "--dry-run", "--report", "-", "--quiet",
+// stable one that was not withdrawn, from the index it is configured for.
+func FindUpstream(ctx context.Context) (string, error) {
+	pip := exec.CommandContext(ctx, "python3", "-m", "pip", "install", "netbox", "--dry-run", "--report", "-", "--quiet",
 		"--no-deps", "--ignore-installed", "--only-binary=:all:",
 		"--ignore-requires-python") // it is for the image's Python, not this one
-	if err != nil {
+	var out bytes.Buffer
+	pip.Stdout = &out
+	if err := proc.Run(ctx, pip); err != nil {
 		return "", failure.Usagef("ask pip for the newest NetBox: %w: install it with \"apt-get install python3-pip\", and look at its settings with \"python3 -m pip config list\"", err)
 	}
 	var report struct {
@@ -101,7 +102,7 @@ func FindUpstream(ctx context.Context, run func(ctx context.Context, name string
 			} `json:"metadata"`
 		} `json:"install"`
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		return "", fmt.Errorf("ask pip for the newest NetBox: its report is no JSON: %w: name a release with --netbox", err)
 	}
 	for _, p := range report.Install {
@@ -114,17 +115,4 @@ func FindUpstream(ctx context.Context, run func(ctx context.Context, name string
 		return p.Metadata.Version, nil
 	}
 	return "", errors.New("ask pip for the newest NetBox: it would install none: name a release with --netbox")
-}
-
-// ReadPackageList returns package_versions.txt of the repository, nil when it
-// has none.
-func ReadPackageList(repo string) ([]byte, error) {
-	list, err := os.ReadFile(filepath.Join(repo, sbom.ListFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the list of packages: %w", err)
-	}
-	return list, nil
 }

@@ -1,11 +1,11 @@
 package release_test
 
 import (
-	"context"
-	"errors"
 	"io"
 	"log"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -121,19 +121,24 @@ func TestABaseIsAskedForItsDigestOnlyWhereThereIsOne(t *testing.T) {
 }
 
 func TestTheNewestReleaseIsWhatPipWouldInstall(t *testing.T) {
-	t.Parallel()
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
 	for _, test := range []struct{ out, want, says string }{
 		{`{"install": [{"metadata": {"name": "netbox", "version": "4.8.10"}}]}`, "4.8.10", ""},
 		{`{"install": [{"metadata": {"name": "netbox", "version": "4.8.9.post1"}}]}`, "", `"4.8.9.post1", which is no final release`},
 		{`{"install": []}`, "", "it would install none"},
 		{"something else\n", "", "no JSON"},
 	} {
-		got, err := release.FindUpstream(t.Context(), func(context.Context, string, ...string) (string, error) { return test.out, nil })
+		if err := os.WriteFile(filepath.Join(bin, "python3"), []byte("#!/bin/sh\necho '"+test.out+"'\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		got, err := release.FindUpstream(t.Context())
 		if got != test.want || (err == nil) != (test.says == "") || err != nil && !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%q: %q, %v", test.out, got, err)
 		}
 	}
-	_, err := release.FindUpstream(t.Context(), func(context.Context, string, ...string) (string, error) { return "", errors.New("no such program") })
+	t.Setenv("PATH", t.TempDir())
+	_, err := release.FindUpstream(t.Context())
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "python3-pip") {
 		t.Errorf("without pip: %v", err)
 	}

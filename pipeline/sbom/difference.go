@@ -2,9 +2,13 @@ package sbom
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -123,6 +127,15 @@ func first(c Change) int {
 		return 0
 	}
 	return 1
+}
+
+// ReadList returns package_versions.txt of the repository, nil when it has none.
+func ReadList(repo string) ([]byte, error) {
+	list, err := os.ReadFile(filepath.Join(repo, ListFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the list of packages: %w", err)
+	}
+	return list, nil
 }
 
 // Outdated reports how package_versions.txt, nil when there is none, differs from

@@ -42,6 +42,15 @@ func (v *Versions) Stamp() time.Time {
 	return t
 }
 
+// CPUs are the values of QEMU_CPU by architecture.
+func (v *Versions) CPUs() map[string]string {
+	cpus := map[string]string{}
+	for arch, emulation := range v.Emulation {
+		cpus[arch] = emulation.CPU
+	}
+	return cpus
+}
+
 // NetBox names the releases, as the Python package index does.
 type NetBox struct {
 	Release  string `yaml:"release"`  // what is built

@@ -95,11 +95,7 @@ func throughEngine(b *testing.B, tools string, idx v1.ImageIndex) (cold, warm, c
 	if err != nil {
 		b.Fatal(err)
 	}
-	cpu := map[string]string{}
-	for arch, e := range pins.Emulation {
-		cpu[arch] = e.CPU
-	}
-	eng, err := local.New(local.Options{Cache: cache, Tools: filepath.Join(repository, "tools"), QEMUCPU: cpu, LockWait: time.Hour, Environ: os.Environ()})
+	eng, err := local.New(local.Options{Cache: cache, Tools: filepath.Join(repository, "tools"), QEMUCPU: pins.CPUs(), LockWait: time.Hour, Environ: os.Environ()})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -91,11 +91,7 @@ func pinned(t testing.TB, source string) (*versions.Versions, map[string]string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cpu := map[string]string{}
-	for arch, e := range pins.Emulation {
-		cpu[arch] = e.CPU
-	}
-	return pins, cpu
+	return pins, pins.CPUs()
 }
 
 func userCache(t testing.TB) string {
