@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,17 +87,16 @@ func (e env) pinNetBox(ctx context.Context, netbox string) error {
 	if _, err := exec.LookPath("uv"); err != nil {
 		return failure.Usagef("pin NetBox %s: build/lock needs uv: install it with \"python3 -m pip install uv\"", netbox)
 	}
-	undo, err := keep(file, filepath.Join(e.flags.repo, "build", "*.txt"))
+	err = replaceAll(map[string][]byte{file: pinned}, func() error {
+		lock := exec.CommandContext(ctx, filepath.Join(e.flags.repo, "build", "lock"))
+		lock.Stdout, lock.Stderr = e.err, e.err
+		if err := lock.Run(); err != nil {
+			return fmt.Errorf("build/lock: %w: check that the release exists; its output is above", err)
+		}
+		return nil
+	}, filepath.Join(e.flags.repo, "build", "*.txt"))
 	if err != nil {
 		return fmt.Errorf("pin NetBox %s: %w", netbox, err)
-	}
-	if err := outdir.WriteFile(file, pinned); err != nil {
-		return fmt.Errorf("pin NetBox %s: %w", netbox, err)
-	}
-	lock := exec.CommandContext(ctx, filepath.Join(e.flags.repo, "build", "lock"))
-	lock.Stdout, lock.Stderr = e.err, e.err
-	if err := lock.Run(); err != nil {
-		return errors.Join(fmt.Errorf("pin NetBox %s: build/lock: %w: check that the release exists; its output is above", netbox, err), undo())
 	}
 	return e.printPinned(pinResult{NetBox: netbox}, "NetBox "+netbox)
 }
@@ -130,7 +131,7 @@ func (e env) pinImages(ctx context.Context) error {
 	if err := e.setDefaults(edits, result.Images[0]); err != nil {
 		return err
 	}
-	if err := e.replaceAll(edits, nil); err != nil {
+	if err := replaceAll(edits, func() error { return nil }); err != nil {
 		return fmt.Errorf("pin the images: %w", err)
 	}
 	return e.printPinned(result, names...)
@@ -146,49 +147,34 @@ func (e env) printPinned(result pinResult, what ...string) error {
 }
 
 // replaceAll writes files, then does what depends on them. When that fails, all
-// of them and those that also match the patterns are as before: half a pin is
+// of them and those that match the patterns of also are as before: half a pin is
 // none.
-func (e env) replaceAll(files map[string][]byte, then func() error, also ...string) error {
-	patterns := also
-	for file := range files {
-		patterns = append(patterns, file)
+func replaceAll(files map[string][]byte, then func() error, also ...string) (err error) {
+	before := map[string][]byte{}
+	for _, pattern := range slices.AppendSeq(also, maps.Keys(files)) {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, file := range found {
+			if before[file], err = os.ReadFile(file); err != nil {
+				return err
+			}
+		}
 	}
-	undo, err := keep(patterns...)
+	if err = writeAll(files); err == nil {
+		err = then()
+	}
 	if err != nil {
-		return err
-	}
-	for file, text := range files {
-		if err := outdir.WriteFile(file, text); err != nil {
-			return errors.Join(err, undo())
-		}
-	}
-	if then != nil {
-		if err := then(); err != nil {
-			return errors.Join(err, undo())
-		}
+		return errors.Join(err, writeAll(before))
 	}
 	return nil
 }
 
-// keep remembers the content of files; undo writes it back.
-func keep(patterns ...string) (undo func() error, err error) {
-	content := map[string][]byte{}
-	for _, pattern := range patterns {
-		files, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, err
-		}
-		for _, file := range files {
-			if content[file], err = os.ReadFile(file); err != nil {
-				return nil, err
-			}
-		}
+func writeAll(files map[string][]byte) error {
+	var errs []error
+	for file, text := range files {
+		errs = append(errs, outdir.WriteFile(file, text))
 	}
-	return func() error {
-		var errs []error
-		for file, text := range content {
-			errs = append(errs, outdir.WriteFile(file, text))
-		}
-		return errors.Join(errs...)
-	}, nil
+	return errors.Join(errs...)
 }

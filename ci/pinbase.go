@@ -65,7 +65,7 @@ func (e env) pinBase(ctx context.Context, base string) error {
 		_, err = documents.Write(ctx, e.err)
 		return err
 	}
-	if err := e.replaceAll(edits, follow, filepath.Join(e.flags.repo, readme.Page), filepath.Join(e.flags.repo, ".github", "*.svg")); err != nil {
+	if err := replaceAll(edits, follow, filepath.Join(e.flags.repo, readme.Page), filepath.Join(e.flags.repo, ".github", "*.svg")); err != nil {
 		return fmt.Errorf("pin the base %s: %w", base, err)
 	}
 	return e.printPinned(pinResult{Images: []string{reference}}, reference)

@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -112,25 +111,4 @@ func Resolve(ctx context.Context, source registry.Source, name string) (digest s
 		images = append(images, registry.PlatformImage{Platform: p.OCI, Image: img})
 	}
 	return hash.String(), images, nil
-}
-
-// SetImage returns the text of versions.yml with another reference for an image.
-// Everything else in it stays as it is.
-func SetImage(text []byte, pin PinnedImage, reference string) ([]byte, error) {
-	key := pin.Key[strings.LastIndex(pin.Key, ".")+1:]
-	line := regexp.MustCompile(`(?m)^( *` + key + `: )` + regexp.QuoteMeta(pin.Reference()) + `( *#.*)?$`)
-	if n := len(line.FindAllIndex(text, -1)); n != 1 {
-		return nil, failure.Usagef("pin %s: %s has %d lines %q, want one: write it in the form it has in the repository", reference, versions.File, n, key+": "+pin.Reference())
-	}
-	text = line.ReplaceAll(text, []byte("${1}"+strings.ReplaceAll(reference, "$", "$$")+"${2}"))
-	now, err := versions.Parse(versions.File, text)
-	if err != nil {
-		return nil, err
-	}
-	for _, image := range PinnedImages(now) {
-		if image.Key == pin.Key && image.Reference() == reference {
-			return text, nil
-		}
-	}
-	return nil, failure.Usagef("pin %s: %s has the line of %s elsewhere: write it in the form it has in the repository", reference, versions.File, pin.Key)
 }

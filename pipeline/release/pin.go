@@ -3,6 +3,7 @@ package release
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -23,23 +24,56 @@ func Pin(text []byte, release string, today time.Time) ([]byte, error) {
 	case release == was.NetBox.Release:
 		return nil, failure.Usagef("pin NetBox %s: %s pins it already", release, versions.File)
 	}
-	for _, change := range []struct{ key, value string }{
-		{`  release: `, release},
-		{`  previous: `, was.NetBox.Release},
-		{`epoch: `, `"` + today.UTC().Format(time.DateOnly) + `"`},
+	what := "NetBox " + release
+	for _, change := range []struct{ key, old, new string }{
+		{"previous", was.NetBox.Previous, was.NetBox.Release},
+		{"release", was.NetBox.Release, release},
+		{"epoch", was.Epoch, today.UTC().Format(time.DateOnly)},
 	} {
-		line := regexp.MustCompile(`(?m)^` + change.key + `[^#\n]*?( *#.*)?$`)
-		if n := len(line.FindAllIndex(text, -1)); n != 1 {
-			return nil, failure.Usagef("pin NetBox %s: %s has %d lines that begin with %q, want one: write it in the form it has in the repository", release, versions.File, n, change.key)
+		if text, err = setLine(what, text, change.key, change.old, change.new); err != nil {
+			return nil, err
 		}
-		text = line.ReplaceAll(text, []byte(change.key+change.value+"$1"))
 	}
 	now, err := versions.Parse(versions.File, text)
 	if err != nil {
 		return nil, fmt.Errorf("pin NetBox %s: %w", release, err)
 	}
 	if now.NetBox.Release != release || now.NetBox.Previous != was.NetBox.Release {
-		return nil, failure.Usagef("pin NetBox %s: %s has its lines elsewhere: write it in the form it has in the repository", release, versions.File)
+		return nil, elsewhere(what, "netbox")
 	}
 	return text, nil
+}
+
+// SetImage returns the text of versions.yml with another reference for an image.
+// Everything else in it stays as it is.
+func SetImage(text []byte, pin PinnedImage, reference string) ([]byte, error) {
+	text, err := setLine(reference, text, pin.Key[strings.LastIndex(pin.Key, ".")+1:], pin.Reference(), reference)
+	if err != nil {
+		return nil, err
+	}
+	now, err := versions.Parse(versions.File, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, image := range PinnedImages(now) {
+		if image.Key == pin.Key && image.Reference() == reference {
+			return text, nil
+		}
+	}
+	return nil, elsewhere(reference, pin.Key)
+}
+
+// setLine changes the value in the one line of a text that has a key and its
+// old value. Its quotes and its comment stay.
+func setLine(what string, text []byte, key, old, value string) ([]byte, error) {
+	line := regexp.MustCompile(`(?m)^( *` + key + `: *"?)` + regexp.QuoteMeta(old) + `("?(?: *#.*)?)$`)
+	if n := len(line.FindAllIndex(text, -1)); n != 1 {
+		return nil, failure.Usagef("pin %s: %s has %d lines %q, want one: write it in the form it has in the repository", what, versions.File, n, key+": "+old)
+	}
+	return line.ReplaceAll(text, []byte("${1}"+strings.ReplaceAll(value, "$", "$$")+"${2}")), nil
+}
+
+// elsewhere is the error of a line that belongs to another key.
+func elsewhere(what, key string) error {
+	return failure.Usagef("pin %s: %s has the line of %s elsewhere: write it in the form it has in the repository", what, versions.File, key)
 }
