@@ -116,15 +116,11 @@ func (e env) writeNotes(plan release.Plan, r report.Report) error {
 	if release.Channel(plan.Channel.Value) != release.Live {
 		return nil
 	}
-	outcome := release.Outcome{Index: r.Index, Images: map[string]string{}, Difference: r.Difference, Run: e.actions.RunURL()}
-	for _, platform := range r.Platforms {
-		outcome.Images[platform.Platform] = platform.Image
+	body, err := plan.Notes(r, e.actions.RunURL())
+	if err != nil {
+		return err
 	}
-	for _, missed := range r.Missed {
-		outcome.Missed = append(outcome.Missed, missed.Reference)
-	}
-	notes := plan.Notes(outcome)
-	files := map[string][]byte{"body.md": []byte(e.mask.Hide(notes.Body)), "title": []byte(notes.Title + "\n"), "tag": []byte(notes.Tag + "\n")}
+	files := map[string][]byte{"body.md": []byte(e.mask.Hide(body)), "title": []byte(plan.Version + "\n"), "tag": []byte(plan.Version + "\n")}
 	for _, d := range r.Documents {
 		if d.Platform == sbom.ListedPlatform && d.Type == sbom.ListType {
 			files[sbom.ListFile] = d.Text

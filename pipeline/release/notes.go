@@ -1,165 +1,96 @@
 package release
 
 import (
-	"cmp"
+	_ "embed"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"text/template"
 
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// Outcome is what came of carrying a plan out.
-type Outcome struct {
-	Index      string            // digest
-	Images     map[string]string // digest by platform
-	Difference *sbom.Difference  // to the published index, nil when nobody looked
-	Missed     []string          // references on optional registries that do not have it
-	Run        string            // page of the run, "" when it has none
-}
-
-// Notes are what a release says of itself where it is announced.
-type Notes struct{ Tag, Title, Body string }
-
-// longestBody is what GitHub takes for a release, 125,000 characters, less a
+// longestNotes is what GitHub takes for a release, 125,000 characters, less a
 // line that says so.
-const longestBody = 124_000
+const longestNotes = 124_000
 
-// Notes is the text of the release, in GitHub's Markdown.
-func (p Plan) Notes(o Outcome) Notes {
+//go:embed notes.md.tmpl
+var notesText string
+
+var notes = template.Must(template.New("notes").Funcs(template.FuncMap{
+	"capital": func(text string) string { return strings.ToUpper(text[:1]) + text[1:] },
+	"escape":  escape,
+	"join":    strings.Join,
+	"sizes":   sizes,
+}).Parse(notesText))
+
+// Notes is what a release says of itself where it is announced, in GitHub's
+// Markdown. r is what came of carrying the plan out, run the page of that, ""
+// when it has none.
+func (p Plan) Notes(r report.Report, run string) (string, error) {
+	about := struct {
+		Plan   Plan
+		Report report.Report
+		Run    string
+		Why    []string
+	}{p, r, run, nil}
+	if p.Published != nil {
+		about.Why = p.reasons()
+	}
 	var b strings.Builder
-	d := o.Difference
-	fmt.Fprintf(&b, "NetBox [%s](%s/releases/tag/v%[1]s)", p.NetBox.Value, upstreamURL)
-	switch {
-	case d == nil:
-	case d.Since == nil:
-		b.WriteString(", the first release of this image")
-	case d.NetBox != nil && d.NetBox.Kind() == "changed":
-		fmt.Fprintf(&b, ", before it was %s: [what is new](%s/compare/v%[1]s...v%[3]s)", d.NetBox.Old, upstreamURL, d.NetBox.New)
-	}
-	b.WriteString(".\n")
-
-	if reasons := p.reasons(); len(reasons) > 0 && p.Published != nil {
-		fmt.Fprintf(&b, "\n## Why\n\nSince %s:\n\n", cmp.Or(p.Published.Version, p.Published.Reference))
-		for _, reason := range reasons {
-			fmt.Fprintf(&b, "- %s\n", escape(reason))
-		}
-	}
-	p.images(&b, o)
-	if d != nil && d.Since != nil {
-		commits(&b, *d)
-		packages(&b, *d)
-		sizes(&b, *d)
-		for _, unknown := range d.Unknown {
-			fmt.Fprintf(&b, "\nNot compared: %s.\n", escape(unknown))
-		}
-	}
-	if o.Run != "" {
-		fmt.Fprintf(&b, "\nBuilt, booted and checked by [this run](%s), which keeps the report.\n", o.Run)
+	if err := notes.Execute(&b, about); err != nil {
+		return "", fmt.Errorf("write the text of the release: %w", err)
 	}
 	body := b.String()
-	if len(body) > longestBody {
-		body = strings.ToValidUTF8(body[:longestBody], "")
+	if len(body) > longestNotes {
+		body = strings.ToValidUTF8(body[:longestNotes], "")
 		body = body[:strings.LastIndexByte(body, '\n')+1] + "\n…cut: the report has the rest.\n"
 	}
-	return Notes{Tag: p.Version, Title: p.Version, Body: body}
+	return body, nil
 }
 
-const upstreamURL = "https://github.com/netbox-community/netbox"
-
-// images reports where the images are, and how to name them for good.
-func (p Plan) images(b *strings.Builder, o Outcome) {
-	b.WriteString("\n## Images\n\n```bash\n")
-	for _, repository := range p.Repositories {
-		fmt.Fprintf(b, "docker pull %s:%s\n", repository, p.Version)
-	}
-	b.WriteString("```\n\n| | Digest | Tags |\n| --- | --- | --- |\n")
-	row := func(what, digest string, tags []string) {
-		fmt.Fprintf(b, "| %s | `%s` | `%s` |\n", what, digest, strings.Join(tags, "`, `"))
-	}
-	row("all", o.Index, p.Tags)
-	for _, platform := range slices.Sorted(maps.Keys(o.Images)) {
-		row(platform, o.Images[platform], p.ImageTags[platform])
-	}
-	if len(o.Missed) > 0 {
-		fmt.Fprintf(b, "\nMissing, because their registry refused them: `%s`.\n", strings.Join(o.Missed, "`, `"))
-	}
+// sizeTable has a row for each group of files and one for all, and a column for
+// each platform.
+type sizeTable struct {
+	Platforms []string
+	Rows      [][]string
 }
 
-func commits(b *strings.Builder, d sbom.Difference) {
-	if len(d.Commits) == 0 {
-		return
+// sizes lists the size of each group by platform; nil when none is known.
+func sizes(list []sbom.Size) *sizeTable {
+	if len(list) == 0 {
+		return nil
 	}
-	b.WriteString("\n## Changes of this image\n\n")
-	for _, c := range d.Commits {
-		fmt.Fprintf(b, "- %s %s\n", c.Commit, escape(c.Subject)) // GitHub makes a link of a commit's name
-	}
-}
-
-// fewPackages are shown without being asked for.
-const fewPackages = 25
-
-func packages(b *strings.Builder, d sbom.Difference) {
-	headline := d.Headline()
-	fmt.Fprintf(b, "\n## Packages\n\n%s%s.\n", strings.ToUpper(headline[:1]), headline[1:])
-	if len(d.Packages) == 0 {
-		return
-	}
-	folded := len(d.Packages) > fewPackages
-	if folded {
-		b.WriteString("\n<details><summary>All of them</summary>\n")
-	}
-	b.WriteString("\n| Package | | Before | Now | Only in |\n| --- | --- | --- | --- | --- |\n")
-	for _, c := range d.Packages {
-		where := ""
-		if len(c.Platforms) < len(d.Platforms) {
-			where = strings.Join(c.Platforms, ", ")
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", escape(c.Name), escape(c.Type), escape(cmp.Or(c.Old, "–")), escape(cmp.Or(c.New, "–")), where)
-	}
-	if folded {
-		b.WriteString("\n</details>\n")
-	}
-}
-
-// sizes lists the size of each group by platform.
-func sizes(b *strings.Builder, d sbom.Difference) {
-	var platforms, groups []string
+	var t sizeTable
+	var groups []string
 	at := map[[2]string]sbom.Size{}
-	total := map[string]sbom.Size{}
-	for _, s := range d.Sizes {
-		if !slices.Contains(platforms, s.Platform) {
-			platforms = append(platforms, s.Platform)
+	for _, s := range list {
+		if !slices.Contains(t.Platforms, s.Platform) {
+			t.Platforms = append(t.Platforms, s.Platform)
 		}
 		if !slices.Contains(groups, s.Group) {
 			groups = append(groups, s.Group)
 		}
-		at[[2]string{s.Platform, s.Group}] = s
-		t := total[s.Platform]
-		total[s.Platform] = sbom.Size{Old: t.Old + s.Old, New: t.New + s.New}
-	}
-	if len(groups) == 0 {
-		return
-	}
-	fmt.Fprintf(b, "\n## Size\n\nCompressed, in MB.\n\n| | %s |\n| --- |%s\n", strings.Join(platforms, " | "), strings.Repeat(" ---: |", len(platforms)))
-	row := func(group string, of func(platform string) sbom.Size) {
-		fmt.Fprintf(b, "| %s |", group)
-		for _, platform := range platforms {
-			s := of(platform)
-			fmt.Fprintf(b, " %.1f", megabytes(s.New))
-			if change := fmt.Sprintf("%+.1f", megabytes(s.New-s.Old)); change != "+0.0" && change != "-0.0" {
-				fmt.Fprintf(b, " (%s)", change)
-			}
-			b.WriteString(" |")
+		for _, group := range []string{s.Group, "all"} {
+			sum := at[[2]string{s.Platform, group}]
+			at[[2]string{s.Platform, group}] = sbom.Size{Old: sum.Old + s.Old, New: sum.New + s.New}
 		}
-		b.WriteString("\n")
 	}
-	for _, group := range groups {
-		row(group, func(platform string) sbom.Size { return at[[2]string{platform, group}] })
+	for _, group := range append(groups, "all") {
+		row := []string{group}
+		for _, platform := range t.Platforms {
+			s := at[[2]string{platform, group}]
+			cell := fmt.Sprintf("%.1f", megabytes(s.New))
+			if change := fmt.Sprintf("%+.1f", megabytes(s.New-s.Old)); change != "+0.0" && change != "-0.0" {
+				cell += " (" + change + ")"
+			}
+			row = append(row, cell)
+		}
+		t.Rows = append(t.Rows, row)
 	}
-	row("all", func(platform string) sbom.Size { return total[platform] })
+	return &t
 }
 
 // megabytes are 10^6 bytes, as registries count.

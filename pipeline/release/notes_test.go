@@ -10,6 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/release"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
@@ -77,20 +78,21 @@ func TestWhatAReleaseSaysOfItselfIsReadable(t *testing.T) {
 				t.Fatal(err)
 			}
 			d := sbom.Compare(test.before, test.now)
-			notes := plan.Notes(release.Outcome{
-				Index: "sha256:1dx", Images: map[string]string{"linux/arm64": "sha256:a54", "linux/amd64": "sha256:a4d"},
-				Difference: &d, Missed: test.missed, Run: "https://github.com/linuxserver/docker-netbox/actions/runs/42",
-			})
-			if notes.Tag != plan.Version || notes.Title != plan.Version {
-				t.Errorf("tag %q, title %q, want %q", notes.Tag, notes.Title, plan.Version)
+			r := report.Report{Index: "sha256:1dx", Platforms: []report.Platform{{Platform: "linux/amd64", Image: "sha256:a4d"}, {Platform: "linux/arm64", Image: "sha256:a54"}}, Difference: &d}
+			for _, reference := range test.missed {
+				r.Missed = append(r.Missed, report.Missed{Reference: reference})
+			}
+			notes, err := plan.Notes(r, "https://github.com/linuxserver/docker-netbox/actions/runs/42")
+			if err != nil {
+				t.Fatal(err)
 			}
 			golden := filepath.Join("testdata", "notes-"+name+".md")
 			want, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if notes.Body != string(want) {
-				t.Errorf("it is not %s but:\n%s", golden, notes.Body)
+			if notes != string(want) {
+				t.Errorf("it is not %s but:\n%s", golden, notes)
 			}
 		})
 	}
@@ -105,8 +107,8 @@ func TestWhatGitHubWouldNotTakeIsCutAtALine(t *testing.T) {
 	for range 3000 {
 		d.Commits = append(d.Commits, git.Commit{Commit: strings.Repeat("1", 40), Subject: "Ändern"})
 	}
-	body := plan.Notes(release.Outcome{Difference: &d}).Body
-	if len(body) > 125_000 || !strings.HasSuffix(body, " Ändern\n\n…cut: the report has the rest.\n") {
-		t.Errorf("%d bytes, which end with %q", len(body), body[len(body)-60:])
+	body, err := plan.Notes(report.Report{Difference: &d}, "")
+	if err != nil || len(body) > 125_000 || !strings.HasSuffix(body, " Ändern\n\n…cut: the report has the rest.\n") {
+		t.Errorf("%d bytes, which end with %q, %v", len(body), body[max(0, len(body)-60):], err)
 	}
 }

@@ -1,62 +1,24 @@
 package release
 
 import (
+	_ "embed"
+	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"text/tabwriter"
+	"text/template"
 )
+
+//go:embed plan.txt.tmpl
+var planText string
+
+var planTemplate = template.Must(template.New("plan").Parse(planText))
 
 // Text writes the plan for people.
 func (p Plan) Text(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintln(&b, p.Headline())
-	for _, next := range p.Next {
-		fmt.Fprintf(&b, "next: %s\n", next)
-	}
-	b.WriteString("\n")
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range p.Rows() {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", row.What, row.Value, row.Reason)
-	}
-	t.Flush()
-
-	b.WriteString("\nsince the published image:\n")
-	t = tabwriter.NewWriter(&b, 2, 0, 2, ' ', 0)
-	for _, c := range p.Changes {
-		verdict := "same"
-		if c.Changed {
-			verdict = "changed"
-		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\n", c.What, verdict, c.Reason)
-	}
-	t.Flush()
-
-	if len(p.Images) > 0 {
-		b.WriteString("\npinned images:\n")
-		for _, pin := range p.Images {
-			fmt.Fprintf(&b, "  %s: %s\n", pin.Name, pin.State())
-		}
-	}
-
-	list := func(title string, lines []string) {
-		fmt.Fprintf(&b, "\n%s:\n", title)
-		for _, l := range lines {
-			fmt.Fprintf(&b, "  %s\n", l)
-		}
-	}
-	list("repositories", p.Repositories)
-	if len(p.Optional) > 0 {
-		list("registries that may fail", p.Optional)
-	}
-	list("tags of the index", p.Tags)
-	for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
-		list("tags of "+platform, p.ImageTags[platform])
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	return errors.Join(planTemplate.Execute(t, p), t.Flush())
 }
 
 // Headline is the plan in one line.
