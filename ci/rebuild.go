@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -27,20 +25,14 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 	if err != nil {
 		return nil, err
 	}
-	was, err := registries.Index(ctx, published.Reference)
+	at, err := published.Open(ctx, registries)
 	if err != nil {
 		return nil, err
 	}
-	if was == nil {
-		return nil, fmt.Errorf("read %s: it disappeared while it was read: run it again", published.Reference)
-	}
-	again, err := e.again(ctx, platforms[:1], was, published.Version, false, func(platform v1.Platform) ([]sbom.Package, error) {
-		before, err := release.FindBefore(ctx, registries, e.flags.repo, &published)
-		if err != nil {
-			return nil, err
-		}
-		return before.Images[registry.Key(platform)].Packages, nil
-	})
+	flags := *e.flags
+	flags.platforms = []string{platforms[0].String()}
+	e.flags = &flags
+	again, err := e.again(ctx, at, published.Version, published.Commit, false)
 	if err != nil {
 		return nil, err
 	}
@@ -48,20 +40,12 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 }
 
 // again builds the images of an index again, under the version they have, and
-// compares their layers and, where those differ, their packages and files.
-// packages are those of a published image.
-func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageIndex, version string, files bool, packages func(v1.Platform) ([]sbom.Package, error)) ([]*release.Rebuilt, error) {
-	e = e.planned(release.Plan{Version: version})
-	flags := *e.flags
-	flags.platforms = nil
-	for _, platform := range platforms {
-		flags.platforms = append(flags.platforms, platform.String())
-	}
-	e.flags = &flags
-	var list []*release.Rebuilt
-	err := e.session(ctx, func(s *session) error {
-		defer s.display.Close()
-		for _, platform := range platforms {
+// compares their layers and, where those differ, their packages and withFiles
+// their files. listedAt is the commit whose package_versions.txt may stand in for
+// the packages of a published image, or "".
+func (e env) again(ctx context.Context, at registry.Opened, version, listedAt string, withFiles bool) (list []*release.Rebuilt, err error) {
+	err = e.planned(release.Plan{Version: version}).session(ctx, func(s *session) error {
+		for _, platform := range s.pipeline.Platforms {
 			if err := s.pipeline.Build(ctx, platform); err != nil {
 				return s.finish(err, "")
 			}
@@ -69,7 +53,7 @@ func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageInd
 			if err != nil {
 				return err
 			}
-			rebuilt, err := release.CompareImages(platform, was, img)
+			rebuilt, err := release.CompareImages(ctx, platform, at.Index, img, withFiles)
 			if err != nil {
 				return err
 			}
@@ -77,12 +61,7 @@ func (e env) again(ctx context.Context, platforms []v1.Platform, was v1.ImageInd
 			if len(rebuilt.Differs) == 0 {
 				continue
 			}
-			if files {
-				if err := rebuilt.CompareFiles(ctx, was, img); err != nil {
-					return err
-				}
-			}
-			before, err := packages(platform)
+			before, err := release.PackagesOf(ctx, at, rebuilt.Platform, e.flags.repo, listedAt)
 			if err != nil {
 				return err
 			}
@@ -107,10 +86,6 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 	if at.Index == nil {
 		return failure.Usagef("verify --rebuild %s: it is one image: pass the tag or the digest of the index", result.Reference)
 	}
-	platforms, err := platform.Parse(e.flags.platforms)
-	if err != nil {
-		return err
-	}
 	manifest, err := at.Index.IndexManifest()
 	if err != nil {
 		return err
@@ -130,14 +105,10 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 		return err
 	}
 	if flags.base == "" {
-		if flags.base = about[registry.BaseNameLabel]; about[registry.BaseDigestLabel] != "" {
-			flags.base += "@" + about[registry.BaseDigestLabel]
-		}
+		flags.base = release.Base{Name: about[registry.BaseNameLabel], Digest: about[registry.BaseDigestLabel]}.Reference()
 	}
 	e.flags = &flags
-	again, err := e.again(ctx, platforms, at.Index, about[registry.VersionLabel], true, func(platform v1.Platform) ([]sbom.Package, error) {
-		return release.PackagesOf(ctx, at, platform)
-	})
+	again, err := e.again(ctx, at, about[registry.VersionLabel], "", true)
 	if err != nil {
 		return err
 	}

@@ -26,17 +26,11 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		Since:  published.Since(),
 		Images: map[string]sbom.Contents{},
 	}
-	at, err := byDigest(published)
+	opened, err := published.Open(ctx, from)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := from.Open(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	if opened.Index == nil {
-		return nil, fmt.Errorf("read %s: it is no index", at)
-	}
+	at := published.Reference
 	images, err := imagesOf(opened.Index)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", at, err)
@@ -47,13 +41,8 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 			return nil, fmt.Errorf("read the image of %s in %s: %w", platform, at, err)
 		}
 		held := sbom.Contents{Groups: imagesize.Groups(layers)}
-		if held.Packages, err = attached(ctx, opened, img); err != nil {
+		if held.Packages, err = packagesOf(ctx, opened, platform, img, repo, published.Commit); err != nil {
 			return nil, fmt.Errorf("read the list of packages of %s in %s: %w", platform, at, err)
-		}
-		if held.Packages == nil && platform == sbom.ListedPlatform {
-			if held.Packages, err = committed(ctx, repo, published.Commit); err != nil {
-				return nil, err
-			}
 		}
 		if held.Packages == nil {
 			b.Unknown = append(b.Unknown, fmt.Sprintf("packages of %s: the published image has no list of them", platform))
@@ -75,13 +64,19 @@ func (p Published) Since() sbom.Since {
 	return sbom.Since{Reference: p.Reference, Digest: p.Digest, Version: p.Version, Commit: p.Commit}
 }
 
-// byDigest names a published index so that it is the one that was planned with.
-func byDigest(published *Published) (string, error) {
-	target, err := registry.ParseTarget(published.Reference)
+// Open opens the published index that was planned with, whatever its tag names
+// by now.
+func (p Published) Open(ctx context.Context, from registry.Source) (registry.Opened, error) {
+	target, err := registry.ParseTarget(p.Reference)
 	if err != nil {
-		return "", err
+		return registry.Opened{}, err
 	}
-	return target.Repository() + "@" + published.Digest, nil
+	at := target.Repository() + "@" + p.Digest
+	opened, err := from.Open(ctx, at)
+	if err == nil && opened.Index == nil {
+		err = fmt.Errorf("read %s: it is no index", at)
+	}
+	return opened, err
 }
 
 // imagesOf returns the images of an index by platform. Older images carry
@@ -93,7 +88,7 @@ func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
 	}
 	images := map[string]v1.Image{}
 	for _, d := range manifest.Manifests {
-		if !isImage(d) {
+		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS != "linux" {
 			continue
 		}
 		if images[registry.Key(*d.Platform)], err = idx.Image(d.Digest); err != nil {
@@ -103,9 +98,23 @@ func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
 	return images, nil
 }
 
-// isImage reports whether an entry of an index is an image that can be run.
-func isImage(d v1.Descriptor) bool {
-	return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux"
+// PackagesOf reads the packages of the image of a platform in a published index;
+// nil when nobody knows them. Where no list of them is attached,
+// package_versions.txt does that commit has, unless commit is "".
+func PackagesOf(ctx context.Context, opened registry.Opened, platform, repo, commit string) ([]sbom.Package, error) {
+	images, err := imagesOf(opened.Index)
+	if err != nil || images[platform] == nil {
+		return nil, err
+	}
+	return packagesOf(ctx, opened, platform, images[platform], repo, commit)
+}
+
+func packagesOf(ctx context.Context, store registry.Store, platform string, img v1.Image, repo, commit string) ([]sbom.Package, error) {
+	packages, err := attached(ctx, store, img)
+	if err != nil || packages != nil || platform != sbom.ListedPlatform {
+		return packages, err
+	}
+	return committed(ctx, repo, commit)
 }
 
 // attached reads the packages in the list that is attached to an image; nil

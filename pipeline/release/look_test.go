@@ -177,20 +177,20 @@ func TestAnImageBuiltAgainIsComparedLayerByLayer(t *testing.T) {
 		return idx
 	}
 	was := layers("RUN packages", "COPY --from=version /build_version /build_version")
-	if r, err := release.CompareImages(platform, index(was), was); err != nil || len(r.Differs) != 0 {
+	if r, err := release.CompareImages(t.Context(), platform, index(was), was, false); err != nil || len(r.Differs) != 0 {
 		t.Errorf("the same: %+v, %v", r, err)
 	}
-	if r, err := release.CompareImages(platform, index(was), layers("RUN packages", "COPY --from=version /build_version /build_version")); err != nil || len(r.Differs) != 1 || r.Differs[0] != "RUN packages" {
+	if r, err := release.CompareImages(t.Context(), platform, index(was), layers("RUN packages", "COPY --from=version /build_version /build_version"), false); err != nil || len(r.Differs) != 1 || r.Differs[0] != "RUN packages" {
 		t.Errorf("other packages: %+v, %v", r, err)
 	}
 	relabelled, err := mutate.Config(was, v1.Config{Labels: map[string]string{"a": "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r, err := release.CompareImages(platform, index(was), relabelled); err != nil || len(r.Differs) != 0 {
+	if r, err := release.CompareImages(t.Context(), platform, index(was), relabelled, false); err != nil || len(r.Differs) != 0 {
 		t.Errorf("other labels: %+v, %v", r, err)
 	}
-	if r, err := release.CompareImages(v1.Platform{OS: "linux", Architecture: "arm64"}, index(was), was); err != nil || len(r.Differs) != 1 {
+	if r, err := release.CompareImages(t.Context(), v1.Platform{OS: "linux", Architecture: "arm64"}, index(was), was, false); err != nil || len(r.Differs) != 1 {
 		t.Errorf("a platform that is not published: %+v, %v", r, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,8 +20,9 @@ import (
 )
 
 // CompareImages compares the image that an index has for a platform with one
-// built again.
-func CompareImages(platform v1.Platform, published v1.ImageIndex, built v1.Image) (*Rebuilt, error) {
+// built again: their layers and, withFiles, the paths that differ in those layers
+// which the two do not share.
+func CompareImages(ctx context.Context, platform v1.Platform, published v1.ImageIndex, built v1.Image, withFiles bool) (*Rebuilt, error) {
 	r := &Rebuilt{Platform: registry.Key(platform)}
 	images, err := imagesOf(published)
 	if err != nil {
@@ -31,19 +33,11 @@ func CompareImages(platform v1.Platform, published v1.ImageIndex, built v1.Image
 		r.Differs = []string{"everything: none is published"}
 		return r, nil
 	}
-	for digest, img := range map[*string]v1.Image{&r.Was: was, &r.Is: built} {
-		hash, err := img.Digest()
-		if err != nil {
-			return nil, fmt.Errorf("read an image of %s: %w", r.Platform, err)
-		}
-		*digest = hash.String()
-	}
-	before, err := imagesize.Layers(was)
-	if err != nil {
+	var before, after []imagesize.Layer
+	if r.Was, before, err = layersOf(was); err != nil {
 		return nil, fmt.Errorf("read the published image of %s: %w", r.Platform, err)
 	}
-	after, err := imagesize.Layers(built)
-	if err != nil {
+	if r.Is, after, err = layersOf(built); err != nil {
 		return nil, fmt.Errorf("read the image of %s: %w", r.Platform, err)
 	}
 	seen := map[v1.Hash]bool{}
@@ -59,41 +53,39 @@ func CompareImages(platform v1.Platform, published v1.ImageIndex, built v1.Image
 	if len(after) != len(before) && len(r.Differs) == 0 {
 		r.Differs = []string{fmt.Sprintf("the number of layers, %d before and %d now", len(before), len(after))}
 	}
+	if withFiles && len(r.Differs) > 0 {
+		if r.Files, err = differingFiles(ctx, was, built); err != nil {
+			return nil, fmt.Errorf("compare the files of the images of %s: %w", r.Platform, err)
+		}
+	}
 	return r, nil
 }
 
-// CompareFiles adds the paths that differ in the layers which the two images do
-// not share.
-func (r *Rebuilt) CompareFiles(ctx context.Context, published v1.ImageIndex, built v1.Image) error {
-	images, err := imagesOf(published)
+func layersOf(img v1.Image) (digest string, layers []imagesize.Layer, err error) {
+	hash, err := img.Digest()
+	if err == nil {
+		layers, err = imagesize.Layers(img)
+	}
+	return hash.String(), layers, err
+}
+
+func differingFiles(ctx context.Context, was, is v1.Image) ([]string, error) {
+	before, err := files(ctx, was, is)
 	if err != nil {
-		return fmt.Errorf("read the published image: %w", err)
+		return nil, err
 	}
-	was := images[r.Platform]
-	if was == nil {
-		return nil
-	}
-	before, err := files(ctx, was, built)
+	after, err := files(ctx, is, was)
 	if err != nil {
-		return fmt.Errorf("read the published image of %s: %w", r.Platform, err)
+		return nil, err
 	}
-	after, err := files(ctx, built, was)
-	if err != nil {
-		return fmt.Errorf("read the image of %s: %w", r.Platform, err)
-	}
-	r.Files = nil
 	for path, file := range before {
-		if after[path] != file {
-			r.Files = append(r.Files, path)
+		if after[path] == file {
+			delete(after, path)
+		} else {
+			after[path] = file
 		}
 	}
-	for path := range after {
-		if _, ok := before[path]; !ok {
-			r.Files = append(r.Files, path)
-		}
-	}
-	slices.Sort(r.Files)
-	return nil
+	return slices.Sorted(maps.Keys(after)), nil // what is left of after differs
 }
 
 // files are those in the layers of an image that another one does not have, with
@@ -156,8 +148,10 @@ func (r Rebuilt) Same() bool { return r.Was == r.Is }
 func (r Rebuilt) Explained() bool { return len(r.distribution()) > 0 }
 
 func (r Rebuilt) distribution() []sbom.Change {
-	return slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return c.Type == "python" })
+	return slices.DeleteFunc(slices.Clone(r.Packages), isPython)
 }
+
+func isPython(c sbom.Change) bool { return c.Type == "python" }
 
 // String is the difference in one line.
 func (r Rebuilt) String() string {
@@ -171,27 +165,11 @@ func (r Rebuilt) String() string {
 	if len(r.Files) > 0 {
 		text += fmt.Sprintf("; %d files: %s", len(r.Files), some(r.Files))
 	}
-	system := r.distribution()
-	python := slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return c.Type != "python" })
-	if len(system) > 0 {
+	if system := r.distribution(); len(system) > 0 {
 		text += "; the distribution has changed packages since: " + someChanges(system)
 	}
-	if len(python) > 0 {
+	if python := slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return !isPython(c) }); len(python) > 0 {
 		text += "; Python packages differ, which are locked: " + someChanges(python)
 	}
 	return text
-}
-
-// PackagesOf reads the packages in the list that is attached to the image of a
-// platform; nil when there is none.
-func PackagesOf(ctx context.Context, opened registry.Opened, platform v1.Platform) ([]sbom.Package, error) {
-	images, err := imagesOf(opened.Index)
-	if err != nil {
-		return nil, err
-	}
-	img := images[registry.Key(platform)]
-	if img == nil {
-		return nil, nil
-	}
-	return attached(ctx, opened, img)
 }
