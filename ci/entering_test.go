@@ -21,7 +21,7 @@ func TestTheImageIsMadeOfWhatTheDockerfilesAndTheBaseTake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	entering := func(base release.BaseInputs) []string {
+	entering := func(base *baseimage.Inputs) []string {
 		t.Helper()
 		entering, err := release.FindEntering(t.Context(), "..", "", files, base)
 		if err != nil {
@@ -29,7 +29,7 @@ func TestTheImageIsMadeOfWhatTheDockerfilesAndTheBaseTake(t *testing.T) {
 		}
 		return entering
 	}
-	local, published := entering(base), entering(nil)
+	local, published := entering(&base), entering(nil)
 
 	image := []string{
 		"Dockerfile", "Dockerfile.aarch64", ".dockerignore", "versions.yml", "build/packages", "build/requirements.txt", "build/schema", "build/extras.txt",
@@ -77,7 +77,7 @@ func TestGoModCountsForWhatIsCompiledIntoTheBase(t *testing.T) {
 		mod + "\n// a comment\n":                                  false,
 	} {
 		p.write("go.mod", text)
-		entering, err := release.FindEntering(t.Context(), p.repo, p.commit, []string{"go.mod"}, base)
+		entering, err := release.FindEntering(t.Context(), p.repo, p.commit, []string{"go.mod"}, &base)
 		if err != nil || (len(entering) == 1) != want {
 			t.Errorf("%v, %v, want %t for\n%s", err, entering, want, text)
 		}

@@ -227,9 +227,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 		if err != nil || plan.Skip != "" || release.Channel(plan.Channel.Value) != release.Live {
 			return plan, err
 		}
-		taken, err := release.FindTaken(ctx, registries, plan, func(ctx context.Context, tag string) (string, error) {
-			return git.TagCommit(ctx, e.flags.repo, tag)
-		}, func(err error) { fmt.Fprintf(e.err, "warning: %v\n", err) })
+		taken, err := release.FindTaken(ctx, registries, e.flags.repo, plan, e.err)
 		if err != nil {
 			return none, err
 		}
@@ -245,20 +243,20 @@ func (e env) entering(ctx context.Context, facts release.Facts) ([]string, error
 	if len(facts.Changed) == 0 {
 		return nil, nil
 	}
-	var base release.BaseInputs
+	var takes *baseimage.Inputs
 	if facts.Base.Name == provider.LocalBase {
 		found, err := (&baseimage.Builder{Source: e.flags.repo}).Inputs(ctx)
 		if err != nil {
 			return nil, err
 		}
-		base = found
+		takes = &found
 	}
-	return release.FindEntering(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, base)
+	return release.FindEntering(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, takes)
 }
 
 // listed compares package_versions.txt with what is published, nil when that is
 // not known.
-func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, error) {
+func (e env) listed(ctx context.Context, facts release.Facts) (*[]sbom.Change, error) {
 	before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, facts.Published)
 	if err != nil {
 		return nil, err
@@ -271,9 +269,9 @@ func (e env) listed(ctx context.Context, facts release.Facts) (*release.Listed, 
 	if err != nil {
 		return nil, failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", sbom.ListFile, err)
 	}
-	return &release.Listed{Changes: sbom.Packages(
+	return new(sbom.Packages(
 		map[string][]sbom.Package{sbom.ListedPlatform: published},
-		map[string][]sbom.Package{sbom.ListedPlatform: listed})}, nil
+		map[string][]sbom.Package{sbom.ListedPlatform: listed})), nil
 }
 
 // before is how the pipeline finds out what the published images hold. Nothing

@@ -42,10 +42,10 @@ func changes(f Facts, p Plan) []Change {
 	}
 
 	switch {
-	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil && len(f.Listed.Changes) == 0:
+	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil && len(*f.Listed) == 0:
 		add("packages", false, "%s differs from the published one", sbom.ListFile)
 	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil:
-		add("packages", true, "%s is not what is published: %s", sbom.ListFile, someChanges(f.Listed.Changes))
+		add("packages", true, "%s is not what is published: %s", sbom.ListFile, someChanges(*f.Listed))
 	case slices.Contains(f.Changed, sbom.ListFile):
 		add("packages", true, "%s has changed", sbom.ListFile)
 	case f.Package == nil:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
@@ -17,18 +18,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// BaseInputs are what a base image takes from the repository, as base.Inputs
-// knows it.
-type BaseInputs interface {
-	Has(file string) bool
-	Requires(mod string) []string
-}
-
 // FindEntering picks those of the changed files that the image is made of: the
 // Dockerfiles and what they take from their context, the pinned versions, and
-// what the base takes, if it is made here. What changes the way an image is
+// what the base takes, nil unless it is made here. What changes the way an image is
 // built and no file of it, --rebuild finds.
-func FindEntering(ctx context.Context, repo, since string, changed []string, base BaseInputs) ([]string, error) {
+func FindEntering(ctx context.Context, repo, since string, changed []string, takes *base.Inputs) ([]string, error) {
 	whole := []string{versions.File, ".dockerignore"}
 	var sources []string
 	for _, p := range platform.All() {
@@ -47,15 +41,15 @@ func FindEntering(ctx context.Context, repo, since string, changed []string, bas
 	for _, file := range changed {
 		enters := slices.Contains(whole, file) ||
 			slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
-		if !enters && base != nil {
+		if !enters && takes != nil {
 			if file == "go.mod" {
-				requires, err := requiresOther(ctx, repo, since, base)
+				requires, err := requiresOther(ctx, repo, since, takes)
 				if err != nil {
 					return nil, err
 				}
 				enters = requires
 			} else {
-				enters = base.Has(file)
+				enters = takes.Has(file)
 			}
 		}
 		if enters {
@@ -67,7 +61,7 @@ func FindEntering(ctx context.Context, repo, since string, changed []string, bas
 
 // requiresOther reports whether go.mod has changed in what the base's programs
 // are compiled from.
-func requiresOther(ctx context.Context, repo, since string, base BaseInputs) (bool, error) {
+func requiresOther(ctx context.Context, repo, since string, takes *base.Inputs) (bool, error) {
 	was, _, err := git.File(ctx, repo, since, "go.mod")
 	if err != nil {
 		return false, err
@@ -76,5 +70,5 @@ func requiresOther(ctx context.Context, repo, since string, base BaseInputs) (bo
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("find out what the image is made of: %w", err)
 	}
-	return !slices.Equal(base.Requires(string(was)), base.Requires(string(now))), nil
+	return !slices.Equal(takes.Requires(string(was)), takes.Requires(string(now))), nil
 }

@@ -43,7 +43,8 @@ type Facts struct {
 	Entering []string // those of them that the image is made of
 	Unknown  bool     // the published commit is not in this clone
 	Package  []byte   // package_versions.txt, nil when there is none
-	Listed   *Listed  // how it compares with what is published, nil when nobody knows
+
+	Listed *[]sbom.Change // what Package has that is not published, or lacks; nil when nobody knows
 
 	Base      Base
 	Published *Published // newest live image, nil when there is none yet
@@ -58,12 +59,6 @@ type Facts struct {
 	Images       []PinnedImage // that versions.yml pins
 	Repositories versions.Repositories
 	Owner        string // of the repository on GitHub that a workflow runs in, ""
-}
-
-// Listed reports what package_versions.txt has that the published image has not,
-// and the other way round.
-type Listed struct {
-	Changes []sbom.Change
 }
 
 // Base is the image that is built on.

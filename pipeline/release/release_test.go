@@ -1,7 +1,6 @@
 package release_test
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -61,11 +60,11 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		"the first release": {func(f *release.Facts) { f.Published = nil }, "v4.7.3-ls1", false,
 			[]string{"nothing is published yet", "it is the first release"}},
 		"the list of packages has caught up with what is published": {func(f *release.Facts) {
-			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{sbom.ListFile, "README.md"}, []byte("a"), &release.Listed{}
+			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{sbom.ListFile, "README.md"}, []byte("a"), new([]sbom.Change{})
 		}, "v4.7.3-ls13", true, []string{"package_versions.txt differs from the published one", "only files outside the image changed"}},
 		"the list of packages is another one": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed, f.Package = before, []string{sbom.ListFile}, []byte("a")
-			f.Listed = &release.Listed{Changes: []sbom.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}}}
+			f.Listed = new([]sbom.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}})
 		}, "v4.7.3-ls13", false, []string{"package_versions.txt is not what is published: bash 1 -> 2"}},
 		"built again it has other packages": {func(f *release.Facts) {
 			f.Rebuilt = &release.Rebuilt{Platform: "linux/amd64", Differs: []string{"RUN packages"}, Packages: []sbom.Change{
@@ -248,11 +247,6 @@ func TestReleasesAreOrderedByTheirNumbers(t *testing.T) {
 			t.Errorf("%s and %s: %d, want %d", test.a, test.b, got, test.want)
 		}
 	}
-}
-
-func ExampleSanitise() {
-	fmt.Println(release.Sanitise("v4.7.3~rc 1+build:5/6,%@;"))
-	// Output: v4.7.3rc1build56
 }
 
 func TestPinningChangesThreeLinesAndLeavesTheRest(t *testing.T) {

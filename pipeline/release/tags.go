@@ -13,18 +13,18 @@ import (
 
 // name sets the version and the tags of the image.
 func name(p *Plan, f Facts) {
-	external := Sanitise("v" + p.NetBox.Value)
+	netbox := "v" + p.NetBox.Value
 	p.Semver = semver(p.NetBox.Value)
 	switch Channel(p.Channel.Value) {
 	case Live:
 		n, _ := strconv.Atoi(p.Number.Value)
 		p.Version = numbered(p.NetBox.Value, n)
-		p.Tags = []string{p.Version, "version-" + external, p.Semver, "latest"}
+		p.Tags = []string{p.Version, "version-" + netbox, p.Semver, "latest"}
 	case Development:
-		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", external, p.Package.Value, f.Commit)
+		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", netbox, p.Package.Value, f.Commit)
 		p.Tags = []string{p.Version}
 	case PullRequest:
-		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s-pr-%d", external, p.Package.Value, f.Commit, f.Pull)
+		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s-pr-%d", netbox, p.Package.Value, f.Commit, f.Pull)
 		p.Tags = []string{p.Version}
 	}
 	p.ImageTags = map[string][]string{}
@@ -39,28 +39,21 @@ func name(p *Plan, f Facts) {
 // move: those of single images first, latest last.
 func (p Plan) Targets() ([]registry.Target, error) {
 	var targets []registry.Target
-	add := func(repository, tag, platform string) error {
-		t, err := registry.ParseTarget(repository + ":" + tag)
-		if err != nil {
-			return err
-		}
-		if p.moves(tag) {
-			t = t.Moving()
-		}
-		targets = append(targets, t.For(platform))
-		return nil
-	}
 	for _, repository := range p.Repositories {
-		for _, platform := range slices.Sorted(maps.Keys(p.ImageTags)) {
-			for _, tag := range p.ImageTags[platform] {
-				if err := add(repository, tag, platform); err != nil {
+		for _, platform := range append(slices.Sorted(maps.Keys(p.ImageTags)), "") {
+			tags := p.ImageTags[platform]
+			if platform == "" { // the index
+				tags = p.Tags
+			}
+			for _, tag := range tags {
+				t, err := registry.ParseTarget(repository + ":" + tag)
+				if err != nil {
 					return nil, err
 				}
-			}
-		}
-		for _, tag := range p.Tags {
-			if err := add(repository, tag, ""); err != nil {
-				return nil, err
+				if p.moves(tag) {
+					t = t.Moving()
+				}
+				targets = append(targets, t.For(platform))
 			}
 		}
 	}

@@ -3,10 +3,12 @@ package release
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
@@ -29,11 +31,11 @@ func (t Taken) String() string {
 	return text
 }
 
-// FindTaken looks whether the version of a plan is free: for git tags, whose
-// commit tagged finds, and in every repository of the plan that has to have it.
-// It is nil when nothing has it. A registry that cannot say so decides nothing,
-// and say has why: publish asks again before it sends anything.
-func FindTaken(ctx context.Context, from registry.Source, plan Plan, tagged func(ctx context.Context, tag string) (commit string, err error), say func(error)) (*Taken, error) {
+// FindTaken looks whether the version of a plan is free: for a git tag of repo at
+// another commit, and in every repository of images that has to have it. It is
+// nil when nothing has it. A registry that cannot say so decides nothing, and log
+// has why: publish asks again before it sends anything.
+func FindTaken(ctx context.Context, from registry.Source, repo string, plan Plan, log io.Writer) (*Taken, error) {
 	for _, repository := range plan.Repositories {
 		if slices.ContainsFunc(plan.Optional, func(host string) bool { return strings.HasPrefix(repository, host+"/") }) {
 			continue // it may be out of reach, and then it is said when it is published to
@@ -44,13 +46,13 @@ func FindTaken(ctx context.Context, from registry.Source, plan Plan, tagged func
 			return nil, ctx.Err()
 		}
 		if err != nil {
-			say(fmt.Errorf("look whether %s is free: %w", plan.Version, err))
+			fmt.Fprintf(log, "warning: look whether %s is free: %v\n", plan.Version, err)
 		}
 		if digest != "" {
 			return &Taken{plan.Version, reference, digest, commit}, nil
 		}
 	}
-	commit, err := tagged(ctx, plan.Version)
+	commit, err := git.TagCommit(ctx, repo, plan.Version)
 	if err != nil || commit == "" || commit == plan.Commit {
 		return nil, err
 	}
@@ -82,5 +84,5 @@ func (f Facts) taken(netbox string, n int) error {
 
 // numbered is the version of a live image.
 func numbered(netbox string, n int) string {
-	return fmt.Sprintf("%s-ls%d", Sanitise("v"+netbox), n)
+	return fmt.Sprintf("v%s-ls%d", netbox, n)
 }

@@ -61,13 +61,3 @@ func semver(release string) string {
 	parts := strings.Split(release, ".")
 	return fmt.Sprintf("%d.%d.%d", part(parts, 0), part(parts, 1), part(parts, 2))
 }
-
-// Sanitise drops what no tag may hold from the version of something external.
-func Sanitise(external string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune("~,%@+;:/ ", r) {
-			return -1
-		}
-		return r
-	}, external)
-}
