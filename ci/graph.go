@@ -75,10 +75,11 @@ type graphVerb struct {
 func (g graphVerb) ofBuild(ctx context.Context) error {
 	return g.session(ctx, func(s *session) error {
 		if g.write {
-			if _, err := s.pipeline.BuildAll(ctx); err != nil {
-				return s.finish(err, "")
+			_, err := s.pipeline.BuildAll(ctx)
+			if err := s.finish(err, ""); err != nil {
+				return err
 			}
-			return errors.Join(s.finish(nil, ""), g.look(ctx, s.pipeline.Image))
+			return g.look(ctx, s.pipeline.Image)
 		}
 		err := s.finish(s.pipeline.GraphAll(ctx), "")
 		if _, unread := g.graphs.Drawing(g.platforms[0]); unread != nil {
@@ -133,7 +134,7 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 	var changed []string
 	if g.write {
 		var err error
-		if changed, err = g.document(ctx, images); err != nil {
+		if changed, err = g.document(ctx, g.graphs, g.documents, "images", images, g.graphs.Found); err != nil {
 			return err
 		}
 	}
@@ -154,25 +155,28 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 	return g.printDrawing()
 }
 
-// document has the images' graph documented, and names the files that this
-// changed.
-func (g graphVerb) document(ctx context.Context, images []registry.PlatformImage) (changed []string, err error) {
-	found, err := sameGraph("images", images, g.graphs.Found)
+// document has the init graph documented that read finds in all images, and names
+// the files that this changed.
+func (e env) document(ctx context.Context, graphs docs.Graphs, documents docs.Documents, what string, images []registry.PlatformImage, read readGraph) (changed []string, err error) {
+	found, err := sameGraph(what, images, read)
 	if err != nil {
 		return nil, err
 	}
-	documented, err := g.graphs.Write(found)
+	documented, err := graphs.Write(found)
 	if err != nil {
 		return nil, err
 	}
-	if changed, err = g.documents.Write(ctx, g.err); documented {
+	if changed, err = documents.Write(ctx, e.err); documented {
 		changed = append([]string{readme.File}, changed...)
 	}
 	return changed, err
 }
 
+// readGraph reads the init graph of a platform's image.
+type readGraph func(v1.Platform, v1.Image) (*initgraph.Graph, error)
+
 // sameGraph is the one init graph that all images have.
-func sameGraph(what string, images []registry.PlatformImage, read func(v1.Platform, v1.Image) (*initgraph.Graph, error)) (first *initgraph.Graph, err error) {
+func sameGraph(what string, images []registry.PlatformImage, read readGraph) (first *initgraph.Graph, err error) {
 	for _, img := range images {
 		found, err := read(img.Platform, img.Image)
 		if err != nil {

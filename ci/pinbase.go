@@ -55,14 +55,7 @@ func (e env) pinBase(ctx context.Context, base string) error {
 	}
 	graphs := docs.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: documents.D2}
 	follow := func() error {
-		graph, err := sameGraph("bases", images, graphs.OnBase)
-		if err != nil {
-			return err
-		}
-		if _, err := graphs.Write(graph); err != nil {
-			return err
-		}
-		_, err = documents.Write(ctx, e.err)
+		_, err := e.document(ctx, graphs, documents, "bases", images, graphs.OnBase)
 		return err
 	}
 	if err := replaceAll(edits, follow, filepath.Join(e.flags.repo, readme.Page), filepath.Join(e.flags.repo, ".github", "*.svg")); err != nil {
