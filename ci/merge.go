@@ -77,10 +77,11 @@ dist/release. Standard output carries the digest of the index.`,
 		display := e.display(cmd.Context())
 		defer display.Close()
 		r, err := pipeline.Merge(cmd.Context(), pipeline.MergeOptions{
-			Proven: proven, Images: p.Repositories[0], From: e.registries(),
-			Version: p.Version, Commit: commit, BaseName: p.Base.Reference(),
-			Targets: targets, Publish: publish, Now: time.Now, Before: e.before(p.Published),
-			Repo: e.flags.repo, Attest: vouch, Hide: e.mask.Hide,
+			Options: pipeline.Options{
+				Repo: e.flags.repo, BaseName: p.Base.Reference(), Version: p.Version, Source: commit,
+				Before: e.before(p.Published), Attest: vouch, Mask: e.mask, Now: time.Now,
+			},
+			Proven: proven, Images: p.Repositories[0], From: e.registries(), Targets: targets, Publish: publish,
 		}, display)
 		display.Close()
 		if r.Started.IsZero() { // nothing was begun
@@ -105,19 +106,16 @@ func loadReports(dir string) ([]report.Report, error) {
 	if err == nil && len(files) == 0 {
 		err = failure.Usagef("read the reports in %s: there is none: put what \"go run ./ci check --platform PLATFORM\" leaves in dist/report there, a directory each", dir)
 	}
-	var list []report.Report
-	for _, file := range files {
-		r, loadErr := report.Load(filepath.Dir(file))
-		if loadErr != nil {
-			err = errors.Join(err, loadErr)
-			continue
-		}
-		list = append(list, r)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return list, nil
+	var list []report.Report
+	var errs []error
+	for _, file := range files {
+		r, err := report.Load(filepath.Dir(file))
+		list, errs = append(list, r), append(errs, err)
+	}
+	return list, errors.Join(errs...)
 }
 
 // printPublished is what was published, for programs or for people to copy.

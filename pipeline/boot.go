@@ -50,45 +50,17 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 		p.skip(key, "there are no services to boot against", phases[:]...)
 		return err
 	}
-	fail := func(err error) error {
-		p.report.End(report.Key{Stage: phases[0], Platform: key}, p.Now(), 0, err, "")
-		p.skip(key, "it was not booted", phases[1:]...)
-		return err
-	}
 	browser, err := p.browser()
 	if err != nil {
 		p.skip(key, "there is no browser to look at pages with", phases[:]...)
 		return err
 	}
-	img, err := p.Image(platform)
+	main, tree, err := p.netbox(platform, sidecars, browser)
 	if err != nil {
-		return fail(err)
+		p.report.End(report.Key{Stage: phases[0], Platform: key}, p.Now(), 0, err, "")
+		p.skip(key, "it was not booted", phases[1:]...)
+		return err
 	}
-	probe, err := p.probe(p.provider.Program(platform))
-	if err != nil {
-		return fail(err)
-	}
-	_, tree, err := initgraph.FromImage(img)
-	if err != nil {
-		return fail(fmt.Errorf("read the init graph of %s: %w", key, err))
-	}
-
-	opts := smoke.Options{
-		Version:       p.Versions.NetBox.Release,
-		Password:      rand.Text(),
-		Browser:       fmt.Sprintf("%s:%d", browser.Name, browserPort),
-		Slowness:      1,
-		ThenTerminate: true,
-	}
-	cpu := ""
-	if platform.Architecture != p.provider.Native().Architecture {
-		cpu, opts.Slowness = p.Versions.Emulation[platform.Architecture].CPU, slowness
-	}
-	hook, err := variable(img, "S6_STAGE2_HOOK")
-	if err != nil {
-		return fail(fmt.Errorf("read the configuration of %s: %w", key, err))
-	}
-	main := netbox(img, opts, hook, cpu, probe, sidecars)
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)
 	run, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -109,15 +81,42 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	return err
 }
 
-// netbox is the container under test.
-func netbox(img v1.Image, opts smoke.Options, hook, cpu string, probe []byte, with Sidecars) engine.Container {
+// netbox is the container under test, and the tree of its services.
+func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Container) (engine.Container, *s6rc.Tree, error) {
+	none, key := engine.Container{}, registry.Key(platform)
+	img, err := p.Image(platform)
+	if err != nil {
+		return none, nil, err
+	}
+	probe, err := p.probe(p.provider.Program(platform))
+	if err != nil {
+		return none, nil, err
+	}
+	_, tree, err := initgraph.FromImage(img)
+	if err != nil {
+		return none, nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+	}
+	hook, err := variable(img, "S6_STAGE2_HOOK")
+	if err != nil {
+		return none, nil, fmt.Errorf("read the configuration of %s: %w", key, err)
+	}
+	opts := smoke.Options{
+		Version:       p.Versions.NetBox.Release,
+		Password:      rand.Text(),
+		Browser:       fmt.Sprintf("%s:%d", browser.Name, browserPort),
+		Slowness:      1,
+		ThenTerminate: true,
+	}
 	env, secrets := with.Settings()
+	if platform.Architecture != p.provider.Native().Architecture {
+		opts.Slowness = slowness
+		if cpu := p.Versions.CPUs()[platform.Architecture]; cpu != "" {
+			env["QEMU_CPU"] = cpu
+		}
+	}
 	maps.Copy(env, opts.Env())
 	maps.Copy(secrets, opts.Secrets())
 	env["S6_VERBOSITY"] = "2"
-	if cpu != "" {
-		env["QEMU_CPU"] = cpu
-	}
 	watch, command := smoke.Watch(probePath, hook)
 	env[watch] = command
 	return engine.Container{
@@ -129,7 +128,7 @@ func netbox(img v1.Image, opts smoke.Options, hook, cpu string, probe []byte, wi
 		Files:     []engine.File{{Path: probePath, Mode: 0o755, Content: probe}},
 		StopGrace: stopLimit,
 		Capture:   pictures(),
-	}
+	}, tree, nil
 }
 
 // variable is the value of an environment variable that an image sets.

@@ -67,20 +67,19 @@ func (p *Pipeline) checkBuilds(ctx context.Context) error {
 
 func (p *Pipeline) buildRequest(of v1.Platform, base engine.Base, log io.Writer) engine.BuildRequest {
 	row, _ := platform.Of(of.Architecture)
-	args := map[string]string{
-		"NETBOX_RELEASE": p.Versions.NetBox.Release,
-		"VERSION":        p.version(),
-		"BUILD_DATE":     p.Source.Time.Format(time.RFC3339),
-		"REVISION":       p.Source.Revision(),
-	}
 	return engine.BuildRequest{
 		Platform:   of,
 		Context:    p.Repo,
 		Dockerfile: row.Dockerfile,
 		Base:       base,
-		Args:       args,
-		Epoch:      p.Versions.Stamp(),
-		Log:        log,
+		Args: map[string]string{
+			"NETBOX_RELEASE": p.Versions.NetBox.Release,
+			"VERSION":        p.version(),
+			"BUILD_DATE":     p.Source.Time.Format(time.RFC3339),
+			"REVISION":       p.Source.Revision(),
+		},
+		Epoch: p.Versions.Stamp(),
+		Log:   log,
 	}
 }
 
@@ -116,26 +115,21 @@ func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image
 	p.report.Platform(key, func(r *report.Platform) {
 		r.Image, r.Size, r.Layers, r.Groups = digest.String(), size, layers, imagesize.Groups(all)
 	})
-	if base.Index != nil {
-		images, err := registry.Images(base.Index)
-		if err != nil {
-			return fmt.Errorf("read the base image: %w", err)
-		}
-		for _, i := range images {
-			if registry.Key(i.Platform) != key {
-				continue
-			}
-			d, err := i.Image.Digest()
-			if err != nil {
-				return fmt.Errorf("read the base image of %s: %w", key, err)
-			}
-			p.report.Change(func(r *report.Report) {
-				if r.Base.Digests == nil {
-					r.Base.Digests = map[string]string{}
-				}
-				r.Base.Digests[key] = d.String()
-			})
-		}
+	if base.Index == nil {
+		return nil
 	}
+	on, err := engine.ImageFor(base.Index, platform)
+	if err == nil {
+		digest, err = on.Digest()
+	}
+	if err != nil {
+		return fmt.Errorf("read the base image of %s: %w", key, err)
+	}
+	p.report.Change(func(r *report.Report) {
+		if r.Base.Digests == nil {
+			r.Base.Digests = map[string]string{}
+		}
+		r.Base.Digests[key] = digest.String()
+	})
 	return nil
 }

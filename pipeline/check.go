@@ -51,12 +51,18 @@ func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
 // graphs.
 func (p *Pipeline) GraphAll(ctx context.Context) error {
 	p.expect([]string{"build", "graph"}, "prerequisites", "base")
+	return p.eachImage(ctx, p.Graph, "graph")
+}
+
+// eachImage builds the images of all platforms and goes on with do, which runs
+// the stages named, for each.
+func (p *Pipeline) eachImage(ctx context.Context, do func(context.Context, v1.Platform) error, stages ...string) error {
 	return p.eachPlatform(func(platform v1.Platform) error {
 		if err := p.Build(ctx, platform); err != nil {
-			p.skip(registry.Key(platform), "there is no image", "graph")
+			p.skip(registry.Key(platform), "there is no image", stages...)
 			return err
 		}
-		return p.Graph(ctx, platform)
+		return do(ctx, platform)
 	})
 }
 
@@ -67,13 +73,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 		return err
 	}
 	defer p.makeSidecars()()
-	return p.eachPlatform(func(platform v1.Platform) error {
-		if err := p.Build(ctx, platform); err != nil {
-			p.skip(registry.Key(platform), "there is no image", phases[:]...)
-			return err
-		}
-		return p.Boot(ctx, platform)
-	})
+	return p.eachImage(ctx, p.Boot, phases[:]...)
 }
 
 // Check does everything but publish to the outside, or also that when targets
@@ -112,20 +112,15 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		p.skip("", "the images cannot be built", "index", "publish")
 		return v1.Hash{}, err
 	}
-	defer p.makeSidecars()()
-	defer p.makeSyft()()
-	err := p.eachPlatform(func(platform v1.Platform) error {
-		if err := p.Build(ctx, platform); err != nil {
-			p.skip(registry.Key(platform), "there is no image", append([]string{"graph"}, phases[:]...)...)
-			return err
-		}
+	defer p.makeSidecars(func() { _, _ = p.syft() })()
+	err := p.eachImage(ctx, func(ctx context.Context, platform v1.Platform) error {
 		drift := p.Graph(ctx, platform)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
 			p.skip(registry.Key(platform), "the services are not valid", phases[:]...)
 			return drift
 		}
 		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
-	})
+	}, append([]string{"graph"}, phases[:]...)...)
 	if err != nil {
 		p.skipPackages("not every platform passed")
 		p.skip("", "not every platform passed", "index", "publish")
@@ -144,23 +139,18 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	return digest, nil
 }
 
-// makeSidecars makes the services, the browser and the probe while the images are built,
-// whose Boot reports an error. wait returns when that has ended: nothing may
-// outlive the run.
-func (p *Pipeline) makeSidecars() (wait func()) {
+// makeSidecars makes the services, the browser and the probe while the images are
+// built, whose Boot reports an error, and what else is to be made. wait returns
+// when that has ended: nothing may outlive the run.
+func (p *Pipeline) makeSidecars(also ...func()) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = p.sidecars() })
 	wg.Go(func() { _, _ = p.browser() })
 	for _, platform := range p.Platforms {
 		wg.Go(func() { _, _ = p.probe(p.provider.Program(platform)) })
 	}
-	return wg.Wait
-}
-
-// makeSyft builds syft, where it is not, while the images are built. wait is
-// that of makeSidecars.
-func (p *Pipeline) makeSyft() (wait func()) {
-	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = p.syft() })
+	for _, do := range also {
+		wg.Go(do)
+	}
 	return wg.Wait
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/docs"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -27,14 +29,10 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 			return err
 		}
 		fmt.Fprintf(log, "%d edges\n", len(found.Edges))
-		var lines []string
-		for _, err := range drift {
-			lines = append(lines, err.Error())
-		}
 		p.mu.Lock()
 		p.found[key] = graphOf{found, drift}
 		p.mu.Unlock()
-		p.report.Platform(key, func(r *report.Platform) { r.Drift = lines })
+		p.report.Platform(key, func(r *report.Platform) { r.Drift = failure.Lines(errors.Join(drift...)) })
 		p.showGraph(platform)
 		return join(drift...)
 	})

@@ -11,28 +11,20 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
-	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// MergeOptions say what is joined, and where it goes.
+// MergeOptions say what is joined, and where it goes. Of the options of a run
+// they need Repo, BaseName, Version, Source, Before, Attest, Mask and Now.
 type MergeOptions struct {
-	Proven   []report.Report // of the runs that built and booted the images
-	Images   string          // repository that holds the images by digest
-	From     registry.Source
-	Version  string // that every image calls itself
-	Commit   git.Checkout
-	BaseName string // that every image was built on
-	Targets  []registry.Target
-	Before   func(context.Context) (*sbom.Before, error) // what the published images hold; may be nil
-	Publish  registry.Options                            // Booted, Step and Attach are set here
-	Repo     string                                      // the repository's directory, for what the commit pins
-	Attest   Attesting
-	Hide     func(string) string // takes the secrets out of the report that is attached
-	Now      func() time.Time
+	Options
+	Proven  []report.Report // of the runs that built and booted the images
+	Images  string          // repository that holds the images by digest
+	From    registry.Source
+	Targets []registry.Target
+	Publish registry.Options // Booted, Step and Attach are set here
 }
 
 // Merge joins images that were built, booted and pushed one by one into an
@@ -55,7 +47,7 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 				return err
 			}
 		}
-		if idx, err = registry.Index(images, about(opts.Version, opts.Commit, opts.BaseName)); err != nil {
+		if idx, err = registry.Index(images, about(opts.Version, opts.Source, opts.BaseName)); err != nil {
 			return err
 		}
 		digest, err := idx.Digest()
@@ -75,7 +67,7 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	}
 	err = s.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted = booted
-		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.report.Report(), opts.Proven), opts.Targets, opts.Hide, log)
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.report.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
 		return s.push(ctx, log, idx, opts.Targets, opts.Publish)
 	})
 	return s.report.Report(), err
@@ -94,7 +86,7 @@ func asProven(whole report.Report, proven []report.Report) report.Report {
 // of the images they proved.
 func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 	whole := report.Report{
-		Project: Project, Commit: opts.Commit.Revision(), Base: report.Base{Name: opts.BaseName, Digests: map[string]string{}},
+		Project: Project, Commit: opts.Source.Revision(), Base: report.Base{Name: opts.BaseName, Digests: map[string]string{}},
 		Expected: []report.Key{{Stage: "merge"}, {Stage: "publish"}},
 	}
 	booted := map[string]v1.Hash{}
@@ -147,7 +139,7 @@ func sameLabels(img registry.PlatformImage, opts MergeOptions) error {
 	}
 	for label, want := range map[string]string{
 		registry.VersionLabel:  opts.Version,
-		registry.RevisionLabel: opts.Commit.Revision(),
+		registry.RevisionLabel: opts.Source.Revision(),
 	} {
 		if got := config.Config.Labels[label]; got != want {
 			return fmt.Errorf("merge %s: its label %s is %q, want %q: build it with this plan", img.Platform, label, got, want)
