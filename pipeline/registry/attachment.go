@@ -115,13 +115,6 @@ func (p *publisher) attach(ctx context.Context) error {
 		if _, ok := subjects[a.Subject]; !ok {
 			return fmt.Errorf("publishing: something is attached to %s, but the index has no such image", a.Subject)
 		}
-		manifest, err := a.Image.Manifest()
-		if err != nil {
-			return fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
-		}
-		if a.Tag == "" && (manifest.Subject == nil || manifest.Subject.Digest != a.Subject) {
-			return fmt.Errorf("publishing: what is attached to %s does not name it as its subject", a.Subject)
-		}
 		if p.blobs, err = appendBlobs(p.blobs, a.Image); err != nil {
 			return fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
 		}

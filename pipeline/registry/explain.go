@@ -65,8 +65,6 @@ var (
 	// TLS or the system have for it: a reset, RST_STREAM, GOAWAY, a body that
 	// ends early.
 	errDropped = errors.New("the line broke")
-	// errUnreadable is a failure to read here what is to be sent.
-	errUnreadable = errors.New("it cannot be read")
 	// errLogin is a failure to log in, before the request itself.
 	errLogin = errors.New("the login failed")
 	// errNotYet is the answer of a registry that does not show yet what it has

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,31 +32,29 @@ type orSendKey struct{}
 type guard struct {
 	next  http.RoundTripper
 	clock Clock
-	plain map[string]bool // hosts that plain http was asked for
+	plain []string // hosts that plain http was asked for
 }
 
 // newGuard guards a transport; nil is the network.
-func newGuard(next http.RoundTripper, clock Clock) guard {
+func newGuard(next http.RoundTripper, clock Clock, plain ...string) guard {
 	if next == nil {
 		next = NewTransport(0, nil)
 	}
-	return guard{next: next, clock: clock, plain: map[string]bool{}}
+	return guard{next, clock, plain}
 }
 
 // line guards the one transport of all targets.
 func (o Options) line(targets []Target) guard {
-	line := newGuard(o.Transport, o.Clock)
+	var plain []string
 	for _, t := range targets {
-		if t.plainHTTP {
-			line.plain[t.Registry()] = true
-		}
+		plain = append(plain, t.plain)
 	}
-	return line
+	return newGuard(o.Transport, o.Clock, plain...)
 }
 
 // RoundTrip is http.RoundTripper's.
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && !g.plain[req.URL.Host] && !isLoopback(req.URL.Host) {
+	if req.URL.Scheme != "https" && !slices.Contains(g.plain, req.URL.Host) && !isLoopback(req.URL.Host) {
 		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
 	}
 	req, err := renewed(req)
@@ -96,13 +96,14 @@ func renewed(req *http.Request) (*http.Request, error) {
 	return &again, nil
 }
 
-// broken names a failure of the line as such, except when somebody wanted it or
-// it would be the same the next time.
+// broken names a failure of the line as such, except when somebody wanted it, a
+// file that is sent could not be read, or it would be the same the next time.
 func broken(ctx context.Context, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var unknown *net.DNSError
-	if ctx.Err() != nil || errors.Is(err, errUnreadable) || errors.As(err, &certificate) || errors.As(err, &record) ||
+	var file *fs.PathError // the transport closes it when the line breaks
+	if ctx.Err() != nil || errors.As(err, &file) && !errors.Is(err, fs.ErrClosed) || errors.As(err, &certificate) || errors.As(err, &record) ||
 		errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, http.ErrSchemeMismatch) {
 		return err
 	}

@@ -2,13 +2,14 @@ package registry_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -254,7 +255,7 @@ func (l brokenLayer) Compressed() (io.ReadCloser, error) {
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(io.LimitReader(rc, 100), iotest.ErrReader(errors.New("input/output error"))), rc}, nil
+	}{io.MultiReader(io.LimitReader(rc, 100), iotest.ErrReader(&fs.PathError{Op: "read", Path: "layer", Err: syscall.EIO})), rc}, nil
 }
 
 func TestALayerThatCannotBeReadHereIsSaidAtOnce(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -68,7 +69,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 
 // sameBlob pulls a blob and compares it with its digest.
 func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
-	pulled := &countedLayer{meter: &r.host.meter}
+	pulled := &countedLayer{meter: &r.host.meter, total: new(atomic.Int64)}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
 		var err error
 		if pulled.Layer, err = r.puller.Layer(ctx, r.name.Digest(b.digest.String())); err != nil {

@@ -14,11 +14,11 @@ import (
 // Target is a tag in a repository of a registry that an index goes to, or the
 // image of one of its platforms.
 type Target struct {
-	tag       name.Tag
-	text      string // as people write it, with the tag
-	plainHTTP bool
-	platform  string // Key of the image the tag is for, "" for the index
-	moves     bool   // from image to image; any other tag names one for ever
+	tag      name.Tag
+	text     string // as people write it, with the tag
+	plain    string // the registry, when plain http is asked for
+	platform string // Key of the image the tag is for, "" for the index
+	moves    bool   // from image to image; any other tag names one for ever
 }
 
 // For is the target with its tag meant for the image of a platform, named as
@@ -67,7 +67,7 @@ func ParseTarget(s string) (Target, error) {
 	bad := func(format string, args ...any) error {
 		return failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
 	}
-	rest, plain := strings.CutPrefix(s, "http://")
+	rest, plain := cutPlain(s)
 	switch {
 	case rest == "":
 		return Target{}, bad("the name is empty")
@@ -104,14 +104,14 @@ func ParseTarget(s string) (Target, error) {
 
 	text := host + "/" + path + ":" + tag
 	opts := []name.Option{name.StrictValidation}
-	if plain = plain || isLoopback(host); plain {
+	if plain != "" {
 		opts = append(opts, name.Insecure)
 	}
 	ref, err := name.NewTag(text, opts...)
 	if err != nil {
 		return Target{}, bad("%v", err)
 	}
-	t := Target{tag: ref, text: text, plainHTTP: plain}
+	t := Target{tag: ref, text: text, plain: plain}
 	t.moves = t.latest()
 	return t, nil
 }
