@@ -37,19 +37,14 @@ type bundle struct {
 	DSSEEnvelope         dsseEnvelope `json:"dsseEnvelope"`
 }
 
-// material says whom the signature is by: one of the three is set.
+// material says whom the signature is by: one of the two is set.
 type material struct {
 	PublicKey   *publicKeyHint `json:"publicKey,omitempty"`
 	Certificate *certificate   `json:"certificate,omitempty"`
-	Chain       *chain         `json:"x509CertificateChain,omitempty"`
 }
 
 type certificate struct {
 	Raw []byte `json:"rawBytes"` // DER
-}
-
-type chain struct {
-	Certificates []certificate `json:"certificates"` // the signer's first
 }
 
 type publicKeyHint struct {

@@ -63,14 +63,10 @@ func (m material) signer() string {
 // identity is whom a certificate in a bundle is for, and who vouched for that
 // towards Fulcio. It proves nothing by itself.
 func (m material) identity() (who, issuer string, err error) {
-	leaf := m.Certificate
-	if leaf == nil && m.Chain != nil && len(m.Chain.Certificates) > 0 {
-		leaf = &m.Chain.Certificates[0]
-	}
-	if leaf == nil {
+	if m.Certificate == nil {
 		return "", "", errNoCertificate
 	}
-	cert, err := x509.ParseCertificate(leaf.Raw)
+	cert, err := x509.ParseCertificate(m.Certificate.Raw)
 	if err != nil {
 		return "", "", fmt.Errorf("its certificate is damaged: %w", err)
 	}
