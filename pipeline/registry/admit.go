@@ -14,25 +14,24 @@ import (
 // registry that is out of reach for now refuses nothing: there is time until
 // it is needed.
 func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
-	hosts, err := group(targets, opts.Optional)
+	repositories, err := group(targets, opts.Optional)
 	if err != nil {
 		return nil, err
 	}
 	line := opts.line(targets)
-	err = everywhere(hosts, func(h *host) {
-		for _, r := range h.repositories {
-			if err := openUpload(ctx, newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))); err != nil && !passing(err) {
-				r.err = fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
-				return // the others have the same password
-			}
+	err = everywhere(repositories, func(r *repository) error {
+		door := newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))
+		if err := openUpload(ctx, door); err != nil && !passing(err) {
+			return fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 		}
+		return nil
 	})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	for _, h := range hosts {
-		if failed := h.failed(); h.optional && failed != nil {
-			refused = append(refused, failed)
+	for _, r := range repositories {
+		if r.optional && r.err != nil {
+			refused = append(refused, r.err)
 		}
 	}
 	return refused, err

@@ -20,7 +20,7 @@ func TestAWrongPasswordIsKnownBeforeAnythingIsSent(t *testing.T) {
 		}
 		next.ServeHTTP(w, r)
 	})
-	targets := []registry.Target{open.target(t, "netbox:1"), open.target(t, "netbox:2"), locked.target(t, "a"), locked.target(t, "b")}
+	targets := []registry.Target{open.target(t, "netbox:1"), open.target(t, "netbox:2"), locked.target(t, "a:1"), locked.target(t, "a:2")}
 	with := func(password string) registry.Options {
 		return registry.Options{Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: password})}}
 	}

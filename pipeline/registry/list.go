@@ -26,7 +26,7 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	for _, a := range p.attached {
 		sent, err := p.pushAttachment(ctx, r, a)
 		if err != nil && p.AttachOptional && !passing(err) && ctx.Err() == nil {
-			fmt.Fprintf(&r.host.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
+			fmt.Fprintf(&r.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
 			r.attached = nil
 			return nil
 		}
@@ -73,7 +73,7 @@ func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachm
 	if madeErr != nil || !changed {
 		return a, errors.Join(err, madeErr)
 	}
-	fmt.Fprintf(&r.host.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
+	fmt.Fprintf(&r.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
 	if send(plain) != nil {
 		return a, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
 	}
@@ -112,7 +112,7 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		if r.lists {
 			how = publishing
 		}
-		err := retry(ctx, how, p.Clock, &r.host.meter, what, func(ctx context.Context) error {
+		err := retry(ctx, how, p.Clock, &r.meter, what, func(ctx context.Context) error {
 			have, lists, err := r.door.referrers(ctx, subject)
 			if err != nil || !lists {
 				r.unlisted = err == nil

@@ -10,7 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Step shows what happens at one registry while it happens. Package progress
+// Step shows what happens in one repository while it happens. Package progress
 // has them.
 type Step interface {
 	io.Writer         // lines of log
@@ -28,7 +28,7 @@ func (silence) End(error)                   {}
 // logEvery is the least time between two lines that say how far it is.
 const logEvery = 10 * time.Second
 
-// meter counts the bytes that move to and from one registry.
+// meter counts the bytes that move to and from one repository.
 type meter struct {
 	step  Step
 	clock Clock

@@ -15,7 +15,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
@@ -37,7 +36,7 @@ type Options struct {
 	// made for it.
 	Move  bool
 	Clock Clock
-	// Step starts to show what happens at a registry; nil is silence.
+	// Step starts to show what happens in a repository of a registry; nil is silence.
 	Step func(registry string) Step
 	// Attach returns what is to be attached to the index and its images, once it
 	// is known what is published; nil is nothing. It is all there before any
@@ -72,7 +71,7 @@ type Published struct {
 // So a tag never points at anything incomplete, and "latest" not at what has
 // no version everywhere. Running it again sends what is missing, or nothing.
 //
-// Registries are served in parallel; in a phase each goes on when another
+// Repositories are served in parallel; in a phase each goes on when another
 // fails, so that all failures are reported at once. On failure the targets whose
 // tag points at idx are returned besides the error.
 func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) ([]Published, error) {
@@ -80,47 +79,32 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	if err != nil {
 		return nil, err
 	}
-	for _, h := range p.hosts {
-		h.meter.start(h.name, opts)
-		defer func() { h.meter.step.End(h.failed()) }()
+	for _, r := range p.repositories {
+		r.meter.start(r.registry, opts)
+		defer func() { r.meter.step.End(r.err) }()
 	}
 
-	err = everywhere(p.hosts, func(h *host) { p.complete(ctx, h) })
+	err = everywhere(p.repositories, func(r *repository) error { return p.complete(ctx, r) })
 	for _, latest := range []bool{false, true} {
 		if err == nil && !opts.ByDigest {
-			err = everywhere(p.hosts, func(h *host) { p.moveTags(ctx, h, latest) })
+			err = everywhere(p.repositories, func(r *repository) error { return p.moveTags(ctx, r, latest) })
 		}
 	}
 	return p.published(), err
 }
 
-// host is one registry with what goes there.
-type host struct {
-	name         string
-	optional     bool
-	repositories []*repository
-	meter        meter
-}
-
-// failed returns all that went wrong there.
-func (h *host) failed() error {
-	var errs []error
-	for _, r := range h.repositories {
-		errs = append(errs, r.err)
-	}
-	return errors.Join(errs...)
-}
-
 // repository is one repository of a registry, with the targets in it.
 type repository struct {
-	name    name.Repository
-	text    string // as people write it
-	host    *host
-	targets []Target
-	door    *door
-	pusher  *remote.Pusher
-	puller  *remote.Puller // remembers no content
-	err     error          // why nothing more is done there
+	name     name.Repository
+	text     string // as people write it
+	registry string // as people write it
+	optional bool
+	targets  []Target
+	meter    meter
+	door     *door
+	pusher   *remote.Pusher
+	puller   *remote.Puller // remembers no content
+	err      error          // why nothing more is done there
 	// attached is what is attached to the index and its images, as it is there.
 	attached []Attachment
 	lists    bool         // what is attached: it has done so
@@ -130,18 +114,20 @@ type repository struct {
 	done     map[string]bool // tags that are right, by Target.String; true when they were before
 }
 
-// everywhere runs a phase on all registries at once and returns the failures of
-// those that may not fail.
-func everywhere(hosts []*host, phase func(*host)) error {
+// everywhere runs a phase on all repositories at once where nothing has failed,
+// and returns the failures of those that may not fail.
+func everywhere(repositories []*repository, phase func(*repository) error) error {
 	var wg sync.WaitGroup
-	for _, h := range hosts {
-		wg.Go(func() { phase(h) })
+	for _, r := range repositories {
+		if r.err == nil {
+			wg.Go(func() { r.err = phase(r) })
+		}
 	}
 	wg.Wait()
 	var errs []error
-	for _, h := range hosts {
-		if !h.optional {
-			errs = append(errs, h.failed())
+	for _, r := range repositories {
+		if !r.optional {
+			errs = append(errs, r.err)
 		}
 	}
 	return errors.Join(errs...)
@@ -150,68 +136,61 @@ func everywhere(hosts []*host, phase func(*host)) error {
 // published reports what came of the targets.
 func (p *publisher) published() []Published {
 	var list []Published
-	for _, h := range p.hosts {
-		for _, r := range h.repositories {
-			targets := r.targets
-			if p.ByDigest { // they differ in nothing
-				targets = targets[:1]
+	for _, r := range p.repositories {
+		targets := r.targets
+		if p.ByDigest { // they differ in nothing
+			targets = targets[:1]
+		}
+		for _, t := range targets {
+			out := Published{Target: t, Digest: p.contents[t.platform].digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
+			before, right := r.done[t.String()]
+			switch {
+			case p.ByDigest && r.err == nil:
+				out.Digest = p.digest
+			case right:
+				out.Unchanged = before && out.Blobs == 0
+			case r.optional && r.err != nil:
+				out.Err = r.err
+			default:
+				continue
 			}
-			for _, t := range targets {
-				out := Published{Target: t, Digest: p.contents[t.platform].digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
-				before, right := r.done[t.String()]
-				switch {
-				case p.ByDigest && r.err == nil:
-					out.Digest = p.digest
-				case right:
-					out.Unchanged = before && out.Blobs == 0
-				case h.optional && r.err != nil:
-					out.Err = r.err
-				default:
-					continue
-				}
-				list = append(list, out)
-			}
+			list = append(list, out)
 		}
 	}
 	return list
 }
 
-// group sorts targets by registry and repository, in the order given. A target
-// given twice counts once.
-func group(targets []Target, optional []string) ([]*host, error) {
-	var hosts []*host
-	byRegistry, byRepository := map[string]*host{}, map[string]*repository{}
+// group sorts targets by repository, in the order given. A target given twice
+// counts once.
+func group(targets []Target, optional []string) ([]*repository, error) {
+	var repositories []*repository
 	for _, t := range targets {
-		h := byRegistry[t.Registry()]
-		if h == nil {
-			shown, _, _ := strings.Cut(t.text, "/")
-			h = &host{name: shown, optional: slices.Contains(optional, shown)}
-			byRegistry[t.Registry()] = h
-			hosts = append(hosts, h)
+		at := slices.IndexFunc(repositories, func(r *repository) bool { return r.name.Name() == t.tag.Context().Name() })
+		if at < 0 {
+			at = len(repositories)
+			registry, _, _ := strings.Cut(t.text, "/")
+			repositories = append(repositories, &repository{
+				name: t.tag.Context(), text: t.Repository(), registry: registry,
+				optional: slices.Contains(optional, registry), done: map[string]bool{},
+			})
 		}
-		r := byRepository[t.tag.Context().Name()]
-		if r == nil {
-			r = &repository{name: t.tag.Context(), text: t.Repository(), host: h, done: map[string]bool{}}
-			byRepository[t.tag.Context().Name()] = r
-			h.repositories = append(h.repositories, r)
-		}
+		r := repositories[at]
 		if !slices.ContainsFunc(r.targets, func(other Target) bool { return other.tag.Name() == t.tag.Name() }) {
 			r.targets = append(r.targets, t)
 		}
 	}
 	for _, name := range optional {
-		if !slices.ContainsFunc(hosts, func(h *host) bool { return h.name == name }) {
+		if !slices.ContainsFunc(repositories, func(r *repository) bool { return r.registry == name }) {
 			return nil, failure.Usagef("publishing: registry %q is optional, but nothing goes there: name a registry of the targets", name)
 		}
 	}
-	if !slices.ContainsFunc(hosts, func(h *host) bool { return !h.optional }) {
+	if !slices.ContainsFunc(repositories, func(r *repository) bool { return !r.optional }) {
 		return nil, failure.Usagef("publishing: every registry is optional: leave out one of them, or nothing may be published and nobody would know")
 	}
-	return hosts, nil
+	return repositories, nil
 }
 
-// jobs is how many blobs move at once per registry, and in how many of its
-// repositories tags do.
+// jobs is how many blobs of a repository move at once.
 const jobs = 4
 
 // publisher holds what all targets share.
@@ -222,9 +201,10 @@ type publisher struct {
 	images   []PlatformImage
 	contents map[string]content // by Target.platform
 	attached []Attachment
-	blobs    []blob // of all of them
-	hosts    []*host
+	blobs    []blob       // of all of them
 	valid    func() error // that the parts of idx agree; asked once
+
+	repositories []*repository
 }
 
 func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) (*publisher, error) {
@@ -233,7 +213,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	}
 	p := &publisher{Options: opts, idx: idx}
 	var err error
-	if p.hosts, err = group(targets, opts.Optional); err != nil {
+	if p.repositories, err = group(targets, opts.Optional); err != nil {
 		return nil, err
 	}
 	if p.digest, err = idx.Digest(); err != nil {
@@ -265,20 +245,14 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
 
 	line := opts.line(targets)
-	for _, h := range p.hosts {
-		for _, r := range h.repositories {
-			scopes := []string{r.name.Scope(transport.PushScope)}
-			if first := h.repositories[0]; first != r { // blobs are mounted from there
-				scopes = append(scopes, first.name.Scope(transport.PullScope))
-			}
-			r.door = newDoor(r.name, opts.Keychain, line, opts.Clock, scopes...)
-			r.door.log = &h.meter
-			if r.pusher, err = remote.NewPusher(clientOptions(r.door)...); err == nil {
-				r.puller, err = remote.NewPuller(clientOptions(r.door)...)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("preparing to publish: %w", err)
-			}
+	for _, r := range p.repositories {
+		r.door = newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))
+		r.door.log = &r.meter
+		if r.pusher, err = remote.NewPusher(clientOptions(r.door)...); err == nil {
+			r.puller, err = remote.NewPuller(clientOptions(r.door)...)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("preparing to publish: %w", err)
 		}
 	}
 	return p, nil
@@ -305,57 +279,43 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 	return nil
 }
 
-// complete brings everything below the tags to the repositories of one
-// registry and proves that it can be pulled from there. One repository after
-// the other: the later ones mount what the first has.
-func (p *publisher) complete(ctx context.Context, h *host) {
-	var from *repository
-	for _, r := range h.repositories {
-		if !p.ByDigest {
-			r.err = p.mayStand(ctx, r)
-		}
-		if r.err == nil {
-			r.err = p.push(ctx, r, from)
-		}
-		if r.err == nil {
-			r.err = p.pullBack(ctx, r)
-		}
-		if r.err != nil {
-			r.err = fmt.Errorf("publishing to %s: %w", r.text, r.err)
-		} else if from == nil {
-			from = r
-		}
+// complete brings everything below the tags to a repository and proves that it
+// can be pulled from there.
+func (p *publisher) complete(ctx context.Context, r *repository) error {
+	var err error
+	if !p.ByDigest {
+		err = p.mayStand(ctx, r)
 	}
+	if err == nil {
+		err = p.push(ctx, r)
+	}
+	if err == nil {
+		err = p.pullBack(ctx, r)
+	}
+	if err != nil {
+		return fmt.Errorf("publishing to %s: %w", r.text, err)
+	}
+	return nil
 }
 
-// moveTags makes the tags of one registry point at what they are for: those
-// that are latest, or all others. In a repository one moves after the other:
-// docker-registry rewrites the links of a manifest with each tag, and refuses
-// an index whose links it finds half-written.
-func (p *publisher) moveTags(ctx context.Context, h *host, latest bool) {
-	var work errgroup.Group
-	work.SetLimit(jobs)
-	for _, r := range h.repositories {
-		if r.err != nil {
+// moveTags makes the tags of a repository point at what they are for: those that
+// are latest, or all others. One moves after the other: docker-registry rewrites
+// the links of a manifest with each tag, and refuses an index whose links it finds
+// half-written.
+func (p *publisher) moveTags(ctx context.Context, r *repository, latest bool) error {
+	for _, t := range r.targets {
+		if t.latest() != latest {
 			continue
 		}
-		work.Go(func() error {
-			for _, t := range r.targets {
-				if t.latest() != latest || r.err != nil {
-					continue
-				}
-				if err := p.moveTag(ctx, r, t); err != nil {
-					r.err = fmt.Errorf("publishing to %s: %w", t, err)
-				}
-			}
-			return nil
-		})
+		if err := p.moveTag(ctx, r, t); err != nil {
+			return fmt.Errorf("publishing to %s: %w", t, err)
+		}
 	}
-	_ = work.Wait() // the errors are with their repositories
+	return nil
 }
 
 func (p *publisher) try(ctx context.Context, r *repository, what string, f func(context.Context) error) error {
-	if err := retry(ctx, publishing, p.Clock, &r.host.meter, what, f); err != nil {
+	if err := retry(ctx, publishing, p.Clock, &r.meter, what, f); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

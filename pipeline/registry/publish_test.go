@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -129,58 +127,6 @@ func TestAnInterruptedRunIsResumedWithWhatIsThere(t *testing.T) {
 	if sent := reg.asked("PATCH"); len(sent) > 0 {
 		t.Errorf("blobs were sent again: %q", sent)
 	}
-}
-
-func TestRepositoriesOfOneRegistryShareBlobs(t *testing.T) {
-	reg := newFaulty(t, ggcr.WithBlobHandler(newScoped()))
-	idx, _ := index(t)
-	targets := []registry.Target{reg.target(t, "first/netbox"), reg.target(t, "second/netbox")}
-	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{})
-	must(t, err)
-	mounts := 0
-	for _, r := range reg.asked("POST") {
-		if strings.HasPrefix(r, "POST /v2/second/netbox/") {
-			if !strings.Contains(r, "from=first%2Fnetbox&mount=sha256%3A") {
-				t.Errorf("no mount was asked for by %s", r)
-			}
-			mounts++
-		}
-	}
-	if mounts != 6 {
-		t.Errorf("%d blobs were offered to the second repository, want 6", mounts)
-	}
-}
-
-func TestBlobsGoOnceToARegistryWhoseRepositoriesShareThem(t *testing.T) {
-	reg := newFaulty(t)
-	idx, _ := index(t)
-	targets := []registry.Target{reg.target(t, "first/netbox"), reg.target(t, "second/netbox"), reg.target(t, "second/netbox:1")}
-	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{})
-	must(t, err)
-	if sent := reg.asked("PATCH"); len(sent) != 6 {
-		t.Errorf("%d blobs were sent, want 6: %q", len(sent), sent)
-	}
-}
-
-// scoped keeps blobs for each repository apart, as public registries do.
-type scoped struct{ ggcr.BlobHandler }
-
-func newScoped() scoped { return scoped{ggcr.NewInMemoryBlobHandler()} }
-
-func (s scoped) key(repo string, h v1.Hash) v1.Hash {
-	return v1.Hash{Algorithm: strings.TrimSuffix(repo, "/blobs"), Hex: h.Hex}
-}
-
-func (s scoped) Stat(ctx context.Context, repo string, h v1.Hash) (int64, error) {
-	return s.BlobHandler.(ggcr.BlobStatHandler).Stat(ctx, repo, s.key(repo, h))
-}
-
-func (s scoped) Get(ctx context.Context, repo string, h v1.Hash) (io.ReadCloser, error) {
-	return s.BlobHandler.Get(ctx, repo, s.key(repo, h))
-}
-
-func (s scoped) Put(ctx context.Context, repo string, h v1.Hash, rc io.ReadCloser) error {
-	return s.BlobHandler.(ggcr.BlobPutHandler).Put(ctx, repo, s.key(repo, h), rc)
 }
 
 func TestAnotherImageThanTheBootedOneIsRefusedBeforeAnythingIsSent(t *testing.T) {

@@ -56,20 +56,20 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(jobs)
 	g.Go(p.valid)
-	r.host.meter.begin("pulling back from "+r.text, p.blobs)
+	r.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error { return p.sameBlob(gctx, r, b) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	fmt.Fprintf(&r.host.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.images), len(p.blobs))
+	fmt.Fprintf(&r.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.images), len(p.blobs))
 	return nil
 }
 
 // sameBlob pulls a blob and compares it with its digest.
 func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
-	pulled := &countedLayer{meter: &r.host.meter, total: new(atomic.Int64)}
+	pulled := &countedLayer{meter: &r.meter, total: new(atomic.Int64)}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
 		var err error
 		if pulled.Layer, err = r.puller.Layer(ctx, r.name.Digest(b.digest.String())); err != nil {

@@ -7,25 +7,20 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
 )
 
 // push sends the blobs that are missing, then the manifests of the images,
 // then the index, by digest.
-func (p *publisher) push(ctx context.Context, r, from *repository) error {
+func (p *publisher) push(ctx context.Context, r *repository) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(jobs)
-	r.host.meter.begin("sending to "+r.text, p.blobs)
+	r.meter.begin("sending to "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error {
-			sent := &countedLayer{Layer: b.layer, meter: &r.host.meter, total: &r.bytes}
-			var layer v1.Layer = sent
-			if from != nil {
-				layer = &remote.MountableLayer{Layer: sent, Reference: from.name.Digest(b.digest.String())}
-			}
+			sent := &countedLayer{Layer: b.layer, meter: &r.meter, total: &r.bytes}
 			if err := p.try(orSend(gctx), r, "sending blob "+b.digest.String(), func(ctx context.Context) error {
-				return r.pusher.Upload(ctx, r.name, layer)
+				return r.pusher.Upload(ctx, r.name, sent)
 			}); err != nil {
 				return err
 			}
@@ -39,7 +34,7 @@ func (p *publisher) push(ctx context.Context, r, from *repository) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	fmt.Fprintf(&r.host.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
+	fmt.Fprintf(&r.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
 	for _, img := range p.images {
 		if err := p.try(orSend(ctx), r, fmt.Sprintf("sending the manifest for %s", img.Platform), func(ctx context.Context) error {
 			return r.pusher.Push(ctx, r.name.Digest(img.Digest.String()), img.Image)

@@ -40,7 +40,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		return err
 	}
 	if was == digest {
-		fmt.Fprintf(&r.host.meter, "%s is %s already: nothing to do\n", t, digest)
+		fmt.Fprintf(&r.meter, "%s is %s already: nothing to do\n", t, digest)
 		r.done[t.String()] = true
 		return nil
 	}
@@ -69,7 +69,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	}); err != nil {
 		return err
 	}
-	fmt.Fprintf(&r.host.meter, "%s is now %s\n", t, digest)
+	fmt.Fprintf(&r.meter, "%s is now %s\n", t, digest)
 	r.done[t.String()] = false
 	return nil
 }
