@@ -99,11 +99,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	})
 	r.Provenance.Details.Others = nil
 	for _, d := range documents {
-		digest, err := digestOf(d.Data)
-		if err != nil {
-			return nil, fmt.Errorf("attach %s: %w", d.Name, err)
-		}
-		other := resource(d.Name, digest)
+		other := resource(d.Name, digestOf(d.Data))
 		other.MediaType = d.Type
 		r.Provenance.Details.Others = append(r.Provenance.Details.Others, other)
 
@@ -117,7 +113,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			annotations[platformAnnotation] = d.Platform
 			on = []named{parts[0], parts[i]}
 		}
-		err = add(registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data, Annotations: annotations}, on...)
+		err := add(registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data, Annotations: annotations}, on...)
 		// Others look for the lists of packages among what is signed.
 		if predicate := predicates[d.Type]; err == nil && predicate != "" && r.Signer != nil {
 			err = sign(predicate, json.RawMessage(d.Data), on...)

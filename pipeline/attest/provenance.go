@@ -54,11 +54,7 @@ func (b Build) Provenance() (Provenance, error) {
 		inputs = append(inputs, base)
 	}
 	for _, file := range PinFiles() {
-		digest, err := digestOf(b.Pins[file])
-		if err != nil {
-			return Provenance{}, fmt.Errorf("name what %s pins in the provenance: %w", file, err)
-		}
-		inputs = append(inputs, resource(file, digest))
+		inputs = append(inputs, resource(file, digestOf(b.Pins[file])))
 	}
 	emulation := map[string]string{}
 	for arch, e := range pins.Emulation {

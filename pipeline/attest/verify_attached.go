@@ -133,7 +133,7 @@ func (v *verification) read(ctx context.Context, s *subject, kind string, img v1
 			return fmt.Errorf("what is signed is of something else: %s", names(statement.Subject))
 		}
 		found.signer, found.statement = b.VerificationMaterial.signer(), statement
-		found.payload, _ = digestOf(b.DSSEEnvelope.Payload)
+		found.payload = digestOf(b.DSSEEnvelope.Payload)
 		if v.demand.Signer != nil {
 			found.err = v.demand.Signer.Verify(ctx, text, s.digest)
 		}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,11 +71,12 @@ func (m machine) resolve(ctx context.Context, resource authn.Resource) (authn.Au
 
 // file is the first configuration that is there, nil when none is.
 func (m machine) file() (*configfile.ConfigFile, error) {
+	home := m.getenv("HOME")
 	for _, path := range []string{
-		m.below("DOCKER_CONFIG", ".docker", "config.json"),
+		in(cmp.Or(m.getenv("DOCKER_CONFIG"), in(home, ".docker")), "config.json"),
 		m.getenv("REGISTRY_AUTH_FILE"),
-		m.below("XDG_RUNTIME_DIR", "", "containers/auth.json"),
-		m.below("XDG_CONFIG_HOME", ".config", "containers/auth.json"),
+		in(m.getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
+		in(cmp.Or(m.getenv("XDG_CONFIG_HOME"), in(home, ".config")), "containers/auth.json"),
 	} {
 		if path == "" {
 			continue
@@ -95,16 +97,12 @@ func (m machine) file() (*configfile.ConfigFile, error) {
 	return nil, nil
 }
 
-// below is a file in the directory that a variable names or else, unless that is
-// "", in a directory at home. It is "" when neither is known.
-func (m machine) below(variable, atHome, file string) string {
-	if dir := m.getenv(variable); dir != "" {
-		return filepath.Join(dir, file)
+// in is a file in a directory, "" when the directory is not known.
+func in(dir, file string) string {
+	if dir == "" {
+		return ""
 	}
-	if home := m.getenv("HOME"); home != "" && atHome != "" {
-		return filepath.Join(home, atHome, file)
-	}
-	return ""
+	return filepath.Join(dir, file)
 }
 
 // dockerConfig is docker's configuration, with the helpers that it names.

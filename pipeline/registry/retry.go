@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -33,14 +34,11 @@ func (c Clock) sleep(ctx context.Context, d time.Duration) error {
 	if c.Sleep != nil {
 		return c.Sleep(ctx, d)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
+	case <-time.After(d):
 	}
+	return ctx.Err()
 }
 
 // patience is how often something is tried before a passing failure counts as a
@@ -67,11 +65,7 @@ const DefaultStall = 2 * time.Minute
 // 25, 125 s, each up to a fifth longer or shorter so that many clients do not
 // come back together.
 func pause(n int) time.Duration {
-	d := time.Second
-	for range n {
-		d *= 5
-	}
-	return time.Duration(float64(d) * (0.8 + 0.4*rand.Float64()))
+	return time.Duration(float64(time.Second) * math.Pow(5, float64(n)) * (0.8 + 0.4*rand.Float64()))
 }
 
 // looks are the waits for what a registry shows late, 30 s together.
