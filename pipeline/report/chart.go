@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // chart is bars over a common axis of time; all positions are percents of its
@@ -28,20 +29,12 @@ type bar struct {
 
 // waterfall shows the stages in the order of their starts.
 func (r Report) waterfall() *chart {
-	var stages []Stage
-	for _, s := range r.Stages {
-		if !s.Started.IsZero() {
-			stages = append(stages, s)
-		}
-	}
+	stages := slices.DeleteFunc(slices.Clone(r.Stages), func(s Stage) bool { return s.Started.IsZero() })
 	if len(stages) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(stages, func(a, b Stage) int { return a.Started.Compare(b.Started) })
-	from := stages[0].Started
-	if r.Started.Before(from) {
-		from = r.Started
-	}
+	from := slices.MinFunc([]time.Time{r.Started, stages[0].Started}, time.Time.Compare)
 	var spans []span
 	for _, s := range stages {
 		at := s.Started.Sub(from).Seconds()
@@ -112,39 +105,28 @@ func gantt(b *Boot) (c *chart, slowest string) {
 	for _, s := range b.Services {
 		end = max(end, s.Start, s.Ready)
 	}
-	services := slices.Clone(b.Services)
-	slices.SortStableFunc(services, func(a, b Service) int { // what hung comes first
-		switch never := func(s Service) bool { return s.Ready == 0 }; {
-		case never(a) && !never(b):
-			return -1
-		case never(b) && !never(a):
-			return 1
-		}
-		return 0
-	})
-	var spans []span
-	var slow Service
-	for _, s := range services {
-		sp := span{s.Name, "", s.Start, s.Ready}
-		switch {
-		case s.Ready == 0:
-			sp.to, sp.class = end, "failed"
-		case slices.Contains(b.Critical, s.Name):
-			sp.class = "critical"
-		}
-		if s.Ready-s.Start > slow.Ready-slow.Start {
-			slow = s
-		}
-		spans = append(spans, sp)
-	}
-	c = newChart(spans)
-	for i, s := range services {
+	var hung, up []span // what hung comes first
+	var slow span
+	for _, s := range b.Services {
 		if s.Ready == 0 {
-			c.Bars[i].Took = "never ready"
+			hung = append(hung, span{s.Name, "failed", s.Start, end})
+			continue
+		}
+		class := ""
+		if slices.Contains(b.Critical, s.Name) {
+			class = "critical"
+		}
+		up = append(up, span{s.Name, class, s.Start, s.Ready})
+		if s.Ready-s.Start > slow.to-slow.from {
+			slow = up[len(up)-1]
 		}
 	}
-	if slow.Name != "" {
-		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.Name, len(b.Services), duration(slow.Ready-slow.Start))
+	c = newChart(append(hung, up...))
+	for i := range hung {
+		c.Bars[i].Took = "never ready"
+	}
+	if slow.name != "" {
+		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.name, len(b.Services), duration(slow.to-slow.from))
 	}
 	if len(b.Critical) > 0 {
 		c.Note = "Critical path: " + strings.Join(b.Critical, " → ")

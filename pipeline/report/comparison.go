@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -21,39 +22,40 @@ const leastSeconds = 1
 // packages, boots and the stages whose time has changed, a line each. It is nil
 // when the runs have nothing in common.
 func (r Report) Since(before Report) *Comparison {
-	var sizes, packages, boots, stages []string
-	for _, p := range r.Platforms {
-		for _, old := range before.Platforms {
-			if old.Platform != p.Platform {
-				continue
-			}
-			if p.Size > 0 && old.Size > 0 {
-				sizes = append(sizes, fmt.Sprintf("%s %.1f MB (%s)", p.Platform, megabytes(p.Size), signed(megabytes(p.Size)-megabytes(old.Size), "%+.1f")))
-			}
-			if len(p.Packages) > 0 && len(old.Packages) > 0 {
-				packages = append(packages, fmt.Sprintf("%s %d (%s)", p.Platform, len(p.Packages), signed(float64(len(p.Packages)-len(old.Packages)), "%+.0f")))
-			}
-			if p.Boot != nil && old.Boot != nil && p.Boot.FirstOK > 0 && old.Boot.FirstOK > 0 {
-				boots = append(boots, fmt.Sprintf("%s %.1f s (%s)", p.Platform, p.Boot.FirstOK, signed(p.Boot.FirstOK-old.Boot.FirstOK, "%+.1f")))
-			}
+	c := &Comparison{Commit: before.Commit, Started: before.Started}
+	add := func(name string, parts []string) {
+		if len(parts) > 0 {
+			c.Lines = append(c.Lines, name+": "+strings.Join(parts, ", "))
 		}
 	}
+	for _, figure := range []struct {
+		name   string
+		digits int
+		unit   string
+		of     func(Platform) float64 // 0 when it is not known
+	}{
+		{"size", 1, " MB", func(p Platform) float64 { return megabytes(p.Size) }},
+		{"packages", 0, "", func(p Platform) float64 { return float64(len(p.Packages)) }},
+		{"first 200 after", 1, " s", func(p Platform) float64 { return cmp.Or(p.Boot, &Boot{}).FirstOK }},
+	} {
+		var parts []string
+		for _, p := range r.Platforms {
+			for _, old := range before.Platforms {
+				if now, was := figure.of(p), figure.of(old); p.Platform == old.Platform && now > 0 && was > 0 {
+					parts = append(parts, fmt.Sprintf("%s %.*f%s (%s)", p.Platform, figure.digits, now, figure.unit, signed(now-was, figure.digits)))
+				}
+			}
+		}
+		add(figure.name, parts)
+	}
+	var stages []string
 	for _, s := range r.Stages {
 		old := before.stage(s.Key)
-		if old == nil || s.Verdict() != Passed || old.Verdict() != Passed || math.Abs(s.Seconds-old.Seconds) < leastSeconds {
-			continue
-		}
-		stages = append(stages, fmt.Sprintf("%s %.1f s (%+.1f)", s.Key, s.Seconds, s.Seconds-old.Seconds))
-	}
-	c := &Comparison{Commit: before.Commit, Started: before.Started}
-	for _, line := range []struct {
-		name  string
-		parts []string
-	}{{"size", sizes}, {"packages", packages}, {"first 200 after", boots}, {"stages", stages}} {
-		if len(line.parts) > 0 {
-			c.Lines = append(c.Lines, line.name+": "+strings.Join(line.parts, ", "))
+		if old != nil && s.Verdict() == Passed && old.Verdict() == Passed && math.Abs(s.Seconds-old.Seconds) >= leastSeconds {
+			stages = append(stages, fmt.Sprintf("%s %.1f s (%+.1f)", s.Key, s.Seconds, s.Seconds-old.Seconds))
 		}
 	}
+	add("stages", stages)
 	if len(c.Lines) == 0 {
 		return nil
 	}
@@ -61,8 +63,8 @@ func (r Report) Since(before Report) *Comparison {
 }
 
 // signed is a difference in words, "same" when it shows as none.
-func signed(difference float64, format string) string {
-	text := fmt.Sprintf(format, difference)
+func signed(difference float64, digits int) string {
+	text := fmt.Sprintf("%+.*f", digits, difference)
 	if strings.Trim(text, "+-0.") == "" {
 		return "same"
 	}

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,23 +55,21 @@ func (r Report) files(hide func(string) string) (map[string][]byte, error) {
 	if err := json.Unmarshal(text, &clean); err != nil {
 		return nil, err
 	}
+	given, err := r.contents()
+	if err != nil {
+		return nil, err
+	}
+	shown, err := clean.contents()
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{reportFile: text}
-	err = r.eachFile(func(name string, content *[]byte) error {
+	for name, content := range given {
 		files[name] = *content
 		if filepath.Dir(name) == logsDir {
 			files[name] = []byte(hide(string(*content)))
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	err = clean.eachFile(func(name string, content *[]byte) error {
-		*content = files[name]
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		*shown[name] = files[name]
 	}
 	for name, render := range map[string]func(Report) ([]byte, error){
 		"index.html": Report.page, "ci-status.yml": Report.status, "badge.svg": Report.badge, "junit.xml": Report.junit,
@@ -84,44 +81,36 @@ func (r Report) files(hide func(string) string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// eachFile does something with the name, under the report's directory, and the
-// content of each log, document, drawing and picture.
-func (r Report) eachFile(do func(name string, content *[]byte) error) error {
-	one := func(dir, name string, content *[]byte) error {
-		if !filepath.IsLocal(name) || filepath.Base(name) != name {
-			return fmt.Errorf("%q is not named as a file of %s", name, dir)
+// contents are those of each log, document, drawing and picture, by its name
+// under the report's directory.
+func (r Report) contents() (all map[string]*[]byte, err error) {
+	all = map[string]*[]byte{}
+	add := func(dir, name string, content *[]byte) {
+		if err == nil && (!filepath.IsLocal(name) || filepath.Base(name) != name) {
+			err = fmt.Errorf("%q is not named as a file of %s", name, dir)
 		}
-		return do(filepath.Join(dir, name), content)
+		all[filepath.Join(dir, name)] = content
 	}
-	for i := range r.Logs {
-		if err := one(logsDir, r.Logs[i].Name, &r.Logs[i].Text); err != nil {
-			return err
-		}
+	for i, log := range r.Logs {
+		add(logsDir, log.Name, &r.Logs[i].Text)
 	}
-	for i := range r.Documents {
-		if err := one(documentsDir, r.Documents[i].Name, &r.Documents[i].Text); err != nil {
-			return err
-		}
+	for i, document := range r.Documents {
+		add(documentsDir, document.Name, &r.Documents[i].Text)
 	}
 	for _, p := range r.Platforms {
-		for i := range p.Drawings {
-			if err := one(drawingsDir, p.Drawings[i].Name, &p.Drawings[i].SVG); err != nil {
-				return err
-			}
+		for i, drawing := range p.Drawings {
+			add(drawingsDir, drawing.Name, &p.Drawings[i].SVG)
 		}
-		for i := range p.Pictures {
-			if err := one(picturesDir, p.Pictures[i].Name, &p.Pictures[i].PNG); err != nil {
-				return err
-			}
+		for i, picture := range p.Pictures {
+			add(picturesDir, picture.Name, &p.Pictures[i].PNG)
 		}
 	}
-	return nil
+	return all, err
 }
 
 // Load reads what Write wrote, logs and documents too. A dir without a report is a
 // missing prerequisite.
-func Load(dir string) (Report, error) {
-	var r Report
+func Load(dir string) (r Report, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, reportFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, failure.Usagef("reading the report %s: there is none; make it with `go run ./ci check`", dir)
@@ -129,24 +118,31 @@ func Load(dir string) (Report, error) {
 	if err != nil {
 		return r, fmt.Errorf("reading the report %s: %w", dir, err)
 	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
+		}
+	}()
 	var head struct {
 		SchemaVersion int `json:"schemaVersion"`
 	}
 	if err := json.Unmarshal(text, &head); err != nil {
-		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
+		return r, err
 	}
 	if head.SchemaVersion != schemaVersion {
-		return r, failure.Usagef("reading the report %s: its schema is version %d, this program reads %d; make it again with `go run ./ci check`", dir, head.SchemaVersion, schemaVersion)
+		return r, failure.Usagef("its schema is version %d, this program reads %d", head.SchemaVersion, schemaVersion)
 	}
-	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&r); err != nil {
-		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, err
 	}
-	err = r.eachFile(func(name string, content *[]byte) (err error) {
-		*content, err = os.ReadFile(filepath.Join(dir, name))
-		return err
-	})
+	contents, err := r.contents()
 	if err != nil {
-		return r, fmt.Errorf("reading the report %s: %w; make it again with `go run ./ci check`", dir, err)
+		return r, err
+	}
+	for name, content := range contents {
+		if *content, err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return r, err
+		}
 	}
 	return r, nil
 }
