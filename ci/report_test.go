@@ -28,8 +28,8 @@ func TestAReportNamesAFullDisk(t *testing.T) {
 	}
 	full = failure.Usagef("the disk was full: make room")
 	r, err := s.explain(b.Report(), said)
-	if _, why, next := r.Verdict(); why != "build: the disk was full: make room" || !strings.HasPrefix(next, "Make room") {
-		t.Errorf("%q, %q", why, next)
+	if f := r.Failure(); f.Why() != "build: the disk was full: make room" || !strings.HasPrefix(f.Next, "Make room") {
+		t.Errorf("%q, %q", f.Why(), f.Next)
 	}
 	if failure.ExitCode(err) != failure.ExitUsage || !errors.Is(err, said) || !s.explained {
 		t.Errorf("status %d, %v", failure.ExitCode(err), err)

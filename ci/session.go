@@ -210,8 +210,8 @@ func (e env) finishReport(r report.Report, err error, reportDir, mermaid string)
 	if err != nil {
 		return printedError{err}
 	}
-	if verdict, why, _ := r.Verdict(); verdict != report.Passed {
-		return printedError{errors.New(why)}
+	if r.Verdict() != report.Passed {
+		return printedError{errors.New(r.Why())}
 	}
 	return summary
 }

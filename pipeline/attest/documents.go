@@ -35,8 +35,7 @@ func (v *verification) checkReports() {
 			verdict, but := v.vouched(doc)
 			text := "the same as above"
 			if !seen[doc.digest] {
-				_, why, _ := r.Verdict()
-				text = summary(r, why)
+				text = summary(r)
 			}
 			seen[doc.digest] = true
 			v.add(verdict, s.name, whatReport, "%s%s", text, but)
@@ -50,8 +49,8 @@ func (v *verification) checkReports() {
 // agrees says what in a report contradicts what it is attached to.
 func (v *verification) agrees(r report.Report) (problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	if verdict, why, _ := r.Verdict(); verdict != report.Passed {
-		bad("the check has not passed: %s", why)
+	if r.Verdict() != report.Passed {
+		bad("the check has not passed: %s", r.Why())
 	}
 	if want := v.label(registry.RevisionLabel); r.Commit != want {
 		bad("it is of commit %q, the images are of %q", r.Commit, want)
@@ -74,7 +73,7 @@ func (v *verification) agrees(r report.Report) (problems []string) {
 }
 
 // summary is what a report says, in short.
-func summary(r report.Report, why string) string {
+func summary(r report.Report) string {
 	var booted []string
 	for _, p := range r.Platforms {
 		text := p.Platform
@@ -83,7 +82,7 @@ func summary(r report.Report, why string) string {
 		}
 		booted = append(booted, text)
 	}
-	return why + ": " + strings.Join(booted, "; ")
+	return r.Why() + ": " + strings.Join(booted, "; ")
 }
 
 // Reported is a report as it is attached: of what was proven of the images,

@@ -160,7 +160,7 @@ func (c Call) Report(ctx context.Context) (dir string, err error) {
 			return err
 		}
 		r := p.Report()
-		if verdict, _, _ := r.Verdict(); checkErr != nil && verdict == report.Passed {
+		if checkErr != nil && r.Verdict() == report.Passed {
 			return checkErr // the report does not show it
 		}
 		return r.Write(dir, p.Mask.Hide)

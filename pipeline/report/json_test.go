@@ -98,8 +98,7 @@ func TestASecretThatIsAWordOfTheReportChangesNoFact(t *testing.T) {
 			if err := r.Same(text); err != nil {
 				t.Errorf("%s, %q: %v", name, secret, err)
 			}
-			before, _, _ := r.Verdict()
-			if after, _, _ := back.Verdict(); after != before {
+			if before, after := r.Verdict(), back.Verdict(); after != before {
 				t.Errorf("%s, %q: the verdict was %s and is %s", name, secret, before, after)
 			}
 			for i, d := range r.Documents {

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,15 +29,13 @@ func named(text string) int {
 	return line
 }
 
-// before is the end of the log up to the line that an error names.
-func (log Log) before(text string) []string {
-	line := named(text)
-	if line == 0 {
+// lines are those of the log, without colours.
+func (log Log) lines() []string {
+	text := strings.TrimRight(colours.ReplaceAllString(string(log.Text), ""), "\n")
+	if text == "" {
 		return nil
 	}
-	lines := strings.Split(colours.ReplaceAllString(string(log.Text), ""), "\n")
-	line = min(line, len(lines))
-	return lines[max(0, line-linesBefore):line]
+	return strings.Split(text, "\n")
 }
 
 type logView struct {
@@ -55,27 +54,18 @@ type lineView struct {
 	same  string
 }
 
-func logID(name string) string { return "log-" + strings.TrimSuffix(name, ".log") }
-
 // stamp is what a line begins with before its own text.
 var stamp = regexp.MustCompile(`^\s*\d+\.\d+ (std(out|err) )?`)
 
 // repeated is how often a line has to come in a row before it is folded.
 const repeated = 3
 
-// newLog makes a log ready to be shown. named is the number of the line that
-// the failure names, 0 for none.
-func newLog(log Log, named int) logView {
-	v := logView{ID: logID(log.Name), Name: log.Name}
-	text := strings.TrimRight(colours.ReplaceAllString(string(log.Text), ""), "\n")
-	if text == "" {
-		return v
-	}
-	lines := strings.Split(text, "\n")
+// fill puts the lines of a log into its view, to be opened at the one of that
+// number, which the failure names, or at the first error when that is 0.
+func (v *logView) fill(lines []string, named int) {
 	v.Count, v.Cut = len(lines), max(0, len(lines)-mostLines)
 	traceback := false
-	here, firstError := -1, -1
-	for i, text := range lines[v.Cut:] {
+	for _, text := range lines[v.Cut:] {
 		own := stamp.ReplaceAllString(text, "")
 		l := lineView{Text: text, Level: level(text), same: own}
 		switch { // a traceback goes on until the line that is not indented
@@ -90,23 +80,17 @@ func newLog(log Log, named int) logView {
 			v.Warnings++
 		case 2:
 			v.Errors++
-			if firstError < 0 {
-				firstError = len(v.Lines)
-			}
-		}
-		if v.Cut+i+1 == named {
-			here = len(v.Lines)
 		}
 		v.Lines = append(v.Lines, l)
 	}
+	here := named - 1 - v.Cut
 	if here < 0 {
-		here = firstError
+		here = slices.IndexFunc(v.Lines, func(l lineView) bool { return l.Level == 2 })
 	}
 	if here >= 0 {
 		v.Lines[here].Here = true
 	}
 	v.Lines = folded(v.Lines)
-	return v
 }
 
 // folded is lines with a count in the place of those that say the same again.

@@ -8,7 +8,7 @@ import (
 
 // status is the verdict as the tools around linuxserver.io images read it.
 func (r Report) status() ([]byte, error) {
-	if verdict, _, _ := r.Verdict(); verdict == Passed {
+	if r.Verdict() == Passed {
 		return []byte("CI: 'PASS'\n"), nil
 	}
 	return []byte("CI: 'FAIL'\n"), nil
@@ -17,8 +17,7 @@ func (r Report) status() ([]byte, error) {
 // badge is the verdict as a picture for other pages. A letter is taken to be
 // 6.5 pixels wide.
 func (r Report) badge() ([]byte, error) {
-	verdict, _, _ := r.Verdict()
-	label, colour := "NetBox "+r.Version, "#2e7d32"
+	verdict, label, colour := r.Verdict(), "NetBox "+r.Version, "#2e7d32"
 	if verdict != Passed {
 		colour = "#c62828"
 	}

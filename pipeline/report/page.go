@@ -39,32 +39,25 @@ func (r Report) page() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// view is what the page shows, in the page's order.
+// view is what the page shows beside the report itself.
 type view struct {
-	Report    Report
+	Report
 	Style     template.CSS
 	Script    template.JS
-	Verdict   Verdict
-	Why       string
-	Failure   *Failure
-	NextLog   string // the log on the page that the failure names
 	CommitURL string
-	Sections  []section
+	NextLog   string   // the log on the page that the failure names
+	Before    []string // the lines that show what went wrong
 	Platforms []platformView
 	Waterfall *chart
 	Graphs    []graphView
-	Before    []string // the lines that show what went wrong
 	NotRun    []Stage
 	Packages  []packageView
 	Several   bool // platforms, whose packages differ
 	Sizes     []sbom.Size
-	Failures  []Failure
 	Logs      []logView
 
 	Looks, Boots, Asked, Sized bool // whether any platform has it
 }
-
-type section struct{ ID, Name string }
 
 type platformView struct {
 	Platform Platform
@@ -74,7 +67,6 @@ type platformView struct {
 	Pictures []pictureView
 	Boot     *chart
 	Slowest  string
-	Groups   []groupView
 }
 
 // graphView is the init graph of the platforms that have the same.
@@ -98,13 +90,6 @@ type pictureView struct {
 	Source            template.URL
 }
 
-type groupView struct {
-	Name    string
-	Size    int64
-	Number  int
-	Percent float64
-}
-
 // flush takes away the blanks that all lines begin with: logs align their times.
 func flush(lines []string) (out []string) {
 	indent := -1
@@ -120,32 +105,11 @@ func flush(lines []string) (out []string) {
 }
 
 func (r Report) view() view {
-	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript)}
-	v.Verdict, v.Why, _ = r.Verdict()
+	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Waterfall: r.waterfall(), Graphs: r.graphs()}
 	if commit := strings.TrimSuffix(r.Commit, "-dirty"); len(commit) == 40 {
 		v.CommitURL = "https://github.com/linuxserver/docker-netbox/commit/" + commit
 	}
-	if v.Failure = r.Failure(); v.Failure != nil {
-		v.Before = v.Failure.Output
-		for _, log := range r.Logs {
-			if log.Name == v.Failure.Log {
-				v.NextLog = logID(log.Name)
-				if before := log.before(v.Failure.What); before != nil {
-					v.Before = before
-				}
-			}
-		}
-		v.Before = flush(v.Before)
-	}
-	v.Waterfall = r.waterfall()
-	for _, s := range r.Outcomes() {
-		if !s.Ran() {
-			v.NotRun = append(v.NotRun, s)
-		}
-	}
-	if v.Failures = r.Failures(); len(v.Failures) < 2 {
-		v.Failures = nil // it stands at the top
-	}
+	v.NotRun = slices.DeleteFunc(r.Outcomes(), Stage.Ran)
 	for _, p := range r.Platforms {
 		pv := r.platform(p)
 		v.Platforms = append(v.Platforms, pv)
@@ -154,38 +118,27 @@ func (r Report) view() view {
 		v.Asked = v.Asked || len(p.Smoke) > 0
 		v.Sized = v.Sized || len(p.Layers) > 0
 	}
-	v.Graphs = r.graphs()
 	v.Packages, v.Several = r.packageTable()
 	if r.Difference != nil {
-		for _, s := range r.Difference.Sizes {
-			if s.Old != s.New {
-				v.Sizes = append(v.Sizes, s)
-			}
-		}
+		v.Sizes = slices.DeleteFunc(slices.Clone(r.Difference.Sizes), func(s sbom.Size) bool { return s.Old == s.New })
 	}
+	failure := cmp.Or(r.Failure(), &Failure{})
+	v.Before = failure.Output
 	for _, log := range r.Logs {
-		line := 0
-		if v.Failure != nil && v.Failure.Log == log.Name {
-			line = named(v.Failure.What)
+		lv := logView{ID: "log-" + strings.TrimSuffix(log.Name, ".log"), Name: log.Name}
+		line := 0 // that the failure names
+		if log.Name == failure.Log {
+			lv.Open, v.NextLog, line = true, lv.ID, named(failure.What)
 		}
-		lv := newLog(log, line)
-		lv.Open = lv.ID == v.NextLog
+		lines := log.lines()
+		if line > 0 {
+			line = min(line, len(lines))
+			v.Before = lines[max(0, line-linesBefore):line]
+		}
+		lv.fill(lines, line)
 		v.Logs = append(v.Logs, lv)
 	}
-	v.Sections = []section{{"overview", "Overview"}}
-	for _, s := range []struct {
-		there bool
-		section
-	}{
-		{v.Looks, section{"pages", "Pages"}}, {true, section{"pipeline", "Pipeline"}}, {v.Boots, section{"boot", "Boot"}},
-		{len(v.Graphs) > 0, section{"graph", "Init graph"}}, {v.Asked, section{"checks", "Checks"}}, {v.Sized, section{"size", "Size"}},
-		{len(v.Packages) > 0, section{"packages", "Packages"}}, {r.Difference != nil, section{"difference", "Difference"}},
-		{len(r.Published)+len(r.Missed) > 0, section{"tags", "Tags"}}, {len(v.Logs) > 0, section{"logs", "Logs"}},
-	} {
-		if s.there {
-			v.Sections = append(v.Sections, s.section)
-		}
-	}
+	v.Before = flush(v.Before)
 	return v
 }
 
@@ -201,13 +154,6 @@ func (r Report) platform(p Platform) platformView {
 	for _, picture := range p.Pictures {
 		v.Pictures = append(v.Pictures, pictureView{p.Platform, picture.Promise, cmp.Or(verdicts[picture.Check], Passed),
 			template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.PNG))})
-	}
-	var total int64
-	for _, g := range p.Groups {
-		total += g.Size
-	}
-	for i, g := range p.Groups {
-		v.Groups = append(v.Groups, groupView{g.Name, g.Size, i % 6, math.Round(float64(g.Size)/float64(max(1, total))*10000) / 100})
 	}
 	v.Boot, v.Slowest = gantt(p.Boot)
 	return v

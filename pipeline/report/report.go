@@ -228,12 +228,15 @@ type Document struct {
 // MarshalJSON adds the schema version and the verdict.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report // without this method
-	verdict, why, next := r.Verdict()
+	next := ""
+	if f := r.Failure(); f != nil {
+		next = f.Next
+	}
 	return json.Marshal(struct {
 		SchemaVersion int     `json:"schemaVersion"`
 		Verdict       Verdict `json:"verdict"`
 		Why           string  `json:"why"`
 		Next          string  `json:"next,omitempty"`
 		plain
-	}{schemaVersion, verdict, why, next, plain(r)})
+	}{schemaVersion, r.Verdict(), r.Why(), next, plain(r)})
 }

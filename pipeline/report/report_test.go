@@ -40,6 +40,14 @@ func now() func() time.Time {
 	}
 }
 
+// next is what to do about the first failure, if there is one.
+func next(r report.Report) string {
+	if f := r.Failure(); f != nil {
+		return f.Next
+	}
+	return ""
+}
+
 func TestVerdict(t *testing.T) {
 	all := []report.Key{buildAMD, bootAMD, publish}
 	const general = "Correct what the line above names, then check it: go run ./ci check."
@@ -113,9 +121,9 @@ func TestVerdict(t *testing.T) {
 	} {
 		b := report.NewBuilder(report.Report{Expected: c.expected}, now())
 		c.run(b)
-		verdict, why, next := b.Report().Verdict()
-		if verdict != c.verdict || why != c.why || next != c.next {
-			t.Errorf("%s: %s, %q, %q; want %s, %q, %q", c.name, verdict, why, next, c.verdict, c.why, c.next)
+		r := b.Report()
+		if next := next(r); r.Verdict() != c.verdict || r.Why() != c.why || next != c.next {
+			t.Errorf("%s: %s, %q, %q; want %s, %q, %q", c.name, r.Verdict(), r.Why(), next, c.verdict, c.why, c.next)
 		}
 	}
 }
@@ -126,8 +134,8 @@ func TestTheCauseOfAFailureComesBeforeWhatTheStageSaid(t *testing.T) {
 	said := b.Report()
 	why, next := "build linux/amd64: the disk was full: /cache had 0.0 GB free of 9.0 GB: make room", "Make room as the line above says, then check it: go run ./ci check."
 	r := said.Because(errors.New("the disk was full: /cache had 0.0 GB free of 9.0 GB: make room"))
-	if _, w, n := r.Verdict(); w != why || n != next {
-		t.Errorf("%q, %q; want %q, %q", w, n, why, next)
+	if f := r.Failure(); f.Why() != why || f.Next != next {
+		t.Errorf("%q, %q; want %q, %q", f.Why(), f.Next, why, next)
 	}
 	var text strings.Builder
 	if err := r.Summary(&text, 0); err != nil || !strings.Contains(text.String(), "exit code: 25") {
@@ -338,7 +346,7 @@ func TestAVerdictSetByHandIsNotBelieved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if verdict, _, _ := back.Verdict(); verdict != report.Failed {
+	if verdict := back.Verdict(); verdict != report.Failed {
 		t.Errorf("verdict %s", verdict)
 	}
 }

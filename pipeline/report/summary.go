@@ -1,56 +1,61 @@
 package report
 
 import (
+	"bytes"
+	_ "embed"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"text/template"
 	"unicode/utf8"
 
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// shownLines is how many of the lines that show what went wrong a summary has
-// room for.
-const shownLines = 10
+//go:embed summary.txt.tmpl
+var summaryText string
 
 // Summary shows the run to people: first the verdict and, when it failed, why
 // and what to do next; then a table of the stages and the figures of each
 // platform. Long lines are wrapped to the width, in columns; 0 leaves them as
 // they are.
 func (r Report) Summary(w io.Writer, width int) error {
-	var b strings.Builder
-	verdict, why, _ := r.Verdict()
-	wrap(&b, width, fmt.Sprintf("%s: %s", verdict, why))
-	if f := r.Failure(); f != nil {
-		for _, line := range f.Output[max(0, len(f.Output)-shownLines):] {
-			fmt.Fprintf(&b, "  | %s\n", line)
-		}
-		wrap(&b, width, "next: "+f.Next)
+	t, err := template.New("summary").Funcs(template.FuncMap{
+		"table": table, "notes": notes, "changes": changes, "counts": sbom.Counts,
+		"megabytes": megabytes, "seconds": Seconds, "short": short,
+		"wrap": func(line string) string { return wrap(line, width) },
+	}).Parse(summaryText)
+	if err != nil {
+		return err
 	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, r); err != nil {
+		return err
+	}
+	_, err = b.WriteTo(w)
+	return err
+}
 
-	b.WriteString("\n")
+// table shows the stages, and the whole run in its last row.
+func table(stages []Stage, verdict Verdict, seconds float64) string {
+	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "STAGE\tPLATFORM\tVERDICT\tSECONDS\n")
-	for _, s := range r.Outcomes() {
+	for _, s := range stages {
 		took := "-"
 		if s.Ran() {
 			took = fmt.Sprintf("%.1f", s.Seconds)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%7s\n", s.Stage, s.Platform, s.Verdict(), took)
 	}
-	fmt.Fprintf(t, "all\t\t%s\t%7.1f\n", verdict, r.Seconds)
+	fmt.Fprintf(t, "all\t\t%s\t%7.1f\n", verdict, seconds)
 	t.Flush()
-
-	r.details(&b, width)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
-// details shows the failures beyond the first, what was skipped and why, the
-// figures and the tags.
-func (r Report) details(b *strings.Builder, width int) {
-	var notes []string
+// notes are the failures beyond the first, and what was skipped and why.
+func notes(r Report) (notes []string) {
 	for i, f := range r.Failures() {
 		if i > 0 {
 			notes = append(notes, f.Why())
@@ -61,63 +66,20 @@ func (r Report) details(b *strings.Builder, width int) {
 			notes = append(notes, fmt.Sprintf("%s: skipped: %s", s.Key, s.Skipped))
 		}
 	}
-	if len(notes) > 0 {
-		b.WriteString("\n")
-	}
-	for _, note := range notes {
-		wrap(b, width, note)
-	}
+	return notes
+}
 
-	if len(r.Platforms) > 0 {
-		b.WriteString("\n")
-	}
-	for _, p := range r.Platforms {
-		fmt.Fprintf(b, "%s", p.Platform)
-		if p.Size > 0 {
-			fmt.Fprintf(b, ", %.1f MB", megabytes(p.Size))
-		}
-		if p.Boot != nil {
-			fmt.Fprintf(b, ", 200 after %s, stop in %s", Seconds(p.Boot.FirstOK), Seconds(p.Boot.Stop))
-			if p.Boot.PeakMemory > 0 {
-				fmt.Fprintf(b, ", peak %.0f MB", megabytes(p.Boot.PeakMemory))
-			}
-		}
-		b.WriteString("\n")
-		for i, g := range p.Groups {
-			separator := ", "
-			if i == 0 {
-				separator = "  "
-			}
-			fmt.Fprintf(b, "%s%s %.1f", separator, g.Name, megabytes(g.Size))
-		}
-		if len(p.Groups) > 0 {
-			b.WriteString("\n")
-		}
-	}
+// manyChanges is how many changed packages a summary has room for.
+const manyChanges = 20
 
-	if c := r.LastRun; c != nil {
-		fmt.Fprintf(b, "\nsince the last run (%s, %s)\n", short(c.Commit), c.Started.UTC().Format("2 January 2006, 15:04 UTC"))
-		for _, line := range c.Lines {
-			wrap(b, width, "  "+line)
-		}
+// changes are the packages that are not as they were published.
+func changes(d sbom.Difference) string {
+	var b strings.Builder
+	_ = sbom.Text(&b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // a Builder takes all
+	if more := len(d.Packages) - manyChanges; more > 0 {
+		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
-	r.packages(b)
-	if len(r.Published) > 0 {
-		b.WriteString("\n")
-	}
-	for _, t := range r.Published {
-		note := ""
-		if t.Unchanged {
-			note = " (unchanged)"
-		}
-		fmt.Fprintf(b, "%s%s\n  %s\n", t.Reference, note, t.Digest)
-	}
-	if len(r.Missed) > 0 {
-		b.WriteString("\nnot pushed; the registry is optional, so the run passes\n")
-	}
-	for _, m := range r.Missed {
-		fmt.Fprintf(b, "%s\n  %s\n", m.Reference, m.Error)
-	}
+	return b.String()
 }
 
 // Seconds is a time in seconds as the figures of a boot show it: what was never
@@ -129,11 +91,12 @@ func Seconds(s float64) string {
 	return fmt.Sprintf("%.1f s", s)
 }
 
-// wrap writes a line, broken at its spaces so that no part is wider than the
-// columns given; the parts after the first are indented. A word that is wider
-// stands alone.
-func wrap(b *strings.Builder, columns int, line string) {
+// wrap breaks a line at its spaces so that no part is wider than the columns
+// given; the parts after the first are indented. A word that is wider stands
+// alone.
+func wrap(line string, columns int) string {
 	const indent = "  "
+	var b strings.Builder
 	at := 0
 	for i, word := range strings.Split(line, " ") {
 		n := utf8.RuneCountInString(word)
@@ -149,27 +112,7 @@ func wrap(b *strings.Builder, columns int, line string) {
 		b.WriteString(word)
 		at += n
 	}
-	b.WriteString("\n")
-}
-
-// manyChanges is how many changed packages a summary has room for.
-const manyChanges = 20
-
-// packages reports which packages are not what was published or is listed.
-func (r Report) packages(b *strings.Builder) {
-	if d := r.Difference; d != nil {
-		fmt.Fprintf(b, "\n%s\n", d.Headline())
-		_ = sbom.Text(b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // a Builder takes all
-		if more := len(d.Packages) - manyChanges; more > 0 {
-			fmt.Fprintf(b, "  and %d more\n", more)
-		}
-		for _, unknown := range d.Unknown {
-			fmt.Fprintf(b, "not compared: %s\n", unknown)
-		}
-	}
-	if len(r.Unlisted) > 0 {
-		fmt.Fprintf(b, "\n%s is not what the image holds: run \"go run ./ci packages\"\n  %s\n", sbom.ListFile, sbom.Counts(r.Unlisted))
-	}
+	return b.String() + "\n"
 }
 
 // megabytes are 10^6 bytes, as registries count.

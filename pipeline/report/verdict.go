@@ -28,17 +28,26 @@ func (f Failure) Why() string {
 // Text is the failure without its stage.
 func (f Failure) Text() string { return strings.TrimPrefix(f.What, f.Key.String()+": ") }
 
-// Verdict says if the run passed and, if not, the first reason and what to do
-// next.
-//
-// A run passes when every expected stage has ended and passed, no other stage
-// failed, no check of a running application failed and no init graph drifted.
-// A run that expected nothing has proven nothing.
-func (r Report) Verdict() (verdict Verdict, why, next string) {
-	if f := r.Failure(); f != nil {
-		return Failed, f.Why(), f.Next
+// Last are the last lines that show what went wrong: as many as a summary has
+// room for.
+func (f Failure) Last() []string { return f.Output[max(0, len(f.Output)-10):] }
+
+// Verdict says if the run passed: if every expected stage has ended and passed,
+// no other stage failed, no check of a running application failed and no init
+// graph drifted. A run that expected nothing has proven nothing.
+func (r Report) Verdict() Verdict {
+	if len(r.Failures()) > 0 {
+		return Failed
 	}
-	return Passed, fmt.Sprintf("all %d stages passed", len(r.Expected)), ""
+	return Passed
+}
+
+// Why is the reason for the verdict in one line: what broke first, if anything.
+func (r Report) Why() string {
+	if f := r.Failure(); f != nil {
+		return f.Why()
+	}
+	return fmt.Sprintf("all %d stages passed", len(r.Expected))
 }
 
 // Failure is what broke first; nil when the run passed.

@@ -6,7 +6,6 @@ package actions
 import (
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -109,12 +108,8 @@ func (s *Sink) file(variable, what, text string, f func(*githubactions.Action)) 
 	if strings.Contains(text, delimiter) {
 		return fmt.Errorf("write %s for GitHub Actions: it holds %s, which would end it: change the text", what, delimiter)
 	}
-	name := s.getenv(variable)
-	if name == "" {
+	if s.getenv(variable) == "" {
 		return fmt.Errorf("write %s for GitHub Actions: %s is not set: run it as a step, or unset GITHUB_ACTIONS", what, variable)
-	}
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
-		return fmt.Errorf("write %s for GitHub Actions: %s is a directory: %s", what, variable, name)
 	}
 	return s.do(what, f)
 }
