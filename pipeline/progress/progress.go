@@ -4,7 +4,6 @@
 package progress
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // Options of New. Now is required.
@@ -27,19 +27,13 @@ type Options struct {
 	// they come.
 }
 
-const (
-	// repaint is the time between two looks at a terminal's tree.
-	repaint = 100 * time.Millisecond
-	// longestLine is where a line of log is cut when it does not end.
-	longestLine = 64 << 10
-)
+// repaint is the time between two looks at a terminal's tree.
+const repaint = 100 * time.Millisecond
 
 // Display shows steps. It may be used by many goroutines at once.
 type Display struct {
 	opts  Options
 	start time.Time
-	stop  chan struct{}
-	done  chan struct{}
 
 	mu          sync.Mutex
 	w           io.Writer
@@ -54,28 +48,20 @@ func New(w io.Writer, opts Options) *Display {
 	if opts.Hide == nil {
 		opts.Hide = func(s string) string { return s }
 	}
-	p := &Display{opts: opts, start: opts.Now(), w: w, stop: make(chan struct{}), done: make(chan struct{})}
+	p := &Display{opts: opts, start: opts.Now(), w: w}
 	if opts.Terminal != nil {
-		go p.tick()
-	} else {
-		close(p.done)
+		time.AfterFunc(repaint, p.tick)
 	}
 	return p
 }
 
+// tick paints the tree again and again, until the display is closed.
 func (p *Display) tick() {
-	defer close(p.done)
-	ticker := time.NewTicker(repaint)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-p.stop:
-			return
-		case <-ticker.C:
-			p.mu.Lock()
-			p.paint()
-			p.mu.Unlock()
-		}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.paint()
+		time.AfterFunc(repaint, p.tick)
 	}
 }
 
@@ -101,8 +87,8 @@ const stopping = "interrupted: stopping everything that was started"
 // later is not shown. Close may be called twice.
 func (p *Display) Close() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
 		return
 	}
 	for _, s := range p.steps {
@@ -114,9 +100,6 @@ func (p *Display) Close() {
 		io.WriteString(p.w, p.erase())
 	}
 	p.closed = true
-	p.mu.Unlock()
-	close(p.stop)
-	<-p.done
 }
 
 // Step starts a step: a stage, of one platform unless platform is empty. What
@@ -125,6 +108,7 @@ func (p *Display) Step(stage, platform string) *Step {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &Step{p: p, stage: stage, platform: platform, start: p.opts.Now()}
+	s.lines.Line = s.line
 	if p.closed {
 		s.state = stopped
 		return s
@@ -151,40 +135,27 @@ const (
 type Step struct {
 	p               *Display
 	stage, platform string
-	start           time.Time
+	lines           linebuf.Writer
 
 	// Under p.mu.
-	state   state
-	end     time.Time // of its work
-	partial []byte    // the line being written
-	last    string    // the last whole line; what came of the step when it has ended
+	start time.Time
+	state state
+	end   time.Time // of its work
+	last  string    // the last line of log; what came of the step when it has ended
 }
 
 // Write takes lines of log in pieces of any size. It never fails.
-func (s *Step) Write(b []byte) (int, error) {
+func (s *Step) Write(b []byte) (int, error) { return s.lines.Write(b) }
+
+// line takes a line of log.
+func (s *Step) line(text string) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	n := len(b)
-	for len(b) > 0 {
-		line, rest, whole := bytes.Cut(b, []byte("\n"))
-		s.partial = append(s.partial, line...)
-		if whole || len(s.partial) > longestLine {
-			s.flush()
-		}
-		b = rest
+	text = strings.TrimRight(s.p.opts.Hide(clean(text)), " ")
+	if text != "" && s.state <= worked {
+		s.last = text
+		s.p.say(s, text)
 	}
-	return n, nil
-}
-
-// flush takes the partial line as a whole one.
-func (s *Step) flush() {
-	line := strings.TrimRight(s.p.opts.Hide(clean(string(s.partial))), " ")
-	s.partial = s.partial[:0]
-	if line == "" || s.state > worked {
-		return
-	}
-	s.last = line
-	s.p.say(s, line)
 }
 
 // Show reports how far the step is, in the place of its last line of log. It
@@ -210,10 +181,10 @@ func (s *Step) Waited(d time.Duration) {
 // Worked reports that the work of the step is done, and stops its clock. What it
 // came to is found out later, which End reports.
 func (s *Step) Worked() {
+	s.lines.Flush()
 	p := s.p
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.flush()
 	if s.state != running {
 		return
 	}
@@ -251,9 +222,9 @@ func (s *Step) Skip(why string) {
 }
 
 func (s *Step) settle(to state, why string) {
+	s.lines.Flush()
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	s.flush()
 	if s.state > worked {
 		return
 	}

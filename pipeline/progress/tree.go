@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,42 +64,29 @@ func (p *Display) tree(columns, rows int) []row {
 	return tree
 }
 
-// whole is the tree with a line for each step.
+// whole is the tree with a line for each step: those of platforms together,
+// where the first of them stands.
 func (p *Display) whole() (lines [][]piece) {
 	width := p.widest(func(s *Step) string { return s.stage }) + 2
-	var platforms []string
-	for _, s := range p.steps {
-		if s.platform != "" && !slices.Contains(platforms, s.platform) {
-			platforms = append(platforms, s.platform)
-		}
+	steps := slices.Clone(p.steps)
+	if first := slices.IndexFunc(steps, func(s *Step) bool { return s.platform != "" }); first >= 0 {
+		slices.SortStableFunc(steps[first:], func(a, b *Step) int {
+			return cmp.Compare(cmp.Or(a.platform, "~"), cmp.Or(b.platform, "~")) // which comes after any name
+		})
 	}
-	slices.Sort(platforms)
-	drawn := false
-	for _, s := range p.steps {
+	for i, s := range steps {
 		if s.platform == "" {
 			lines = append(lines, p.line("", s, s.stage, width))
 			continue
 		}
-		if drawn { // where the first step of any platform stands
-			continue
+		if i == 0 || steps[i-1].platform != s.platform {
+			lines = append(lines, []piece{{s.platform, bold}})
 		}
-		drawn = true
-		for _, platform := range platforms {
-			lines = append(lines, []piece{{platform, bold}})
-			var steps []*Step
-			for _, s := range p.steps {
-				if s.platform == platform {
-					steps = append(steps, s)
-				}
-			}
-			for i, s := range steps {
-				branch := "├ "
-				if i == len(steps)-1 {
-					branch = "└ "
-				}
-				lines = append(lines, p.line(branch, s, s.stage, width-2))
-			}
+		branch := "├ "
+		if i+1 == len(steps) || steps[i+1].platform != s.platform {
+			branch = "└ "
 		}
+		lines = append(lines, p.line(branch, s, s.stage, width-2))
 	}
 	return append(lines, p.footer())
 }
