@@ -94,24 +94,21 @@ func Packages(before, after map[string][]Package) []Change {
 		}
 		return all
 	}
-	var changes []Change
+	type change struct{ name, kind, old, new string }
+	where := map[change][]string{}
 	for _, platform := range shared(before, after) {
 		was, is := versions(before[platform]), versions(after[platform])
 		names := maps.Clone(was)
 		maps.Copy(names, is)
 		for n := range names {
-			if was[n] == is[n] {
-				continue
+			if c := (change{n.name, n.kind, was[n], is[n]}); c.old != c.new {
+				where[c] = append(where[c], platform)
 			}
-			same := func(c Change) bool {
-				return c.Name == n.name && c.Type == n.kind && c.Old == was[n] && c.New == is[n]
-			}
-			if i := slices.IndexFunc(changes, same); i >= 0 {
-				changes[i].Platforms = append(changes[i].Platforms, platform)
-				continue
-			}
-			changes = append(changes, Change{n.name, n.kind, was[n], is[n], []string{platform}})
 		}
+	}
+	var changes []Change
+	for c, platforms := range where {
+		changes = append(changes, Change{c.name, c.kind, c.old, c.new, platforms})
 	}
 	slices.SortFunc(changes, func(a, b Change) int {
 		return cmp.Or(first(a)-first(b), strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), slices.Compare(a.Platforms, b.Platforms))
@@ -267,12 +264,18 @@ func Text(w io.Writer, changes []Change, platforms []string) error {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Name, c.step(), where)
 	}
 	t.Flush()
-	for line := range strings.Lines(b.String()) {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
-			return err
-		}
+	_, err := io.WriteString(w, trimmed(b.String()))
+	return err
+}
+
+// trimmed is text without blanks at the ends of lines: editors and git take
+// them for a mistake.
+func trimmed(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
-	return nil
+	return b.String()
 }
 
 // String is the change in a few words.

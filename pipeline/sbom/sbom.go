@@ -35,27 +35,16 @@ func sorted(list []Package) []Package {
 	return slices.Compact(list)
 }
 
-// cycloneDX is as much of a CycloneDX document as is read here.
-type cycloneDX struct {
-	BOMFormat    string `json:"bomFormat"`
-	SerialNumber string `json:"serialNumber"`
-	Metadata     struct {
-		Timestamp string `json:"timestamp"`
-	} `json:"metadata"`
-	Components []struct {
-		Name       string `json:"name"`
-		Version    string `json:"version"`
-		Properties []struct {
-			Name  string `json:"name"`
-			Value string `json:"value"`
-		} `json:"properties"`
-	} `json:"components"`
-}
-
 // ParseCycloneDX reads the packages in a CycloneDX document that syft wrote.
 // Files and the operating system, which it also has, are no packages.
 func ParseCycloneDX(document []byte) ([]Package, error) {
-	var doc cycloneDX
+	var doc struct {
+		BOMFormat  string
+		Components []struct {
+			Name, Version string
+			Properties    []struct{ Name, Value string }
+		}
+	}
 	if err := json.Unmarshal(document, &doc); err != nil {
 		return nil, fmt.Errorf("read a CycloneDX document: %w", err)
 	}

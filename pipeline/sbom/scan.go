@@ -5,11 +5,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -114,58 +114,27 @@ const unversioned = "[not provided]"
 // settle takes out of the documents what differs from run to run, and puts in
 // which syft it was.
 func (s *Scan) settle(img Image, version string) error {
-	var spdx struct {
-		Namespace    string `json:"documentNamespace"`
-		CreationInfo struct {
-			Created string `json:"created"`
-		} `json:"creationInfo"`
-	}
-	if err := json.Unmarshal(s.SPDX, &spdx); err != nil {
-		return fmt.Errorf("read syft's SPDX document: %w", err)
-	}
-	var cyclone cycloneDX
-	if err := json.Unmarshal(s.CycloneDX, &cyclone); err != nil {
-		return fmt.Errorf("read syft's CycloneDX document: %w", err)
-	}
 	at := img.Time.UTC().Format(time.RFC3339)
 	for _, change := range []struct {
-		document      *[]byte
-		key, old, new string
+		document   *[]byte
+		key, value string
 	}{
-		{&s.SPDX, "documentNamespace", spdx.Namespace, img.Source + "/spdx/" + img.Digest.Hex + "/syft-" + version},
-		{&s.SPDX, "created", spdx.CreationInfo.Created, at},
-		{&s.CycloneDX, "serialNumber", cyclone.SerialNumber, "urn:uuid:" + uuid("CycloneDX", img.Digest.String(), "syft", version)},
-		{&s.CycloneDX, "timestamp", cyclone.Metadata.Timestamp, at},
+		{&s.SPDX, "documentNamespace", img.Source + "/spdx/" + img.Digest.Hex + "/syft-" + version},
+		{&s.SPDX, "created", at},
+		{&s.CycloneDX, "serialNumber", "urn:uuid:" + uuid("CycloneDX", img.Digest.String(), "syft", version)},
+		{&s.CycloneDX, "timestamp", at},
 	} {
-		old, err := pair(change.key, change.old)
-		if err != nil {
-			return err
+		old := regexp.MustCompile(`"` + change.key + `":"[^"]*"`) // as syft writes it
+		if n := len(old.FindAll(*change.document, -1)); n != 1 {
+			return fmt.Errorf("settle syft's documents: %q is there %d times, want once: pin another version in tools/syft/go.mod", change.key, n)
 		}
-		fresh, err := pair(change.key, change.new)
-		if err != nil {
-			return err
-		}
-		if n := bytes.Count(*change.document, old); n != 1 {
-			return fmt.Errorf("settle syft's documents: %s is there %d times, want once: pin another version in tools/syft/go.mod", old, n)
-		}
-		*change.document = bytes.Replace(*change.document, old, fresh, 1)
+		*change.document = old.ReplaceAllLiteral(*change.document, fmt.Appendf(nil, "%q:%q", change.key, change.value))
 	}
 	for _, document := range []*[]byte{&s.SPDX, &s.CycloneDX} {
 		*document = bytes.ReplaceAll(*document, []byte(unversioned), []byte(version))
 	}
-	// Editors and git take blanks at the end of a line for a mistake.
-	var table strings.Builder
-	for line := range strings.Lines(string(s.Table)) {
-		table.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
-	s.Table = []byte(table.String())
+	s.Table = []byte(trimmed(string(s.Table)))
 	return nil
-}
-
-// pair is a string of an object as syft writes it.
-func pair(key, value string) ([]byte, error) {
-	text, err := json.Marshal(value)
-	return fmt.Appendf(nil, "%q:%s", key, text), err
 }
 
 // uuid makes an identifier of what there is one document of (RFC 9562, version
