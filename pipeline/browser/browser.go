@@ -1,8 +1,8 @@
 // Package browser opens web pages in a real headless Chromium, over its
 // debugging port, and checks that each shows a page and not an error or a blank.
 //
-// The browser may run where it cannot reach the pages, such as in a separate
-// container: a tab with an http.RoundTripper sends all its requests through it.
+// The browser runs where it cannot reach the pages, in a container of its own: a
+// tab sends all its requests through an http.RoundTripper.
 package browser
 
 import (
@@ -30,13 +30,6 @@ import (
 // quiet is how long nothing may be on its way for a page to count as loaded.
 const quiet = 500 * time.Millisecond
 
-// Options say how a tab is set up.
-type Options struct {
-	Width, Height int64             // of the window, in CSS pixels; 1280 by 800 when zero
-	Dark          bool              // what the person prefers
-	Through       http.RoundTripper // nil lets the browser use its own network
-}
-
 // Tab is one tab of a browser, with cookies of its own.
 type Tab struct {
 	ctx     context.Context // chromedp's: it holds the tab
@@ -52,8 +45,8 @@ type Tab struct {
 }
 
 // Open opens a tab in the browser that is debugged at address, a host and a
-// port. close closes it.
-func Open(ctx context.Context, address string, opts Options) (tab *Tab, close func(), err error) {
+// port. Its requests go through a RoundTripper. close closes it.
+func Open(ctx context.Context, address string, through http.RoundTripper) (tab *Tab, close func(), err error) {
 	// Chromium wants to be asked by address, and of a name's addresses one may
 	// not answer.
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -71,24 +64,11 @@ func Open(ctx context.Context, address string, opts Options) (tab *Tab, close fu
 		close()
 		return nil, nil, fmt.Errorf("reach the browser at %s: %w", address, err)
 	}
-	t := &Tab{ctx: own, through: opts.Through, pending: map[network.RequestID]string{}, since: time.Now()}
-	if opts.Width == 0 {
-		opts.Width, opts.Height = 1280, 800
-	}
-	scheme := "light"
-	if opts.Dark {
-		scheme = "dark"
-	}
-	actions := []chromedp.Action{
-		network.Enable(), runtime.Enable(), log.Enable(), page.Enable(),
-		emulation.SetDeviceMetricsOverride(opts.Width, opts.Height, 1, false),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-	}
-	if opts.Through != nil {
-		actions = append(actions, fetch.Enable())
-	}
+	t := &Tab{ctx: own, through: through, pending: map[network.RequestID]string{}, since: time.Now()}
 	chromedp.ListenTarget(own, t.follow)
-	if err := chromedp.Run(own, actions...); err != nil {
+	err = chromedp.Run(own, network.Enable(), runtime.Enable(), log.Enable(), page.Enable(), fetch.Enable(),
+		emulation.SetDeviceMetricsOverride(1280, 800, 1, false))
+	if err != nil {
 		close()
 		return nil, nil, fmt.Errorf("open a tab in the browser at %s: %w", address, err)
 	}
@@ -108,8 +88,6 @@ func (t *Tab) follow(event any) {
 	case *network.EventResponseReceived:
 		if e.RequestID == t.document {
 			t.status = e.Response.Status
-		} else if e.Response.Status >= 400 {
-			t.fail(fmt.Sprint(e.Response.Status), e.Response.URL)
 		}
 	case *network.EventLoadingFinished:
 		t.done(e.RequestID)
@@ -142,8 +120,7 @@ func (t *Tab) follow(event any) {
 	}
 }
 
-// fail notes what the page did not get, once. Chromium reports most that is
-// missing, but not of a style sheet that it refuses for its type.
+// fail notes what the page did not get, once.
 func (t *Tab) fail(why, url string) {
 	if text := why + " for " + url; !slices.Contains(t.failed, text) {
 		t.failed = append(t.failed, text)

@@ -74,7 +74,7 @@ func pages() http.Handler {
 
 func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 	address := browsertest.Start(t, "../..")
-	tab, closeTab, err := browser.Open(t.Context(), address, browser.Options{Width: 800, Height: 600, Through: site{pages()}})
+	tab, closeTab, err := browser.Open(t.Context(), address, site{pages()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 				t.Errorf("%v, want %q; title %q, text %q", err, test.wrong, p.Title, p.Text)
 			}
 			size, err := png.DecodeConfig(bytes.NewReader(p.Picture))
-			if err != nil || size.Width != 800 || size.Height != 600 {
+			if err != nil || size.Width != 1280 || size.Height != 800 {
 				t.Errorf("the picture is %d by %d: %v", size.Width, size.Height, err)
 			}
 		})
@@ -142,7 +142,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		if err != nil || p.Wrong("You are Sons&Co") != nil || !strings.HasSuffix(p.URL, "/me") {
 			t.Errorf("%v, %v at %s: %s", err, p.Wrong("You are Sons&Co"), p.URL, p.Text)
 		}
-		other, closeOther, err := browser.Open(ctx, address, browser.Options{Through: site{pages()}})
+		other, closeOther, err := browser.Open(ctx, address, site{pages()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +175,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 }
 
 func TestABrowserThatIsNotThereIsOneLine(t *testing.T) {
-	_, _, err := browser.Open(t.Context(), "127.0.0.1:1", browser.Options{})
+	_, _, err := browser.Open(t.Context(), "127.0.0.1:1", nil)
 	if err == nil || !strings.Contains(err.Error(), "reach the browser: dial tcp 127.0.0.1:1: ") {
 		t.Errorf("got %v", err)
 	}

@@ -4,6 +4,7 @@ package report_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -67,6 +68,12 @@ func (r reader) do(actions ...chromedp.Action) {
 	}
 }
 
+// prefers sets what the person prefers, a dark or a light page.
+func prefers(dark bool) chromedp.Action {
+	scheme := map[bool]string{false: "light", true: "dark"}[dark]
+	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
+}
+
 // is evaluates JavaScript in the page.
 func is[T any](r reader, script string) (value T) {
 	r.t.Helper()
@@ -127,19 +134,18 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	read := func(t *testing.T, broken bool, opts browser.Options) reader {
+	read := func(t *testing.T, broken bool, window ...chromedp.Action) reader {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 		t.Cleanup(cancel)
 		served := &alone{page: pages[broken]}
-		opts.Through = served
-		tab, closeTab, err := browser.Open(ctx, chromium, opts)
+		tab, closeTab, err := browser.Open(ctx, chromium, served)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(closeTab)
 		r := reader{t, ctx, tab}
-		if err := tab.Visit(ctx, address); err != nil {
+		if err := errors.Join(tab.Run(ctx, window...), tab.Visit(ctx, address)); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
@@ -161,7 +167,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		for _, dark := range []bool{false, true} {
 			for _, broken := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%d wide, dark %t, broken %t", width, dark, broken), func(t *testing.T) {
-					r := read(t, broken, browser.Options{Width: width, Height: 800, Dark: dark})
+					r := read(t, broken, emulation.SetDeviceMetricsOverride(width, 800, 1, false), prefers(dark))
 					if got := is[int64](r, `document.documentElement.scrollWidth`); got > width {
 						t.Errorf("it is %d wide; too wide are %s", got, is[string](r, fmt.Sprintf(
 							`[...document.querySelectorAll('main *')].filter(e => e.getBoundingClientRect().right > %d).map(e => e.tagName + '.' + e.className).slice(0, 5).join(', ')`, width)))
@@ -189,7 +195,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 	}
 
 	t.Run("every section has what it is about", func(t *testing.T) {
-		r := read(t, false, browser.Options{})
+		r := read(t, false)
 		for section, texts := range map[string][]string{
 			"overview":   {platform, "129.7 MB", "7.5 s to the first page", "553.0 MB", "2 of 2 checks", digest(3), digest(1), digest(6), "4.7.3"},
 			"pages":      {"a browser shows the log-in page"},
@@ -218,7 +224,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		}
 	})
 	t.Run("a failed run says first what broke and what to do", func(t *testing.T) {
-		r := read(t, true, browser.Options{})
+		r := read(t, true)
 		text := is[string](r, `document.getElementById('verdict').innerText`)
 		for _, want := range []string{"boot linux/amd64", "unable to start service svc-netbox", "the lead is missing", "Read logs/netbox-linux-amd64.log in the report, up to line 5."} {
 			if !strings.Contains(text, want) {
@@ -243,7 +249,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		}
 	})
 	t.Run("logs are searched and filtered", func(t *testing.T) {
-		r := read(t, false, browser.Options{})
+		r := read(t, false)
 		expect := func(what string, lines int, count string) {
 			t.Helper()
 			if got := is[int](r, visible+`('.log .lines > div')`); got != lines {
@@ -264,7 +270,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		expect("all again", 9, "")
 	})
 	t.Run("packages are searched", func(t *testing.T) {
-		r := read(t, false, browser.Options{})
+		r := read(t, false)
 		rows := visible + `('#package-table tbody tr')`
 		if got := is[int](r, rows); got != 3 {
 			t.Errorf("%d packages, want 3", got)
@@ -275,7 +281,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		}
 	})
 	t.Run("a picture is shown large", func(t *testing.T) {
-		r := read(t, false, browser.Options{})
+		r := read(t, false)
 		r.do(chromedp.ScrollIntoView(".zoom", chromedp.ByQuery), chromedp.Click(".zoom", chromedp.ByQuery))
 		if !is[bool](r, `document.getElementById('picture').open && document.querySelector('#picture img').naturalWidth === 1280`) {
 			t.Error("it is not")
@@ -286,7 +292,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		}
 	})
 	t.Run("it prints, all of it", func(t *testing.T) {
-		r := read(t, false, browser.Options{Dark: true})
+		r := read(t, false, prefers(true))
 		var pdf []byte
 		r.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 			pdf, _, err = page.PrintToPDF().WithPrintBackground(true).Do(ctx)
@@ -310,7 +316,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 	t.Run("without scripts it shows all it has", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		tab, closeTab, err := browser.Open(ctx, chromium, browser.Options{Through: &alone{page: pages[true]}})
+		tab, closeTab, err := browser.Open(ctx, chromium, &alone{page: pages[true]})
 		if err != nil {
 			t.Fatal(err)
 		}

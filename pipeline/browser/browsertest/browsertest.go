@@ -4,8 +4,9 @@ package browsertest
 
 import (
 	"context"
-	"io"
-	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,28 +66,11 @@ func Start(t testing.TB, source string) (address string) {
 	if err := container.WaitReady(limit); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				inside, err := pod.DialContext(t.Context(), "tcp", "browser:9222")
-				if err != nil {
-					return
-				}
-				defer inside.Close()
-				go func() { _, _ = io.Copy(inside, conn) }()
-				_, _ = io.Copy(conn, inside)
-			}()
-		}
-	}()
-	return listener.Addr().String()
+	proxy := httptest.NewServer(&httputil.ReverseProxy{
+		// Chromium is asked under the proxy's address, and names it in its answers.
+		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "browser:9222" },
+		Transport: &http.Transport{DialContext: pod.DialContext},
+	})
+	t.Cleanup(proxy.Close)
+	return proxy.Listener.Addr().String()
 }

@@ -35,7 +35,7 @@ func (w *window) open(ctx context.Context) (*browser.Tab, error) {
 		return nil, fmt.Errorf("look at a page: there is no browser; set -browser")
 	}
 	var err error
-	w.tab, w.close, err = browser.Open(ctx, w.browser, browser.Options{Through: w.through})
+	w.tab, w.close, err = browser.Open(ctx, w.browser, w.through)
 	return w.tab, err
 }
 
