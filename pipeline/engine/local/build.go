@@ -3,6 +3,8 @@ package local
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -64,25 +66,73 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	}
 	defer remove()
 
-	out := filepath.Join(tmp, "image")
 	args, err := e.buildArgs(req, tmp, log)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
-	args = append([]string{"--addr", addr, "--wait", "build", "--progress=rawjson",
-		"--output", "type=oci,tar=false,rewrite-timestamp=true,dest=" + out}, args...)
-	if err := e.buildctl(ctx, req, args, log); err != nil {
+	args = append([]string{"--addr", addr, "--wait", "build", "--progress=rawjson"}, args...)
+	layout, err := e.export(tmp, req, log, func(log io.Writer, output ...string) error {
+		return e.buildctl(ctx, req, slices.Concat(args, output), log)
+	})
+	if err != nil {
 		return nil, err
 	}
-	img, err := engine.SoleImage(out)
+	img, err := engine.SoleImage(layout)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: reading what BuildKit wrote: %w", req.Platform, err)
 	}
-	img, err = engine.Normalise(img, req)
-	if err != nil {
+	if img, err = engine.Normalise(img, req); err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
-	return e.results.keep(out, img)
+	return img, nil
+}
+
+// export returns the OCI layout of what solve builds. To set the time in the
+// layers BuildKit compresses them all again, every time: a layout is kept under
+// the digest that the image has before that, which costs nothing to ask for.
+func (e *Engine) export(tmp string, req engine.BuildRequest, log io.Writer, solve func(log io.Writer, output ...string) error) (layout string, err error) {
+	built := func(log io.Writer) (digest string, err error) {
+		file := filepath.Join(tmp, "built.json")
+		if err := solve(log, "--output", "type=image", "--metadata-file", file); err != nil {
+			return "", err
+		}
+		var result struct {
+			Digest string `json:"containerimage.digest"`
+		}
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(data, &result)
+		}
+		if err == nil && result.Digest == "" {
+			err = errors.New("it has no digest of the image")
+		}
+		if err != nil {
+			return "", fmt.Errorf("build %s: reading BuildKit's result: %w", req.Platform, err)
+		}
+		return result.Digest, nil
+	}
+	digest, err := built(log)
+	for err == nil {
+		key := fmt.Sprintf("%s at %d by %s", digest, req.Epoch.Unix(), e.tools.buildkitd)
+		layout = filepath.Join(e.dirs.images, fmt.Sprintf("%x", sha256.Sum256([]byte(key))))
+		changed := errors.New("a file of the context changed meanwhile")
+		was := digest
+		err = makeDir(layout, func(out string) error {
+			fmt.Fprintln(log, "writing the image")
+			if err := solve(io.Discard, "--output", "type=oci,tar=false,rewrite-timestamp=true,dest="+out); err != nil {
+				return err
+			}
+			if digest, err = built(io.Discard); err == nil && digest != was {
+				err = changed
+			}
+			return err
+		})
+		if err != changed {
+			return layout, err
+		}
+		err = nil
+	}
+	return "", err
 }
 
 // buildArgs are buildctl's flags for a request.
@@ -268,37 +318,4 @@ func pruneDirs(parent string, keep int, age time.Duration) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// resultStore keeps the images that builds made, an OCI layout each.
-type resultStore struct{ dir string }
-
-// keep adds the normalised image to the layout that BuildKit wrote, moves it
-// to its place and opens it there.
-func (s *resultStore) keep(out string, img v1.Image) (v1.Image, error) {
-	digest, err := img.Digest()
-	if err != nil {
-		return nil, fmt.Errorf("keeping the image: %w", err)
-	}
-	dir := filepath.Join(s.dir, digest.Hex)
-	err = makeDir(dir, func(tmp string) error {
-		// The layers are there already; only manifest and config are new.
-		every := func(v1.Descriptor) bool { return true }
-		if err := layout.Path(out).ReplaceImage(img, every); err != nil {
-			return err
-		}
-		return unix.Rename(out, tmp) // os.Rename refuses an empty directory in the way
-	})
-	if err != nil {
-		return nil, fmt.Errorf("keeping the image in %s: %w", dir, err)
-	}
-	kept, err := engine.SoleImage(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the image in %s: %w", dir, err)
-	}
-	return kept, nil
-}
-
-func (s *resultStore) prune() error {
-	return pruneDirs(s.dir, 6, 3*time.Hour)
 }

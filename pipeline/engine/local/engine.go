@@ -40,14 +40,13 @@ type Engine struct {
 	dirs dirs
 	env  environ.Environment
 
-	setup   sync.Mutex // one Setup at a time
-	tools   tools      // filled by Setup
-	daemon  daemon
-	layers  layerStore
-	results resultStore
-	pods    podSet
-	space   space
-	claims  struct {
+	setup  sync.Mutex // one Setup at a time
+	tools  tools      // filled by Setup
+	daemon daemon
+	layers layerStore
+	pods   podSet
+	space  space
+	claims struct {
 		mu    sync.Mutex
 		swept map[string]bool // by parent directory
 	}
@@ -60,7 +59,7 @@ type dirs struct {
 	tools   string // programs built from tools/go.mod, by content of what they are built from
 	state   string // buildkitd's
 	bases   string // OCI layouts handed to builds, by digest
-	images  string // OCI layouts that builds made, by digest
+	images  string // OCI layouts that builds made, by what they are made of
 	layers  string // unpacked layers, by diff ID
 	run     string // one directory a pod
 	scratch string // short-lived files, one directory each
@@ -99,7 +98,6 @@ func New(opts Options) (*Engine, error) {
 	e.claims.swept = map[string]bool{}
 	e.pods.open = map[*Pod]bool{}
 	e.layers.dir = e.dirs.layers
-	e.results.dir = e.dirs.images
 	return e, nil
 }
 
@@ -110,7 +108,7 @@ func (e *Engine) Name() string { return "local" }
 // too much of. The engine must not be used afterwards.
 func (e *Engine) Close() error {
 	e.space.close()
-	return errors.Join(e.pods.close(), e.daemon.close(), e.results.prune(), e.layers.prune())
+	return errors.Join(e.pods.close(), e.daemon.close(), pruneDirs(e.dirs.images, 6, 3*time.Hour), e.layers.prune())
 }
 
 // foreign says whether the machine needs qemu for p.

@@ -191,6 +191,47 @@ func TestWhatWasBuiltOnAnImageIsUsedAgainWhateverElseItsIndexHolds(t *testing.T)
 	}
 }
 
+// To set the time in its layers BuildKit compresses them all again.
+func TestAnImageThatIsBuiltAgainIsNotWrittenAgain(t *testing.T) {
+	e := newEngine(t, testCache(t))
+	dir, base := t.TempDir(), engine.Base{Index: enginetest.Base(t, native)}
+	dockerfile := "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY file /file\n"
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run, digests := rand.Text(), map[string]string{}
+	for _, step := range []struct {
+		content string
+		epoch   int64
+		written bool
+	}{{"one", 1, true}, {"one", 1, false}, {"one", 2, true}, {"two", 1, true}, {"one", 1, false}} {
+		content := run + step.content
+		if err := os.WriteFile(filepath.Join(dir, "file"), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		img, err := e.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Base: base, Epoch: time.Unix(step.epoch, 0), Log: &log})
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log.String())
+		}
+		if written := strings.Contains(log.String(), "writing the image\n"); written != step.written {
+			t.Errorf("%s at %d: written: %v\n%s", step.content, step.epoch, written, log.String())
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := fmt.Sprint(step.content, step.epoch)
+		if known := digests[name]; known != "" && known != digest.String() {
+			t.Errorf("%s is %s, then %s", name, known, digest)
+		}
+		digests[name] = digest.String()
+	}
+	if digests["one1"] == digests["one2"] || digests["one1"] == digests["two1"] {
+		t.Errorf("different images have one digest: %v", digests)
+	}
+}
+
 func TestBuildFromAPublishedBase(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))

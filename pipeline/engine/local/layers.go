@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,14 +43,20 @@ func (s *layerStore) unpack(ctx context.Context, img v1.Image) ([]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image's layers: %w", err)
 	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the image's config: %w", err)
+	}
+	// A layer's own DiffID decompresses all of it.
+	ids := config.RootFS.DiffIDs
+	if len(ids) != len(layers) {
+		return nil, fmt.Errorf("reading the image's layers: its config names %d, its manifest %d", len(ids), len(layers))
+	}
 	names := make([]string, len(layers))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, layer := range layers {
-		id, err := layer.DiffID()
-		if err != nil {
-			return nil, fmt.Errorf("reading the image's layers: %w", err)
-		}
+		id := ids[i]
 		names[i] = id.Hex[:16] // short: all names have to fit one page of mount options
 		if slices.Contains(names[:i], names[i]) {
 			continue
@@ -61,7 +68,7 @@ func (s *layerStore) unpack(ctx context.Context, img v1.Image) ([]string, error)
 					return err
 				}
 				defer r.Close()
-				return unpackLayer(ctx, r, tmp)
+				return unpackLayer(ctx, r, id, tmp)
 			})
 			if err != nil {
 				return fmt.Errorf("unpacking layer %s: %w", id, err)
@@ -93,8 +100,10 @@ func (s *layerStore) unpack(ctx context.Context, img v1.Image) ([]string, error)
 
 func (s *layerStore) prune() error { return pruneDirs(s.dir, 24, 3*time.Hour) }
 
-// unpackLayer unpacks one layer into dir.
-func unpackLayer(ctx context.Context, r io.Reader, dir string) error {
+// unpackLayer unpacks one layer into dir, if it is the one that id names.
+func unpackLayer(ctx context.Context, r io.Reader, id v1.Hash, dir string) error {
+	sum := sha256.New()
+	r = io.TeeReader(r, sum)
 	u := unpacker{root: filepath.Join(dir, layerFS), made: map[string]bool{".": true}, implied: map[string]bool{}}
 	if err := os.Mkdir(u.root, 0o755); err != nil {
 		return err
@@ -114,6 +123,12 @@ func unpackLayer(ctx context.Context, r io.Reader, dir string) error {
 		if err := u.entry(h, tr); err != nil {
 			return fmt.Errorf("%s: %w", h.Name, err)
 		}
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil { // padding
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != id.Hex {
+		return fmt.Errorf("its content is sha256:%s: the image's config names another", got)
 	}
 	// Last: writing into a directory touches it.
 	for _, h := range u.dirs {

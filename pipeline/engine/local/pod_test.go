@@ -3,6 +3,7 @@ package local_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -383,6 +385,64 @@ func TestALayerCannotReachOutsideThroughALink(t *testing.T) {
 	}
 	if files, _ := os.ReadDir(outside); len(files) > 0 {
 		t.Errorf("the layer wrote %v outside", files)
+	}
+}
+
+func TestALayerThatIsNotTheOneTheConfigNamesIsRefused(t *testing.T) {
+	p := newPod(t, newEngine(t, testCache(t)))
+	img, err := mutate.AppendLayers(tiny(t), enginetest.Layer(t, enginetest.Entry{Name: "file", Mode: 0o644, Content: "one"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	named := &config.RootFS.DiffIDs[len(config.RootFS.DiffIDs)-1]
+	named.Hex = strings.Repeat("ab", 32)
+	if img, err = mutate.ConfigFile(img, config); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // nothing of it was kept
+		if _, err := p.Start(t.Context(), script(img, "main", "pid")); err == nil || !strings.Contains(err.Error(), "unpacking layer "+named.String()) {
+			t.Errorf("err is %v, want one that names the layer", err)
+		}
+	}
+}
+
+// countedLayer counts how often its content is read.
+type countedLayer struct {
+	v1.Layer
+	reads atomic.Int32
+}
+
+func (l *countedLayer) Uncompressed() (io.ReadCloser, error) {
+	l.reads.Add(1)
+	return l.Layer.Uncompressed()
+}
+
+func (l *countedLayer) DiffID() (v1.Hash, error) {
+	l.reads.Add(1) // that of a layer from a registry or a layout is computed
+	return l.Layer.DiffID()
+}
+
+func TestAnUnpackedLayerIsNotReadAgain(t *testing.T) {
+	p := newPod(t, newEngine(t, testCache(t)))
+	layer := &countedLayer{Layer: enginetest.Layer(t, enginetest.Entry{Name: rand.Text(), Mode: 0o644})}
+	img, err := mutate.AppendLayers(tiny(t), layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := img.ConfigFile(); err != nil {
+		t.Fatal(err)
+	}
+	layer.reads.Store(0)
+	for range 3 {
+		run(t, p, script(img, "main", "print"))
+	}
+	if n := layer.reads.Load(); n != 1 {
+		t.Errorf("three starts read the layer %d times, want once", n)
 	}
 }
 
