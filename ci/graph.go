@@ -140,7 +140,7 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 	}
 	var drift []error
 	for _, img := range images {
-		_, differs, err := g.graphs.Look(ctx, g.err, img.Platform, img.Image)
+		_, _, differs, err := g.graphs.Look(ctx, g.err, img.Platform, img.Image)
 		if err != nil {
 			return err
 		}

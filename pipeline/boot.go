@@ -92,9 +92,9 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 	if err != nil {
 		return none, nil, err
 	}
-	_, tree, err := initgraph.FromImage(img)
+	tree, err := p.services(platform, img)
 	if err != nil {
-		return none, nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+		return none, nil, err
 	}
 	hook, err := variable(img, "S6_STAGE2_HOOK")
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
 // Graph looks over the init graph of the built image of one platform.
@@ -24,13 +25,13 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 		if err != nil {
 			return err
 		}
-		found, drift, err := p.Graphs().Look(ctx, log, platform, img)
+		found, tree, drift, err := p.Graphs().Look(ctx, log, platform, img)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(log, "%d edges\n", len(found.Edges))
 		p.mu.Lock()
-		p.found[key] = graphOf{found, drift}
+		p.found[key] = graphOf{found, tree, drift}
 		p.mu.Unlock()
 		p.report.Platform(key, func(r *report.Platform) { r.Drift = failure.Lines(errors.Join(drift...)) })
 		p.showGraph(platform)
@@ -42,7 +43,25 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 // one.
 type graphOf struct {
 	graph *initgraph.Graph
+	tree  *s6rc.Tree
 	drift []error
+}
+
+// services are those in the image of a platform, which Graph has read unless it
+// was not asked to.
+func (p *Pipeline) services(platform v1.Platform, img v1.Image) (*s6rc.Tree, error) {
+	key := registry.Key(platform)
+	p.mu.Lock()
+	of, ok := p.found[key]
+	p.mu.Unlock()
+	if ok {
+		return of.tree, nil
+	}
+	_, tree, err := initgraph.FromImage(img)
+	if err != nil {
+		return nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+	}
+	return tree, nil
 }
 
 // showGraph puts the pictures of a platform into the report. Where there is

@@ -22,6 +22,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
 // Graphs reads the init graphs of images, compares them with the one that
@@ -33,16 +34,16 @@ type Graphs struct {
 }
 
 // Look reads the init graph out of the image of a platform, checks its
-// structure and compares it with the documented one. drift has an error with
-// file and line for each difference. Drawing and Picture are left under the
+// structure and compares it with the documented one. tree is what it was read
+// from, drift has an error with file and line for each difference. Drawing and Picture are left under the
 // output directory.
-func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, drift []error, err error) {
+func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, tree *s6rc.Tree, drift []error, err error) {
 	vars, declared, err := g.declared()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if found, err = g.read(platform, img, declared); err != nil {
-		return nil, nil, err
+	if found, tree, err = g.read(platform, img, declared); err != nil {
+		return nil, nil, nil, err
 	}
 	for _, d := range initgraph.Compare(declared, found) {
 		line := vars.Line("init_diagram")
@@ -52,27 +53,28 @@ func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, i
 		drift = append(drift, fmt.Errorf("%s:%d: %w", readme.File, line, d))
 	}
 	if err := g.Draw(ctx, log, platform, found, drift); err != nil {
-		return nil, nil, fmt.Errorf("draw the init graph: %w", err)
+		return nil, nil, nil, fmt.Errorf("draw the init graph: %w", err)
 	}
-	return found, drift, nil
+	return found, tree, drift, nil
 }
 
-// read returns the init graph of an image, under the title of the declared one.
-func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Graph) (*initgraph.Graph, error) {
+// read returns the init graph of an image, under the title of the declared one,
+// and the services it was read from.
+func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Graph) (*initgraph.Graph, *s6rc.Tree, error) {
 	key := registry.Key(platform)
 	root, err := initgraph.OpenImage(img)
 	if err != nil {
-		return nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+		return nil, nil, fmt.Errorf("read the init graph of %s: %w", key, err)
 	}
 	if err := initgraph.Check(root); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found, _, err := initgraph.FromFS(root)
+	found, tree, err := initgraph.FromFS(root)
 	if err != nil {
-		return nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+		return nil, nil, fmt.Errorf("read the init graph of %s: %w", key, err)
 	}
 	found.Title, found.Bases = declared.Title, declared.Bases
-	return found, nil
+	return found, tree, nil
 }
 
 // declared is the init graph that readme-vars.yml promises; without any it is
@@ -175,7 +177,8 @@ func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, err
 	if err != nil {
 		declared = titled(vars) // what cannot be read is replaced
 	}
-	return g.read(platform, img, declared)
+	found, _, err := g.read(platform, img, declared)
+	return found, err
 }
 
 // OnBase is the init graph that the image has on a base: that of the base with
