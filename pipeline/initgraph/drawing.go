@@ -62,15 +62,9 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	}
 	// A service is as new as all of its edges are.
 	for _, name := range nodes {
-		fresh := false
-		for _, e := range edges {
-			if e.From == name || e.To == name {
-				if fresh = causes[e] == Undeclared; !fresh {
-					break
-				}
-			}
-		}
-		if _, known := causes[Edge{From: name}]; !known && fresh {
+		its := func(e Edge) bool { return e.From == name || e.To == name }
+		old := func(e Edge) bool { return its(e) && causes[e] != Undeclared }
+		if _, known := causes[Edge{From: name}]; !known && slices.ContainsFunc(edges, its) && !slices.ContainsFunc(edges, old) {
 			causes[Edge{From: name}] = Undeclared
 		}
 	}
