@@ -120,18 +120,10 @@ func (b *Builder) Sources(ctx context.Context) (string, error) {
 // shipped are the sources that the image gets: the same mirrors without the
 // host's credentials.
 func (a apt) shipped() string {
-	var b strings.Builder
-	for line := range strings.Lines(a.sources) {
-		f := strings.Fields(line)
-		u, err := url.Parse(f[1])
-		if err != nil {
-			continue // translate has parsed it before
-		}
-		u.User = nil
-		fmt.Fprintf(&b, "deb [signed-by=%s] %s %s\n", keyring, u, strings.Join(f[2:], " "))
-	}
-	return b.String()
+	return sourceBegin.ReplaceAllString(a.sources, "deb [signed-by="+keyring+"] $1")
 }
+
+var sourceBegin = regexp.MustCompile(`(?m)^deb ([^:/ ]*://)?(?:[^/ ]*@)?`)
 
 var failedFetch = regexp.MustCompile(`(?:Failed to fetch|^Err:\d+) (\S+)(.*)`)
 

@@ -46,8 +46,8 @@ func (t Tool) Pinned() bool {
 // SVG draws text. have is what it was drawn as before: when that is of the same
 // text, made by the same d2, it is returned and no program runs.
 func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) ([]byte, error) {
-	current, err := t.Current(text, have)
-	if err != nil || current {
+	stamp, err := t.Stamp(text)
+	if err != nil || bytes.HasSuffix(have, []byte("\n"+stamp)) {
 		return have, err
 	}
 	file, err := t.Module.Program(ctx, log, program)
@@ -72,10 +72,6 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 	if err := proc.Run(ctx, cmd); err != nil {
 		return nil, fmt.Errorf("draw with d2: %w", err)
 	}
-	stamp, err := t.Stamp(text)
-	if err != nil {
-		return nil, err
-	}
 	drawn := font.ReplaceAll(bytes.TrimRight(svg.Bytes(), "\n"), []byte("$1, sans-serif;"))
 	return append(drawn, "\n"+stamp...), nil
 }
@@ -86,12 +82,6 @@ var font = regexp.MustCompile(`(font-family: "d2-[^"]+");`)
 
 // edition is raised when what becomes of d2's output changes.
 const edition = 1
-
-// Current reports whether an SVG is what SVG makes of text; no program runs.
-func (t Tool) Current(text string, svg []byte) (bool, error) {
-	stamp, err := t.Stamp(text)
-	return err == nil && bytes.HasSuffix(svg, []byte("\n"+stamp)), err
-}
 
 var version = regexp.MustCompile(`(?m)^(?:require)?\s*` + regexp.QuoteMeta(program) + ` (v\S+)`)
 
