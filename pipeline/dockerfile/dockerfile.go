@@ -3,6 +3,7 @@
 package dockerfile
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func Sources(text string) []string {
 			if strings.ContainsAny(source, `$*?["\`) {
 				source = "."
 			}
-			found = append(found, strings.TrimPrefix(path.Clean("/"+source), "/"))
+			found = append(found, cmp.Or(path.Clean("/" + source)[1:], "."))
 		}
 	}
 	for _, i := range Instructions(text) {
@@ -69,11 +70,6 @@ func Sources(text string) []string {
 					}
 				}
 			}
-		}
-	}
-	for i, source := range found {
-		if source == "" {
-			found[i] = "."
 		}
 	}
 	slices.Sort(found)

@@ -55,7 +55,7 @@ func (r *renderer) variable(name string, users []string) {
 		return
 	}
 	if first := slices.Index(users, name); first >= 0 {
-		r.problem(r.values[name], name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[first:], ", ")))
+		r.problem(r.values[name].Line, name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[first:], ", ")))
 		r.context.Set(name, "") // said once is enough
 		return
 	}
@@ -83,9 +83,7 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 		for _, at := range jinjaTag.FindAllStringIndex(node.Value, -1) {
 			value, err := r.tag(node.Value[at[0]:at[1]], users)
 			if err != nil {
-				begins := *node
-				begins.Line = lineIn(node, 1+strings.Count(node.Value[:at[0]], "\n"))
-				r.problem(&begins, path, err)
+				r.problem(lineIn(node, 1+strings.Count(node.Value[:at[0]], "\n")), path, err)
 				return
 			}
 			text.WriteString(node.Value[end:at[0]] + value)
@@ -95,8 +93,8 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 	}
 }
 
-func (r *renderer) problem(node *yaml.Node, path string, err error) {
-	r.problems = append(r.problems, r.doc.ProblemAt(node, path, "rendering its Jinja expression: %v", err))
+func (r *renderer) problem(line int, path string, err error) {
+	r.problems = append(r.problems, r.doc.ProblemAt(line, path, "rendering its Jinja expression: %v", err))
 }
 
 var (

@@ -121,7 +121,7 @@ func (v *Vars) checkTexts() (problems []error) {
 			text, at = strings.Join(lines, "\n"), func(line int) int { return node.Content[min(line, len(node.Content))-1].Line }
 		}
 		problem := func(line int, format string, args ...any) {
-			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: at(line)}, key, format, args...))
+			problems = append(problems, v.doc.ProblemAt(at(line), key, format, args...))
 		}
 		var block codeBlock
 		began, comment := 0, 0 // the line on which a block or a comment begins, from 1; no comment is 0
@@ -173,7 +173,6 @@ func (v *Vars) checkCompose() error {
 	if m := composeLine.FindStringSubmatch(err.Error()); m != nil {
 		line, _ = strconv.Atoi(m[1])
 	}
-	at := &yaml.Node{Line: lineIn(find(v.doc.Root, "custom_compose"), line)}
 	why := strings.Fields(composeLine.ReplaceAllString(err.Error(), ""))
-	return v.doc.ProblemAt(at, "custom_compose", "not a compose file: %s", strings.Join(why, " "))
+	return v.doc.ProblemAt(lineIn(find(v.doc.Root, "custom_compose"), line), "custom_compose", "not a compose file: %s", strings.Join(why, " "))
 }

@@ -44,15 +44,15 @@ func (d *Document) Line(path string) int {
 
 // Problem is an error about the value at path: wrong use, on one line.
 func (d *Document) Problem(path, format string, args ...any) error {
-	return failure.Usagef("%s:%d: %s: %s", d.File, d.Line(path), path, fmt.Sprintf(format, args...))
+	return d.ProblemAt(d.Line(path), path, format, args...)
 }
 
-// ProblemAt is Problem for a node at hand.
-func (d *Document) ProblemAt(node *yaml.Node, path, format string, args ...any) error {
+// ProblemAt is Problem for a line at hand.
+func (d *Document) ProblemAt(line int, path, format string, args ...any) error {
 	if path != "" {
 		path += ": "
 	}
-	return failure.Usagef("%s:%d: %s%s", d.File, node.Line, path, fmt.Sprintf(format, args...))
+	return failure.Usagef("%s:%d: %s%s", d.File, line, path, fmt.Sprintf(format, args...))
 }
 
 // Parse reads data, named file in messages, which must hold one YAML document.
@@ -120,7 +120,7 @@ type decoder struct {
 }
 
 func (d *decoder) problem(node *yaml.Node, path, format string, args ...any) {
-	d.problems = append(d.problems, d.doc.ProblemAt(node, path, format, args...))
+	d.problems = append(d.problems, d.doc.ProblemAt(node.Line, path, format, args...))
 }
 
 func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
@@ -229,7 +229,7 @@ func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value)
 		if !known {
 			meant, hint := suggestion(key, fields)
 			wrong[meant] = true
-			d.problem(&yaml.Node{Line: d.doc.lines[inner]}, inner, "unknown key%s", hint)
+			d.problems = append(d.problems, d.doc.Problem(inner, "unknown key%s", hint))
 			return
 		}
 		before := len(d.problems)
