@@ -26,7 +26,7 @@ digest of the index.`,
   go run ./ci check --platform linux/amd64
   go run ./ci check --to localhost:5000/netbox:test`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			targets, err := parseTargets(e.flags.to)
+			targets, err := registry.ParseTargets(e.flags.to)
 			if err != nil {
 				return err
 			}
@@ -61,16 +61,4 @@ func (e env) withPlan() (env, error) {
 	}
 	plan, err := release.Load(e.flags.plan)
 	return e.planned(plan), err
-}
-
-func parseTargets(names []string) ([]registry.Target, error) {
-	var targets []registry.Target
-	for _, name := range names {
-		t, err := registry.ParseTarget(name)
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, t)
-	}
-	return targets, nil
 }

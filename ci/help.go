@@ -21,33 +21,23 @@ Flags:
 Exit status: 0 success, 1 a check failed, 2 wrong use or a missing prerequisite.
 `
 
-// newHelp replaces cobra's own verb, which takes a verb that there is not for
-// success.
-func newHelp() *cobra.Command {
-	return &cobra.Command{
-		Use:   "help [VERB]",
-		Short: "Explain a verb",
-		Long: `Print the help of a verb, like its --help. Standard output carries the help; no
-file is written.`,
-		Example: `  go run ./ci help
-  go run ./ci help check`,
-		Args: cobra.ArbitraryArgs,
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			var verbs []string
-			for _, c := range cmd.Root().Commands() {
-				if c.IsAvailableCommand() && len(args) == 0 {
-					verbs = append(verbs, cobra.CompletionWithDesc(c.Name(), c.Short))
-				}
-			}
-			return verbs, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			asked, rest, err := cmd.Root().Find(args)
-			if err != nil || len(rest) > 0 {
-				return unknownVerb(cmd.Root(), args[0])
-			}
-			asked.InitDefaultHelpFlag()
-			return asked.Help()
-		},
+// setHelp has cobra's verb help refuse a verb that there is not, which it takes
+// for success.
+func setHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, _ := root.Find([]string{"help"}) // it is there now
+	help.Use, help.Short = "help [VERB]", "Explain a verb"
+	help.Long = `Print the help of a verb, like its --help. Standard output carries the help; no
+file is written.`
+	help.Example = `  go run ./ci help
+  go run ./ci help check`
+	help.Args, help.Run = cobra.ArbitraryArgs, nil
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		asked, rest, err := root.Find(args)
+		if err != nil || len(rest) > 0 {
+			return unknownVerb(root, args[0])
+		}
+		asked.InitDefaultHelpFlag()
+		return asked.Help()
 	}
 }

@@ -131,13 +131,13 @@ func (s *session) printPublished() error {
 // targets are the places that --to names, or those of the plan.
 func (e env) targets(byDigest bool) ([]registry.Target, error) {
 	if e.keepTo == nil {
-		return parseTargets(e.flags.to)
+		return registry.ParseTargets(e.flags.to)
 	}
 	if len(e.flags.to) > 0 {
 		return nil, failure.Usagef("publish: --to and --plan exclude each other: the plan names its repositories")
 	}
 	if byDigest { // one platform has no use for the tags of another
-		return parseTargets(e.keepTo.Repositories)
+		return registry.ParseTargets(e.keepTo.Repositories)
 	}
 	return e.keepTo.Targets()
 }

@@ -61,15 +61,15 @@ func (e env) openReport(ctx context.Context, dir string) error {
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	url := fmt.Sprintf("http://%s/", listener.Addr())
 	fmt.Fprintln(e.out, url)
-	if opener, err := e.lookPath("xdg-open"); err == nil {
+	opener, err := e.lookPath("xdg-open")
+	if err == nil {
 		browser := exec.CommandContext(ctx, opener, url)
-		if err := browser.Start(); err != nil {
-			fmt.Fprintf(e.err, "open %s by hand: %v\n", url, err)
-		} else {
+		if err = browser.Start(); err == nil {
 			go func() { _ = browser.Wait() }() // it may stay as long as the browser does
 		}
-	} else {
-		fmt.Fprintf(e.err, "open %s by hand: there is no xdg-open\n", url)
+	}
+	if err != nil {
+		fmt.Fprintf(e.err, "open %s by hand: %v\n", url, err)
 	}
 	fmt.Fprintln(e.err, "Ctrl-C ends it")
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

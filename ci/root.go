@@ -150,8 +150,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		root.AddCommand(verb.cmd)
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetHelpCommand(newHelp())
-	root.InitDefaultHelpCmd()
+	setHelp(root)
 	root.SetUsageTemplate(usage)
 	e.completeFlags(root)
 	return root, sink

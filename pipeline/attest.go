@@ -67,8 +67,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		for _, t := range targets {
 			release.Repositories = append(release.Repositories, t.Repository())
 		}
-		slices.Sort(release.Repositories)
-		release.Repositories = slices.Compact(release.Repositories)
+		release.Repositories = slices.Compact(slices.Sorted(slices.Values(release.Repositories)))
 		list, err := release.Attach(ctx, idx)
 		signer := "nobody (--sign-key, --sign-keyless)"
 		if a.Signer != nil {

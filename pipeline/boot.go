@@ -329,16 +329,14 @@ func logName(of, key string) string {
 }
 
 func (p *Pipeline) saveLogs(key string, result engine.RunResult) {
-	keep := func(container string, lines []engine.Line) {
+	logs := map[string][]engine.Line{"netbox": result.Lines}
+	maps.Copy(logs, result.SideLines)
+	for container, lines := range logs {
 		var text strings.Builder
 		for _, l := range lines {
 			fmt.Fprintf(&text, "%9.3f %s %s\n", l.At.Seconds(), l.Stream, l.Text)
 		}
 		p.report.Log(logName(container, key), []byte(text.String()))
-	}
-	keep("netbox", result.Lines)
-	for name, lines := range result.SideLines {
-		keep(name, lines)
 	}
 }
 

@@ -189,28 +189,24 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 		}
 		attesting.Signer = key
 	}
-	var targets []registry.Target
-	for _, address := range addresses {
-		names := []string{address}
-		if len(tags) > 0 {
-			names = nil
-			for _, tag := range tags {
-				names = append(names, address+":"+tag)
-			}
+	names := addresses
+	if len(tags) > 0 {
+		names = nil
+	}
+	for _, tag := range tags {
+		for _, address := range addresses {
+			names = append(names, address+":"+tag)
 		}
-		for _, name := range names {
-			t, err := registry.ParseTarget(name)
-			if err != nil {
-				return nil, err
-			}
-			targets = append(targets, t)
-		}
+	}
+	targets, err := registry.ParseTargets(names)
+	if err != nil {
+		return nil, err
 	}
 	if len(targets) == 0 {
 		return nil, errors.New("publish: no address: pass --addresses REGISTRY/NAME")
 	}
 	var published []string
-	err := c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
+	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		keys, err := with.keychain(targets, p.Mask.Add)
 		if err != nil {
 			return err

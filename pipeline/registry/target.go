@@ -116,6 +116,18 @@ func ParseTarget(s string) (Target, error) {
 	return t, nil
 }
 
+// ParseTargets reads a target from each text.
+func ParseTargets(texts []string) (targets []Target, err error) {
+	for _, text := range texts {
+		t, err := ParseTarget(text)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
 // badHost says what is wrong with HOST[:PORT], or nothing.
 func badHost(host string) string {
 	h, port := host, ""

@@ -1,9 +1,7 @@
 package release
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -27,13 +25,9 @@ const attemptFields = "headSha,event,displayTitle,conclusion,createdAt,url"
 // ReadAttempts reads the runs that gh has listed into a file.
 func ReadAttempts(file string) ([]Attempt, error) {
 	const list = `list them with "gh run list --workflow release.yml --json ` + attemptFields + `"`
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, failure.Usagef("read the runs of release.yml: %w: %s", err, list)
-	}
 	var attempts []Attempt
-	if err := json.Unmarshal(text, &attempts); err != nil {
-		return nil, failure.Usagef("read the runs of release.yml in %s: %w: %s", file, err, list)
+	if err := readJSON("the runs of release.yml", file, list, &attempts); err != nil {
+		return nil, err
 	}
 	for _, a := range attempts {
 		if a.Commit == "" || a.Event == "" || a.Title == "" || a.URL == "" || a.Created.IsZero() {

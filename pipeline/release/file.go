@@ -10,21 +10,30 @@ import (
 
 // Load reads a plan as `release --dry-run --json` prints it.
 func Load(file string) (Plan, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return Plan{}, failure.Usagef("read the plan: %w: make it with \"go run ./ci release --dry-run --json\"", err)
-	}
+	const makeIt = `make it with "go run ./ci release --dry-run --json"`
 	var p Plan
-	if err := json.Unmarshal(text, &p); err != nil {
-		return Plan{}, failure.Usagef("read the plan %s: %w: make it with \"go run ./ci release --dry-run --json\"", file, err)
+	if err := readJSON("the plan", file, makeIt, &p); err != nil {
+		return Plan{}, err
 	}
 	if p.Version == "" || p.Commit == "" || len(p.Repositories) == 0 || len(p.Tags) == 0 {
-		return Plan{}, failure.Usagef("read the plan %s: it is not whole: make it with \"go run ./ci release --dry-run --json\"", file)
+		return Plan{}, failure.Usagef("read the plan %s: it is not whole: %s", file, makeIt)
 	}
 	if _, err := p.Targets(); err != nil {
 		return Plan{}, err
 	}
 	return p, nil
+}
+
+// readJSON reads a file; hint says where it comes from.
+func readJSON(what, file, hint string, into any) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return failure.Usagef("read %s: %w: %s", what, err, hint)
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return failure.Usagef("read %s in %s: %w: %s", what, file, err, hint)
+	}
+	return nil
 }
 
 // Whole reports whether it is a plan to release, not just a version for images.

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -29,10 +27,6 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	if idx == nil {
 		return nil, nil
 	}
-	return describe(reference, idx)
-}
-
-func describe(reference string, idx v1.ImageIndex) (*Published, error) {
 	digest, err := idx.Digest()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)

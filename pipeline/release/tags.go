@@ -1,6 +1,8 @@
 package release
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
 // name sets the version and the tags of the image.
@@ -66,4 +69,14 @@ func (p Plan) Targets() ([]registry.Target, error) {
 // for the newest build of its commit.
 func (p Plan) moves(tag string) bool {
 	return Channel(p.Channel.Value) != Live || !strings.HasSuffix(tag, p.Version)
+}
+
+// packageTag names the packages in the image, by what users of these images
+// know: eight characters of the list's MD5.
+func packageTag(list []byte) Decision {
+	if list == nil {
+		return Decision{"none", "there is no " + sbom.ListFile}
+	}
+	sum := md5.Sum(list)
+	return Decision{hex.EncodeToString(sum[:])[:8], "MD5 of " + sbom.ListFile}
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -80,10 +81,8 @@ func appendLine(file, line string) error {
 // may fails unless the job has a right, as its permissions in the workflow say.
 func may(right string) error {
 	have := strings.Fields(os.Getenv("REHEARSAL_PERMISSIONS"))
-	for _, h := range have {
-		if h == right || h == strings.TrimSuffix(right, ":read")+":write" {
-			return nil
-		}
+	if slices.Contains(have, right) || slices.Contains(have, strings.TrimSuffix(right, ":read")+":write") {
+		return nil
 	}
 	return fmt.Errorf("HTTP 403: Resource not accessible by integration: the job has %q, not %s", have, right)
 }
