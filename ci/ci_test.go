@@ -19,7 +19,7 @@ import (
 func invoke(t *testing.T, ctx context.Context, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, err bytes.Buffer
-	code = run(ctx, args, streams{in: strings.NewReader(""), out: &out, err: &err}, func(string) string { return "" })
+	code = run(ctx, args, streams{out: &out, err: &err}, func(string) string { return "" })
 	return out.String(), err.String(), code
 }
 
@@ -125,7 +125,7 @@ func TestMistakesInFilesAreNamedWithFileAndLine(t *testing.T) {
 // verbs are all that the command line has.
 func verbs(t *testing.T) (names []string) {
 	t.Helper()
-	root, _ := newRoot(streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, func(string) string { return "" })
+	root, _ := newRoot(streams{out: io.Discard, err: io.Discard}, func(string) string { return "" })
 	for _, c := range root.Commands() {
 		names = append(names, c.Name())
 	}

@@ -21,7 +21,7 @@ import (
 // reads reports whether a verb has a flag.
 func reads(t *testing.T, verb, flag string) bool {
 	t.Helper()
-	root, _ := newRoot(streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, func(string) string { return "" })
+	root, _ := newRoot(streams{out: io.Discard, err: io.Discard}, func(string) string { return "" })
 	i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == verb })
 	return i >= 0 && root.Commands()[i].Flags().Lookup(strings.TrimPrefix(flag, "--")) != nil
 }

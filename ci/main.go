@@ -23,14 +23,13 @@ func main() {
 	// A second signal ends the process at once: the first one restores the
 	// default handling.
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Getenv)
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr}, os.Getenv)
 	stop()
 	os.Exit(code)
 }
 
 // streams are the process's own, handed in so that a test can read them.
 type streams struct {
-	in       io.Reader
 	out, err io.Writer
 }
 

@@ -283,7 +283,7 @@ func (e env) before(published *release.Published) func(context.Context) (*sbom.B
 		if err == nil || ctx.Err() != nil {
 			return before, err
 		}
-		return &sbom.Before{Since: published.Since(), Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
+		return &sbom.Before{Since: published.Since, Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
 	}
 }
 

@@ -109,7 +109,7 @@ func (p *project) ci(args ...string) (stdout, stderr string, code int) {
 		args = append(args, "--output", filepath.Join(p.dir, "dist"))
 	}
 	var out, err bytes.Buffer
-	code = run(p.t.Context(), args, streams{in: strings.NewReader(""), out: &out, err: &err}, func(name string) string { return p.env[name] })
+	code = run(p.t.Context(), args, streams{out: &out, err: &err}, func(name string) string { return p.env[name] })
 	return out.String(), err.String(), code
 }
 

@@ -59,7 +59,7 @@ func TestAReportIsServedOnLoopbackAndOpenedUntilItIsInterrupted(t *testing.T) {
 	var errs strings.Builder
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"report", "--open", "--output", output}, streams{in: strings.NewReader(""), out: in, err: &errs}, getenv)
+		ended <- run(ctx, []string{"report", "--open", "--output", output}, streams{out: in, err: &errs}, getenv)
 		in.Close()
 	}()
 	line := make([]byte, 200)

@@ -91,7 +91,6 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 			return cmd.Help()
 		},
 	}
-	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {

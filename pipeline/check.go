@@ -107,10 +107,13 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
 	}
-	if err := p.checkBuilds(ctx); err != nil {
-		p.skipPackages("the images cannot be built")
-		p.skip("", "the images cannot be built", "index", "publish")
+	fail := func(err error, why string, stages ...string) (v1.Hash, error) {
+		p.skipPackages(why)
+		p.skip("", why, stages...)
 		return v1.Hash{}, err
+	}
+	if err := p.checkBuilds(ctx); err != nil {
+		return fail(err, "the images cannot be built", "index", "publish")
 	}
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
 	err := p.eachImage(ctx, func(ctx context.Context, platform v1.Platform) error {
@@ -122,15 +125,11 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
 	}, append([]string{"graph"}, phases[:]...)...)
 	if err != nil {
-		p.skipPackages("not every platform passed")
-		p.skip("", "not every platform passed", "index", "publish")
-		return v1.Hash{}, err
+		return fail(err, "not every platform passed", "index", "publish")
 	}
 	digest, err := p.index(ctx)
 	if err != nil {
-		p.skipPackages("there is no index")
-		p.skip("", "there is no index", "publish")
-		return digest, err
+		return fail(err, "there is no index", "publish")
 	}
 	if err := p.packages(ctx); err != nil {
 		p.skip("", "the packages are not known", "publish")

@@ -60,7 +60,7 @@ const mostLog = 8 << 20
 // stageLog shows the lines of a stage while it runs, and keeps them with their
 // times since its start, as the logs of containers have them.
 type stageLog struct {
-	step  *progress.Step
+	*progress.Step
 	start time.Time
 	now   func() time.Time
 
@@ -71,7 +71,7 @@ type stageLog struct {
 }
 
 func newStageLog(step *progress.Step, now func() time.Time) *stageLog {
-	l := &stageLog{step: step, start: now(), now: now}
+	l := &stageLog{Step: step, start: now(), now: now}
 	l.lines.Line = func(text string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -84,21 +84,18 @@ func newStageLog(step *progress.Step, now func() time.Time) *stageLog {
 	return l
 }
 
-// Show passes on how far the stage is, which is not kept.
-func (l *stageLog) Show(text string) { l.step.Show(text) }
-
 // Waited takes note that another process kept the stage waiting, which is no
 // part of its work.
 func (l *stageLog) Waited(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waited += d
-	l.step.Waited(d)
+	l.Step.Waited(d)
 }
 
 func (l *stageLog) Write(b []byte) (int, error) {
 	_, _ = l.lines.Write(b) // which never fails
-	return l.step.Write(b)
+	return l.Step.Write(b)
 }
 
 // text is the whole log.

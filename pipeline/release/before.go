@@ -23,7 +23,7 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		return nil, nil
 	}
 	b := &sbom.Before{
-		Since:  published.Since(),
+		Since:  published.Since,
 		Images: map[string]sbom.Contents{},
 	}
 	opened, err := published.Open(ctx, from)
@@ -57,11 +57,6 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		b.Unknown = append(b.Unknown, fmt.Sprintf("commits: the published one, %s, does not come before this one here", cmp.Or(short(published.Commit), "which has no name")))
 	}
 	return b, nil
-}
-
-// Since names the published index for a difference to it.
-func (p Published) Since() sbom.Since {
-	return sbom.Since{Reference: p.Reference, Digest: p.Digest, Version: p.Version, Commit: p.Commit}
 }
 
 // Open opens the published index that was planned with, whatever its tag names

@@ -84,7 +84,7 @@ func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggc
 		}
 	}
 
-	r := released{repo: t.TempDir(), published: &release.Published{Reference: repository.Tag("latest").String(), Digest: digest.String(), Version: "v4.7.2-ls12"}}
+	r := released{repo: t.TempDir(), published: &release.Published{Since: sbom.Since{Reference: repository.Tag("latest").String(), Digest: digest.String(), Version: "v4.7.2-ls12"}}}
 	r.git(t, "init", "-q", "-b", "main")
 	if table != "" {
 		if err := os.WriteFile(filepath.Join(r.repo, sbom.ListFile), []byte(table), 0o644); err != nil {

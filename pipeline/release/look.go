@@ -14,6 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -49,11 +50,10 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	}
 	labels := config.Config.Labels
 	return &Published{
-		Reference: reference,
-		Digest:    digest.String(),
-		Version:   versionIn(labels["build_version"]),
-		Label:     labels["build_version"],
-		Commit:    labels[registry.RevisionLabel],
+		Since: sbom.Since{
+			Reference: reference, Digest: digest.String(), Version: versionIn(labels["build_version"]), Commit: labels[registry.RevisionLabel],
+		},
+		Label: labels["build_version"],
 		Base: Base{
 			Name:   manifest.Annotations[registry.BaseNameLabel],
 			Digest: manifest.Annotations[registry.BaseDigestLabel],

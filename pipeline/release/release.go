@@ -77,12 +77,9 @@ func (b Base) Reference() string {
 
 // Published is what the newest published image says of itself.
 type Published struct {
-	Reference string `json:"reference"`
-	Digest    string `json:"digest"`  // of the index
-	Version   string `json:"version"` // such as v4.7.3-ls12, "" when its label has another form
-	Label     string `json:"label"`   // build_version, as found
-	Commit    string `json:"commit"`
-	Base      Base   `json:"base"`
+	sbom.Since        // its Version is "" when the label has another form than v4.7.3-ls12
+	Label      string `json:"label"` // build_version, as found
+	Base       Base   `json:"base"`
 }
 
 // Rebuilt compares the published image with one built again from the same commit

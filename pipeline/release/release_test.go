@@ -25,7 +25,7 @@ func facts(change func(*release.Facts)) release.Facts {
 	f := release.Facts{
 		Pinned: "4.7.3", Commit: head, Branch: "main", Base: base,
 		Published: &release.Published{
-			Reference: "ghcr.io/linuxserver/netbox:latest", Version: "v4.7.3-ls12", Commit: head, Base: base,
+			Since: sbom.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Version: "v4.7.3-ls12", Commit: head}, Base: base,
 			Label: "Linuxserver.io version:- v4.7.3-ls12 Build-date:- 2026-11-23T00:00:00Z",
 		},
 		Repositories: versions.Repositories{
