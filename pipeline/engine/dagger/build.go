@@ -139,7 +139,10 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 			return nil, fmt.Errorf("set the times of the image's files: %w", err)
 		}
 	}
-	return engine.Normalise(img, declared(req, string(text)))
+	if img, err = withoutArguments(img, req, string(text)); err != nil {
+		return nil, fmt.Errorf("take the arguments out of the image's environment: %w", err)
+	}
+	return engine.Normalise(img, req)
 }
 
 // context returns the directory that is built from, and the build's arguments.
@@ -362,10 +365,7 @@ func mistake(text string) (line int, err error) {
 	return 0, errors.New(text)
 }
 
-var (
-	flags    = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
-	assigned = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
-)
+var flags = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
 
 // words is a text with one space between its words.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
@@ -383,31 +383,6 @@ func failedRun(text string, cmd []string) (line int, step string) {
 		}
 	}
 	return 0, "RUN " + want
-}
-
-// declared is req for engine.Normalise, which reads in an image's history what
-// is an argument and what is set: Dagger writes no history of either. A name
-// that is set in any stage counts as set.
-func declared(req engine.BuildRequest, text string) engine.BuildRequest {
-	args, set := maps.Clone(req.Args), []string{}
-	if args == nil {
-		args = map[string]string{}
-	}
-	for _, i := range dockerfile.Instructions(text) {
-		for _, m := range assigned.FindAllStringSubmatch(i.Rest, -1) {
-			switch i.Word {
-			case "ARG":
-				args[m[1]] = ""
-			case "ENV":
-				set = append(set, m[1])
-			}
-		}
-	}
-	for _, name := range set {
-		delete(args, name)
-	}
-	req.Args = args
-	return req
 }
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
