@@ -97,7 +97,7 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container, onLine func(st
 			return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 		}
 	}
-	lower, err := p.engine.layers.unpack(ctx, spec.Image)
+	lower, err := p.engine.unpack(ctx, spec.Image)
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}

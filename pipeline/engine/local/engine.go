@@ -43,7 +43,6 @@ type Engine struct {
 	setup  sync.Mutex // one Setup at a time
 	tools  tools      // filled by Setup
 	daemon daemon
-	layers layerStore
 	pods   podSet
 	space  space
 	claims struct {
@@ -60,7 +59,7 @@ type dirs struct {
 	state   string // buildkitd's
 	bases   string // OCI layouts handed to builds, by digest
 	images  string // OCI layouts that builds made, by what they are made of
-	layers  string // unpacked layers, by diff ID
+	layers  string // unpacked layers, by the diff IDs up to theirs
 	run     string // one directory a pod
 	scratch string // short-lived files, one directory each
 }
@@ -97,7 +96,6 @@ func New(opts Options) (*Engine, error) {
 	e.daemon.engine = e
 	e.claims.swept = map[string]bool{}
 	e.pods.open = map[*Pod]bool{}
-	e.layers.dir = e.dirs.layers
 	return e, nil
 }
 
@@ -108,7 +106,7 @@ func (e *Engine) Name() string { return "local" }
 // too much of. The engine must not be used afterwards.
 func (e *Engine) Close() error {
 	e.space.close()
-	return errors.Join(e.pods.close(), e.daemon.close(), pruneDirs(e.dirs.images, 6, 3*time.Hour), e.layers.prune())
+	return errors.Join(e.pods.close(), e.daemon.close(), pruneDirs(e.dirs.images, 6, 3*time.Hour), pruneDirs(e.dirs.layers, 24, 3*time.Hour))
 }
 
 // foreign says whether the machine needs qemu for p.

@@ -104,10 +104,7 @@ func (c *Container) ReadFile(name string) (data []byte, err error) {
 // inRoot runs fn with the container's root as its own.
 func (c *Container) inRoot(fn func() error) error {
 	return inMountNamespace(c.pod.mnt, func() error {
-		if err := unix.Chroot(c.rootfs()); err != nil {
-			return err
-		}
-		if err := unix.Chdir("/"); err != nil {
+		if err := enterRoot(c.rootfs()); err != nil {
 			return err
 		}
 		return fn()

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -31,20 +30,10 @@ func (c *Container) mount(lower []string) error {
 		if err := os.MkdirAll(c.rootfs(), 0o755); err != nil {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
-		// Relative names: an option string longer than a page is cut off.
-		if err := unix.Chdir(c.pod.engine.dirs.layers); err != nil {
-			return fmt.Errorf("making the root file system: %w", err)
-		}
 		if len(lower) == 0 {
 			return errors.New("making the root file system: the image has no layers")
 		}
-		options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), upper, work)
-		// Nothing of it has to survive a power cut: no flushing to disk.
-		err := unix.Mount("overlay", c.rootfs(), "overlay", 0, options+",volatile")
-		if errors.Is(err, unix.EINVAL) { // before Linux 5.10
-			err = unix.Mount("overlay", c.rootfs(), "overlay", 0, options)
-		}
-		if err != nil {
+		if err := c.pod.engine.mountOverlay(c.rootfs(), lower, upper, work); err != nil {
 			return fmt.Errorf("mounting the root file system: %w; the cache directory must not itself lie on an overlay", err)
 		}
 		return c.furnish()
@@ -102,10 +91,7 @@ func (c *Container) furnish() error {
 		return err
 	}
 	defer unix.Close(bundle)
-	if err := unix.Chroot(c.rootfs()); err != nil {
-		return fmt.Errorf("entering the root file system: %w", err)
-	}
-	if err := unix.Chdir("/"); err != nil {
+	if err := enterRoot(c.rootfs()); err != nil {
 		return err
 	}
 	// From here on "/" is the container's.

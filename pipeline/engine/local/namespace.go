@@ -79,6 +79,15 @@ func privateMounts() error {
 	return nil
 }
 
+// enterRoot makes a directory the root of the calling thread, and the one that
+// it is in.
+func enterRoot(dir string) error {
+	if err := unix.Chroot(dir); err != nil {
+		return fmt.Errorf("entering the root file system: %w", err)
+	}
+	return unix.Chdir("/")
+}
+
 // leaveChroot makes the root directory of the calling thread, whose mounts are
 // private, that of its mount namespace: who enters the namespace later, as runc
 // does, would find itself outside a chroot.

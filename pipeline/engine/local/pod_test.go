@@ -354,7 +354,8 @@ func TestLayersAreLaidOverEachOtherAsTheImageSays(t *testing.T) {
 			enginetest.Entry{Name: "a/", Mode: 0o755}, enginetest.Entry{Name: "a/gone", Mode: 0o644}, enginetest.Entry{Name: "a/stays", Mode: 0o644},
 			enginetest.Entry{Name: "b/", Mode: 0o755}, enginetest.Entry{Name: "b/hidden", Mode: 0o644},
 			enginetest.Entry{Name: "c/", Mode: 0o755}, enginetest.Entry{Name: "c/dropped", Mode: 0o644},
-			enginetest.Entry{Name: "private/", Mode: 0o700, UID: 911, GID: 911}),
+			enginetest.Entry{Name: "private/", Mode: 0o700, UID: 911, GID: 911},
+			enginetest.Entry{Name: "usr/lib/", Mode: 0o755}, enginetest.Entry{Name: "lib", Link: "usr/lib"}),
 		enginetest.Layer(t,
 			enginetest.Entry{Name: "a/", Mode: 0o755}, enginetest.Entry{Name: "a/.wh.gone"},
 			enginetest.Entry{Name: "b/", Mode: 0o750}, enginetest.Entry{Name: "b/.wh..wh..opq"}, enginetest.Entry{Name: "b/new", Mode: 0o644},
@@ -362,12 +363,13 @@ func TestLayersAreLaidOverEachOtherAsTheImageSays(t *testing.T) {
 		// No entries for the directories: their owner and mode must stay.
 		enginetest.Layer(t,
 			enginetest.Entry{Name: "private/added", Mode: 0o644}, enginetest.Entry{Name: "tmp/added", Mode: 0o644},
-			enginetest.Entry{Name: "b/added", Mode: 0o644}, enginetest.Entry{Name: "c/added", Mode: 0o644}))
+			enginetest.Entry{Name: "b/added", Mode: 0o644}, enginetest.Entry{Name: "c/added", Mode: 0o644},
+			enginetest.Entry{Name: "lib/linked", Mode: 0o644}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, p, script(img, "main", "ls /a; print; ls /b; print; ls /c; print; ls /private; stat /private; stat /tmp; stat /b; stat /c"))
-	want := "stays\n\nadded\nnew\n\nadded\n\nadded\n/private 700 911:911\n/tmp 1777 0:0\n/b 750 0:0\n/c 755 0:0\n"
+	out := run(t, p, script(img, "main", "ls /a; print; ls /b; print; ls /c; print; ls /private; stat /private; stat /tmp; stat /b; stat /c; ls /usr/lib"))
+	want := "stays\n\nadded\nnew\n\nadded\n\nadded\n/private 700 911:911\n/tmp 1777 0:0\n/b 750 0:0\n/c 755 0:0\nlinked\n"
 	if out != want {
 		t.Errorf("got\n%s\nwant\n%s", out, want)
 	}
