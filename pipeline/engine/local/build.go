@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -54,17 +53,19 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 			return nil, err
 		}
 	}
+	if err := e.claim(ctx); err != nil {
+		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
+	}
 	addr, err := e.daemon.acquire(ctx, log)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
 	defer e.daemon.release()
-	// Secrets lie in it.
-	tmp, remove, err := e.claim(ctx, e.dirs.scratch, rand.Text(), "the scratch directory", func(string) {})
+	tmp, err := os.MkdirTemp(filepath.Join(e.dirs.scratch, e.id), "build-")
 	if err != nil {
 		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
 	}
-	defer remove()
+	defer os.RemoveAll(tmp) // secrets lie in it
 
 	args, err := e.buildArgs(req, tmp, log)
 	if err != nil {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,12 +45,12 @@ type Engine struct {
 	setup  sync.Mutex // one Setup at a time
 	tools  tools      // filled by Setup
 	daemon daemon
-	pods   podSet
 	space  space
-	claims struct {
-		mu    sync.Mutex
-		swept map[string]bool // by parent directory
-	}
+
+	mu     sync.Mutex
+	unlock []func() // of this process's directories, once they are claimed
+	pods   map[*Pod]bool
+	count  int // of the pods so far
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -60,8 +62,8 @@ type dirs struct {
 	bases   string // OCI layouts handed to builds, by digest
 	images  string // OCI layouts that builds made, by what they are made of
 	layers  string // unpacked layers, by the diff IDs up to theirs
-	run     string // one directory a pod
-	scratch string // short-lived files, one directory each
+	run     string // a directory a process, in which each pod has one
+	scratch string // a directory a process, in which each build has one
 }
 
 // New makes an engine that keeps everything under opts.Cache. It touches
@@ -94,8 +96,7 @@ func New(opts Options) (*Engine, error) {
 		},
 	}
 	e.daemon.engine = e
-	e.claims.swept = map[string]bool{}
-	e.pods.open = map[*Pod]bool{}
+	e.pods = map[*Pod]bool{}
 	return e, nil
 }
 
@@ -106,7 +107,20 @@ func (e *Engine) Name() string { return "local" }
 // too much of. The engine must not be used afterwards.
 func (e *Engine) Close() error {
 	e.space.close()
-	return errors.Join(e.pods.close(), e.daemon.close(), pruneDirs(e.dirs.images, 6, 3*time.Hour), pruneDirs(e.dirs.layers, 24, 3*time.Hour))
+	e.mu.Lock()
+	open := slices.Collect(maps.Keys(e.pods))
+	e.mu.Unlock()
+	var errs []error
+	for _, p := range open {
+		errs = append(errs, p.Close())
+	}
+	e.daemon.close()
+	for i, dir := range e.own()[:len(e.unlock)] {
+		errs = append(errs, os.RemoveAll(dir))
+		e.unlock[i]()
+	}
+	errs = append(errs, pruneDirs(e.dirs.images, 6, 3*time.Hour), pruneDirs(e.dirs.layers, 24, 3*time.Hour))
+	return errors.Join(errs...)
 }
 
 // foreign says whether the machine needs qemu for p.
@@ -122,45 +136,47 @@ func checkPlatform(p v1.Platform) error {
 	return nil
 }
 
-// claim makes a directory that is this process's until it is released, and at
-// first removes those of processes that were killed: gone is called with the
-// name of each. What names the parent directory.
-func (e *Engine) claim(ctx context.Context, parent, name, what string, gone func(name string)) (dir string, release func() error, err error) {
-	e.claims.mu.Lock()
-	defer e.claims.mu.Unlock()
-	// Until its own lock is taken, a directory looks abandoned.
-	unlockAll, err := filelock.Lock(ctx, parent+".lock", filelock.Exclusive, what, time.Minute, e.opts.Log)
-	if err != nil {
-		return "", nil, err
-	}
-	defer unlockAll()
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return "", nil, err
-	}
-	entries, err := os.ReadDir(parent)
-	if err != nil || e.claims.swept[parent] {
-		entries = nil
-	}
-	for _, entry := range entries {
-		left := filepath.Join(parent, entry.Name())
-		if unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive); err == nil {
-			gone(entry.Name())
+// own are the directories of this process, for pods and for builds.
+func (e *Engine) own() []string {
+	return []string{filepath.Join(e.dirs.run, e.id), filepath.Join(e.dirs.scratch, e.id)}
+}
+
+// claim makes this process's directories, which go with Close, and removes those
+// of processes that were killed. What is there to be done is done once.
+func (e *Engine) claim(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, dir := range e.own()[len(e.unlock):] {
+		parent := filepath.Dir(dir)
+		if err := os.MkdirAll(parent, 0o700); err != nil {
+			return err
+		}
+		// Until its own lock is taken, a directory looks abandoned.
+		unlockAll, err := filelock.Lock(ctx, parent+".lock", filelock.Exclusive, parent, time.Minute, e.opts.Log)
+		if err != nil {
+			return err
+		}
+		defer unlockAll()
+		entries, _ := os.ReadDir(parent) // what a killed run left is not in the way
+		for _, entry := range entries {
+			left := filepath.Join(parent, entry.Name())
+			unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive)
+			if err != nil {
+				continue // it runs
+			}
+			sweepCgroups(filepath.Join(cgroupTop, entry.Name()+"-*"))
 			if err := os.RemoveAll(left); err != nil {
 				fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
 			}
 			unlock()
 		}
+		unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
+		if err != nil {
+			return err
+		}
+		e.unlock = append(e.unlock, unlock)
 	}
-	e.claims.swept[parent] = true
-	dir = filepath.Join(parent, name)
-	unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
-	if err != nil {
-		return "", nil, err
-	}
-	return dir, func() error {
-		defer unlock()
-		return os.RemoveAll(dir)
-	}, nil
+	return nil
 }
 
 // sleep waits, or returns early with the context's error.

@@ -42,7 +42,6 @@ type Pod struct {
 	caps    []string // capabilities a container gets
 	unified bool     // the machine has cgroup v2 alone
 
-	remove  func() error // the directory
 	holder  *exec.Cmd
 	stdin   io.Closer
 	ended   chan struct{} // closed when the holder is gone
@@ -61,27 +60,6 @@ type Pod struct {
 // Sysctl is a network setting, such as net.ipv6.conf.all.disable_ipv6.
 type Sysctl struct{ Name, Value string }
 
-// podSet knows the pods that are open.
-type podSet struct {
-	mu    sync.Mutex
-	count int
-	open  map[*Pod]bool
-}
-
-func (s *podSet) close() error {
-	s.mu.Lock()
-	var open []*Pod
-	for p := range s.open {
-		open = append(open, p)
-	}
-	s.mu.Unlock()
-	var errs []error
-	for _, p := range open {
-		errs = append(errs, p.Close())
-	}
-	return errors.Join(errs...)
-}
-
 // NewPod makes an empty pod, whose network has these settings. The caller
 // closes it.
 func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err error) {
@@ -91,25 +69,22 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	p := &Pod{engine: e, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")), ended: make(chan struct{}),
 		// As Docker has it: a service need not be root for a low port.
 		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
-	e.pods.mu.Lock()
-	e.pods.count++
-	p.id = fmt.Sprintf("%s-%d", e.id, e.pods.count)
-	e.pods.mu.Unlock()
-	p.dir, p.remove, err = e.claim(ctx, e.dirs.run, p.id, "the directory of the pods", func(name string) {
-		sweepCgroups(filepath.Join(cgroupTop, name+"-*"))
-	})
-	if err != nil {
+	if err := e.claim(ctx); err != nil {
 		return nil, fmt.Errorf("making a pod: making its directory: %w", err)
 	}
 	sweepDead()
+	e.mu.Lock()
+	e.count++
+	p.id = fmt.Sprintf("%s-%d", e.id, e.count)
+	e.pods[p] = true
+	e.mu.Unlock()
+	p.dir = filepath.Join(e.dirs.run, e.id, p.id)
 	p.state = filepath.Join(p.dir, "state")
-	if err := os.Mkdir(p.state, 0o700); err != nil {
-		return nil, errors.Join(fmt.Errorf("making a pod: %w", err), p.Close())
+	err = os.MkdirAll(p.state, 0o700)
+	if err == nil {
+		err = p.start()
 	}
-	e.pods.mu.Lock()
-	e.pods.open[p] = true
-	e.pods.mu.Unlock()
-	if err := p.start(); err != nil {
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making a pod: %w", err), p.Close())
 	}
 	return p, nil
@@ -255,11 +230,10 @@ func (p *Pod) Close() error {
 	for _, dir := range cgroupDirs(cgroupTop) {
 		_ = unix.Rmdir(dir) // stays while another pod has a cgroup in it
 	}
-	err := p.remove()
-	p.engine.pods.mu.Lock()
-	delete(p.engine.pods.open, p)
-	p.engine.pods.mu.Unlock()
-	if err != nil {
+	p.engine.mu.Lock()
+	delete(p.engine.pods, p)
+	p.engine.mu.Unlock()
+	if err := os.RemoveAll(p.dir); err != nil {
 		return fmt.Errorf("removing the pod's directory: %w", err)
 	}
 	return nil
