@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
-	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // daemonScript is the first process of the daemon's namespaces. It ends when
@@ -196,8 +197,8 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
 		"--oci-worker-gc=true", "--oci-worker-gc-keepstorage="+keepStorage)
 	cmd.Dir, cmd.Env = e.dirs.state, d.environ()
-	out := newTail(40)
-	cmd.Stdout, cmd.Stderr = out, out
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
 	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
@@ -213,18 +214,18 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 		}
 		select {
 		case <-run.done:
-			return nil, fmt.Errorf("starting buildkitd: it ended: %s", strings.Join(out.last(3), "; "))
+			err = errors.New("it ended")
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 			if time.Now().Before(deadline) {
 				continue
 			}
-			err = fmt.Errorf("no answer on %s: %s", filepath.Join(e.dirs.state, "sock"), strings.Join(out.last(3), "; "))
+			err = fmt.Errorf("no answer on %s", filepath.Join(e.dirs.state, "sock"))
 		}
 		run.stdin.Close()
 		<-run.done
-		return nil, fmt.Errorf("starting buildkitd: %w", err)
+		return nil, fmt.Errorf("starting buildkitd: %w: %s", err, strings.Join(proc.LastLines(out.String(), 3), "; "))
 	}
 }
 
@@ -262,30 +263,4 @@ func startNamespace(cmd *exec.Cmd, clone uintptr) (io.Closer, error) {
 		return nil, err
 	}
 	return stdin, nil
-}
-
-// tail keeps the last lines written to it.
-type tail struct {
-	linebuf.Writer
-	mu    sync.Mutex
-	lines []string
-}
-
-func newTail(most int) *tail {
-	t := &tail{}
-	t.Line = func(text string) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.lines = append(t.lines, text)
-		t.lines = t.lines[max(0, len(t.lines)-most):]
-	}
-	return t
-}
-
-// last is called when there is no more to come.
-func (t *tail) last(n int) []string {
-	t.Flush()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.lines[max(0, len(t.lines)-n):]
 }

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
@@ -97,8 +99,8 @@ func (p *Pod) start() error {
 	if err != nil {
 		return err
 	}
-	said := newTail(3)
-	cmd.Stderr = said
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	if p.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID|unix.CLONE_NEWNET); err != nil {
 		return err
 	}
@@ -109,7 +111,9 @@ func (p *Pod) start() error {
 		close(p.ended)
 	}()
 	if line != "ready\n" {
-		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(said.last(3), "; "))
+		p.stdin.Close()
+		<-p.ended
+		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(proc.LastLines(said.String(), 3), "; "))
 	}
 	for name, file := range map[string]**os.File{"mnt": &p.mnt, "net": &p.netns, "pid": &p.pidns} {
 		if *file, err = os.Open(fmt.Sprintf("/proc/%d/ns/%s", cmd.Process.Pid, name)); err != nil {

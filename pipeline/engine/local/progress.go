@@ -2,6 +2,7 @@ package local
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // solveStatus is one line of `buildctl --progress=rawjson`.
@@ -36,7 +38,7 @@ type progress struct {
 	log   io.Writer
 	steps map[string]*step
 	count int
-	plain *tail // lines of buildctl that are no events: its own errors
+	plain bytes.Buffer // what buildctl writes that is no event: its own errors
 }
 
 type step struct {
@@ -46,11 +48,11 @@ type step struct {
 	ended  bool
 	err    string
 	log    linebuf.Writer
-	output *tail
+	output []string // its last lines
 }
 
 func newProgress(log io.Writer) *progress {
-	return &progress{log: log, steps: map[string]*step{}, plain: newTail(200)}
+	return &progress{log: log, steps: map[string]*step{}}
 }
 
 // read consumes events up to the end of r.
@@ -105,7 +107,7 @@ func (p *progress) event(status solveStatus) {
 func (p *progress) step(digest string) *step {
 	s := p.steps[digest]
 	if s == nil {
-		s = &step{output: newTail(engine.OutputLines)}
+		s = &step{}
 		s.log.Line = func(line string) { p.output(s, line) }
 		p.steps[digest] = s
 	}
@@ -114,7 +116,8 @@ func (p *progress) step(digest string) *step {
 
 func (p *progress) output(s *step, line string) {
 	if line = linebuf.Shown(line); line != "" {
-		s.output.Line(line)
+		s.output = append(s.output, line)
+		s.output = s.output[max(0, len(s.output)-engine.OutputLines):]
 		p.say(s, line)
 	}
 }
@@ -139,10 +142,10 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 			continue
 		}
 		be.Step = stepPrefix.ReplaceAllString(firstLine(s.name), "")
-		be.Output = s.output.last(engine.OutputLines)
+		be.Output = s.output
 		be.Err = fmt.Errorf("%s", reason(s.err))
 	}
-	plain := strings.Join(p.plain.last(200), "\n")
+	plain := p.plain.String()
 	if m := sourceLine.FindStringSubmatch(plain); m != nil {
 		be.Line, _ = strconv.Atoi(m[2])
 	}
@@ -154,7 +157,7 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 			}
 		}
 		if be.Err == err {
-			if last := p.plain.last(1); len(last) == 1 && last[0] != "" {
+			if last := proc.LastLines(plain, 1); len(last) == 1 {
 				be.Err = fmt.Errorf("%w: %s", err, last[0])
 			}
 		}
