@@ -34,24 +34,19 @@ code=$?
 set -- "$cgroup"` + endScript + `
 exit $code`
 
-const (
-	// daemonIdle is how long the daemon stays up with nothing to build, so
-	// that another process waiting for the state gets its turn.
-	daemonIdle = 3 * time.Second
-	// keepStorage bounds buildkitd's cache, in MB: kept at least, left free on
-	// the disk, used at most.
-	keepStorage = "4000,4000,16000"
-)
+// keepStorage bounds buildkitd's cache, in MB: kept at least, left free on the
+// disk, used at most.
+const keepStorage = "4000,4000,16000"
 
 // daemon is the build daemon: started by the first build, shared by builds
-// that overlap, stopped when none is left.
+// that overlap, stopped when none is left: another process may be waiting for
+// the state.
 type daemon struct {
 	engine *Engine
 
 	mu    sync.Mutex
 	users int
 	run   *daemonRun
-	idle  *time.Timer
 }
 
 type daemonRun struct {
@@ -62,31 +57,24 @@ type daemonRun struct {
 }
 
 // acquire returns the address of a running daemon, to be released.
-func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
+func (d *daemon) acquire(ctx context.Context, log io.Writer) (addr string, err error) {
 	began := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w, ok := log.(filelock.Waiter); ok { // another build of this process waited for the lock
 		w.Waited(time.Since(began))
 	}
-	if d.idle != nil {
-		d.idle.Stop()
-		d.idle = nil
-	}
 	if d.run != nil {
 		select {
 		case <-d.run.done: // died since
-			d.run.unlock()
-			d.run = nil
+			d.stop()
 		default:
 		}
 	}
 	if d.run == nil {
-		run, err := d.start(ctx, log)
-		if err != nil {
+		if d.run, err = d.start(ctx, log); err != nil {
 			return "", err
 		}
-		d.run = run
 	}
 	d.users++
 	return "unix://" + d.run.socket(), nil
@@ -95,44 +83,28 @@ func (d *daemon) acquire(ctx context.Context, log io.Writer) (string, error) {
 func (d *daemon) release() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.users--
-	if d.users > 0 || d.run == nil {
-		return
+	if d.users--; d.users == 0 {
+		d.stop()
 	}
-	var t *time.Timer
-	t = time.AfterFunc(daemonIdle, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.idle == t && d.users == 0 {
-			d.stop()
-		}
-	})
-	d.idle = t
 }
 
-func (d *daemon) close() error {
+func (d *daemon) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stop()
-	return nil
 }
 
 // stop is called with the mutex held.
 func (d *daemon) stop() {
-	d.idle = nil
 	if d.run == nil {
 		return
 	}
-	d.run.stop()
+	d.run.stdin.Close()
+	<-d.run.done // the script sees to the deadline
+	os.Remove(d.run.socket())
+	d.run.state.Close()
+	d.run.unlock()
 	d.run = nil
-}
-
-func (r *daemonRun) stop() {
-	r.stdin.Close()
-	<-r.done // the script sees to the deadline
-	os.Remove(r.socket())
-	r.state.Close()
-	r.unlock()
 }
 
 // socket is a path of buildkitd's socket for this process and what it starts. It
