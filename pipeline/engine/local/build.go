@@ -48,7 +48,7 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err := e.ensureTools(ctx); err != nil {
 		return nil, err
 	}
-	if foreign(req.Platform) {
+	if foreign(req.Platform.Architecture) {
 		if err := registerEmulator(ctx, log, req.Platform.Architecture); err != nil {
 			return nil, err
 		}
@@ -150,7 +150,7 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) (
 	for _, name := range withheld {
 		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in the process list\n", name)
 	}
-	if foreign(req.Platform) {
+	if foreign(req.Platform.Architecture) {
 		if cpu := e.opts.QEMUCPU[req.Platform.Architecture]; cpu != "" {
 			buildArgs["QEMU_CPU"] = cpu
 		}

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -30,11 +28,9 @@ const (
 
 // Container is a container of a pod, running or ended.
 type Container struct {
-	pod     *Pod
-	spec    engine.Container
-	config  v1.Config
-	foreign bool
-	arch    string
+	pod    *Pod
+	spec   engine.Container
+	config *v1.ConfigFile
 
 	id      string // runc's; also the last part but one of the cgroup
 	cgroup  string
@@ -61,11 +57,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 // of one that has ended; each start has a fresh root file system. Ready is not
 // waited for: see WaitReady.
 func (p *Pod) Start(ctx context.Context, spec engine.Container) (*Container, error) {
-	return p.startContainer(ctx, spec, nil)
-}
-
-func (p *Pod) startContainer(ctx context.Context, spec engine.Container, onLine func(string, engine.Line)) (*Container, error) {
-	c, err := p.prepare(ctx, spec, onLine)
+	c, err := p.prepare(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +68,7 @@ func (p *Pod) startContainer(ctx context.Context, spec engine.Container, onLine 
 }
 
 // prepare does all that comes before the first process.
-func (p *Pod) prepare(ctx context.Context, spec engine.Container, onLine func(string, engine.Line)) (*Container, error) {
+func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, error) {
 	if !validName.MatchString(spec.Name) {
 		return nil, fmt.Errorf("container %q: a name is letters, digits, dot, dash and underscore", spec.Name)
 	}
@@ -91,8 +83,7 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container, onLine func(st
 	if err != nil {
 		return nil, fmt.Errorf("container %s: reading the image's config: %w", spec.Name, err)
 	}
-	platform := v1.Platform{OS: "linux", Architecture: config.Architecture}
-	if foreign(platform) {
+	if foreign(config.Architecture) {
 		if err := registerEmulator(ctx, p.engine.opts.Log, config.Architecture); err != nil {
 			return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 		}
@@ -106,12 +97,8 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container, onLine func(st
 	id := fmt.Sprintf("%s-%d", p.id, p.count)
 	p.mu.Unlock()
 	c := &Container{
-		pod: p, spec: spec, config: config.Config, foreign: foreign(platform), arch: config.Architecture,
-		id: id, cgroup: filepath.Join(cgroupTop, id),
+		pod: p, spec: spec, config: config, id: id, cgroup: filepath.Join(cgroupTop, id),
 		bundle: filepath.Join(p.state, id), disk: filepath.Join(p.dir, id),
-	}
-	if onLine != nil {
-		c.listen = append(c.listen, func(l engine.Line) { onLine(spec.Name, l) })
 	}
 	if err := c.mount(lower); err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
@@ -125,43 +112,18 @@ func (c *Container) launch(ctx context.Context) error {
 	pidFile := filepath.Join(c.bundle, "pid-"+c.id)
 	logFile := filepath.Join(c.bundle, "runc-"+c.id+".log")
 	cmd := p.runc(context.Background(), logFile, "run", "--bundle", c.bundle, "--pid-file", pidFile, c.id)
-	stdout, outWrite, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	stderr, errWrite, err := os.Pipe()
-	if err != nil {
-		stdout.Close()
-		outWrite.Close()
-		return err
-	}
-	cmd.Stdout, cmd.Stderr = outWrite, errWrite
+	stdout, stderr := c.output("stdout"), c.output("stderr")
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	c.done = make(chan struct{})
 	c.began = time.Now()
 
-	p.mu.Lock()
-	if p.closed {
-		err = errors.New("the pod is closed")
-	} else {
-		err = p.startInside(cmd)
-	}
-	outWrite.Close()
-	errWrite.Close()
-	if err != nil {
-		p.mu.Unlock()
-		stdout.Close()
-		stderr.Close()
+	if err := p.add(c, cmd); err != nil {
 		return fmt.Errorf("starting container %s: %w", c.spec.Name, err)
 	}
-	p.containers = append(p.containers, c)
-	p.mu.Unlock()
-
-	var readers sync.WaitGroup
-	readers.Go(func() { c.read("stdout", stdout) })
-	readers.Go(func() { c.read("stderr", stderr) })
 	go func() {
-		err := cmd.Wait()
-		readers.Wait()
+		err := cmd.Wait() // until nobody holds the other end of its output
+		stdout.Flush()
+		stderr.Flush()
 		c.ended = time.Now()
 		c.code = cmd.ProcessState.ExitCode()
 		if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
@@ -220,24 +182,19 @@ func (c *Container) runcError(logFile string) error {
 	return fmt.Errorf("starting container %s: %s", c.spec.Name, c.pod.secrets.Hide(why))
 }
 
-func (c *Container) read(stream string, r io.ReadCloser) {
-	defer r.Close()
-	w := linebuf.Writer{Line: func(text string) {
-		c.add(engine.Line{At: time.Since(c.began), Stream: stream, Text: c.pod.secrets.Hide(text)})
+// output takes what the container writes to a stream.
+func (c *Container) output(stream string) *linebuf.Writer {
+	return &linebuf.Writer{Line: func(text string) {
+		line := engine.Line{At: time.Since(c.began), Stream: stream, Text: c.pod.secrets.Hide(text)}
+		c.emit.Lock()
+		defer c.emit.Unlock()
+		c.mu.Lock()
+		c.lines = append(c.lines, line)
+		c.mu.Unlock()
+		for _, f := range c.listen {
+			f(line)
+		}
 	}}
-	_, _ = io.Copy(&w, r) // until nobody holds the other end
-	w.Flush()
-}
-
-func (c *Container) add(line engine.Line) {
-	c.emit.Lock()
-	defer c.emit.Unlock()
-	c.mu.Lock()
-	c.lines = append(c.lines, line)
-	c.mu.Unlock()
-	for _, f := range c.listen {
-		f(line)
-	}
 }
 
 // OnLine calls f for each line written so far and then for each further one,
@@ -264,25 +221,17 @@ func (c *Container) Name() string { return c.spec.Name }
 // Started is when the container was started.
 func (c *Container) Started() time.Time { return c.began }
 
-// Ended is when it ended; only after Wait has returned without error.
+// Ended waits for the end and returns when that was.
 func (c *Container) Ended() time.Time {
-	select {
-	case <-c.done:
-		return c.ended
-	default:
-		return time.Time{}
-	}
+	<-c.done
+	return c.ended
 }
 
-// PeakMemory is the most memory it held, page cache included, in bytes; 0
-// before its end and when the kernel does not account for it.
+// PeakMemory waits for the end and returns the most memory that it held, page
+// cache included, in bytes; 0 when the kernel does not account for it.
 func (c *Container) PeakMemory() int64 {
-	select {
-	case <-c.done:
-		return c.peak
-	default:
-		return 0
-	}
+	<-c.done
+	return c.peak
 }
 
 // Done is closed when the container has ended and its last line is read.
@@ -333,8 +282,7 @@ func (c *Container) Restart(ctx context.Context) (*Container, error) {
 	default:
 		return nil, fmt.Errorf("restarting container %s: it still runs", c.spec.Name)
 	}
-	again := &Container{pod: c.pod, spec: c.spec, config: c.config, foreign: c.foreign, arch: c.arch,
-		id: c.id, cgroup: c.cgroup, bundle: c.bundle, disk: c.disk, process: c.process}
+	again := &Container{pod: c.pod, spec: c.spec, config: c.config, id: c.id, cgroup: c.cgroup, bundle: c.bundle, disk: c.disk, process: c.process}
 	err := inMountNamespace(c.pod.mnt, func() error {
 		return os.Remove(filepath.Join(c.bundle, "pid-"+c.id))
 	})

@@ -123,10 +123,8 @@ func (e *Engine) Close() error {
 	return errors.Join(errs...)
 }
 
-// foreign says whether the machine needs qemu for p.
-func foreign(p v1.Platform) bool {
-	return p.Architecture != "" && p.Architecture != runtime.GOARCH
-}
+// foreign says whether the machine needs qemu for an architecture.
+func foreign(arch string) bool { return arch != "" && arch != runtime.GOARCH }
 
 // checkPlatform refuses what this engine cannot do on any machine.
 func checkPlatform(p v1.Platform) error {

@@ -77,7 +77,7 @@ func (e *Engine) permitted() error {
 		err = checkCgroups(cgroupMount)
 	}
 	for _, p := range e.opts.Platforms {
-		if err == nil && foreign(p) {
+		if err == nil && foreign(p.Architecture) {
 			err = checkEmulation(p.Architecture)
 		}
 	}

@@ -26,7 +26,8 @@ func (c *Container) mount(lower []string) error {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
 	}
-	return inMountNamespace(c.pod.mnt, func() error {
+	var config []byte
+	err := inMountNamespace(c.pod.mnt, func() error {
 		if err := os.MkdirAll(c.rootfs(), 0o755); err != nil {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
@@ -36,11 +37,26 @@ func (c *Container) mount(lower []string) error {
 		if err := c.pod.engine.mountOverlay(c.rootfs(), lower, upper, work); err != nil {
 			return fmt.Errorf("mounting the root file system: %w; the cache directory must not itself lie on an overlay", err)
 		}
-		return c.furnish()
+		if err := c.furnish(); err != nil {
+			return err
+		}
+		spec, err := c.runtimeConfig()
+		if err != nil {
+			return err
+		}
+		config, err = json.Marshal(spec)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return inMountNamespace(c.pod.mnt, func() error {
+		return os.WriteFile(filepath.Join(c.bundle, "config.json"), config, 0o600)
 	})
 }
 
-// furnish runs on a thread inside the pod's mount namespace. Sources of bind
+// furnish runs on a thread inside the pod's mount namespace, whose root becomes
+// the container's. Sources of bind
 // mounts are opened before the root changes, targets looked up after it, so
 // that a symbolic link of the image means what it means inside.
 func (c *Container) furnish() error {
@@ -86,11 +102,6 @@ func (c *Container) furnish() error {
 			return err
 		}
 	}
-	bundle, err := unix.Open(c.bundle, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(bundle)
 	if err := enterRoot(c.rootfs()); err != nil {
 		return err
 	}
@@ -135,26 +146,7 @@ func (c *Container) furnish() error {
 			return fmt.Errorf("putting %s in place: %w", f.Path, err)
 		}
 	}
-	config, err := c.runtimeConfig()
-	if err != nil {
-		return err
-	}
-	data, err := json.Marshal(config)
-	if err != nil {
-		return err
-	}
-	return writeAt(bundle, "config.json", data)
-}
-
-// writeAt writes a private file into an open directory.
-func writeAt(dir int, name string, data []byte) error {
-	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	return nil
 }
 
 func touch(name string) error {

@@ -243,6 +243,20 @@ func (p *Pod) Close() error {
 	return nil
 }
 
+// add starts the first process of a container, and counts it among the pod's.
+func (p *Pod) add(c *Container, cmd *exec.Cmd) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return errors.New("the pod is closed")
+	}
+	if err := p.startInside(cmd); err != nil {
+		return err
+	}
+	p.containers = append(p.containers, c)
+	return nil
+}
+
 // runc is a command of runc's, to be started inside.
 func (p *Pod) runc(ctx context.Context, log string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.engine.tools.runc, append([]string{"--root", filepath.Join(p.state, "runc"), "--log", log, "--log-format", "json"}, args...)...)

@@ -14,33 +14,40 @@ import (
 
 // Run runs a container with side containers to its end.
 func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.RunResult, err error) {
-	name := req.Main.Name
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("run %s: %w", req.Main.Name, err)
+		}
+	}()
 	result.SideLines = map[string][]engine.Line{}
 	ctx, cancel, err := req.Limit(ctx)
 	if err != nil {
-		return result, fmt.Errorf("run %s: %w", name, err)
+		return result, err
 	}
 	defer cancel()
 	pod, err := e.NewPod(ctx)
 	if err != nil {
-		return result, fmt.Errorf("run %s: %w", name, err)
+		return result, err
 	}
 	defer func() { err = errors.Join(err, pod.Close()) }()
 	if err := pod.name(req.Names()...); err != nil {
-		return result, fmt.Errorf("run %s: %w", name, err)
+		return result, err
 	}
 	pod.keepSecret(req.Main.Secrets)
 	for _, side := range req.Sides {
 		pod.keepSecret(side.Secrets)
 	}
-	var onLine func(string, engine.Line)
-	if req.OnLine != nil {
-		var mu sync.Mutex
-		onLine = func(container string, line engine.Line) {
-			mu.Lock()
-			defer mu.Unlock()
-			req.OnLine(container, line)
+	var mu sync.Mutex
+	prepare := func(ctx context.Context, spec engine.Container) (*Container, error) {
+		c, err := pod.prepare(ctx, spec)
+		if err == nil && req.OnLine != nil {
+			c.OnLine(func(line engine.Line) {
+				mu.Lock()
+				defer mu.Unlock()
+				req.OnLine(spec.Name, line)
+			})
 		}
+		return c, err
 	}
 
 	sides := make([]*Container, len(req.Sides))
@@ -54,25 +61,27 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	g, gctx := errgroup.WithContext(ctx)
 	for i, side := range req.Sides {
 		g.Go(func() (err error) {
-			if sides[i], err = pod.startContainer(gctx, side, onLine); err != nil {
+			if sides[i], err = prepare(gctx, side); err != nil {
+				return err
+			}
+			if err := sides[i].launch(gctx); err != nil {
 				return err
 			}
 			return sides[i].WaitReady(gctx)
 		})
 	}
-	var prepared *Container
+	var main *Container
 	g.Go(func() (err error) {
 		// Unpacking takes the longest: not after the sides are up.
-		prepared, err = pod.prepare(gctx, req.Main, onLine)
+		main, err = prepare(gctx, req.Main)
 		return err
 	})
 	if err := g.Wait(); err != nil {
-		return result, fmt.Errorf("run %s: %w", name, err)
+		return result, err
 	}
-	main := prepared
 	result.Started = time.Now()
 	if err := main.launch(ctx); err != nil {
-		return result, fmt.Errorf("run %s: %w", name, err)
+		return result, err
 	}
 	code, werr := main.Wait(ctx)
 	var timeout *engine.TimeoutError
@@ -87,14 +96,13 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 			<-main.done
 			code = main.code
 		}
-		err = fmt.Errorf("run %s: %w%s", name, werr, engine.LastLines(main.Lines()))
+		err = fmt.Errorf("%w%s", werr, engine.LastLines(main.Lines()))
 	}
 	result.ExitCode, result.Ended, result.Lines = code, main.Ended(), main.Lines()
 	result.PeakMemory = main.PeakMemory()
 	var captureErr error
-	if result.Files, captureErr = main.capture(); captureErr != nil {
-		err = errors.Join(err, fmt.Errorf("run %s: %w", name, captureErr))
-	}
+	result.Files, captureErr = main.capture()
+	err = errors.Join(err, captureErr)
 	if inOrder {
 		var stops sync.WaitGroup
 		for _, side := range sides {

@@ -28,16 +28,16 @@ var capabilities = map[string]int{
 // It runs with the container's root as "/": users are looked up there.
 func (c *Container) runtimeConfig() (*specs.Spec, error) {
 	// The account files of the root in force.
-	name := cmp.Or(c.spec.User, c.config.User)
+	name := cmp.Or(c.spec.User, c.config.Config.User)
 	who, err := user.GetExecUserPath(name, nil, "/etc/passwd", "/etc/group")
 	if err != nil {
 		return nil, fmt.Errorf("looking up the user %q in the image: %w", name, err)
 	}
-	args := c.spec.Command(c.config.Entrypoint, c.config.Cmd)
+	args := c.spec.Command(c.config.Config.Entrypoint, c.config.Config.Cmd)
 	if len(args) == 0 {
 		return nil, failure.Usagef("the image has neither entrypoint nor command, and none was given")
 	}
-	cwd := cmp.Or(c.config.WorkingDir, "/")
+	cwd := cmp.Or(c.config.Config.WorkingDir, "/")
 	if err := os.MkdirAll(cwd, 0o755); err != nil {
 		return nil, fmt.Errorf("making the working directory: %w", err)
 	}
@@ -99,11 +99,11 @@ func (c *Container) environ(home string) []string {
 	if home != "" {
 		env = append(env, "HOME="+home)
 	}
-	if cpu := c.pod.engine.opts.QEMUCPU[c.arch]; c.foreign && cpu != "" {
+	if cpu := c.pod.engine.opts.QEMUCPU[c.config.Architecture]; cpu != "" && foreign(c.config.Architecture) {
 		env = append(env, "QEMU_CPU="+cpu)
 	}
 	own := map[string]string{}
-	for _, kv := range c.config.Env {
+	for _, kv := range c.config.Config.Env {
 		k, v, _ := strings.Cut(kv, "=")
 		own[k] = v
 	}

@@ -87,7 +87,7 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		if err := checkPlatform(p); err != nil {
 			return err
 		}
-		if foreign(p) {
+		if foreign(p.Architecture) {
 			if err := registerEmulator(ctx, log, p.Architecture); err != nil {
 				return err
 			}
@@ -134,7 +134,7 @@ func (e *Engine) needs(buildRunc bool) []string {
 		}},
 	}
 	for _, p := range e.opts.Platforms {
-		if row, known := platform.Of(p.Architecture); known && foreign(p) {
+		if row, known := platform.Of(p.Architecture); known && foreign(p.Architecture) {
 			name := row.Emulator()
 			needs = append(needs,
 				need{"qemu-user-static", program(name+"-static", name)},
