@@ -57,45 +57,22 @@ func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error 
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
-	if err != nil {
-		return fmt.Errorf("read the Dockerfile: %w", err)
-	}
 	dir, err := os.MkdirTemp(e.work, "check-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	source, args, err := e.context(s.Client, s.native, req, string(text), dir, io.Discard)
-	if err != nil {
-		return err
+	_, err = e.read(ctx, s.Client, s.native, req, dir, io.Discard)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	_, err = source.DockerBuild(dockerBuild(req, args)).Platform(ctx)
-	if err != nil && ctx.Err() == nil {
-		return buildError(req, string(text), err)
-	}
-	return ctx.Err()
-}
-
-// dockerBuild is a request in Dagger's words.
-func dockerBuild(req engine.BuildRequest, args map[string]string) dagger.DirectoryDockerBuildOpts {
-	opts := dagger.DirectoryDockerBuildOpts{Dockerfile: req.Dockerfile, Platform: dagger.Platform(req.Platform.String()), Target: req.Target}
-	for _, name := range slices.Sorted(maps.Keys(args)) {
-		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
-			opts.BuildArgs = append(opts.BuildArgs, dagger.BuildArg{Name: name, Value: args[name]})
-		}
-	}
-	return opts
+	return err
 }
 
 func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	s, err := e.connect()
 	if err != nil {
 		return nil, err
-	}
-	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
-	if err != nil {
-		return nil, fmt.Errorf("read the Dockerfile: %w", err)
 	}
 	log := plainLog(req.Log)
 	client, disconnect, err := e.opts.dial(ctx, log)
@@ -108,74 +85,90 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err != nil {
 		return nil, err
 	}
-	source, args, err := e.context(client, s.native, req, string(text), dir, log)
-	if err != nil {
-		return nil, err
-	}
-	opts := dockerBuild(req, args)
 	// A mistake in the Dockerfile is known before anything is compiled.
-	if _, err := source.DockerBuild(opts).Platform(ctx); err != nil {
-		return nil, buildError(req, string(text), err)
-	}
-	opts.Secrets, err = e.buildSecrets(ctx, s, client)
+	b, err := e.read(ctx, client, s.native, req, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	built := source.DockerBuild(opts)
+	if b.opts.Secrets, err = e.buildSecrets(ctx, s, client); err != nil {
+		return nil, err
+	}
 	file := filepath.Join(dir, "image.tar")
-	if _, err := built.AsTarball().Export(ctx, file); err != nil {
-		return nil, buildError(req, string(text), err)
+	if _, err := b.source.DockerBuild(b.opts).AsTarball().Export(ctx, file); err != nil {
+		return nil, buildError(req, b.text, err)
 	}
 	img, err := ReadArchive(file, filepath.Dir(file))
 	if err := errors.Join(err, os.Remove(file)); err != nil {
 		return nil, fmt.Errorf("read what Dagger built: %w", err)
 	}
-	if img, err = withHistory(img, string(text), req.Target); err != nil {
+	if img, err = withHistory(img, b.text, req.Target); err != nil {
 		return nil, fmt.Errorf("write the image's history: %w", err)
 	}
 	if !req.Epoch.IsZero() {
-		own := len(layerSteps(string(text), req.Target)) // those below are of the base
+		own := len(layerSteps(b.text, req.Target)) // those below are of the base
 		if img, err = withTimes(img, own, req.Epoch, dir); err != nil {
 			return nil, fmt.Errorf("set the times of the image's files: %w", err)
 		}
 	}
-	if img, err = withoutArguments(img, req, string(text)); err != nil {
+	if img, err = withoutArguments(img, req, b.text); err != nil {
 		return nil, fmt.Errorf("take the arguments out of the image's environment: %w", err)
 	}
 	return engine.Normalise(img, req)
 }
 
-// context returns the directory that is built from, and the build's arguments.
-func (e *Engine) context(client *dagger.Client, native v1.Platform, req engine.BuildRequest, dockerfile, dir string, log io.Writer) (*dagger.Directory, map[string]string, error) {
-	args, withheld := e.env.ProxyArgs()
-	for _, name := range withheld {
-		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in Dagger's traces\n", name)
-	}
-	// Dagger takes the platform that is built for to be the one that builds,
-	// and would emulate what is to be done natively.
-	args["BUILDPLATFORM"], args["BUILDOS"], args["BUILDARCH"], args["BUILDVARIANT"] = native.String(), native.OS, native.Architecture, native.Variant
-	if cpu := e.opts.QEMUCPU[req.Platform.Architecture]; cpu != "" && req.Platform.Architecture != native.Architecture {
-		args["QEMU_CPU"] = cpu
-	}
-	if !req.Epoch.IsZero() {
-		args["SOURCE_DATE_EPOCH"] = strconv.FormatInt(req.Epoch.Unix(), 10)
-	}
-	maps.Copy(args, req.Args)
+// dockerBuild is a request in Dagger's words.
+type dockerBuild struct {
+	text   string // of the Dockerfile
+	source *dagger.Directory
+	opts   dagger.DirectoryDockerBuildOpts
+}
 
+// read hands what a request needs to Dagger, and has it read the Dockerfile and
+// find the images that this starts from.
+func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Platform, req engine.BuildRequest, dir string, log io.Writer) (b dockerBuild, err error) {
+	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
+	if err != nil {
+		return b, fmt.Errorf("read the Dockerfile: %w", err)
+	}
 	from, err := filepath.Abs(req.Context)
 	if err != nil {
-		return nil, nil, err
+		return b, err
 	}
 	ignored, err := os.ReadFile(filepath.Join(from, ".dockerignore"))
 	if err != nil && !os.IsNotExist(err) {
-		return nil, nil, err
+		return b, err
 	}
-	source := client.Host().Directory(from, dagger.HostDirectoryOpts{Exclude: uploadExcludes(string(ignored), req.Dockerfile)})
-	if req.Base.Reference != "" {
-		args["BASE_IMAGE"] = req.Base.Reference
-		return source, args, nil
+	b.text = string(text)
+	b.source = client.Host().Directory(from, dagger.HostDirectoryOpts{Exclude: uploadExcludes(string(ignored), req.Dockerfile)})
+	cpu := ""
+	if req.Platform.Architecture != native.Architecture {
+		cpu = e.opts.QEMUCPU[req.Platform.Architecture]
 	}
-	args["BASE_IMAGE"], args["BUILD_IMAGE"] = baseStage, buildStage
+	args := e.env.BuildArgs(req, cpu, "Dagger's traces", log)
+	// Dagger takes the platform that is built for to be the one that builds,
+	// and would emulate what is to be done natively.
+	args["BUILDPLATFORM"], args["BUILDOS"], args["BUILDARCH"], args["BUILDVARIANT"] = native.String(), native.OS, native.Architecture, native.Variant
+	args["BASE_IMAGE"] = req.Base.Reference
+	if req.Base.Index != nil {
+		args["BASE_IMAGE"], args["BUILD_IMAGE"] = baseStage, buildStage
+		if err := b.addBase(client, native, req, string(ignored), dir); err != nil {
+			return b, err
+		}
+	}
+	b.opts = dagger.DirectoryDockerBuildOpts{Dockerfile: req.Dockerfile, Platform: dagger.Platform(req.Platform.String()), Target: req.Target}
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
+			b.opts.BuildArgs = append(b.opts.BuildArgs, dagger.BuildArg{Name: name, Value: args[name]})
+		}
+	}
+	if _, err := b.source.DockerBuild(b.opts).Platform(ctx); err != nil {
+		return b, buildError(req, b.text, err)
+	}
+	return b, nil
+}
+
+// addBase puts a base that is at hand in front of the Dockerfile's stages.
+func (b *dockerBuild) addBase(client *dagger.Client, native v1.Platform, req engine.BuildRequest, ignored, dir string) error {
 	stages := ""
 	for _, stage := range []struct {
 		name, flag string
@@ -186,22 +179,22 @@ func (e *Engine) context(client *dagger.Client, native v1.Platform, req engine.B
 			if stage.name == buildStage { // no stage may need it
 				continue
 			}
-			return nil, nil, err
+			return err
 		}
 		file := filepath.Join(dir, stage.name+".tar")
 		if err := flatten(file, img); err != nil {
-			return nil, nil, fmt.Errorf("read the base image: %w", err)
+			return fmt.Errorf("read the base image: %w", err)
 		}
 		config, err := img.ConfigFile()
 		if err != nil {
-			return nil, nil, fmt.Errorf("read the base image: %w", err)
+			return fmt.Errorf("read the base image: %w", err)
 		}
 		stages += stageText(stage.name, stage.flag, config.Config)
-		source = source.WithFile(stage.name+".tar", client.Host().File(file))
+		b.source = b.source.WithFile(stage.name+".tar", client.Host().File(file))
 	}
-	ignore := string(ignored) + "\n!" + baseStage + ".tar\n!" + buildStage + ".tar\n"
-	source = source.WithNewFile(req.Dockerfile, withStages(dockerfile, stages)).WithNewFile(".dockerignore", ignore)
-	return source, args, nil
+	ignored += "\n!" + baseStage + ".tar\n!" + buildStage + ".tar\n"
+	b.source = b.source.WithNewFile(req.Dockerfile, withStages(b.text, stages)).WithNewFile(".dockerignore", ignored)
+	return nil
 }
 
 // uploadExcludes keeps from the engine what .dockerignore keeps from the build.
@@ -242,26 +235,13 @@ func stageText(name, flag string, c v1.Config) string {
 	for _, port := range slices.Sorted(maps.Keys(c.ExposedPorts)) {
 		fmt.Fprintf(&b, "EXPOSE %s\n", port)
 	}
-	if volumes := slices.Sorted(maps.Keys(c.Volumes)); len(volumes) > 0 {
-		fmt.Fprintf(&b, "VOLUME %s\n", list(volumes))
-	}
-	if c.WorkingDir != "" {
-		fmt.Fprintf(&b, "WORKDIR %s\n", c.WorkingDir)
-	}
-	if c.User != "" {
-		fmt.Fprintf(&b, "USER %s\n", c.User)
-	}
-	if c.StopSignal != "" {
-		fmt.Fprintf(&b, "STOPSIGNAL %s\n", c.StopSignal)
-	}
-	if len(c.Shell) > 0 {
-		fmt.Fprintf(&b, "SHELL %s\n", list(c.Shell))
-	}
-	if len(c.Entrypoint) > 0 {
-		fmt.Fprintf(&b, "ENTRYPOINT %s\n", list(c.Entrypoint))
-	}
-	if len(c.Cmd) > 0 {
-		fmt.Fprintf(&b, "CMD %s\n", list(c.Cmd))
+	for _, i := range []struct{ word, rest string }{
+		{"VOLUME", list(slices.Sorted(maps.Keys(c.Volumes)))}, {"WORKDIR", c.WorkingDir}, {"USER", c.User}, {"STOPSIGNAL", c.StopSignal},
+		{"SHELL", list(c.Shell)}, {"ENTRYPOINT", list(c.Entrypoint)}, {"CMD", list(c.Cmd)},
+	} {
+		if i.rest != "" {
+			fmt.Fprintf(&b, "%s %s\n", i.word, i.rest)
+		}
 	}
 	return b.String()
 }
@@ -271,7 +251,11 @@ func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`).Replace(s) + `"`
 }
 
+// list is an instruction's list of words; one that has none is "".
 func list(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -284,22 +268,18 @@ func list(words []string) string {
 // so by replacing the very file that they would be mounted on, and cannot.
 func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Client) ([]*dagger.Secret, error) {
 	var secrets []*dagger.Secret
-	ca := e.env.CABundle()
-	if ca != "" {
+	if ca := e.env.CABundle(); ca != "" {
 		own, err := e.trusts(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("ask which certificates the engine trusts: %s", oneLine(err))
 		}
-		if own {
-			ca = ""
-		}
-	}
-	if ca != "" {
 		data, err := os.ReadFile(ca)
 		if err != nil {
 			return nil, fmt.Errorf("read the trusted certificates: %w", err)
 		}
-		secrets = append(secrets, client.SetSecret(environ.SecretCA, string(data)))
+		if !own {
+			secrets = append(secrets, client.SetSecret(environ.SecretCA, string(data)))
+		}
 	}
 	if conf := e.env.PipConf(); conf != nil {
 		secrets = append(secrets, client.SetSecret(environ.SecretPip, string(conf)))

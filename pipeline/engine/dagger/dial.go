@@ -3,7 +3,6 @@ package dagger
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -36,29 +35,21 @@ func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client
 		case <-ended:
 		case <-time.After(o.Disconnect):
 			// The command waits for an engine that is gone, and ignores SIGTERM.
-			killChild(carries + "=" + mark)
+			killWith(carries + "=" + mark)
 			<-ended
 		}
 	}, nil
 }
 
-// killChild kills the child processes of this one whose environment has an
-// assignment.
-func killChild(assignment string) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, file := range stats {
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		var state string
-		var parent int
-		_, after, _ := strings.Cut(string(stat), ") ") // a program's name may hold anything
-		if _, err := fmt.Sscan(after, &state, &parent); err != nil || parent != os.Getpid() {
+// killWith kills the processes whose environment has an assignment.
+func killWith(assignment string) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		environ, _ := os.ReadFile(file) // fails when it has ended
+		if !slices.Contains(strings.Split(string(environ), "\x00"), assignment) {
 			continue
 		}
-		environ, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "environ"))
-		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && slices.Contains(strings.Split(string(environ), "\x00"), assignment) {
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
 			if process, err := os.FindProcess(pid); err == nil {
 				_ = process.Kill() // it may have ended by itself
 			}

@@ -111,7 +111,7 @@ func (h *recording) add(records []record.Record) {
 }
 
 // done reports whether the last process of a container has let go of its output.
-func (c *containerLog) done() bool {
+func (c containerLog) done() bool {
 	return !c.started.IsZero() && !c.open["stdout"] && !c.open["stderr"]
 }
 
@@ -134,41 +134,31 @@ func (h *recording) waitClosed(name string) {
 	}
 }
 
-func (h *recording) lines(name string) []engine.Line {
+// of is what a container has written so far.
+func (h *recording) of(name string) containerLog {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.containers[name].lines)
-}
-
-// failure says why a container's command could not be started.
-func (h *recording) failure(name string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.containers[name].failed
+	c := *h.containers[name]
+	c.lines, c.open = slices.Clone(c.lines), maps.Clone(c.open)
+	return c
 }
 
 // ended is when the container's last process let go of its output, on this
 // machine's clock; late is when Dagger said so.
-func (h *recording) ended(name string, late time.Time) time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if c := h.containers[name]; c.done() {
-		if at := c.seen.Add(c.closed.Sub(c.started)); at.Before(late) {
-			return at
-		}
+func (c containerLog) ended(late time.Time) time.Time {
+	if at := c.seen.Add(c.closed.Sub(c.started)); c.done() && at.Before(late) {
+		return at
 	}
 	return late
 }
 
 func (h *recording) fill(result *engine.RunResult) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	result.SideLines = map[string][]engine.Line{}
-	for name, c := range h.containers {
-		if name == h.main {
-			result.Lines, result.Started = slices.Clone(c.lines), c.seen
+	for name := range h.containers {
+		if c := h.of(name); name == h.main {
+			result.Lines, result.Started = c.lines, c.seen
 		} else {
-			result.SideLines[name] = slices.Clone(c.lines)
+			result.SideLines[name] = c.lines
 		}
 	}
 }

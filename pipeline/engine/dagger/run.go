@@ -177,8 +177,8 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 	code, err := main.ExitCode(ctx)
 	ended := time.Now()
 	h.waitClosed(name)
-	result.ExitCode, result.Ended = code, h.ended(name, ended)
-	if text := h.failure(name); text != "" {
+	result.ExitCode, result.Ended = code, h.of(name).ended(ended)
+	if text := h.of(name).failed; text != "" {
 		return fmt.Errorf("container %s: start %s", name, text)
 	}
 	var failed *dagger.ExecError
@@ -186,14 +186,14 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 	case err == nil:
 	case ctx.Err() != nil:
 		result.ExitCode = 128 + 9 // Dagger's way to end it
-		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(h.lines(name)))
+		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(h.of(name).lines))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
 		// A status that a signal may have set, which ReturnTypeAny leaves out.
 		// There are no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil
 	default:
-		return fmt.Errorf("container %s: %s%s", name, oneLine(err), engine.LastLines(h.lines(name)))
+		return fmt.Errorf("container %s: %s%s", name, oneLine(err), engine.LastLines(h.of(name).lines))
 	}
 	return r.capture(ctx, main, result)
 }
@@ -224,17 +224,17 @@ func (r *run) capture(ctx context.Context, main *dagger.Container, result *engin
 // notReady is the error of a service that did not come up.
 func (r *run) notReady(ctx context.Context, h *recording, name string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.lines(name)))
+		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.of(name).lines))
 	}
 	h.waitClosed(name)
-	if text := h.failure(name); text != "" {
+	if text := h.of(name).failed; text != "" {
 		return fmt.Errorf("container %s: start %s", name, text)
 	}
 	var failed *dagger.ExecError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(h.lines(name)))
+		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(h.of(name).lines))
 	}
-	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(h.lines(name)))
+	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(h.of(name).lines))
 }
 
 // recorder is the service that records all containers.

@@ -5,10 +5,15 @@ package environ
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
 // Environment is a process's environment by name.
@@ -44,12 +49,13 @@ func (env Environment) CABundle() string {
 	return ""
 }
 
-// ProxyArgs are BuildKit's predefined proxy arguments. They reach every RUN
-// and stay out of the image. They travel where others can read them, as on
-// buildctl's command line, so a proxy with a password in its URL is left out
-// and named.
-func (env Environment) ProxyArgs() (args map[string]string, withheld []string) {
-	args = map[string]string{}
+// BuildArgs are the arguments of a build but for its base: what the request
+// asks for, the CPU that an emulator plays, if any, and BuildKit's predefined
+// proxy arguments. These reach every RUN and stay out of the image. All travel
+// where others can read them, in what is named by seen, so a proxy with a
+// password in its URL is left out and named in the log.
+func (env Environment) BuildArgs(req engine.BuildRequest, cpu, seen string, log io.Writer) map[string]string {
+	args := map[string]string{}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"} {
 		for _, n := range []string{name, strings.ToLower(name)} {
 			v := env[n]
@@ -57,13 +63,20 @@ func (env Environment) ProxyArgs() (args map[string]string, withheld []string) {
 				continue
 			}
 			if strings.Contains(v, "@") { // also without a scheme, which no URL parser takes
-				withheld = append(withheld, n)
+				fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in %s\n", n, seen)
 				continue
 			}
 			args[n] = v
 		}
 	}
-	return args, withheld
+	if cpu != "" {
+		args["QEMU_CPU"] = cpu
+	}
+	if !req.Epoch.IsZero() {
+		args["SOURCE_DATE_EPOCH"] = strconv.FormatInt(req.Epoch.Unix(), 10)
+	}
+	maps.Copy(args, req.Args)
+	return args
 }
 
 // pipSettings are those that say where packages come from and whom to trust.

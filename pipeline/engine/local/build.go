@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -146,24 +145,14 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) (
 		"--opt", "filename=" + filepath.Base(dockerfile),
 		"--opt", "platform=" + req.Platform.String(),
 	}
-	buildArgs, withheld := e.env.ProxyArgs()
-	for _, name := range withheld {
-		fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in the process list\n", name)
-	}
-	if foreign(req.Platform.Architecture) {
-		if cpu := e.opts.QEMUCPU[req.Platform.Architecture]; cpu != "" {
-			buildArgs["QEMU_CPU"] = cpu
-		}
-	}
 	if req.Target != "" {
 		args = append(args, "--opt", "target="+req.Target)
 	}
-	if !req.Epoch.IsZero() {
-		buildArgs["SOURCE_DATE_EPOCH"] = strconv.FormatInt(req.Epoch.Unix(), 10)
+	cpu := ""
+	if foreign(req.Platform.Architecture) {
+		cpu = e.opts.QEMUCPU[req.Platform.Architecture]
 	}
-	for k, v := range req.Args {
-		buildArgs[k] = v
-	}
+	buildArgs := e.env.BuildArgs(req, cpu, "the process list", log)
 	if req.Base.Reference != "" {
 		buildArgs["BASE_IMAGE"] = req.Base.Reference
 	} else {
