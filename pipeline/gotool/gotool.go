@@ -22,6 +22,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
 // limit bounds a build, modules fetched on the way included: the go command
@@ -158,24 +159,8 @@ func (m Module) Build(ctx context.Context, log io.Writer, p Program) (file strin
 		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	fmt.Fprintf(log, "built %s in %.0f s\n", name, time.Since(began).Seconds())
-	if err := m.prune(began.Add(-kept)); err != nil {
+	if err := outdir.Prune(m.Cache, 0, kept); err != nil {
 		fmt.Fprintf(log, "removing tools of earlier versions: %v\n", err) // they only take room
 	}
 	return file, nil
-}
-
-// prune removes the directories of programs that nothing has asked for since
-// the time given: those of earlier versions.
-func (m Module) prune(since time.Time) error {
-	entries, err := os.ReadDir(m.Cache)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && info.ModTime().Before(since) {
-			errs = append(errs, os.RemoveAll(filepath.Join(m.Cache, entry.Name())))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -20,14 +20,14 @@ import (
 // a run that was killed left beside dir is removed first.
 func Replace(dir string, fill func(tmp string) error) (err error) {
 	dir = filepath.Clean(dir)
-	parent, name := filepath.Split(dir)
-	if err := os.MkdirAll(filepath.Clean(parent+"."), 0o755); err != nil {
+	parent, prefix := filepath.Dir(dir), partial(filepath.Base(dir))
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", dir, err)
 	}
-	if err := sweep(filepath.Clean(parent+"."), partial(name)); err != nil {
+	if err := sweep(parent, prefix); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(filepath.Clean(parent+"."), partial(name))
+	work, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
 		return fmt.Errorf("making a temporary directory beside %s: %w", dir, err)
 	}
@@ -48,7 +48,11 @@ func Replace(dir string, fill func(tmp string) error) (err error) {
 		return fmt.Errorf("moving the old %s out of the way: %w", dir, err)
 	}
 	if err := os.Rename(fresh, dir); err != nil {
-		return errors.Join(fmt.Errorf("putting %s in place: %w", dir, err), restore(old, dir))
+		err = fmt.Errorf("putting %s in place: %w", dir, err)
+		if back := os.Rename(old, dir); back != nil && !errors.Is(back, fs.ErrNotExist) { // there may have been nothing
+			err = errors.Join(err, fmt.Errorf("restoring the old %s: %w", dir, back))
+		}
+		return err
 	}
 	return nil
 }
@@ -67,14 +71,6 @@ func sweep(parent, prefix string) error {
 				return fmt.Errorf("removing what a killed run left: %w", err)
 			}
 		}
-	}
-	return nil
-}
-
-// restore brings back what was moved out of the way, if there was anything.
-func restore(old, dir string) error {
-	if err := os.Rename(old, dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("restoring the old %s: %w", dir, err)
 	}
 	return nil
 }

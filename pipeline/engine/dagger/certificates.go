@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"errors"
 	"io"
+	"maps"
 	"path"
 	"strings"
 
@@ -21,8 +22,7 @@ const (
 // links to certificates that it took away again, and the directories that are
 // there for their sake. Without them the layer is the one of any other engine.
 func leftLinks(layers []v1.Layer) (map[string]bool, error) {
-	last := len(layers) - 1
-	own, err := headers(layers[last])
+	own, err := headers(layers[len(layers)-1])
 	if err != nil {
 		return nil, err
 	}
@@ -32,18 +32,17 @@ func leftLinks(layers []v1.Layer) (map[string]bool, error) {
 			left[name] = true
 		}
 	}
-	for i := last; i >= 0 && len(left) > 0; i-- { // a certificate that an instruction copied stays
-		there := own
-		if i != last {
-			if there, err = headers(layers[i]); err != nil {
-				return nil, err
-			}
+	for _, l := range layers { // a certificate that an instruction copied stays
+		if len(left) == 0 {
+			return nil, nil
 		}
-		for name := range left {
-			if there[strings.TrimPrefix(own[name].Linkname, "/")] != nil {
-				delete(left, name)
-			}
+		there, err := headers(l)
+		if err != nil {
+			return nil, err
 		}
+		maps.DeleteFunc(left, func(name string, _ bool) bool {
+			return there[strings.TrimPrefix(own[name].Linkname, "/")] != nil
+		})
 	}
 	if len(left) == 0 {
 		return nil, nil

@@ -17,7 +17,7 @@ func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, 
 	if err != nil {
 		return "", err
 	}
-	ctr, _, _, _, err := r.image(ctx, c)
+	ctr, _, _, err := r.image(ctx, c)
 	if err == nil {
 		ctr, err = ctr.Sync(ctx)
 	}
@@ -58,7 +58,7 @@ func (e *Engine) object() (*run, error) {
 
 // plain is a container with its environment, and its command.
 func (r *run) plain(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
-	ctr, _, entrypoint, args, err := r.image(ctx, c)
+	ctr, _, command, err := r.image(ctx, c)
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %w", c.Name, err)
 	}
@@ -67,5 +67,5 @@ func (r *run) plain(ctx context.Context, c engine.Container) (*dagger.Container,
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %s", c.Name, oneLine(err))
 	}
-	return ctr.WithoutDockerHealthcheck(), c.Command(entrypoint, args), nil
+	return ctr.WithoutDockerHealthcheck(), command, nil
 }

@@ -177,23 +177,24 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 	code, err := main.ExitCode(ctx)
 	ended := time.Now()
 	h.waitClosed(name)
-	result.ExitCode, result.Ended = code, h.of(name).ended(ended)
-	if text := h.of(name).failed; text != "" {
-		return fmt.Errorf("container %s: start %s", name, text)
+	seen := h.of(name)
+	result.ExitCode, result.Ended = code, seen.ended(ended)
+	if seen.failed != "" {
+		return fmt.Errorf("container %s: start %s", name, seen.failed)
 	}
 	var failed *dagger.ExecError
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		result.ExitCode = 128 + 9 // Dagger's way to end it
-		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(h.of(name).lines))
+		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(seen.lines))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
 		// A status that a signal may have set, which ReturnTypeAny leaves out.
 		// There are no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil
 	default:
-		return fmt.Errorf("container %s: %s%s", name, oneLine(err), engine.LastLines(h.of(name).lines))
+		return fmt.Errorf("container %s: %s%s", name, oneLine(err), engine.LastLines(seen.lines))
 	}
 	return r.capture(ctx, main, result)
 }
@@ -305,11 +306,10 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	if c.User != "" || c.Capabilities != nil || c.NoNewPrivileges {
 		return nil, nil, errors.New("run with another user or fewer rights: Dagger cannot: use --engine local")
 	}
-	ctr, goarch, entrypoint, args, err := r.image(ctx, c)
+	ctr, goarch, command, err := r.image(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
-	command := c.Command(entrypoint, args)
 	if len(command) == 0 {
 		return nil, nil, errors.New("it has no command: set Entrypoint or Args")
 	}
@@ -346,32 +346,33 @@ func (r *run) environment(ctr *dagger.Container, c engine.Container) *dagger.Con
 	return ctr
 }
 
-// image is a container of the image, and what the image itself would run.
-func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Container, goarch string, entrypoint, args []string, err error) {
+// image is a container of the image, and its command.
+func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Container, goarch string, command []string, err error) {
 	if c.Image == nil && c.Reference == "" {
-		return nil, "", nil, nil, errors.New("it has no image")
+		return nil, "", nil, errors.New("it has no image")
 	}
 	if c.Image == nil {
 		ctr = r.client.Container(dagger.ContainerOpts{Platform: dagger.Platform(r.client.native.String())}).From(c.Reference)
+		var entrypoint, args []string
 		if entrypoint, err = ctr.Entrypoint(ctx); err == nil {
 			args, err = ctr.DefaultArgs(ctx)
 		}
 		if err != nil {
-			return nil, "", nil, nil, fmt.Errorf("pull %s: %s", c.Reference, oneLine(err))
+			return nil, "", nil, fmt.Errorf("pull %s: %s", c.Reference, oneLine(err))
 		}
-		return ctr, r.client.native.Architecture, entrypoint, args, nil
+		return ctr, r.client.native.Architecture, c.Command(entrypoint, args), nil
 	}
 	config, err := c.Image.ConfigFile()
 	if err != nil {
-		return nil, "", nil, nil, fmt.Errorf("read the image's config: %w", err)
+		return nil, "", nil, fmt.Errorf("read the image's config: %w", err)
 	}
 	file, err := r.engine.archive(c.Image)
 	if err != nil {
-		return nil, "", nil, nil, fmt.Errorf("read the image: %w", err)
+		return nil, "", nil, fmt.Errorf("read the image: %w", err)
 	}
 	platform := v1.Platform{OS: config.OS, Architecture: config.Architecture}
 	ctr = r.client.Container(dagger.ContainerOpts{Platform: dagger.Platform(platform.String())}).Import(r.client.Host().File(file))
-	return ctr, config.Architecture, config.Config.Entrypoint, config.Config.Cmd, nil
+	return ctr, config.Architecture, c.Command(config.Config.Entrypoint, config.Config.Cmd), nil
 }
 
 // files puts the container's files in place, by way of this machine: what a

@@ -21,6 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
@@ -191,17 +192,16 @@ func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []s
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGINT) }
 	cmd.WaitDelay = 10 * time.Second
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	r, w := io.Pipe()
-	cmd.Stdout, cmd.Stderr = w, w
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = cmd.Stdout
 	p := newProgress(log)
-	read := make(chan struct{})
-	go func() {
-		p.read(r)
-		close(read)
-	}()
-	err := cmd.Run()
-	w.Close()
-	<-read
+	if err = cmd.Start(); err == nil {
+		p.read(out)
+		err = cmd.Wait()
+	}
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("build %s: %w", req.Platform, context.Cause(ctx))
@@ -250,7 +250,7 @@ func (e *Engine) layBase(index v1.ImageIndex) (dir string, digest v1.Hash, err e
 	if err != nil {
 		return "", digest, fmt.Errorf("writing the base image to %s: %w", dir, err)
 	}
-	pruneDirs(e.dirs.bases, 3, time.Hour)
+	outdir.Prune(e.dirs.bases, 3, time.Hour)
 	return dir, digest, nil
 }
 
@@ -281,31 +281,4 @@ func makeDir(dir string, fill func(tmp string) error) error {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
-}
-
-// pruneDirs removes all but the newest directories, and none used of late:
-// another process may be reading it.
-func pruneDirs(parent string, keep int, age time.Duration) error {
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return nil // nothing there yet
-	}
-	type dir struct {
-		path string
-		used time.Time
-	}
-	var dirs []dir
-	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && entry.IsDir() {
-			dirs = append(dirs, dir{filepath.Join(parent, entry.Name()), info.ModTime()})
-		}
-	}
-	slices.SortFunc(dirs, func(a, b dir) int { return b.used.Compare(a.used) })
-	var errs []error
-	for _, d := range dirs[min(keep, len(dirs)):] {
-		if time.Since(d.used) > age {
-			errs = append(errs, os.RemoveAll(d.path))
-		}
-	}
-	return errors.Join(errs...)
 }

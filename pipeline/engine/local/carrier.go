@@ -350,22 +350,10 @@ func openLoop(n int) (*os.File, error) {
 
 // fileSystem names the kind of file system that a directory lies on.
 func fileSystem(dir string) string {
-	var found string
-	data, _ := os.ReadFile("/proc/thread-self/mountinfo")
-	longest := -1
-	for line := range strings.Lines(string(data)) {
-		before, after, _ := strings.Cut(line, " - ")
-		f, kind := strings.Fields(before), strings.Fields(after)
-		if len(f) < 5 || len(kind) < 1 {
-			continue
-		}
-		at := f[4]
-		if (at == "/" || dir == at || strings.HasPrefix(dir, at+"/")) && len(at) >= longest {
-			longest, found = len(at), kind[0]
-		}
-	}
-	if found == "" {
+	out, _ := exec.Command("findmnt", "--noheadings", "--output", "FSTYPE", "--target", dir).Output()
+	kinds := strings.Fields(string(out))
+	if len(kinds) == 0 {
 		return "a file system"
 	}
-	return found
+	return kinds[len(kinds)-1] // the topmost of those that lie over each other
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
@@ -119,7 +120,7 @@ func (e *Engine) Close() error {
 		errs = append(errs, os.RemoveAll(dir))
 		e.unlock[i]()
 	}
-	errs = append(errs, pruneDirs(e.dirs.images, 6, 3*time.Hour), pruneDirs(e.dirs.layers, 24, 3*time.Hour))
+	errs = append(errs, outdir.Prune(e.dirs.images, 6, 3*time.Hour), outdir.Prune(e.dirs.layers, 24, 3*time.Hour))
 	return errors.Join(errs...)
 }
 

@@ -210,7 +210,7 @@ func TestAnImageThatIsBuiltAgainIsNotWrittenAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		var log bytes.Buffer
-		img, err := e.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Base: base, Epoch: time.Unix(step.epoch, 0), Log: &log})
+		img, err := e.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Dockerfile: "Dockerfile", Base: base, Epoch: time.Unix(step.epoch, 0), Log: &log})
 		if err != nil {
 			t.Fatalf("%v\n%s", err, log.String())
 		}

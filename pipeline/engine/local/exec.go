@@ -36,27 +36,20 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	p := c.pod
 	p.mu.Lock()
 	p.count++
-	name := fmt.Sprintf("exec-%d", p.count)
+	dir := filepath.Join(c.bundle, fmt.Sprintf("exec-%d", p.count))
 	p.mu.Unlock()
-	files := struct{ spec, pid, log string }{
-		filepath.Join(c.bundle, name+".json"), filepath.Join(c.bundle, name+".pid"), filepath.Join(c.bundle, name+".log"),
-	}
-	err = inMountNamespace(p.mnt, func() error { return os.WriteFile(files.spec, data, 0o600) })
+	file, pidFile := filepath.Join(dir, "process.json"), filepath.Join(dir, "pid")
+	err = inMountNamespace(p.mnt, func() error {
+		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, data, 0o600))
+	})
 	if err != nil {
 		return fail(err)
 	}
-	defer func() {
-		_ = inMountNamespace(p.mnt, func() error {
-			for _, f := range []string{files.spec, files.pid, files.log} {
-				os.Remove(f)
-			}
-			return nil
-		})
-	}()
-	cmd := p.runc(ctx, files.log, "exec", "--process", files.spec, "--pid-file", files.pid, c.id)
+	defer inMountNamespace(p.mnt, func() error { return os.RemoveAll(dir) })
+	cmd := p.runc(ctx, filepath.Join(dir, "log"), "exec", "--process", file, "--pid-file", pidFile, c.id)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
-		c.killInside(files.pid)
+		c.killInside(pidFile)
 		return cmd.Process.Kill()
 	}
 	var out, errOut bytes.Buffer
@@ -68,7 +61,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
 	}
-	if _, started := c.inside(files.pid); err != nil && !started {
+	if _, started := c.inside(pidFile); err != nil && !started {
 		lines := proc.LastLines(stderr, 1)
 		if len(lines) == 0 {
 			return fail(err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -108,46 +109,43 @@ func (e *Engine) checkRoot() error {
 	return nil
 }
 
-// A need is a Debian package and how its presence is seen.
+// A need is a Debian package, and programs or files of which it has brought one.
 type need struct {
-	pkg     string
-	present func() bool
+	pkg    string
+	brings []string
 }
 
+func (n need) present() bool {
+	return slices.ContainsFunc(n.brings, func(name string) bool {
+		_, err := exec.LookPath(name)
+		return err == nil || filepath.IsAbs(name) && isFile(name)
+	})
+}
+
+// needs are the packages that are missing.
 func (e *Engine) needs(buildRunc bool) []string {
-	program := func(names ...string) func() bool {
-		return func() bool {
-			for _, n := range names {
-				if _, err := exec.LookPath(n); err == nil {
-					return true
-				}
-			}
-			return false
-		}
-	}
+	const keyring = "/usr/share/keyrings/debian-archive-keyring"
 	needs := []need{
-		{"util-linux", program("unshare")}, // mmdebstrap's
-		{"mount", program("mount")},
-		{"mmdebstrap", program("mmdebstrap")},
-		{"debian-archive-keyring", func() bool {
-			return isFile("/usr/share/keyrings/debian-archive-keyring.gpg") || isFile("/usr/share/keyrings/debian-archive-keyring.pgp")
-		}},
+		{"util-linux", []string{"unshare"}}, // mmdebstrap's
+		{"mount", []string{"mount"}},
+		{"mmdebstrap", []string{"mmdebstrap"}},
+		{"debian-archive-keyring", []string{keyring + ".gpg", keyring + ".pgp"}},
 	}
 	for _, p := range e.opts.Platforms {
 		if row, known := platform.Of(p.Architecture); known && foreign(p.Architecture) {
 			name := row.Emulator()
 			needs = append(needs,
-				need{"qemu-user-static", program(name+"-static", name)},
-				need{"arch-test", program("arch-test")}, // mmdebstrap asks it whether the platform can run
-				need{"binfmt-support", program("update-binfmts")})
+				need{"qemu-user-static", []string{name + "-static", name}},
+				need{"arch-test", []string{"arch-test"}}, // mmdebstrap asks it whether the platform can run
+				need{"binfmt-support", []string{"update-binfmts"}})
 		}
 	}
 	if buildRunc {
 		needs = append(needs,
-			need{"gcc", program("gcc")},
-			need{"libc6-dev", func() bool { return isFile("/usr/include/stdlib.h") }},
-			need{"pkg-config", program("pkg-config")},
-			need{"libseccomp-dev", func() bool { return isFile("/usr/include/seccomp.h") }})
+			need{"gcc", []string{"gcc"}},
+			need{"libc6-dev", []string{"/usr/include/stdlib.h"}},
+			need{"pkg-config", []string{"pkg-config"}},
+			need{"libseccomp-dev", []string{"/usr/include/seccomp.h"}})
 	}
 	var missing []string
 	for _, n := range needs {
@@ -219,9 +217,6 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 		return failure.Usagef("emulating %s: the local engine can emulate %s", arch, strings.Join(platform.Architectures(), " and "))
 	}
 	name := row.Emulator()
-	if row.Emulated(platform.Binfmt) {
-		return nil
-	}
 	if _, err := os.Stat(filepath.Join(platform.Binfmt, "register")); err != nil {
 		fmt.Fprintf(log, "mounting %s\n", platform.Binfmt)
 		if err := unix.Mount("binfmt_misc", platform.Binfmt, "binfmt_misc", 0, ""); err != nil {
