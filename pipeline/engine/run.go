@@ -2,26 +2,15 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
 
-// Limit checks a request and bounds ctx by its Timeout. A run that is over it
-// ends with a TimeoutError as the cause.
-func (req RunRequest) Limit(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	if req.Timeout <= 0 {
-		return nil, nil, errors.New("RunRequest.Timeout must be set")
-	}
-	names := req.Names()
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
-			return nil, nil, fmt.Errorf("two containers named %s", name)
-		}
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, req.Timeout, &TimeoutError{req.Timeout})
-	return ctx, cancel, nil
+// Limit bounds ctx by the request's Timeout. A run that is over it ends with a
+// TimeoutError as the cause.
+func (req RunRequest) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, req.Timeout, &TimeoutError{req.Timeout})
 }
 
 // Names are those of all containers, the main one first.

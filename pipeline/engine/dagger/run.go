@@ -38,10 +38,7 @@ const (
 
 // Run runs a container with side containers to its end.
 func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResult, error) {
-	ctx, cancel, err := req.Limit(ctx)
-	if err != nil {
-		return engine.RunResult{}, fmt.Errorf("run %s: %w", req.Main.Name, err)
-	}
+	ctx, cancel := req.Limit(ctx)
 	defer cancel()
 	r := &run{engine: e, req: req, id: rand.Text()}
 	result, err := r.do(ctx)

@@ -32,15 +32,6 @@ const baseName = "base"
 // Build builds one platform's image. What it returns is normalised and lies in
 // the cache.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
-	if err := checkPlatform(req.Platform); err != nil {
-		return nil, err
-	}
-	if (req.Base.Reference == "") == (req.Base.Index == nil) {
-		return nil, errors.New("build " + req.Platform.String() + ": exactly one of Base.Reference and Base.Index must be set")
-	}
-	if req.Dockerfile == "" {
-		req.Dockerfile = "Dockerfile"
-	}
 	if !isFile(filepath.Join(req.Context, req.Dockerfile)) {
 		return nil, failure.Usagef("build %s: no Dockerfile at %s", req.Platform, filepath.Join(req.Context, req.Dockerfile))
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"syscall"
@@ -51,8 +50,6 @@ type Container struct {
 	lines  []engine.Line
 }
 
-var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
-
 // Start starts a container. It may be called at any time, also with the name
 // of one that has ended; each start has a fresh root file system. Ready is not
 // waited for: see WaitReady.
@@ -69,12 +66,6 @@ func (p *Pod) Start(ctx context.Context, spec engine.Container) (*Container, err
 
 // prepare does all that comes before the first process.
 func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, error) {
-	if !validName.MatchString(spec.Name) {
-		return nil, fmt.Errorf("container %q: a name is letters, digits, dot, dash and underscore", spec.Name)
-	}
-	if spec.Image == nil {
-		return nil, fmt.Errorf("container %s: it has no image", spec.Name)
-	}
 	if err := p.name(spec.Name); err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}

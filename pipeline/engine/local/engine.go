@@ -19,10 +19,8 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
-	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // Options say where an Engine finds and keeps things.
@@ -70,9 +68,6 @@ type dirs struct {
 // New makes an engine that keeps everything under opts.Cache. It touches
 // nothing yet.
 func New(opts Options) (*Engine, error) {
-	if opts.Cache == "" || opts.Tools == "" {
-		return nil, errors.New("making the local engine: Options.Cache and Options.Tools must be set")
-	}
 	cache, err := filepath.Abs(opts.Cache)
 	if err != nil {
 		return nil, fmt.Errorf("making the local engine: %w", err)
@@ -126,14 +121,6 @@ func (e *Engine) Close() error {
 
 // foreign says whether the machine needs qemu for an architecture.
 func foreign(arch string) bool { return arch != "" && arch != runtime.GOARCH }
-
-// checkPlatform refuses what this engine cannot do on any machine.
-func checkPlatform(p v1.Platform) error {
-	if row, known := platform.Of(p.Architecture); !known || p.OS != row.OCI.OS {
-		return failure.Usagef("platform %q: the local engine knows %s", p.String(), strings.Join(platform.Names(), " and "))
-	}
-	return nil
-}
 
 // own are the directories of this process, for pods and for builds.
 func (e *Engine) own() []string {

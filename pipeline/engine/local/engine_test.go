@@ -312,7 +312,7 @@ func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		_, err := first.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Base: base, Log: started})
+		_, err := first.Build(t.Context(), engine.BuildRequest{Platform: native, Context: dir, Dockerfile: "Dockerfile", Base: base, Log: started})
 		done <- err
 	}()
 	select {
@@ -373,7 +373,7 @@ func TestACancelledBuildLeavesNoProcess(t *testing.T) {
 	}
 	running := &watch{word: "running", seen: make(chan struct{})}
 	go func() { <-running.seen; cancel() }()
-	_, err := e.Build(ctx, engine.BuildRequest{Platform: native, Context: dir, Base: engine.Base{Index: enginetest.Base(t, native)}, Log: running})
+	_, err := e.Build(ctx, engine.BuildRequest{Platform: native, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Index: enginetest.Base(t, native)}, Log: running})
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("err is %v", err)
 	}

@@ -59,7 +59,7 @@ func helper(cache string) {
 	_, err = p.Start(context.Background(), script(img, "main", "spawn hold; hold"))
 	die(err)
 	fmt.Println("id", local.ID(e))
-	_, err = e.Build(context.Background(), engine.BuildRequest{Platform: native, Context: dir, Base: engine.Base{Index: base}, Log: os.Stdout})
+	_, err = e.Build(context.Background(), engine.BuildRequest{Platform: native, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Index: base}, Log: os.Stdout})
 	die(err)
 }
 

@@ -31,9 +31,6 @@ func (c *Container) mount(lower []string) error {
 		if err := os.MkdirAll(c.rootfs(), 0o755); err != nil {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
-		if len(lower) == 0 {
-			return errors.New("making the root file system: the image has no layers")
-		}
 		if err := c.pod.engine.mountOverlay(c.rootfs(), lower, upper, work); err != nil {
 			return fmt.Errorf("mounting the root file system: %w; the cache directory must not itself lie on an overlay", err)
 		}

@@ -20,10 +20,7 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 		}
 	}()
 	result.SideLines = map[string][]engine.Line{}
-	ctx, cancel, err := req.Limit(ctx)
-	if err != nil {
-		return result, err
-	}
+	ctx, cancel := req.Limit(ctx)
 	defer cancel()
 	pod, err := e.NewPod(ctx)
 	if err != nil {

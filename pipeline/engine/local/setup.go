@@ -85,9 +85,6 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	for _, p := range e.opts.Platforms {
-		if err := checkPlatform(p); err != nil {
-			return err
-		}
 		if foreign(p.Architecture) {
 			if err := registerEmulator(ctx, log, p.Architecture); err != nil {
 				return err
