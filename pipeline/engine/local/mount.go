@@ -53,15 +53,15 @@ func (c *Container) mount(lower []string) error {
 }
 
 // furnish runs on a thread inside the pod's mount namespace, whose root becomes
-// the container's. Sources of bind
-// mounts are opened before the root changes, targets looked up after it, so
-// that a symbolic link of the image means what it means inside.
+// the container's. Sources of bind mounts are opened before the root changes,
+// targets looked up after it, so that a symbolic link of the image means what it
+// means inside.
 func (c *Container) furnish() error {
 	type bind struct {
 		fd       int
 		path     string
 		file     bool
-		inherits string // a volume takes over the owner of what it covers
+		inherits bool // a volume takes over the owner of what it covers
 	}
 	var binds []bind
 	defer func() {
@@ -84,8 +84,7 @@ func (c *Container) furnish() error {
 		}
 		source, b := m.Host, bind{path: m.Path}
 		if source == "" {
-			source = filepath.Join(c.disk, fmt.Sprintf("volume-%d", i))
-			b.inherits = source
+			source, b.inherits = filepath.Join(c.disk, fmt.Sprintf("volume-%d", i)), true
 			if err := os.Mkdir(source, 0o755); err != nil {
 				return err
 			}
@@ -105,7 +104,7 @@ func (c *Container) furnish() error {
 	// From here on "/" is the container's.
 	for _, b := range binds {
 		if b.file {
-			if err := touch(b.path); err != nil {
+			if err := put(engine.File{Path: b.path, Mode: 0o644}); err != nil {
 				return err
 			}
 		} else if err := os.MkdirAll(b.path, 0o755); err != nil {
@@ -118,7 +117,7 @@ func (c *Container) furnish() error {
 		if err := unix.MoveMount(b.fd, "", unix.AT_FDCWD, b.path, unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_SYMLINKS); err != nil {
 			return fmt.Errorf("mounting %s: %w", b.path, err)
 		}
-		if b.inherits != "" {
+		if b.inherits {
 			if err := os.Chown(b.path, int(covered.Uid), int(covered.Gid)); err != nil {
 				return err
 			}
@@ -144,22 +143,6 @@ func (c *Container) furnish() error {
 		}
 	}
 	return nil
-}
-
-func touch(name string) error {
-	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return err
-	}
-	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
-		if err := os.Remove(name); err != nil { // a link to something that is not here
-			return err
-		}
-	}
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }
 
 func put(f engine.File) error {

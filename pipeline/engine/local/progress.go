@@ -149,7 +149,7 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 	if m := sourceLine.FindStringSubmatch(plain); m != nil {
 		be.Line, _ = strconv.Atoi(m[2])
 	}
-	if be.Step == "" || strings.HasPrefix(be.Step, "internal]") {
+	if be.Step == "" {
 		for line := range strings.Lines(plain) {
 			line = strings.TrimSpace(line)
 			if _, text, ok := strings.Cut(line, "error: "); ok {
