@@ -200,10 +200,10 @@ func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, e
 	if err == nil {
 		base, err = mutate.AppendLayers(base, own)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read the init graph on the base of %s: %w", registry.Key(platform), err)
+	var found *initgraph.Graph
+	if err == nil {
+		found, _, err = initgraph.FromImage(base)
 	}
-	found, _, err := initgraph.FromImage(base)
 	if err != nil {
 		return nil, fmt.Errorf("read the init graph on the base of %s: %w", registry.Key(platform), err)
 	}

@@ -2,6 +2,7 @@ package initgraph
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,32 +13,25 @@ const baseImages = "Base Images"
 // D2 renders the graph as it stands in the documentation, with a newline at
 // the end of each line.
 func (g *Graph) D2() string {
-	type statement struct {
-		line int
-		text string
-	}
-	var statements []statement
+	statements := map[int]string{} // by line
 	for _, n := range g.Nodes {
-		text := "  " + quote(n.Name) + "\n"
-		if len(n.Inside) > 0 {
-			text = "  " + quote(n.Name) + " {\n"
-			for _, name := range n.Inside {
-				text += "    " + quote(name) + "\n"
-			}
-			text += "  }\n"
+		box := ""
+		for _, name := range n.Inside {
+			box += "    " + quote(name) + "\n"
 		}
-		statements = append(statements, statement{n.Line, text})
+		if box != "" {
+			box = " {\n" + box + "  }"
+		}
+		statements[n.Line] += "  " + quote(n.Name) + box + "\n"
 	}
 	for _, e := range g.Edges {
-		statements = append(statements, statement{e.Line, "  " + quote(e.From) + " -> " + quote(e.To) + "\n"})
+		statements[e.Line] += "  " + quote(e.From) + " -> " + quote(e.To) + "\n"
 	}
-	slices.SortStableFunc(statements, func(a, b statement) int { return a.line - b.line })
-
 	var d2 strings.Builder
 	title := forceQuote(g.Title)
 	fmt.Fprintf(&d2, "%s: {\n", title)
-	for _, s := range statements {
-		d2.WriteString(s.text)
+	for _, line := range slices.Sorted(maps.Keys(statements)) {
+		d2.WriteString(statements[line])
 	}
 	d2.WriteString("}\n")
 	if len(g.Bases) > 0 {

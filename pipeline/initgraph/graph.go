@@ -172,41 +172,31 @@ func (d Drift) Error() string {
 // too much. Title and Bases are not compared.
 func Compare(declared, found *Graph) []Drift {
 	var undeclared, rest []Drift
-	key := func(e Edge) Edge { return Edge{From: e.From, To: e.To} }
-	index := func(g *Graph) (edges map[Edge]bool, nodes map[string]bool) {
-		edges, nodes = map[Edge]bool{}, map[string]bool{}
-		for _, e := range g.Edges {
-			edges[key(e)], nodes[e.From], nodes[e.To] = true, true, true
-		}
-		for _, n := range g.Nodes {
-			nodes[n.Name] = true
-		}
-		return edges, nodes
-	}
-	declaredEdges, declaredNodes := index(declared)
-	foundEdges, foundNodes := index(found)
-
-	for _, e := range found.Edges {
-		if !declaredEdges[key(e)] {
-			undeclared = append(undeclared, Drift{Edge: key(e), Cause: Undeclared})
+	declaredEdges, declaredNodes := declared.edgesAndNodes()
+	foundEdges, foundNodes := found.edgesAndNodes()
+	for _, e := range foundEdges {
+		if !slices.Contains(declaredEdges, e) {
+			undeclared = append(undeclared, Drift{Edge: e, Cause: Undeclared})
 		}
 	}
 	for _, n := range found.Nodes {
-		if !declaredNodes[n.Name] {
+		if !slices.Contains(declaredNodes, n.Name) {
 			undeclared = append(undeclared, Drift{Edge: Edge{From: n.Name}, Cause: Undeclared})
 		}
 	}
 	seen := map[Edge]bool{}
 	for _, e := range declared.Edges {
-		if !foundEdges[key(e)] {
-			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Vanished, known: foundNodes[e.To]})
-		} else if seen[key(e)] {
-			rest = append(rest, Drift{Edge: key(e), Line: e.Line, Cause: Repeated})
+		line := e.Line
+		e.Line = 0
+		if !slices.Contains(foundEdges, e) {
+			rest = append(rest, Drift{Edge: e, Line: line, Cause: Vanished, known: slices.Contains(foundNodes, e.To)})
+		} else if seen[e] {
+			rest = append(rest, Drift{Edge: e, Line: line, Cause: Repeated})
 		}
-		seen[key(e)] = true
+		seen[e] = true
 	}
 	for _, n := range declared.Nodes {
-		if !foundNodes[n.Name] {
+		if !slices.Contains(foundNodes, n.Name) {
 			rest = append(rest, Drift{Edge: Edge{From: n.Name}, Line: n.Line, Cause: Vanished})
 		}
 	}
