@@ -68,6 +68,8 @@ var (
 	callOut  = regexp.MustCompile(`^> ?\[!(\w+)\]$`)
 	summary  = regexp.MustCompile(`^<summary>(.*)</summary>$`)
 	listItem = regexp.MustCompile(`^(?:[*+-]|\d+\.) `)
+	anchor   = regexp.MustCompile(`\]\(#[^)\s]+\)`) // of a heading: MkDocs makes one dash where GitHub makes two
+	dashes   = regexp.MustCompile(`-+`)
 )
 
 // admonitions are the site's names for GitHub's call-outs.
@@ -80,14 +82,6 @@ var admonitions = map[string]string{
 // headings, and lists, which need an empty line before them.
 func material(page string) string {
 	var out []string
-	page = strings.TrimSuffix(page, "\n")
-	anchors := map[string]string{}
-	eachLine(page, func(line string, inCode bool) {
-		if text, ok := heading(line); ok && !inCode {
-			anchors[anchorGitHub(text)] = anchorMkDocs(text)
-		}
-	})
-	link := regexp.MustCompile(`\]\(#([^)\s]+)\)`)
 	pad, callOutOpen, last := "", false, ""
 	put := func(line string) {
 		if line != "" {
@@ -95,19 +89,13 @@ func material(page string) string {
 		}
 		out = append(out, line)
 	}
-	eachLine(page, func(line string, inCode bool) {
+	eachLine(strings.TrimSuffix(page, "\n"), func(line string, inCode bool) {
 		if inCode {
 			put(line)
 			last = line
 			return
 		}
-		line = link.ReplaceAllStringFunc(line, func(m string) string {
-			anchor := link.FindStringSubmatch(m)[1]
-			if to, known := anchors[anchor]; known {
-				anchor = to
-			}
-			return "](#" + anchor + ")"
-		})
+		line = anchor.ReplaceAllStringFunc(line, func(link string) string { return dashes.ReplaceAllString(link, "-") })
 		kind := callOut.FindStringSubmatch(line)
 		title := summary.FindStringSubmatch(line)
 		switch {
@@ -171,24 +159,9 @@ func eachLine(text string, do func(line string, inCode bool)) {
 var (
 	linked  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-	gaps    = regexp.MustCompile(`[-\s]+`)
 )
-
-// heading returns the text of a heading, links in it resolved.
-func heading(line string) (text string, ok bool) {
-	text = strings.TrimLeft(line, "#")
-	if text == line || !strings.HasPrefix(text, " ") {
-		return "", false
-	}
-	return linked.ReplaceAllString(strings.TrimSpace(text), "$1"), true
-}
 
 // anchorGitHub is what GitHub makes of a heading.
 func anchorGitHub(text string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
-}
-
-// anchorMkDocs is what MkDocs makes of it.
-func anchorMkDocs(text string) string {
-	return gaps.ReplaceAllString(strings.TrimSpace(notSlug.ReplaceAllString(strings.ToLower(text), "")), "-")
 }

@@ -30,7 +30,7 @@ func newGuide(file, text string) (Guide, error) {
 	g.Title = strings.TrimSpace(title)
 	eachLine(text, func(line string, inCode bool) {
 		if title, ok := strings.CutPrefix(line, "## "); ok && !inCode {
-			title, _ = heading("# " + title)
+			title = linked.ReplaceAllString(strings.TrimSpace(title), "$1")
 			g.Sections = append(g.Sections, Section{Title: title, Link: file + "#" + anchorGitHub(title)})
 		}
 	})
