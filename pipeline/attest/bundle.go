@@ -1,12 +1,9 @@
 package attest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
@@ -79,26 +76,14 @@ func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
 func readBundle(text []byte) (bundle, statement, error) {
 	var b bundle
 	var s statement
-	if err := decode(text, &b); err != nil {
+	if err := json.Unmarshal(text, &b); err != nil {
 		return b, s, fmt.Errorf("it is no sigstore bundle: %w", err)
 	}
 	if b.DSSEEnvelope.PayloadType != statementType {
 		return b, s, fmt.Errorf("it holds no in-toto statement but %q", b.DSSEEnvelope.PayloadType)
 	}
-	if err := decode(b.DSSEEnvelope.Payload, &s); err != nil {
+	if err := json.Unmarshal(b.DSSEEnvelope.Payload, &s); err != nil {
 		return b, s, fmt.Errorf("its statement is damaged: %w", err)
 	}
 	return b, s, nil
-}
-
-// decode reads one JSON value and nothing after it.
-func decode(text []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows its end")
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,38 +12,43 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// checkReports looks into the reports of what was proven.
+// checkDocuments looks into the documents of a kind that are attached to a
+// subject. read returns what one says, or what is wrong with it.
+func (v *verification) checkDocuments(s *subject, kind, what, none string, read func(document) (text string, problems []string)) {
+	found := false
+	for _, doc := range s.documents {
+		if doc.kind != kind {
+			continue
+		}
+		found = true
+		text, problems := read(doc)
+		for _, problem := range problems {
+			v.add(Wrong, s.name, what, "%s: %s", doc.title, problem)
+		}
+		if len(problems) == 0 {
+			verdict, but := v.vouched(doc)
+			v.add(verdict, s.name, what, "%s%s", text, but)
+		}
+	}
+	if !found {
+		v.absent(s.name, what, "%s", none)
+	}
+}
+
 func (v *verification) checkReports() {
 	seen := map[v1.Hash]bool{}
 	for _, s := range v.subjects {
-		found := false
-		for _, doc := range s.documents {
-			if doc.kind != ReportType {
-				continue
-			}
-			found = true
+		v.checkDocuments(s, ReportType, whatReport, "none is attached", func(doc document) (text string, problems []string) {
 			var r report.Report
-			if err := decode(doc.data, &r); err != nil {
-				v.add(Wrong, s.name, whatReport, "%s: it is no report: %v", doc.title, err)
-				continue
+			if err := json.Unmarshal(doc.data, &r); err != nil {
+				return "", []string{fmt.Sprintf("it is no report: %v", err)}
 			}
-			if problems := v.agrees(r); len(problems) > 0 {
-				for _, problem := range problems {
-					v.add(Wrong, s.name, whatReport, "%s: %s", doc.title, problem)
-				}
-				continue
-			}
-			verdict, but := v.vouched(doc)
-			text := "the same as above"
-			if !seen[doc.digest] {
-				text = summary(r)
+			if seen[doc.digest] {
+				return "the same as above", v.agrees(r)
 			}
 			seen[doc.digest] = true
-			v.add(verdict, s.name, whatReport, "%s%s", text, but)
-		}
-		if !found {
-			v.absent(s.name, whatReport, "none is attached")
-		}
+			return summary(r), v.agrees(r)
+		})
 	}
 }
 

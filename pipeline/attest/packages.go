@@ -41,23 +41,15 @@ func (v *verification) checkPackages() {
 	own := map[v1.Hash]bool{} // documents of the images
 	for _, s := range v.images {
 		for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
-			found := false
-			for _, doc := range s.documents {
-				if doc.kind != kind {
-					continue
-				}
-				found, own[doc.digest] = true, true
+			none := "no list of packages is attached as " + kind
+			v.checkDocuments(s, kind, whatPackages, none, func(doc document) (text string, problems []string) {
+				own[doc.digest] = true
 				text, err := packagesOf(doc, s.digest)
 				if err != nil {
-					v.add(Wrong, s.name, whatPackages, "%s: %v", doc.title, err)
-					continue
+					return "", []string{err.Error()}
 				}
-				verdict, but := v.vouched(doc)
-				v.add(verdict, s.name, whatPackages, "%s of this image%s", text, but)
-			}
-			if !found {
-				v.absent(s.name, whatPackages, "no list of packages is attached as %s", kind)
-			}
+				return text + " of this image", nil
+			})
 		}
 	}
 	if v.at.Index == nil {
@@ -93,7 +85,7 @@ func spdxOf(text []byte, image v1.Hash) (string, error) {
 			Checksums []checksum `json:"checksums"`
 		} `json:"packages"`
 	}
-	if err := decode(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
+	if err := json.Unmarshal(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
 		return "", fmt.Errorf("it is no SPDX document (%v)", err)
 	}
 	for _, p := range spdx.Packages {
@@ -120,7 +112,7 @@ func cycloneDXOf(text []byte, image v1.Hash) (string, error) {
 		} `json:"metadata"`
 		Components []json.RawMessage `json:"components"`
 	}
-	if err := decode(text, &cyclonedx); err != nil || cyclonedx.Format != "CycloneDX" {
+	if err := json.Unmarshal(text, &cyclonedx); err != nil || cyclonedx.Format != "CycloneDX" {
 		return "", fmt.Errorf("it is no CycloneDX document (%v)", err)
 	}
 	if got := cyclonedx.Metadata.Component.Version; got != image.String() {

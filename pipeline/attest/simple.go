@@ -39,7 +39,7 @@ type simple struct {
 		} `json:"image"`
 		Type string `json:"type"`
 	} `json:"critical"`
-	Optional json.RawMessage `json:"optional"`
+	Optional any `json:"optional"`
 }
 
 // simpleTag is where the signatures of a digest are.
@@ -54,7 +54,6 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 		s.Critical.Identity.Reference = repository
 		s.Critical.Image.Digest = digest.String()
 		s.Critical.Type = simpleWhat
-		s.Optional = json.RawMessage("null")
 		payload, err := json.Marshal(s)
 		if err != nil {
 			return nil, fmt.Errorf("sign %s: %w", digest, err)
@@ -103,7 +102,7 @@ func readSimple(ctx context.Context, img v1.Image, digest v1.Hash) ([]simply, er
 			return nil, err
 		}
 		var s simple
-		if err := decode(payload, &s); err != nil {
+		if err := json.Unmarshal(payload, &s); err != nil {
 			return nil, fmt.Errorf("what is signed is damaged: %w", err)
 		}
 		if s.Critical.Type != simpleWhat || s.Critical.Image.Digest != digest.String() {

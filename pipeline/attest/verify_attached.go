@@ -3,6 +3,7 @@ package attest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -138,7 +139,7 @@ func (v *verification) read(ctx context.Context, s *subject, kind string, img v1
 			found.err = v.demand.Signer.Verify(ctx, text, s.digest)
 		}
 	case statementType:
-		if err := decode(text, &found.statement); err != nil {
+		if err := json.Unmarshal(text, &found.statement); err != nil {
 			return fmt.Errorf("it is damaged: %w", err)
 		}
 		if !found.about(s.digest) {
