@@ -50,7 +50,7 @@ type verification struct {
 	images   []*subject
 	subjects []*subject // the index, when there is one, and the images
 	// believed are the provenances that count, by the digest of their text.
-	believed map[v1.Hash]believed
+	believed map[v1.Hash]Provenance
 }
 
 // add notes what came of a check. What registries send may hold anything: it

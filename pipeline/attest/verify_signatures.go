@@ -17,8 +17,9 @@ func (v *verification) checkSignatures() {
 				others = append(others, b.signer)
 			}
 		}
-		good, bad := v.simply(s)
-		if good > 0 {
+		key, asked := v.demand.Signer.(PublicKey)
+		simple := asked && slices.ContainsFunc(s.simple, func(each simply) bool { return key.verifies(each.payload, each.signature) })
+		if simple {
 			forms = append(forms, "simple signing")
 		}
 		forms = compact(forms)
@@ -41,27 +42,10 @@ func (v *verification) checkSignatures() {
 			}
 		}
 		// A key signs in both forms: one that fits nothing was tampered with.
-		if bad > 0 && good == 0 {
-			v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), bad, v.demand.Signer)
+		if asked && !simple && len(s.simple) > 0 {
+			v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), len(s.simple), v.demand.Signer)
 		}
 	}
-}
-
-// simply counts the signatures of the older form by whether they are the
-// demanded key's. They are nobody's when no key was demanded.
-func (v *verification) simply(s *subject) (good, bad int) {
-	key, ok := v.demand.Signer.(PublicKey)
-	if !ok {
-		return 0, 0
-	}
-	for _, each := range s.simple {
-		if key.verifies(each.payload, each.signature) {
-			good++
-		} else {
-			bad++
-		}
-	}
-	return good, bad
 }
 
 func compact(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }

@@ -8,7 +8,6 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -114,15 +113,11 @@ func sign(sigstore *ca.VirtualSigstore, identity, issuer string, statement []byt
 		data := material.TimestampVerificationData
 		data.Rfc3161Timestamps = append(data.Rfc3161Timestamps, &protocommon.RFC3161SignedTimestamp{SignedTimestamp: stamp})
 	}
-	text, err := protojson.Marshal(&protobundle.Bundle{
+	return protojson.Marshal(&protobundle.Bundle{
 		MediaType:            "application/vnd.dev.sigstore.bundle.v0.3+json",
 		VerificationMaterial: material,
 		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
 			Payload: statement, PayloadType: envelope.PayloadType, Signatures: []*protodsse.Signature{{Sig: raw}},
 		}},
 	})
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(json.RawMessage(text)) // on one line
 }
