@@ -76,10 +76,9 @@ func (m *meter) add(n int64) {
 // countedLayer counts what is read of a layer, in any attempt.
 type countedLayer struct {
 	v1.Layer
-	meter  *meter
-	total  *atomic.Int64 // of all layers and attempts
-	opened atomic.Bool
-	n      atomic.Int64 // bytes that have moved in this attempt
+	meter *meter
+	total *atomic.Int64 // of all layers and attempts
+	n     atomic.Int64  // bytes that have moved in this attempt
 }
 
 // set brings the count to n.
@@ -90,7 +89,6 @@ func (l *countedLayer) Compressed() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.opened.Store(true)
 	l.set(0)
 	return struct {
 		io.Reader

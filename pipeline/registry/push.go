@@ -24,10 +24,10 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 			}); err != nil {
 				return err
 			}
-			sent.set(b.size) // it is there, sent or not
-			if sent.opened.Load() {
+			if sent.n.Load() > 0 {
 				r.blobs.Add(1)
 			}
+			sent.set(b.size) // it is there, sent or not
 			return nil
 		})
 	}
