@@ -87,7 +87,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			return err
 		}
 		return add(registry.Document{
-			ArtifactType: bundleType, MediaType: bundleType, Data: bundle,
+			Type: bundleType, Data: bundle,
 			Annotations: map[string]string{contentAnnotation: "dsse-envelope", predicateAnnotation: predicate},
 		}, on...)
 	}
@@ -113,7 +113,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			annotations[platformAnnotation] = d.Platform
 			on = []named{parts[0], parts[i]}
 		}
-		err := add(registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data, Annotations: annotations}, on...)
+		err := add(registry.Document{Type: d.Type, Data: d.Data, Annotations: annotations}, on...)
 		// Others look for the lists of packages among what is signed.
 		if predicate := predicates[d.Type]; err == nil && predicate != "" && r.Signer != nil {
 			err = sign(predicate, json.RawMessage(d.Data), on...)
@@ -129,7 +129,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			return nil, err
 		}
 		err = add(registry.Document{
-			ArtifactType: statementType, MediaType: statementType, Data: provenance,
+			Type: statementType, Data: provenance,
 			Annotations: map[string]string{statementAnnotation: provenancePredicate, registry.TitleLabel: "provenance.json"},
 		}, parts...)
 		return list, err

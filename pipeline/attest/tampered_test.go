@@ -89,14 +89,14 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 			_, err = text.ReadFrom(rc)
 			must(w.T, err)
 			must(w.T, remote.Delete(w.repository(w.T).Digest(digestOf(w.T, manifest).String())))
-			w.attach(w.T, w.idx, subject, registry.Document{ArtifactType: kind, MediaType: kind, Data: change(text.Bytes()), Annotations: manifest.Annotations})
+			w.attach(w.T, w.idx, subject, registry.Document{Type: kind, Data: change(text.Bytes()), Annotations: manifest.Annotations})
 		}
 	}
 	// misplace attaches the list of the amd64 image to the other one.
 	misplace := func(w world, kind string) {
 		for _, d := range release(w.T, w.idx, nil).Documents {
 			if d.Platform == "linux/amd64" && d.Type == kind {
-				w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{ArtifactType: d.Type, MediaType: d.Type, Data: d.Data,
+				w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{Type: d.Type, Data: d.Data,
 					Annotations: map[string]string{"org.opencontainers.image.title": d.Name}})
 			}
 		}
@@ -140,7 +140,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		},
 		"a second list is attached": {
 			func(w world) {
-				w.attach(w.T, w.idx, w.of["linux/amd64"], registry.Document{ArtifactType: sbom.CycloneDXType, MediaType: sbom.CycloneDXType,
+				w.attach(w.T, w.idx, w.of["linux/amd64"], registry.Document{Type: sbom.CycloneDXType,
 					Data: fmt.Appendf(nil, `{"bomFormat":"CycloneDX","metadata":{"component":{"version":"%s"}}}`, w.of["linux/amd64"])})
 			},
 			attest.Wrong, "linux/amd64", "sbom", []string{"the provenance does not name it"},
@@ -165,7 +165,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		},
 		"a list is attached to the index alone": {
 			func(w world) {
-				w.attach(w.T, w.idx, w.whole, registry.Document{ArtifactType: sbom.SPDXType, MediaType: sbom.SPDXType, Data: []byte("{}"),
+				w.attach(w.T, w.idx, w.whole, registry.Document{Type: sbom.SPDXType, Data: []byte("{}"),
 					Annotations: map[string]string{"org.opencontainers.image.title": "evil.json"}})
 			},
 			attest.Wrong, "index", "sbom", []string{"evil.json", "none of its images"},
@@ -324,7 +324,7 @@ func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
 	whole, err := idx.Digest()
 	must(t, err)
 	reg.publish(t, idx, func(_ context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
-		a, err := registry.Attach(idx, whole, registry.Document{ArtifactType: "x/\x1b[2Jy\nproven", MediaType: "text/plain", Data: []byte("x")})
+		a, err := registry.Attach(idx, whole, registry.Document{Type: "x/\x1b[2Jy\nproven", Data: []byte("x")})
 		return []registry.Attachment{a}, err
 	})
 	result := reg.verify(t, demand(nil))

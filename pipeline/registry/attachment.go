@@ -30,10 +30,9 @@ type Attachment struct {
 
 // Document is what Attach attaches.
 type Document struct {
-	ArtifactType string // what it is, a media type
-	MediaType    string // of Data
-	Data         []byte
-	Annotations  map[string]string // of the manifest; listed with the referrers
+	Type        string // of Data, and what is attached: a media type
+	Data        []byte
+	Annotations map[string]string // of the manifest; listed with the referrers
 }
 
 // The configuration of a manifest that has none (OCI 1.1, "Guidance
@@ -51,9 +50,9 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	}
 	described, ok := subjects[subject]
 	if !ok {
-		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.ArtifactType, subject)
+		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.Type, subject)
 	}
-	layer := static.NewLayer(doc.Data, types.MediaType(doc.MediaType))
+	layer := static.NewLayer(doc.Data, types.MediaType(doc.Type))
 	config, err := partial.Descriptor(static.NewLayer([]byte(emptyConfig), emptyConfigType))
 	if err != nil {
 		return Attachment{}, err
@@ -63,15 +62,15 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 		return Attachment{}, err
 	}
 	raw, err := json.Marshal(v1.Manifest{
-		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.ArtifactType,
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.Type,
 		Config: *config, Layers: []v1.Descriptor{*data}, Subject: &described, Annotations: doc.Annotations,
 	})
 	if err != nil {
-		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
+		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
 	}
 	img, err := partial.CompressedToImage(document{raw, layer})
 	if err != nil {
-		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.ArtifactType, err)
+		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
 	}
 	return Attachment{Subject: subject, Image: img}, nil
 }

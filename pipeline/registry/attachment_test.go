@@ -25,7 +25,7 @@ func attach(t *testing.T, booted map[string]v1.Hash) func(context.Context, v1.Im
 		var list []registry.Attachment
 		for _, subject := range []v1.Hash{digest, booted["linux/amd64"]} {
 			a, err := registry.Attach(idx, subject, registry.Document{
-				ArtifactType: "application/vnd.example.list", MediaType: "text/plain", Data: []byte("of " + subject.String()),
+				Type: "application/vnd.example.list", Data: []byte("of " + subject.String()),
 				Annotations: map[string]string{"org.opencontainers.image.title": "list"},
 			})
 			must(t, err)

@@ -67,8 +67,8 @@ func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggc
 			t.Fatal(err)
 		}
 		for _, doc := range []registry.Document{
-			{ArtifactType: sbom.SPDXType, MediaType: sbom.SPDXType, Data: []byte("{}")},
-			{ArtifactType: sbom.CycloneDXType, MediaType: sbom.CycloneDXType, Data: list},
+			{Type: sbom.SPDXType, Data: []byte("{}")},
+			{Type: sbom.CycloneDXType, Data: list},
 		} {
 			a, err := registry.Attach(idx, subject, doc)
 			if err != nil {

@@ -76,7 +76,7 @@ func attach(_ context.Context, idx v1.ImageIndex) (list []registry.Attachment, e
 	}
 	for _, subject := range []v1.Hash{whole, first} {
 		a, err := registry.Attach(idx, subject, registry.Document{
-			ArtifactType: "application/vnd.example.list", MediaType: "text/plain", Data: fmt.Appendf(nil, "a list of %s", subject),
+			Type: "application/vnd.example.list", Data: fmt.Appendf(nil, "a list of %s", subject),
 		})
 		if err != nil {
 			return nil, err
