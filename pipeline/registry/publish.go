@@ -105,6 +105,7 @@ type repository struct {
 	pusher   *remote.Pusher
 	puller   *remote.Puller // remembers no content
 	err      error          // why nothing more is done there
+	right    bool           // all tags were, before anything was sent
 	// attached is what is attached to the index and its images, as it is there.
 	attached []Attachment
 	lists    bool         // what is attached: it has done so
@@ -284,7 +285,7 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 func (p *publisher) complete(ctx context.Context, r *repository) error {
 	var err error
 	if !p.ByDigest {
-		err = p.mayStand(ctx, r)
+		err = p.lookAtTags(ctx, r)
 	}
 	if err == nil {
 		err = p.push(ctx, r)

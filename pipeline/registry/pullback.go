@@ -39,18 +39,8 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 			return err
 		}
 	}
-	if r.blobs.Load() == 0 {
-		current := true
-		for _, t := range r.targets {
-			is, err := p.tagged(orSend(ctx), r, t)
-			if err != nil {
-				return err
-			}
-			current = current && is == p.contents[t.platform].digest
-		}
-		if current {
-			return nil
-		}
+	if r.right && r.blobs.Load() == 0 {
+		return nil
 	}
 
 	g, gctx := errgroup.WithContext(ctx)

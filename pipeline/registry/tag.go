@@ -74,13 +74,11 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	return nil
 }
 
-// mayStand refuses a publish that would have to move a version's tag to another
-// image, before anything is sent.
-func (p *publisher) mayStand(ctx context.Context, r *repository) error {
+// lookAtTags refuses a publish that would have to move a version's tag to another
+// image, before anything is sent, and notes whether all tags are right.
+func (p *publisher) lookAtTags(ctx context.Context, r *repository) error {
+	r.right = true
 	for _, t := range r.targets {
-		if t.moves || p.Move {
-			continue
-		}
 		was, err := p.tagged(orSend(ctx), r, t)
 		if err == nil {
 			err = p.mayMove(ctx, r, t, was)
@@ -88,6 +86,7 @@ func (p *publisher) mayStand(ctx context.Context, r *repository) error {
 		if err != nil {
 			return err
 		}
+		r.right = r.right && was == p.contents[t.platform].digest
 	}
 	return nil
 }
