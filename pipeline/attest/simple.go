@@ -54,20 +54,19 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 		s.Critical.Identity.Reference = repository
 		s.Critical.Image.Digest = digest.String()
 		s.Critical.Type = simpleWhat
+		var signature []byte
 		payload, err := json.Marshal(s)
-		if err != nil {
-			return nil, fmt.Errorf("sign %s: %w", digest, err)
+		if err == nil {
+			signature, err = k.sign(payload)
 		}
-		signature, err := k.sign(payload)
+		if err == nil {
+			img, err = mutate.Append(img, mutate.Addendum{
+				Layer:       static.NewLayer(payload, simpleType),
+				Annotations: map[string]string{simpleSignature: base64.StdEncoding.EncodeToString(signature)},
+			})
+		}
 		if err != nil {
 			return nil, fmt.Errorf("sign %s with %s: %w", digest, k, err)
-		}
-		img, err = mutate.Append(img, mutate.Addendum{
-			Layer:       static.NewLayer(payload, simpleType),
-			Annotations: map[string]string{simpleSignature: base64.StdEncoding.EncodeToString(signature)},
-		})
-		if err != nil {
-			return nil, fmt.Errorf("sign %s: %w", digest, err)
 		}
 	}
 	return img, nil

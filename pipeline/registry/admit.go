@@ -20,7 +20,7 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 	}
 	line := opts.line(targets)
 	err = everywhere(repositories, func(r *repository) error {
-		door := newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))
+		door := newDoor(r.name, transport.PushScope, opts.Keychain, line, nil)
 		if err := openUpload(ctx, door); err != nil && !passing(err) {
 			return fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 		}

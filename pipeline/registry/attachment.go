@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -103,15 +104,12 @@ func (p *publisher) attach(ctx context.Context) error {
 	if p.Attach == nil {
 		return nil
 	}
-	subjects, err := subjectsOf(p.idx)
-	if err != nil {
-		return err
-	}
+	var err error
 	if p.attached, err = p.Attach(ctx, p.idx); err != nil {
 		return err
 	}
 	for _, a := range p.attached {
-		if _, ok := subjects[a.Subject]; !ok {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(p.contents)), func(c content) bool { return c.digest == a.Subject }) {
 			return fmt.Errorf("publishing: something is attached to %s, but the index has no such image", a.Subject)
 		}
 		if p.blobs, err = appendBlobs(p.blobs, a.Image); err != nil {

@@ -25,20 +25,18 @@ type door struct {
 	repo   name.Repository
 	keys   authn.Keychain
 	line   http.RoundTripper
-	scopes []string
+	action string // transport.PullScope is for who reads: nobody above repeats those requests
 	clock  Clock
-	// asksAgain is for requests that nobody above repeats: what reads.
-	asksAgain bool
-	log       io.Writer
+	log    io.Writer
 
 	lock *semaphore.Weighted // held by who logs in
 	in   http.RoundTripper   // nil before
 }
 
-func newDoor(repo name.Repository, keys authn.Keychain, line http.RoundTripper, clock Clock, scopes ...string) *door {
+func newDoor(repo name.Repository, action string, keys authn.Keychain, line guard, log io.Writer) *door {
 	return &door{
-		repo: repo, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent), scopes: scopes,
-		clock: clock, log: io.Discard, lock: semaphore.NewWeighted(1),
+		repo: repo, action: action, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent),
+		clock: line.clock, log: cmp.Or(log, io.Discard), lock: semaphore.NewWeighted(1),
 	}
 }
 
@@ -55,7 +53,7 @@ func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, marked{err, errLogin}
 	}
-	in, err := transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, d.scopes)
+	in, err := transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, []string{d.repo.Scope(d.action)})
 	if err != nil {
 		return nil, marked{err, errLogin}
 	}
@@ -72,7 +70,7 @@ func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 		// The client asks when it has written what is attached, and would write
 		// a list as often as it gets longer. We do, once for all of it.
 		return nod(req), nil
-	case d.asksAgain:
+	case d.action == transport.PullScope:
 		return d.again(req)
 	}
 	return d.pass(req)

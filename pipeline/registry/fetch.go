@@ -42,12 +42,7 @@ func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (
 	if err != nil {
 		return nil, repositoryStore{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
-	line := newGuard(s.Transport, s.Clock, plain)
-	d := newDoor(ref.Context(), s.Keychain, line, s.Clock, ref.Scope(transport.PullScope))
-	d.asksAgain = true
-	if s.Log != nil {
-		d.log = s.Log
-	}
+	d := newDoor(ref.Context(), transport.PullScope, s.Keychain, newGuard(s.Transport, s.Clock, plain), s.Log)
 	puller, err := remote.NewPuller(clientOptions(d)...)
 	return ref, repositoryStore{ctx, d, puller}, err
 }

@@ -247,8 +247,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 
 	line := opts.line(targets)
 	for _, r := range p.repositories {
-		r.door = newDoor(r.name, opts.Keychain, line, opts.Clock, r.name.Scope(transport.PushScope))
-		r.door.log = &r.meter
+		r.door = newDoor(r.name, transport.PushScope, opts.Keychain, line, &r.meter)
 		if r.pusher, err = remote.NewPusher(clientOptions(r.door)...); err == nil {
 			r.puller, err = remote.NewPuller(clientOptions(r.door)...)
 		}
