@@ -32,7 +32,6 @@ type recording struct {
 	main   string
 
 	mu         sync.Mutex
-	news       chan struct{} // closed and replaced at each answer
 	containers map[string]*containerLog
 }
 
@@ -47,7 +46,7 @@ type containerLog struct {
 }
 
 func newRecording(req engine.RunRequest) *recording {
-	h := &recording{onLine: req.OnLine, news: make(chan struct{}), containers: map[string]*containerLog{}, main: req.Main.Name}
+	h := &recording{onLine: req.OnLine, containers: map[string]*containerLog{}, main: req.Main.Name}
 	for _, c := range append(slices.Clone(req.Sides), req.Main) {
 		h.mask.AddLines(slices.Collect(maps.Values(c.Secrets))...)
 		h.containers[c.Name] = &containerLog{open: map[string]bool{}}
@@ -100,8 +99,6 @@ func (h *recording) add(records []record.Record) {
 			news = append(news, func() { h.onLine(r.Container, line) })
 		}
 	}
-	close(h.news)
-	h.news = make(chan struct{})
 	h.mu.Unlock()
 	if h.onLine != nil {
 		for _, show := range news {
@@ -118,19 +115,8 @@ func (c containerLog) done() bool {
 // waitClosed waits until a container that has ended has been recorded to its
 // end: not for long, since a stopped run's may never be.
 func (h *recording) waitClosed(name string) {
-	deadline := time.After(lastPoll)
-	for {
-		h.mu.Lock()
-		done, news := h.containers[name].done(), h.news
-		h.mu.Unlock()
-		if done {
-			return
-		}
-		select {
-		case <-news:
-		case <-deadline:
-			return
-		}
+	for deadline := time.Now().Add(lastPoll); !h.of(name).done() && time.Now().Before(deadline); {
+		time.Sleep(pollEvery)
 	}
 }
 

@@ -98,15 +98,14 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	if err != nil {
 		return result, wrap(ctx, fmt.Errorf("reach the recorder: %s", oneLine(err)))
 	}
-	following := make(chan struct{})
-	go func() {
-		defer close(following)
+	var following sync.WaitGroup
+	following.Go(func() {
 		h.follow(follow, func(ctx context.Context, from int, wait time.Duration) (string, error) {
 			address := fmt.Sprintf("%s/?from=%d&wait=%s&once=%s", url, from, wait, rand.Text())
 			return r.client.HTTP(address, dagger.HTTPOpts{ExperimentalServiceHost: recorder}).Contents(ctx)
 		})
-	}()
-	defer func() { unfollow(); <-following }()
+	})
+	defer func() { unfollow(); following.Wait() }()
 
 	sides := make([]*dagger.Service, len(r.req.Sides))
 	g, gctx := errgroup.WithContext(ctx)

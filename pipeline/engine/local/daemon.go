@@ -52,8 +52,7 @@ type daemon struct {
 type daemonRun struct {
 	state  *os.File // the directory that buildkitd and its socket, "sock", are in
 	unlock func()
-	stdin  io.Closer
-	done   chan struct{} // closed when the namespaces are gone
+	*namespace
 }
 
 // acquire returns the address of a running daemon, to be released.
@@ -99,8 +98,7 @@ func (d *daemon) stop() {
 	if d.run == nil {
 		return
 	}
-	d.run.stdin.Close()
-	<-d.run.done // the script sees to the deadline
+	d.run.end() // the script sees to the deadline
 	os.Remove(d.run.socket())
 	d.run.state.Close()
 	d.run.unlock()
@@ -155,7 +153,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 	if err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
-	run := &daemonRun{state: state, done: make(chan struct{})}
+	run := &daemonRun{state: state}
 	defer func() {
 		if err != nil {
 			state.Close()
@@ -171,13 +169,9 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 	cmd.Dir, cmd.Env = e.dirs.state, d.environ()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if run.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
+	if run.namespace, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
-	go func() {
-		_ = cmd.Wait()
-		close(run.done)
-	}()
 	for {
 		conn, err := net.Dial("unix", run.socket())
 		if err == nil {
@@ -195,8 +189,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 			}
 			err = fmt.Errorf("no answer on %s", filepath.Join(e.dirs.state, "sock"))
 		}
-		run.stdin.Close()
-		<-run.done
+		run.end()
 		return nil, fmt.Errorf("starting buildkitd: %w: %s", err, strings.Join(proc.LastLines(out.String(), 3), "; "))
 	}
 }
@@ -211,28 +204,4 @@ func (d *daemon) environ() []string {
 		}
 	}
 	return environ
-}
-
-// startNamespace starts the first process of new namespaces: a mount
-// namespace and those given. Closing the returned pipe, or the end of this
-// process, is what the first process has to end at. A script that does not
-// know the pipe is killed with its namespaces by killing cmd.
-func startNamespace(cmd *exec.Cmd, clone uintptr) (io.Closer, error) {
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.SysProcAttr = &unix.SysProcAttr{
-		Cloneflags:   clone,
-		Unshareflags: unix.CLONE_NEWNS, // Go makes it private
-		Setpgid:      true,             // out of reach of a terminal's Ctrl-C
-	}
-	if err := cmd.Start(); err != nil {
-		stdin.Close()
-		if errors.Is(err, unix.EPERM) {
-			return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
-		}
-		return nil, err
-	}
-	return stdin, nil
 }

@@ -1,8 +1,11 @@
 package local
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -127,4 +130,45 @@ func leaveChroot() (changed bool, err error) {
 		}
 	}
 	return changed, unix.Chdir(wd)
+}
+
+// namespace is a mount namespace and others, by their first process.
+type namespace struct {
+	first *os.Process
+	stdin io.Closer
+	done  chan struct{} // closed when the first process, and with it all, is gone
+}
+
+// startNamespace starts the first process of new namespaces: a mount
+// namespace and those given. The end of its standard input, and so of this
+// process, is what it has to end at. A script that does not know the pipe is
+// killed with its namespaces.
+func startNamespace(cmd *exec.Cmd, clone uintptr) (*namespace, error) {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd.SysProcAttr = &unix.SysProcAttr{
+		Cloneflags:   clone,
+		Unshareflags: unix.CLONE_NEWNS, // Go makes it private
+		Setpgid:      true,             // out of reach of a terminal's Ctrl-C
+	}
+	if err := cmd.Start(); err != nil {
+		if errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
+		}
+		return nil, err
+	}
+	n := &namespace{first: cmd.Process, stdin: stdin, done: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		close(n.done)
+	}()
+	return n, nil
+}
+
+// end has the first process end, and waits for that.
+func (n *namespace) end() {
+	n.stdin.Close()
+	<-n.done
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"os"
@@ -44,9 +43,7 @@ type Pod struct {
 	caps    []string // capabilities a container gets
 	unified bool     // the machine has cgroup v2 alone
 
-	holder  *exec.Cmd
-	stdin   io.Closer
-	ended   chan struct{} // closed when the holder is gone
+	inside  *namespace
 	mnt     *os.File
 	netns   *os.File
 	pidns   *os.File
@@ -68,7 +65,7 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	if err := e.ensureTools(ctx); err != nil {
 		return nil, err
 	}
-	p := &Pod{engine: e, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")), ended: make(chan struct{}),
+	p := &Pod{engine: e, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),
 		// As Docker has it: a service need not be root for a low port.
 		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
 	if err := e.claim(ctx); err != nil {
@@ -101,18 +98,11 @@ func (p *Pod) start() error {
 	}
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	if p.stdin, err = startNamespace(cmd, unix.CLONE_NEWPID|unix.CLONE_NEWNET); err != nil {
+	if p.inside, err = startNamespace(cmd, unix.CLONE_NEWPID|unix.CLONE_NEWNET); err != nil {
 		return err
 	}
-	p.holder = cmd
-	line, _ := bufio.NewReader(out).ReadString('\n')
-	go func() {
-		_ = cmd.Wait()
-		close(p.ended)
-	}()
-	if line != "ready\n" {
-		p.stdin.Close()
-		<-p.ended
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		p.inside.end()
 		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(proc.LastLines(said.String(), 3), "; "))
 	}
 	for name, file := range map[string]**os.File{"mnt": &p.mnt, "net": &p.netns, "pid": &p.pidns} {
@@ -217,10 +207,9 @@ func (p *Pod) Close() error {
 	containers := p.containers
 	p.mu.Unlock()
 
-	if p.holder != nil {
-		_ = p.holder.Process.Kill() // the first process: the kernel kills the others
-		p.stdin.Close()
-		<-p.ended
+	if p.inside != nil {
+		_ = p.inside.first.Kill() // the first process: the kernel kills the others
+		p.inside.end()
 	}
 	for _, c := range containers {
 		<-c.done
