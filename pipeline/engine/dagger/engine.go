@@ -31,6 +31,7 @@ import (
 
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
@@ -68,8 +69,7 @@ type Engine struct {
 	stop    context.CancelFunc
 	connect func() (*session, error)
 
-	mu    sync.Mutex
-	files map[string]func() error // that make what is in work, by name
+	making singleflight.Group // of what is in work, by name
 }
 
 // session is a connection and what was learnt of the engine at its other end.
@@ -89,9 +89,7 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	}
 	opts.Disconnect = cmp.Or(opts.Disconnect, cleanLimit)
 	ctx, stop := context.WithCancel(ctx)
-	e := &Engine{
-		opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop, files: map[string]func() error{},
-	}
+	e := &Engine{opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop}
 	e.connect = sync.OnceValues(func() (*session, error) { return open(ctx, e.opts) })
 	return e, nil
 }
@@ -202,20 +200,17 @@ func shimProgram(repo, goarch, out string) gotool.Program {
 // once has a file of a name made, and returns its path. Where that failed, the
 // next call tries again: a cancelled one is no verdict.
 func (e *Engine) once(name string, fill func(file string) error) (file string, err error) {
-	e.mu.Lock()
-	made, ok := e.files[name]
-	if !ok {
-		made = sync.OnceValue(func() error { return fill(filepath.Join(e.work, name)) })
-		e.files[name] = made
-	}
-	e.mu.Unlock()
-	if err := made(); err != nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		delete(e.files, name)
-		return "", err
-	}
-	return filepath.Join(e.work, name), nil
+	file = filepath.Join(e.work, name)
+	_, err, _ = e.making.Do(name, func() (any, error) {
+		if _, err := os.Stat(file); err == nil {
+			return nil, nil
+		}
+		if err := fill(file + ".part"); err != nil {
+			return nil, err
+		}
+		return nil, os.Rename(file+".part", file)
+	})
+	return file, err
 }
 
 var (

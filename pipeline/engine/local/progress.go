@@ -42,9 +42,8 @@ type progress struct {
 }
 
 type step struct {
-	number int
+	number int // 0 before its start
 	name   string
-	said   bool // its start
 	ended  bool
 	err    string
 	log    linebuf.Writer
@@ -77,8 +76,7 @@ func (p *progress) event(status solveStatus) {
 	for _, v := range status.Vertexes {
 		s := p.step(v.Digest)
 		s.name = v.Name
-		if v.Started != nil && !s.said {
-			s.said = true
+		if v.Started != nil && s.number == 0 {
 			p.count++
 			s.number = p.count
 			p.say(s, firstLine(s.name))
