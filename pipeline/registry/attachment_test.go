@@ -1,7 +1,9 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
@@ -122,6 +125,36 @@ func TestAnAttachmentThatAKilledRunLeftUnlistedIsListed(t *testing.T) {
 	must(t, err)
 	if got := attached(t, reg.host+"/netbox", digest); len(got) != 1 {
 		t.Errorf("attached: %q", got)
+	}
+}
+
+func TestAListThatAnotherRunWritesAtTheSameTimeHasWhatBothAttach(t *testing.T) {
+	reg := newFaulty(t, ggcr.WithReferrersSupport(false))
+	idx, booted := index(t)
+	digest, err := idx.Digest()
+	must(t, err)
+	other := v1.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: booted["linux/arm64"]}
+	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{other}})
+	must(t, err)
+	lists := newSet()
+	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256-") && lists.add(r.URL.Path) {
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw)) // ours was there for a moment
+		}
+		next.ServeHTTP(w, r)
+	})
+	var w waits
+	opts := registry.Options{Booted: booted, Attach: attach(t, booted), Clock: w.clock()}
+	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, opts)
+	must(t, err)
+	list, err := name.NewTag(reg.host + "/netbox:sha256-" + digest.Hex)
+	must(t, err)
+	now, err := remote.Index(list)
+	must(t, err)
+	manifest, err := now.IndexManifest()
+	must(t, err)
+	if len(manifest.Manifests) != 2 || !slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.Digest == other.Digest }) {
+		t.Errorf("listed: %+v", manifest.Manifests)
 	}
 }
 

@@ -132,45 +132,36 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		}
 		r.unlisted = true // it says that it lists, and does not, or it cannot say
 	}
-	for n := range publishing.attempts {
-		if err = p.writeList(ctx, r, r.name.Tag(listTag(subject)), what, want); !errors.Is(err, errAgain) {
-			return err
-		}
-		if err := p.Clock.sleep(ctx, pause(min(n, 2))); err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	return err
+	return p.writeList(ctx, r, r.name.Tag(listTag(subject)), what, want)
 }
 
-// writeList adds to the list that a tag has, and reads it again: two runs that
+// writeList adds to the list that a tag has until all is in it: two runs that
 // write it at once have each read what was there before.
 func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, what string, want []v1.Descriptor) error {
-	var have []v1.Descriptor
-	if err := p.try(ctx, r, what, func(ctx context.Context) (err error) {
-		if have, err = listOf(ctx, r.puller, tag); err != nil || len(missing(have, want)) == 0 {
-			return err
-		}
-		all := append(slices.Clone(have), missing(have, want)...)
-		slices.SortFunc(all, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
-		raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all})
-		if err != nil {
-			return err
-		}
-		return r.pusher.Put(ctx, tag, rawIndex(raw))
-	}); err != nil {
-		return err
-	}
+	var seen []v1.Descriptor // when it was written
+	written := false
 	return p.try(ctx, r, what, func(ctx context.Context) error {
-		now, err := listOf(ctx, r.puller, tag)
-		switch {
-		case err != nil || len(missing(now, want)) == 0:
-			return err
-		case len(missing(now, have)) == 0 && len(missing(have, now)) == 0:
-			return marked{errors.New("the list is what it was"), errNotYet}
+		have, err := listOf(ctx, r.puller, tag)
+		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(seen, have)) > 0) {
+			if err := r.pusher.Put(ctx, tag, listWith(have, want)); err != nil {
+				return err
+			}
+			seen, written = have, true
+			have, err = listOf(ctx, r.puller, tag)
 		}
-		return errAgain
+		if n := len(missing(have, want)); err == nil && n > 0 {
+			return marked{fmt.Errorf("%d of %d are listed: another run has just written the list there, or it is broken: if so, delete it", len(want)-n, len(want)), errNotYet}
+		}
+		return err
 	})
+}
+
+// listWith is a list with more in it.
+func listWith(have, more []v1.Descriptor) rawIndex {
+	all := append(slices.Clone(have), missing(have, more)...)
+	slices.SortFunc(all, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
+	raw, _ := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all}) // it cannot fail
+	return raw
 }
 
 // listTag is the tag that has the list of what is attached to a subject.

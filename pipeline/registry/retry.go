@@ -142,10 +142,6 @@ func ifBroken(err error) string {
 	return ""
 }
 
-// errAgain is a failure that another attempt may mend: two runs have written
-// the same list at once.
-var errAgain = errors.New("another run has just written the list there, or it is broken: if so, delete it")
-
 // forgetful are the codes of a registry that has lost an upload half-way, or
 // does not see yet what was just pushed to it. To start the upload again, or to wait
 // a moment, helps.
