@@ -20,15 +20,14 @@ var full = regexp.MustCompile(`(?i)quota|storage|exceed|disk|limit`)
 // explain puts a registry's answer into a few words, with the way out where
 // there is one.
 func explain(err error) error {
-	if login := (marked{}); errors.As(err, &login) && login.as == errLogin { // without the request that came too early
+	if login, ok := errors.AsType[marked](err); ok && login.as == errLogin { // without the request that came too early
 		err = login.error
 	}
-	var certificate *tls.CertificateVerificationError
-	if errors.As(err, &certificate) {
+	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return explained{fmt.Sprintf("its certificate is not trusted: %v; name the file with the certificate of its authority with --ca or in SSL_CERT_FILE", certificate.Err), err}
 	}
-	var status *transport.Error
-	if errors.Is(err, errDropped) || !errors.As(err, &status) {
+	status, ok := errors.AsType[*transport.Error](err)
+	if !ok || errors.Is(err, errDropped) {
 		return explained{strings.Join(strings.Fields(queries.ReplaceAllString(err.Error(), "$1")), " "), err}
 	}
 	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))

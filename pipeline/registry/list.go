@@ -65,8 +65,7 @@ func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachm
 		})
 	}
 	err := send(a)
-	var status *transport.Error
-	if !errors.As(err, &status) || status.StatusCode != http.StatusBadRequest && status.StatusCode != http.StatusUnsupportedMediaType {
+	if status, ok := errors.AsType[*transport.Error](err); !ok || status.StatusCode != http.StatusBadRequest && status.StatusCode != http.StatusUnsupportedMediaType {
 		return a, err
 	}
 	plain, changed, madeErr := withoutArtifactType(a)

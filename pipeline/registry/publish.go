@@ -223,17 +223,15 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	if p.images, err = Images(idx); err != nil {
 		return nil, err
 	}
-	for _, img := range p.images {
-		if p.blobs, err = appendBlobs(p.blobs, img.Image); err != nil {
-			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
-		}
-	}
 	if err := sameAsBooted(p.images, opts.Booted); err != nil {
 		return nil, err
 	}
 	p.contents = map[string]content{"": {idx, p.digest}}
 	for _, img := range p.images {
 		p.contents[Key(img.Platform)] = content{img.Image, img.Digest}
+		if p.blobs, err = appendBlobs(p.blobs, img.Image); err != nil {
+			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
+		}
 	}
 	for _, t := range targets {
 		if _, ok := p.contents[t.platform]; !ok {

@@ -135,8 +135,7 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 // ifBroken is the way out when an error does not pass by itself: a full disk
 // leaves what docker-registry then keeps, and cannot read, for ever.
 func ifBroken(err error) string {
-	var status *transport.Error
-	if errors.As(err, &status) && status.StatusCode == http.StatusInternalServerError {
+	if status, ok := errors.AsType[*transport.Error](err); ok && status.StatusCode == http.StatusInternalServerError {
 		return "; if it stays so, it is broken there: delete it"
 	}
 	return ""
