@@ -155,9 +155,9 @@ func (w *world) sha(t *testing.T, ref string) string {
 // actions are what the stand-in knows of each action: its inputs with their defaults.
 var actions = map[string]map[string]string{
 	"actions/checkout":          {"fetch-depth": "1", "persist-credentials": "true"},
-	"actions/setup-go":          {"go-version": "", "go-version-file": "", "cache": "true", "cache-dependency-path": ""},
-	"actions/upload-artifact":   {"name": "artifact", "path": "", "if-no-files-found": "warn", "retention-days": "", "overwrite": "false", "include-hidden-files": "false"},
-	"actions/download-artifact": {"name": "", "pattern": "*", "path": ".", "merge-multiple": "false"},
+	"actions/setup-go":          {"go-version-file": "", "cache": "true", "cache-dependency-path": ""},
+	"actions/upload-artifact":   {"name": "artifact", "path": "", "if-no-files-found": "warn", "retention-days": "", "overwrite": "false"},
+	"actions/download-artifact": {"name": "", "pattern": "*", "path": "."},
 }
 
 // standIns puts the stand-in in place of the actions and of the programs.

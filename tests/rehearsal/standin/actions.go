@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -89,10 +90,9 @@ func checkout() error {
 	})
 }
 
-var (
-	toolchain = regexp.MustCompile(`(?m)^toolchain go(\S+)`)
-	goLine    = regexp.MustCompile(`(?m)^go (\S+)`)
-)
+// goVersion is a line of go.mod that names a Go: that of a toolchain comes last,
+// and counts.
+var goVersion = regexp.MustCompile(`(?m)^(?:toolchain go|go )(\S+)`)
 
 // setupGo stands in for actions/setup-go: the Go that the file names comes
 // first on PATH, and takes no other for itself.
@@ -101,17 +101,14 @@ func setupGo() error {
 	if err != nil {
 		return err
 	}
-	version := in["go-version"]
-	if file := in["go-version-file"]; file != "" {
-		text, err := os.ReadFile(filepath.Join(os.Getenv("GITHUB_WORKSPACE"), file))
-		if err != nil {
-			return fmt.Errorf("the go version file %s: %w", file, err)
-		}
-		for _, line := range []*regexp.Regexp{goLine, toolchain} { // the second counts where both are
-			if m := line.FindSubmatch(text); m != nil {
-				version = string(m[1])
-			}
-		}
+	file := in["go-version-file"]
+	text, err := os.ReadFile(filepath.Join(os.Getenv("GITHUB_WORKSPACE"), file))
+	if err != nil {
+		return fmt.Errorf("the go version file %s: %w", file, err)
+	}
+	version := ""
+	for _, m := range goVersion.FindAllSubmatch(text, -1) {
+		version = string(m[1])
 	}
 	if !regexp.MustCompile(`^1\.\d+\.\d+$`).MatchString(version) {
 		return fmt.Errorf("setup-go: %q is no version of Go that is stood in for", version)
@@ -139,51 +136,32 @@ func artifacts(name ...string) string {
 	return state(append([]string{"artifacts", os.Getenv("GITHUB_RUN_ID") + "-" + os.Getenv("GITHUB_RUN_ATTEMPT")}, name...)...)
 }
 
-// upload stands in for actions/upload-artifact: the files that the paths match,
-// from the directory on that they have in common, hidden ones left out.
+// upload stands in for actions/upload-artifact: the files under the paths, from
+// the directory on that these have in common, hidden ones left out.
 func upload() error {
 	in, err := inputs()
 	if err != nil {
 		return err
 	}
-	workspace := os.Getenv("GITHUB_WORKSPACE")
 	var files, roots []string
-	for pattern := range strings.Lines(in["path"]) {
-		pattern = strings.TrimSpace(pattern)
-		if pattern == "" {
-			continue
-		}
-		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(workspace, pattern)
-		}
-		root := pattern
-		for strings.ContainsAny(root, "*?[") {
-			root = filepath.Dir(root)
-		}
-		roots = append(roots, root)
-		matches, err := filepath.Glob(pattern)
+	for path := range strings.FieldsSeq(in["path"]) {
+		path = filepath.Join(os.Getenv("GITHUB_WORKSPACE"), path)
+		roots = append(roots, path)
+		err := filepath.WalkDir(path, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				return nil
+			case err != nil:
+				return err
+			case strings.HasPrefix(d.Name(), ".") && d.IsDir():
+				return filepath.SkipDir
+			case !strings.HasPrefix(d.Name(), ".") && !d.IsDir():
+				files = append(files, path)
+			}
+			return nil
+		})
 		if err != nil {
 			return err
-		}
-		for _, match := range matches {
-			err := filepath.WalkDir(match, func(path string, d fs.DirEntry, err error) error {
-				if err != nil {
-					return err
-				}
-				if strings.HasPrefix(d.Name(), ".") && in["include-hidden-files"] != "true" {
-					if d.IsDir() {
-						return filepath.SkipDir
-					}
-					return nil
-				}
-				if !d.IsDir() {
-					files = append(files, path)
-				}
-				return nil
-			})
-			if err != nil {
-				return err
-			}
 		}
 	}
 	if len(files) == 0 {
@@ -259,21 +237,18 @@ func download() error {
 	if err != nil {
 		return err
 	}
-	to := filepath.Join(os.Getenv("GITHUB_WORKSPACE"), in["path"])
-	if name := in["name"]; name != "" {
-		if _, err := os.Stat(artifacts(name)); err != nil {
-			//lint:ignore ST1005 the words of the action
-			return fmt.Errorf("Unable to download artifact(s): Artifact not found for name: %s", name)
-		}
-		return copyTree(artifacts(name), to)
-	}
-	found, err := filepath.Glob(artifacts(in["pattern"]))
+	to, name := filepath.Join(os.Getenv("GITHUB_WORKSPACE"), in["path"]), in["name"]
+	found, err := filepath.Glob(artifacts(cmp.Or(name, in["pattern"])))
 	if err != nil {
 		return err
 	}
+	if name != "" && len(found) == 0 {
+		//lint:ignore ST1005 the words of the action
+		return fmt.Errorf("Unable to download artifact(s): Artifact not found for name: %s", name)
+	}
 	for _, dir := range found {
 		at := to
-		if in["merge-multiple"] != "true" {
+		if name == "" {
 			at = filepath.Join(to, filepath.Base(dir))
 		}
 		if err := copyTree(dir, at); err != nil {
