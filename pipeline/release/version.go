@@ -1,9 +1,9 @@
 package release
 
 import (
-	"cmp"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -36,28 +36,20 @@ func parseVersion(v string) (netbox string, number int, ok bool) {
 	return m[1], number, err == nil
 }
 
-// Compare orders two final releases as PEP 440 does.
-func Compare(a, b string) int {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range max(len(as), len(bs)) {
-		if c := cmp.Compare(part(as, i), part(bs, i)); c != 0 {
-			return c
-		}
+// numbers are those of a final release, three at least: 4.7 is 4.7.0.
+func numbers(release string) (list []int) {
+	for part := range strings.SplitSeq(release, ".") {
+		n, _ := strconv.Atoi(part) // versions.IsRelease has seen that it is one
+		list = append(list, n)
 	}
-	return 0
+	return append(list, make([]int, max(0, 3-len(list)))...)
 }
 
-// part is the i-th number of a release; those that are missing are 0.
-func part(parts []string, i int) int {
-	if i >= len(parts) {
-		return 0
-	}
-	n, _ := strconv.Atoi(parts[i]) // versions.IsRelease has seen that it is one
-	return n
-}
+// Compare orders two final releases by their numbers.
+func Compare(a, b string) int { return slices.Compare(numbers(a), numbers(b)) }
 
 // semver is a release in just three numbers.
 func semver(release string) string {
-	parts := strings.Split(release, ".")
-	return fmt.Sprintf("%d.%d.%d", part(parts, 0), part(parts, 1), part(parts, 2))
+	n := numbers(release)
+	return fmt.Sprintf("%d.%d.%d", n[0], n[1], n[2])
 }
