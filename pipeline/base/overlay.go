@@ -223,25 +223,22 @@ type entry struct {
 // must keep their modes.
 func (o overlay) files() ([]entry, error) {
 	var entries []entry
-	err := filepath.WalkDir(o.dir, func(path string, d fs.DirEntry, err error) error {
+	root := os.DirFS(o.dir)
+	err := fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		rel, err := filepath.Rel(o.dir, path)
-		if err != nil {
-			return err
-		}
 		if d.Type()&fs.ModeSymlink != 0 {
-			target, err := os.Readlink(path)
-			entries = append(entries, entry{path: rel, link: target})
+			target, err := fs.ReadLink(root, path)
+			entries = append(entries, entry{path: path, link: target})
 			return err
 		}
 		info, err := d.Info()
 		if err != nil {
 			return err
 		}
-		data, err := os.ReadFile(path)
-		entries = append(entries, entry{path: rel, mode: 0o644 | info.Mode()&0o111, data: data})
+		data, err := fs.ReadFile(root, path)
+		entries = append(entries, entry{path: path, mode: 0o644 | info.Mode()&0o111, data: data})
 		return err
 	})
 	if err != nil {
