@@ -101,11 +101,10 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 		return none, nil, fmt.Errorf("read the configuration of %s: %w", key, err)
 	}
 	opts := smoke.Options{
-		Version:       p.Versions.NetBox.Release,
-		Password:      rand.Text(),
-		Browser:       fmt.Sprintf("%s:%d", browser.Name, browserPort),
-		Slowness:      1,
-		ThenTerminate: true,
+		Version:  p.Versions.NetBox.Release,
+		Password: rand.Text(),
+		Browser:  fmt.Sprintf("%s:%d", browser.Name, browserPort),
+		Slowness: 1,
 	}
 	env, secrets := with.Settings()
 	if platform.Architecture != p.provider.Native().Architecture {

@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,21 +38,21 @@ func goodRun(t *testing.T) (boot, answers, terminating []string) {
 			boot = append(boot, l.Text)
 		}
 	}
-	var text bytes.Buffer
 	for _, c := range smoke.Checks() {
-		if err := smoke.WriteResult(&text, smoke.Result{Check: c.ID, OK: true}); err != nil {
-			t.Fatal(err)
-		}
+		answers = append(answers, said(t, smoke.Message{Result: &smoke.Result{Check: c.ID, OK: true}}))
 	}
-	if err := smoke.WriteSummary(&text, smoke.Summary{Checks: len(smoke.Checks()), Ready: 9.5}); err != nil {
+	answers = append(answers, said(t, smoke.Message{Summary: &smoke.Summary{Checks: len(smoke.Checks()), Ready: 9.5}}))
+	return boot, answers, []string{said(t, smoke.Message{Terminating: new(time.Now())})}
+}
+
+// said is a line of the probe's.
+func said(t *testing.T, m smoke.Message) string {
+	t.Helper()
+	var text strings.Builder
+	if err := m.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	answers = strings.Split(strings.TrimSpace(text.String()), "\n")
-	text.Reset()
-	if err := smoke.WriteTerminating(&text, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	return boot, answers, []string{strings.TrimSpace(text.String())}
+	return strings.TrimSpace(text.String())
 }
 
 // A phase has passed only if the container went through all of it.
@@ -66,11 +65,8 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 	dying := []string{"OSError: Address already in use", "[netbox] svc-netbox ended with status 1"}
 	var unsaid []string // by the image, between the lines of others
 	for n := range 3 {
-		var death bytes.Buffer
-		if err := smoke.WriteDeath(&death, smoke.Death{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}); err != nil {
-			t.Fatal(err)
-		}
-		unsaid = append(unsaid, fmt.Sprintf("cron %d: there is no spool", 100+n), fmt.Sprintf("migration %c", 'a'+n), strings.TrimSpace(death.String()))
+		death := said(t, smoke.Message{Death: &smoke.Death{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}})
+		unsaid = append(unsaid, fmt.Sprintf("cron %d: there is no spool", 100+n), fmt.Sprintf("migration %c", 'a'+n), death)
 	}
 	glued := func(lines []string) (out []string) {
 		for _, l := range lines {

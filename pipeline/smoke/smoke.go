@@ -62,15 +62,6 @@ func Picture(check string) string {
 	return ""
 }
 
-// find returns the check of that ID.
-func find(id string) (Check, bool) {
-	all := Checks()
-	if i := slices.IndexFunc(all, func(c Check) bool { return c.ID == id }); i >= 0 {
-		return all[i], true
-	}
-	return Check{}, false
-}
-
 // Result is what came of one check.
 type Result struct {
 	Check   string  `json:"check"`
@@ -83,13 +74,12 @@ type Result struct {
 
 // String is the result as one line for a person.
 func (r Result) String() string {
-	verdict := "ok"
-	if !r.OK {
-		verdict = "FAILED"
+	if r.OK {
+		return fmt.Sprintf("%s: ok: asked %s, got %s", r.Check, r.Asked, r.Got)
 	}
-	s := fmt.Sprintf("%s: %s: asked %s, got %s", r.Check, verdict, r.Asked, r.Got)
-	if c, known := find(r.Check); known && !r.OK {
-		s += "; look at " + c.Look
+	s := fmt.Sprintf("%s: FAILED: asked %s, got %s", r.Check, r.Asked, r.Got)
+	if i := slices.IndexFunc(Checks(), func(c Check) bool { return c.ID == r.Check }); i >= 0 {
+		s += "; look at " + Checks()[i].Look
 	}
 	return s
 }

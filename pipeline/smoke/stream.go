@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -19,11 +20,11 @@ const prefix = "netbox-probe: "
 // pipe apart: without control characters escaping at most doubles a text.
 const limit = 800
 
-// message is one line of the stream; exactly one field is set.
-type message struct {
+// Message is one line of the stream; exactly one field is set.
+type Message struct {
 	Result      *Result    `json:"result,omitempty"`
-	Summary     *Summary   `json:"summary,omitempty"`
-	Terminating *time.Time `json:"terminating,omitempty"`
+	Summary     *Summary   `json:"summary,omitempty"`     // ends the results
+	Terminating *time.Time `json:"terminating,omitempty"` // when PID 1 is about to be sent SIGTERM
 	Death       *Death     `json:"death,omitempty"`
 }
 
@@ -34,29 +35,20 @@ type Death struct {
 	How     string `json:"how"`   // it ended: with which status, by which signal
 }
 
-// WriteResult writes one finding to the stream.
-func WriteResult(w io.Writer, r Result) error {
-	r.Asked, r.Got = clip(r.Asked), clip(r.Got)
-	return write(w, message{Result: &r})
-}
-
-// WriteSummary writes the line that ends the findings.
-func WriteSummary(w io.Writer, s Summary) error { return write(w, message{Summary: &s}) }
-
-// WriteTerminating writes that PID 1 is about to be sent SIGTERM.
-func WriteTerminating(w io.Writer, at time.Time) error { return write(w, message{Terminating: &at}) }
-
-// WriteDeath writes that a service has ended.
-func WriteDeath(w io.Writer, d Death) error { return write(w, message{Death: &d}) }
-
-func write(w io.Writer, m message) error {
+// Write writes the message to the stream, in one write: no other writer gets in
+// between.
+func (m Message) Write(w io.Writer) error {
+	if m.Result != nil {
+		r := *m.Result
+		r.Asked, r.Got = clip(r.Asked), clip(r.Got)
+		m.Result = &r
+	}
 	line := bytes.NewBufferString(prefix)
 	enc := json.NewEncoder(line)
 	enc.SetEscapeHTML(false) // people read these lines too
 	if err := enc.Encode(m); err != nil {
 		return fmt.Errorf("writing a finding: %w", err)
 	}
-	// One write, so that no other writer gets in between.
 	_, err := w.Write(line.Bytes())
 	return err
 }
@@ -97,7 +89,7 @@ func Parse(lines []string) Report {
 		if at < 0 {
 			continue
 		}
-		var m message
+		var m Message
 		// A decoder stops at the end of the object, whatever is glued to it.
 		if err := json.NewDecoder(strings.NewReader(line[at+len(prefix):])).Decode(&m); err != nil {
 			rep.problems = append(rep.problems, fmt.Sprintf("smoke test: unreadable finding %q: %v; look at the container's log", clip(line[at:]), err))
@@ -135,12 +127,7 @@ func Parse(lines []string) Report {
 	if len(missing) > 0 {
 		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: no finding for %s; look at the container's log for how the probe ended", strings.Join(missing, ", ")))
 	}
-	failed := 0
-	for _, r := range rep.Results {
-		if !r.OK {
-			failed++
-		}
-	}
+	failed := len(rep.failed())
 	switch s := rep.Summary; {
 	case summaries == 0:
 		rep.problems = append(rep.problems, "smoke test: the probe wrote no summary, so it did not come to its end; look at the container's log")
@@ -152,23 +139,22 @@ func Parse(lines []string) Report {
 	return rep
 }
 
+// failed are the checks that did not pass.
+func (r Report) failed() []Result {
+	return slices.DeleteFunc(slices.Clone(r.Results), func(res Result) bool { return res.OK })
+}
+
 // Err is nil when each check was reported once, passed, and the probe came to
 // its end. Else it joins one error a cause: checks that could not be asked
 // because another one failed are left out.
 func (r Report) Err() error {
-	var errs []error
-	for _, res := range r.Results {
-		if !res.OK && res.Needs == "" {
-			errs = append(errs, errors.New("smoke test: "+res.String()))
-		}
+	failed := r.failed()
+	if own := slices.DeleteFunc(r.failed(), func(res Result) bool { return res.Needs != "" }); len(own) > 0 {
+		failed = own
 	}
-	if len(errs) == 0 {
-		// Nothing failed by itself, so what was not asked is all there is to say.
-		for _, res := range r.Results {
-			if !res.OK {
-				errs = append(errs, errors.New("smoke test: "+res.String()))
-			}
-		}
+	var errs []error
+	for _, res := range failed {
+		errs = append(errs, errors.New("smoke test: "+res.String()))
 	}
 	for _, p := range r.problems {
 		errs = append(errs, errors.New(p))

@@ -3,24 +3,28 @@ package smoke
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
+func write(t *testing.T, w io.Writer, m Message) {
+	t.Helper()
+	if err := m.Write(w); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // passing is the stream of a run in which all is well, a line each.
 func passing(t *testing.T) []string {
 	t.Helper()
 	var buf bytes.Buffer
 	for _, c := range Checks() {
-		if err := WriteResult(&buf, Result{Check: c.ID, OK: true, Asked: "GET /" + c.ID, Got: "200", Seconds: 0.5}); err != nil {
-			t.Fatal(err)
-		}
+		write(t, &buf, Message{Result: &Result{Check: c.ID, OK: true, Asked: "GET /" + c.ID, Got: "200", Seconds: 0.5}})
 	}
-	if err := WriteSummary(&buf, Summary{Checks: len(Checks()), Ready: 9.5, Seconds: 12}); err != nil {
-		t.Fatal(err)
-	}
+	write(t, &buf, Message{Summary: &Summary{Checks: len(Checks()), Ready: 9.5, Seconds: 12}})
 	return strings.Split(strings.TrimSpace(buf.String()), "\n")
 }
 
@@ -45,9 +49,7 @@ func TestEachCheckOncePassedIsAPass(t *testing.T) {
 func TestDeathsOfServicesAreNoFindings(t *testing.T) {
 	death := Death{Service: "svc-cron", Count: 2, How: "ended with status 3"}
 	var line bytes.Buffer
-	if err := WriteDeath(&line, death); err != nil {
-		t.Fatal(err)
-	}
+	write(t, &line, Message{Death: &death})
 	rep := Parse(append(passing(t), strings.TrimSpace(line.String())))
 	if err := rep.Err(); err != nil || !slices.Equal(rep.Deaths, []Death{death}) {
 		t.Errorf("deaths %v, %v, want %v", rep.Deaths, err, death)
@@ -74,9 +76,7 @@ func TestLinesOfServicesDoNotMatter(t *testing.T) {
 func TestTheTimeOfTheStopComesBack(t *testing.T) {
 	at := time.Date(2026, 11, 23, 20, 0, 0, 5000, time.UTC)
 	var buf bytes.Buffer
-	if err := WriteTerminating(&buf, at); err != nil {
-		t.Fatal(err)
-	}
+	write(t, &buf, Message{Terminating: &at})
 	if rep := Parse(append(passing(t), buf.String())); !rep.Terminating.Equal(at) || rep.Err() != nil {
 		t.Errorf("got %s and %v", rep.Terminating, rep.Err())
 	}
@@ -120,9 +120,9 @@ func TestAStreamThatIsNotWholeFails(t *testing.T) {
 func TestAFailedCheckIsOneLineOfWhatWasAskedAndWhereToLook(t *testing.T) {
 	lines := passing(t)
 	var buf bytes.Buffer
-	_ = WriteResult(&buf, Result{Check: "login", Asked: "POST /login/", Got: "500: <class 'X'>:\n  no   table"})
-	_ = WriteResult(&buf, Result{Check: "image", Asked: "nothing", Got: "no chance", Needs: "login"})
-	_ = WriteSummary(&buf, Summary{Checks: len(Checks()), Failed: 2})
+	write(t, &buf, Message{Result: &Result{Check: "login", Asked: "POST /login/", Got: "500: <class 'X'>:\n  no   table"}})
+	write(t, &buf, Message{Result: &Result{Check: "image", Asked: "nothing", Got: "no chance", Needs: "login"}})
+	write(t, &buf, Message{Summary: &Summary{Checks: len(Checks()), Failed: 2}})
 	out := strings.Split(strings.TrimSpace(buf.String()), "\n")
 	lines[index("login")], lines[index("image")], lines[len(lines)-1] = out[0], out[1], out[2]
 
@@ -138,9 +138,7 @@ func TestNoLineIsLongerThanAPipeTakesAtOnce(t *testing.T) {
 	for _, worst := range []string{`"`, `\`, "\x01", "\u2028", "\xff", "<", "a", "界"} {
 		var buf bytes.Buffer
 		long := strings.Repeat(worst, 5000)
-		if err := WriteResult(&buf, Result{Check: "processes", Asked: long, Got: long, Needs: "processes"}); err != nil {
-			t.Fatal(err)
-		}
+		write(t, &buf, Message{Result: &Result{Check: "processes", Asked: long, Got: long, Needs: "processes"}})
 		if buf.Len() > 4096 {
 			t.Errorf("%q: %d bytes", worst, buf.Len())
 		}

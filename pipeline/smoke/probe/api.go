@@ -9,25 +9,22 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	"image/color"
 	"image/png"
-	"io/fs"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
 // api asks the REST API, with the token once there is one.
-func (p *probe) api(ctx context.Context, method, endpoint string, in any) reply {
-	q := request{method: method, path: p.root + endpoint, header: map[string]string{"Accept": "application/json"}}
+func (p *probe) api(ctx context.Context, method, path string, in any) reply {
+	q := request{method: method, path: path, header: map[string]string{"Accept": "application/json"}}
 	if in != nil {
 		body, err := json.Marshal(in)
 		if err != nil {
@@ -43,7 +40,7 @@ func (p *probe) api(ctx context.Context, method, endpoint string, in any) reply 
 
 // token makes an API token of version 2 and uses it.
 func (p *probe) token(ctx context.Context) smoke.Result {
-	made := p.api(ctx, http.MethodPost, "api/users/tokens/provision/", map[string]any{
+	made := p.api(ctx, http.MethodPost, "/api/users/tokens/provision/", map[string]any{
 		"username": p.user, "password": p.password, "description": "smoke test",
 	})
 	var t struct {
@@ -61,7 +58,7 @@ func (p *probe) token(ctx context.Context) smoke.Result {
 
 	// A token that differs in its secret only must not pass, or the good one
 	// passing would say nothing.
-	wrong := p.web.do(ctx, request{method: http.MethodGet, path: p.root + "api/authentication-check/", header: map[string]string{
+	wrong := p.web.do(ctx, request{method: http.MethodGet, path: "/api/authentication-check/", header: map[string]string{
 		"Accept": "application/json", "Authorization": "Bearer nbt_" + t.Key + "." + strings.Repeat("x", len(t.Token)),
 	}})
 	wrong.asked += " with a wrong token"
@@ -70,7 +67,7 @@ func (p *probe) token(ctx context.Context) smoke.Result {
 	}
 
 	p.bearer = bearer
-	used := p.api(ctx, http.MethodGet, "api/authentication-check/", nil)
+	used := p.api(ctx, http.MethodGet, "/api/authentication-check/", nil)
 	var who struct{ Username string }
 	if !used.is(http.StatusOK, &who) {
 		return used.bad()
@@ -84,12 +81,11 @@ func (p *probe) token(ctx context.Context) smoke.Result {
 // status is the answer of /api/status/.
 type status struct {
 	Version string `json:"netbox-version"`
-	Full    string `json:"netbox-full-version"`
 	Workers int    `json:"rq-workers-running"`
 }
 
 func (p *probe) release(ctx context.Context) smoke.Result {
-	r := p.api(ctx, http.MethodGet, "api/status/", nil)
+	r := p.api(ctx, http.MethodGet, "/api/status/", nil)
 	var s status
 	if !r.is(http.StatusOK, &s) {
 		return r.bad()
@@ -102,7 +98,7 @@ func (p *probe) release(ctx context.Context) smoke.Result {
 
 func (p *probe) workers(ctx context.Context) smoke.Result {
 	return p.until(ctx, func(ctx context.Context) smoke.Result {
-		r := p.api(ctx, http.MethodGet, "api/status/", nil)
+		r := p.api(ctx, http.MethodGet, "/api/status/", nil)
 		var s status
 		if !r.is(http.StatusOK, &s) {
 			return r.bad()
@@ -141,7 +137,7 @@ func (p *probe) create(ctx context.Context, endpoint string, in any) (o object, 
 
 func (p *probe) site(ctx context.Context) smoke.Result {
 	name := "smoke-" + strings.ToLower(rand.Text()[:10])
-	o, _, r, ok := p.create(ctx, "api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
+	o, _, r, ok := p.create(ctx, "/api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
 	if !ok || o.Name != name {
 		return r.badf("site %d %q instead of %q", o.ID, o.Name, name)
 	}
@@ -161,7 +157,7 @@ func network() netip.Prefix {
 
 func (p *probe) prefix(ctx context.Context) smoke.Result {
 	want := network()
-	o, at, r, ok := p.create(ctx, "api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
+	o, at, r, ok := p.create(ctx, "/api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
 	if !ok || o.Prefix != want {
 		return r.badf("prefix %d %s instead of %s", o.ID, o.Prefix, want)
 	}
@@ -174,7 +170,7 @@ func (p *probe) address(ctx context.Context) smoke.Result {
 	a := n.Addr().As16()
 	binary.BigEndian.PutUint16(a[14:], 1)
 	want := netip.PrefixFrom(netip.AddrFrom16(a), n.Bits())
-	o, at, r, ok := p.create(ctx, "api/ipam/ip-addresses/", map[string]any{"address": want})
+	o, at, r, ok := p.create(ctx, "/api/ipam/ip-addresses/", map[string]any{"address": want})
 	if !ok || o.Address != want {
 		return r.badf("address %d %s instead of %s", o.ID, o.Address, want)
 	}
@@ -183,7 +179,7 @@ func (p *probe) address(ctx context.Context) smoke.Result {
 }
 
 func (p *probe) graphql(ctx context.Context) smoke.Result {
-	r := p.api(ctx, http.MethodPost, "graphql/", map[string]any{
+	r := p.api(ctx, http.MethodPost, "/graphql/", map[string]any{
 		"query": fmt.Sprintf(`{ site_list(filters: {name: {exact: %q}}) { id name } }`, p.siteName),
 	})
 	var found struct {
@@ -206,7 +202,7 @@ func (p *probe) graphql(ctx context.Context) smoke.Result {
 // delete takes away what was made. The site goes last: it holds the others.
 func (p *probe) delete(ctx context.Context) smoke.Result {
 	var asked []string
-	for _, at := range []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("api/dcim/sites/%d/", p.siteID)} {
+	for _, at := range []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)} {
 		r := p.api(ctx, http.MethodDelete, at, nil)
 		if !r.is(http.StatusNoContent, nil) {
 			return r.bad()
@@ -214,36 +210,20 @@ func (p *probe) delete(ctx context.Context) smoke.Result {
 		if gone := p.api(ctx, http.MethodGet, at, nil); !gone.is(http.StatusNotFound, nil) {
 			return gone.badf("%s after it was deleted", gone.got())
 		}
-		asked = append(asked, p.root+at)
+		asked = append(asked, at)
 	}
 	return smoke.Result{OK: true, Asked: "DELETE, then GET " + strings.Join(asked, " "), Got: "204, then 404 for each"}
 }
 
-// picture is a real image, small and not like any other.
-func picture() ([]byte, error) {
-	img := image.NewRGBA(image.Rect(0, 0, 8, 8))
-	for y := range 8 {
-		for x := range 8 {
-			img.Set(x, y, color.RGBA{uint8(x * 32), uint8(y * 32), 128, 255})
-		}
-	}
-	var buf bytes.Buffer
-	err := png.Encode(&buf, img)
-	return buf.Bytes(), err
-}
-
 // image uploads a picture, finds its file and fetches it back.
 func (p *probe) image(ctx context.Context) smoke.Result {
-	upload := reply{asked: "POST " + p.root + "api/extras/image-attachments/"}
-	pixels, err := picture()
-	if err != nil {
-		return upload.badf("no picture to send: %v", err)
-	}
-	var body bytes.Buffer
+	noise := image.NewGray(image.Rect(0, 0, 8, 8)) // like no other
+	_, _ = rand.Read(noise.Pix)                    // never fails
+	var picture, body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	file, err := form.CreateFormFile("image", p.siteName+".png")
 	if err == nil {
-		_, err = file.Write(pixels)
+		err = png.Encode(io.MultiWriter(&picture, file), noise)
 	}
 	err = errors.Join(err,
 		form.WriteField("object_type", "dcim.site"),
@@ -251,9 +231,9 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 		form.WriteField("name", p.siteName),
 		form.Close())
 	if err != nil {
-		return upload.badf("no form to send: %v", err)
+		return reply{asked: "POST /api/extras/image-attachments/"}.badf("no form to send: %v", err)
 	}
-	upload = p.web.do(ctx, request{method: http.MethodPost, path: p.root + "api/extras/image-attachments/", body: body.Bytes(), header: map[string]string{
+	upload := p.web.do(ctx, request{method: http.MethodPost, path: "/api/extras/image-attachments/", body: body.Bytes(), header: map[string]string{
 		"Accept": "application/json", "Authorization": "Bearer " + p.bearer, "Content-Type": form.FormDataContentType(),
 	}})
 	var made struct {
@@ -264,15 +244,19 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 		return upload.bad()
 	}
 	at, err := url.Parse(made.Image)
-	if err != nil || !strings.HasPrefix(at.Path, p.root+"media/") {
-		return upload.badf("an image at %q instead of under %smedia/", made.Image, p.root)
+	if err != nil || !strings.HasPrefix(at.Path, "/media/") {
+		return upload.badf("an image at %q instead of under /media/", made.Image)
 	}
 
-	kept, err := p.keptFile(path.Base(at.Path))
+	kept := filepath.Join(p.config, at.Path)
+	info, err := os.Stat(kept)
 	if err != nil {
 		return upload.badf("201, but %v", err)
 	}
-	if content, err := os.ReadFile(kept); err != nil || !bytes.Equal(content, pixels) {
+	if owner(info) != p.uid {
+		return upload.badf("201, but %s is owned by user %d instead of %d", kept, owner(info), p.uid)
+	}
+	if content, err := os.ReadFile(kept); err != nil || !bytes.Equal(content, picture.Bytes()) {
 		return upload.badf("201, but %s differs from what was sent (%d bytes, %v)", kept, len(content), err)
 	}
 
@@ -280,7 +264,7 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 	switch {
 	case !back.is(http.StatusOK, nil):
 		return back.bad()
-	case back.media() != "image/png" || !bytes.Equal(back.body, pixels):
+	case back.media() != "image/png" || !bytes.Equal(back.body, picture.Bytes()):
 		return back.badf("%d bytes of %s that differ from what was sent", len(back.body), back.media())
 	}
 	stranger := p.web.get(ctx, at.Path)
@@ -288,41 +272,8 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 	if stranger.err != nil || stranger.status < 300 {
 		return stranger.bad()
 	}
-	p.made.image = fmt.Sprintf("api/extras/image-attachments/%d/", made.ID)
+	p.made.image = fmt.Sprintf("/api/extras/image-attachments/%d/", made.ID)
 	return smoke.Result{OK: true, Asked: upload.asked + ", then " + back.asked, Got: "the same image, and as " + kept}
-}
-
-// keptFile finds the file of that name under /config and sees that it is its
-// user's.
-func (p *probe) keptFile(name string) (string, error) {
-	var found string
-	err := filepath.WalkDir(p.config, func(at string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // gone since its folder was read
-		}
-		if err != nil {
-			return err
-		}
-		if d.Type().IsRegular() && d.Name() == name {
-			found = at
-			return fs.SkipAll
-		}
-		return nil
-	})
-	if err != nil {
-		return "", err
-	}
-	if found == "" {
-		return "", fmt.Errorf("no file %s under %s", name, p.config)
-	}
-	info, err := os.Stat(found)
-	if err != nil {
-		return "", err
-	}
-	if owner := info.Sys().(*syscall.Stat_t).Uid; int(owner) != p.uid {
-		return "", fmt.Errorf("%s is owned by user %d instead of %d", found, owner, p.uid)
-	}
-	return found, nil
 }
 
 // job has a worker read a folder into the database: it takes the queue, the
@@ -343,7 +294,7 @@ func (p *probe) job(ctx context.Context) (result smoke.Result) {
 		return asked.badf("%v", err)
 	}
 
-	o, source, r, ok := p.create(ctx, "api/core/data-sources/", map[string]any{
+	o, source, r, ok := p.create(ctx, "/api/core/data-sources/", map[string]any{
 		"name": filepath.Base(folder), "type": "local", "source_url": "file://" + folder,
 	})
 	if !ok {
@@ -373,7 +324,7 @@ func (p *probe) job(ctx context.Context) (result smoke.Result) {
 
 // finished asks for the job of a data source.
 func (p *probe) finished(ctx context.Context, source int) smoke.Result {
-	r := p.api(ctx, http.MethodGet, fmt.Sprintf("api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil)
+	r := p.api(ctx, http.MethodGet, fmt.Sprintf("/api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil)
 	var jobs struct {
 		Results []struct {
 			ID     int

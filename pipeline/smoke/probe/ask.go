@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/browser"
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
@@ -16,15 +17,12 @@ const (
 	stopLimit    = time.Minute
 )
 
-// pace is how patient the probe is.
-type pace struct {
-	slowness float64
-	ready    time.Duration
-}
+// pace is how much slower than natively all goes: how patient the probe is.
+type pace float64
 
 // stretch returns the limit that holds on the machine at hand.
 func (p pace) stretch(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * p.slowness)
+	return time.Duration(float64(d) * float64(p))
 }
 
 // interval is the time between two tries. It grows with slowness up to a
@@ -37,7 +35,7 @@ func (p pace) interval() time.Duration {
 type probe struct {
 	pace     pace
 	web      *client
-	root     string // path of the start page: "/", "/netbox/"
+	browser  string // where it is debugged
 	version  string
 	user     string
 	password string
@@ -48,13 +46,13 @@ type probe struct {
 	proc     string
 	services string          // directory of the supervised services
 	self     int             // the probe's own process id
-	life     context.Context // ends with the probe: the window outlasts a check
-	window   *window
+	life     context.Context // ends with the probe: the tab outlasts a check
 
 	// Learned. Each is written by one check and read only by checks that need
 	// that one.
 	readySeconds float64
 	loginPage    []byte
+	tab          *browser.Tab
 	session      *client
 	bearer       string
 	siteID       int
@@ -98,6 +96,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 		result smoke.Result
 	}
 	began := time.Now()
+	p.life = ctx
 	list, how := smoke.Checks(), p.checks()
 	tasks := make(map[string]*task, len(list))
 	for _, c := range list {
@@ -114,11 +113,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 					return
 				}
 			}
-			limit := p.pace.stretch(checkLimit)
-			if c.ID == "ready" {
-				limit = p.pace.stretch(p.pace.ready)
-			}
-			ctx, cancel := context.WithTimeout(ctx, limit)
+			ctx, cancel := context.WithTimeout(ctx, p.pace.stretch(checkLimit))
 			defer cancel()
 			start := time.Now()
 			t.result = how[c.ID](ctx)
@@ -139,7 +134,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 		}
 		// A finding that cannot be written is missing from the stream, which
 		// its reader counts as a failure.
-		_ = smoke.WriteResult(out, r)
+		_ = smoke.Message{Result: &r}.Write(out)
 	}
 	running.Wait()
 	sum.Ready = float64(int(p.readySeconds*100)) / 100

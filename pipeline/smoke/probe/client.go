@@ -30,10 +30,7 @@ type client struct {
 
 func newClient(address, host string, limit time.Duration) *client {
 	dial := (&net.Dialer{Timeout: limit}).DialContext
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		port = "80"
-	}
+	_, port, _ := net.SplitHostPort(address)
 	return &client{
 		http: &http.Client{
 			Transport: &http.Transport{
@@ -51,13 +48,8 @@ func newClient(address, host string, limit time.Duration) *client {
 
 // session returns a client that shares the connections and keeps cookies.
 func (c *client) session() *client {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		panic(err) // cookiejar.New without options cannot fail
-	}
-	s := *c
-	kept := *c.http
-	kept.Jar = jar
+	s, kept := *c, *c.http
+	kept.Jar, _ = cookiejar.New(nil) // which never fails without options
 	s.http = &kept
 	return &s
 }
@@ -114,13 +106,6 @@ func (c *client) do(ctx context.Context, q request) (r reply) {
 
 func (c *client) get(ctx context.Context, path string) reply {
 	return c.do(ctx, request{method: http.MethodGet, path: path})
-}
-
-func (c *client) post(ctx context.Context, path string, form url.Values) reply {
-	return c.do(ctx, request{
-		method: http.MethodPost, path: path, body: []byte(form.Encode()),
-		header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
-	})
 }
 
 // is says whether the status is the one wanted and, with out, whether the body

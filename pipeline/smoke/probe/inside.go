@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
@@ -39,29 +41,27 @@ func (p *probe) imports(ctx context.Context) smoke.Result {
 // secretFiles looks at who may read what must stay secret.
 func (p *probe) secretFiles(context.Context) smoke.Result {
 	asked := reply{asked: "mode and owner of " + p.secrets}
-	var names []string
-	for pattern := range strings.SplitSeq(p.secrets, ",") {
-		found, err := filepath.Glob(pattern)
-		if err != nil {
-			return asked.badf("%v", err)
-		}
-		if len(found) == 0 {
-			return asked.badf("no file at %s", pattern)
-		}
-		names = append(names, found...)
+	names, err := filepath.Glob(p.secrets)
+	if err != nil {
+		return asked.badf("%v", err)
+	}
+	if len(names) == 0 {
+		return asked.badf("no file at %s", p.secrets)
 	}
 	for _, name := range names {
 		info, err := os.Lstat(name)
 		if err != nil {
 			return asked.badf("%v", err)
 		}
-		owner := int(info.Sys().(*syscall.Stat_t).Uid)
-		if info.Mode() != 0o600 || owner != p.uid {
-			return asked.badf("%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner, p.uid)
+		if info.Mode() != 0o600 || owner(info) != p.uid {
+			return asked.badf("%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner(info), p.uid)
 		}
 	}
 	return asked.okf("0600 of user %d for all (%d)", p.uid, len(names))
 }
+
+// owner is the user that a file belongs to.
+func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
 // steady looks at what s6 remembers of the services it supervises: it brings
 // one that ended back after a second, without a word in the log.
@@ -211,20 +211,14 @@ func readProcesses(root string) (map[int]process, error) {
 		if err != nil {
 			return nil, err
 		}
-		proc := process{id: id}
+		fields := map[string]string{}
 		for line := range strings.Lines(string(status)) {
 			key, value, _ := strings.Cut(line, ":")
-			switch value = strings.TrimSpace(value); key {
-			case "Name":
-				proc.name = value
-			case "PPid":
-				proc.parent, err = strconv.Atoi(value)
-			case "Uid":
-				proc.uids = strings.Fields(value)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("reading the status of process %d: %w", id, err)
-			}
+			fields[key] = strings.TrimSpace(value)
+		}
+		proc := process{id: id, name: fields["Name"], uids: strings.Fields(fields["Uid"])}
+		if proc.parent, err = strconv.Atoi(fields["PPid"]); err != nil {
+			return nil, fmt.Errorf("reading the status of process %d: %w", id, err)
 		}
 		if len(proc.uids) != 4 {
 			return nil, fmt.Errorf("reading the status of process %d: %d user ids instead of 4", id, len(proc.uids))
@@ -243,8 +237,8 @@ func processAge(root string, id int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	uptime, err := os.ReadFile(filepath.Join(root, "uptime"))
-	if err != nil {
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
 		return 0, err
 	}
 	// The name, in parentheses, may hold anything; field 3 follows it.
@@ -256,10 +250,5 @@ func processAge(root string, id int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	now, _, _ := strings.Cut(string(uptime), " ")
-	up, err := strconv.ParseFloat(now, 64)
-	if err != nil {
-		return 0, err
-	}
-	return time.Duration((up - ticks/100) * float64(time.Second)), nil
+	return time.Duration(up.Nano()) - time.Duration(ticks/100*float64(time.Second)), nil
 }

@@ -18,7 +18,7 @@ import (
 // ready waits for the log-in page.
 func (p *probe) ready(ctx context.Context) smoke.Result {
 	return p.until(ctx, func(ctx context.Context) smoke.Result {
-		r := p.web.get(ctx, p.root+"login/")
+		r := p.web.get(ctx, "/login/")
 		if !r.is(http.StatusOK, nil) {
 			return r.bad()
 		}
@@ -59,8 +59,8 @@ func (p *probe) static(ctx context.Context) smoke.Result {
 		if err != nil {
 			return page.badf("no address: %v", err)
 		}
-		if !strings.HasPrefix(u.Path, p.root+"static/") {
-			return page.badf("an address not under %sstatic/", p.root)
+		if !strings.HasPrefix(u.Path, "/static/") {
+			return page.badf("an address not under /static/")
 		}
 		if slices.Contains(files, ref) {
 			continue
@@ -88,7 +88,7 @@ func (p *probe) static(ctx context.Context) smoke.Result {
 
 // wrongHost asks for a host that ALLOWED_HOST does not name.
 func (p *probe) wrongHost(ctx context.Context) smoke.Result {
-	r := p.web.do(ctx, request{method: http.MethodGet, path: p.root + "login/", host: smoke.RefusedHost})
+	r := p.web.do(ctx, request{method: http.MethodGet, path: "/login/", host: smoke.RefusedHost})
 	if !r.is(http.StatusBadRequest, nil) {
 		return r.bad()
 	}
@@ -98,7 +98,7 @@ func (p *probe) wrongHost(ctx context.Context) smoke.Result {
 // submit fills in the log-in form in a fresh session.
 func (p *probe) submit(ctx context.Context, password string) (*client, reply) {
 	s := p.web.session()
-	r := s.get(ctx, p.root+"login/")
+	r := s.get(ctx, "/login/")
 	if !r.is(http.StatusOK, nil) {
 		return nil, r
 	}
@@ -107,10 +107,10 @@ func (p *probe) submit(ctx context.Context, password string) (*client, reply) {
 		r.err = fmt.Errorf("200, but a page without a CSRF token")
 		return nil, r
 	}
-	return s, s.post(ctx, p.root+"login/", url.Values{
-		"csrfmiddlewaretoken": {string(m[1])},
-		"username":            {p.user},
-		"password":            {password},
+	form := url.Values{"csrfmiddlewaretoken": {string(m[1])}, "username": {p.user}, "password": {password}}
+	return s, s.do(ctx, request{
+		method: http.MethodPost, path: "/login/", body: []byte(form.Encode()),
+		header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
 	})
 }
 
@@ -124,7 +124,7 @@ func (p *probe) wrongPassword(ctx context.Context) smoke.Result {
 	if !r.is(http.StatusOK, nil) || !alert.Match(r.body) {
 		return r.bad()
 	}
-	if home := s.get(ctx, p.root); !home.is(http.StatusFound, nil) {
+	if home := s.get(ctx, "/"); !home.is(http.StatusFound, nil) {
 		return home.badf("%s, though the password was wrong", home.got())
 	}
 	return r.okf("the form again, and no way in")
@@ -141,7 +141,7 @@ func (p *probe) login(ctx context.Context) smoke.Result {
 		}
 		return r.bad()
 	}
-	home := s.get(ctx, p.root)
+	home := s.get(ctx, "/")
 	if !home.is(http.StatusOK, nil) {
 		return home.bad()
 	}

@@ -48,7 +48,8 @@ func watch(ctx context.Context, services string, out io.Writer) {
 		for service, deaths := range tallies {
 			for ; known[service] < len(deaths); known[service]++ {
 				n := known[service]
-				if smoke.WriteDeath(out, smoke.Death{Service: service, Count: n + 1, How: deaths[n]}) != nil {
+				death := smoke.Death{Service: service, Count: n + 1, How: deaths[n]}
+				if (smoke.Message{Death: &death}).Write(out) != nil {
 					return
 				}
 			}
