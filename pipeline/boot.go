@@ -100,28 +100,21 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 	if err != nil {
 		return none, nil, fmt.Errorf("read the configuration of %s: %w", key, err)
 	}
-	opts := smoke.Options{
-		Version:  p.Versions.NetBox.Release,
-		Password: rand.Text(),
-		Browser:  fmt.Sprintf("%s:%d", browser.Name, browserPort),
-		Slowness: 1,
-	}
 	env, secrets := with.Settings()
+	slower := 1.0
 	if platform.Architecture != p.provider.Native().Architecture {
-		opts.Slowness = slowness
+		slower = slowness
 		if cpu := p.Versions.CPUs()[platform.Architecture]; cpu != "" {
 			env["QEMU_CPU"] = cpu
 		}
 	}
-	maps.Copy(env, opts.Env())
-	maps.Copy(secrets, opts.Secrets())
+	maps.Copy(env, smoke.Env(probePath, hook))
 	env["S6_VERBOSITY"] = "2"
-	watch, command := smoke.Watch(probePath, hook)
-	env[watch] = command
+	secrets["SUPERUSER_PASSWORD"] = rand.Text()
 	return engine.Container{
 		Name:      "netbox",
 		Image:     img,
-		Args:      opts.Command(probePath),
+		Args:      smoke.Command(probePath, p.Versions.NetBox.Release, fmt.Sprintf("%s:%d", browser.Name, browserPort), slower),
 		Env:       env,
 		Secrets:   secrets,
 		Files:     []engine.File{{Path: probePath, Mode: 0o755, Content: probe}},

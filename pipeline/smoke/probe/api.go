@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -149,9 +148,7 @@ func (p *probe) site(ctx context.Context) smoke.Result {
 // was asked before has room for it.
 func network() netip.Prefix {
 	a := netip.MustParseAddr("2001:db8::").As16()
-	var random [4]byte
-	_, _ = rand.Read(random[:]) // never fails
-	copy(a[4:], random[:])
+	_, _ = rand.Read(a[4:8]) // never fails
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
@@ -166,10 +163,8 @@ func (p *probe) prefix(ctx context.Context) smoke.Result {
 }
 
 func (p *probe) address(ctx context.Context) smoke.Result {
-	n := network()
-	a := n.Addr().As16()
-	binary.BigEndian.PutUint16(a[14:], 1)
-	want := netip.PrefixFrom(netip.AddrFrom16(a), n.Bits())
+	in := network()
+	want := netip.PrefixFrom(in.Addr().Next(), in.Bits())
 	o, at, r, ok := p.create(ctx, "/api/ipam/ip-addresses/", map[string]any{"address": want})
 	if !ok || o.Address != want {
 		return r.badf("address %d %s instead of %s", o.ID, o.Address, want)

@@ -86,43 +86,35 @@ func (p *probe) steady(context.Context) smoke.Result {
 	return asked.okf("none of %d services", len(tallies))
 }
 
-// readTallies reads how each supervised service ended each time.
+// readTallies reads how each supervised service ended each time, as s6-supervise
+// keeps it for s6-svdt: 12 bytes of time, the exit code, and the signal that
+// killed it.
 func readTallies(services string) (map[string][]string, error) {
+	const record = 14
 	files, err := filepath.Glob(filepath.Join(services, "*", "supervise", "death_tally"))
 	if err != nil {
 		return nil, err
 	}
 	tallies := map[string][]string{}
 	for _, file := range files {
-		deaths, err := readTally(file)
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
+		}
+		if len(data)%record != 0 {
+			return nil, fmt.Errorf("%s has %d bytes, no multiple of %d", file, len(data), record)
+		}
+		var deaths []string
+		for death := range slices.Chunk(data, record) {
+			how := fmt.Sprintf("ended with status %d", death[12])
+			if death[13] != 0 {
+				how = fmt.Sprintf("was killed by signal %d", death[13])
+			}
+			deaths = append(deaths, how)
 		}
 		tallies[filepath.Base(filepath.Dir(filepath.Dir(file)))] = deaths
 	}
 	return tallies, nil
-}
-
-// readTally reads how a service ended each time, as s6-supervise keeps it for
-// s6-svdt: 12 bytes of time, the exit code, and the signal that killed it.
-func readTally(file string) ([]string, error) {
-	const record = 14
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	if len(data)%record != 0 {
-		return nil, fmt.Errorf("%s has %d bytes, no multiple of %d", file, len(data), record)
-	}
-	var deaths []string
-	for ; len(data) > 0; data = data[record:] {
-		how := fmt.Sprintf("ended with status %d", data[12])
-		if data[13] != 0 {
-			how = fmt.Sprintf("was killed by signal %d", data[13])
-		}
-		deaths = append(deaths, how)
-	}
-	return deaths, nil
 }
 
 // process is what the kernel knows of one.

@@ -48,8 +48,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return p.run(ctx, stdout, stderr)
 }
 
-// newProbe is the probe of the container with that environment, by the command
-// of smoke.Options.
+// newProbe is the probe of a container that was set up by smoke.Env and
+// smoke.Command.
 func newProbe(args []string, getenv func(string) string) (*probe, error) {
 	p := &probe{
 		user:     "admin",

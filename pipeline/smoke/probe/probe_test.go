@@ -20,24 +20,18 @@ import (
 const password = `p"a<s>s & word`
 
 // from returns an environment.
-func from(env ...map[string]string) func(string) string {
-	return func(name string) string {
-		for _, e := range env {
-			if v := e[name]; v != "" {
-				return v
-			}
-		}
-		return ""
-	}
+func from(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
 }
 
 // ask runs the probe as /init would, against the NetBox at that address, and
 // returns its exit code and its lines.
 func ask(t *testing.T, address string, slowness float64, change func(*probe)) (int, []string) {
 	t.Helper()
-	o := smoke.Options{Version: "4.7.3", Password: password, Browser: "127.0.0.1:1", Slowness: slowness}
+	env := smoke.Env("/probe", "")
+	env["SUPERUSER_PASSWORD"] = password
 	// Command begins with `with-contenv PROBE`.
-	p, err := newProbe(o.Command("/probe")[2:], from(o.Env(), o.Secrets()))
+	p, err := newProbe(smoke.Command("/probe", "4.7.3", "127.0.0.1:1", slowness)[2:], from(env))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,29 @@
+package smoke
+
+import (
+	"strconv"
+	"strings"
+)
+
+// Env is the environment, beside SUPERUSER_PASSWORD, that the container under
+// test needs for the probe at that path to find what it expects. It has /init
+// start the probe before any service, to report each service that ends, in the
+// place of the image's own hook, which is run as before.
+func Env(probe, hook string) map[string]string {
+	return map[string]string{
+		"ALLOWED_HOST":    "netbox.test",
+		"SUPERUSER_EMAIL": "admin@netbox.test",
+		"PUID":            "1000",
+		"PGID":            "1000",
+		"S6_STAGE2_HOOK":  strings.TrimSpace(probe + " -watch " + hook),
+	}
+}
+
+// Command is what follows /init: the probe at that path inside the container,
+// which takes the rest of what it needs from the container's environment. That
+// release must answer. A Chromium in a container beside is debugged at browser, a
+// host and a port. All limits are stretched by slowness: 1 on a native machine.
+func Command(probe, release, browser string, slowness float64) []string {
+	return []string{"with-contenv", probe, "-version", release, "-browser", browser,
+		"-slowness", strconv.FormatFloat(slowness, 'g', -1, 64)}
+}
