@@ -72,8 +72,7 @@ func (e env) again(ctx context.Context, at registry.Opened, version, listedAt st
 			if err != nil {
 				return err
 			}
-			rebuilt.Packages = sbom.Packages(
-				map[string][]sbom.Package{rebuilt.Platform: before}, map[string][]sbom.Package{rebuilt.Platform: now})
+			rebuilt.Packages = sbom.Packages(rebuilt.Platform, before, now)
 		}
 		return nil
 	})

@@ -269,9 +269,7 @@ func (e env) listed(ctx context.Context, facts release.Facts) (*[]sbom.Change, e
 	if err != nil {
 		return nil, failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", sbom.ListFile, err)
 	}
-	return new(sbom.Packages(
-		map[string][]sbom.Package{sbom.ListedPlatform: published},
-		map[string][]sbom.Package{sbom.ListedPlatform: listed})), nil
+	return new(sbom.Packages(sbom.ListedPlatform, published, listed)), nil
 }
 
 // before is how the pipeline finds out what the published images hold. Nothing

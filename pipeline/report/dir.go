@@ -46,13 +46,13 @@ func (r Report) Write(dir string, hide func(string) string) error {
 
 // files is the content of a report's directory.
 func (r Report) files(hide func(string) string) (map[string][]byte, error) {
-	text, err := r.JSON(hide)
+	// All files are made of what has passed through hide.
+	clean, err := r.hidden(hide)
 	if err != nil {
 		return nil, err
 	}
-	// What other files are made of is read back, so that no secret gets past.
-	var clean Report
-	if err := json.Unmarshal(text, &clean); err != nil {
+	text, err := clean.indented()
+	if err != nil {
 		return nil, err
 	}
 	given, err := r.contents()

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -13,11 +12,16 @@ import (
 // programs and people have said, and of nothing else. Names, digests and
 // figures stay as they are, whatever a secret happens to be.
 func (r Report) JSON(hide func(string) string) ([]byte, error) {
-	text, err := json.MarshalIndent(r.hidden(hide), "", "  ")
+	clean, err := r.hidden(hide)
 	if err != nil {
 		return nil, err
 	}
-	return append(text, '\n'), nil
+	return clean.indented()
+}
+
+func (r Report) indented() ([]byte, error) {
+	text, err := json.MarshalIndent(r, "", "  ")
+	return append(text, '\n'), err
 }
 
 // ErrDiffers is that a report is not the one it should be.
@@ -51,38 +55,36 @@ func (r Report) Same(text []byte) error {
 	return nil
 }
 
-// hidden is the report with its free text, and nothing else, through hide.
-func (r Report) hidden(hide func(string) string) Report {
-	each := func(list []string) []string {
-		list = slices.Clone(list)
+// hidden is a copy of the report with its free text, and nothing else, through
+// hide.
+func (r Report) hidden(hide func(string) string) (c Report, err error) {
+	text, err := json.Marshal(r)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	each := func(list []string) {
 		for i := range list {
 			list[i] = hide(list[i])
 		}
-		return list
 	}
-	r.Stages = slices.Clone(r.Stages)
-	for i := range r.Stages {
-		s := &r.Stages[i]
-		s.Errors, s.Output, s.Skipped = each(s.Errors), each(s.Output), hide(s.Skipped)
+	for i := range c.Stages {
+		s := &c.Stages[i]
+		each(s.Errors)
+		each(s.Output)
+		s.Skipped = hide(s.Skipped)
 	}
-	r.Platforms = slices.Clone(r.Platforms)
-	for i := range r.Platforms {
-		p := &r.Platforms[i]
-		p.Drift = each(p.Drift)
-		p.Smoke = slices.Clone(p.Smoke)
-		for j := range p.Smoke {
-			c := &p.Smoke[j]
-			c.Asked, c.Got, c.Error = hide(c.Asked), hide(c.Got), hide(c.Error)
+	for _, p := range c.Platforms {
+		each(p.Drift)
+		for i := range p.Smoke {
+			s := &p.Smoke[i]
+			s.Asked, s.Got, s.Error = hide(s.Asked), hide(s.Got), hide(s.Error)
 		}
 	}
-	r.Missed = slices.Clone(r.Missed)
-	for i := range r.Missed {
-		r.Missed[i].Error = hide(r.Missed[i].Error)
+	for i := range c.Missed {
+		c.Missed[i].Error = hide(c.Missed[i].Error)
 	}
-	if r.Difference != nil {
-		d := *r.Difference
-		d.Unknown = each(d.Unknown)
-		r.Difference = &d
+	if c.Difference != nil {
+		each(c.Difference.Unknown)
 	}
-	return r
+	return c, err
 }

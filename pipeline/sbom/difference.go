@@ -78,10 +78,16 @@ type Difference struct {
 	Commits   []git.Commit `json:"commits,omitempty"` // newest first
 }
 
-// Packages compares lists of packages, by platform. Platforms that only one of
-// the two sides knows are left out; a change that is the same on several is one.
-// The first is that of NetBox itself.
-func Packages(before, after map[string][]Package) []Change {
+// Packages compares the packages of one platform's images; nothing is said where
+// one of the two lists is nil.
+func Packages(platform string, before, after []Package) []Change {
+	return changes(map[string]Contents{platform: {Packages: before}}, map[string]Contents{platform: {Packages: after}})
+}
+
+// changes compares images, by platform. Platforms whose packages only one of the
+// two sides knows are left out; a change that is the same on several is one. The
+// first is that of NetBox itself.
+func changes(before, after map[string]Contents) []Change {
 	type name struct{ name, kind string }
 	versions := func(list []Package) map[name]string {
 		all := map[name]string{}
@@ -97,7 +103,7 @@ func Packages(before, after map[string][]Package) []Change {
 	type change struct{ name, kind, old, new string }
 	where := map[change][]string{}
 	for _, platform := range shared(before, after) {
-		was, is := versions(before[platform]), versions(after[platform])
+		was, is := versions(before[platform].Packages), versions(after[platform].Packages)
 		names := maps.Clone(was)
 		maps.Copy(names, is)
 		for n := range names {
@@ -145,14 +151,14 @@ func Outdated(file []byte, packages []Package) ([]Change, error) {
 			return nil, fmt.Errorf("%s: %w: write it with \"go run ./ci packages\"", ListFile, err)
 		}
 	}
-	return Packages(map[string][]Package{ListedPlatform: listed}, map[string][]Package{ListedPlatform: packages}), nil
+	return Packages(ListedPlatform, listed, packages), nil
 }
 
-// shared are the platforms that both sides have a list for.
-func shared(before, after map[string][]Package) []string {
+// shared are the platforms whose packages both sides know.
+func shared(before, after map[string]Contents) []string {
 	var both []string
 	for _, platform := range slices.Sorted(maps.Keys(after)) {
-		if before[platform] != nil && after[platform] != nil {
+		if before[platform].Packages != nil && after[platform].Packages != nil {
 			both = append(both, platform)
 		}
 	}
@@ -167,52 +173,42 @@ func Compare(before *Before, after map[string]Contents) Difference {
 		return Difference{}
 	}
 	d := Difference{Since: &before.Since, Commits: before.Commits, Unknown: slices.Clone(before.Unknown)}
-	was, is := map[string][]Package{}, map[string][]Package{}
-	for platform, held := range before.Images {
-		was[platform] = held.Packages
+	d.Platforms, d.Packages = shared(before.Images, after), changes(before.Images, after)
+	if len(d.Packages) > 0 && isNetBox(d.Packages[0]) {
+		d.NetBox = new(d.Packages[0])
+	}
+	if before.Images == nil {
+		return d
 	}
 	for _, platform := range slices.Sorted(maps.Keys(after)) {
-		held := after[platform]
-		is[platform] = held.Packages
 		old, published := before.Images[platform]
-		if before.Images == nil {
-			continue
-		}
 		if !published {
 			d.Unknown = append(d.Unknown, platform+": no image of it was published")
 			continue
 		}
-		if held.Packages == nil {
+		if after[platform].Packages == nil {
 			d.Unknown = append(d.Unknown, "packages of "+platform+": they were not listed")
 		}
-		d.Sizes = append(d.Sizes, sizes(platform, old.Groups, held.Groups)...)
-	}
-	d.Platforms = shared(was, is)
-	d.Packages = Packages(was, is)
-	if len(d.Packages) > 0 && isNetBox(d.Packages[0]) {
-		d.NetBox = new(d.Packages[0])
+		d.Sizes = append(d.Sizes, sizes(platform, old.Groups, after[platform].Groups)...)
 	}
 	return d
 }
 
-func sizes(platform string, before, after []imagesize.Group) []Size {
+// sizes are those of the groups that an image has now, and of those it had.
+func sizes(platform string, before, after []imagesize.Group) (list []Size) {
 	if before == nil || after == nil {
 		return nil
 	}
-	var list []Size
-	at := func(group string) *Size {
-		i := slices.IndexFunc(list, func(s Size) bool { return s.Group == group })
-		if i < 0 {
-			i = len(list)
-			list = append(list, Size{Platform: platform, Group: group})
+	size := func(groups []imagesize.Group, name string) int64 {
+		if i := slices.IndexFunc(groups, func(g imagesize.Group) bool { return g.Name == name }); i >= 0 {
+			return groups[i].Size
 		}
-		return &list[i]
+		return 0
 	}
-	for _, g := range after {
-		at(g.Name).New = g.Size
-	}
-	for _, g := range before {
-		at(g.Name).Old = g.Size
+	for _, g := range slices.Concat(after, before) {
+		if s := (Size{platform, g.Name, size(before, g.Name), size(after, g.Name)}); !slices.Contains(list, s) {
+			list = append(list, s)
+		}
 	}
 	return list
 }

@@ -63,7 +63,14 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 		{"netbox", "deb", "", "1", both[:1]},
 		{"twice", "npm", "1, 2", "2", both[:1]},
 	}
-	got := sbom.Packages(before, after)
+	held := func(lists map[string]list) map[string]sbom.Contents {
+		all := map[string]sbom.Contents{}
+		for platform, packages := range lists {
+			all[platform] = sbom.Contents{Packages: packages}
+		}
+		return all
+	}
+	got := sbom.Compare(&sbom.Before{Images: held(before)}, held(after)).Packages
 	same := func(a, b sbom.Change) bool {
 		return a.String() == b.String() && a.Type == b.Type && slices.Equal(a.Platforms, b.Platforms)
 	}

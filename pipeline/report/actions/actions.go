@@ -118,37 +118,29 @@ func (s *Sink) file(variable, what, text string, f func(*githubactions.Action)) 
 var place = regexp.MustCompile(`(?:^|\s)([A-Za-z0-9._][A-Za-z0-9._/-]*):([1-9][0-9]*)(?::|$)`)
 
 // Error annotates the run with an error, on the file and line that it names.
-func (s *Sink) Error(text string) {
-	s.annotate(text, func(a *githubactions.Action, text string) {
-		fields := map[string]string{}
-		for _, m := range place.FindAllStringSubmatch(text, -1) {
-			if s.exists(m[1]) {
-				fields["file"], fields["line"] = m[1], m[2]
-				break
-			}
-		}
-		a.WithFieldsMap(fields).Errorf("%s", text)
-	})
-}
+func (s *Sink) Error(text string) { s.annotate(text, (*githubactions.Action).Errorf) }
 
 // Notice annotates the run with something to know.
-func (s *Sink) Notice(text string) {
-	s.annotate(text, func(a *githubactions.Action, text string) { a.Noticef("%s", text) })
-}
+func (s *Sink) Notice(text string) { s.annotate(text, (*githubactions.Action).Noticef) }
 
 // Warning annotates the run with something that fails nothing.
-func (s *Sink) Warning(text string) {
-	s.annotate(text, func(a *githubactions.Action, text string) { a.Warningf("%s", text) })
-}
+func (s *Sink) Warning(text string) { s.annotate(text, (*githubactions.Action).Warningf) }
 
 // annotate writes text without secrets. They are taken out before anybody else
 // has to wait: whoever learns a secret meanwhile has it masked.
-func (s *Sink) annotate(text string, write func(a *githubactions.Action, text string)) {
+func (s *Sink) annotate(text string, write func(*githubactions.Action, string, ...any)) {
 	if s == nil {
 		return
 	}
 	text = s.hide(text)
-	_ = s.do("an annotation", func(a *githubactions.Action) { write(a, text) })
+	fields := map[string]string{}
+	for _, m := range place.FindAllStringSubmatch(text, -1) {
+		if s.exists(m[1]) {
+			fields["file"], fields["line"] = m[1], m[2]
+			break
+		}
+	}
+	_ = s.do("an annotation", func(a *githubactions.Action) { write(a.WithFieldsMap(fields), "%s", text) })
 }
 
 // RunURL is the page of the run; "" outside Actions.
