@@ -179,3 +179,95 @@ func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
 	w.browse(at, nil).mustLogIn("alice", "wonderland") // by ldaps
 	w.stop(c)
 }
+
+// theirs is ldap_config.py as netbox-docker has it: it reads variables, and the
+// password from a secret. An unset group is an empty text there.
+const theirs = `
+from importlib import import_module
+from os import environ
+
+import ldap
+from django_auth_ldap.config import LDAPSearch
+
+
+def secret(name, default):
+    try:
+        with open('/run/secrets/' + name, encoding='utf-8') as file:
+            return file.readline().strip()
+    except OSError:
+        return default
+
+
+def true(name, default='False'):
+    return environ.get(name, default).lower() == 'true'
+
+
+def search(base, condition):
+    return LDAPSearch(environ.get(base, ''), ldap.SCOPE_SUBTREE, condition)
+
+
+AUTH_LDAP_SERVER_URI = environ.get('AUTH_LDAP_SERVER_URI', '')
+AUTH_LDAP_CONNECTION_OPTIONS = {ldap.OPT_REFERRALS: 0}
+AUTH_LDAP_BIND_DN = environ.get('AUTH_LDAP_BIND_DN', '')
+AUTH_LDAP_BIND_PASSWORD = secret('auth_ldap_bind_password', environ.get('AUTH_LDAP_BIND_PASSWORD', ''))
+AUTH_LDAP_USER_DN_TEMPLATE = environ.get('AUTH_LDAP_USER_DN_TEMPLATE', None)
+AUTH_LDAP_START_TLS = true('AUTH_LDAP_START_TLS')
+LDAP_IGNORE_CERT_ERRORS = true('LDAP_IGNORE_CERT_ERRORS')
+AUTH_LDAP_USER_SEARCH = search('AUTH_LDAP_USER_SEARCH_BASEDN', '(' + environ.get('AUTH_LDAP_USER_SEARCH_ATTR', 'sAMAccountName') + '=%(user)s)')
+AUTH_LDAP_GROUP_SEARCH = search('AUTH_LDAP_GROUP_SEARCH_BASEDN', '(objectClass=' + environ.get('AUTH_LDAP_GROUP_SEARCH_CLASS', 'group') + ')')
+AUTH_LDAP_GROUP_TYPE = getattr(import_module('django_auth_ldap.config'), environ.get('AUTH_LDAP_GROUP_TYPE', 'GroupOfNamesType'))()
+AUTH_LDAP_REQUIRE_GROUP = environ.get('AUTH_LDAP_REQUIRE_GROUP_DN')
+AUTH_LDAP_USER_FLAGS_BY_GROUP = {}
+if AUTH_LDAP_REQUIRE_GROUP is not None:
+    AUTH_LDAP_USER_FLAGS_BY_GROUP = {
+        'is_active': environ.get('AUTH_LDAP_REQUIRE_GROUP_DN', ''),
+        'is_staff': environ.get('AUTH_LDAP_IS_ADMIN_DN', ''),
+        'is_superuser': environ.get('AUTH_LDAP_IS_SUPERUSER_DN', ''),
+    }
+AUTH_LDAP_FIND_GROUP_PERMS = true('AUTH_LDAP_FIND_GROUP_PERMS', 'True')
+AUTH_LDAP_MIRROR_GROUPS = true('AUTH_LDAP_MIRROR_GROUPS')
+AUTH_LDAP_CACHE_TIMEOUT = int(environ.get('AUTH_LDAP_CACHE_TIMEOUT', 3600))
+AUTH_LDAP_USER_ATTR_MAP = {'first_name': 'givenName', 'last_name': 'sn', 'email': 'mail'}
+`
+
+// TestLDAPOfNetboxDockerMovesAsThePageSays keeps the file and the variables, and
+// adds what extra.py has at the end, as docs/migration.md says.
+func TestLDAPOfNetboxDockerMovesAsThePageSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	postgres, _ := w.services()
+	ca := newAuthority(t)
+	w.slapd(ca)
+	w.write("ldap-ca.crt", string(ca.pem))
+	w.write("ldap_config.py", theirs+"\n# extra.py\nimport ldap\n\nLDAP_CA_CERT_FILE = '/config/ldap-ca.crt'\n")
+	spec := w.spec("netbox", map[string]string{
+		// As netbox-docker's guide sets them.
+		"REMOTE_AUTH_ENABLED": "True", "REMOTE_AUTH_BACKEND": "netbox.authentication.LDAPBackend", "REMOTE_AUTH_AUTO_CREATE_USER": "True",
+		"AUTH_LDAP_SERVER_URI": "ldap://ldap.example.com", "AUTH_LDAP_START_TLS": "true",
+		"AUTH_LDAP_BIND_DN":            "cn=netbox,ou=services,dc=example,dc=com",
+		"AUTH_LDAP_USER_SEARCH_BASEDN": "ou=people,dc=example,dc=com", "AUTH_LDAP_USER_SEARCH_ATTR": "uid",
+		"AUTH_LDAP_GROUP_SEARCH_BASEDN": "ou=groups,dc=example,dc=com", "AUTH_LDAP_GROUP_SEARCH_CLASS": "groupOfNames",
+		"AUTH_LDAP_REQUIRE_GROUP_DN": "cn=netbox,ou=groups,dc=example,dc=com", "AUTH_LDAP_IS_SUPERUSER_DN": "cn=netbox-admins,ou=groups,dc=example,dc=com",
+		"AUTH_LDAP_MIRROR_GROUPS": "true",
+	})
+	spec.Files = []engine.File{{Path: "/run/secrets/auth_ldap_bind_password", Mode: 0o400, UID: 1000, GID: 1000, Content: []byte("change-this-password\n")}}
+	c := w.start(spec)
+	w.up(c, "/login/")
+	at := "http://" + host + ":8000"
+	w.browse(at, nil).mustLogIn("alice", "wonderland")
+	w.browse(at, nil).mustLogIn("bob", "builder")
+	w.browse(at, nil).mustLogIn("admin", password)
+	if b := w.browse(at, nil); b.logIn("mallory", "malice").status != http.StatusOK || b.who() != "" {
+		t.Errorf("mallory is in no group that may log in, and is %q", b.who())
+	}
+	const sql = `select string_agg(u.username || ' ' || is_superuser || ' ' || email || ' ' ||
+		(select string_agg(g.name, ',' order by g.name) from users_group g join users_user_groups m on m.group_id = g.id where m.user_id = u.id), E'\n' order by u.username)
+		from users_user u where username <> 'admin'`
+	if got, want := w.query(postgres, sql), "alice true alice@example.com netbox,netbox-admins\nbob false bob@example.com netbox"; got != want {
+		t.Errorf("the accounts are\n%s\nwant\n%s", got, want)
+	}
+	if log := said(c); strings.Contains(log, "is not read") || strings.Contains(log, "Traceback") {
+		t.Error("the log names a variable that nobody reads, or has a traceback")
+	}
+	w.stop(c)
+}
