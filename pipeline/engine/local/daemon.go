@@ -111,57 +111,34 @@ func (r *daemonRun) socket() string {
 	return fmt.Sprintf("/proc/%d/fd/%d/sock", os.Getpid(), r.state.Fd())
 }
 
+// start starts buildkitd and waits until it answers.
 func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err error) {
 	e := d.engine
 	unlock, err := filelock.Lock(ctx, filepath.Join(e.dirs.state, "lock"), filelock.Exclusive, "the build cache", e.opts.LockWait, log)
 	if err != nil {
 		return nil, err
 	}
+	run := &daemonRun{unlock: unlock}
 	defer func() {
 		if err != nil {
+			run.state.Close()
 			unlock()
 		}
 	}()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		run, err := d.launch(ctx, deadline)
-		if err == nil {
-			run.unlock = unlock
-			return run, nil
-		}
-		// Our lock goes with a process that is killed; the daemon it had takes
-		// a moment more to go, and buildkitd has a lock of its own.
-		if !strings.Contains(err.Error(), "could not lock") || time.Now().After(deadline) {
-			return nil, err
-		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
-			return nil, fmt.Errorf("starting buildkitd: %w", err)
-		}
-	}
-}
-
-// launch starts buildkitd and waits until it answers.
-func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, err error) {
-	e := d.engine
 	cgroup := strings.Replace(e.id, "-", "-build-", 1)
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
 	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", filepath.Join(cgroupTop, cgroup))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("configuring buildkitd: %w", err)
 	}
-	state, err := os.Open(e.dirs.state)
-	if err != nil {
+	if run.state, err = os.Open(e.dirs.state); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
-	run := &daemonRun{state: state}
-	defer func() {
-		if err != nil {
-			state.Close()
-		}
-	}()
 	os.Remove(run.socket())
 
-	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", cgroup, e.tools.buildkitd,
+	// The engine's lock goes with a process that is killed; the daemon it had
+	// takes a moment more to go, and has this one.
+	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", cgroup, "flock", "--no-fork", "daemon.lock", e.tools.buildkitd,
 		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://sock",
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
@@ -172,7 +149,7 @@ func (d *daemon) launch(ctx context.Context, deadline time.Time) (_ *daemonRun, 
 	if run.namespace, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
 		return nil, fmt.Errorf("starting buildkitd: %w", err)
 	}
-	for {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		conn, err := net.Dial("unix", run.socket())
 		if err == nil {
 			conn.Close()

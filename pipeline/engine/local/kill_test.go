@@ -102,10 +102,16 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 	if id == "" || noProcess(marker) == nil || len(leftovers(id)) == 0 || len(secrets()) == 0 {
 		t.Fatalf("the helper runs no pod and build: %q", said)
 	}
+	next, base := newEngine(t, cache), engine.Base{Index: enginetest.Base(t, native)}
+	newPod(t, next) // has its directories
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	var log bytes.Buffer
+	if _, err := build(t.Context(), t, next, native, base, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print at once\n", &log); err != nil {
+		t.Errorf("a build at once: %v\n%s", err, log.String())
+	}
 	eventually(t, time.Minute, func() error {
 		if left := append(leftovers(id), leftovers(strings.Replace(id, "-", "-build-", 1))...); len(left) > 0 {
 			return fmt.Errorf("%s", strings.Join(left, "\n"))
@@ -119,7 +125,6 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 	if left := globAll(filepath.Join(cache, "local", "run", id+"*")); len(left) > 0 {
 		t.Errorf("after the next start still there:\n%s", strings.Join(left, "\n"))
 	}
-	var log bytes.Buffer
 	if _, err := build(t.Context(), t, e, native, engine.Base{Index: enginetest.Base(t, native)}, "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN print after the kill\n", &log); err != nil {
 		t.Errorf("the next build: %v\n%s", err, log.String())
 	}
