@@ -108,22 +108,29 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	fail := func(err error, why string, stages ...string) (v1.Hash, error) {
-		p.skipPackages(why)
+		if p.Before != nil {
+			stages = append(stages, "difference")
+		}
 		p.skip("", why, stages...)
 		return v1.Hash{}, err
 	}
 	if err := p.checkBuilds(ctx); err != nil {
+		for _, platform := range p.Platforms {
+			p.skip(registry.Key(platform), "the images cannot be built", "packages")
+		}
 		return fail(err, "the images cannot be built", "index", "publish")
 	}
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
 	err := p.eachImage(ctx, func(ctx context.Context, platform v1.Platform) error {
+		listed := make(chan error, 1)
+		go func() { listed <- p.listPackages(ctx, platform) }()
 		drift := p.Graph(ctx, platform)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
 			p.skip(registry.Key(platform), "the services are not valid", phases[:]...)
-			return drift
+			return join(drift, <-listed)
 		}
-		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
-	}, append([]string{"graph"}, phases[:]...)...)
+		return join(drift, p.Boot(ctx, platform), <-listed) // one round shows all that is wrong
+	}, append([]string{"graph", "packages"}, phases[:]...)...)
 	if err != nil {
 		return fail(err, "not every platform passed", "index", "publish")
 	}
@@ -131,9 +138,11 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	if err != nil {
 		return fail(err, "there is no index", "publish")
 	}
-	if err := p.packages(ctx); err != nil {
-		p.skip("", "the packages are not known", "publish")
-		return digest, err
+	if p.Before != nil {
+		if err := p.compare(ctx, p.Before); err != nil {
+			p.skip("", "how the packages differ is not known", "publish")
+			return digest, err
+		}
 	}
 	return digest, nil
 }

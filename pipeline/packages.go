@@ -15,31 +15,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// packages lists the packages of all images of the index under the output
-// directory, and reports how they differ from package_versions.txt and from the
-// published images, when those are known.
-func (p *Pipeline) packages(ctx context.Context) error {
-	err := p.eachPlatform(func(platform v1.Platform) error { return p.listPackages(ctx, platform) })
-	if p.Before == nil {
-		return err
-	}
-	if err != nil {
-		p.skip("", "the packages are not known", "difference")
-		return err
-	}
-	return p.compare(ctx, p.Before)
-}
-
-// skipPackages reports the stages of packages as skipped.
-func (p *Pipeline) skipPackages(why string) {
-	for _, platform := range p.Platforms {
-		p.skip(registry.Key(platform), why, "packages")
-	}
-	if p.Before != nil {
-		p.skip("", why, "difference")
-	}
-}
-
 // compare compares what the reported images hold with what was held before.
 func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.Before, error)) error {
 	return s.stage(ctx, report.Key{Stage: "difference"}, func(ctx context.Context, log io.Writer) error {
@@ -58,6 +33,8 @@ func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.B
 	})
 }
 
+// listPackages lists the packages of a built image, and reports how they differ
+// from package_versions.txt.
 func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
 	syft, err := p.syft()
@@ -66,7 +43,7 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, func(ctx context.Context, log io.Writer) error {
-		scan, err := p.scan(ctx, syft, p.path("image"), platform)
+		scan, err := p.scan(ctx, syft, platform)
 		if err != nil {
 			return err
 		}
@@ -95,45 +72,41 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 	})
 }
 
-func (p *Pipeline) scan(ctx context.Context, syft, layout string, platform v1.Platform) (sbom.Scan, error) {
+// scan has syft read a built image.
+func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) (scan sbom.Scan, err error) {
 	img, err := p.Image(platform)
 	if err != nil {
-		return sbom.Scan{}, err
+		return scan, err
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return sbom.Scan{}, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
+		return scan, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
+	}
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
+	if err != nil {
+		return scan, err
+	}
+	dir, err := os.MkdirTemp("", Project+"-image-")
+	if err != nil {
+		return scan, fmt.Errorf("make room for the image of %s: %w", registry.Key(platform), err)
+	}
+	defer os.RemoveAll(dir)
+	layout := filepath.Join(dir, "image")
+	if err := registry.WriteLayout(layout, idx); err != nil {
+		return scan, err
 	}
 	return sbom.Run(ctx, syft, layout, sbom.Image{
 		Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time,
 	})
 }
 
-// PackagesOf lists the packages of a built image that is not joined in an
-// index.
+// PackagesOf lists the packages of a built image.
 func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]sbom.Package, error) {
-	img, err := p.Image(platform)
-	if err != nil {
-		return nil, err
-	}
 	syft, err := p.syft()
 	if err != nil {
 		return nil, err
 	}
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", Project+"-image-")
-	if err != nil {
-		return nil, fmt.Errorf("make room for the image of %s: %w", registry.Key(platform), err)
-	}
-	defer os.RemoveAll(dir)
-	layout := filepath.Join(dir, "image")
-	if err := registry.WriteLayout(layout, idx); err != nil {
-		return nil, err
-	}
-	scan, err := p.scan(ctx, syft, layout, platform)
+	scan, err := p.scan(ctx, syft, platform)
 	return scan.Packages, err
 }
 

@@ -72,10 +72,12 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("syft has not ended after %s", limit))
 	defer cancel()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	cmd := exec.CommandContext(ctx, syft, "scan", "oci-dir:"+layout, "--quiet",
+	// Nobody waits for it: the containers that boot meanwhile come first.
+	cmd := exec.CommandContext(ctx, "nice", syft, "scan", "oci-dir:"+layout, "--quiet",
 		"--platform", img.Platform.OS+"/"+img.Platform.Architecture,
 		"--source-name", img.Name, "--source-version", img.Digest.String(),
 		"--output", "spdx-json="+file("spdx"), "--output", "cyclonedx-json="+file("cyclonedx"), "--output", "syft-table="+file("table"))
+	cmd.Args[0] = syft // for messages
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "SYFT_CHECK_FOR_APP_UPDATE=false"}
 	if err := proc.Run(ctx, cmd); err != nil {
