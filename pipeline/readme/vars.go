@@ -8,10 +8,12 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
@@ -284,6 +286,21 @@ func find(root *yaml.Node, key string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// MissingArchitectures are those people look for that the image has not.
+func (v *Vars) MissingArchitectures() (missing []string) {
+	for _, p := range platform.All() {
+		if !slices.ContainsFunc(v.Architectures, func(a Architecture) bool { return a.Arch == p.Label }) {
+			missing = append(missing, p.Label)
+		}
+	}
+	return missing
+}
+
+// HasLatest reports whether there is a tag latest among those of the versions.
+func (v *Vars) HasLatest() bool {
+	return slices.ContainsFunc(v.Versions, func(version Version) bool { return version.Tag == "latest" })
 }
 
 // Line returns the line of readme-vars.yml on which the value at path stands, or
