@@ -34,42 +34,44 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return []byte(material(v.onOnePage(page, extra.Guides))), nil
+	return material(v.onOnePage(page, extra.Guides)), nil
 }
 
 // tables are the parameters by kind.
 func (v *Vars) tables() []table {
-	kinds := []kind{port, environment, volume, device}
-	tables := []table{
-		{Title: "Ports (`-p`)", Column: "Parameter"},
-		{Title: "Environment Variables (`-e`)", Column: "Env"},
-		{Title: "Volume Mappings (`-v`)", Column: "Volume"},
-		{Title: "Device Mappings (`--device`)", Column: "Parameter"},
-		{Title: "Miscellaneous Options", Column: "Parameter"},
-	}
-	others := len(kinds)
-	for _, e := range inOrder(v.entries(), shown, tableOrder[:]) {
-		at := slices.Index(kinds, e.kind)
-		switch {
-		case at < 0:
-			at = others
-		case e.kind == port:
-			e.param = e.value
-		default:
-			_, e.param, _ = strings.Cut(e.param, " ") // the title has the flag
+	all := inOrder(v.entries(), shown, tableOrder[:])
+	of := func(k kind, title, column string) table {
+		t := table{Title: title, Column: column}
+		for _, e := range all {
+			if e.kind == k {
+				if _, e.param, _ = strings.Cut(e.param, " "); k == port { // the title has the flag
+					e.param = e.value
+				}
+				t.Rows = append(t.Rows, e)
+			}
 		}
-		tables[at].Rows = append(tables[at].Rows, e)
+		return t
 	}
-	filled := slices.DeleteFunc(slices.Clone(tables[:others]), func(t table) bool { return len(t.Rows) == 0 })
-	return append(filled, tables[others])
+	tables := []table{
+		of(port, "Ports (`-p`)", "Parameter"),
+		of(environment, "Environment Variables (`-e`)", "Env"),
+		of(volume, "Volume Mappings (`-v`)", "Volume"),
+		of(device, "Device Mappings (`--device`)", "Parameter"),
+	}
+	tables = slices.DeleteFunc(tables, func(t table) bool { return len(t.Rows) == 0 })
+	others := table{Title: "Miscellaneous Options", Column: "Parameter"}
+	for _, e := range all {
+		if e.kind != port && e.kind != environment && e.kind != volume && e.kind != device {
+			others.Rows = append(others.Rows, e)
+		}
+	}
+	return append(tables, others)
 }
 
 var (
 	callOut  = regexp.MustCompile(`^> ?\[!(\w+)\]$`)
 	summary  = regexp.MustCompile(`^<summary>(.*)</summary>$`)
 	listItem = regexp.MustCompile(`^(?:[*+-]|\d+\.) `)
-	anchor   = regexp.MustCompile(`\]\(#[^)\s]+\)`) // of a heading: MkDocs makes one dash where GitHub makes two
-	dashes   = regexp.MustCompile(`-+`)
 )
 
 // admonitions are the site's names for GitHub's call-outs.
@@ -80,8 +82,16 @@ var admonitions = map[string]string{
 // material rewrites what GitHub's Markdown and that of the site spell
 // differently, in the texts of the variables too: call-outs, folds, links to
 // headings, and lists, which need an empty line before them.
-func material(page string) string {
+func material(page []byte) []byte {
 	var out []string
+	lines := strings.Split(strings.TrimSuffix(string(page), "\n"), "\n")
+	anchors := map[string]string{}
+	eachLine(lines, func(line string, inCode bool) {
+		if text, ok := heading(line); ok && !inCode {
+			anchors[anchorGitHub(text)] = anchorMkDocs(text)
+		}
+	})
+	link := regexp.MustCompile(`\]\(#([^)\s]+)\)`)
 	pad, callOutOpen, last := "", false, ""
 	put := func(line string) {
 		if line != "" {
@@ -89,13 +99,19 @@ func material(page string) string {
 		}
 		out = append(out, line)
 	}
-	eachLine(strings.TrimSuffix(page, "\n"), func(line string, inCode bool) {
+	eachLine(lines, func(line string, inCode bool) {
 		if inCode {
 			put(line)
 			last = line
 			return
 		}
-		line = anchor.ReplaceAllStringFunc(line, func(link string) string { return dashes.ReplaceAllString(link, "-") })
+		line = link.ReplaceAllStringFunc(line, func(m string) string {
+			anchor := link.FindStringSubmatch(m)[1]
+			if to, known := anchors[anchor]; known {
+				anchor = to
+			}
+			return "](#" + anchor + ")"
+		})
 		kind := callOut.FindStringSubmatch(line)
 		title := summary.FindStringSubmatch(line)
 		switch {
@@ -127,41 +143,48 @@ func material(page string) string {
 	return tidy(strings.Join(out, "\n"))
 }
 
-// codeBlock is the fence of the block that a line is in, empty outside of any.
-type codeBlock string
-
-// has reports whether the next line is part of a code block, fences included.
-func (b *codeBlock) has(line string) bool {
-	marker := strings.TrimLeft(line, " ")
-	fence := string(*b)
-	switch {
-	case fence != "":
-		if strings.HasPrefix(marker, fence) && strings.Trim(strings.TrimSpace(marker), fence[:1]) == "" {
-			*b = ""
-		}
-		return true
-	case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
-		*b = codeBlock(marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))])
-		return true
-	}
-	return false
-}
-
 // eachLine calls do for every line and reports whether it is part of a code
-// block.
-func eachLine(text string, do func(line string, inCode bool)) {
-	var block codeBlock
-	for line := range strings.SplitSeq(text, "\n") {
-		do(line, block.has(line))
+// block, fences included.
+func eachLine(lines []string, do func(line string, inCode bool)) {
+	fence := ""
+	for _, line := range lines {
+		marker := strings.TrimLeft(line, " ")
+		switch {
+		case fence != "":
+			do(line, true)
+			if strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "" {
+				fence = ""
+			}
+		case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
+			fence = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))]
+			do(line, true)
+		default:
+			do(line, false)
+		}
 	}
 }
 
 var (
 	linked  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+	gaps    = regexp.MustCompile(`[-\s]+`)
 )
+
+// heading returns the text of a heading, links in it resolved.
+func heading(line string) (text string, ok bool) {
+	text = strings.TrimLeft(line, "#")
+	if text == line || !strings.HasPrefix(text, " ") {
+		return "", false
+	}
+	return linked.ReplaceAllString(strings.TrimSpace(text), "$1"), true
+}
 
 // anchorGitHub is what GitHub makes of a heading.
 func anchorGitHub(text string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
+}
+
+// anchorMkDocs is what MkDocs makes of it.
+func anchorMkDocs(text string) string {
+	return gaps.ReplaceAllString(strings.TrimSpace(notSlug.ReplaceAllString(strings.ToLower(text), "")), "-")
 }

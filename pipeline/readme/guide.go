@@ -28,9 +28,9 @@ func newGuide(file, text string) (Guide, error) {
 		return g, fmt.Errorf("%s:1: want a title, \"# …\", got %q", file, first)
 	}
 	g.Title = strings.TrimSpace(title)
-	eachLine(text, func(line string, inCode bool) {
+	eachLine(strings.Split(text, "\n"), func(line string, inCode bool) {
 		if title, ok := strings.CutPrefix(line, "## "); ok && !inCode {
-			title = linked.ReplaceAllString(strings.TrimSpace(title), "$1")
+			title, _ = heading("# " + title)
 			g.Sections = append(g.Sections, Section{Title: title, Link: file + "#" + anchorGitHub(title)})
 		}
 	})
@@ -39,41 +39,17 @@ func newGuide(file, text string) (Guide, error) {
 
 // Site is the text as part of a page, below a heading of the second level.
 func (g Guide) Site() string {
-	return outsideCode(g.text, func(line string) string {
-		if strings.HasPrefix(line, "#") {
-			return "##" + line
-		}
-		return relink(line, func(file, anchor string) string { return path.Join(path.Dir(g.Path), file) + anchor })
-	})
-}
-
-// onOnePage points links to README.md and to the guides at their sections of
-// the same page, and links to all other files at the repository.
-func (v *Vars) onOnePage(page string, guides []Guide) string {
-	titles := map[string]string{}
-	for _, g := range guides {
-		titles[g.Path] = "#" + anchorGitHub(g.Title)
-	}
-	return outsideCode(page, func(line string) string {
-		return relink(line, func(file, anchor string) string {
-			title, guide := titles[file]
-			switch {
-			case guide && anchor == "":
-				return title
-			case guide, file == Page && anchor != "":
-				return anchor
-			}
-			return v.RepoURL + "/blob/master/" + file + anchor
-		})
-	})
-}
-
-// outsideCode rewrites the lines that are not part of a code block.
-func outsideCode(text string, rewrite func(line string) string) string {
 	var out []string
-	eachLine(text, func(line string, inCode bool) {
-		if !inCode {
-			line = rewrite(line)
+	eachLine(strings.Split(g.text, "\n"), func(line string, inCode bool) {
+		switch {
+		case inCode:
+		case strings.HasPrefix(line, "#"):
+			line = "##" + line
+		default:
+			line = pageLink.ReplaceAllStringFunc(line, func(m string) string {
+				part := pageLink.FindStringSubmatch(m)
+				return "](" + path.Join(path.Dir(g.Path), part[1]) + part[2] + ")"
+			})
 		}
 		out = append(out, line)
 	})
@@ -83,10 +59,30 @@ func outsideCode(text string, rewrite func(line string) string) string {
 // pageLink is the end of a link to another file of the repository.
 var pageLink = regexp.MustCompile(`\]\(([A-Za-z0-9._/-]+)(#[^)\s]*)?\)`)
 
-// relink replaces where the links of a line to other files lead.
-func relink(line string, to func(file, anchor string) string) string {
-	return pageLink.ReplaceAllStringFunc(line, func(link string) string {
-		part := pageLink.FindStringSubmatch(link)
-		return "](" + to(part[1], part[2]) + ")"
+// onOnePage points links to README.md and to the guides at their sections of
+// the same page, and links to all other files at the repository.
+func (v *Vars) onOnePage(page []byte, guides []Guide) []byte {
+	titles := map[string]string{}
+	for _, g := range guides {
+		titles[g.Path] = "#" + anchorGitHub(g.Title)
+	}
+	var out []string
+	eachLine(strings.Split(string(page), "\n"), func(line string, inCode bool) {
+		if !inCode {
+			line = pageLink.ReplaceAllStringFunc(line, func(m string) string {
+				part := pageLink.FindStringSubmatch(m)
+				file, anchor := part[1], part[2]
+				title, guide := titles[file]
+				switch {
+				case guide && anchor == "":
+					return "](" + title + ")"
+				case guide, file == Page && anchor != "":
+					return "](" + anchor + ")"
+				}
+				return "](" + v.RepoURL + "/blob/master/" + file + anchor + ")"
+			})
+		}
+		out = append(out, line)
 	})
+	return []byte(strings.Join(out, "\n"))
 }

@@ -3,12 +3,13 @@ package readme
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
-	"github.com/nikolalohinski/gonja/v2/builtins"
+	"github.com/nikolalohinski/gonja/v2"
 	"github.com/nikolalohinski/gonja/v2/config"
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
@@ -27,7 +28,11 @@ var given = map[string]any{
 // render replaces every value of the document that holds a Jinja expression by
 // what the expression returns. Expressions see the other variables, rendered.
 func render(doc *strictyaml.Document) error {
-	r := &renderer{doc: doc, values: map[string]*yaml.Node{}, done: map[string]bool{}, context: exec.NewContext(maps.Clone(given))}
+	r := &renderer{doc: doc, values: map[string]*yaml.Node{}, state: map[string]state{}, context: exec.NewContext(map[string]any{})}
+	r.context.Update(exec.NewContext(given))
+	if doc.Root.Kind != yaml.MappingNode {
+		return nil // decoding says so
+	}
 	var names []string
 	for i := 0; i+1 < len(doc.Root.Content); i += 2 {
 		name := doc.Root.Content[i].Value
@@ -40,10 +45,18 @@ func render(doc *strictyaml.Document) error {
 	return errors.Join(r.problems...)
 }
 
+type state int
+
+const (
+	untouched state = iota
+	underway
+	done
+)
+
 type renderer struct {
 	doc      *strictyaml.Document
 	values   map[string]*yaml.Node
-	done     map[string]bool
+	state    map[string]state
 	context  *exec.Context
 	problems []error
 }
@@ -51,16 +64,17 @@ type renderer struct {
 // variable renders one top-level value after those it refers to; users are the
 // variables on whose behalf it does.
 func (r *renderer) variable(name string, users []string) {
-	if r.done[name] {
+	switch r.state[name] {
+	case done:
 		return
-	}
-	if first := slices.Index(users, name); first >= 0 {
-		r.problem(r.values[name].Line, name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[first:], ", ")))
+	case underway:
+		r.problem(r.values[name], name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[slices.Index(users, name):], ", ")))
 		r.context.Set(name, "") // said once is enough
 		return
 	}
+	r.state[name] = underway
 	r.scalars(name, r.values[name], append(users, name))
-	r.done[name] = true
+	r.state[name] = done
 	var value any
 	if err := r.values[name].Decode(&value); err == nil {
 		r.context.Set(name, value)
@@ -78,90 +92,232 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 			r.scalars(fmt.Sprintf("%s[%d]", path, i), item, users)
 		}
 	case yaml.ScalarNode:
-		var text strings.Builder
-		end := 0
-		for _, at := range jinjaTag.FindAllStringIndex(node.Value, -1) {
-			value, err := r.tag(node.Value[at[0]:at[1]], users)
-			if err != nil {
-				r.problem(lineIn(node, 1+strings.Count(node.Value[:at[0]], "\n")), path, err)
-				return
-			}
-			text.WriteString(node.Value[end:at[0]] + value)
-			end = at[1]
+		if !strings.Contains(node.Value, "{{") && !strings.Contains(node.Value, "{%") && !strings.Contains(node.Value, "{#") {
+			return
 		}
-		node.Value = text.String() + node.Value[end:]
+		for _, name := range references(node.Value) {
+			if _, known := r.values[name]; known {
+				r.variable(name, users)
+			}
+		}
+		text, err := execute(node.Value, r.context)
+		if err != nil {
+			at := *node
+			at.Line = lineIn(node, r.lineOf(node.Value, err))
+			r.problem(&at, path, innermost(err))
+			return
+		}
+		node.Value = text
 	}
 }
 
-func (r *renderer) problem(line int, path string, err error) {
-	r.problems = append(r.problems, r.doc.ProblemAt(line, path, "rendering its Jinja expression: %v", err))
+func (r *renderer) problem(node *yaml.Node, path string, err error) {
+	r.problems = append(r.problems, r.doc.ProblemAt(node, path, "rendering its Jinja expression: %v", err))
 }
 
 var (
-	jinjaTag  = regexp.MustCompile(`(?s)\{\{(?:'[^']*'|"[^"]*"|.)*?(?:\}\}|$)|\{#.*?#\}|\{%.*?(?:%\}|$)`)
+	jinjaTag  = regexp.MustCompile(`(?s)\{\{.*?\}\}|\{%.*?%\}`)
 	jinjaName = regexp.MustCompile(`'[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*`)
 )
 
-// tag is what stands in the place of an expression, or of a comment. Statements
-// are for templates: a value that loops might not end.
-func (r *renderer) tag(text string, users []string) (string, error) {
-	switch text[:2] {
-	case "{#":
-		return "", nil
-	case "{%":
-		return "", fmt.Errorf("%q is a statement: use an expression such as {{ project_name }}", text)
+// references lists what may be names of variables in the expressions of text;
+// a filter of the same name as a variable does no harm.
+func references(text string) []string {
+	var names []string
+	for _, tag := range jinjaTag.FindAllString(text, -1) {
+		names = append(names, jinjaName.FindAllString(tag, -1)...)
 	}
-	// A filter of the same name as a variable does no harm.
-	for _, name := range jinjaName.FindAllString(text, -1) {
-		if _, known := r.values[name]; known {
-			r.variable(name, users)
+	return names
+}
+
+// Limits of one value. What people write takes a few steps and microseconds.
+const (
+	stepLimit  = 100_000
+	timeLimit  = 3 * time.Second
+	outLimit   = 1 << 20
+	depthLimit = 50
+)
+
+// The control structures that a value may use. The others take templates from
+// elsewhere, or call themselves.
+var structures = []string{"if", "for", "set", "raw", "with", "filter"}
+
+var (
+	loopTag    = regexp.MustCompile(`(?s)\{%[-+]?\s*for\b.*?%\}`)
+	blockName  = regexp.MustCompile(`\{%[-+]?\s*([a-z]+)`)
+	errEndless = errors.New("it does not end")
+)
+
+// execute returns what an expression evaluates to, within limits.
+func execute(text string, context *exec.Context) (string, error) {
+	if depth(text) > depthLimit {
+		return "", fmt.Errorf("it is nested more than %d levels deep", depthLimit)
+	}
+	known := append([]string{"else", "elif"}, structures...)
+	for _, m := range blockName.FindAllStringSubmatchIndex(text, -1) {
+		if name := text[m[2]:m[3]]; !slices.Contains(known, strings.TrimPrefix(name, "end")) {
+			return "", fmt.Errorf("%q is not allowed in a value: use one of %s at line %d", name, strings.Join(structures, ", "), 1+strings.Count(text[:m[0]], "\n"))
 		}
 	}
-	value, err := evaluate(text, r.context)
-	if err != nil {
-		return "", innermost(err)
+	type result struct {
+		text string
+		err  error
 	}
-	return value, nil
+	done := make(chan result, 1)
+	deadline := time.Now().Add(timeLimit)
+	go func() {
+		text, err := evaluate(text, context, deadline)
+		done <- result{text, err}
+	}()
+	select {
+	case r := <-done:
+		return r.text, r.err
+	case <-time.After(timeLimit + time.Second):
+		return "", errEndless // the process is about to end, and this with it
+	}
 }
 
-// sandbox has no statements, and no functions: range makes all of its
-// numbers at once.
-var sandbox = &exec.Environment{
-	Context:           exec.EmptyContext(),
-	Filters:           builtins.Filters,
-	Tests:             builtins.Tests,
-	ControlStructures: &exec.ControlStructureSet{},
-	Methods:           builtins.Methods,
-}
-
-func evaluate(text string, context *exec.Context) (out string, err error) {
+func evaluate(text string, context *exec.Context, deadline time.Time) (out string, err error) {
 	// gonja panics on some of what it cannot evaluate.
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = fmt.Errorf("the expression cannot be evaluated: %v", reason)
+			if reason == errEndless {
+				err = errEndless
+			}
 		}
 	}()
 	settings := config.New()
 	settings.StrictUndefined = true
 	settings.KeepTrailingNewline = true
+	steps := 0
+	context.Set("range", limitedRange)
+	context.Set("step__", func() string {
+		if steps++; steps > stepLimit || time.Now().After(deadline) {
+			panic(errEndless)
+		}
+		return ""
+	})
+	// Each time round a loop is a step.
+	counted := loopTag.ReplaceAllStringFunc(text, func(tag string) string {
+		if strings.HasSuffix(tag, "-%}") {
+			return tag + "{{ step__() -}}"
+		}
+		return tag + "{{ step__() }}"
+	})
 	// The only template there is: no expression can read a file.
-	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": text})
+	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": counted})
 	if err != nil {
 		return "", err
 	}
-	template, err := exec.NewTemplate("/value", settings, loader, sandbox)
+	template, err := exec.NewTemplate("/value", settings, loader, gonja.DefaultEnvironment)
 	if err != nil {
 		return "", err
 	}
-	if out, err = template.ExecuteToString(context); err != nil {
+	b := limited{}
+	if err := template.Execute(&b, context); err != nil {
 		return "", err
 	}
+	out = b.text.String()
 	for _, none := range []string{"+Inf", "-Inf", "NaN", "-9223372036854775808"} {
 		if strings.Contains(out, none) && !strings.Contains(text, none) {
 			return "", errors.New("it divides by zero, or its result is too large")
 		}
 	}
 	return out, nil
+}
+
+// limitedRange is Jinja's range, whose numbers gonja makes all at once.
+func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
+	bounds := [3]int{0, 0, 1}
+	switch n := len(params.Args); {
+	case n == 1:
+		bounds[1] = params.Args[0].Integer()
+	case n == 2 || n == 3:
+		for i, arg := range params.Args {
+			bounds[i] = arg.Integer()
+		}
+	default:
+		return nil, fmt.Errorf("range takes 1 to 3 numbers, got %d", n)
+	}
+	start, stop, step := bounds[0], bounds[1], bounds[2]
+	if step == 0 {
+		return nil, errors.New("range cannot take steps of 0")
+	}
+	numbers := []int{}
+	for at := start; (step > 0 && at < stop) || (step < 0 && at > stop); at += step {
+		if len(numbers) == stepLimit {
+			return nil, errEndless
+		}
+		numbers = append(numbers, at)
+	}
+	return numbers, nil
+}
+
+// limited takes no more than people read. It has no other way to be written to.
+type limited struct{ text strings.Builder }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.text.Len()+len(p) > outLimit {
+		panic(errEndless)
+	}
+	return l.text.Write(p)
+}
+
+// depth is how deep brackets and blocks of text are nested.
+func depth(text string) int {
+	deepest, level, blocks := 0, 0, 0
+	for _, tag := range jinjaTag.FindAllString(text, -1) {
+		level = 0
+		for _, c := range tag {
+			switch c {
+			case '(', '[', '{':
+				level++
+			case ')', ']', '}':
+				level--
+			}
+			deepest = max(deepest, level+blocks)
+		}
+		if m := blockName.FindStringSubmatch(tag); m != nil {
+			switch {
+			case strings.HasPrefix(m[1], "end"):
+				blocks--
+			case m[1] == "if" || m[1] == "for" || m[1] == "with" || m[1] == "filter":
+				blocks++
+			}
+		}
+	}
+	return deepest
+}
+
+var (
+	gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
+	gonjaLine  = regexp.MustCompile(`(?:at line |Line: ?|Line=)(\d+)`)
+	gonjaPlace = regexp.MustCompile(` ?(?:\(Line: \d+ Col: \d+, near ("(?:[^"\\]|\\.)*")\)| at line \d+$)`)
+	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
+)
+
+// lineOf is the line of the text that an error is about, counted from 1: the one
+// that gonja names, or that of the first tag that fails by itself.
+func (r *renderer) lineOf(text string, err error) int {
+	if places := gonjaLine.FindAllStringSubmatch(err.Error(), -1); len(places) > 0 {
+		line, _ := strconv.Atoi(places[len(places)-1][1])
+		return max(1, line)
+	}
+	tags := jinjaTag.FindAllStringIndex(text, -1)
+	at := 0
+	if len(tags) > 0 {
+		at = tags[0][0]
+	}
+	for _, tag := range tags {
+		if strings.HasPrefix(text[tag[0]:], "{{") {
+			if _, alone := execute(text[tag[0]:tag[1]], r.context); alone != nil && innermost(alone).Error() == innermost(err).Error() {
+				at = tag[0]
+				break
+			}
+		}
+	}
+	return 1 + strings.Count(text[:at], "\n")
 }
 
 // lineIn is the line of the file that line of a value stands on.
@@ -175,14 +331,12 @@ func lineIn(node *yaml.Node, line int) int {
 	return node.Line
 }
 
-// gonjaWords are tokens and places of gonja's, which the line says better.
-var gonjaWords = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: | ?\(Line: \d+ Col: \d+, near "(?:[^"\\]|\\.)*"\)| at line \d+$`)
-
-// innermost drops what gonja puts around an error: the whole template's text
-// and its own words.
+// innermost drops what gonja puts around an error: the whole template's text,
+// its own tokens, and places, which the line says better.
 func innermost(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	return errors.New(gonjaWords.ReplaceAllString(err.Error(), ""))
+	text := gonjaStep.ReplaceAllString(gonjaToken.ReplaceAllString(err.Error(), ""), "")
+	return errors.New(gonjaPlace.ReplaceAllString(text, ""))
 }

@@ -26,7 +26,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		{"project_logo: '{{ nowhere }}'", `bad.yml:5: project_logo: rendering its Jinja expression: Unable to evaluate name "nowhere"`},
 		{"project_logo: '{{ project_name'", "bad.yml:5: project_logo: rendering its Jinja expression: '}}' expected here"},
 		{"project_logo: '{{ project_name|shout }}'", "bad.yml:5: project_logo: rendering its Jinja expression: filter 'shout' not found"},
-		{"project_logo: \"{% include '/etc/passwd' %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: \"{% include '/etc/passwd' %}\" is a statement: use an expression such as {{ project_name }}"},
+		{"project_logo: \"{% include '/etc/passwd' %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: \"include\" is not allowed in a value: use one of if, for, set, raw, with, filter"},
 		{"project_logo: '{{ 7 % 0 }}'", "bad.yml:5: project_logo: rendering its Jinja expression: the expression cannot be evaluated: "},
 		{"project_logo: '{{ param_net }}'\nparam_net: '{{ project_logo }}'", "bad.yml:5: project_logo: rendering its Jinja expression: refers to itself by way of project_logo, param_net"},
 		{"param_usage_include_net: true", "bad.yml:5: param_usage_include_net: enabled, but param_net has nothing to show"},
@@ -36,18 +36,24 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		{"changelogs:\n  - { date: 2026-01-01, desc: x }", "bad.yml:6: changelogs[0].date: want text, got a date (2026-01-01); put it in quotes"},
 		{"changelogs:\n  - { date: yesterday, desc: x }", `bad.yml:6: changelogs[0].date: want a date such as "31.12.26:", got "yesterday"`},
 		{"changelogs:\n  - { date: '31.02.26:', desc: x }", `bad.yml:6: changelogs[0].date: want a date such as "31.12.26:", got "31.02.26:"`},
+		{"full_custom_readme: |\n  # x", "bad.yml:5: full_custom_readme: this page is written by hand"},
 		{"param_env_vars: [{ env_var: A }]", "bad.yml:5: param_env_vars: no page shows it without param_usage_include_env"},
 		{"development_versions_items: [{ tag: a, desc: b }]", "bad.yml:5: development_versions_items: no page shows it without development_versions"},
 		{"app_setup_block: x", "bad.yml:5: app_setup_block: no page shows it without app_setup_block_enabled"},
 		{"app_setup_block_enabled: true\napp_setup_block: |\n  a\n\n  ```bash\n  b", "bad.yml:9: app_setup_block: the code block that begins here is not closed: add a line ```"},
 		{"app_setup_block_enabled: true\napp_setup_block: |\n  a\n  b <!-- c\n  d", "bad.yml:8: app_setup_block: the comment that begins here is not closed: add -->"},
 		{"optional_block_1: true\noptional_block_1_items:\n  - a\n  - '```'", "bad.yml:8: optional_block_1_items: the code block that begins here is not closed"},
+		{"app_setup_block_enabled: true\napp_setup_block: |\n  a\n  ?+note(|b|)\n  ?+note[c](|d", "bad.yml:9: app_setup_block: a call-out is not closed: end it with |)"},
 		{"custom_compose: |\n  ---\n  services:\n    bad: [\n", "bad.yml:"},
 		{"custom_compose: |\n  just text", "bad.yml:6: custom_compose: not a compose file: "},
+		{"external_application_snippet_enabled: true\nexternal_application_compose_block: |\n  a: [", "bad.yml:6: external_application_compose_block: not a compose file: "},
 		{"app_setup_block_enabled: true\napp_setup_block: |\n  a\n\n  {{ nowhere }}", `bad.yml:9: app_setup_block: rendering its Jinja expression: Unable to evaluate name "nowhere"`},
 		{"app_setup_block_enabled: true\napp_setup_block: |\n  {{ 1 }}\n  {{ 1/0 }}", "bad.yml:8: app_setup_block: rendering its Jinja expression: it divides by zero, or its result is too large"},
-		{"app_setup_block_enabled: true\napp_setup_block: |\n  a\n  {% for i in range(1000000000) %}{% endfor %}", "bad.yml:8: app_setup_block: rendering its Jinja expression: \"{% for i in range(1000000000) %}\" is a statement"},
-		{"project_logo: '{{ range(1000000000) }}'", "bad.yml:5: project_logo: rendering its Jinja expression: "},
+		{"app_setup_block_enabled: true\napp_setup_block: |\n  a\n  {% for i in range(1000000000) %}{% endfor %}", "bad.yml:8: app_setup_block: rendering its Jinja expression: invalid call to function 'range': it does not end"},
+		{"project_logo: '{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}'", "bad.yml:5: project_logo: rendering its Jinja expression: it does not end"},
+		{"project_logo: \"{% for i in range(1000) %}{{ 'xxxxxxxxxx' * 100000 }}{% endfor %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: it does not end"},
+		{"project_logo: '{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}'", "bad.yml:5: project_logo: rendering its Jinja expression: \"macro\" is not allowed in a value"},
+		{"project_logo: '{{ " + strings.Repeat("(", 60) + "1" + strings.Repeat(")", 60) + " }}'", "bad.yml:5: project_logo: rendering its Jinja expression: it is nested more than 50 levels deep"},
 		{"param_ports:\n  - { external_port: [1], internal_port: 1 }\nparam_usage_include_ports: true", "bad.yml:6: param_ports[0].external_port: want a single value, got a list"},
 		{"custom_params: [{ name: ulimit, value: a }, { name: ulimit, value: b }]", "bad.yml:5: custom_params: ulimit would be in the compose file twice"},
 	} {
@@ -64,7 +70,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		"":                  1,
 		"- a list\n":        1,
 		"project_nam: x\n":  3, // it is no news that project_name is missing
-		"project_name: X\n": 2, // what values say is checked when all of them are there
+		"project_name: X\n": 3,
 		"bad: 1\nworse: 2\nproject_logo: '{{ x }}'\n": 6, // all in one run
 	} {
 		_, err := readme.Parse("bad.yml", []byte(text))
@@ -81,9 +87,13 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 }
 
 func TestWhatNoPageShowsIsNoted(t *testing.T) {
-	const want = "app_setup_block_enabled is on (line 7), but app_setup_block has nothing to show"
-	if notes := strings.Join(parse(t, "testdata/gone.yml").Notes, "\n"); !strings.Contains(notes, want) {
-		t.Errorf("%q, want %q", notes, want)
+	for file, want := range map[string]string{
+		"testdata/unraid.yml": "unraid_template (line 6), unraid_template_sync (line 7), unraid_requirement (line 8), build_armhf (line 9)",
+		"testdata/gone.yml":   "app_setup_block_enabled is on (line 7), but app_setup_block has nothing to show",
+	} {
+		if notes := strings.Join(parse(t, file).Notes, "\n"); !strings.Contains(notes, want) {
+			t.Errorf("%s: %q, want %q", file, notes, want)
+		}
 	}
 	if notes := parse(t, "testdata/everything.yml").Notes; len(notes) > 0 {
 		t.Errorf("everything is shown, but %q", notes)

@@ -1,6 +1,7 @@
 package readme
 
 import (
+	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func (v *Vars) README(extra Extra) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", Page, err)
 	}
-	return []byte(strings.ReplaceAll(page, "](#usage)", "](#start-it)")), nil
+	return bytes.ReplaceAll(page, []byte("](#usage)"), []byte("](#start-it)")), nil
 }
 
 // content is what the template receives besides the variables.
@@ -94,7 +95,7 @@ type table struct {
 	Rows   []entry
 }
 
-func (v *Vars) page(name string, c content) (string, error) {
+func (v *Vars) page(name string, c content) ([]byte, error) {
 	c.Vars = v
 	cell, narrow := cell, func(_ int, text string) string { return text }
 	if c.Site {
@@ -115,11 +116,11 @@ func (v *Vars) page(name string, c content) (string, error) {
 		"plain":   func(s string) string { return strings.TrimSuffix(s, ":") },
 	}).ParseFS(templates, "*.md.tmpl")
 	if err != nil {
-		return "", fmt.Errorf("reading the templates: %w", err)
+		return nil, fmt.Errorf("reading the templates: %w", err)
 	}
-	var out strings.Builder
+	var out bytes.Buffer
 	if err := t.Execute(&out, c); err != nil {
-		return "", err
+		return nil, err
 	}
 	return tidy(out.String()), nil
 }
@@ -165,9 +166,9 @@ func lines(text []byte) []string {
 // tidy leaves one empty line where there are more, none at either end, and no
 // space at a line's end but the two that mean a break. Code blocks stay as they
 // are.
-func tidy(page string) string {
+func tidy(page string) []byte {
 	var out []string
-	eachLine(page, func(line string, inCode bool) {
+	eachLine(strings.Split(page, "\n"), func(line string, inCode bool) {
 		text := strings.TrimRight(line, " \t")
 		switch {
 		case inCode:
@@ -179,7 +180,7 @@ func tidy(page string) string {
 		}
 		out = append(out, text)
 	})
-	return strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n"
+	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
 }
 
 // cell makes text fit for a cell of a table.
@@ -191,8 +192,26 @@ func cell(text string) string {
 // siteCell is cell for MkDocs, which shows the backslash before a | in a code
 // span, where a | separates no cells.
 func siteCell(text string) string {
-	return codeSpan.ReplaceAllStringFunc(cell(text), func(span string) string { return strings.ReplaceAll(span, `\|`, "|") })
+	out, fence := "", ""
+	for i, part := range backquotes.Split(text, -1) {
+		if i > 0 {
+			mark := backquotes.FindAllString(text, i)[i-1]
+			out += mark
+			if fence == "" {
+				fence = mark
+			} else if fence == mark {
+				fence = ""
+			}
+		}
+		if fence == "" {
+			part = strings.ReplaceAll(part, "|", `\|`)
+		}
+		out += part
+	}
+	return strings.ReplaceAll(strings.TrimSpace(out), "\n", "<br>")
 }
+
+var backquotes = regexp.MustCompile("`+")
 
 // code puts text into a code span, whatever backquotes it holds.
 func code(text string) string {

@@ -1,8 +1,8 @@
 package readme
 
 import (
-	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -73,9 +73,13 @@ func (v *Vars) entries() []entry {
 			"-e "+e.Name+"="+shellQuote(string(e.Value)), "-e "+e.Name+"="+string(e.Value), e.Desc, optional)
 	}
 	if v.CommonEnv.On {
-		env(EnvVar{"PUID", "1000", "User id the application runs as, [explained below](#user--group-identifiers)."}, v.CommonEnv.Optional)
-		env(EnvVar{"PGID", "1000", "Group id the application runs as, [explained below](#user--group-identifiers)."}, v.CommonEnv.Optional)
-		env(EnvVar{"TZ", "Etc/UTC", "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."}, v.CommonEnv.Optional)
+		for _, e := range []EnvVar{
+			{Name: "PUID", Value: "1000", Desc: "User id the application runs as, [explained below](#user--group-identifiers)."},
+			{Name: "PGID", Value: "1000", Desc: "Group id the application runs as, [explained below](#user--group-identifiers)."},
+			{Name: "TZ", Value: "Etc/UTC", Desc: "Time zone, by its name in [this list](https://en.wikipedia.org/wiki/List_of_tz_database_time_zones#List)."},
+		} {
+			env(e, v.CommonEnv.Optional)
+		}
 	}
 	for _, twin := range []struct {
 		Params
@@ -111,24 +115,33 @@ func (v *Vars) entries() []entry {
 			list(twin.HasCaps, capability, "cap_add", "--cap-add=", e.Name, e.Name, e.Desc)
 		}
 		for _, e := range twin.Security {
+			compose := e.Compose
+			if compose == "" {
+				compose = e.Run
+			}
 			if twin.HasSecurity {
-				add(securityOption, "security_opt", true, cmp.Or(e.Compose, e.Run), "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
+				add(securityOption, "security_opt", true, compose, "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
 			}
 		}
 		for _, e := range twin.Custom {
-			flag := "--" + e.Name
-			values, param := e.Value.List, flag+"="
+			key, flag := e.Compose, "--"+e.Name
+			if key == "" {
+				key = strings.ReplaceAll(e.Name, "-", "_")
+			}
+			param := flag + "="
+			values := e.Value.List
 			if strings.Join(values, "") == "" {
 				values, param = []string{""}, flag
 			}
 			for n, value := range values {
-				quoted := flag
+				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, param: param, desc: e.Desc, optional: twin.optional}
 				if value != "" {
-					quoted += "=" + shellQuote(value)
+					line.flag += "=" + shellQuote(value)
+				} else {
+					line.value = "true"
 				}
-				add(custom, cmp.Or(e.Compose, strings.ReplaceAll(e.Name, "-", "_")), e.Array.On || !e.Value.Plain && len(e.Value.List) > 0,
-					cmp.Or(value, "true"), quoted, param, e.Desc, twin.optional)
-				all[len(all)-1].again = n > 0
+				line.again = n > 0
+				all = append(all, line)
 			}
 		}
 	}
@@ -169,14 +182,17 @@ func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":lates
 // bring along.
 func (v *Vars) Compose() string {
 	if v.CustomCompose != "" {
-		return strings.TrimSpace(v.CustomCompose)
+		return strings.TrimSpace(v.CustomCompose) + v.externalCompose()
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
 	var keys []string
 	text := map[string]string{}
 	for _, e := range inOrder(v.entries(), used, composeOrder[:]) {
-		line := yamlQuote(e.value, e.kind == privileged || e.kind == custom && !e.list)
+		line := yamlQuote(e.value)
+		if line == e.value && e.kind != privileged && (e.kind != custom || e.list) && !isText(e.value) {
+			line = `"` + e.value + `"`
+		}
 		if e.optional {
 			line += " #optional"
 		}
@@ -195,12 +211,29 @@ func (v *Vars) Compose() string {
 		b.WriteString(text[key] + "\n")
 	}
 	b.WriteString("    restart: unless-stopped")
-	return b.String()
+	return b.String() + v.externalCompose()
+}
+
+// external is what stands above the other container that an image needs.
+const external = "This container needs another application, which runs in a container of its own:"
+
+// externalCompose is the other application as part of the compose file, whose
+// services may be written with or without their key.
+func (v *Vars) externalCompose() string {
+	block := strings.Trim(v.ExternalCompose, "\n")
+	if !v.External || strings.TrimSpace(block) == "" {
+		return ""
+	}
+	block = strings.TrimPrefix(strings.TrimPrefix(block, "---\n"), "services:\n")
+	if !strings.HasPrefix(block, " ") {
+		block = "  " + strings.ReplaceAll(block, "\n", "\n  ")
+	}
+	return "\n  # " + external + "\n" + block
 }
 
 // CommandLine is the same as one docker command, which starts the application as
-// the compose file does, with the variables it shows. A shell takes the mark of
-// an optional parameter for a command that is only a comment and drops it.
+// the compose file does, with the variables it shows. A shell takes the mark of an optional parameter for a
+// command that is only a comment and drops it.
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
 	given := v.composed()
@@ -220,7 +253,11 @@ func (v *Vars) CommandLine() string {
 		lines = append(lines, line)
 	}
 	lines = append(lines, "--restart unless-stopped", v.Image())
-	return strings.Join(lines, " \\\n  ")
+	command := strings.Join(lines, " \\\n  ")
+	if block := strings.TrimSpace(v.ExternalCLI); v.External && block != "" {
+		command += "\n\n# " + external + "\n" + block
+	}
+	return command
 }
 
 // composed is the environment that a compose file of the variables' own sets
@@ -255,22 +292,25 @@ func (v *Vars) composed() map[string]string {
 	return given
 }
 
-// yamlQuote writes value so that compose reads it back unchanged, as text unless
-// it may be anything; $ is doubled because compose replaces variables.
-func yamlQuote(value string, anything bool) string {
+// yamlQuote writes value so that compose reads it back unchanged; $ is doubled
+// because compose replaces variables.
+func yamlQuote(value string) string {
 	value = strings.ReplaceAll(value, "$", "$$")
-	var of any = value
-	if anything {
-		of = &yaml.Node{Kind: yaml.ScalarNode, Value: value}
-	}
-	if plain, err := yaml.Marshal(of); err == nil && string(plain) == value+"\n" && !strings.ContainsAny(value, " \"'\\#") {
+	if value != "" && !strings.ContainsAny(value, " \t\n\"'\\#") && !strings.ContainsAny(value[:1], "[]{}&*!|>%@`,?-") && !strings.HasSuffix(value, ":") {
 		return value
 	}
-	quoted, err := yaml.Marshal(&yaml.Node{Kind: yaml.ScalarNode, Style: yaml.DoubleQuotedStyle, Value: value})
-	if err != nil {
-		panic(err) // text can be written
-	}
-	return strings.TrimSpace(string(quoted))
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(value) + `"`
+}
+
+// otherThanText matches what older readers of YAML take for a number of base 60,
+// as 22:22 is, or for a boolean.
+var otherThanText = regexp.MustCompile(`(?i)^([-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?|y|n|yes|no|on|off)$`)
+
+// isText reports whether YAML reads value as text without quotes.
+func isText(value string) bool {
+	var node yaml.Node
+	return !otherThanText.MatchString(value) && yaml.Unmarshal([]byte(value), &node) == nil &&
+		len(node.Content) == 1 && node.Content[0].ShortTag() == "!!str"
 }
 
 // shellQuote writes value so that a shell reads it back unchanged.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
 var (
@@ -19,11 +21,21 @@ var (
 )
 
 // validate finds what a page could not be made of although every type is
-// right.
-func (v *Vars) validate() error {
+// right. Nothing is said twice of a value that is mistyped.
+func (v *Vars) validate(mistyped error) error {
 	var problems []error
+	said := strings.Join(failure.Lines(mistyped), "\n")
 	problem := func(path, format string, args ...any) {
+		top, _, _ := strings.Cut(path, "[")
+		if strings.Contains(said, ": "+path+": ") || strings.Contains(said, ": "+top+": ") || strings.Contains(said, fmt.Sprintf("did you mean %q?", top)) {
+			return
+		}
 		problems = append(problems, v.doc.Problem(path, format, args...))
+	}
+	require := func(path, value string) {
+		if strings.TrimSpace(value) == "" {
+			problem(path, "missing")
+		}
 	}
 	enabled := func(on bool, flag string, entries int, list string) {
 		switch {
@@ -38,6 +50,7 @@ func (v *Vars) validate() error {
 			problem(flag, "enabled, but %s has nothing to show", name)
 		}
 	}
+	require("project_name", v.Name)
 	for i, file := range v.GuideFiles {
 		if path := fmt.Sprintf("app_setup_pages[%d]", i); !guideFile.MatchString(file) {
 			problem(path, "want a Markdown file of this repository such as docs/ldap.md, got %q", file)
@@ -45,13 +58,19 @@ func (v *Vars) validate() error {
 			problem(path, "%s is listed twice", file)
 		}
 	}
-	if !projectName.MatchString(v.Name) {
+	if v.Name != "" && !projectName.MatchString(v.Name) {
 		problem("project_name", "want lower-case letters, digits and . _ -, as in an image's name, got %q", v.Name)
+	}
+	require("project_url", v.URL)
+	require("project_blurb", v.Blurb)
+	for i, a := range v.Architectures {
+		require(fmt.Sprintf("available_architectures[%d].arch", i), a.Arch)
 	}
 	enabled(v.HasBlurbExtras, "project_blurb_optional_extras_enabled", len(v.BlurbExtras), "project_blurb_optional_extras")
 	enabled(v.HasVersions, "development_versions", len(v.Versions), "development_versions_items")
 	enabled(v.HasSetup, "app_setup_block_enabled", len(v.Setup), "app_setup_block")
 	enabled(v.HasBlock1, "optional_block_1", len(v.Block1), "optional_block_1_items")
+	enabled(v.External, "external_application_snippet_enabled", len(v.ExternalCLI)+len(v.ExternalCompose), "external_application_compose_block")
 	value(v.HasHostname.On, "param_usage_include_hostname", v.Hostname, "param_hostname")
 	value(v.HasMAC.On, "param_usage_include_mac_address", v.MAC, "param_mac_address")
 	value(v.HasNet.On, "param_usage_include_net", v.Net, "param_net")
@@ -61,17 +80,25 @@ func (v *Vars) validate() error {
 		prefix string
 		Params
 	}{{"", v.Needed}, {"opt_", v.Optional}} {
-		list := func(on bool, flag string, entries int, list string) {
-			enabled(on, twin.prefix+flag, entries, twin.prefix+list)
+		at := func(list string, i int, field string) string {
+			return fmt.Sprintf("%s%s[%d].%s", twin.prefix, list, i, field)
 		}
-		list(twin.HasEnv, "param_usage_include_env", len(twin.Env), "param_env_vars")
-		list(twin.HasVolumes, "param_usage_include_vols", len(twin.Volumes), "param_volumes")
-		list(twin.HasPorts, "param_usage_include_ports", len(twin.Ports), "param_ports")
-		list(twin.HasDevices, "param_device_map", len(twin.Devices), "param_devices")
-		list(twin.HasCaps, "cap_add_param", len(twin.Caps), "cap_add_param_vars")
-		list(twin.HasSecurity, "security_opt_param", len(twin.Security), "security_opt_param_vars")
+		for _, e := range []struct {
+			on         bool
+			flag, list string
+			n          int
+		}{
+			{twin.HasEnv, "param_usage_include_env", "param_env_vars", len(twin.Env)},
+			{twin.HasVolumes, "param_usage_include_vols", "param_volumes", len(twin.Volumes)},
+			{twin.HasPorts, "param_usage_include_ports", "param_ports", len(twin.Ports)},
+			{twin.HasDevices, "param_device_map", "param_devices", len(twin.Devices)},
+			{twin.HasCaps, "cap_add_param", "cap_add_param_vars", len(twin.Caps)},
+			{twin.HasSecurity, "security_opt_param", "security_opt_param_vars", len(twin.Security)},
+		} {
+			enabled(e.on, twin.prefix+e.flag, e.n, twin.prefix+e.list)
+		}
 		for i, e := range twin.Env {
-			path := fmt.Sprintf("%sparam_env_vars[%d].env_var", twin.prefix, i)
+			path := at("param_env_vars", i, "env_var")
 			if !envName.MatchString(e.Name) {
 				problem(path, "want the name of an environment variable, got %q", e.Name)
 			} else if first, twice := seen[e.Name]; twice {
@@ -79,9 +106,28 @@ func (v *Vars) validate() error {
 			}
 			seen[e.Name] = path
 		}
+		for i, e := range twin.Volumes {
+			require(at("param_volumes", i, "vol_path"), e.Path)
+			require(at("param_volumes", i, "vol_host_path"), e.Host)
+		}
+		for i, e := range twin.Ports {
+			require(at("param_ports", i, "external_port"), string(e.External))
+			require(at("param_ports", i, "internal_port"), string(e.Internal))
+		}
+		for i, e := range twin.Devices {
+			require(at("param_devices", i, "device_path"), e.Path)
+			require(at("param_devices", i, "device_host_path"), e.Host)
+		}
+		for i, e := range twin.Caps {
+			require(at("cap_add_param_vars", i, "cap_add_var"), e.Name)
+		}
+		for i, e := range twin.Security {
+			require(at("security_opt_param_vars", i, "run_var"), e.Run)
+		}
 		for i, e := range twin.Custom {
+			require(at("custom_params", i, "name"), e.Name)
 			if e.Array.On && strings.Join(e.Value.List, "") == "" {
-				problem(fmt.Sprintf("%scustom_params[%d].value", twin.prefix, i), "missing")
+				problem(at("custom_params", i, "value"), "missing")
 			}
 		}
 	}
@@ -93,11 +139,19 @@ func (v *Vars) validate() error {
 		lists[e.key] = e.list
 	}
 	problems = append(problems, v.checkTexts()...)
-	problems = append(problems, v.checkCompose())
+	problems = append(problems, v.checkCompose()...)
 	for i, c := range v.Changelogs {
-		if _, err := time.Parse("02.01.06", strings.TrimSuffix(c.Date, ":")); err != nil {
-			problem(fmt.Sprintf("changelogs[%d].date", i), `want a date such as "31.12.26:", got %q`, c.Date)
+		path, date := fmt.Sprintf("changelogs[%d].date", i), strings.TrimSuffix(c.Date, ":")
+		_, known := time.Parse("02.01.06", date)
+		_, american := time.Parse("01.02.06", date)
+		switch {
+		case known == nil:
+		case american == nil:
+			v.Notes = append(v.Notes, fmt.Sprintf("%s: %s (line %d) has the month first: %s", v.doc.File, path, v.doc.Line(path), date))
+		default:
+			problem(path, `want a date such as "31.12.26:", got %q`, c.Date)
 		}
+		require(fmt.Sprintf("changelogs[%d].desc", i), c.Desc)
 	}
 	return errors.Join(problems...)
 }
@@ -121,28 +175,43 @@ func (v *Vars) checkTexts() (problems []error) {
 			text, at = strings.Join(lines, "\n"), func(line int) int { return node.Content[min(line, len(node.Content))-1].Line }
 		}
 		problem := func(line int, format string, args ...any) {
-			problems = append(problems, v.doc.ProblemAt(at(line), key, format, args...))
+			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: at(line)}, key, format, args...))
 		}
-		var block codeBlock
-		began, comment := 0, 0 // the line on which a block or a comment begins, from 1; no comment is 0
-		for n, line := range strings.Split(text, "\n") {
-			inside := block != ""
-			if comment == 0 && block.has(strings.TrimLeft(line, " >")) {
-				if !inside {
-					began = n + 1
+		open, n := 0, 0
+		comment := 0
+		fence := ""
+		for line := range strings.SplitSeq(text, "\n") {
+			n++
+			marker := strings.TrimLeft(line, " >")
+			switch {
+			case comment == 0 && fence != "":
+				if strings.HasPrefix(marker, fence) && strings.Trim(strings.TrimSpace(marker), fence[:1]) == "" {
+					fence = ""
 				}
-				continue
-			}
-			open, end := strings.LastIndex(line, "<!--"), strings.LastIndex(line, "-->")
-			if end >= 0 {
-				comment = 0
-			}
-			if open > end && comment == 0 {
-				comment = n + 1
+			case comment == 0 && (strings.HasPrefix(marker, "```") || strings.HasPrefix(marker, "~~~")):
+				fence, open = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))], n
+			default:
+				rest := line
+				for {
+					sign := "<!--"
+					if comment > 0 {
+						sign = "-->"
+					}
+					_, behind, found := strings.Cut(rest, sign)
+					if !found {
+						break
+					}
+					rest = behind
+					if comment > 0 {
+						comment = 0
+					} else {
+						comment = n
+					}
+				}
 			}
 		}
-		if block != "" {
-			problem(began, "the code block that begins here is not closed: add a line %s", block)
+		if fence != "" {
+			problem(open, "the code block that begins here is not closed: add a line %s", fence)
 		}
 		if comment > 0 {
 			problem(comment, "the comment that begins here is not closed: add -->")
@@ -155,24 +224,35 @@ func (v *Vars) checkTexts() (problems []error) {
 var composeLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?line (\d+): `)
 
 // checkCompose finds a compose file that is none.
-func (v *Vars) checkCompose() error {
-	if v.CustomCompose == "" {
-		return nil
+func (v *Vars) checkCompose() (problems []error) {
+	check := func(key, text string, shift int) bool {
+		var file struct {
+			Services map[string]yaml.Node `yaml:"services"`
+		}
+		err := yaml.Unmarshal([]byte(text), &file)
+		if err == nil && len(file.Services) == 0 {
+			err = errors.New("it has no services")
+		}
+		if err == nil {
+			return true
+		}
+		line := v.doc.Line(key)
+		if node := find(v.doc.Root, key); node != nil && shift == 0 {
+			line = lineIn(node, 1)
+			if m := composeLine.FindStringSubmatch(err.Error()); m != nil {
+				n, _ := strconv.Atoi(m[1])
+				line = lineIn(node, n)
+			}
+		}
+		said := composeLine.ReplaceAllString(err.Error(), "")
+		problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: line}, key, "not a compose file: %s", strings.Join(strings.Fields(said), " ")))
+		return false
 	}
-	var file struct {
-		Services map[string]yaml.Node `yaml:"services"`
+	if v.CustomCompose != "" && !check("custom_compose", v.CustomCompose, 0) {
+		return problems
 	}
-	err := yaml.Unmarshal([]byte(v.CustomCompose), &file)
-	if err == nil && len(file.Services) == 0 {
-		err = errors.New("it has no services")
+	if v.External && v.ExternalCompose != "" && len(v.entries()) > 0 {
+		check("external_application_compose_block", v.Compose(), 1)
 	}
-	if err == nil {
-		return nil
-	}
-	line := 1
-	if m := composeLine.FindStringSubmatch(err.Error()); m != nil {
-		line, _ = strconv.Atoi(m[1])
-	}
-	why := strings.Fields(composeLine.ReplaceAllString(err.Error(), ""))
-	return v.doc.ProblemAt(lineIn(find(v.doc.Root, "custom_compose"), line), "custom_compose", "not a compose file: %s", strings.Join(why, " "))
+	return problems
 }

@@ -4,10 +4,10 @@
 package readme
 
 import (
-	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,10 +19,10 @@ import (
 
 // Vars is what readme-vars.yml says, every Jinja expression in it rendered.
 type Vars struct {
-	Name           string    `yaml:"project_name" required:""`
-	URL            string    `yaml:"project_url" required:""`
+	Name           string    `yaml:"project_name"`
+	URL            string    `yaml:"project_url"`
 	Logo           string    `yaml:"project_logo"`
-	Blurb          string    `yaml:"project_blurb" required:""`
+	Blurb          string    `yaml:"project_blurb"`
 	BlurbExtras    []string  `yaml:"project_blurb_optional_extras"`
 	HasBlurbExtras bool      `yaml:"project_blurb_optional_extras_enabled"`
 	RepoName       string    `yaml:"project_repo_name"`
@@ -52,6 +52,10 @@ type Vars struct {
 	Optional      Params  `prefix:"opt_"`
 	CustomCompose string  `yaml:"custom_compose"` // a whole compose file, shown instead of the generated one
 
+	External        bool   `yaml:"external_application_snippet_enabled"` // it needs another container
+	ExternalCLI     string `yaml:"external_application_cli_block"`
+	ExternalCompose string `yaml:"external_application_compose_block"`
+
 	HasSetup           bool     `yaml:"app_setup_block_enabled"`
 	Setup              string   `yaml:"app_setup_block"`
 	GuideFiles         []string `yaml:"app_setup_pages"` // Markdown in this repository that belongs to it
@@ -68,6 +72,11 @@ type Vars struct {
 	Keyboard           bool     `yaml:"readme_keyboard"`
 	Media              bool     `yaml:"readme_media"`
 	Seccomp            bool     `yaml:"readme_seccomp"`
+	Selkies            Switch   `yaml:"selkies_blurb"`
+	Kasm               Switch   `yaml:"kasm_blurb"`
+	Nvidia             Switch   `yaml:"show_nvidia"`
+	HTTPPort           Literal  `yaml:"external_http_port"`
+	HTTPSPort          Literal  `yaml:"external_https_port"`
 	Narrow             bool     `yaml:"narrow_tables"` // long names in tables break, so that they fit a phone
 
 	InitDiagram string   `yaml:"init_diagram"` // d2
@@ -97,6 +106,13 @@ type Params struct {
 	Custom      []CustomParam    `yaml:"custom_params"`
 }
 
+// elsewhere are the fields of a parameter that other pages than ours show.
+type elsewhere struct {
+	Label   strictyaml.Ignored `yaml:"name"`
+	Choices strictyaml.Ignored `yaml:"env_options"`
+	Default strictyaml.Ignored `yaml:"default"`
+}
+
 // Sponsor is a link under which the project can be supported.
 type Sponsor struct {
 	Name string `yaml:"name"`
@@ -105,71 +121,79 @@ type Sponsor struct {
 
 // Architecture is one that the image is published for.
 type Architecture struct {
-	Arch string `yaml:"arch" required:""`
+	Arch string `yaml:"arch"`
 	Tag  string `yaml:"tag"`
 }
 
 // Version is a tag that stands for a line of releases.
 type Version struct {
-	Tag  Literal `yaml:"tag"`
-	Desc string  `yaml:"desc"`
+	Tag   Literal            `yaml:"tag"`
+	Desc  string             `yaml:"desc"`
+	Extra strictyaml.Ignored `yaml:"extra"`
 }
 
 // EnvVar is an environment variable of the container.
 type EnvVar struct {
-	Name  string  `yaml:"env_var"`
-	Value Literal `yaml:"env_value"`
-	Desc  string  `yaml:"desc"`
+	elsewhere `prefix:""`
+	Name      string  `yaml:"env_var"`
+	Value     Literal `yaml:"env_value"`
+	Desc      string  `yaml:"desc"`
 }
 
 // Volume is a folder of the host seen in the container.
 type Volume struct {
-	Path string `yaml:"vol_path" required:""`
-	Host string `yaml:"vol_host_path" required:""`
-	Desc string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Path      string `yaml:"vol_path"`
+	Host      string `yaml:"vol_host_path"`
+	Desc      string `yaml:"desc"`
 }
 
 // Port is a port of the container published on the host.
 type Port struct {
-	External Literal `yaml:"external_port" required:""`
-	Internal Literal `yaml:"internal_port" required:""`
-	Desc     string  `yaml:"port_desc"`
+	elsewhere `prefix:""`
+	External  Literal `yaml:"external_port"`
+	Internal  Literal `yaml:"internal_port"`
+	Desc      string  `yaml:"port_desc"`
 }
 
 // Device is a device of the host passed to the container.
 type Device struct {
-	Path string `yaml:"device_path" required:""`
-	Host string `yaml:"device_host_path" required:""`
-	Desc string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Path      string `yaml:"device_path"`
+	Host      string `yaml:"device_host_path"`
+	Desc      string `yaml:"desc"`
 }
 
 // Cap is a Linux capability.
 type Cap struct {
-	Name string `yaml:"cap_add_var" required:""`
-	Desc string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Name      string `yaml:"cap_add_var"`
+	Desc      string `yaml:"desc"`
 }
 
 // SecurityOption is one value of Docker's security-opt, which the command line
 // and compose may spell differently.
 type SecurityOption struct {
-	Run     string `yaml:"run_var" required:""`
-	Compose string `yaml:"compose_var"`
-	Desc    string `yaml:"desc"`
+	elsewhere `prefix:""`
+	Run       string `yaml:"run_var"`
+	Compose   string `yaml:"compose_var"`
+	Desc      string `yaml:"desc"`
 }
 
 // CustomParam is any other option of docker run.
 type CustomParam struct {
-	Name    string `yaml:"name" required:""`
-	Compose string `yaml:"name_compose"`
-	Value   Values `yaml:"value"`
-	Desc    string `yaml:"desc"`
-	Array   Toggle `yaml:"array"` // compose takes a list here
+	Name    string             `yaml:"name"`
+	Compose string             `yaml:"name_compose"`
+	Value   Values             `yaml:"value"`
+	Desc    string             `yaml:"desc"`
+	Array   Toggle             `yaml:"array"` // compose takes a list here
+	Label   strictyaml.Ignored `yaml:"label"`
 }
 
 // Change is an entry of the change log.
 type Change struct {
 	Date string `yaml:"date"` // dd.mm.yy, a colon may follow
-	Desc string `yaml:"desc" required:""`
+	Desc string `yaml:"desc"`
 }
 
 // Toggle is true, false or "optional".
@@ -201,6 +225,20 @@ func (l Literal) String() string { return string(l) }
 // UnmarshalText keeps the text.
 func (l *Literal) UnmarshalText(text []byte) error {
 	*l = Literal(text)
+	return nil
+}
+
+// Switch is on unless it is false or empty: some write text where others write
+// true.
+type Switch bool
+
+// UnmarshalYAML reads any value.
+func (s *Switch) UnmarshalYAML(node *yaml.Node) error {
+	var off bool
+	*s = Switch(node.Value != "" || len(node.Content) > 0)
+	if node.ShortTag() == "!!bool" && node.Decode(&off) == nil {
+		*s = Switch(off)
+	}
 	return nil
 }
 
@@ -248,29 +286,45 @@ func (l *Lines) UnmarshalYAML(node *yaml.Node) error {
 	return errors.New("want text or a list of text")
 }
 
+// otherKeys are keys of the format that concern no page of ours: templates of
+// other programs, and how the image is built.
+var otherKeys = regexp.MustCompile(`^(unraid_\w+|external_application_unraid_block|build_(armhf|riscv64)|image_(builder|provenance|sbom)|custom_(external|package)_trigger|external_trigger_delay_hours|armhf_native|project_name_short|project_github_\w+|lsio_\w+|github_(user|branch)|release_tag|ls_branch)$`)
+
 // Parse reads the text of a readme-vars.yml; name is how messages call it.
-// Every error is a failure.Usage on one line with file and line number; several
-// are joined. What the values say is checked when all of them are well typed.
+// Every error is a failure.Usage on one line with file and line number; all
+// of them are joined, mistyped values before what follows from them.
 func Parse(name string, data []byte) (*Vars, error) {
 	doc, err := strictyaml.Parse(name, data)
 	if err != nil {
 		return nil, err
 	}
 	v := &Vars{doc: doc, CommonEnv: Toggle{On: true}}
+	if node := find(doc.Root, "full_custom_readme"); node != nil {
+		return nil, doc.ProblemAt(node, "full_custom_readme", "this page is written by hand, so there is nothing to render: remove the key to have it rendered")
+	}
 	if doc.Root.Kind != yaml.MappingNode {
 		return nil, doc.Decode(v)
 	}
 	rendered := render(doc)
-	if err := errors.Join(doc.Decode(v), rendered); err != nil { // what is mistyped comes first: the rest may follow from it
-		return nil, err
+	v.setAside()
+	problems := []error{doc.Decode(v), rendered} // what is mistyped comes first: the rest may follow from it
+	if v.ContainerName == "" {
+		v.ContainerName = v.Name
 	}
-	v.ContainerName = cmp.Or(v.ContainerName, v.Name)
-	v.RepoName = cmp.Or(v.RepoName, "docker-"+v.Name)
-	v.RepoURL = cmp.Or(v.RepoURL, "https://github.com/linuxserver/"+v.RepoName)
+	if v.RepoName == "" {
+		v.RepoName = "docker-" + v.Name
+	}
+	if v.RepoURL == "" {
+		v.RepoURL = "https://github.com/linuxserver/" + v.RepoName
+	}
 	if v.Deprecated && strings.TrimSpace(v.DeprecationWhy) == "" {
 		v.DeprecationWhy = "This image is deprecated. It is not updated any more, and there is no support for it."
 	}
-	if err := v.validate(); err != nil {
+	if err := v.callOuts(); err != nil {
+		problems = append(problems, err)
+	}
+	problems = append(problems, v.validate(errors.Join(problems...)))
+	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
 	return v, nil
@@ -286,6 +340,23 @@ func find(root *yaml.Node, key string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// setAside takes the keys that concern no page out of the document.
+func (v *Vars) setAside() {
+	var kept []*yaml.Node
+	var aside []string
+	for i := 0; i+1 < len(v.doc.Root.Content); i += 2 {
+		if key := v.doc.Root.Content[i]; otherKeys.MatchString(key.Value) {
+			aside = append(aside, fmt.Sprintf("%s (line %d)", key.Value, key.Line))
+			continue
+		}
+		kept = append(kept, v.doc.Root.Content[i:i+2]...)
+	}
+	v.doc.Root.Content = kept
+	if len(aside) > 0 {
+		v.Notes = append(v.Notes, fmt.Sprintf("%s: no page shows %s", v.doc.File, strings.Join(aside, ", ")))
+	}
 }
 
 // MissingArchitectures are those people look for that the image has not.
