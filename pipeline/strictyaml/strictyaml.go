@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pmezard/go-difflib/difflib"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -78,9 +79,9 @@ func Parse(file string, data []byte) (*Document, error) {
 // structs, maps of strings to those, or implement yaml.Unmarshaler or
 // encoding.TextUnmarshaler, which receives any scalar as it is written. A
 // struct with a `prefix` tag lends its fields to the one around it, with the
-// prefix before their names. An empty value leaves its field untouched. Every
-// error is a failure.Usage; several are joined. A field of the type Ignored takes
-// any value.
+// prefix before their names. An empty value leaves its field untouched. A text
+// with a `required` tag must have one. Every error is a failure.Usage; several
+// are joined.
 func (d *Document) Decode(into any) error {
 	dec := decoder{doc: d}
 	dec.decode("", d.Root, reflect.ValueOf(into).Elem())
@@ -197,16 +198,16 @@ func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
 }
 
 // eachKey calls visit for every key of a mapping that is text and stands there
-// for the first time.
-func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) {
+// for the first time; it returns false when there is no mapping.
+func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) bool {
 	if node.Kind != yaml.MappingNode {
 		d.problem(node, path, "want keys with values, got %s", kindOf(node))
-		return
+		return false
 	}
 	first := map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
-		inner := strings.TrimPrefix(path+"."+key.Value, ".")
+		inner := within(path, key.Value)
 		switch line, twice := first[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge":
 			d.problem(key, path, "only plain keys are understood")
@@ -219,19 +220,33 @@ func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path str
 		d.doc.lines[inner] = key.Line
 		visit(key.Value, inner, value)
 	}
+	return true
 }
 
+// within is the path of a key in what stands at path.
+func within(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
+
 func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
-	fields := map[string]reflect.Value{}
+	fields := map[string]field{}
 	collect(into, "", fields)
-	d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
-		field, known := fields[key]
+	wrong := map[string]bool{} // keys of which something is said already
+	mapping := d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
+		f, known := fields[key]
 		if !known {
-			d.problem(&yaml.Node{Line: d.doc.lines[inner]}, inner, "unknown key%s", suggestion(key, fields))
+			meant, hint := suggestion(key, fields)
+			wrong[meant] = true
+			d.problem(&yaml.Node{Line: d.doc.lines[inner]}, inner, "unknown key%s", hint)
 			return
 		}
-		d.decode(inner, value, field)
+		before := len(d.problems)
+		d.decode(inner, value, f.Value)
+		wrong[key] = len(d.problems) > before
 	})
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		if f := fields[key]; mapping && f.required && !wrong[key] && strings.TrimSpace(f.String()) == "" {
+			d.problems = append(d.problems, d.doc.Problem(within(path, key), "missing"))
+		}
+	}
 }
 
 func (d *decoder) decodeMap(path string, node *yaml.Node, into reflect.Value) {
@@ -243,13 +258,19 @@ func (d *decoder) decodeMap(path string, node *yaml.Node, into reflect.Value) {
 	})
 }
 
+type field struct {
+	reflect.Value
+	required bool
+}
+
 // collect lists the fields of a struct by the name they have in a file.
-func collect(into reflect.Value, prefix string, fields map[string]reflect.Value) {
-	for field, value := range into.Fields() {
-		if inner, ok := field.Tag.Lookup("prefix"); ok {
+func collect(into reflect.Value, prefix string, fields map[string]field) {
+	for f, value := range into.Fields() {
+		if inner, ok := f.Tag.Lookup("prefix"); ok {
 			collect(value, prefix+inner, fields)
-		} else if name := field.Tag.Get("yaml"); name != "" {
-			fields[prefix+name] = value
+		} else if name := f.Tag.Get("yaml"); name != "" {
+			_, required := f.Tag.Lookup("required")
+			fields[prefix+name] = field{value, required}
 		}
 	}
 }
@@ -272,46 +293,21 @@ func kindOf(node *yaml.Node) string {
 	return fmt.Sprintf("%s (%s)", kind, node.Value)
 }
 
-// suggestion names the known key that key was most likely meant to be.
-func suggestion(key string, fields map[string]reflect.Value) string {
+// suggestion is the known key that key was most likely meant to be, and the hint
+// that names it.
+func suggestion(key string, fields map[string]field) (meant, hint string) {
 	names := slices.Sorted(maps.Keys(fields))
-	best, bound := "", max(2, len(key)/3)+1
+	closest := 0.6 // below it, two words are not alike
 	for _, name := range names {
-		if far := distance(key, name); far < bound {
-			best, bound = name, far
+		if ratio := difflib.NewMatcher(strings.Split(key, ""), strings.Split(name, "")).Ratio(); ratio > closest {
+			meant, closest = name, ratio
 		}
 	}
-	for _, name := range names {
-		if best == "" && len(key) > 3 && strings.Contains(name, key) {
-			best = name
-		}
+	switch {
+	case meant != "":
+		return meant, fmt.Sprintf(", did you mean %q?", meant)
+	case len(names) > 12:
+		return "", "" // nobody reads such a list
 	}
-	if best == "" && len(fields) > 12 {
-		return "" // nobody reads such a list
-	}
-	if best == "" {
-		return fmt.Sprintf("; known are %s", strings.Join(names, ", "))
-	}
-	return fmt.Sprintf(", did you mean %q?", best)
-}
-
-// distance counts the characters to add, drop or change to get from a to b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
+	return "", "; known are " + strings.Join(names, ", ")
 }

@@ -86,3 +86,29 @@ func TestNothingUnknownPasses(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+func TestWhatIsRequiredIsNamedOnce(t *testing.T) {
+	type item struct {
+		Name  string `yaml:"name" required:""`
+		Value string `yaml:"value"`
+	}
+	type file struct {
+		Title string `yaml:"title" required:""`
+		Items []item `yaml:"items"`
+	}
+	for text, want := range map[string]string{
+		"items:\n  - {value: a}\n  - {name: ' '}\n": "f.yml:2: items[0].name: missing\nf.yml:3: items[1].name: missing\nf.yml:1: title: missing",
+		"title:\n":   "f.yml:1: title: missing",
+		"titel: a\n": `f.yml:1: titel: unknown key, did you mean "title"?`,
+		"title: 1\n": "f.yml:1: title: want text, got a whole number (1); put it in quotes",
+		"- a\n":      "f.yml:1: want keys with values, got a list",
+	} {
+		doc, err := strictyaml.Parse("f.yml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(failure.Lines(doc.Decode(new(file))), "\n"); got != want {
+			t.Errorf("%q: got\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
