@@ -1,9 +1,10 @@
 package readme
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -11,6 +12,13 @@ import (
 )
 
 const diagramKey = "init_diagram"
+
+var (
+	// diagramBlock is the key with its value; empty lines and comments behind it
+	// are not part of it.
+	diagramBlock = regexp.MustCompile(`(?m)^` + diagramKey + `:.*\n?(?:(?:[ \t\r]*\n)* +\S.*\n?)*`)
+	lineBegin    = regexp.MustCompile(`(?m)^.`)
+)
 
 // SetInitDiagram returns the text of a readme-vars.yml, named file in messages,
 // with another init_diagram. Every other byte stays as it is. Where there is
@@ -20,64 +28,33 @@ func SetInitDiagram(file string, data []byte, diagram string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	newline := "\n"
-	if bytes.Contains(data, []byte("\r\n")) {
-		newline = "\r\n"
+	diagram = strings.TrimSpace(diagram)
+	text, block := string(data), diagramKey+": |\n"+lineBegin.ReplaceAllString(diagram, "  $0")+"\n"
+	if strings.Contains(text, "\r\n") {
+		block = strings.ReplaceAll(block, "\n", "\r\n")
 	}
-	lines := strings.SplitAfter(string(data), "\n")
-	head, rest := lines, []string(nil) // what stays before and behind
-	key, indent := diagramKey+": |"+newline, "  "
-	for i := 0; i+1 < len(before.Root.Content); i += 2 {
-		if before.Root.Content[i].Value != diagramKey {
-			continue
+	at := diagramBlock.FindStringIndex(text)
+	if at == nil {
+		if !strings.HasSuffix(text, "\n") {
+			text += "\n"
 		}
-		first := before.Root.Content[i].Line - 1
-		end := first + 1
-		// Empty lines and comments behind the value are not part of it.
-		for at := end; at < len(lines) && (blank(lines[at]) || lines[at][0] == ' '); at++ {
-			if !blank(lines[at]) {
-				end = at + 1
-			}
-		}
-		if text := strings.TrimRight(lines[first], " \r\n"); strings.HasSuffix(text, "|") && end > first+1 {
-			line := lines[first+1]
-			key, indent = lines[first], line[:len(line)-len(strings.TrimLeft(line, " "))]
-		}
-		head, rest = lines[:first], lines[end:]
+		at = []int{len(text), len(text)}
 	}
-	var out strings.Builder
-	out.WriteString(strings.Join(head, ""))
-	if out.Len() > 0 && !strings.HasSuffix(out.String(), "\n") {
-		out.WriteString(newline)
-	}
-	out.WriteString(key)
-	for line := range strings.SplitSeq(strings.TrimSpace(diagram), "\n") {
-		if line != "" {
-			line = indent + line
-		}
-		out.WriteString(line + newline)
-	}
-	out.WriteString(strings.Join(rest, ""))
+	out := []byte(text[:at[0]] + block + text[at[1]:])
 
 	// The file is other people's: better no change than one not meant.
-	after, err := strictyaml.Parse(file, []byte(out.String()))
+	after, err := strictyaml.Parse(file, out)
 	if err != nil {
 		return nil, fmt.Errorf("set %s in %s: what comes of it cannot be read: %w", diagramKey, file, err)
 	}
-	was, is := map[string]any{}, map[string]any{}
-	if err := before.Root.Decode(&was); err != nil {
-		return nil, failure.Usagef("%s: %w", file, err)
-	}
-	if err := after.Root.Decode(&is); err != nil {
-		return nil, failure.Usagef("%s: %w", file, err)
-	}
-	text, _ := is[diagramKey].(string)
+	var was, is map[string]any
+	err = errors.Join(before.Root.Decode(&was), after.Root.Decode(&is))
+	set, _ := is[diagramKey].(string)
 	delete(was, diagramKey)
 	delete(is, diagramKey)
-	if strings.TrimSpace(text) != strings.TrimSpace(diagram) || !reflect.DeepEqual(was, is) {
-		return nil, failure.Usagef("%s:%d: %s cannot be changed alone: write it as a block of text, %s: |", file, before.Line(diagramKey), diagramKey, diagramKey)
+	if err != nil || strings.TrimSpace(set) != diagram || !reflect.DeepEqual(was, is) {
+		line := 1 + strings.Count(text[:at[0]], "\n")
+		return nil, failure.Usagef("%s:%d: %s cannot be changed alone: write it as a block of text, %s: |", file, line, diagramKey, diagramKey)
 	}
-	return []byte(out.String()), nil
+	return out, nil
 }
-
-func blank(line string) bool { return strings.TrimSpace(line) == "" }

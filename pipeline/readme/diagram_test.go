@@ -18,7 +18,7 @@ func TestAnotherInitDiagramChangesNoOtherByte(t *testing.T) {
 		},
 		"another indent": {
 			"init_diagram:   |\n    old\nz: 'kept'\n",
-			"init_diagram:   |\n    \"x:latest\": {\n      a -> b\n\n      b -> \"c d\"\n    }\nz: 'kept'\n",
+			"init_diagram: |\n  \"x:latest\": {\n    a -> b\n\n    b -> \"c d\"\n  }\nz: 'kept'\n",
 		},
 		"the last of the file, without a newline": {
 			"z: 1\ninit_diagram: |\n  old",
