@@ -192,26 +192,8 @@ func cell(text string) string {
 // siteCell is cell for MkDocs, which shows the backslash before a | in a code
 // span, where a | separates no cells.
 func siteCell(text string) string {
-	out, fence := "", ""
-	for i, part := range backquotes.Split(text, -1) {
-		if i > 0 {
-			mark := backquotes.FindAllString(text, i)[i-1]
-			out += mark
-			if fence == "" {
-				fence = mark
-			} else if fence == mark {
-				fence = ""
-			}
-		}
-		if fence == "" {
-			part = strings.ReplaceAll(part, "|", `\|`)
-		}
-		out += part
-	}
-	return strings.ReplaceAll(strings.TrimSpace(out), "\n", "<br>")
+	return codeSpan.ReplaceAllStringFunc(cell(text), func(span string) string { return strings.ReplaceAll(span, `\|`, "|") })
 }
-
-var backquotes = regexp.MustCompile("`+")
 
 // code puts text into a code span, whatever backquotes it holds.
 func code(text string) string {
