@@ -2,7 +2,6 @@ package readme
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -189,10 +188,7 @@ func (v *Vars) Compose() string {
 	var keys []string
 	text := map[string]string{}
 	for _, e := range inOrder(v.entries(), used, composeOrder[:]) {
-		line := yamlQuote(e.value)
-		if line == e.value && e.kind != privileged && (e.kind != custom || e.list) && !isText(e.value) {
-			line = `"` + e.value + `"`
-		}
+		line := yamlQuote(e.value, e.kind == privileged || e.kind == custom && !e.list)
 		if e.optional {
 			line += " #optional"
 		}
@@ -292,25 +288,22 @@ func (v *Vars) composed() map[string]string {
 	return given
 }
 
-// yamlQuote writes value so that compose reads it back unchanged; $ is doubled
-// because compose replaces variables.
-func yamlQuote(value string) string {
+// yamlQuote writes value so that compose reads it back unchanged, as text unless
+// it may be anything; $ is doubled because compose replaces variables.
+func yamlQuote(value string, anything bool) string {
 	value = strings.ReplaceAll(value, "$", "$$")
-	if value != "" && !strings.ContainsAny(value, " \t\n\"'\\#") && !strings.ContainsAny(value[:1], "[]{}&*!|>%@`,?-") && !strings.HasSuffix(value, ":") {
+	var of any = value
+	if anything {
+		of = &yaml.Node{Kind: yaml.ScalarNode, Value: value}
+	}
+	if plain, err := yaml.Marshal(of); err == nil && string(plain) == value+"\n" && !strings.ContainsAny(value, " \"'\\#") {
 		return value
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(value) + `"`
-}
-
-// otherThanText matches what older readers of YAML take for a number of base 60,
-// as 22:22 is, or for a boolean.
-var otherThanText = regexp.MustCompile(`(?i)^([-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?|y|n|yes|no|on|off)$`)
-
-// isText reports whether YAML reads value as text without quotes.
-func isText(value string) bool {
-	var node yaml.Node
-	return !otherThanText.MatchString(value) && yaml.Unmarshal([]byte(value), &node) == nil &&
-		len(node.Content) == 1 && node.Content[0].ShortTag() == "!!str"
+	quoted, err := yaml.Marshal(&yaml.Node{Kind: yaml.ScalarNode, Style: yaml.DoubleQuotedStyle, Value: value})
+	if err != nil {
+		panic(err) // text can be written
+	}
+	return strings.TrimSpace(string(quoted))
 }
 
 // shellQuote writes value so that a shell reads it back unchanged.
