@@ -1,5 +1,7 @@
 // Package readme renders the pages people read from readme-vars.yml, the facts
-// about an image in linuxserver.io's format, and the Markdown files it names.
+// about an image in linuxserver.io's format, and the Markdown files it names. It
+// takes every form that the files of their images have, whether this one needs it
+// or not.
 // The pages are generated completely, so comparing them shows any drift.
 package readme
 
