@@ -10,7 +10,7 @@ import (
 
 // Terminal is what a terminal can show.
 type Terminal struct {
-	// Size is its columns and rows now, which may change; zero for what it
+	// Size is its columns and rows now, which may change; below 1 for what it
 	// does not know.
 	Size    func() (columns, rows int)
 	Color   bool
@@ -25,11 +25,8 @@ func Detect(f *os.File, getenv func(string) string) *Terminal {
 		return nil
 	}
 	return &Terminal{
-		Size: func() (int, int) {
-			columns, rows, err := term.GetSize(int(f.Fd()))
-			if err != nil {
-				return 0, 0
-			}
+		Size: func() (columns, rows int) {
+			columns, rows, _ = term.GetSize(int(f.Fd())) // below 1 when they are not known
 			return columns, rows
 		},
 		Color:   getenv("NO_COLOR") == "", // https://no-color.org

@@ -92,14 +92,14 @@ type pictureView struct {
 
 // flush takes away the blanks that all lines begin with: logs align their times.
 func flush(lines []string) (out []string) {
-	indent := -1
+	indent := math.MaxInt
 	for _, line := range lines {
-		if n := len(line) - len(strings.TrimLeft(line, " ")); n < len(line) && (indent < 0 || n < indent) {
-			indent = n
+		if text := strings.TrimLeft(line, " "); text != "" {
+			indent = min(indent, len(line)-len(text))
 		}
 	}
 	for _, line := range lines {
-		out = append(out, line[min(max(indent, 0), len(line)):])
+		out = append(out, line[min(indent, len(line)):])
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -87,9 +88,7 @@ func (c *client) do(ctx context.Context, q request) (r reply) {
 		r.err = err
 		return r
 	}
-	if q.host != "" {
-		req.Host = q.host
-	}
+	req.Host = cmp.Or(q.host, c.name)
 	for k, v := range q.header {
 		req.Header.Set(k, v)
 	}
