@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -43,7 +42,6 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		build := attest.Build{
 			Source: SourceURL, Version: manifest.Annotations[registry.VersionLabel], Report: proven, Pins: map[string][]byte{},
 			Builder: cmp.Or(a.Builder, byHand), Run: a.Run,
-			Started: proven.Started, Finished: proven.Started.Add(time.Duration(proven.Seconds * float64(time.Second))),
 		}
 		for _, file := range attest.PinFiles() {
 			if build.Pins[file], err = git.Read(ctx, repo, proven.Commit, file); err != nil {

@@ -47,8 +47,8 @@ type Release struct {
 // Attach makes the attachments of an index and of its images. A document of
 // one platform is attached to its image and to the index, any other to all of
 // them; so is the provenance, which names the documents by digest. Lists of
-// packages are attached as signed statements too, if the signer takes them. The index and each image is
-// signed for itself.
+// packages are attached as signed statements too, if the signer takes them. The
+// index and each image is signed for itself.
 func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 	images, err := registry.Images(idx)
 	if err != nil {

@@ -22,14 +22,12 @@ func PinFiles() []string {
 
 // Build is what is known of the making of the images.
 type Build struct {
-	Source   string            // URL of the repository
-	Version  string            // that the images call themselves
-	Pins     map[string][]byte // PinFiles and their content
-	Report   report.Report     // of the run that built and booted the images
-	Builder  string            // URI of who ran it
-	Run      string            // URL of the run, "" when it has none
-	Started  time.Time
-	Finished time.Time
+	Source  string            // URL of the repository
+	Version string            // that the images call themselves
+	Pins    map[string][]byte // PinFiles and their content
+	Report  report.Report     // of the run that built and booted the images
+	Builder string            // URI of who ran it
+	Run     string            // URL of the run, "" when it has none
 }
 
 // Provenance puts it into SLSA's words.
@@ -64,6 +62,8 @@ func (b Build) Provenance() (Provenance, error) {
 	for _, p := range b.Report.Platforms {
 		platforms = append(platforms, p.Platform)
 	}
+	started := b.Report.Started.UTC()
+	finished := started.Add(time.Duration(b.Report.Seconds * float64(time.Second)))
 	return Provenance{
 		Definition: Definition{
 			BuildType: b.Source + "/build/v1",
@@ -81,7 +81,7 @@ func (b Build) Provenance() (Provenance, error) {
 		},
 		Details: Details{
 			Builder:  Builder{b.Builder},
-			Metadata: Metadata{b.Run, b.Started.UTC().Truncate(time.Second), b.Finished.UTC().Truncate(time.Second)},
+			Metadata: Metadata{b.Run, started.Truncate(time.Second), finished.Truncate(time.Second)},
 		},
 	}, nil
 }

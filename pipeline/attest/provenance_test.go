@@ -19,9 +19,8 @@ func build(t testing.TB) attest.Build {
 	t.Helper()
 	b := attest.Build{
 		Source: source, Version: "v4.7.3-ls1", Builder: source + "#by-hand", Pins: map[string][]byte{},
-		Started: time.Date(2026, 11, 24, 3, 0, 0, 999, time.UTC), Finished: time.Date(2026, 11, 24, 3, 1, 0, 0, time.UTC),
 		Report: report.Report{
-			Commit: commit, Version: "4.7.3", Engine: "local",
+			Commit: commit, Version: "4.7.3", Engine: "local", Started: time.Date(2026, 11, 24, 3, 0, 0, 999, time.UTC), Seconds: 60,
 			Base:      report.Base{Name: "local", Digests: map[string]string{"linux/amd64": "sha256:" + strings.Repeat("a", 64), "linux/arm64": "sha256:" + strings.Repeat("b", 64)}},
 			Platforms: []report.Platform{{Platform: "linux/amd64"}, {Platform: "linux/arm64"}},
 		},
