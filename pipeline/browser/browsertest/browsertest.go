@@ -7,15 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
-	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
 // Start starts Chromium in a container without a network, of the repository at
@@ -27,19 +24,7 @@ func Start(t testing.TB, source string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng, err := local.New(local.Options{
-		Cache:    filepath.Join(cache, "docker-netbox", "engine"),
-		Tools:    filepath.Join(source, "tools"),
-		LockWait: time.Hour,
-		Environ:  os.Environ(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	eng := basetest.Engine(t, source)
 	t.Cleanup(func() {
 		if err := eng.Close(); err != nil {
 			t.Error(err)
