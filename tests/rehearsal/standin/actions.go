@@ -251,24 +251,10 @@ func download() error {
 		if name == "" {
 			at = filepath.Join(to, filepath.Base(dir))
 		}
-		if err := copyTree(dir, at); err != nil {
+		if err := os.CopyFS(at, os.DirFS(dir)); err != nil {
 			return err
 		}
 		fmt.Printf("artifact %s\n", filepath.Base(dir))
 	}
 	return nil
-}
-
-// copyTree replaces what is there, as the action does.
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		below, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		return copyFile(path, filepath.Join(to, below))
-	})
 }
