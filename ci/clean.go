@@ -38,7 +38,7 @@ for runs that use them. Standard output carries the removed paths.`,
 			output := e.flags.output
 			// Only what the verbs write: the directory may be anyone's.
 			var paths []string
-			for _, name := range []string{"image", "graph", "docs", notesDir, pipeline.CheckReport, pipeline.BootReport} {
+			for _, name := range []string{"image", "graph", "docs", notesDir, pipeline.CheckReport, pipeline.BootReport, pipeline.ScanDir} {
 				paths = append(paths, filepath.Join(output, name))
 			}
 			if cache {

@@ -117,7 +117,9 @@ func (e env) completeBase(cmd *cobra.Command, args []string, typed string) ([]st
 	if typed != "" && strings.HasPrefix(layout, typed) {
 		return []string{layout}, goOn
 	}
-	return e.completePinned(func(pins *versions.Versions) []string {
-		return []string{provider.LocalBase, pins.Base.Published, layout}
-	})(cmd, args, typed)
+	bases := []string{provider.LocalBase}
+	if pins, err := versions.Load(e.flags.repo); err == nil {
+		bases = append(bases, pins.Base.Published)
+	}
+	return append(bases, layout), cobra.ShellCompDirectiveNoFileComp
 }

@@ -121,28 +121,42 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return fail(err, "the images cannot be built", "index", "publish")
 	}
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
+	var mu sync.Mutex
+	var unlisted error
 	err := p.eachImage(ctx, func(ctx context.Context, platform v1.Platform) error {
-		listed := make(chan error, 1)
-		go func() { listed <- p.listPackages(ctx, platform) }()
+		var listing sync.WaitGroup
+		defer listing.Wait()
+		listing.Go(func() {
+			if err := p.listPackages(ctx, platform); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				unlisted = join(unlisted, err)
+			}
+		})
 		drift := p.Graph(ctx, platform)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
 			p.skip(registry.Key(platform), "the services are not valid", phases[:]...)
-			return join(drift, <-listed)
+			return drift
 		}
-		return join(drift, p.Boot(ctx, platform), <-listed) // one round shows all that is wrong
+		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
 	}, append([]string{"graph", "packages"}, phases[:]...)...)
 	if err != nil {
-		return fail(err, "not every platform passed", "index", "publish")
+		return fail(join(err, unlisted), "not every platform passed", "index", "publish")
 	}
 	digest, err := p.index(ctx)
 	if err != nil {
-		return fail(err, "there is no index", "publish")
+		return fail(join(err, unlisted), "there is no index", "publish")
 	}
-	if p.Before != nil {
-		if err := p.compare(ctx, p.Before); err != nil {
-			p.skip("", "how the packages differ is not known", "publish")
-			return digest, err
-		}
+	if unlisted != nil {
+		_, err := fail(unlisted, "the packages are not known", "publish")
+		return digest, err
+	}
+	if p.Before == nil {
+		return digest, nil
+	}
+	if err := p.compare(ctx, p.Before); err != nil {
+		p.skip("", "how the packages differ is not known", "publish")
+		return digest, err
 	}
 	return digest, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -72,6 +71,9 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 	})
 }
 
+// ScanDir is the directory under the output directory for images that syft reads.
+const ScanDir = "scan"
+
 // scan has syft read a built image.
 func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) (scan sbom.Scan, err error) {
 	img, err := p.Image(platform)
@@ -86,12 +88,9 @@ func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) 
 	if err != nil {
 		return scan, err
 	}
-	dir, err := os.MkdirTemp("", Project+"-image-")
-	if err != nil {
-		return scan, fmt.Errorf("make room for the image of %s: %w", registry.Key(platform), err)
-	}
-	defer os.RemoveAll(dir)
-	layout := filepath.Join(dir, "image")
+	layout := p.path(ScanDir, strings.ReplaceAll(registry.Key(platform), "/", "-"))
+	defer os.Remove(p.path(ScanDir)) // by the last one
+	defer os.RemoveAll(layout)
 	if err := registry.WriteLayout(layout, idx); err != nil {
 		return scan, err
 	}

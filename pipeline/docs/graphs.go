@@ -228,11 +228,11 @@ func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	declared, err := initgraph.ParseD2(vars.InitDiagram)
-	if err == nil && len(initgraph.Compare(declared, found)) == 0 {
+	updated := found.Update(vars.InitDiagram)
+	if updated == vars.InitDiagram {
 		return false, nil
 	}
-	want, err := readme.SetInitDiagram(readme.File, have, found.D2())
+	want, err := readme.SetInitDiagram(readme.File, have, updated)
 	if err != nil || string(want) == string(have) {
 		return false, err
 	}

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,9 +67,18 @@ func (c Call) reword(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(strings.NewReplacer(
+	text := strings.NewReplacer(
 		c.Repo+string(filepath.Separator), "",
 		"--platform ", "--platforms ",
 		"--base oci:", "--base-layout ",
-	).Replace(logIn.ReplaceAllString(err.Error(), "(--username and --password, or --config)")))
+	).Replace(logIn.ReplaceAllString(err.Error(), "(--username and --password, or --config)"))
+	return reworded{text, err}
 }
+
+type reworded struct {
+	text string
+	error
+}
+
+func (w reworded) Error() string { return w.text }
+func (w reworded) Unwrap() error { return w.error }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/module"
 )
 
@@ -27,6 +28,9 @@ func TestACallThatCannotWorkIsRefusedInOneLineInTheModulesWords(t *testing.T) {
 		err := test.call.Check()
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), test.mustLack) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v\nwant one line with %q, without %q", err, test.want, test.mustLack)
+		}
+		if failure.ExitCode(err) != failure.ExitUsage {
+			t.Errorf("%v is not wrong use", err)
 		}
 	}
 	if err := (module.Call{Repo: repo, Platforms: []string{"linux/arm64"}, Base: "localhost:5000/base:1"}).Check(); err != nil {

@@ -66,7 +66,7 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 	case err != nil && ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Args[0]), err, strings.Join(LastLines(out.String(), 3), "; "))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, strings.Join(LastLines(out.String(), 3), "; "))
 	}
 	return nil
 }

@@ -67,27 +67,42 @@ func (p Published) Open(ctx context.Context, from registry.Source) (registry.Ope
 		return registry.Opened{}, err
 	}
 	at := target.Repository() + "@" + p.Digest
-	opened, err := from.Open(ctx, at)
-	if err == nil && opened.Index == nil {
-		err = fmt.Errorf("read %s: it is no index", at)
+	const plain = "http://"
+	if strings.HasPrefix(p.Reference, plain) {
+		at = plain + at
 	}
-	return opened, err
+	opened, err := from.Open(ctx, at)
+	switch {
+	case err != nil:
+		return opened, fmt.Errorf("%w: if it was removed meanwhile, run it again", err)
+	case opened.Index == nil:
+		return opened, fmt.Errorf("read %s: it is no index", at)
+	}
+	return opened, nil
 }
 
-// imagesOf returns the images of an index by platform. Older images carry
-// attestations as entries, of a platform that is not known.
+// linuxImages returns the digests of the images of an index by platform. Older
+// images carry attestations as entries, of a platform that is not known.
+func linuxImages(manifest *v1.IndexManifest) map[string]v1.Hash {
+	images := map[string]v1.Hash{}
+	for _, d := range manifest.Manifests {
+		if d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux" {
+			images[registry.Key(*d.Platform)] = d.Digest
+		}
+	}
+	return images
+}
+
+// imagesOf returns the images of an index by platform.
 func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
 	manifest, err := idx.IndexManifest()
 	if err != nil {
 		return nil, err
 	}
 	images := map[string]v1.Image{}
-	for _, d := range manifest.Manifests {
-		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS != "linux" {
-			continue
-		}
-		if images[registry.Key(*d.Platform)], err = idx.Image(d.Digest); err != nil {
-			return nil, fmt.Errorf("the image of %s: %w", d.Platform, err)
+	for platform, digest := range linuxImages(manifest) {
+		if images[platform], err = idx.Image(digest); err != nil {
+			return nil, fmt.Errorf("the image of %s: %w", platform, err)
 		}
 	}
 	return images, nil

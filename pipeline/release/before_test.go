@@ -1,7 +1,9 @@
 package release_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,5 +190,27 @@ func TestAListThatIsNoneIsAnErrorAndNotAnEmptyOne(t *testing.T) {
 	r := newRelease(t, map[string][]byte{"linux/amd64": []byte("{}")}, table)
 	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("got %+v, %v", b, err)
+	}
+}
+
+// plainHosts answers nothing and keeps what it was asked in plain http.
+type plainHosts map[string]bool
+
+func (h plainHosts) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "http" {
+		h[req.URL.Host] = true
+	}
+	return nil, errors.New("nobody answers")
+}
+
+func TestARegistryThatIsAskedInPlainHTTPStaysSo(t *testing.T) {
+	asked := plainHosts{}
+	published := release.Published{Since: sbom.Since{Reference: "http://registry.example/netbox:latest", Digest: "sha256:" + strings.Repeat("ab", 32)}}
+	_, err := published.Open(t.Context(), registry.Source{Transport: asked})
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasSuffix(err.Error(), "if it was removed meanwhile, run it again") {
+		t.Errorf("err is %v", err)
+	}
+	if !asked["registry.example"] {
+		t.Error("it was asked by https alone")
 	}
 }

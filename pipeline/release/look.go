@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -36,15 +38,16 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)
 	}
-	images, err := imagesOf(idx)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", reference, err)
-	}
+	images := linuxImages(manifest)
 	if len(images) == 0 {
 		return nil, failure.Usagef("read %s: its index has no image: publish one, or name another repository in %s", reference, versions.File)
 	}
 	first := slices.Min(slices.Collect(maps.Keys(images))) // all have the same labels
-	config, err := images[first].ConfigFile()
+	img, err := idx.Image(images[first])
+	var config *v1.ConfigFile
+	if err == nil {
+		config, err = img.ConfigFile()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the labels of %s: %w", reference, err)
 	}

@@ -242,7 +242,7 @@ func TestReleasesAreOrderedByTheirNumbers(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		want int
-	}{{"4.7.3", "4.7.3", 0}, {"4.7.10", "4.7.9", 1}, {"4.7", "4.7.0", 0}, {"4.7", "4.7.1", -1}, {"10.0", "9.9.9", 1}} {
+	}{{"4.7.3", "4.7.3", 0}, {"4.7.10", "4.7.9", 1}, {"4.7", "4.7.0", 0}, {"4.7.0.0", "4.7.0", 0}, {"4.7.0.1", "4.7.0", 1}, {"4.7", "4.7.1", -1}, {"10.0", "9.9.9", 1}} {
 		if got := release.Compare(test.a, test.b); got != test.want {
 			t.Errorf("%s and %s: %d, want %d", test.a, test.b, got, test.want)
 		}

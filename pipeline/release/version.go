@@ -42,7 +42,11 @@ func numbers(release string) (list []int) {
 		n, _ := strconv.Atoi(part) // versions.IsRelease has seen that it is one
 		list = append(list, n)
 	}
-	return append(list, make([]int, max(0, 3-len(list)))...)
+	list = append(list, make([]int, max(0, 3-len(list)))...)
+	for len(list) > 3 && list[len(list)-1] == 0 { // 4.7.0.0 too
+		list = list[:len(list)-1]
+	}
+	return list
 }
 
 // Compare orders two final releases by their numbers.

@@ -10,11 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
@@ -72,15 +74,21 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("syft has not ended after %s", limit))
 	defer cancel()
 	file := func(name string) string { return filepath.Join(dir, name) }
-	// Nobody waits for it: the containers that boot meanwhile come first.
-	cmd := exec.CommandContext(ctx, "nice", syft, "scan", "oci-dir:"+layout, "--quiet",
+	cmd := exec.CommandContext(ctx, syft, "scan", "oci-dir:"+layout, "--quiet",
 		"--platform", img.Platform.OS+"/"+img.Platform.Architecture,
 		"--source-name", img.Name, "--source-version", img.Digest.String(),
 		"--output", "spdx-json="+file("spdx"), "--output", "cyclonedx-json="+file("cyclonedx"), "--output", "syft-table="+file("table"))
-	cmd.Args[0] = syft // for messages
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "SYFT_CHECK_FOR_APP_UPDATE=false"}
-	if err := proc.Run(ctx, cmd); err != nil {
+	ran := make(chan error)
+	go func() {
+		// Syft inherits the priority of the thread, which ends here: the containers
+		// that boot meanwhile come first.
+		runtime.LockOSThread()
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
+		ran <- proc.Run(ctx, cmd)
+	}()
+	if err := <-ran; err != nil {
 		return Scan{}, fmt.Errorf("%s: %w", what, err)
 	}
 	var s Scan

@@ -53,6 +53,7 @@ type probe struct {
 	readySeconds float64
 	loginPage    []byte
 	tab          *browser.Tab
+	closeTab     func()
 	session      *client
 	bearer       string
 	siteID       int

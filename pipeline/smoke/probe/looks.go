@@ -57,7 +57,7 @@ func save(file string, data []byte) error {
 // each other: one at a time has the tab.
 func (p *probe) seeLogin(ctx context.Context) smoke.Result {
 	return p.look("see-login", "the log-in page /login/", func() (err error) {
-		if p.tab, _, err = browser.Open(p.life, p.browser, p.web.http.Transport); err != nil {
+		if p.tab, p.closeTab, err = browser.Open(p.life, p.browser, p.web.http.Transport); err != nil {
 			return err
 		}
 		return p.tab.Visit(ctx, "http://"+p.web.name+"/login/")

@@ -87,6 +87,9 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 
 func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
 	summary := p.ask(ctx, stdout)
+	if p.closeTab != nil { // what its page asks for would reach a NetBox that stops
+		p.closeTab()
+	}
 	if err := (smoke.Message{Summary: &summary}).Write(stdout); err != nil || summary.Failed > 0 {
 		return 1
 	}
