@@ -331,6 +331,18 @@ func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
 	wantLine(t, result, attest.Unproven, "index", "others", "not checked: x/ [2Jy proven")
 }
 
+func TestAnAttachmentWithThePredicateOfABundleForATypeIsReportedAsNotChecked(t *testing.T) {
+	for _, kind := range []string{"https://spdx.dev/Document", "https://cyclonedx.org/bom", "https://slsa.dev/provenance/v1"} {
+		reg := newServer(t)
+		idx, _ := index(t)
+		whole, err := idx.Digest()
+		must(t, err)
+		reg.publish(t, idx, nil)
+		reg.attach(t, idx, whole, registry.Document{Type: kind, Data: []byte("x")})
+		wantLine(t, reg.verify(t, demand(nil)), attest.Unproven, "index", "others", "also attached, not checked: "+kind)
+	}
+}
+
 // No registry compares anything here: verify has to.
 func TestAFlippedBitInAnyFileOfALayoutIsFound(t *testing.T) {
 	key, dir := attesttest.Key(t), filepath.Join(t.TempDir(), "layout")

@@ -96,7 +96,7 @@ func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
 	}
 	kind := registry.ArtifactType(manifest)
 	what, ok := contents[kind]
-	if !ok {
+	if !ok || strings.Contains(kind, "://") { // only a bundle names what it is by a predicate
 		s.others = append(s.others, kind)
 		return
 	}
