@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
@@ -136,9 +138,9 @@ func TestAListThatAnotherRunWritesAtTheSameTimeHasWhatBothAttach(t *testing.T) {
 	other := v1.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: booted["linux/arm64"]}
 	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{other}})
 	must(t, err)
-	lists := newSet()
+	written := newSet()
 	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256-") && lists.add(r.URL.Path) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256-") && written.add(r.URL.Path) {
 			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw)) // ours was there for a moment
 		}
 		next.ServeHTTP(w, r)
@@ -155,6 +157,33 @@ func TestAListThatAnotherRunWritesAtTheSameTimeHasWhatBothAttach(t *testing.T) {
 	must(t, err)
 	if len(manifest.Manifests) != 2 || !slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool { return d.Digest == other.Digest }) {
 		t.Errorf("listed: %+v", manifest.Manifests)
+	}
+}
+
+func TestAListThatLosesEntriesBetweenWritingAndReadingIsWrittenAgain(t *testing.T) {
+	reg := newFaulty(t, ggcr.WithReferrersSupport(false))
+	idx, booted := index(t)
+	digest, err := idx.Digest()
+	must(t, err)
+	list, err := name.NewTag(reg.host + "/netbox:sha256-" + digest.Hex)
+	must(t, err)
+	before := mutate.IndexMediaType(mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image(t, arm64)}), types.OCIImageIndex)
+	must(t, remote.WriteIndex(list, before))
+	none, err := empty.Index.RawManifest()
+	must(t, err)
+	written := newSet()
+	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, list.TagStr()) && written.add("") {
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(none)), int64(len(none)) // a clean-up came after it
+		}
+		next.ServeHTTP(w, r)
+	})
+	var w waits
+	opts := registry.Options{Booted: booted, Attach: attach(t, booted), Clock: w.clock()}
+	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, opts)
+	must(t, err)
+	if got := attached(t, reg.host+"/netbox", digest); len(got) != 1 {
+		t.Errorf("attached: %q", got)
 	}
 }
 

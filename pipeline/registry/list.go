@@ -141,7 +141,7 @@ func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, 
 	written := false
 	return p.try(ctx, r, what, func(ctx context.Context) error {
 		have, err := listOf(ctx, r.puller, tag)
-		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(seen, have)) > 0) {
+		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(seen, have))+len(missing(have, seen)) > 0) {
 			if err := r.pusher.Put(ctx, tag, listWith(have, want)); err != nil {
 				return err
 			}
