@@ -1,8 +1,10 @@
 package registry_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -283,5 +285,42 @@ func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
 	must(t, server.Close()) // twice is well
 	if left, _ := filepath.Glob(blobs + "/uploads-*"); len(left) > 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+func TestTheLoopbackRegistryKeepsNoPartOfAnUpload(t *testing.T) {
+	blobs := t.TempDir()
+	server, err := registry.Loopback(t.Context(), blobs)
+	must(t, err)
+	defer server.Close()
+	open := func() string {
+		resp, err := http.Post("http://"+server.Host+"/v2/netbox/blobs/uploads/", "", nil)
+		must(t, err)
+		resp.Body.Close()
+		return resp.Header.Get("Location")
+	}
+	patch := func(at string, size int, text string) int {
+		conn, err := net.Dial("tcp", server.Host)
+		must(t, err)
+		defer conn.Close()
+		fmt.Fprintf(conn, "PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", at, size, text)
+		must(t, conn.(*net.TCPConn).CloseWrite())
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		must(t, err)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := patch(open(), 10, "half"); status != http.StatusInternalServerError {
+		t.Errorf("half a blob: %d", status)
+	}
+	if left, _ := filepath.Glob(blobs + "/uploads-*/*"); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+	at := open()
+	if status := patch(at, 5, "whole"); status != http.StatusAccepted {
+		t.Errorf("a whole blob: %d", status)
+	}
+	if status := patch(at, 4, "more"); status < 400 {
+		t.Errorf("more of the same blob, in place of it: %d", status)
 	}
 }

@@ -66,8 +66,11 @@ func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
 		}
 		return nil
 	})
-	context.AfterFunc(ctx, func() { _ = end() })
-	return &Server{listener.Addr().String(), end}, nil
+	stop := context.AfterFunc(ctx, func() { _ = end() })
+	return &Server{listener.Addr().String(), func() error {
+		stop()
+		return end()
+	}}, nil
 }
 
 // spool keeps uploads in files while they come in. The registry behind it
@@ -89,12 +92,7 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	file := filepath.Join(s.dir, parts[2])
 	switch r.Method {
 	case http.MethodPatch:
-		f, err := os.Create(file)
-		if err == nil {
-			_, err = f.ReadFrom(r.Body)
-			err = errors.Join(err, f.Close())
-		}
-		if err != nil {
+		if err := receive(file, r.Body); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -121,4 +119,17 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.next.ServeHTTP(w, r)
 	}
+}
+
+// receive keeps a body in a new file, whole or not at all.
+func receive(file string, body io.Reader) error {
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.ReadFrom(body)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(file))
+	}
+	return nil
 }
