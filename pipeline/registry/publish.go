@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
@@ -203,7 +204,7 @@ type publisher struct {
 	contents map[string]content // by Target.platform
 	attached []Attachment
 	blobs    []blob       // of all of them
-	valid    func() error // that the parts of idx agree; asked once
+	valid    func() error // that the layers are what the images say; asked once
 
 	repositories []*repository
 }
@@ -238,10 +239,13 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			return nil, fmt.Errorf("publishing to %s: the index has no image for %s; leave the tag out or build it", t, t.platform)
 		}
 	}
+	if err := validate.Index(idx, validate.Fast); err != nil {
+		return nil, fmt.Errorf("publishing: the index is not valid: %w; make it again with `go run ./ci build`", oneLine(err))
+	}
 	if err := p.attach(ctx); err != nil {
 		return nil, err
 	}
-	p.valid = sync.OnceValue(func() error { return validateIndex(ctx, idx, p.images) })
+	p.valid = sync.OnceValue(func() error { return validateLayers(ctx, p.images) })
 
 	line := opts.line(targets)
 	for _, r := range p.repositories {

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
@@ -143,6 +145,21 @@ func TestAnotherImageThanTheBootedOneIsRefusedBeforeAnythingIsSent(t *testing.T)
 	wantError(t, publish(map[string]v1.Hash{}), "was not booted")
 	wantError(t, publish(map[string]v1.Hash{"linux/amd64": booted["linux/amd64"], "linux/arm64": booted["linux/arm64"], "linux/riscv64": {}}),
 		"3 images were booted, but the index has only 2")
+	if asked := reg.asked("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
+		t.Errorf("the registry was asked %q", asked)
+	}
+}
+
+func TestAnIndexWhosePartsDisagreeIsRefusedBeforeItIsSigned(t *testing.T) {
+	idx := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: image(t, amd64), Descriptor: v1.Descriptor{Platform: &arm64}})
+	reg := newFaulty(t)
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{
+		Attach: func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
+			t.Error("something was signed")
+			return nil, nil
+		},
+	})
+	wantError(t, err, "the index is not valid", "make it again with `go run ./ci build`")
 	if asked := reg.asked("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
 		t.Errorf("the registry was asked %q", asked)
 	}

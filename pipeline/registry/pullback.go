@@ -13,7 +13,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -91,14 +90,10 @@ func corrupt(err error) bool {
 	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
 }
 
-// validateIndex checks that digests, sizes, media types and platforms agree
-// with each other, and unpacks every layer to compare it with what the image's
+// validateLayers unpacks every layer to compare it with what the image's
 // configuration says of it. Unlike validate.Index in full it reads each layer
 // once: that is seconds instead of half a minute.
-func validateIndex(ctx context.Context, idx v1.ImageIndex, images []PlatformImage) error {
-	if err := validate.Index(idx, validate.Fast); err != nil {
-		return fmt.Errorf("the index is not valid: %w", oneLine(err))
-	}
+func validateLayers(ctx context.Context, images []PlatformImage) error {
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, img := range images {
