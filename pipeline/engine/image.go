@@ -8,10 +8,28 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// leaf is an image in an index.
+// leaf is an image in an index, which is not opened yet: in a registry each is a
+// request of its own.
 type leaf struct {
-	v1.Image
-	platform v1.Platform // as the index has it, or else the image itself
+	v1.Descriptor
+	open func() (v1.Image, error)
+}
+
+// platform is what the index says, or else the image itself, as in a layout that
+// holds one image.
+func (l leaf) platform() (v1.Platform, error) {
+	if l.Platform != nil {
+		return *l.Platform, nil
+	}
+	img, err := l.open()
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return v1.Platform{}, err
+	}
+	return v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}, nil
 }
 
 // leaves are the images in an index and in the indexes that it holds: a layout
@@ -35,35 +53,31 @@ func leaves(index v1.ImageIndex) ([]leaf, error) {
 			}
 			found = append(found, more...)
 		case d.MediaType.IsImage():
-			img, err := index.Image(d.Digest)
-			if err != nil {
-				return nil, err
-			}
-			is := d.Platform
-			if is == nil { // as in a layout that holds one image
-				config, err := img.ConfigFile()
-				if err != nil {
-					return nil, err
-				}
-				is = &v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
-			}
-			found = append(found, leaf{img, *is})
+			found = append(found, leaf{d, func() (v1.Image, error) { return index.Image(d.Digest) }})
 		}
 	}
 	return found, nil
 }
 
-// ImageFor returns the image of one platform in an index.
+// ImageFor returns the image of one platform in an index. It opens no other whose
+// platform the index says.
 func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 	images, err := leaves(index)
 	if err != nil {
 		return nil, fmt.Errorf("reading the image index: %w", err)
 	}
 	var there []string
-	for _, img := range images {
-		is := img.platform
+	for _, l := range images {
+		is, err := l.platform()
+		if err != nil {
+			return nil, fmt.Errorf("reading the image index: %w", err)
+		}
 		if is.OS == p.OS && is.Architecture == p.Architecture && (p.Variant == "" || is.Variant == "" || p.Variant == is.Variant) {
-			return img.Image, nil
+			img, err := l.open()
+			if err != nil {
+				return nil, fmt.Errorf("reading the image for %s: %w", p, err)
+			}
+			return img, nil
 		}
 		there = append(there, is.String())
 	}
@@ -86,5 +100,5 @@ func SoleImage(dir string) (v1.Image, error) {
 	if len(images) != 1 {
 		return nil, fmt.Errorf("%d images in %s, want one", len(images), dir)
 	}
-	return images[0].Image, nil
+	return images[0].open()
 }

@@ -1,13 +1,22 @@
 package engine_test
 
 import (
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
@@ -94,5 +103,48 @@ func TestImageForFindsThePlatform(t *testing.T) {
 	}
 	if _, err := engine.ImageFor(index, v1.Platform{OS: "linux", Architecture: "arm64"}); err == nil || !strings.Contains(err.Error(), "linux/arm64") {
 		t.Errorf("err is %v, want one that names the platform", err)
+	}
+}
+
+// An image of another platform that the registry lost is no reason to fail.
+func TestImageForOpensNoImageOfAnotherPlatform(t *testing.T) {
+	var opened []string
+	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/manifests/sha256:") {
+			opened = append(opened, path.Base(r.URL.Path))
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	index := v1.ImageIndex(empty.Index)
+	for _, arch := range []string{"arm64", "amd64", "riscv64"} {
+		img := image(t, time.Time{}, arch)
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}}})
+	}
+	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/image:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(ref, index); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Delete(ref.Context().Digest(manifest.Manifests[0].Digest.String())); err != nil {
+		t.Fatal(err)
+	}
+	there, err := remote.Index(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened = nil
+	if _, err := engine.ImageFor(there, amd64); err != nil {
+		t.Error(err)
+	}
+	if want := []string{manifest.Manifests[1].Digest.String()}; !slices.Equal(opened, want) {
+		t.Errorf("opened %q, want %q", opened, want)
 	}
 }
