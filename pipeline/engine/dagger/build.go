@@ -273,11 +273,11 @@ func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Cl
 		if err != nil {
 			return nil, fmt.Errorf("ask which certificates the engine trusts: %s", oneLine(err))
 		}
-		data, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("read the trusted certificates: %w", err)
-		}
 		if !own {
+			data, err := os.ReadFile(ca)
+			if err != nil {
+				return nil, fmt.Errorf("read the trusted certificates: %w", err)
+			}
 			secrets = append(secrets, client.SetSecret(environ.SecretCA, string(data)))
 		}
 	}

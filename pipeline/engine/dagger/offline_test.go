@@ -228,9 +228,12 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 	if err := os.WriteFile(bundle, []byte("certificates of this machine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, trusts := range []bool{false, true} {
-		e, f := offline(t, exporting(t, built), "SSL_CERT_FILE="+bundle)
-		f.trusts = trusts
+	for _, test := range []struct {
+		trusts bool
+		bundle string
+	}{{false, bundle}, {true, bundle}, {true, "/proc/self/mem"}} { // the last cannot be read
+		e, f := offline(t, exporting(t, built), "SSL_CERT_FILE="+test.bundle)
+		f.trusts = test.trusts
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"), 0o644); err != nil {
 			t.Fatal(err)
@@ -239,8 +242,8 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 			t.Fatal(err)
 		}
 		f.want("exitCode", `"/etc/debian_version"`, `args:["/.pipeline/shim","trusted","/usr/local/share/ca-certificates"]`, "noInit:true")
-		if passed := len(f.asked("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")) == 1; passed == trusts {
-			t.Errorf("the engine has its own certificates: %v; this machine's are passed on: %v", trusts, passed)
+		if passed := len(f.asked("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")) == 1; passed == test.trusts {
+			t.Errorf("the engine has its own certificates: %v; this machine's are passed on: %v", test.trusts, passed)
 		}
 	}
 }
