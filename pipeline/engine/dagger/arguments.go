@@ -25,9 +25,16 @@ var automaticArgs = []string{
 
 var assigned = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
 
+var (
+	// An entry of a history, as BuildKit writes it and as the classic builder did.
+	envInstruction = regexp.MustCompile(`^(?:/bin/sh -c #\(nop\) +)?ENV (.*)`)
+	// Values have no quotes there: one with blanks may yield a name too many.
+	setThere = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)=`)
+)
+
 // withoutArguments takes the build's arguments out of an image's environment,
 // where Dagger leaves them. One that an ENV sets too, in any stage, stays, and
-// so does what the base image has, as far as it is at hand.
+// so does what the base image has: it is at hand, or its history names it.
 func withoutArguments(img v1.Image, req engine.BuildRequest, text string) (v1.Image, error) {
 	args := map[string]bool{}
 	for _, name := range automaticArgs {
@@ -63,6 +70,13 @@ func withoutArguments(img v1.Image, req engine.BuildRequest, text string) (v1.Im
 	config, err := img.ConfigFile()
 	if err != nil {
 		return nil, err
+	}
+	for _, h := range config.History {
+		if env := envInstruction.FindStringSubmatch(h.CreatedBy); env != nil {
+			for _, m := range setThere.FindAllStringSubmatch(env[1], -1) {
+				args[m[1]] = false
+			}
+		}
 	}
 	config = config.DeepCopy()
 	config.Config.Env = slices.DeleteFunc(config.Config.Env, func(kv string) bool {

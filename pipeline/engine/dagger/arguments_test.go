@@ -58,3 +58,34 @@ func TestBuildArgumentsAreTakenOutOfTheEnvironment(t *testing.T) {
 		})
 	}
 }
+
+// What a base is made of that is not at hand: its history is in that of the image.
+func TestWhatABaseInARegistrySetsStaysInTheEnvironment(t *testing.T) {
+	for created, want := range map[string][]string{
+		"ENV A=b c VERSION=1":               {"PATH=/bin", "VERSION=1"},
+		"/bin/sh -c #(nop)  ENV VERSION=1":  {"PATH=/bin", "VERSION=1"},
+		"ARG VERSION=1":                     {"PATH=/bin"},
+		"RUN |1 VERSION=1 /bin/sh -c build": {"PATH=/bin"},
+	} {
+		img := withEnv(t, "PATH=/bin", "VERSION=1", "OWN=2")
+		config, err := img.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		config = config.DeepCopy()
+		config.History = []v1.History{{CreatedBy: created, EmptyLayer: true}}
+		if img, err = mutate.ConfigFile(img, config); err != nil {
+			t.Fatal(err)
+		}
+		req := engine.BuildRequest{Args: map[string]string{"VERSION": "2"}, Base: engine.Base{Reference: "base:1"}}
+		if img, err = withoutArguments(img, req, "ARG VERSION\nARG OWN"); err != nil {
+			t.Fatal(err)
+		}
+		if config, err = img.ConfigFile(); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(config.Config.Env, want) {
+			t.Errorf("%s: Env is %q, want %q", created, config.Config.Env, want)
+		}
+	}
+}
