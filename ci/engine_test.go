@@ -5,8 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
 func TestTheEngineIsDaggerWhereDaggerIsAndTheBaseGoesWithIt(t *testing.T) {
@@ -45,6 +47,21 @@ func TestTheEngineIsDaggerWhereDaggerIsAndTheBaseGoesWithIt(t *testing.T) {
 func TestAnEngineThatThereIsNotIsWrongUse(t *testing.T) {
 	_, stderr, code := invoke(t, t.Context(), "build", "--repo", "..", "--output", t.TempDir(), "--engine", "docker")
 	if code != failure.ExitUsage || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, `"docker"`) || !strings.Contains(stderr, "pass local or dagger") {
+		t.Errorf("status %d: %s", code, stderr)
+	}
+}
+
+// Who asks for what cannot be done does not wait for another run to hear it.
+func TestWhatCannotBeBuiltIsRefusedBeforeAnythingIsLockedOrStarted(t *testing.T) {
+	output := t.TempDir()
+	unlock, err := filelock.Lock(t.Context(), filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory", time.Second, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	_, stderr, code := invoke(t, t.Context(), "build", "--repo", "..", "--output", output, "--platform", "linux/mips", "--wait", "0s")
+	if code != failure.ExitUsage || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "no image for it") || strings.Contains(stderr, "another process") {
 		t.Errorf("status %d: %s", code, stderr)
 	}
 }
