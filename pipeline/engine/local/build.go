@@ -29,8 +29,8 @@ import (
 // index. Nothing is pulled by that name.
 const baseName = "base"
 
-// Build builds one platform's image. What it returns is normalised and lies in
-// the cache.
+// Build builds one platform's image. What it returns is normalised; its layers
+// lie in the cache.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	if !isFile(filepath.Join(req.Context, req.Dockerfile)) {
 		return nil, failure.Usagef("build %s: no Dockerfile at %s", req.Platform, filepath.Join(req.Context, req.Dockerfile))
