@@ -36,11 +36,15 @@ func TestPodmanPlaysTheExampleForKubernetes(t *testing.T) {
 	h.until(ready)
 	h.run("curl -fsS --max-time 30 http://localhost:8000/live")
 	h.run(asNamed(site))
-	if out, err := h.try("podman exec netbox-pod-netbox curl --version"); err != nil {
-		t.Logf("the base image has no curl, which podman runs the probes with: they are left out: %s", out)
-	} else {
-		h.run("podman healthcheck run netbox-pod-netbox") // of the start
-		h.run("podman healthcheck run netbox-pod-netbox") // whether it lives
+	if _, err := h.try("podman exec netbox-pod-netbox curl --version"); err != nil {
+		t.Log("the base image has no curl, which podman runs the probes with: the machine lends its own")
+		h.run(`tar --create --dereference --absolute-names /usr/bin/curl $(ldd /usr/bin/curl | grep -o '/[^ ]*') | podman exec -i netbox-pod-netbox tar --extract --absolute-names --skip-old-files`)
+	}
+	for range 2 { // the start is over, and it lives
+		h.run("podman healthcheck run netbox-pod-netbox")
+	}
+	if got := h.run("podman inspect -f '{{.State.Health.Status}}' netbox-pod-netbox"); got != "healthy\n" {
+		t.Errorf("podman finds it %s", got)
 	}
 
 	h.run("podman pod restart netbox-pod")

@@ -248,6 +248,7 @@ func (h *host) command(ctx context.Context, script string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-euc", "groups=$1 pid=$2"+join+
 		`shift 2; exec nsenter --target "$pid" --mount --pid --net --ipc --uts --cgroup -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 PODMAN_IGNORE_CGROUPSV1_WARNING=1 DISABLE_HC_SYSTEMD=true "$@"`,
 		"sh", h.groups, h.pid, "bash", "-euo", "pipefail", "-c", script)
+	cmd.Dir = "/"
 	proc.Group(cmd)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	return cmd
