@@ -10,22 +10,28 @@ import (
 
 // Admit asks each repository of the targets whether it may be pushed to: an
 // upload is opened there and cancelled. So a wrong password is known before
-// anything is built for it. refused are the answers of optional registries. A
-// registry that is out of reach for now refuses nothing: there is time until
-// it is needed.
+// anything is built for it. Of each registry the first is asked before the
+// others, and these only if it does not refuse: wrong passwords lock accounts.
+// refused are the answers of optional registries. A registry that is out of
+// reach for now refuses nothing: there is time until it is needed.
 func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
 	repositories, err := group(targets, opts.Optional)
 	if err != nil {
 		return nil, err
 	}
 	line := opts.line(targets)
-	err = everywhere(repositories, func(r *repository) error {
-		door := newDoor(r.name, transport.PushScope, opts.Keychain, line, nil)
-		if err := openUpload(ctx, door); err != nil && !passing(err) {
-			return fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
-		}
-		return nil
-	})
+	for _, first := range []bool{true, false} {
+		err = everywhere(repositories, func(r *repository) error {
+			if first != (r.first == nil) || !first && r.first.err != nil {
+				return nil
+			}
+			door := newDoor(r.name, transport.PushScope, opts.Keychain, line, nil)
+			if err := openUpload(ctx, door); err != nil && !passing(err) {
+				return fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
+			}
+			return nil
+		})
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -20,7 +20,7 @@ func TestAWrongPasswordIsKnownBeforeAnythingIsSent(t *testing.T) {
 		}
 		next.ServeHTTP(w, r)
 	})
-	targets := []registry.Target{open.target(t, "netbox:1"), open.target(t, "netbox:2"), locked.target(t, "a:1"), locked.target(t, "a:2")}
+	targets := []registry.Target{open.target(t, "netbox:1"), open.target(t, "netbox:2"), locked.target(t, "a"), locked.target(t, "b")}
 	with := func(password string) registry.Options {
 		return registry.Options{Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: password})}}
 	}
@@ -29,6 +29,9 @@ func TestAWrongPasswordIsKnownBeforeAnythingIsSent(t *testing.T) {
 	wantError(t, err, "/a may be pushed to", "401 Unauthorized", "docker login")
 	if strings.Contains(err.Error(), "simsalabim") {
 		t.Errorf("the password is shown: %v", err)
+	}
+	if asked := locked.asked("POST"); len(asked) != 1 {
+		t.Errorf("the registry that may lock the account was asked %q", asked)
 	}
 	asked := open.asked("POST", "PUT", "PATCH", "DELETE")
 	if len(asked) != 2 || !strings.HasPrefix(asked[0], "POST /v2/netbox/blobs/uploads/") || !strings.HasPrefix(asked[1], "DELETE /v2/netbox/blobs/uploads/") {

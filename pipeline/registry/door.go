@@ -26,6 +26,7 @@ type door struct {
 	keys   authn.Keychain
 	line   http.RoundTripper
 	action string // transport.PullScope is for who reads: nobody above repeats those requests
+	scopes []string
 	clock  Clock
 	log    io.Writer
 
@@ -35,7 +36,7 @@ type door struct {
 
 func newDoor(repo name.Repository, action string, keys authn.Keychain, line guard, log io.Writer) *door {
 	return &door{
-		repo: repo, action: action, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent),
+		repo: repo, action: action, scopes: []string{repo.Scope(action)}, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent),
 		clock: line.clock, log: cmp.Or(log, io.Discard), lock: semaphore.NewWeighted(1),
 	}
 }
@@ -53,7 +54,7 @@ func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
 	if err != nil {
 		return nil, marked{err, errLogin}
 	}
-	in, err := transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, []string{d.repo.Scope(d.action)})
+	in, err := transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, d.scopes)
 	if err != nil {
 		return nil, marked{err, errLogin}
 	}

@@ -39,10 +39,10 @@ type meter struct {
 	logged      time.Time
 }
 
-func (m *meter) start(registry string, opts Options) {
+func (m *meter) start(name string, opts Options) {
 	m.step, m.clock = silence{}, opts.Clock
 	if opts.Step != nil {
-		m.step = opts.Step(registry)
+		m.step = opts.Step(name)
 	}
 }
 

@@ -37,8 +37,9 @@ type Options struct {
 	// made for it.
 	Move  bool
 	Clock Clock
-	// Step starts to show what happens in a repository of a registry; nil is silence.
-	Step func(registry string) Step
+	// Step starts to show what happens in a repository, the first of its registry
+	// under the registry's name; nil is silence.
+	Step func(name string) Step
 	// Attach returns what is to be attached to the index and its images, once it
 	// is known what is published; nil is nothing. It is all there before any
 	// tag moves.
@@ -73,7 +74,8 @@ type Published struct {
 // no version everywhere. Running it again sends what is missing, or nothing.
 //
 // Repositories are served in parallel; in a phase each goes on when another
-// fails, so that all failures are reported at once. On failure the targets whose
+// fails, so that all failures are reported at once. The first of a registry is
+// sent to before the others, which mount its blobs. On failure the targets whose
 // tag points at idx are returned besides the error.
 func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) ([]Published, error) {
 	p, err := newPublisher(ctx, idx, targets, opts)
@@ -81,7 +83,11 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 		return nil, err
 	}
 	for _, r := range p.repositories {
-		r.meter.start(r.registry, opts)
+		step := r.registry
+		if r.first != nil {
+			step = r.text
+		}
+		r.meter.start(step, opts)
 		defer func() { r.meter.step.End(r.err) }()
 	}
 
@@ -100,6 +106,8 @@ type repository struct {
 	text     string // as people write it
 	registry string // as people write it
 	optional bool
+	first    *repository   // of the registry, nil for itself: the others mount its blobs
+	sent     chan struct{} // closed when it has them, or never will
 	targets  []Target
 	meter    meter
 	door     *door
@@ -122,7 +130,11 @@ func everywhere(repositories []*repository, phase func(*repository) error) error
 	var wg sync.WaitGroup
 	for _, r := range repositories {
 		if r.err == nil {
-			wg.Go(func() { r.err = phase(r) })
+			wg.Go(func() {
+				if err := phase(r); err != nil { // others may read r.err meanwhile
+					r.err = err
+				}
+			})
 		}
 	}
 	wg.Wait()
@@ -171,10 +183,14 @@ func group(targets []Target, optional []string) ([]*repository, error) {
 		if at < 0 {
 			at = len(repositories)
 			registry, _, _ := strings.Cut(t.text, "/")
-			repositories = append(repositories, &repository{
-				name: t.tag.Context(), text: t.Repository(), registry: registry,
+			r := &repository{
+				name: t.tag.Context(), text: t.Repository(), registry: registry, sent: make(chan struct{}),
 				optional: slices.Contains(optional, registry), done: map[string]bool{},
-			})
+			}
+			if i := slices.IndexFunc(repositories, func(o *repository) bool { return o.name.Registry == r.name.Registry }); i >= 0 {
+				r.first = repositories[i]
+			}
+			repositories = append(repositories, r)
 		}
 		r := repositories[at]
 		if !slices.ContainsFunc(r.targets, func(other Target) bool { return other.tag.Name() == t.tag.Name() }) {
@@ -250,6 +266,9 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	line := opts.line(targets)
 	for _, r := range p.repositories {
 		r.door = newDoor(r.name, transport.PushScope, opts.Keychain, line, &r.meter)
+		if r.first != nil {
+			r.door.scopes = append(r.door.scopes, r.first.name.Scope(transport.PullScope))
+		}
 		if r.pusher, err = remote.NewPusher(clientOptions(r.door)...); err == nil {
 			r.puller, err = remote.NewPuller(clientOptions(r.door)...)
 		}
@@ -284,6 +303,9 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 // complete brings everything below the tags to a repository and proves that it
 // can be pulled from there.
 func (p *publisher) complete(ctx context.Context, r *repository) error {
+	if r.first != nil {
+		<-r.first.sent
+	}
 	var err error
 	if !p.ByDigest {
 		err = p.lookAtTags(ctx, r)
@@ -291,6 +313,7 @@ func (p *publisher) complete(ctx context.Context, r *repository) error {
 	if err == nil {
 		err = p.push(ctx, r)
 	}
+	close(r.sent)
 	if err == nil {
 		err = p.pullBack(ctx, r)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
@@ -129,6 +131,89 @@ func TestAnInterruptedRunIsResumedWithWhatIsThere(t *testing.T) {
 	if sent := reg.asked("PATCH"); len(sent) > 0 {
 		t.Errorf("blobs were sent again: %q", sent)
 	}
+}
+
+func TestRepositoriesOfOneRegistryShareBlobs(t *testing.T) {
+	reg := newFaulty(t, ggcr.WithBlobHandler(newScoped()))
+	idx, _ := index(t)
+	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		switch {
+		case r.URL.Path == "/token":
+			fmt.Fprint(w, `{"token":"x"}`)
+		case r.Header.Get("Authorization") == "":
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token"`, reg.host))
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+	targets := []registry.Target{reg.target(t, "first/netbox"), reg.target(t, "second/netbox")}
+	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{})
+	must(t, err)
+	mounts, both := 0, false
+	for _, r := range reg.asked("POST", "GET") {
+		scopes, _ := url.QueryUnescape(r)
+		both = both || strings.Contains(scopes, "repository:second/netbox:push,pull") && strings.Contains(scopes, "repository:first/netbox:pull")
+		if strings.HasPrefix(r, "POST /v2/second/netbox/") {
+			if !strings.Contains(r, "from=first%2Fnetbox&mount=sha256%3A") {
+				t.Errorf("no mount was asked for by %s", r)
+			}
+			mounts++
+		}
+	}
+	if !both {
+		t.Error("no token was asked for that may mount")
+	}
+	if mounts != 6 {
+		t.Errorf("%d blobs were offered to the second repository, want 6", mounts)
+	}
+}
+
+func TestBlobsGoOnceToARegistryWhoseRepositoriesShareThem(t *testing.T) {
+	reg := newFaulty(t)
+	idx, _ := index(t)
+	targets := []registry.Target{reg.target(t, "first/netbox"), reg.target(t, "second/netbox"), reg.target(t, "second/netbox:1")}
+	var shown steps
+	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{Step: shown.step})
+	must(t, err)
+	if len(shown.ends) != 2 {
+		t.Errorf("two repositories have the same step: %v", shown.ends)
+	}
+	if sent := reg.asked("PATCH"); len(sent) != 6 {
+		t.Errorf("%d blobs were sent, want 6: %q", len(sent), sent)
+	}
+}
+
+func TestARepositoryThatFailsHoldsUpNoOtherOfItsRegistry(t *testing.T) {
+	reg := newFaulty(t)
+	idx, _ := index(t)
+	reg.with(refuse(http.StatusForbidden, http.MethodPost, "/v2/first/netbox/blobs/uploads/"))
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "first/netbox"), reg.target(t, "second/netbox")}, registry.Options{})
+	wantError(t, err, "first/netbox", "403 Forbidden")
+	if sent := reg.asked("PATCH"); len(sent) != 6 {
+		t.Errorf("%d blobs were sent to the second repository, want 6: %q", len(sent), sent)
+	}
+}
+
+// scoped keeps blobs for each repository apart, as public registries do.
+type scoped struct{ ggcr.BlobHandler }
+
+func newScoped() scoped { return scoped{ggcr.NewInMemoryBlobHandler()} }
+
+func (s scoped) key(repo string, h v1.Hash) v1.Hash {
+	return v1.Hash{Algorithm: strings.TrimSuffix(repo, "/blobs"), Hex: h.Hex}
+}
+
+func (s scoped) Stat(ctx context.Context, repo string, h v1.Hash) (int64, error) {
+	return s.BlobHandler.(ggcr.BlobStatHandler).Stat(ctx, repo, s.key(repo, h))
+}
+
+func (s scoped) Get(ctx context.Context, repo string, h v1.Hash) (io.ReadCloser, error) {
+	return s.BlobHandler.Get(ctx, repo, s.key(repo, h))
+}
+
+func (s scoped) Put(ctx context.Context, repo string, h v1.Hash, rc io.ReadCloser) error {
+	return s.BlobHandler.(ggcr.BlobPutHandler).Put(ctx, repo, s.key(repo, h), rc)
 }
 
 func TestAnotherImageThanTheBootedOneIsRefusedBeforeAnythingIsSent(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -19,8 +20,12 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 	for _, b := range p.blobs {
 		g.Go(func() error {
 			sent := &countedLayer{Layer: b.layer, meter: &r.meter, total: &r.bytes}
+			var layer v1.Layer = sent
+			if r.first != nil {
+				layer = &remote.MountableLayer{Layer: sent, Reference: r.first.name.Digest(b.digest.String())}
+			}
 			if err := p.try(orSend(gctx), r, "sending blob "+b.digest.String(), func(ctx context.Context) error {
-				return r.pusher.Upload(ctx, r.name, sent)
+				return r.pusher.Upload(ctx, r.name, layer)
 			}); err != nil {
 				return err
 			}
