@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Prune removes all but the newest directories under parent, and none that was
-// touched of late: another process may be reading it.
+// touched of late: another process may be reading it, or writing it. One whose
+// name begins with a dot is not finished: it counts for nothing.
 func Prune(parent string, keep int, age time.Duration) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
@@ -24,8 +26,11 @@ func Prune(parent string, keep int, age time.Duration) error {
 	}
 	slices.SortFunc(dirs, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
 	var errs []error
-	for _, d := range dirs[min(keep, len(dirs)):] {
-		if time.Since(d.ModTime()) > age {
+	for _, d := range dirs {
+		finished := !strings.HasPrefix(d.Name(), ".")
+		if finished && keep > 0 {
+			keep--
+		} else if time.Since(d.ModTime()) > age {
 			errs = append(errs, os.RemoveAll(filepath.Join(parent, d.Name())))
 		}
 	}
