@@ -66,6 +66,9 @@ func (p *Pod) Start(ctx context.Context, spec engine.Container) (*Container, err
 
 // prepare does all that comes before the first process.
 func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, error) {
+	if spec.Image == nil {
+		return nil, fmt.Errorf("container %s: it has no image", spec.Name)
+	}
 	if err := p.name(spec.Name); err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}

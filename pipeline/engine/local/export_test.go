@@ -1,4 +1,33 @@
 package local
 
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
+)
+
 // ID is in the name of everything that e's pods have on the machine.
 func ID(e *Engine) string { return e.id }
+
+// UnpackAndMount unpacks an image and mounts it at once on dir/root, by the rules
+// that a kernel with overlay's index=on has.
+func UnpackAndMount(ctx context.Context, e *Engine, img v1.Image, dir string) error {
+	lower, err := e.unpack(ctx, img)
+	if err != nil {
+		return err
+	}
+	for i := range lower {
+		lower[i] = filepath.Join(e.dirs.layers, lower[i])
+	}
+	return onThread(func() error {
+		if err := privateMounts(); err != nil {
+			return err
+		}
+		options := fmt.Sprintf("index=on,lowerdir=%s,upperdir=%s/upper,workdir=%s/work", strings.Join(lower, ":"), dir, dir)
+		return unix.Mount("overlay", dir+"/root", "overlay", 0, options)
+	})
+}

@@ -45,6 +45,9 @@ func (e *Engine) unpack(ctx context.Context, img v1.Image) (lower []string, err 
 	if len(ids) != len(layers) {
 		return nil, fmt.Errorf("reading the image's layers: its config names %d, its manifest %d", len(ids), len(layers))
 	}
+	if len(layers) == 0 {
+		return nil, errors.New("the image has no layers")
+	}
 	below := sha256.New()
 	for i, layer := range layers {
 		id := ids[i]
@@ -74,13 +77,22 @@ func (e *Engine) unpackLayer(ctx context.Context, layer v1.Layer, id v1.Hash, di
 			return err
 		}
 	}
-	err = onThread(func() error {
+	err = onThread(func() (err error) {
 		if err := privateMounts(); err != nil {
 			return err
 		}
+		old, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(old)
 		if err := e.mountOverlay(root, append(lower, nothing), filepath.Join(dir, layerFS), work); err != nil {
 			return fmt.Errorf("mounting the layers below: %w", err)
 		}
+		// The next layer's overlay has this directory below: the kernel may refuse
+		// that as long as it is the upper one of another, until some time after
+		// the thread's end.
+		defer func() { err = errors.Join(err, leaveRoot(old, root)) }()
 		if err := enterRoot(root); err != nil {
 			return err
 		}
@@ -113,6 +125,9 @@ func (e *Engine) mountOverlay(target string, lower []string, upper, work string)
 	err := unix.Mount("overlay", target, "overlay", 0, options+",volatile")
 	if errors.Is(err, unix.EINVAL) { // before Linux 5.10
 		err = unix.Mount("overlay", target, "overlay", 0, options)
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w; the cache directory must not itself lie on an overlay", err)
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func (c *Container) mount(lower []string) error {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
 		if err := c.pod.engine.mountOverlay(c.rootfs(), lower, upper, work); err != nil {
-			return fmt.Errorf("mounting the root file system: %w; the cache directory must not itself lie on an overlay", err)
+			return fmt.Errorf("mounting the root file system: %w", err)
 		}
 		if err := c.furnish(); err != nil {
 			return err

@@ -91,6 +91,21 @@ func enterRoot(dir string) error {
 	return unix.Chdir("/")
 }
 
+// leaveRoot makes the directory old the calling thread's root again, and unmounts
+// the one that it was in.
+func leaveRoot(old int, dir string) error {
+	if err := unix.Fchdir(old); err != nil {
+		return fmt.Errorf("leaving the root file system: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("leaving the root file system: %w", err)
+	}
+	if err := unix.Unmount(dir, 0); err != nil {
+		return fmt.Errorf("unmounting %s: %w", dir, err)
+	}
+	return nil
+}
+
 // leaveChroot makes the root directory of the calling thread, whose mounts are
 // private, that of its mount namespace: who enters the namespace later, as runc
 // does, would find itself outside a chroot.
