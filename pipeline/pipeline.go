@@ -130,7 +130,7 @@ func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider
 	p.sidecars = once(ctx, p, "sidecars", provider.Sidecars)
 	p.browser = once(ctx, p, "browser", provider.Browser)
 	p.syft = once(ctx, p, "syft", func(ctx context.Context, log io.Writer) (string, error) {
-		return opts.Syft.Program(ctx, log, sbom.SyftPackage)
+		return sbom.Syft(ctx, log, opts.Syft)
 	})
 	probes := map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {

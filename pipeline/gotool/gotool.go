@@ -102,8 +102,8 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 
 // Program returns the file of the program that a package of the module makes.
 // It is built, in pure Go, when the cache does not have it; log gets a line then.
-func (m Module) Program(ctx context.Context, log io.Writer, pkg string) (file string, err error) {
-	return m.Build(ctx, log, Program{Package: pkg, Flags: []string{"-tags=" + withoutXDS}})
+func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ...string) (file string, err error) {
+	return m.Build(ctx, log, Program{Package: pkg, Flags: append([]string{"-tags=" + withoutXDS}, flags...)})
 }
 
 // Build is Program for one that has to be built in a way of its own.
@@ -144,7 +144,7 @@ func (m Module) Build(ctx context.Context, log io.Writer, p Program) (file strin
 	p.Environ = append(slices.Clone(m.Environ), "GOWORK=off")
 	// Nobody debugs these programs: what a debugger reads is not even compiled,
 	// which is a seventh of the work.
-	p.Flags = append(slices.Clone(p.Flags), "-gcflags=all=-dwarf=false")
+	p.Flags = append([]string{"-gcflags=all=-dwarf=false"}, p.Flags...)
 	compile := m.Compile
 	if compile == nil {
 		compile = Compile

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"debug/buildinfo"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
@@ -28,8 +30,12 @@ const (
 	ListType      = "text/plain" // the table for people
 )
 
-// SyftPackage is the Go package of the program that looks into images.
-const SyftPackage = "github.com/anchore/syft/cmd/syft"
+// Syft returns the file of the program that looks into images. Without inlining
+// it takes a quarter less time to compile, which a first run waits for, and 0.7 s
+// more for an image, which nobody does.
+func Syft(ctx context.Context, log io.Writer, tools gotool.Module) (string, error) {
+	return tools.Program(ctx, log, "github.com/anchore/syft/cmd/syft", "-gcflags=all=-dwarf=false -l")
+}
 
 // limit bounds the scan of one image, which takes some 10 seconds.
 const limit = 10 * time.Minute

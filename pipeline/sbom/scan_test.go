@@ -30,7 +30,7 @@ func syft(t *testing.T) string {
 		t.Fatal(err)
 	}
 	m := gotool.Module{Dir: "../../tools/syft", Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 20 * time.Minute}
-	program, err := m.Program(t.Context(), t.Output(), sbom.SyftPackage)
+	program, err := sbom.Syft(t.Context(), t.Output(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
