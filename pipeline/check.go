@@ -123,10 +123,14 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
 	var mu sync.Mutex
 	var unlisted error
+	// When the native image has been booted a core is free.
+	free, first := make(chan struct{}), sync.Once{}
 	err := p.eachImage(ctx, func(ctx context.Context, platform v1.Platform) error {
 		var listing sync.WaitGroup
 		defer listing.Wait()
+		defer first.Do(func() { close(free) })
 		listing.Go(func() {
+			<-free
 			if err := p.listPackages(ctx, platform); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
