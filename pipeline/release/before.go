@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -100,8 +102,9 @@ func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
 		return nil, err
 	}
 	images := map[string]v1.Image{}
-	for platform, digest := range linuxImages(manifest) {
-		if images[platform], err = idx.Image(digest); err != nil {
+	digests := linuxImages(manifest)
+	for _, platform := range slices.Sorted(maps.Keys(digests)) {
+		if images[platform], err = idx.Image(digests[platform]); err != nil {
 			return nil, fmt.Errorf("the image of %s: %w", platform, err)
 		}
 	}

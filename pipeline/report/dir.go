@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
@@ -139,8 +141,8 @@ func Load(dir string) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
-	for name, content := range contents {
-		if *content, err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(contents)) { // what is missing is named in one order
+		if *contents[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
 			return r, err
 		}
 	}
