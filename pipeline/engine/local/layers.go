@@ -92,7 +92,7 @@ func (e *Engine) unpackLayer(ctx context.Context, layer v1.Layer, id v1.Hash, di
 		// The next layer's overlay has this directory below: the kernel may refuse
 		// that as long as it is the upper one of another, until some time after
 		// the thread's end.
-		defer func() { err = errors.Join(err, leaveRoot(old, root)) }()
+		defer func() { err = errors.Join(err, leaveRoot(old, root, time.Minute)) }()
 		if err := enterRoot(root); err != nil {
 			return err
 		}

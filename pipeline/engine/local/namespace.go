@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,18 +93,24 @@ func enterRoot(dir string) error {
 }
 
 // leaveRoot makes the directory old the calling thread's root again, and unmounts
-// the one that it was in.
-func leaveRoot(old int, dir string) error {
+// the one that it was in. A program that another thread is just starting still
+// holds what was open there, for as long as it takes to begin: wait is the limit.
+func leaveRoot(old int, dir string, wait time.Duration) error {
 	if err := unix.Fchdir(old); err != nil {
 		return fmt.Errorf("leaving the root file system: %w", err)
 	}
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("leaving the root file system: %w", err)
 	}
-	if err := unix.Unmount(dir, 0); err != nil {
-		return fmt.Errorf("unmounting %s: %w", dir, err)
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := unix.Unmount(dir, 0)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Since(began) > wait {
+			return fmt.Errorf("unmounting %s: %w", dir, err)
+		}
 	}
-	return nil
 }
 
 // leaveChroot makes the root directory of the calling thread, whose mounts are

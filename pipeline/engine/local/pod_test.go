@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -427,6 +428,39 @@ func (l *countedLayer) Uncompressed() (io.ReadCloser, error) {
 func (l *countedLayer) DiffID() (v1.Hash, error) {
 	l.reads.Add(1) // that of a layer from a registry or a layout is computed
 	return l.Layer.DiffID()
+}
+
+// A process that has just been forked holds all files that are open here until
+// its program begins.
+func TestLayersAreUnpackedWhileProgramsStart(t *testing.T) {
+	p := newPod(t, newEngine(t, testCache(t)))
+	stop := make(chan struct{})
+	var starters sync.WaitGroup
+	defer starters.Wait()
+	defer close(stop)
+	for range 4 {
+		starters.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = exec.Command("true").Run()
+				}
+			}
+		})
+	}
+	for range 6 {
+		var layers []v1.Layer
+		for range 6 {
+			layers = append(layers, enginetest.Layer(t, enginetest.Entry{Name: "file", Mode: 0o644, Content: strings.Repeat(rand.Text(), 1<<14)}))
+		}
+		img, err := mutate.AppendLayers(tiny(t), layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, p, script(img, "main", "print"))
+	}
 }
 
 func TestAnUnpackedLayerIsNotReadAgain(t *testing.T) {
