@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
@@ -90,27 +91,33 @@ func begun(dist string) bool {
 	return false
 }
 
-// TestASecondRunWaits starts two runs with one output directory.
+// TestASecondRunWaits starts runs with an output directory that is in use, by this
+// process and then by each other.
 func TestASecondRunWaits(t *testing.T) {
 	dist := t.TempDir()
+	unlock, err := filelock.Lock(t.Context(), filepath.Join(dist, ".lock"), filelock.Exclusive, dist, time.Second, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := ci(t, root, dist, "build", "--platform", "linux/amd64", "--wait", "1s")
+	if refused.code != 2 || !strings.Contains(refused.stderr, "another process still holds") {
+		t.Errorf("with --wait 1s: status %d:\n%s", refused.code, refused.stderr)
+	}
 	first := command(t.Context(), root, dist, "build", "--platform", "linux/amd64")
 	var stdout, stderr bytes.Buffer
 	first.Stdout, first.Stderr = &stdout, &stderr
 	if err := first.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if !begun(dist) {
-		o := end(first, dist, &stdout, &stderr)
-		t.Fatalf("the first run took no lock: status %d:\n%s", o.code, o.stderr)
-	}
-	time.Sleep(200 * time.Millisecond)
-	refused := ci(t, root, dist, "build", "--platform", "linux/amd64", "--wait", "1s")
-	if refused.code != 2 || !strings.Contains(refused.stderr, "another process still holds") {
-		t.Errorf("with --wait 1s: status %d:\n%s", refused.code, refused.stderr)
-	}
+	time.AfterFunc(time.Second, unlock)
 	second := ci(t, root, dist, "build", "--platform", "linux/amd64")
 	one := end(first, dist, &stdout, &stderr)
 	if one.code != 0 || second.code != 0 || one.stdout != second.stdout {
 		t.Errorf("first: status %d, %s; second: status %d, %s", one.code, one.stdout, second.code, second.stdout)
+	}
+	for _, o := range []outcome{one, second} {
+		if !strings.Contains(o.stderr, "waiting for another process that uses the output directory") {
+			t.Errorf("it does not say that it waits:\n%s", o.stderr)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
@@ -86,6 +87,12 @@ func TestTheHookOfTheImageRuns(t *testing.T) {
 				watchers++
 				if err := syscall.Kill(id, syscall.SIGTERM); err != nil {
 					t.Error(err)
+				}
+				for range 1000 { // it is not to be found by the next round
+					if now, err := readProcesses("/proc"); err != nil || !slices.Equal(now[id].command, p.command) {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
 				}
 				if !p.watches(process{command: []string{os.Args[0], "-version", "9"}}) {
 					t.Errorf("%v does not count as the probe's", p)
