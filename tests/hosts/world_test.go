@@ -1,7 +1,7 @@
 // Package hosts runs the image on what operators have for it: Docker with its
 // compose, and podman, as root and without. Each host is a Debian of its own with
 // the real programs, in namespaces and control groups of its own, and without a
-// network to the outside. What it is told is what the pages say.
+// network to the outside. The tests type what README.md and docs/ say.
 //
 // All of it takes minutes, and runs with -soak:
 //
