@@ -4,9 +4,14 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
 // generated stands in for what Dagger generates when it loads the module: the
@@ -130,5 +135,50 @@ func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
 	// Without the tests: "go mod tidy" in the engine wants what they import, too.
 	if config.Source != "ci/dagger" || strings.Join(config.Include, " ") != "go.mod go.sum pipeline !**/*_test.go" {
 		t.Errorf("dagger.json has the source %q and includes %q", config.Source, config.Include)
+	}
+}
+
+var ignored = regexp.MustCompile(`// \+ignore=(\[.*\])\n\tsource `)
+
+// What "git status" and "git fetch" write is no part of the source: each would
+// have every function run again.
+func TestTheModulesSourceIsTheSameAfterGitStatus(t *testing.T) {
+	text, err := os.ReadFile("dagger/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := ignored.FindSubmatch(text)
+	if m == nil {
+		t.Fatal("the source has no +ignore")
+	}
+	var patterns []string
+	if err := json.Unmarshal(m[1], &patterns); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("text\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	testrepo.Commit(t, dir)
+	const sums = `find .git -type f -exec sha256sum {} +`
+	before := testrepo.Sh(t, dir, sums)
+	testrepo.Sh(t, dir, `touch -d 2026-01-02 file && git status && git fetch -q . main`)
+	changed := 0
+	for line := range strings.Lines(testrepo.Sh(t, dir, sums)) {
+		line = strings.TrimSpace(line)
+		if strings.Contains(before, line) {
+			continue
+		}
+		changed++
+		_, file, _ := strings.Cut(line, "  ")
+		if !slices.ContainsFunc(patterns, func(pattern string) bool {
+			matched, err := path.Match(pattern, file)
+			return err == nil && matched
+		}) {
+			t.Errorf("%s is part of the source", file)
+		}
+	}
+	if changed < 2 {
+		t.Errorf("%d files have changed, want the index and FETCH_HEAD", changed)
 	}
 }

@@ -33,7 +33,7 @@ type Netbox struct {
 func New(
 	// The repository, .git included: the image's labels name the commit.
 	// +defaultPath="/"
-	// +ignore=["dist", "ci/dagger/**/internal", "ci/dagger/**/dagger.gen.go", "**/__pycache__"]
+	// +ignore=[".git/index", ".git/logs", ".git/*_HEAD", ".git/*_EDITMSG", "dist", "ci/dagger/**/internal", "ci/dagger/**/dagger.gen.go", "**/__pycache__"]
 	source *dagger.Directory,
 	// Base image as an OCI layout, such as "go run ./ci" leaves in its cache; --base goes before it.
 	// +optional

@@ -84,6 +84,19 @@ func Tree(ctx context.Context, dir string, stamp time.Time) (Checkout, error) {
 	return Checkout{}, err
 }
 
+// Index makes the index that a copy of a clone came without: git would take every
+// file for deleted and new.
+func Index(ctx context.Context, dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, ".git", "HEAD")); err != nil {
+		return nil // no clone; of a work tree added to one, .git is a file
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".git", "index")); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	_, err := git(ctx, dir, "read-tree", "HEAD")
+	return err
+}
+
 // errNoRepository is the error of a directory that is no work tree, and of a
 // machine without git.
 var errNoRepository = errors.New("it is no git repository")

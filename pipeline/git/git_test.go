@@ -55,6 +55,32 @@ func TestAChangedTreeDoesNotClaimToBeTheCommit(t *testing.T) {
 	}
 }
 
+// Dagger takes a clone without its index, which each "git status" writes again.
+func TestACopyWithoutItsIndexIsTheCommit(t *testing.T) {
+	dir := repository(t)
+	if err := os.Remove(filepath.Join(dir, ".git", "index")); err != nil {
+		t.Fatal(err)
+	}
+	if err := git.Index(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := git.Head(t.Context(), dir); err != nil || s.Dirty {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "new"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := git.Index(t.Context(), dir); err != nil { // there is one now
+		t.Error(err)
+	}
+	if s, err := git.Head(t.Context(), dir); err != nil || !s.Dirty {
+		t.Errorf("with a new file: %+v, %v", s, err)
+	}
+	if err := git.Index(t.Context(), t.TempDir()); err != nil {
+		t.Errorf("a directory without history: %v", err)
+	}
+}
+
 func TestOutsideARepositoryIsWrongUse(t *testing.T) {
 	_, err := git.Head(t.Context(), t.TempDir())
 	if failure.ExitCode(err) != failure.ExitUsage || strings.Contains(err.Error(), "\n") {

@@ -24,6 +24,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
@@ -67,6 +68,9 @@ func (c Call) run(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger
 	}
 	base, err := c.base()
 	if err != nil {
+		return err
+	}
+	if err := git.Index(ctx, c.Repo); err != nil {
 		return err
 	}
 	opts := pipeline.Options{Repo: c.Repo, Output: c.Output, Timeout: bootLimit, Mask: &secret.Mask{}, Now: time.Now}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,12 +56,19 @@ func works(t *testing.T, dir string, args ...string) string {
 	return out
 }
 
+// again is how dagger prints that a check's result was kept.
+var again = regexp.MustCompile(`readmeCheck\S* CACHED`)
+
 func TestTheModuleWorksFromElsewhereAndAsADependency(t *testing.T) {
 	program(t)
 	repo := filepath.Join(t.TempDir(), "repository")
 	testrepo.Copy(t, "../..", repo)
 	testrepo.Commit(t, repo)
 	works(t, t.TempDir(), "call", "-m", repo, "readme-check")
+	testrepo.Sh(t, repo, `touch README.md && git status`)
+	if out := works(t, t.TempDir(), "call", "-m", repo, "readme-check"); !again.MatchString(out) {
+		t.Errorf("after git status the README is checked once more:\n%s", out)
+	}
 
 	tests := filepath.Join(repo, "ci", "dagger", "tests")
 	list := works(t, t.TempDir(), "check", "-l", "-m", tests)
