@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	enginedagger "github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger/layers"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/provider"
@@ -42,7 +42,7 @@ func (c Call) base() (string, error) {
 		return "", nil
 	}
 	dir := c.Archive + ".layout"
-	img, err := enginedagger.ReadArchive(c.Archive, c.Archive+".image")
+	img, err := layers.ReadArchive(c.Archive, c.Archive+".image")
 	if err != nil {
 		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
 	}

@@ -19,9 +19,11 @@ import (
 
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger/layers"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
@@ -32,6 +34,12 @@ import (
 const (
 	baseStage  = "pipeline-base"
 	buildStage = "pipeline-build"
+)
+
+// Where the program that rewrites layers runs, and what it reads.
+const (
+	rewritePath = "/.pipeline/rewrite"
+	archivePath = "/.pipeline/image.tar"
 )
 
 // Build builds one platform's image in a session of its own, so that the log
@@ -93,27 +101,66 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if b.opts.Secrets, err = e.buildSecrets(ctx, s, client); err != nil {
 		return nil, err
 	}
-	file := filepath.Join(dir, "image.tar")
-	if _, err := b.source.DockerBuild(b.opts).AsTarball().Export(ctx, file); err != nil {
-		return nil, buildError(req, b.text, err)
-	}
-	img, err := ReadArchive(file, filepath.Dir(file))
-	if err := errors.Join(err, os.Remove(file)); err != nil {
-		return nil, fmt.Errorf("read what Dagger built: %w", err)
+	img, err := e.export(ctx, &session{Client: client, native: s.native}, b, req, dir)
+	if err != nil {
+		return nil, err
 	}
 	if img, err = withHistory(img, b.text, req.Target); err != nil {
 		return nil, fmt.Errorf("write the image's history: %w", err)
-	}
-	if !req.Epoch.IsZero() {
-		own := len(layerSteps(b.text, req.Target)) // those below are of the base
-		if img, err = withTimes(img, own, req.Epoch, dir); err != nil {
-			return nil, fmt.Errorf("set the times of the image's files: %w", err)
-		}
 	}
 	if img, err = withoutArguments(img, req, b.text); err != nil {
 		return nil, fmt.Errorf("take the arguments out of the image's environment: %w", err)
 	}
 	return engine.Normalise(img, req)
+}
+
+// export builds, and brings back the image. Where a time is asked for, the engine
+// writes the image's own layers again with it, and keeps them by content.
+func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engine.BuildRequest, dir string) (v1.Image, error) {
+	archive, to := b.source.DockerBuild(b.opts).AsTarball(), filepath.Join(dir, "image")
+	if req.Epoch.IsZero() {
+		file := to + ".tar"
+		if _, err := archive.Export(ctx, file); err != nil {
+			return nil, buildError(req, b.text, err)
+		}
+		img, err := layers.ReadArchive(file, dir)
+		if err := errors.Join(err, os.Remove(file)); err != nil {
+			return nil, fmt.Errorf("read what Dagger built: %w", err)
+		}
+		return img, nil
+	}
+	var program string
+	var g errgroup.Group // the program is compiled while the image is built
+	g.Go(func() (err error) {
+		program, err = e.rewriter(ctx, s.native.Architecture)
+		return err
+	})
+	g.Go(func() error {
+		if _, err := archive.Sync(ctx); err != nil {
+			return buildError(req, b.text, err)
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	own := len(layerSteps(b.text, req.Target)) // those below are of the base
+	_, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
+		WithMountedFile(rewritePath, s.Host().File(program)).
+		WithMountedFile(archivePath, archive).
+		WithExec([]string{rewritePath, archivePath, "/image", fmt.Sprint(own), fmt.Sprint(req.Epoch.Unix())}, dagger.ContainerWithExecOpts{NoInit: true}).
+		Directory("/image").Export(ctx, to)
+	if failed := (*dagger.ExecError)(nil); errors.As(err, &failed) && !slices.Contains(failed.Cmd, rewritePath) {
+		return nil, buildError(req, b.text, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set the times of the image's files: %w", ofProgram(ctx, err))
+	}
+	img, err := engine.SoleImage(to)
+	if err != nil {
+		return nil, fmt.Errorf("read what Dagger built: %w", err)
+	}
+	return img, nil
 }
 
 // dockerBuild is a request in Dagger's words.

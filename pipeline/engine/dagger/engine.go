@@ -197,6 +197,20 @@ func shimProgram(repo, goarch, out string) gotool.Program {
 	}
 }
 
+// rewriter compiles the program that rewrites layers, once.
+func (e *Engine) rewriter(ctx context.Context, goarch string) (string, error) {
+	return e.once("rewrite-"+goarch, func(out string) error {
+		return e.Compile(ctx, io.Discard, rewriteProgram(e.opts.Repo, goarch, out))
+	})
+}
+
+func rewriteProgram(repo, goarch, out string) gotool.Program {
+	return gotool.Program{
+		Dir: repo, Package: "./pipeline/engine/dagger/layers/rewrite", GOARCH: goarch, Out: out,
+		Files: []string{"go.mod", "go.sum", "pipeline/engine/*.go", "pipeline/engine/dagger/layers"},
+	}
+}
+
 // once has a file of a name made, and returns its path. Where that failed, the
 // next call tries again: a cancelled one is no verdict.
 func (e *Engine) once(name string, fill func(file string) error) (file string, err error) {

@@ -1,4 +1,7 @@
 package dagger
 
-// ShimProgram is what the engine compiles for each container.
-var ShimProgram = shimProgram
+// What the engine compiles.
+var (
+	ShimProgram    = shimProgram
+	RewriteProgram = rewriteProgram
+)

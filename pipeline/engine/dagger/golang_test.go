@@ -14,6 +14,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
 func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
@@ -62,22 +63,23 @@ func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
 }
 
 // The engine gets the named files only, and fails late where one lacks.
-func TestTheEngineGetsAllPackagesThatTheShimImports(t *testing.T) {
-	program := dagger.ShimProgram("../../..", "amd64", "")
-	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.ImportPath}}{{end}}{{end}}", program.Package)
-	cmd.Dir = program.Dir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	packages := strings.Fields(string(out))
-	if len(packages) < 2 {
-		t.Fatalf("got %q", out)
-	}
-	for _, name := range packages {
-		dir := strings.TrimPrefix(name, "github.com/linuxserver/docker-netbox/")
-		if !slices.Contains(program.Files, dir) {
-			t.Errorf("the shim imports %s, which is not among the files %q", dir, program.Files)
+func TestTheEngineGetsAllPackagesThatItsProgramsImport(t *testing.T) {
+	for _, program := range []gotool.Program{dagger.ShimProgram("../../..", "amd64", ""), dagger.RewriteProgram("../../..", "amd64", "")} {
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.ImportPath}}{{end}}{{end}}", program.Package)
+		cmd.Dir = program.Dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		packages := strings.Fields(string(out))
+		if len(packages) < 2 {
+			t.Fatalf("got %q", out)
+		}
+		for _, name := range packages {
+			dir := strings.TrimPrefix(name, "github.com/linuxserver/docker-netbox/")
+			if !slices.ContainsFunc(program.Files, func(file string) bool { return file == dir+"/*.go" || strings.HasPrefix(dir+"/", file+"/") }) {
+				t.Errorf("%s imports %s, which is not among the files %q", program.Package, name, program.Files)
+			}
 		}
 	}
 }

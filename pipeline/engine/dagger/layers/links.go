@@ -1,4 +1,4 @@
-package dagger
+package layers
 
 import (
 	"archive/tar"

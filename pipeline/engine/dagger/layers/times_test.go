@@ -1,4 +1,4 @@
-package dagger
+package layers
 
 import (
 	"archive/tar"
@@ -49,7 +49,7 @@ func TestTheTimeOfTheBuildIsNotInTheLayers(t *testing.T) {
 	var digests []v1.Hash
 	for _, built := range []time.Time{after, after.Add(time.Hour)} {
 		img := layered(t, after, before, built)
-		out, err := withTimes(img, 2, epoch, t.TempDir())
+		out, err := WithTimes(img, 2, epoch, t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package dagger
+package layers
 
 import (
 	"maps"
@@ -42,7 +42,7 @@ func TestAnEnginesCertificatesLeaveNothingInALayer(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		out, err := withTimes(img, 1, time.Unix(1_700_000_000, 0), t.TempDir())
+		out, err := WithTimes(img, 1, time.Unix(1_700_000_000, 0), t.TempDir())
 		if err != nil {
 			t.Fatal(err)
 		}

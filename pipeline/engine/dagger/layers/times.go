@@ -1,4 +1,5 @@
-package dagger
+// Package layers makes the layers of what Dagger builds those of any other engine.
+package layers
 
 import (
 	"archive/tar"
@@ -19,11 +20,11 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// withTimes writes the last layers of an image again, in dir, with no file newer
+// WithTimes writes the last layers of an image again, in dir, with no file newer
 // than epoch, as BuildKit does for SOURCE_DATE_EPOCH. Dagger leaves the time of
 // the build in them: the same commit would have another digest wherever it is
 // built again.
-func withTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, error) {
+func WithTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
 		return nil, err
