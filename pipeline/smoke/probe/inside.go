@@ -167,9 +167,11 @@ func (p process) supervises() bool {
 }
 
 // watches says whether the process is the one that watches services for the
-// probe.
+// probe. Under emulation the kernel puts qemu in front of its command, though
+// not of the one that a process reads of itself.
 func (p process) watches(probe process) bool {
-	return len(p.command) == 2 && p.command[1] == watching && p.command[0] == probe.command[0]
+	last := len(p.command) - 1
+	return last > 0 && p.command[last] == watching && slices.Contains(p.command[:last], probe.command[0])
 }
 
 // ancestry is a process and all above it.

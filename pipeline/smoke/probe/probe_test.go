@@ -187,6 +187,7 @@ func TestOnlySupervisorsAndTheProbeMayBeRoot(t *testing.T) {
 		"40 1 0 rc.init sh -e /run/s6/basedir/scripts/rc.init top /probe",
 		"41 40 0 probe /probe",
 		"42 41 0 python /lsiopy/bin/python -c ...",
+		"24 1 0 probe /usr/libexec/qemu-binfmt/aarch64-binfmt-P /probe /probe -watching",
 		"50 0 0 sh sh /healthcheck",
 		"51 50 0 curl curl http://localhost",
 	}
