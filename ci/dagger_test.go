@@ -182,3 +182,22 @@ func TestTheModulesSourceIsTheSameAfterGitStatus(t *testing.T) {
 		t.Errorf("%d files have changed, want the index and FETCH_HEAD", changed)
 	}
 }
+
+// The example reads a file that the image has.
+func TestTheExampleReadsAFileOfTheImage(t *testing.T) {
+	example, err := os.ReadFile("dagger/examples/go/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`\.File\("([^"]+)"\)`).FindSubmatch(example)
+	if m == nil {
+		t.Fatal("no example reads a file")
+	}
+	text, err := os.ReadFile("../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^COPY .* ` + regexp.QuoteMeta(string(m[1])) + `$`).Match(text) {
+		t.Errorf("no instruction of the Dockerfile copies %s", m[1])
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -40,13 +39,13 @@ COPY copied.txt /copied.txt
 func TestTheEnginesBuildTheSameLayers(t *testing.T) {
 	program(t)
 	need.Root(t, "the local engine")
-	native := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	platforms := []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
 	l, err := local.New(local.Options{
-		Cache: filepath.Join(cache, "docker-netbox", "engine"), Tools: "../../tools", Platforms: []v1.Platform{native},
+		Cache: filepath.Join(cache, "docker-netbox", "engine"), Tools: "../../tools", Platforms: platforms,
 		LockWait: 20 * time.Minute, Environ: os.Environ(),
 	})
 	if err != nil {
@@ -85,23 +84,26 @@ func TestTheEnginesBuildTheSameLayers(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(layersDockerfile), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	base := enginetest.Base(t, native)
-	built := map[string]v1.Image{}
-	for name, e := range map[string]engine.Engine{"local": l, "Dagger": d} {
-		built[name], err = e.Build(t.Context(), engine.BuildRequest{
-			Platform: native, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Index: base}, Epoch: time.Unix(1_700_000_000, 0), Log: io.Discard,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	base := enginetest.Base(t, platforms...)
 	const own = 5 // instructions of the last stage
-	ours, theirs := ownLayers(t, built["local"], own), ownLayers(t, built["Dagger"], own)
-	for i := range own {
-		if a, b := entries(t, ours[i]), entries(t, theirs[i]); !slices.Equal(a, b) {
-			t.Errorf("layer %d of %d: the local engine writes\n%q\nand Dagger\n%q", i+1, own, a, b)
-		} else if a, b := digestOf(t, ours[i]), digestOf(t, theirs[i]); a != b {
-			t.Errorf("layer %d of %d has the same entries, but the local engine's is %s and Dagger's %s", i+1, own, a, b)
+	for _, platform := range platforms {
+		layers := map[string][]v1.Layer{}
+		for name, e := range map[string]engine.Engine{"local": l, "Dagger": d} {
+			img, err := e.Build(t.Context(), engine.BuildRequest{
+				Platform: platform, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Index: base}, Epoch: time.Unix(1_700_000_000, 0), Log: io.Discard,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			layers[name] = ownLayers(t, img, own)
+		}
+		ours, theirs := layers["local"], layers["Dagger"]
+		for i := range own {
+			if a, b := entries(t, ours[i]), entries(t, theirs[i]); !slices.Equal(a, b) {
+				t.Errorf("%s, layer %d of %d: the local engine writes\n%q\nand Dagger\n%q", platform, i+1, own, a, b)
+			} else if a, b := digestOf(t, ours[i]), digestOf(t, theirs[i]); a != b {
+				t.Errorf("%s, layer %d of %d has the same entries, but the local engine's is %s and Dagger's %s", platform, i+1, own, a, b)
+			}
 		}
 	}
 }

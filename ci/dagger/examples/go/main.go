@@ -13,9 +13,9 @@ import (
 // Examples are examples of the module netbox.
 type Examples struct{}
 
-// Build the image for one platform and look at a file in it.
+// Build the image for one platform and read which NetBox is in it.
 func (m *Examples) NetboxContainer(ctx context.Context) (string, error) {
-	return dag.Netbox().Container().File("/opt/netbox/netbox/release.yaml").Contents(ctx)
+	return dag.Netbox().Container().File("/build_version").Contents(ctx)
 }
 
 // Build both images on a base of your own, as an OCI layout to push or to keep.
