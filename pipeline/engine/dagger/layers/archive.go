@@ -20,6 +20,9 @@ func ReadArchive(file, dir string) (v1.Image, error) {
 		return nil, err
 	}
 	defer f.Close()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
