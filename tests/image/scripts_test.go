@@ -199,7 +199,7 @@ func TestPackagesUnderBusybox(t *testing.T) {
 	p.fails("/build/packages run", "neither apt-get nor apk")
 	p.standIn("stand-ins/apk", "")
 	p.succeeds("/build/packages run schema")
-	if got, want := p.log(), "apk add --no-cache python3 libpq libldap libsasl ca-certificates nginx postgresql16 icu-data-full postgresql16-contrib\n"; got != want {
+	if got, want := p.log(), "apk add --no-cache python3 libpq libldap libsasl ca-certificates nginx curl postgresql16 icu-data-full postgresql16-contrib\n"; got != want {
 		t.Errorf("apk: %q, want %q", got, want)
 	}
 	p.fails("/build/packages run biuld", "there is no group biuld")
@@ -321,6 +321,8 @@ func TestFinishUnderBusybox(t *testing.T) {
 			"netbox/__init__.py", "netbox/_data/docs/index.html", "netbox/_data/translations/en/x", "netbox/_data/translations/pt/x",
 			"netbox/tests/test.py", "django/conf/locale/pt_BR/LC_MESSAGES/django.mo", "django/conf/locale/xx/LC_MESSAGES/django.mo",
 			"django/conf/locale/en/formats.py", "django/stub.pyi", "botocore/data/s3/x", "botocore/data/ec2/x", "netbox-1.dist-info/METADATA",
+			"pip/_vendor/distlib/t64.exe", "pip/__pycache__/__main__.pyc", "rich/one.pyc", "dulwich/one.pyc", "pygments/one.pyc",
+			"pygments/lexers/__init__.pyc", "pygments/lexers/_mapping.pyc", "pygments/lexers/python.pyc", "pygments/lexers/python.py",
 		} {
 			p.file(packages+"/"+path, "")
 		}
@@ -338,6 +340,15 @@ func TestFinishUnderBusybox(t *testing.T) {
 		packages + "/django/stub.pyi":                         false,
 		packages + "/botocore/data/s3":                        true,
 		packages + "/botocore/data/ec2":                       false,
+		packages + "/pip/_vendor/distlib/t64.exe":             false,
+		packages + "/pip/__pycache__/__main__.pyc":            false,
+		packages + "/rich/one.pyc":                            false,
+		packages + "/dulwich/one.pyc":                         false,
+		packages + "/pygments/one.pyc":                        true,
+		packages + "/pygments/lexers/__init__.pyc":            true,
+		packages + "/pygments/lexers/_mapping.pyc":            true,
+		packages + "/pygments/lexers/python.pyc":              false,
+		packages + "/pygments/lexers/python.py":               true,
 	} {
 		if p.exists(path) != want {
 			t.Errorf("%s: there %v, want %v", path, !want, want)

@@ -137,6 +137,9 @@ func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
 				t.Fatalf("only %d files were read", len(c.files))
 			}
 			for _, found := range c.found {
+				if strings.Contains(found, "/libgnutls.so.") {
+					continue // the published keys that GnuTLS tests itself with
+				}
 				t.Errorf("%s holds a private key, or what the building machine keeps to itself", found)
 			}
 			configTellsNothing(t, image.Image)

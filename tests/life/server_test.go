@@ -13,6 +13,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -113,6 +114,23 @@ func TestWhatClientsDoToTheWebServer(t *testing.T) {
 		}
 		if head := w.raw(t, "HEAD /login/ HTTP/1.1", "", ""); head.status != http.StatusOK || len(head.body) > 0 {
 			t.Errorf("HEAD /login/: %d, %d bytes", head.status, len(head.body))
+		}
+	})
+	t.Run("each font is there in the format that browsers take", func(t *testing.T) {
+		css := w.raw(t, "GET /static/netbox-external.css HTTP/1.1", "", "")
+		faces := regexp.MustCompile(`@font-face\s*\{[^}]*\}`).FindAll(css.body, -1)
+		if len(faces) < 20 {
+			t.Fatalf("%d, with %d fonts", css.status, len(faces))
+		}
+		for _, face := range faces {
+			file := regexp.MustCompile(`url\("?\./([^")]+\.woff2)`).FindSubmatch(face)
+			if file == nil {
+				t.Errorf("no woff2 in %s", face)
+				continue
+			}
+			if font := w.raw(t, "HEAD /static/"+string(file[1])+" HTTP/1.1", "", ""); font.status != http.StatusOK || font.header.Get("Content-Type") != "font/woff2" {
+				t.Errorf("%s: %d, %s", file[1], font.status, font.header.Get("Content-Type"))
+			}
 		}
 	})
 	t.Run("what is too long is refused, what is long is not", func(t *testing.T) {
