@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,7 +114,19 @@ func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 				}
 			}
 			w.up(c, "/login/")
-			w.must(http.StatusOK, http.MethodGet, "/api/status/", w.token(), nil)
+			token := w.token()
+			w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
+			// Every web process makes the schema of GraphQL for the first that asks it.
+			var queries sync.WaitGroup
+			for range 8 {
+				queries.Go(func() {
+					res, err := w.ask(http.MethodPost, "/graphql/", token, map[string]string{"query": "{ user_list { username } }"})
+					if err != nil || res.status != http.StatusOK || !strings.Contains(string(res.body), `"username":"admin"`) {
+						t.Errorf("GraphQL: %d, %v: %.300s", res.status, err, res.body)
+					}
+				})
+			}
+			queries.Wait()
 			healthy(t, c)
 			w.stop(c)
 			again, err := c.Restart(t.Context())

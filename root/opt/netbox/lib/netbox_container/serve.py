@@ -8,7 +8,7 @@ connections, waits for signals, and starts a fork again when it ended.
 import contextlib
 import ctypes
 import gc
-import json
+import importlib
 import os
 import signal
 import socket
@@ -73,9 +73,12 @@ def main() -> None:
 def load(values: SimpleNamespace):
     """NetBox's WSGI application, warm, and the question that shows whether it answers."""
     gc.disable()  # start-up makes no garbage worth a fifth of its time
-    from netbox.wsgi import application
-
     from django.conf import settings
+
+    with contextlib.nullcontext() if settings.PLUGINS else graphql_on_demand():
+        from netbox.wsgi import application
+
+        importlib.import_module('netbox.urls')
     from django.core.cache import caches
     from django.db import connections
 
@@ -92,6 +95,23 @@ def load(values: SimpleNamespace):
     gc.freeze()  # or the collector would unshare the pages that the forks share
     gc.enable()
     return application, question
+
+
+@contextlib.contextmanager
+def graphql_on_demand() -> Iterator[None]:
+    """Has a web process make the GraphQL schema when it is first asked for it.
+
+    That takes as long as all the rest of NetBox, and most installations never ask.
+    With plugins the schema is made at the start, where a mistake in their part is seen.
+    """
+    from django.utils.functional import SimpleLazyObject
+
+    name = 'netbox.graphql.schema'
+    sys.modules[name] = SimpleNamespace(schema=SimpleLazyObject(lambda: importlib.import_module(name).schema))
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def make_superuser(values: SimpleNamespace) -> None:
