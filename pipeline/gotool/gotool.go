@@ -142,9 +142,6 @@ func (m Module) Build(ctx context.Context, log io.Writer, p Program) (file strin
 	defer cancel()
 	p.Dir, p.GOARCH, p.Out = m.Dir, runtime.GOARCH, filepath.Join(tmp, name)
 	p.Environ = append(slices.Clone(m.Environ), "GOWORK=off")
-	// Nobody debugs these programs: what a debugger reads is not even compiled,
-	// which is a seventh of the work.
-	p.Flags = append([]string{"-gcflags=all=-dwarf=false"}, p.Flags...)
 	compile := m.Compile
 	if compile == nil {
 		compile = Compile
