@@ -175,11 +175,11 @@ func (p *probe) address(ctx context.Context) smoke.Result {
 
 func (p *probe) graphql(ctx context.Context) smoke.Result {
 	r := p.api(ctx, http.MethodPost, "/graphql/", map[string]any{
-		"query": fmt.Sprintf(`{ site_list(filters: {name: {exact: %q}}) { id name } }`, p.siteName),
+		"query": fmt.Sprintf(`{ user_list(filters: {username: {exact: %q}}) { username } }`, p.user),
 	})
 	var found struct {
 		Data struct {
-			Sites []struct{ Name string } `json:"site_list"`
+			Users []struct{ Username string } `json:"user_list"`
 		}
 		Errors []struct{ Message string }
 	}
@@ -188,10 +188,10 @@ func (p *probe) graphql(ctx context.Context) smoke.Result {
 		return r.bad()
 	case len(found.Errors) > 0:
 		return r.badf("an error: %s", found.Errors[0].Message)
-	case len(found.Data.Sites) != 1 || found.Data.Sites[0].Name != p.siteName:
-		return r.badf("%d sites instead of the one made before", len(found.Data.Sites))
+	case len(found.Data.Users) != 1 || found.Data.Users[0].Username != p.user:
+		return r.badf("%d users instead of %s", len(found.Data.Users), p.user)
 	}
-	return r.okf("the site")
+	return r.okf("%s", p.user)
 }
 
 // delete takes away what was made. The site goes last: it holds the others.
