@@ -42,11 +42,15 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, func(ctx context.Context, log io.Writer) error {
-		scan, err := p.scan(ctx, syft, platform)
+		scan, made, err := p.scan(ctx, syft, platform)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(log, "%d packages\n", len(scan.Packages))
+		from := ""
+		if !made {
+			from = ", as listed before for the same image"
+		}
+		fmt.Fprintf(log, "%d packages%s\n", len(scan.Packages), from)
 		p.report.Platform(key, func(r *report.Platform) { r.Packages = scan.Packages })
 		for _, d := range documents(key, scan) {
 			p.report.Document(d)
@@ -74,28 +78,29 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 // ScanDir is the directory under the output directory for images that syft reads.
 const ScanDir = "scan"
 
-// scan has syft read a built image.
-func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) (scan sbom.Scan, err error) {
+// scan has syft read a built image that it has not read before.
+func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) (scan sbom.Scan, made bool, err error) {
 	img, err := p.Image(platform)
 	if err != nil {
-		return scan, err
+		return scan, false, err
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return scan, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
+		return scan, false, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
 	}
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
-	if err != nil {
-		return scan, err
-	}
-	layout := p.path(ScanDir, strings.ReplaceAll(registry.Key(platform), "/", "-"))
-	defer os.Remove(p.path(ScanDir)) // by the last one
-	defer os.RemoveAll(layout)
-	if err := registry.WriteLayout(layout, idx); err != nil {
-		return scan, err
-	}
-	return sbom.Run(ctx, syft, layout, sbom.Image{
-		Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time,
+	about := sbom.Image{Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time}
+	return sbom.Keep(syft, about, func() (sbom.Scan, error) {
+		idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
+		if err != nil {
+			return sbom.Scan{}, err
+		}
+		layout := p.path(ScanDir, strings.ReplaceAll(registry.Key(platform), "/", "-"))
+		defer os.Remove(p.path(ScanDir)) // by the last one
+		defer os.RemoveAll(layout)
+		if err := registry.WriteLayout(layout, idx); err != nil {
+			return sbom.Scan{}, err
+		}
+		return sbom.Run(ctx, syft, layout, about)
 	})
 }
 
@@ -105,7 +110,7 @@ func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]sbom
 	if err != nil {
 		return nil, err
 	}
-	scan, err := p.scan(ctx, syft, platform)
+	scan, _, err := p.scan(ctx, syft, platform)
 	return scan.Packages, err
 }
 

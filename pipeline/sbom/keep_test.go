@@ -1,0 +1,77 @@
+package sbom_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/sbom"
+)
+
+// An image is looked into once. Another image, another time of its commit, a kept
+// scan that is damaged: each is looked into again.
+func TestAScanIsKept(t *testing.T) {
+	t.Parallel()
+	syft := filepath.Join(t.TempDir(), "syft")
+	found := sbom.Scan{
+		SPDX: []byte(`{"a":"<b>"}`), CycloneDX: []byte("{}"), Table: []byte("NAME\n"),
+		Packages: []sbom.Package{{Name: "bash", Version: "5.2", Type: "deb"}},
+	}
+	looked := 0
+	get := func(img sbom.Image, want bool) {
+		t.Helper()
+		s, made, err := sbom.Keep(syft, img, func() (sbom.Scan, error) { looked++; return found, nil })
+		if err != nil || made != want || !reflect.DeepEqual(s, found) {
+			t.Errorf("%+v: made %t, %v: %+v", img, made, err, s)
+		}
+	}
+	img := lay(t, image(t, amd64, debian("1", "2")))["linux/amd64"].about
+	get(img, true)
+	get(img, false)
+	later := img
+	later.Time = img.Time.Add(time.Second)
+	get(later, true)
+	get(lay(t, image(t, amd64, debian("1", "3")))["linux/amd64"].about, true)
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(syft), "scans", "*", "scan.json"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("kept: %v, %v", files, err)
+	}
+	for _, file := range files {
+		if err := os.WriteFile(file, []byte(`{"SPDX":"`), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	get(img, true)
+	get(img, false)
+	if looked != 4 {
+		t.Errorf("looked %d times, want 4", looked)
+	}
+}
+
+// A scan that failed is not kept, and a directory that cannot be written costs
+// only the time of the next scan.
+func TestAFailedScanIsNotKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	img := lay(t, image(t, amd64, debian("1", "2")))["linux/amd64"].about
+	failed := errors.New("disk full")
+	if _, _, err := sbom.Keep(filepath.Join(dir, "syft"), img, func() (sbom.Scan, error) { return sbom.Scan{}, failed }); !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("kept: %v, %v", left, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "scans"), []byte(strings.Repeat("x", 9)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, made, err := sbom.Keep(filepath.Join(dir, "syft"), img, func() (sbom.Scan, error) {
+		return sbom.Scan{Packages: []sbom.Package{{Name: "bash"}}}, nil
+	})
+	if err != nil || !made || len(s.Packages) != 1 {
+		t.Errorf("got %+v, %t, %v", s, made, err)
+	}
+}
