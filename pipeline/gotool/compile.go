@@ -12,7 +12,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// Program is a program to compile for Linux.
+// Program is a program to compile for Linux, in pure Go.
 type Program struct {
 	Dir     string   // directory of its module
 	Files   []string // patterns of what it is compiled from, under Dir; nil for all
@@ -20,7 +20,6 @@ type Program struct {
 	GOARCH  string
 	Out     string // file to write
 
-	Cgo     bool     // else it is pure Go
 	Flags   []string // further flags of go build
 	Environ []string // for the go command; nil is this process's
 }
@@ -47,11 +46,7 @@ func Compile(ctx context.Context, _ io.Writer, p Program) error {
 	if cmd.Env = p.Environ; cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cgo := "CGO_ENABLED=0"
-	if p.Cgo {
-		cgo = "CGO_ENABLED=1"
-	}
-	cmd.Env = append(slices.Clone(cmd.Env), cgo, "GOOS=linux", "GOARCH="+p.GOARCH)
+	cmd.Env = append(slices.Clone(cmd.Env), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.GOARCH)
 	if err := proc.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, err)
 	}

@@ -35,7 +35,7 @@ type Module struct {
 	Cache   string        // the directory that programs are kept under
 	Environ []string      // for the go command, as os.Environ returns it
 	Wait    time.Duration // limit for waiting for another process that builds them
-	Compile Compiler      // of programs in pure Go; nil is this machine's go command
+	Compile Compiler      // nil is this machine's go command
 }
 
 // withoutXDS is a build tag of Google's storage client, which syft links though
@@ -101,18 +101,13 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 }
 
 // Program returns the file of the program that a package of the module makes.
-// It is built, in pure Go, when the cache does not have it; log gets a line then.
+// It is built when the cache does not have it; log gets a line then.
 func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ...string) (file string, err error) {
-	return m.Build(ctx, log, Program{Package: pkg, Flags: append([]string{"-tags=" + withoutXDS}, flags...)})
-}
-
-// Build is Program for one that has to be built in a way of its own.
-func (m Module) Build(ctx context.Context, log io.Writer, p Program) (file string, err error) {
 	dir, err := m.Bin(ctx)
 	if err != nil {
 		return "", err
 	}
-	name := path.Base(p.Package)
+	name := path.Base(pkg)
 	file = filepath.Join(dir, name)
 	built := func() bool {
 		info, err := os.Stat(file)
@@ -140,8 +135,10 @@ func (m Module) Build(ctx context.Context, log io.Writer, p Program) (file strin
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
 	defer cancel()
-	p.Dir, p.GOARCH, p.Out = m.Dir, runtime.GOARCH, filepath.Join(tmp, name)
-	p.Environ = append(slices.Clone(m.Environ), "GOWORK=off")
+	p := Program{
+		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: filepath.Join(tmp, name),
+		Flags: append([]string{"-tags=" + withoutXDS}, flags...), Environ: append(slices.Clone(m.Environ), "GOWORK=off"),
+	}
 	compile := m.Compile
 	if compile == nil {
 		compile = Compile

@@ -50,7 +50,7 @@ func BenchmarkOverhead(b *testing.B) {
 			first, again, container := throughEngine(b, tools, idx)
 			cold, warm, run = append(cold, first), append(warm, again), append(run, container)
 			first, again = byHand(b, tools, idx)
-			bareCold, bareWarm, bareRun = append(bareCold, first), append(bareWarm, again), append(bareRun, runcByHand(b, tools, rootfs))
+			bareCold, bareWarm, bareRun = append(bareCold, first), append(bareWarm, again), append(bareRun, runcByHand(b, rootfs))
 		}
 		fmt.Printf("\nmedian of %d rounds, %d processors: seconds with the engine, by hand, ratio, more\n", *rounds, runtime.NumCPU())
 		for _, row := range []struct {
@@ -162,7 +162,7 @@ func byHand(b *testing.B, tools string, idx v1.ImageIndex) (cold, warm float64) 
 	ctx, cancel := context.WithCancel(b.Context())
 	daemon := exec.CommandContext(ctx, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", program("buildkitd"),
 		"--root", at("root"), "--addr", "unix://"+at("sock"), "--containerd-worker=false", "--oci-worker=true",
-		"--oci-worker-snapshotter=overlayfs", "--oci-worker-binary="+program("runc"), "--oci-worker-net=host")
+		"--oci-worker-snapshotter=overlayfs", "--oci-worker-net=host")
 	if err := daemon.Start(); err != nil {
 		b.Fatal(err)
 	}
@@ -199,14 +199,10 @@ func unpack(b *testing.B, img v1.Image, dir string) {
 }
 
 // runcByHand measures a container that does nothing, in a network of its own.
-func runcByHand(b *testing.B, tools, rootfs string) float64 {
+func runcByHand(b *testing.B, rootfs string) float64 {
 	b.Helper()
-	found, err := filepath.Glob(filepath.Join(tools, "*/runc"))
-	if err != nil || len(found) == 0 {
-		b.Fatalf("there is no runc in %s: %v", tools, err)
-	}
-	runc, bundle := found[len(found)-1], b.TempDir()
-	if text, err := exec.CommandContext(b.Context(), runc, "spec", "--bundle", bundle).CombinedOutput(); err != nil {
+	bundle := b.TempDir()
+	if text, err := exec.CommandContext(b.Context(), "runc", "spec", "--bundle", bundle).CombinedOutput(); err != nil {
 		b.Fatalf("runc spec: %v: %s", err, text)
 	}
 	file := filepath.Join(bundle, "config.json")
@@ -229,7 +225,7 @@ func runcByHand(b *testing.B, tools, rootfs string) float64 {
 		b.Fatal(err)
 	}
 	began := time.Now()
-	cmd := exec.CommandContext(b.Context(), runc, "--root", filepath.Join(bundle, "state"), "run", "--bundle", bundle, fmt.Sprintf("overhead-%d", os.Getpid()))
+	cmd := exec.CommandContext(b.Context(), "runc", "--root", filepath.Join(bundle, "state"), "run", "--bundle", bundle, fmt.Sprintf("overhead-%d", os.Getpid()))
 	if text, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("runc run: %v: %s", err, text)
 	}

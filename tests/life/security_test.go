@@ -88,8 +88,8 @@ func watch(c *local.Container) (stop func() map[sighting]bool) {
 	looking.Go(func() {
 		for ctx.Err() == nil {
 			for _, p := range c.Processes() {
-				// The engine's own program is on its way in, to become what is
-				// executed. The user is looked up after the program: who steps
+				// runc, in whatever copy of its file, is on its way in, to become
+				// what is executed. The user is looked up after the program: who steps
 				// down does so before. What became another program meanwhile, or
 				// has no command line since it is about to, is looked at the next time.
 				was := program(p.PID)
@@ -99,7 +99,7 @@ func watch(c *local.Container) (stop func() map[sighting]bool) {
 				}
 				command := strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
 				uid, err := strconv.Atoi(strings.SplitN(status(p.PID, "Uid"), "\t", 2)[0])
-				if was != "" && command != "" && was == program(p.PID) && filepath.Base(was) != "runc" && err == nil {
+				if was != "" && command != "" && was == program(p.PID) && !strings.HasSuffix(command, "/runc init") && err == nil {
 					seen[sighting{was, command, uid}] = true
 				}
 			}

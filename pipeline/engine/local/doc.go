@@ -1,6 +1,6 @@
-// Package local is the embedded engine: it builds images with buildkitd and
-// runs them with runc, both pinned in tools/go.mod, on a Linux machine that
-// has neither Docker nor a registry.
+// Package local is the embedded engine: it builds images with buildkitd, pinned
+// in tools/go.mod, and runs them with the machine's runc, on a Linux machine
+// that has neither Docker nor a registry.
 //
 // Nothing it starts outlives it. The build daemon and every pod live in
 // namespaces of their own whose first process reads a pipe from this process:

@@ -26,7 +26,7 @@ import (
 // Options say where an Engine finds and keeps things.
 type Options struct {
 	Cache     string            // directory for all it keeps; made when absent
-	Tools     string            // directory with the go.mod that pins buildkitd, buildctl and runc
+	Tools     string            // directory with the go.mod that pins buildkitd and buildctl
 	Platforms []v1.Platform     // platforms that Setup makes ready for; none means only the machine's own
 	QEMUCPU   map[string]string // CPU model for qemu, by emulated architecture ("arm64": "cortex-a72")
 	LockWait  time.Duration     // how long to wait for another process that builds

@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// tools are the programs built from tools/go.mod.
+// tools are the programs built from tools/go.mod, and the machine's runc.
 type tools struct{ buildkitd, buildctl, runc string }
 
 // Setup finds what the engine needs, and as root on Debian installs what is
@@ -52,12 +53,7 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	module := gotool.Module{Dir: e.opts.Tools, Cache: e.dirs.tools, Environ: e.opts.Environ, Wait: e.opts.LockWait}
-	bin, err := module.Bin(ctx)
-	if err != nil {
-		return err
-	}
-	runs := func() bool { return exec.CommandContext(ctx, filepath.Join(bin, "runc"), "--version").Run() == nil }
-	needs := e.needs(!runs())
+	needs := e.needs()
 	if err := canInstall(needs); err != nil {
 		return err
 	}
@@ -70,15 +66,9 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		if err := install(gctx, log, needs); err != nil {
-			return err
+		if err = install(gctx, log, needs); err == nil {
+			built.runc, err = findRunc(gctx)
 		}
-		// One that was built does not run where a library is of another version.
-		if isFile(filepath.Join(bin, "runc")) && !runs() {
-			os.Remove(filepath.Join(bin, "runc"))
-		}
-		// cgo, for seccomp: BuildKit asks for it and runc without it refuses.
-		built.runc, err = module.Build(gctx, log, gotool.Program{Package: "github.com/opencontainers/runc", Cgo: true, Flags: []string{"-tags=seccomp"}})
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -95,10 +85,39 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	return nil
 }
 
+// findRunc finds a runc that BuildKit can use: 1.1 or later, which knows
+// "features" and "run --keep", with seccomp, which BuildKit asks for.
+func findRunc(ctx context.Context) (string, error) {
+	file, err := exec.LookPath("runc")
+	if err != nil {
+		return "", failure.Usagef("looking for runc: %w; run: %s", err, installCommand([]string{"runc"}))
+	}
+	var has struct {
+		Linux struct{ Seccomp struct{ Enabled bool } }
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, file, "features")
+	cmd.Stdout = &out
+	if err = proc.Run(ctx, cmd); err == nil {
+		err = json.Unmarshal(out.Bytes(), &has)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err != nil:
+		err = fmt.Errorf("asking it for its features, which runc 1.1 and later know: %w", err)
+	case !has.Linux.Seccomp.Enabled:
+		err = errors.New("it was built without seccomp")
+	default:
+		return file, nil
+	}
+	return "", failure.Usagef("looking for a runc that can be used: %s: %w; update it, or remove it and run: %s", file, err, installCommand([]string{"runc"}))
+}
+
 func (e *Engine) checkRoot() error {
 	if os.Geteuid() != 0 {
 		var first string
-		if needs := e.needs(true); len(needs) > 0 {
+		if needs := e.needs(); len(needs) > 0 {
 			first = installCommand(needs) + " && "
 		}
 		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
@@ -120,11 +139,12 @@ func (n need) present() bool {
 }
 
 // needs are the packages that are missing.
-func (e *Engine) needs(buildRunc bool) []string {
+func (e *Engine) needs() []string {
 	const keyring = "/usr/share/keyrings/debian-archive-keyring"
 	needs := []need{
 		{"util-linux", []string{"unshare"}}, // mmdebstrap's
 		{"mount", []string{"mount"}},
+		{"runc", []string{"runc"}}, // Docker's packages have one too
 		{"mmdebstrap", []string{"mmdebstrap"}},
 		{"debian-archive-keyring", []string{keyring + ".gpg", keyring + ".pgp"}},
 	}
@@ -136,13 +156,6 @@ func (e *Engine) needs(buildRunc bool) []string {
 				need{"arch-test", []string{"arch-test"}}, // mmdebstrap asks it whether the platform can run
 				need{"binfmt-support", []string{"update-binfmts"}})
 		}
-	}
-	if buildRunc {
-		needs = append(needs,
-			need{"gcc", []string{"gcc"}},
-			need{"libc6-dev", []string{"/usr/include/stdlib.h"}},
-			need{"pkg-config", []string{"pkg-config"}},
-			need{"libseccomp-dev", []string{"/usr/include/seccomp.h"}})
 	}
 	var missing []string
 	for _, n := range needs {

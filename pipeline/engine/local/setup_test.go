@@ -36,19 +36,37 @@ func TestSetupWithoutRootSaysWhatToDo(t *testing.T) {
 func TestWhatIsMissingIsNamedByItsPackage(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no program at all
 	e := &Engine{opts: Options{Platforms: []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}}}
-	missing := e.needs(true)
-	for _, pkg := range []string{"util-linux", "mmdebstrap", "qemu-user-static", "binfmt-support", "gcc", "pkg-config"} {
+	missing := e.needs()
+	for _, pkg := range []string{"util-linux", "mmdebstrap", "qemu-user-static", "binfmt-support", "runc"} {
 		if !slices.Contains(missing, pkg) {
 			t.Errorf("%s is not in %q", pkg, missing)
 		}
 	}
 	e.opts.Platforms = nil
-	if missing := e.needs(false); slices.Contains(missing, "qemu-user-static") || slices.Contains(missing, "gcc") {
-		t.Errorf("with nothing to emulate and nothing to build, %q", missing)
+	if missing := e.needs(); slices.Contains(missing, "qemu-user-static") {
+		t.Errorf("with nothing to emulate, %q", missing)
 	}
 	err := canInstall(missing)
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "apt-get install --no-install-recommends util-linux") {
 		t.Errorf("without apt-get: %v, want a usage error with the command to run", err)
+	}
+}
+
+func TestARuncThatCannotBeUsedIsAUsageError(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin)
+	for said, script := range map[string]string{
+		"1.1 and later":    "echo \"No help topic for '$1'\"; exit 3", // 1.0
+		"without seccomp":  `echo '{"linux": {"seccomp": {"enabled": false}}}'`,
+		"shared libraries": "echo error while loading shared libraries: libseccomp.so.2 >&2; exit 127",
+	} {
+		if err := os.WriteFile(filepath.Join(bin, "runc"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		_, err := findRunc(t.Context())
+		if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), said) || !strings.Contains(err.Error(), bin+"/runc") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("err is %v, want a line with %q and the path", err, said)
+		}
 	}
 }
 
