@@ -101,11 +101,14 @@ RUN printf 'Linuxserver.io version: %s\nBuild-date: %s\n' "$VERSION" "$BUILD_DAT
 
 FROM ${BASE_IMAGE}
 ARG QEMU_CPU
+# For another architecture, native lends it programs of the building machine.
 # iproute2 comes with nginx; Alpine's python3 has a header of its own that mods compile with.
 # Cron, which runs as root, needs no secret, and not to run for Alpine's own crontab.
 RUN --mount=type=bind,source=build/packages,target=/build/packages \
+    --mount=type=bind,source=build/native,target=/build/native \
+    --mount=type=bind,from=native,target=/native \
     --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
-    /build/packages run && rm -rf /usr/include/iproute2 && \
+    /build/native /build/packages run && rm -rf /usr/include/iproute2 && \
     { [ ! -e /etc/crontabs/root ] || : >/etc/crontabs/root; } && \
     sed -i '1s|.*|#!/bin/bash\nexport TZ="$(/command/printcontenv TZ)"|' /etc/s6-overlay/s6-rc.d/svc-cron/run
 COPY --from=target /lsiopy /lsiopy

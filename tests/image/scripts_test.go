@@ -208,6 +208,11 @@ func TestPackagesUnderBusybox(t *testing.T) {
 	if got, want := p.log(), "install --yes --no-install-recommends gcc-x86-64-linux-gnu libc6-dev:amd64 libpython3-dev:amd64 libpq-dev:amd64 libldap-dev:amd64 libsasl2-dev:amd64\n"; !strings.Contains(got, want) {
 		t.Errorf("apt-get: %q, want %q in it", got, want)
 	}
+	// Without a root of another architecture at /native, nothing is lent.
+	p.succeeds("/build/native /build/packages run")
+	if got := p.log(); !strings.Contains(got, "install --yes --no-install-recommends python3 ") {
+		t.Errorf("apt-get: %q", got)
+	}
 	p.standIn("bin/awk", "exit 2")
 	p.fails("/build/packages run", "")
 	if got := p.log(); strings.Contains(got, "apt-get") {
