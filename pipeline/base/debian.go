@@ -94,7 +94,7 @@ func (b *Builder) debianKey(d debian) (string, error) {
 }
 
 // layerFormat is raised when what becomes of mmdebstrap's output changes.
-const layerFormat = 3
+const layerFormat = 4
 
 // debianEntry returns a cache entry of one layer, and makes it if it is missing.
 func (b *Builder) debianEntry(ctx context.Context, d debian) (dir string, layer v1.Layer, err error) {
@@ -190,7 +190,8 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 	}
 	defer os.RemoveAll(temp)
 	aptConf := filepath.Join(temp, "apt.conf")
-	if err := os.WriteFile(aptConf, []byte(d.apt.settings), 0o600); err != nil {
+	// No questions are prepared: nobody answers them.
+	if err := os.WriteFile(aptConf, []byte(d.apt.settings+"#clear DPkg::Pre-Install-Pkgs;\n"), 0o600); err != nil {
 		return fmt.Errorf("writing apt's settings for mmdebstrap: %w", err)
 	}
 

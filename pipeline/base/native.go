@@ -13,7 +13,7 @@ import (
 // nativePackages hold the programs that do most of the work of an installation
 // without knowing of an architecture: they decompress, copy, search and hash.
 // dpkg itself does know, so it stays the image's own.
-var nativePackages = []string{"coreutils", "diffutils", "dpkg", "findutils", "grep", "openssl", "sed", "tar"}
+var nativePackages = []string{"coreutils", "diffutils", "dpkg", "findutils", "grep", "openssl", "perl-base", "sed", "tar"}
 
 const (
 	// addNative makes $NATIVE, a layer of nativePackages, run in a root of
@@ -25,7 +25,11 @@ for file in native/usr/lib64 native/usr/lib/ld-* native/usr/lib/*-linux-gnu; do
 	place=${file#native/}
 	[ ! -e "$file" ] || [ -e "$place" ] || ln -s "/$file" "$place"
 done
-[ ! -L usr/lib64 ] || ln -s usr/lib64 lib64`
+[ ! -L usr/lib64 ] || ln -s usr/lib64 lib64
+for script in deb-systemd-helper update-rc.d; do
+	sed '1s|^#! */|#!/native/|' usr/*bin/"$script" >"native/usr/bin/$script"
+	chmod 755 "native/usr/bin/$script"
+done`
 	// removeNative takes all of it back.
 	removeNative = `set -eu; cd "$1"; [ ! -L usr/lib64 ] || rm lib64
 find usr usr/lib -maxdepth 1 -lname '/native/*' -delete; rm -r native`
