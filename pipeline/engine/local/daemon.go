@@ -22,8 +22,10 @@ import (
 
 // daemonScript is the first process of the daemon's namespaces. It ends when
 // buildkitd does; when its standard input closes it stops buildkitd, kindly
-// first. With it go all that BuildKit left running and mounted.
+// first. With it go all that BuildKit left running and mounted, and its temporary
+// files: it forgets directories that it has mounted something in.
 const daemonScript = `mount -t proc proc /proc || exit 125
+mkdir -p "$TMPDIR" && mount -t tmpfs -o mode=0700 tmpfs "$TMPDIR" || exit 125
 exec 3<&0
 cgroup=$1
 shift
@@ -173,7 +175,7 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 
 // environ passes on what a pull needs, the proxy and the CA, and no more.
 func (d *daemon) environ() []string {
-	var environ []string
+	environ := []string{"TMPDIR=" + filepath.Join(d.engine.dirs.state, "tmp")}
 	for k, v := range d.engine.env {
 		switch strings.ToUpper(k) {
 		case "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":

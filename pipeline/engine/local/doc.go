@@ -12,7 +12,6 @@
 // That is why it is neither podman nor containerd: conmon and containerd's shims
 // exist to outlive the program that started a container, and Docker's daemon
 // does by itself. When measured, a buildkitd that ran plainly left processes,
-// mounts and cgroups behind at a kill -9, which its next start did not clear; in
-// namespaces that end with this process, it left empty directories. Package
-// dagger is for machines that have an engine of that kind.
+// mounts and cgroups behind at a kill -9, which its next start did not clear.
+// Package dagger is for machines that have an engine of that kind.
 package local

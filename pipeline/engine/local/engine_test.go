@@ -232,6 +232,37 @@ func TestAnImageThatIsBuiltAgainIsNotWrittenAgain(t *testing.T) {
 	}
 }
 
+// Of a file that it mounts for a step BuildKit forgets the directory.
+func TestABuildLeavesNothingAmongTheTemporaryFiles(t *testing.T) {
+	left := func() map[string]bool {
+		found, err := filepath.Glob(filepath.Join(os.TempDir(), "buildkit-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := map[string]bool{}
+		for _, name := range found {
+			names[name] = true
+		}
+		return names
+	}
+	before := left()
+	e := newEngine(t, testCache(t))
+	var log bytes.Buffer
+	dockerfile := "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nENV NEVER_BUILT_BEFORE=" + rand.Text() +
+		"\nRUN --mount=type=bind,source=Dockerfile,target=/mounted cat /mounted\n"
+	if _, err := build(t.Context(), t, e, foreign, engine.Base{Index: enginetest.Base(t, foreign)}, dockerfile, &log); err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name := range left() {
+		if !before[name] {
+			t.Errorf("it left %s", name)
+		}
+	}
+}
+
 func TestBuildFromAPublishedBase(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
