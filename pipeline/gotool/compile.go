@@ -31,6 +31,11 @@ func (p Program) Args() []string {
 	return append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-gcflags=all=-dwarf=false"}, p.Flags...)
 }
 
+// WithoutInlining are flags with which a program takes a quarter less time to
+// compile, and somewhat more to do its work. Go's own packages are compiled
+// already, as other programs have them.
+var WithoutInlining = []string{"-gcflags=all=-dwarf=false -l", "-gcflags=std=-dwarf=false"}
+
 // Compiler compiles programs: Compile, or an engine that has a Go of its own.
 type Compiler func(ctx context.Context, log io.Writer, p Program) error
 

@@ -60,8 +60,10 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	var built tools
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		if built.buildkitd, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildkitd"); err == nil {
-			built.buildctl, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildctl")
+		// What compresses is inlined all the same: a layer takes as long as ever.
+		flags := append(slices.Clone(gotool.WithoutInlining), "-gcflags=github.com/klauspost/compress/...=-dwarf=false")
+		if built.buildkitd, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildkitd", flags...); err == nil {
+			built.buildctl, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildctl", flags...)
 		}
 		return err
 	})
