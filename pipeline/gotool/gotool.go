@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"time"
@@ -31,7 +32,7 @@ const limit = 30 * time.Minute
 
 // Module is a directory whose go.mod and go.sum pin programs.
 type Module struct {
-	Dir     string        // where go.mod and go.sum are
+	Dir     string        // where go.mod and go.sum are; it may hold packages too
 	Cache   string        // the directory that programs are kept under
 	Environ []string      // for the go command, as os.Environ returns it
 	Wait    time.Duration // limit for waiting for another process that builds them
@@ -84,7 +85,11 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 	}
 	h := sha256.New()
 	h.Write(out)
-	for _, name := range []string{"go.mod", "go.sum"} {
+	names, err := m.sources()
+	if err != nil {
+		return "", fmt.Errorf("reading the pinned tools: %w", err)
+	}
+	for _, name := range names {
 		data, err := os.ReadFile(filepath.Join(m.Dir, name))
 		if err != nil {
 			return "", fmt.Errorf("reading the pinned tools: %w", err)
@@ -98,6 +103,45 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("marking %s as used: %w", dir, err)
 	}
 	return dir, nil
+}
+
+var replacement = regexp.MustCompile(`(?m)=> \./(\S+)$`)
+
+// sources are the files that decide what the programs are: go.mod, go.sum, and
+// the Go files of the module and of those in its directory that go.mod puts in
+// the place of others.
+func (m Module) sources() ([]string, error) {
+	names := []string{"go.mod", "go.sum"}
+	mod, err := os.ReadFile(filepath.Join(m.Dir, "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	roots := []string{"."}
+	for _, match := range replacement.FindAllStringSubmatch(string(mod), -1) {
+		roots = append(roots, path.Clean(match[1]))
+		names = append(names, path.Join(match[1], "go.mod"))
+	}
+	tree := os.DirFS(m.Dir)
+	for _, root := range roots {
+		err := fs.WalkDir(tree, root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if d.IsDir() && name != root {
+				if _, err := fs.Stat(tree, path.Join(name, "go.mod")); err == nil {
+					return fs.SkipDir // a module of its own
+				}
+			}
+			if !d.IsDir() && path.Ext(name) == ".go" {
+				names = append(names, name)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // Program returns the file of the program that a package of the module makes.

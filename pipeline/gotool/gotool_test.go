@@ -2,6 +2,7 @@ package gotool_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -110,7 +111,8 @@ func TestABuildThatFailsLeavesNoProgram(t *testing.T) {
 func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,6 +136,17 @@ func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 	write("go.sum", "example.test v1.0.0 h1:\n")
 	if sum := key(); sum == first {
 		t.Error("go.sum makes no difference")
+	}
+	write("go.mod", "module tools\n\nreplace (\n\texample.test/a => ./in/a\n\texample.test/b => ../elsewhere\n)\n\nreplace example.test/c => ./c\n")
+	for _, name := range []string{"in/a/go.mod", "in/b/go.mod", "c/go.mod"} {
+		write(name, "module m\n")
+	}
+	for name, counts := range map[string]bool{"main.go": true, "sub/a.go": true, "in/a/go.mod": true, "in/a/a/a.go": true, "c/c.go": true, "in/b/b.go": false, "README.md": false} {
+		before := key()
+		write(name, "package other\n")
+		if after := key(); (after != before) != counts {
+			t.Errorf("%s makes a difference: %v, want %v", name, after != before, counts)
+		}
 	}
 }
 
