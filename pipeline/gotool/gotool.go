@@ -39,11 +39,6 @@ type Module struct {
 	Compile Compiler      // nil is this machine's go command
 }
 
-// withoutXDS is a build tag of Google's storage client, which syft links though
-// nothing here asks it for anything. It leaves out gRPC's xDS: a tenth of all
-// that is compiled for syft.
-const withoutXDS = "disable_grpc_modules"
-
 // kept is how long a directory of programs stays that nothing has asked for.
 const kept = 30 * 24 * time.Hour
 
@@ -181,7 +176,7 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 	defer cancel()
 	p := Program{
 		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: filepath.Join(tmp, name),
-		Flags: append([]string{"-tags=" + withoutXDS}, flags...), Environ: append(slices.Clone(m.Environ), "GOWORK=off"),
+		Flags: flags, Environ: append(slices.Clone(m.Environ), "GOWORK=off"),
 	}
 	compile := m.Compile
 	if compile == nil {

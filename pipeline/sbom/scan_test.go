@@ -5,7 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -181,6 +184,97 @@ func TestAScanThatCannotBeIsOneLine(t *testing.T) {
 	cancel()
 	if _, err := sbom.Run(ctx, syft(t), good.layout, good.about); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// What tools/syft leaves out of syft must not be missed in silence.
+func TestAnImageThatNeedsWhatSyftLeavesOutIsAnError(t *testing.T) {
+	t.Parallel()
+	for name, file := range map[string]struct{ path, text, why string }{
+		"RPM packages": {"var/lib/rpm/rpmdb.sqlite", "SQLite format 3\x00" + strings.Repeat("\x00", 4096), "SQLite is left out of this syft"},
+		"an AI model":  {"srv/model.gguf", "GGUF\x03\x00\x00\x00" + strings.Repeat("\x00", 16), "GGUF is left out of this syft"},
+	} {
+		files := debian("1", "2")
+		files[file.path] = file.text
+		of := lay(t, image(t, amd64, files))["linux/amd64"]
+		_, err := sbom.Run(t.Context(), syft(t), of.layout, of.about)
+		if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "/"+file.path+": ") || !strings.Contains(err.Error(), file.why) {
+			t.Errorf("%s: got %v, want one line with %s and %q", name, err, file.path, file.why)
+		}
+	}
+}
+
+var soak = flag.Bool("soak", false, "compile the whole of Anchore's syft, which takes minutes, and compare what the two find")
+
+// whole is Anchore's program, of the version that tools/syft pins.
+func whole(t *testing.T) string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Version}}", "github.com/anchore/syft")
+	list.Dir = "../../tools/syft"
+	version, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, bin := strings.TrimSpace(string(version)), t.TempDir()
+	install := exec.CommandContext(t.Context(), "go", "install", "-gcflags=all=-dwarf=false -l", "-gcflags=std=-dwarf=false",
+		"-ldflags=-X main.version="+v, "github.com/anchore/syft/cmd/syft@"+v)
+	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+bin)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return filepath.Join(bin, "syft")
+}
+
+// The built images are compared too, where dist/ has them.
+func TestSyftFindsTheSameWithAndWithoutWhatIsLeftOut(t *testing.T) {
+	if !*soak {
+		t.Skip("SKIPPED: -soak compiles the whole of syft, which takes minutes")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := debian("1", "2")
+	maps.Copy(files, map[string]string{
+		"usr/bin/program":      string(program),
+		"lib/apk/db/installed": "P:musl\nV:1.2.5-r9\nA:x86_64\nL:MIT\no:musl\nF:lib\nR:ld-musl-x86_64.so.1\n\n",
+		"lsiopy/lib/python3.13/site-packages/netbox-2.dist-info/sboms/rust.cyclonedx.json": `{"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
+			"components": [{"type": "library", "name": "serde", "version": "1.0.1", "purl": "pkg:cargo/serde@1.0.1"}]}`,
+		"usr/lib/node_modules/left/package.json":                `{"name": "left", "version": "1.2.3", "license": "MIT"}`,
+		"usr/share/rubygems/specifications/rake-13.0.6.gemspec": "Gem::Specification.new do |s|\n  s.name = \"rake\".freeze\n  s.version = \"13.0.6\"\nend\n",
+		"srv/vendor/composer/installed.json":                    `{"packages": [{"name": "a/b", "version": "1.0.0"}]}`,
+		"srv/terraform/.terraform.lock.hcl":                     "provider \"registry.terraform.io/hashicorp/aws\" {\n  version = \"5.0.0\"\n}\n",
+		"srv/go.mod":                                            "module example.com/m\n\ngo 1.26\n\nrequire golang.org/x/sys v0.1.0\n",
+		"srv/vcpkg.json":                                        `{"name": "m", "version": "1", "dependencies": ["zlib"]}`,
+		"srv/archive.tar.gz":                                    "no archive",
+	})
+	targets := []target{lay(t, image(t, amd64, files))["linux/amd64"]}
+	if built, err := filepath.Abs("../../dist/image"); err != nil {
+		t.Fatal(err)
+	} else if _, err := os.Stat(built); err == nil {
+		for _, platform := range []v1.Platform{amd64, arm64} {
+			about := targets[0].about
+			about.Platform = platform
+			targets = append(targets, target{built, about})
+		}
+	}
+	all := whole(t)
+	for _, of := range targets {
+		want, err := sbom.Run(t.Context(), all, of.layout, of.about)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := scan(t, of)
+		t.Logf("%s: %d packages", of.layout, len(want.Packages))
+		for name, texts := range map[string][2][]byte{"SPDX": {got.SPDX, want.SPDX}, "CycloneDX": {got.CycloneDX, want.CycloneDX}, "table": {got.Table, want.Table}} {
+			if !bytes.Equal(texts[0], texts[1]) {
+				t.Errorf("%s of %s differs: %d bytes, and %d with the whole of syft; it lists\n%s", name, of.layout, len(texts[0]), len(texts[1]), want.Table)
+			}
+		}
 	}
 }
 

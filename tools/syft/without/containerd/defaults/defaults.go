@@ -1,0 +1,4 @@
+// Package defaults stands for containerd's.
+package defaults
+
+const DefaultAddress = ""

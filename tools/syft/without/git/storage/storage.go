@@ -1,0 +1,4 @@
+// Package storage stands for the package of go-git.
+package storage
+
+type Storer any
