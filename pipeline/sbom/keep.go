@@ -11,9 +11,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
-// A scan of an image is kept beside the program that made it: the same image
-// gives the same documents. Of each the last ones stay, and those of the last
-// hours.
+// A scan is kept beside the program that made it, because the same image gives
+// the same documents. The newest scans stay, and all of the last three hours.
 const (
 	keptScans = 8
 	keptFor   = 3 * time.Hour

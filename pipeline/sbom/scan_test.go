@@ -216,8 +216,8 @@ func whole(t *testing.T) string {
 		t.Fatal(err)
 	}
 	v, bin := strings.TrimSpace(string(version)), t.TempDir()
-	install := exec.CommandContext(t.Context(), "go", "install", "-gcflags=all=-dwarf=false -l", "-gcflags=std=-dwarf=false",
-		"-ldflags=-X main.version="+v, "github.com/anchore/syft/cmd/syft@"+v)
+	args := append([]string{"install", "-ldflags=-X main.version=" + v}, gotool.WithoutInlining...)
+	install := exec.CommandContext(t.Context(), "go", append(args, "github.com/anchore/syft/cmd/syft@"+v)...)
 	install.Env = append(os.Environ(), "CGO_ENABLED=0", "GOBIN="+bin)
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
