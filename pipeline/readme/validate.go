@@ -32,11 +32,6 @@ func (v *Vars) validate(mistyped error) error {
 		}
 		problems = append(problems, v.doc.Problem(path, format, args...))
 	}
-	require := func(path, value string) {
-		if strings.TrimSpace(value) == "" {
-			problem(path, "missing")
-		}
-	}
 	enabled := func(on bool, flag string, entries int, list string) {
 		switch {
 		case on && entries == 0:
@@ -50,7 +45,6 @@ func (v *Vars) validate(mistyped error) error {
 			problem(flag, "enabled, but %s has nothing to show", name)
 		}
 	}
-	require("project_name", v.Name)
 	for i, file := range v.GuideFiles {
 		if path := fmt.Sprintf("app_setup_pages[%d]", i); !guideFile.MatchString(file) {
 			problem(path, "want a Markdown file of this repository such as docs/ldap.md, got %q", file)
@@ -60,11 +54,6 @@ func (v *Vars) validate(mistyped error) error {
 	}
 	if v.Name != "" && !projectName.MatchString(v.Name) {
 		problem("project_name", "want lower-case letters, digits and . _ -, as in an image's name, got %q", v.Name)
-	}
-	require("project_url", v.URL)
-	require("project_blurb", v.Blurb)
-	for i, a := range v.Architectures {
-		require(fmt.Sprintf("available_architectures[%d].arch", i), a.Arch)
 	}
 	enabled(v.HasBlurbExtras, "project_blurb_optional_extras_enabled", len(v.BlurbExtras), "project_blurb_optional_extras")
 	enabled(v.HasVersions, "development_versions", len(v.Versions), "development_versions_items")
@@ -80,9 +69,6 @@ func (v *Vars) validate(mistyped error) error {
 		prefix string
 		Params
 	}{{"", v.Needed}, {"opt_", v.Optional}} {
-		at := func(list string, i int, field string) string {
-			return fmt.Sprintf("%s%s[%d].%s", twin.prefix, list, i, field)
-		}
 		for _, e := range []struct {
 			on         bool
 			flag, list string
@@ -98,7 +84,7 @@ func (v *Vars) validate(mistyped error) error {
 			enabled(e.on, twin.prefix+e.flag, e.n, twin.prefix+e.list)
 		}
 		for i, e := range twin.Env {
-			path := at("param_env_vars", i, "env_var")
+			path := fmt.Sprintf("%sparam_env_vars[%d].env_var", twin.prefix, i)
 			if !envName.MatchString(e.Name) {
 				problem(path, "want the name of an environment variable, got %q", e.Name)
 			} else if first, twice := seen[e.Name]; twice {
@@ -106,28 +92,9 @@ func (v *Vars) validate(mistyped error) error {
 			}
 			seen[e.Name] = path
 		}
-		for i, e := range twin.Volumes {
-			require(at("param_volumes", i, "vol_path"), e.Path)
-			require(at("param_volumes", i, "vol_host_path"), e.Host)
-		}
-		for i, e := range twin.Ports {
-			require(at("param_ports", i, "external_port"), string(e.External))
-			require(at("param_ports", i, "internal_port"), string(e.Internal))
-		}
-		for i, e := range twin.Devices {
-			require(at("param_devices", i, "device_path"), e.Path)
-			require(at("param_devices", i, "device_host_path"), e.Host)
-		}
-		for i, e := range twin.Caps {
-			require(at("cap_add_param_vars", i, "cap_add_var"), e.Name)
-		}
-		for i, e := range twin.Security {
-			require(at("security_opt_param_vars", i, "run_var"), e.Run)
-		}
 		for i, e := range twin.Custom {
-			require(at("custom_params", i, "name"), e.Name)
 			if e.Array.On && strings.Join(e.Value.List, "") == "" {
-				problem(at("custom_params", i, "value"), "missing")
+				problem(fmt.Sprintf("%scustom_params[%d].value", twin.prefix, i), "missing")
 			}
 		}
 	}
@@ -151,7 +118,6 @@ func (v *Vars) validate(mistyped error) error {
 		default:
 			problem(path, `want a date such as "31.12.26:", got %q`, c.Date)
 		}
-		require(fmt.Sprintf("changelogs[%d].desc", i), c.Desc)
 	}
 	return errors.Join(problems...)
 }

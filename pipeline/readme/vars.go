@@ -21,10 +21,10 @@ import (
 
 // Vars is what readme-vars.yml says, every Jinja expression in it rendered.
 type Vars struct {
-	Name           string    `yaml:"project_name"`
-	URL            string    `yaml:"project_url"`
+	Name           string    `yaml:"project_name" required:""`
+	URL            string    `yaml:"project_url" required:""`
 	Logo           string    `yaml:"project_logo"`
-	Blurb          string    `yaml:"project_blurb"`
+	Blurb          string    `yaml:"project_blurb" required:""`
 	BlurbExtras    []string  `yaml:"project_blurb_optional_extras"`
 	HasBlurbExtras bool      `yaml:"project_blurb_optional_extras_enabled"`
 	RepoName       string    `yaml:"project_repo_name"`
@@ -123,7 +123,7 @@ type Sponsor struct {
 
 // Architecture is one that the image is published for.
 type Architecture struct {
-	Arch string `yaml:"arch"`
+	Arch string `yaml:"arch" required:""`
 	Tag  string `yaml:"tag"`
 }
 
@@ -145,31 +145,31 @@ type EnvVar struct {
 // Volume is a folder of the host seen in the container.
 type Volume struct {
 	elsewhere `prefix:""`
-	Path      string `yaml:"vol_path"`
-	Host      string `yaml:"vol_host_path"`
+	Path      string `yaml:"vol_path" required:""`
+	Host      string `yaml:"vol_host_path" required:""`
 	Desc      string `yaml:"desc"`
 }
 
 // Port is a port of the container published on the host.
 type Port struct {
 	elsewhere `prefix:""`
-	External  Literal `yaml:"external_port"`
-	Internal  Literal `yaml:"internal_port"`
+	External  Literal `yaml:"external_port" required:""`
+	Internal  Literal `yaml:"internal_port" required:""`
 	Desc      string  `yaml:"port_desc"`
 }
 
 // Device is a device of the host passed to the container.
 type Device struct {
 	elsewhere `prefix:""`
-	Path      string `yaml:"device_path"`
-	Host      string `yaml:"device_host_path"`
+	Path      string `yaml:"device_path" required:""`
+	Host      string `yaml:"device_host_path" required:""`
 	Desc      string `yaml:"desc"`
 }
 
 // Cap is a Linux capability.
 type Cap struct {
 	elsewhere `prefix:""`
-	Name      string `yaml:"cap_add_var"`
+	Name      string `yaml:"cap_add_var" required:""`
 	Desc      string `yaml:"desc"`
 }
 
@@ -177,14 +177,14 @@ type Cap struct {
 // and compose may spell differently.
 type SecurityOption struct {
 	elsewhere `prefix:""`
-	Run       string `yaml:"run_var"`
+	Run       string `yaml:"run_var" required:""`
 	Compose   string `yaml:"compose_var"`
 	Desc      string `yaml:"desc"`
 }
 
 // CustomParam is any other option of docker run.
 type CustomParam struct {
-	Name    string             `yaml:"name"`
+	Name    string             `yaml:"name" required:""`
 	Compose string             `yaml:"name_compose"`
 	Value   Values             `yaml:"value"`
 	Desc    string             `yaml:"desc"`
@@ -195,7 +195,7 @@ type CustomParam struct {
 // Change is an entry of the change log.
 type Change struct {
 	Date string `yaml:"date"` // dd.mm.yy, a colon may follow
-	Desc string `yaml:"desc"`
+	Desc string `yaml:"desc" required:""`
 }
 
 // Toggle is true, false or "optional".

@@ -165,6 +165,9 @@ func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
 		}
 		into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
 		for i, item := range node.Content {
+			if item.ShortTag() == "!!null" && into.Index(i).Kind() == reflect.Struct {
+				item = &yaml.Node{Kind: yaml.MappingNode, Line: item.Line} // without anything that is required
+			}
 			d.decode(fmt.Sprintf("%s[%d]", path, i), item, into.Index(i))
 		}
 	case reflect.String:
