@@ -122,13 +122,14 @@ func (v *Vars) validate(mistyped error) error {
 	return errors.Join(problems...)
 }
 
+// markdownMark begins or ends a code block, a comment or a call-out; behind a
+// fence that may end one there is nothing else.
+var markdownMark = regexp.MustCompile("(?m)^[ >]*(```+|~~~+)([ \\t\\r]*$)?|<!--|-->")
+
 // checkTexts finds Markdown that would swallow what stands behind it.
 func (v *Vars) checkTexts() (problems []error) {
-	for _, key := range []string{
-		"project_blurb", "project_deprecation_message", "usage_block", "app_setup_block", "optional_block_1_items", "optional_parameters",
-		"readonly_message", "nonroot_message", "build_note",
-	} {
-		node := find(v.doc.Root, key)
+	for _, t := range v.texts() {
+		node := find(v.doc.Root, t.key)
 		if node == nil {
 			continue
 		}
@@ -140,47 +141,36 @@ func (v *Vars) checkTexts() (problems []error) {
 			}
 			text, at = strings.Join(lines, "\n"), func(line int) int { return node.Content[min(line, len(node.Content))-1].Line }
 		}
-		problem := func(line int, format string, args ...any) {
-			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: at(line)}, key, format, args...))
+		problem := func(begin int, format string, args ...any) {
+			line := at(1 + strings.Count(text[:begin], "\n"))
+			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: line}, t.key, format, args...))
 		}
-		open, n := 0, 0
-		comment := 0
-		fence := ""
-		for line := range strings.SplitSeq(text, "\n") {
-			n++
-			marker := strings.TrimLeft(line, " >")
+		end, begin := "", 0 // what ends the code block or comment that is open, and where that begins
+		for _, m := range markdownMark.FindAllStringSubmatchIndex(text, -1) {
+			mark := text[m[0]:m[1]]
+			fence := m[2] >= 0
+			if fence {
+				mark = text[m[2]:m[3]]
+			}
 			switch {
-			case comment == 0 && fence != "":
-				if strings.HasPrefix(marker, fence) && strings.Trim(strings.TrimSpace(marker), fence[:1]) == "" {
-					fence = ""
-				}
-			case comment == 0 && (strings.HasPrefix(marker, "```") || strings.HasPrefix(marker, "~~~")):
-				fence, open = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))], n
-			default:
-				rest := line
-				for {
-					sign := "<!--"
-					if comment > 0 {
-						sign = "-->"
-					}
-					_, behind, found := strings.Cut(rest, sign)
-					if !found {
-						break
-					}
-					rest = behind
-					if comment > 0 {
-						comment = 0
-					} else {
-						comment = n
-					}
-				}
+			case end == "" && fence:
+				end, begin = mark, m[2]
+			case end == "" && mark == "<!--":
+				end, begin = "-->", m[0]
+			case fence && m[4] < 0: // it has more behind it, so it ends nothing
+			case end != "" && strings.HasPrefix(mark, end):
+				end = ""
 			}
 		}
-		if fence != "" {
-			problem(open, "the code block that begins here is not closed: add a line %s", fence)
+		switch end {
+		case "":
+		case "-->":
+			problem(begin, "the comment that begins here is not closed: add -->")
+		default:
+			problem(begin, "the code block that begins here is not closed: add a line %s", end)
 		}
-		if comment > 0 {
-			problem(comment, "the comment that begins here is not closed: add -->")
+		if open := callOutOpen.FindAllStringIndex(text, -1); len(open) > len(callOutForm.FindAllString(text, -1)) {
+			problem(open[len(open)-1][0], "a call-out is not closed: end it with |)")
 		}
 	}
 	return problems

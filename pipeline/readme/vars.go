@@ -322,9 +322,7 @@ func Parse(name string, data []byte) (*Vars, error) {
 	if v.Deprecated && strings.TrimSpace(v.DeprecationWhy) == "" {
 		v.DeprecationWhy = "This image is deprecated. It is not updated any more, and there is no support for it."
 	}
-	if err := v.callOuts(); err != nil {
-		problems = append(problems, err)
-	}
+	v.callOuts()
 	problems = append(problems, v.validate(errors.Join(problems...)))
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
