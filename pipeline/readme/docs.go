@@ -2,6 +2,7 @@ package readme
 
 import (
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,9 +14,6 @@ import (
 // the Material theme: front matter for its index, a table for each kind of
 // parameter, admonitions and folds in the site's own syntax.
 func (v *Vars) Docs(extra Extra) ([]byte, error) {
-	fail := func(err error) ([]byte, error) {
-		return nil, fmt.Errorf("rendering the page of the documentation site: %w", err)
-	}
 	head := struct {
 		Title       string   `yaml:"title"`
 		Tags        []string `yaml:"tags,omitempty"`
@@ -26,45 +24,38 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 			head.Tags = append(head.Tags, tag)
 		}
 	}
+	page := ""
 	front, err := yaml.Marshal(head)
-	if err != nil {
-		return fail(err)
+	if err == nil {
+		page, err = v.page("docs.md.tmpl", content{Extra: Extra{Guides: extra.Guides}, Site: true, FrontMatter: "---\n" + string(front) + "---\n", Tables: v.tables()})
 	}
-	page, err := v.page("docs.md.tmpl", content{Extra: Extra{Guides: extra.Guides}, Site: true, FrontMatter: "---\n" + string(front) + "---\n", Tables: v.tables()})
 	if err != nil {
-		return fail(err)
+		return nil, fmt.Errorf("rendering the page of the documentation site: %w", err)
 	}
-	return material(v.onOnePage(page, extra.Guides)), nil
+	return []byte(material(page, v.sameSite(extra.Guides))), nil
 }
 
 // tables are the parameters by kind.
 func (v *Vars) tables() []table {
-	all := inOrder(v.entries(), shown, tableOrder[:])
-	of := func(k kind, title, column string) table {
-		t := table{Title: title, Column: column}
-		for _, e := range all {
-			if e.kind == k {
-				if _, e.param, _ = strings.Cut(e.param, " "); k == port { // the title has the flag
-					e.param = e.value
-				}
-				t.Rows = append(t.Rows, e)
+	tables := []table{
+		{Title: "Ports (`-p`)", Column: "Parameter"},
+		{Title: "Environment Variables (`-e`)", Column: "Env"},
+		{Title: "Volume Mappings (`-v`)", Column: "Volume"},
+		{Title: "Device Mappings (`--device`)", Column: "Parameter"},
+	}
+	others := table{Title: "Miscellaneous Options", Column: "Parameter"}
+	kinds := []kind{port, environment, volume, device}
+	for _, e := range inOrder(v.entries(), shown, tableOrder[:]) {
+		in := &others
+		if i := slices.Index(kinds, e.kind); i >= 0 {
+			in = &tables[i]
+			if _, e.param, _ = strings.Cut(e.param, " "); e.kind == port { // the title has the flag
+				e.param = e.value
 			}
 		}
-		return t
-	}
-	tables := []table{
-		of(port, "Ports (`-p`)", "Parameter"),
-		of(environment, "Environment Variables (`-e`)", "Env"),
-		of(volume, "Volume Mappings (`-v`)", "Volume"),
-		of(device, "Device Mappings (`--device`)", "Parameter"),
+		in.Rows = append(in.Rows, e)
 	}
 	tables = slices.DeleteFunc(tables, func(t table) bool { return len(t.Rows) == 0 })
-	others := table{Title: "Miscellaneous Options", Column: "Parameter"}
-	for _, e := range all {
-		if e.kind != port && e.kind != environment && e.kind != volume && e.kind != device {
-			others.Rows = append(others.Rows, e)
-		}
-	}
 	return append(tables, others)
 }
 
@@ -81,16 +72,16 @@ var admonitions = map[string]string{
 
 // material rewrites what GitHub's Markdown and that of the site spell
 // differently, in the texts of the variables too: call-outs, folds, links to
-// headings, and lists, which need an empty line before them.
-func material(page []byte) []byte {
+// headings, and lists, which need an empty line before them. files points links
+// to files elsewhere.
+func material(page string, files func(file, anchor string) string) string {
 	var out []string
-	lines := strings.Split(strings.TrimSuffix(string(page), "\n"), "\n")
 	anchors := map[string]string{}
-	eachLine(lines, func(line string, inCode bool) {
+	for line, inCode := range eachLine(page) {
 		if text, ok := heading(line); ok && !inCode {
 			anchors[anchorGitHub(text)] = anchorMkDocs(text)
 		}
-	})
+	}
 	link := regexp.MustCompile(`\]\(#([^)\s]+)\)`)
 	pad, callOutOpen, last := "", false, ""
 	put := func(line string) {
@@ -99,13 +90,13 @@ func material(page []byte) []byte {
 		}
 		out = append(out, line)
 	}
-	eachLine(lines, func(line string, inCode bool) {
+	for line, inCode := range eachLine(page) {
 		if inCode {
 			put(line)
 			last = line
-			return
+			continue
 		}
-		line = link.ReplaceAllStringFunc(line, func(m string) string {
+		line = link.ReplaceAllStringFunc(relink(line, files), func(m string) string {
 			anchor := link.FindStringSubmatch(m)[1]
 			if to, known := anchors[anchor]; known {
 				anchor = to
@@ -117,21 +108,21 @@ func material(page []byte) []byte {
 		switch {
 		case callOutOpen && strings.HasPrefix(line, ">"):
 			put(strings.TrimRight("    "+strings.TrimPrefix(strings.TrimPrefix(line, ">"), " "), " "))
-			return
+			continue
 		case kind != nil && admonitions[kind[1]] != "":
 			callOutOpen = true
 			put("!!! " + admonitions[kind[1]])
 			put("")
-			return
+			continue
 		case line == "<details>":
-			return
+			continue
 		case title != nil:
 			put(fmt.Sprintf("??? info %q", title[1]))
 			pad += "    "
-			return
+			continue
 		case line == "</details>":
 			pad = strings.TrimPrefix(pad, "    ")
-			return
+			continue
 		}
 		callOutOpen = false
 		if listItem.MatchString(line) && last != "" && !listItem.MatchString(last) && !strings.HasPrefix(last, " ") {
@@ -139,27 +130,27 @@ func material(page []byte) []byte {
 		}
 		put(line)
 		last = line
-	})
+	}
 	return tidy(strings.Join(out, "\n"))
 }
 
-// eachLine calls do for every line and reports whether it is part of a code
-// block, fences included.
-func eachLine(lines []string, do func(line string, inCode bool)) {
-	fence := ""
-	for _, line := range lines {
-		marker := strings.TrimLeft(line, " ")
-		switch {
-		case fence != "":
-			do(line, true)
-			if strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "" {
+// eachLine yields every line of a page, and whether it is part of a code block,
+// fences included.
+func eachLine(page string) iter.Seq2[string, bool] {
+	return func(yield func(line string, inCode bool) bool) {
+		fence := ""
+		for line := range strings.SplitSeq(page, "\n") {
+			marker := strings.TrimLeft(line, " ")
+			inCode := fence != ""
+			switch {
+			case inCode && strings.HasPrefix(marker, fence) && strings.Trim(marker, fence[:1]) == "":
 				fence = ""
+			case !inCode && (strings.HasPrefix(marker, "```") || strings.HasPrefix(marker, "~~~")):
+				fence, inCode = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))], true
 			}
-		case strings.HasPrefix(marker, "```"), strings.HasPrefix(marker, "~~~"):
-			fence = marker[:len(marker)-len(strings.TrimLeft(marker, marker[:1]))]
-			do(line, true)
-		default:
-			do(line, false)
+			if !yield(line, inCode) {
+				return
+			}
 		}
 	}
 }

@@ -28,61 +28,57 @@ func newGuide(file, text string) (Guide, error) {
 		return g, fmt.Errorf("%s:1: want a title, \"# …\", got %q", file, first)
 	}
 	g.Title = strings.TrimSpace(title)
-	eachLine(strings.Split(text, "\n"), func(line string, inCode bool) {
+	for line, inCode := range eachLine(text) {
 		if title, ok := strings.CutPrefix(line, "## "); ok && !inCode {
 			title, _ = heading("# " + title)
 			g.Sections = append(g.Sections, Section{Title: title, Link: file + "#" + anchorGitHub(title)})
 		}
-	})
+	}
 	return g, nil
 }
 
 // Site is the text as part of a page, below a heading of the second level.
 func (g Guide) Site() string {
 	var out []string
-	eachLine(strings.Split(g.text, "\n"), func(line string, inCode bool) {
+	for line, inCode := range eachLine(g.text) {
 		switch {
 		case inCode:
 		case strings.HasPrefix(line, "#"):
 			line = "##" + line
 		default:
-			line = pageLink.ReplaceAllStringFunc(line, func(m string) string {
-				part := pageLink.FindStringSubmatch(m)
-				return "](" + path.Join(path.Dir(g.Path), part[1]) + part[2] + ")"
-			})
+			line = relink(line, func(file, anchor string) string { return path.Join(path.Dir(g.Path), file) + anchor })
 		}
 		out = append(out, line)
-	})
+	}
 	return strings.Join(out, "\n")
 }
 
 // pageLink is the end of a link to another file of the repository.
 var pageLink = regexp.MustCompile(`\]\(([A-Za-z0-9._/-]+)(#[^)\s]*)?\)`)
 
-// onOnePage points links to README.md and to the guides at their sections of
-// the same page, and links to all other files at the repository.
-func (v *Vars) onOnePage(page []byte, guides []Guide) []byte {
+// relink replaces the links of a line to other files of the repository.
+func relink(line string, to func(file, anchor string) string) string {
+	return pageLink.ReplaceAllStringFunc(line, func(link string) string {
+		part := pageLink.FindStringSubmatch(link)
+		return "](" + to(part[1], part[2]) + ")"
+	})
+}
+
+// sameSite points links to README.md and to the guides at their sections of the
+// same page, and links to all other files at the repository.
+func (v *Vars) sameSite(guides []Guide) func(file, anchor string) string {
 	titles := map[string]string{}
 	for _, g := range guides {
 		titles[g.Path] = "#" + anchorGitHub(g.Title)
 	}
-	var out []string
-	eachLine(strings.Split(string(page), "\n"), func(line string, inCode bool) {
-		if !inCode {
-			line = pageLink.ReplaceAllStringFunc(line, func(m string) string {
-				part := pageLink.FindStringSubmatch(m)
-				file, anchor := part[1], part[2]
-				title, guide := titles[file]
-				switch {
-				case guide && anchor == "":
-					return "](" + title + ")"
-				case guide, file == Page && anchor != "":
-					return "](" + anchor + ")"
-				}
-				return "](" + v.RepoURL + "/blob/master/" + file + anchor + ")"
-			})
+	return func(file, anchor string) string {
+		title, guide := titles[file]
+		switch {
+		case guide && anchor == "":
+			return title
+		case guide, file == Page && anchor != "":
+			return anchor
 		}
-		out = append(out, line)
-	})
-	return []byte(strings.Join(out, "\n"))
+		return v.RepoURL + "/blob/master/" + file + anchor
+	}
 }

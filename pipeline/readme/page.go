@@ -1,7 +1,6 @@
 package readme
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -76,7 +76,7 @@ func (v *Vars) README(extra Extra) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", Page, err)
 	}
-	return bytes.ReplaceAll(page, []byte("](#usage)"), []byte("](#start-it)")), nil
+	return []byte(strings.ReplaceAll(page, "](#usage)", "](#start-it)")), nil
 }
 
 // content is what the template receives besides the variables.
@@ -95,7 +95,7 @@ type table struct {
 	Rows   []entry
 }
 
-func (v *Vars) page(name string, c content) ([]byte, error) {
+func (v *Vars) page(name string, c content) (string, error) {
 	c.Vars = v
 	cell, narrow := cell, func(_ int, text string) string { return text }
 	if c.Site {
@@ -116,11 +116,11 @@ func (v *Vars) page(name string, c content) ([]byte, error) {
 		"plain":   func(s string) string { return strings.TrimSuffix(s, ":") },
 	}).ParseFS(templates, "*.md.tmpl")
 	if err != nil {
-		return nil, fmt.Errorf("reading the templates: %w", err)
+		return "", fmt.Errorf("reading the templates: %w", err)
 	}
-	var out bytes.Buffer
+	var out strings.Builder
 	if err := t.Execute(&out, c); err != nil {
-		return nil, err
+		return "", err
 	}
 	return tidy(out.String()), nil
 }
@@ -151,13 +151,8 @@ func Diff(name string, old, new []byte) string {
 // lines splits text behind each newline; a last line without one gets it, as
 // every other program that shows a diff does.
 func lines(text []byte) []string {
-	if len(text) == 0 {
-		return nil
-	}
-	split := strings.SplitAfter(string(text), "\n")
-	if last := len(split) - 1; split[last] == "" {
-		split = split[:last]
-	} else {
+	split := slices.Collect(strings.Lines(string(text)))
+	if last := len(split) - 1; last >= 0 && !strings.HasSuffix(split[last], "\n") {
 		split[last] += "\n\\ No newline at end of file\n"
 	}
 	return split
@@ -166,21 +161,21 @@ func lines(text []byte) []string {
 // tidy leaves one empty line where there are more, none at either end, and no
 // space at a line's end but the two that mean a break. Code blocks stay as they
 // are.
-func tidy(page string) []byte {
+func tidy(page string) string {
 	var out []string
-	eachLine(strings.Split(page, "\n"), func(line string, inCode bool) {
+	for line, inCode := range eachLine(page) {
 		text := strings.TrimRight(line, " \t")
 		switch {
 		case inCode:
 			text = line
 		case text == "" && (len(out) == 0 || out[len(out)-1] == ""):
-			return
+			continue
 		case text != "" && strings.HasSuffix(line, "  "):
 			text += "  "
 		}
 		out = append(out, text)
-	})
-	return []byte(strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n")
+	}
+	return strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n"
 }
 
 // cell makes text fit for a cell of a table.
