@@ -3,6 +3,7 @@ package readme
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,35 +29,20 @@ var given = map[string]any{
 // render replaces every value of the document that holds a Jinja expression by
 // what the expression returns. Expressions see the other variables, rendered.
 func render(doc *strictyaml.Document) error {
-	r := &renderer{doc: doc, values: map[string]*yaml.Node{}, state: map[string]state{}, context: exec.NewContext(map[string]any{})}
-	r.context.Update(exec.NewContext(given))
-	if doc.Root.Kind != yaml.MappingNode {
-		return nil // decoding says so
+	r := &renderer{doc: doc, values: map[string]*yaml.Node{}, done: map[string]bool{}, context: exec.NewContext(maps.Clone(given))}
+	for pair := range slices.Chunk(doc.Root.Content, 2) {
+		r.values[pair[0].Value] = pair[1]
 	}
-	var names []string
-	for i := 0; i+1 < len(doc.Root.Content); i += 2 {
-		name := doc.Root.Content[i].Value
-		names = append(names, name)
-		r.values[name] = doc.Root.Content[i+1]
-	}
-	for _, name := range names {
-		r.variable(name, nil)
+	for pair := range slices.Chunk(doc.Root.Content, 2) {
+		r.variable(pair[0].Value, nil)
 	}
 	return errors.Join(r.problems...)
 }
 
-type state int
-
-const (
-	untouched state = iota
-	underway
-	done
-)
-
 type renderer struct {
 	doc      *strictyaml.Document
 	values   map[string]*yaml.Node
-	state    map[string]state
+	done     map[string]bool // false for a variable that is underway
 	context  *exec.Context
 	problems []error
 }
@@ -64,17 +50,18 @@ type renderer struct {
 // variable renders one top-level value after those it refers to; users are the
 // variables on whose behalf it does.
 func (r *renderer) variable(name string, users []string) {
-	switch r.state[name] {
+	done, begun := r.done[name]
+	switch {
 	case done:
 		return
-	case underway:
+	case begun:
 		r.problem(r.values[name], name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[slices.Index(users, name):], ", ")))
 		r.context.Set(name, "") // said once is enough
 		return
 	}
-	r.state[name] = underway
+	r.done[name] = false
 	r.scalars(name, r.values[name], append(users, name))
-	r.state[name] = done
+	r.done[name] = true
 	var value any
 	if err := r.values[name].Decode(&value); err == nil {
 		r.context.Set(name, value)
@@ -84,8 +71,8 @@ func (r *renderer) variable(name string, users []string) {
 func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 	switch node.Kind {
 	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			r.scalars(path+"."+node.Content[i].Value, node.Content[i+1], users)
+		for pair := range slices.Chunk(node.Content, 2) {
+			r.scalars(path+"."+pair[0].Value, pair[1], users)
 		}
 	case yaml.SequenceNode:
 		for i, item := range node.Content {
@@ -159,19 +146,17 @@ func execute(text string, context *exec.Context) (string, error) {
 			return "", fmt.Errorf("%q is not allowed in a value: use one of %s at line %d", name, strings.Join(structures, ", "), 1+strings.Count(text[:m[0]], "\n"))
 		}
 	}
-	type result struct {
-		text string
-		err  error
-	}
-	done := make(chan result, 1)
+	var out string
+	var err error
+	done := make(chan struct{})
 	deadline := time.Now().Add(timeLimit)
 	go func() {
-		text, err := evaluate(text, context, deadline)
-		done <- result{text, err}
+		defer close(done)
+		out, err = evaluate(text, context, deadline)
 	}()
 	select {
-	case r := <-done:
-		return r.text, r.err
+	case <-done:
+		return out, err
 	case <-time.After(timeLimit + time.Second):
 		return "", errEndless // the process is about to end, and this with it
 	}

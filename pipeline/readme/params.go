@@ -1,6 +1,7 @@
 package readme
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -114,19 +115,12 @@ func (v *Vars) entries() []entry {
 			list(twin.HasCaps, capability, "cap_add", "--cap-add=", e.Name, e.Name, e.Desc)
 		}
 		for _, e := range twin.Security {
-			compose := e.Compose
-			if compose == "" {
-				compose = e.Run
-			}
 			if twin.HasSecurity {
-				add(securityOption, "security_opt", true, compose, "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
+				add(securityOption, "security_opt", true, cmp.Or(e.Compose, e.Run), "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
 			}
 		}
 		for _, e := range twin.Custom {
-			key, flag := e.Compose, "--"+e.Name
-			if key == "" {
-				key = strings.ReplaceAll(e.Name, "-", "_")
-			}
+			key, flag := cmp.Or(e.Compose, strings.ReplaceAll(e.Name, "-", "_")), "--"+e.Name
 			param := flag + "="
 			values := e.Value.List
 			if strings.Join(values, "") == "" {

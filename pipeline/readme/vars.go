@@ -6,7 +6,7 @@
 package readme
 
 import (
-	"encoding"
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -201,8 +201,6 @@ type Change struct {
 // Toggle is true, false or "optional".
 type Toggle struct{ On, Optional bool }
 
-var _ encoding.TextUnmarshaler = (*Toggle)(nil)
-
 // UnmarshalText reads one of the three words.
 func (t *Toggle) UnmarshalText(text []byte) error {
 	switch strings.ToLower(string(text)) {
@@ -301,42 +299,33 @@ func Parse(name string, data []byte) (*Vars, error) {
 		return nil, err
 	}
 	v := &Vars{doc: doc, CommonEnv: Toggle{On: true}}
-	if node := find(doc.Root, "full_custom_readme"); node != nil {
-		return nil, doc.ProblemAt(node, "full_custom_readme", "this page is written by hand, so there is nothing to render: remove the key to have it rendered")
-	}
 	if doc.Root.Kind != yaml.MappingNode {
 		return nil, doc.Decode(v)
 	}
+	if node := find(doc.Root, "full_custom_readme"); node != nil {
+		return nil, doc.ProblemAt(node, "full_custom_readme", "this page is written by hand, so there is nothing to render: remove the key to have it rendered")
+	}
 	rendered := render(doc)
 	v.setAside()
-	problems := []error{doc.Decode(v), rendered} // what is mistyped comes first: the rest may follow from it
-	if v.ContainerName == "" {
-		v.ContainerName = v.Name
-	}
-	if v.RepoName == "" {
-		v.RepoName = "docker-" + v.Name
-	}
-	if v.RepoURL == "" {
-		v.RepoURL = "https://github.com/linuxserver/" + v.RepoName
-	}
+	problems := errors.Join(doc.Decode(v), rendered) // what is mistyped comes first: the rest may follow from it
+	v.ContainerName = cmp.Or(v.ContainerName, v.Name)
+	v.RepoName = cmp.Or(v.RepoName, "docker-"+v.Name)
+	v.RepoURL = cmp.Or(v.RepoURL, "https://github.com/linuxserver/"+v.RepoName)
 	if v.Deprecated && strings.TrimSpace(v.DeprecationWhy) == "" {
 		v.DeprecationWhy = "This image is deprecated. It is not updated any more, and there is no support for it."
 	}
 	v.callOuts()
-	problems = append(problems, v.validate(errors.Join(problems...)))
-	if err := errors.Join(problems...); err != nil {
+	if err := errors.Join(problems, v.validate(problems)); err != nil {
 		return nil, err
 	}
 	return v, nil
 }
 
-// find is the value of a key at the top of a document, nil when there is none.
-func find(root *yaml.Node, key string) *yaml.Node {
-	if root.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(root.Content); i += 2 {
-			if root.Content[i].Value == key {
-				return root.Content[i+1]
-			}
+// find is the value of a key of a mapping, nil when there is none.
+func find(mapping *yaml.Node, key string) *yaml.Node {
+	for pair := range slices.Chunk(mapping.Content, 2) {
+		if pair[0].Value == key {
+			return pair[1]
 		}
 	}
 	return nil
@@ -346,12 +335,12 @@ func find(root *yaml.Node, key string) *yaml.Node {
 func (v *Vars) setAside() {
 	var kept []*yaml.Node
 	var aside []string
-	for i := 0; i+1 < len(v.doc.Root.Content); i += 2 {
-		if key := v.doc.Root.Content[i]; otherKeys.MatchString(key.Value) {
+	for pair := range slices.Chunk(v.doc.Root.Content, 2) {
+		if key := pair[0]; otherKeys.MatchString(key.Value) {
 			aside = append(aside, fmt.Sprintf("%s (line %d)", key.Value, key.Line))
 			continue
 		}
-		kept = append(kept, v.doc.Root.Content[i:i+2]...)
+		kept = append(kept, pair...)
 	}
 	v.doc.Root.Content = kept
 	if len(aside) > 0 {
