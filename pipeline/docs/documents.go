@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
@@ -63,7 +62,7 @@ func (d Documents) Check() error {
 	if err != nil {
 		return err
 	}
-	var drift *Drift
+	drift := &Drift{}
 	for _, doc := range all {
 		have, want := doc.have, doc.want
 		if doc.draw != "" {
@@ -71,31 +70,19 @@ func (d Documents) Check() error {
 			if err != nil {
 				return err
 			}
-			have, want = lastLine(have), []byte(stamp)
+			// The last line says what the picture was made of; the others are too
+			// long for anyone to read.
+			have, want = have[bytes.LastIndexByte(bytes.TrimRight(have, "\n"), '\n')+1:], []byte(stamp)
 		}
-		diff := readme.Diff(doc.path, have, want)
-		if diff == "" {
-			continue
+		if diff := readme.Diff(doc.path, have, want); diff != "" {
+			drift.File = cmp.Or(drift.File, doc.path)
+			drift.Diff += diff
 		}
-		if drift == nil {
-			drift = &Drift{File: doc.path}
-		}
-		drift.Diff += diff
 	}
-	if drift == nil {
-		return nil // and not a nil *Drift
-	}
-	return drift
-}
-
-// lastLine is the last line of a picture, which says what it was made of; the
-// others are too long for anyone to read.
-func lastLine(text []byte) []byte {
-	text = bytes.TrimRight(text, "\n")
-	if len(text) == 0 {
+	if drift.Diff == "" {
 		return nil
 	}
-	return append(bytes.Clone(text[bytes.LastIndexByte(text, '\n')+1:]), '\n')
+	return drift
 }
 
 // Render returns each file as it should be, by its path.
@@ -167,9 +154,9 @@ func (d Documents) all() (all []document, notes []string, err error) {
 	}
 	all = []document{{path: readme.Page, want: page}}
 	if extra.Pictures {
-		graph, err := initgraph.ParseD2(vars.InitDiagram)
+		graph, err := documented(vars)
 		if err != nil {
-			return nil, nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
+			return nil, nil, err
 		}
 		for _, look := range initgraph.Looks() {
 			all = append(all, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})

@@ -38,7 +38,11 @@ type Graphs struct {
 // from, drift has an error with file and line for each difference. Drawing and Picture are left under the
 // output directory.
 func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, tree *s6rc.Tree, drift []error, err error) {
-	vars, declared, err := g.declared()
+	vars, _, err := g.vars()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	declared, err := documented(vars)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -77,26 +81,28 @@ func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Gra
 	return found, tree, nil
 }
 
-// declared is the init graph that readme-vars.yml promises; without any it is
-// empty. The variables are returned too when it is only the graph that cannot be
-// read.
-func (g Graphs) declared() (*readme.Vars, *initgraph.Graph, error) {
-	data, err := os.ReadFile(filepath.Join(g.Repo, readme.File))
+// vars are the variables of the repository, and their text.
+func (g Graphs) vars() (*readme.Vars, []byte, error) {
+	text, err := os.ReadFile(filepath.Join(g.Repo, readme.File))
 	if err != nil {
 		return nil, nil, failure.Usagef("read the documented init graph: %w", err)
 	}
-	vars, err := readme.Parse(readme.File, data)
-	if err != nil {
-		return nil, nil, err
-	}
+	vars, err := readme.Parse(readme.File, text)
+	return vars, text, err
+}
+
+// documented is the init graph that readme-vars.yml promises. Where there is
+// none, or none that can be read, it has nothing but the image's name.
+func documented(vars *readme.Vars) (*initgraph.Graph, error) {
+	nothing := &initgraph.Graph{Title: vars.Name + ":latest"}
 	if vars.InitDiagram == "" {
-		return vars, titled(vars), nil
+		return nothing, nil
 	}
 	graph, err := initgraph.ParseD2(vars.InitDiagram)
 	if err != nil {
-		return vars, nil, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
+		return nothing, failure.Usagef("%s:%d: init_diagram: %w", readme.File, vars.Line("init_diagram"), err)
 	}
-	return vars, graph, nil
+	return graph, nil
 }
 
 // pictureLimit bounds the drawing of pictures, d2 built on the way included:
@@ -170,13 +176,11 @@ func (g Graphs) Picture(platform v1.Platform, look initgraph.Look) ([]byte, erro
 // Found reads the init graph out of the image of a platform, and checks its
 // structure.
 func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, error) {
-	vars, declared, err := g.declared()
-	if vars == nil {
+	vars, _, err := g.vars()
+	if err != nil {
 		return nil, err
 	}
-	if err != nil {
-		declared = titled(vars) // what cannot be read is replaced
-	}
+	declared, _ := documented(vars) // what cannot be read is replaced
 	found, _, err := g.read(platform, img, declared)
 	return found, err
 }
@@ -184,7 +188,11 @@ func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, err
 // OnBase is the init graph that the image has on a base: that of the base with
 // the repository's own services. What they run is not looked at.
 func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, error) {
-	_, declared, err := g.declared()
+	vars, _, err := g.vars()
+	if err != nil {
+		return nil, err
+	}
+	declared, err := documented(vars)
 	if err != nil {
 		return nil, err
 	}
@@ -211,20 +219,10 @@ func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, e
 	return found, nil
 }
 
-// titled is the graph of an image of which nothing is known but its name.
-func titled(vars *readme.Vars) *initgraph.Graph {
-	return &initgraph.Graph{Title: vars.Name + ":latest"}
-}
-
 // Write makes readme-vars.yml document the graph that was found in an image,
 // and reports whether that changed it. Nothing else in the file does.
 func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
-	file := filepath.Join(g.Repo, readme.File)
-	have, err := os.ReadFile(file)
-	if err != nil {
-		return false, failure.Usagef("read the documented init graph: %w", err)
-	}
-	vars, err := readme.Parse(readme.File, have)
+	vars, have, err := g.vars()
 	if err != nil {
 		return false, err
 	}
@@ -236,7 +234,7 @@ func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
 	if err != nil || string(want) == string(have) {
 		return false, err
 	}
-	if err := outdir.WriteFile(file, want); err != nil {
+	if err := outdir.WriteFile(filepath.Join(g.Repo, readme.File), want); err != nil {
 		return false, fmt.Errorf("write %s: %w", readme.File, err)
 	}
 	return true, nil
