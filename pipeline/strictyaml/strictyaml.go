@@ -5,6 +5,7 @@ package strictyaml
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"errors"
 	"fmt"
@@ -181,20 +182,11 @@ func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
 		default:
 			d.problem(node, path, "want text, got %s", kindOf(node))
 		}
-	case reflect.Bool:
-		var value bool
-		if node.ShortTag() != "!!bool" || node.Decode(&value) != nil {
-			d.problem(node, path, "want true or false, got %s", kindOf(node))
-			return
+	case reflect.Bool, reflect.Int:
+		tag := "!!" + into.Kind().String()
+		if node.ShortTag() != tag || node.Decode(into.Addr().Interface()) != nil {
+			d.problem(node, path, "want %s, got %s", kinds[tag], kindOf(node))
 		}
-		into.SetBool(value)
-	case reflect.Int:
-		var value int
-		if node.ShortTag() != "!!int" || node.Decode(&value) != nil {
-			d.problem(node, path, "want a whole number, got %s", kindOf(node))
-			return
-		}
-		into.SetInt(int64(value))
 	default:
 		panic(fmt.Sprintf("strictyaml: no way to decode into %s", into.Type()))
 	}
@@ -208,8 +200,8 @@ func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path str
 		return false
 	}
 	first := map[string]int{}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
+	for pair := range slices.Chunk(node.Content, 2) {
+		key, value := pair[0], pair[1]
 		inner := within(path, key.Value)
 		switch line, twice := first[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge":
@@ -278,22 +270,18 @@ func collect(into reflect.Value, prefix string, fields map[string]field) {
 	}
 }
 
+// kinds are the names of the values that YAML knows, by their tags.
+var kinds = map[string]string{
+	"!!map": "keys with values", "!!seq": "a list", "!!str": "text", "!!int": "a whole number", "!!float": "a number",
+	"!!bool": "true or false", "!!timestamp": "a date", "!!null": "nothing",
+}
+
 func kindOf(node *yaml.Node) string {
-	switch node.Kind {
-	case yaml.MappingNode:
-		return "keys with values"
-	case yaml.SequenceNode:
-		return "a list"
+	kind := cmp.Or(kinds[node.ShortTag()], node.ShortTag())
+	if node.Kind == yaml.ScalarNode {
+		kind += fmt.Sprintf(" (%s)", node.Value)
 	}
-	names := map[string]string{
-		"!!str": "text", "!!int": "a whole number", "!!float": "a number",
-		"!!bool": "true or false", "!!timestamp": "a date", "!!null": "nothing",
-	}
-	kind, ok := names[node.ShortTag()]
-	if !ok {
-		kind = node.ShortTag()
-	}
-	return fmt.Sprintf("%s (%s)", kind, node.Value)
+	return kind
 }
 
 // suggestion is the known key that key was most likely meant to be, and the hint
