@@ -22,9 +22,12 @@ type tick struct {
 }
 
 type bar struct {
-	Name, Took, Class, Title string
-	Left, Width, Text        float64
-	Where                    string // the text stands, when not behind the bar
+	Name, Class string
+	from, to    float64 // seconds
+
+	Took, Title       string
+	Left, Width, Text float64
+	Where             string // the text stands, when not behind the bar
 }
 
 // waterfall shows the stages in the order of their starts.
@@ -35,28 +38,22 @@ func (r Report) waterfall() *chart {
 	}
 	slices.SortStableFunc(stages, func(a, b Stage) int { return a.Started.Compare(b.Started) })
 	from := slices.MinFunc([]time.Time{r.Started, stages[0].Started}, time.Time.Compare)
-	var spans []span
+	var bars []bar
 	for _, s := range stages {
 		at := s.Started.Sub(from).Seconds()
-		class := string(s.Verdict())
-		spans = append(spans, span{s.Key.String(), class, at, at + s.Seconds})
+		bars = append(bars, bar{Name: s.Key.String(), Class: string(s.Verdict()), from: at, to: at + s.Seconds})
 	}
-	return newChart(spans)
+	return newChart(bars)
 }
 
-type span struct {
-	name, class string
-	from, to    float64 // seconds
-}
-
-// newChart lays spans out over one axis.
-func newChart(spans []span) *chart {
+// newChart lays bars out over one axis.
+func newChart(bars []bar) *chart {
 	end := 0.001
-	for _, s := range spans {
-		end = max(end, s.to)
+	for _, b := range bars {
+		end = max(end, b.to)
 	}
 	end *= 1.02
-	c := &chart{}
+	c := &chart{Bars: bars}
 	percent := func(seconds float64) float64 { return math.Round(seconds/end*10000) / 100 }
 	step := tickStep(end)
 	for i := 0; float64(i)*step < end*0.88; i++ { // a tick's text needs room
@@ -66,12 +63,10 @@ func newChart(spans []span) *chart {
 		}
 		c.Ticks = append(c.Ticks, tick{percent(float64(i) * step), text})
 	}
-	for _, s := range spans {
-		b := bar{
-			Name: s.name, Took: duration(s.to - s.from), Class: s.class,
-			Left: percent(s.from), Width: percent(max(0, s.to-s.from)),
-			Title: fmt.Sprintf("%s: from %s to %s", s.name, duration(s.from), duration(s.to)),
-		}
+	for i := range bars {
+		b := &bars[i]
+		b.Took, b.Title = duration(b.to-b.from), fmt.Sprintf("%s: from %s to %s", b.Name, duration(b.from), duration(b.to))
+		b.Left, b.Width = percent(b.from), percent(max(0, b.to-b.from))
 		// Behind the bar, before it or in it: where there is room on a phone.
 		switch b.Text = b.Left + b.Width; {
 		case b.Text <= 68:
@@ -80,7 +75,6 @@ func newChart(spans []span) *chart {
 		default:
 			b.Where, b.Text = "inside", b.Left
 		}
-		c.Bars = append(c.Bars, b)
 	}
 	return c
 }
@@ -105,18 +99,18 @@ func gantt(b *Boot) (c *chart, slowest string) {
 	for _, s := range b.Services {
 		end = max(end, s.Start, s.Ready)
 	}
-	var hung, up []span // what hung comes first
-	var slow span
+	var hung, up []bar // what hung comes first
+	var slow bar
 	for _, s := range b.Services {
 		if s.Ready == 0 {
-			hung = append(hung, span{s.Name, "failed", s.Start, end})
+			hung = append(hung, bar{Name: s.Name, Class: "failed", from: s.Start, to: end})
 			continue
 		}
 		class := ""
 		if slices.Contains(b.Critical, s.Name) {
 			class = "critical"
 		}
-		up = append(up, span{s.Name, class, s.Start, s.Ready})
+		up = append(up, bar{Name: s.Name, Class: class, from: s.Start, to: s.Ready})
 		if s.Ready-s.Start > slow.to-slow.from {
 			slow = up[len(up)-1]
 		}
@@ -125,8 +119,8 @@ func gantt(b *Boot) (c *chart, slowest string) {
 	for i := range hung {
 		c.Bars[i].Took = "never ready"
 	}
-	if slow.name != "" {
-		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.name, len(b.Services), duration(slow.to-slow.from))
+	if slow.Name != "" {
+		slowest = fmt.Sprintf("%s is the slowest of %d services: %s.", slow.Name, len(b.Services), duration(slow.to-slow.from))
 	}
 	if len(b.Critical) > 0 {
 		c.Note = "Critical path: " + strings.Join(b.Critical, " → ")

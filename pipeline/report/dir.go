@@ -27,56 +27,41 @@ const (
 // for other programs ci-status.yml, badge.svg and junit.xml. All that programs
 // and people have said passes through hide, which takes the secrets out.
 func (r Report) Write(dir string, hide func(string) string) error {
-	files, err := r.files(hide)
+	files, err := r.hidden(hide).files()
+	if err == nil {
+		err = outdir.Replace(dir, func(tmp string) error {
+			for name, data := range files {
+				file := filepath.Join(tmp, name)
+				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+					return err
+				}
+				if err := os.WriteFile(file, data, 0o644); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("writing the report %s: %w", dir, err)
 	}
-	return outdir.Replace(dir, func(tmp string) error {
-		for name, data := range files {
-			file := filepath.Join(tmp, name)
-			err := os.MkdirAll(filepath.Dir(file), 0o755)
-			if err == nil {
-				err = os.WriteFile(file, data, 0o644)
-			}
-			if err != nil {
-				return fmt.Errorf("writing the report %s: %w", dir, err)
-			}
-		}
-		return nil
-	})
+	return nil
 }
 
 // files is the content of a report's directory.
-func (r Report) files(hide func(string) string) (map[string][]byte, error) {
-	// All files are made of what has passed through hide.
-	clean, err := r.hidden(hide)
+func (r Report) files() (map[string][]byte, error) {
+	contents, err := r.contents()
 	if err != nil {
 		return nil, err
 	}
-	text, err := clean.indented()
-	if err != nil {
-		return nil, err
-	}
-	given, err := r.contents()
-	if err != nil {
-		return nil, err
-	}
-	shown, err := clean.contents()
-	if err != nil {
-		return nil, err
-	}
-	files := map[string][]byte{reportFile: text}
-	for name, content := range given {
+	files := map[string][]byte{}
+	for name, content := range contents {
 		files[name] = *content
-		if filepath.Dir(name) == logsDir {
-			files[name] = []byte(hide(string(*content)))
-		}
-		*shown[name] = files[name]
 	}
 	for name, render := range map[string]func(Report) ([]byte, error){
-		"index.html": Report.page, "ci-status.yml": Report.status, "badge.svg": Report.badge, "junit.xml": Report.junit,
+		reportFile: Report.indented, "index.html": Report.page, "ci-status.yml": Report.status, "badge.svg": Report.badge, "junit.xml": Report.junit,
 	} {
-		if files[name], err = render(clean); err != nil {
+		if files[name], err = render(r); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
