@@ -275,8 +275,7 @@ func (p *Display) say(s *Step, text string) {
 		return
 	}
 	if s.state > passed {
-		look := p.opts.Terminal.look(s.state)
-		line := p.opts.Terminal.row([]piece{look, {" " + s.name() + " " + text, plain}}, math.MaxInt)
+		line := p.opts.Terminal.row([]piece{looks[s.state], {" " + s.name() + " " + text, plain}}, math.MaxInt)
 		io.WriteString(p.w, p.erase()+line.text+"\n")
 	}
 }

@@ -1,6 +1,7 @@
 package progress
 
 import (
+	"cmp"
 	"io"
 	"os"
 	"strings"
@@ -68,17 +69,17 @@ func (t *Terminal) size() (columns, rows int) {
 	return columns, rows
 }
 
+// ascii has what stands for the signs of the tree on a terminal without them.
+var ascii = map[rune]rune{'●': '*', '○': 'o', '✓': '+', '✗': 'x', '├': '|', '└': '`', '…': '.'}
+
 // legible is text without characters that the terminal does not know.
 func (t *Terminal) legible(text string) string {
 	if t.Unicode {
 		return text
 	}
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '…':
-			return '.'
-		case r > '~':
-			return '?'
+		if r > '~' {
+			return cmp.Or(ascii[r], '?')
 		}
 		return r
 	}, text)

@@ -29,20 +29,14 @@ const (
 	cyan  = "36"
 )
 
-// look is the mark of a state.
-func (t *Terminal) look(s state) piece {
-	looks := [...]struct{ mark, ascii, style string }{
-		running: {"●", "*", cyan},
-		worked:  {"○", "o", cyan},
-		passed:  {"✓", "+", green},
-		failed:  {"✗", "x", red},
-		skipped: {"-", "-", faint},
-		stopped: {"✗", "x", red},
-	}
-	if t.Unicode {
-		return piece{looks[s].mark, looks[s].style}
-	}
-	return piece{looks[s].ascii, looks[s].style}
+// looks are the marks of the states.
+var looks = [...]piece{
+	running: {"●", cyan},
+	worked:  {"○", cyan},
+	passed:  {"✓", green},
+	failed:  {"✗", red},
+	skipped: {"-", faint},
+	stopped: {"✗", red},
 }
 
 // tree is all steps, those of a platform under its name; only the running
@@ -121,16 +115,13 @@ func (p *Display) widest(name func(*Step) string) int {
 
 // line is one step.
 func (p *Display) line(branch string, s *Step, name string, width int) []piece {
-	if !p.opts.Terminal.Unicode {
-		branch = strings.NewReplacer("├", "|", "└", "`").Replace(branch)
-	}
 	took := s.took()
 	if s.state == running {
 		took = clock(s.elapsed())
 	}
 	line := []piece{
 		{branch, faint},
-		p.opts.Terminal.look(s.state),
+		looks[s.state],
 		{fmt.Sprintf(" %-*s %8s", width, name, took), plain},
 	}
 	if s.last != "" {

@@ -142,6 +142,5 @@ func mark(v report.Verdict) string {
 // escape keeps a line of text one cell of a table, and what is in it from
 // being taken for Markdown or HTML.
 func escape(text string) string {
-	text = strings.ReplaceAll(text, "\n", " ")
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "]", "\\]", "@", "&#64;", "$", "\\$").Replace(text)
+	return strings.NewReplacer("\n", " ", "\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "]", "\\]", "@", "&#64;", "$", "\\$").Replace(text)
 }
