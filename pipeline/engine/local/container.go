@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
@@ -151,7 +152,7 @@ func (c *Container) launch(ctx context.Context) error {
 // absent. From within: below /proc/PID/root an absolute symbolic link on the
 // way, such as a cache moved to another disk, would lead out again.
 func (c *Container) inside(name string) (data []byte, found bool) {
-	err := inMountNamespace(c.pod.mnt, func() (err error) {
+	err := c.pod.in(unix.CLONE_NEWNS, func() (err error) {
 		data, err = os.ReadFile(name)
 		return err
 	})
@@ -277,7 +278,7 @@ func (c *Container) Restart(ctx context.Context) (*Container, error) {
 		return nil, fmt.Errorf("restarting container %s: it still runs", c.spec.Name)
 	}
 	again := &Container{pod: c.pod, spec: c.spec, config: c.config, id: c.id, cgroup: c.cgroup, bundle: c.bundle, disk: c.disk, process: c.process}
-	err := inMountNamespace(c.pod.mnt, func() error {
+	err := c.pod.in(unix.CLONE_NEWNS, func() error {
 		return os.Remove(filepath.Join(c.bundle, "pid-"+c.id))
 	})
 	if err != nil {

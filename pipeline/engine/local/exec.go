@@ -39,13 +39,13 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	dir := filepath.Join(c.bundle, fmt.Sprintf("exec-%d", p.count))
 	p.mu.Unlock()
 	file, pidFile := filepath.Join(dir, "process.json"), filepath.Join(dir, "pid")
-	err = inMountNamespace(p.mnt, func() error {
+	err = p.in(unix.CLONE_NEWNS, func() error {
 		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, data, 0o600))
 	})
 	if err != nil {
 		return fail(err)
 	}
-	defer inMountNamespace(p.mnt, func() error { return os.RemoveAll(dir) })
+	defer p.in(unix.CLONE_NEWNS, func() error { return os.RemoveAll(dir) })
 	cmd := p.runc(ctx, filepath.Join(dir, "log"), "exec", "--process", file, "--pid-file", pidFile, c.id)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
@@ -54,7 +54,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	}
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err = p.startInside(cmd); err == nil {
+	if err = p.in(ofPod, cmd.Start); err == nil {
 		err = cmd.Wait()
 	}
 	stdout, stderr = p.secrets.Hide(out.String()), p.secrets.Hide(errOut.String())
@@ -96,7 +96,7 @@ func (c *Container) ReadFile(name string) (data []byte, err error) {
 
 // inRoot runs fn with the container's root as its own.
 func (c *Container) inRoot(fn func() error) error {
-	return inMountNamespace(c.pod.mnt, func() error {
+	return c.pod.in(unix.CLONE_NEWNS, func() error {
 		if err := enterRoot(c.rootfs()); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func (c *Container) mount(lower []string) error {
 		}
 	}
 	var config []byte
-	err := inMountNamespace(c.pod.mnt, func() error {
+	err := c.pod.in(unix.CLONE_NEWNS, func() error {
 		if err := os.MkdirAll(c.rootfs(), 0o755); err != nil {
 			return fmt.Errorf("making the root file system: %w", err)
 		}
@@ -47,7 +47,7 @@ func (c *Container) mount(lower []string) error {
 	if err != nil {
 		return err
 	}
-	return inMountNamespace(c.pod.mnt, func() error {
+	return c.pod.in(unix.CLONE_NEWNS, func() error {
 		return os.WriteFile(filepath.Join(c.bundle, "config.json"), config, 0o600)
 	})
 }

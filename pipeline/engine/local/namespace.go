@@ -31,29 +31,6 @@ func onThread(fn func() error) error {
 	return <-done
 }
 
-// inMountNamespace runs fn with the mounts of ns.
-func inMountNamespace(ns *os.File, fn func() error) error {
-	return onThread(func() error {
-		if err := unix.Unshare(unix.CLONE_FS); err != nil {
-			return fmt.Errorf("unsharing the file system attributes: %w", err)
-		}
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
-			return fmt.Errorf("entering the mount namespace: %w", err)
-		}
-		return fn()
-	})
-}
-
-// inNetNamespace runs fn in the network of ns.
-func inNetNamespace(ns *os.File, fn func() error) error {
-	return onThread(func() error {
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("entering the network namespace: %w", err)
-		}
-		return fn()
-	})
-}
-
 // bringUpLoopback is for the network namespace of the calling thread.
 func bringUpLoopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

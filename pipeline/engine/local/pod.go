@@ -30,6 +30,9 @@ exec 3<&-
 echo ready
 wait $!` + endScript
 
+// ofPod are the namespaces that a pod has of its own.
+const ofPod = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID
+
 // Pod is a set of containers that share a private network, in which each is
 // known by its name. There is no way out of it. All that belongs to a pod ends
 // with Close, or with this process.
@@ -44,9 +47,7 @@ type Pod struct {
 	unified bool     // the machine has cgroup v2 alone
 
 	inside  *namespace
-	mnt     *os.File
-	netns   *os.File
-	pidns   *os.File
+	ns      map[int]*os.File // its namespaces, by the flag of unshare
 	secrets secret.Mask
 
 	mu         sync.Mutex
@@ -65,7 +66,7 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	if err := e.ensureTools(ctx); err != nil {
 		return nil, err
 	}
-	p := &Pod{engine: e, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),
+	p := &Pod{engine: e, ns: map[int]*os.File{}, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),
 		// As Docker has it: a service need not be root for a low port.
 		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
 	if err := e.claim(ctx); err != nil {
@@ -105,12 +106,12 @@ func (p *Pod) start() error {
 		p.inside.end()
 		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(proc.LastLines(said.String(), 3), "; "))
 	}
-	for name, file := range map[string]**os.File{"mnt": &p.mnt, "net": &p.netns, "pid": &p.pidns} {
-		if *file, err = os.Open(fmt.Sprintf("/proc/%d/ns/%s", cmd.Process.Pid, name)); err != nil {
+	for kind, name := range map[int]string{unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net", unix.CLONE_NEWPID: "pid"} {
+		if p.ns[kind], err = os.Open(fmt.Sprintf("/proc/%d/ns/%s", cmd.Process.Pid, name)); err != nil {
 			return err
 		}
 	}
-	err = inNetNamespace(p.netns, func() error {
+	err = p.in(unix.CLONE_NEWNET, func() error {
 		if err := bringUpLoopback(); err != nil {
 			return fmt.Errorf("bringing up the loopback interface: %w", err)
 		}
@@ -125,7 +126,7 @@ func (p *Pod) start() error {
 	if err != nil {
 		return err
 	}
-	return inMountNamespace(p.mnt, func() error {
+	return p.in(unix.CLONE_NEWNS, func() error {
 		if err := unix.Mount("tmpfs", p.state, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
 			return fmt.Errorf("mounting the pod's state: %w", err)
 		}
@@ -150,7 +151,7 @@ func (p *Pod) name(names ...string) error {
 			p.names = append(p.names, n)
 		}
 	}
-	return inMountNamespace(p.mnt, p.writeHosts)
+	return p.in(unix.CLONE_NEWNS, p.writeHosts)
 }
 
 // writeHosts writes in place: containers have the file itself mounted.
@@ -175,7 +176,7 @@ func (p *Pod) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 		host = "127.0.0.1"
 	}
 	var conn net.Conn
-	err = inNetNamespace(p.netns, func() (err error) {
+	err = p.in(unix.CLONE_NEWNET, func() (err error) {
 		// One literal address: the dialler opens the socket on this thread.
 		conn, err = new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
 		return err
@@ -186,7 +187,7 @@ func (p *Pod) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 // Listen opens a server of this process to the pod's network, where its
 // containers reach it at the address. The caller closes it.
 func (p *Pod) Listen(ctx context.Context, network, addr string) (listener net.Listener, err error) {
-	err = inNetNamespace(p.netns, func() (err error) {
+	err = p.in(unix.CLONE_NEWNET, func() (err error) {
 		listener, err = new(net.ListenConfig).Listen(ctx, network, addr)
 		return err
 	})
@@ -214,10 +215,8 @@ func (p *Pod) Close() error {
 	for _, c := range containers {
 		<-c.done
 	}
-	for _, f := range []*os.File{p.mnt, p.netns, p.pidns} {
-		if f != nil {
-			f.Close()
-		}
+	for _, file := range p.ns {
+		file.Close()
 	}
 	sweepCgroups(filepath.Join(cgroupTop, p.id+"-*"))
 	for _, dir := range cgroupDirs(cgroupTop) {
@@ -239,7 +238,7 @@ func (p *Pod) add(c *Container, cmd *exec.Cmd) error {
 	if p.closed {
 		return errors.New("the pod is closed")
 	}
-	if err := p.startInside(cmd); err != nil {
+	if err := p.in(ofPod, cmd.Start); err != nil {
 		return err
 	}
 	p.containers = append(p.containers, c)
@@ -254,16 +253,21 @@ func (p *Pod) runc(ctx context.Context, log string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// startInside starts a program in the pod: it inherits the namespaces of the
-// thread that starts it.
-func (p *Pod) startInside(cmd *exec.Cmd) error {
-	return inMountNamespace(p.mnt, func() error {
-		if err := unix.Setns(int(p.netns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("entering the network namespace: %w", err)
+// in runs fn on a thread in those of the pod's namespaces that kinds has: what
+// the thread starts inherits them.
+func (p *Pod) in(kinds int, fn func() error) error {
+	return onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil { // else no mount namespace can be entered
+			return fmt.Errorf("unsharing the file system attributes: %w", err)
 		}
-		if err := unix.Setns(int(p.pidns.Fd()), unix.CLONE_NEWPID); err != nil {
-			return fmt.Errorf("entering the PID namespace: %w", err)
+		for kind, ns := range p.ns {
+			if kinds&kind == 0 {
+				continue
+			}
+			if err := unix.Setns(int(ns.Fd()), kind); err != nil {
+				return fmt.Errorf("entering the namespace %s: %w", ns.Name(), err)
+			}
 		}
-		return cmd.Start()
+		return fn()
 	})
 }
