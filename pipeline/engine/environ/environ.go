@@ -37,6 +37,15 @@ func Parse(environ []string) Environment {
 	return env
 }
 
+// List is what Parse reads, in order.
+func (env Environment) List() []string {
+	list := make([]string, 0, len(env))
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	return list
+}
+
 const systemBundle = "/etc/ssl/certs/ca-certificates.crt"
 
 // CABundle is the file of certificates this machine trusts, or "".

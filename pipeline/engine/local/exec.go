@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
@@ -27,8 +29,9 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	if len(command) == 0 {
 		return "", "", -1, fmt.Errorf("running a command in container %s: it is empty", c.spec.Name)
 	}
-	process := c.process
-	process.Args, process.Env = command, mergeEnv(process.Env, env)
+	process, all := c.process, environ.Parse(c.process.Env)
+	maps.Copy(all, env)
+	process.Args, process.Env = command, all.List()
 	data, err := json.Marshal(process)
 	if err != nil {
 		return fail(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
@@ -51,7 +52,7 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 	}
 	c.process = specs.Process{
 		User: specs.User{UID: uint32(who.Uid), GID: uint32(who.Gid)},
-		Args: args, Env: c.environ(who.Home), Cwd: cwd, Capabilities: caps, NoNewPrivileges: c.spec.NoNewPrivileges,
+		Args: args, Env: c.environ(who.Home).List(), Cwd: cwd, Capabilities: caps, NoNewPrivileges: c.spec.NoNewPrivileges,
 	}
 	for _, gid := range who.Sgids {
 		c.process.User.AdditionalGids = append(c.process.User.AdditionalGids, uint32(gid))
@@ -94,34 +95,17 @@ func special(path, kind string, options ...string) specs.Mount {
 
 // environ is the image's environment, then the container's, with what Docker
 // and qemu need besides.
-func (c *Container) environ(home string) []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=" + c.spec.Name}
+func (c *Container) environ(home string) environ.Environment {
+	env := environ.Environment{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME": c.spec.Name}
 	if home != "" {
-		env = append(env, "HOME="+home)
+		env["HOME"] = home
 	}
 	if cpu := c.pod.engine.opts.QEMUCPU[c.config.Architecture]; cpu != "" && foreign(c.config.Architecture) {
-		env = append(env, "QEMU_CPU="+cpu)
+		env["QEMU_CPU"] = cpu
 	}
-	own := map[string]string{}
-	for _, kv := range c.config.Config.Env {
-		k, v, _ := strings.Cut(kv, "=")
-		own[k] = v
-	}
-	maps.Copy(own, c.spec.Env)
-	maps.Copy(own, c.spec.Secrets)
-	return mergeEnv(env, own)
-}
-
-// mergeEnv sets variables in an environment.
-func mergeEnv(base []string, set map[string]string) []string {
-	env := slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		_, overridden := set[name]
-		return overridden
-	})
-	for _, k := range slices.Sorted(maps.Keys(set)) {
-		env = append(env, k+"="+set[k])
-	}
+	maps.Copy(env, environ.Parse(c.config.Config.Env))
+	maps.Copy(env, c.spec.Env)
+	maps.Copy(env, c.spec.Secrets)
 	return env
 }
 
