@@ -52,7 +52,7 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
 	defer e.daemon.release()
-	tmp, err := os.MkdirTemp(filepath.Join(e.dirs.scratch, e.id), "build-")
+	tmp, err := os.MkdirTemp(e.own(), "build-")
 	if err != nil {
 		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
 	}

@@ -59,8 +59,13 @@ func (s *space) watch(dirs []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go func() {
-		for sleep(ctx, 100*time.Millisecond) == nil {
-			s.look(dirs)
+		for ticks := time.Tick(100 * time.Millisecond); ; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks:
+				s.look(dirs)
+			}
 		}
 	}()
 }

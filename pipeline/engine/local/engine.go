@@ -47,7 +47,7 @@ type Engine struct {
 	space  space
 
 	mu     sync.Mutex
-	unlock []func() // of this process's directories, once they are claimed
+	unlock func() // of this process's directory, once it is claimed
 	pods   map[*Pod]bool
 	count  int // of the pods so far
 }
@@ -56,13 +56,12 @@ var _ engine.Engine = (*Engine)(nil)
 
 // dirs is the layout of the cache.
 type dirs struct {
-	tools   string // programs built from tools/go.mod, by content of what they are built from
-	state   string // buildkitd's
-	bases   string // OCI layouts handed to builds, by digest
-	images  string // OCI layouts that builds made, by what they are made of
-	layers  string // unpacked layers, by the diff IDs up to theirs
-	run     string // a directory a process, in which each pod has one
-	scratch string // a directory a process, in which each build has one
+	tools  string // programs built from tools/go.mod, by content of what they are built from
+	state  string // buildkitd's
+	bases  string // OCI layouts handed to builds, by digest
+	images string // OCI layouts that builds made, by what they are made of
+	layers string // unpacked layers, by the diff IDs up to theirs
+	run    string // a directory a process, in which each pod and each build has one
 }
 
 // New makes an engine that keeps everything under opts.Cache. It touches
@@ -82,13 +81,12 @@ func New(opts Options) (*Engine, error) {
 		opts: opts,
 		env:  environ.Parse(opts.Environ),
 		dirs: dirs{
-			tools:   filepath.Join(root, "tools"),
-			state:   filepath.Join(root, "buildkit"),
-			bases:   filepath.Join(root, "bases"),
-			images:  filepath.Join(root, "images"),
-			layers:  filepath.Join(root, "layers"),
-			run:     filepath.Join(root, "run"),
-			scratch: filepath.Join(root, "scratch"),
+			tools:  filepath.Join(root, "tools"),
+			state:  filepath.Join(root, "buildkit"),
+			bases:  filepath.Join(root, "bases"),
+			images: filepath.Join(root, "images"),
+			layers: filepath.Join(root, "layers"),
+			run:    filepath.Join(root, "run"),
 		},
 	}
 	e.daemon.engine = e
@@ -111,9 +109,9 @@ func (e *Engine) Close() error {
 		errs = append(errs, p.Close())
 	}
 	e.daemon.close()
-	for i, dir := range e.own()[:len(e.unlock)] {
-		errs = append(errs, os.RemoveAll(dir))
-		e.unlock[i]()
+	if e.unlock != nil {
+		errs = append(errs, os.RemoveAll(e.own()))
+		e.unlock()
 	}
 	errs = append(errs, outdir.Prune(e.dirs.images, 6, 3*time.Hour), outdir.Prune(e.dirs.layers, 24, 3*time.Hour))
 	return errors.Join(errs...)
@@ -122,57 +120,39 @@ func (e *Engine) Close() error {
 // foreign says whether the machine needs qemu for an architecture.
 func foreign(arch string) bool { return arch != "" && arch != runtime.GOARCH }
 
-// own are the directories of this process, for pods and for builds.
-func (e *Engine) own() []string {
-	return []string{filepath.Join(e.dirs.run, e.id), filepath.Join(e.dirs.scratch, e.id)}
-}
+// own is the directory of this process, in which each pod and each build has one.
+func (e *Engine) own() string { return filepath.Join(e.dirs.run, e.id) }
 
-// claim makes this process's directories, which go with Close, and removes those
-// of processes that were killed. What is there to be done is done once.
+// claim makes this process's directory, which goes with Close, and removes those
+// of processes that were killed. It is done once.
 func (e *Engine) claim(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, dir := range e.own()[len(e.unlock):] {
-		parent := filepath.Dir(dir)
-		if err := os.MkdirAll(parent, 0o700); err != nil {
-			return err
-		}
-		// Until its own lock is taken, a directory looks abandoned.
-		unlockAll, err := filelock.Lock(ctx, parent+".lock", filelock.Exclusive, parent, time.Minute, e.opts.Log)
-		if err != nil {
-			return err
-		}
-		defer unlockAll()
-		entries, _ := os.ReadDir(parent) // what a killed run left is not in the way
-		for _, entry := range entries {
-			left := filepath.Join(parent, entry.Name())
-			unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive)
-			if err != nil {
-				continue // it runs
-			}
-			sweepCgroups(filepath.Join(cgroupTop, entry.Name()+"-*"))
-			if err := os.RemoveAll(left); err != nil {
-				fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
-			}
-			unlock()
-		}
-		unlock, err := filelock.Try(filepath.Join(dir, "lock"), filelock.Exclusive)
-		if err != nil {
-			return err
-		}
-		e.unlock = append(e.unlock, unlock)
-	}
-	return nil
-}
-
-// sleep waits, or returns early with the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-t.C:
+	if e.unlock != nil {
 		return nil
 	}
+	if err := os.MkdirAll(e.dirs.run, 0o700); err != nil {
+		return err
+	}
+	// Until its own lock is taken, a directory looks abandoned.
+	unlockAll, err := filelock.Lock(ctx, e.dirs.run+".lock", filelock.Exclusive, e.dirs.run, time.Minute, e.opts.Log)
+	if err != nil {
+		return err
+	}
+	defer unlockAll()
+	entries, _ := os.ReadDir(e.dirs.run) // what a killed run left is not in the way
+	for _, entry := range entries {
+		left := filepath.Join(e.dirs.run, entry.Name())
+		unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive)
+		if err != nil {
+			continue // it runs
+		}
+		sweepCgroups(filepath.Join(cgroupTop, entry.Name()+"-*"))
+		if err := os.RemoveAll(left); err != nil {
+			fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
+		}
+		unlock()
+	}
+	e.unlock, err = filelock.Try(filepath.Join(e.own(), "lock"), filelock.Exclusive)
+	return err
 }

@@ -97,7 +97,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		}
 	}
 	secrets := func() []string {
-		return globAll(filepath.Join(cache, "local", "scratch", "*", "*", "pip.conf"))
+		return globAll(filepath.Join(cache, "local", "run", "*", "*", "pip.conf"))
 	}
 	if id == "" || noProcess(marker) == nil || len(leftovers(id)) == 0 || len(secrets()) == 0 {
 		t.Fatalf("the helper runs no pod and build: %q", said)

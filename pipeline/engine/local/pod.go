@@ -78,7 +78,7 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	p.id = fmt.Sprintf("%s-%d", e.id, e.count)
 	e.pods[p] = true
 	e.mu.Unlock()
-	p.dir = filepath.Join(e.dirs.run, e.id, p.id)
+	p.dir = filepath.Join(e.own(), p.id)
 	p.state = filepath.Join(p.dir, "state")
 	err = os.MkdirAll(p.state, 0o700)
 	if err == nil {
