@@ -4,6 +4,7 @@ package environ
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -122,17 +123,10 @@ func (env Environment) PipConf() []byte {
 		}
 	}
 	if file, set := env["PIP_CONFIG_FILE"]; !set || file != os.DevNull {
-		read("/etc/pip.conf")
-		if home := env["HOME"]; home != "" {
-			read(filepath.Join(home, ".pip", "pip.conf"))
-			config := env["XDG_CONFIG_HOME"]
-			if config == "" {
-				config = filepath.Join(home, ".config")
-			}
-			read(filepath.Join(config, "pip", "pip.conf"))
-		}
-		if file != "" {
-			read(file)
+		home := filepath.Join("/", env["HOME"])
+		config := cmp.Or(env["XDG_CONFIG_HOME"], filepath.Join(home, ".config"))
+		for _, path := range []string{"/etc/pip.conf", filepath.Join(home, ".pip/pip.conf"), filepath.Join(config, "pip/pip.conf"), file} {
+			read(path)
 		}
 	}
 	for _, k := range append(slices.Clone(pipSettings), "cert") {
