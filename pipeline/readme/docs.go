@@ -49,8 +49,8 @@ func (v *Vars) tables() []table {
 		in := &others
 		if i := slices.Index(kinds, e.kind); i >= 0 {
 			in = &tables[i]
-			if _, e.param, _ = strings.Cut(e.param, " "); e.kind == port { // the title has the flag
-				e.param = e.value
+			if _, e.Param, _ = strings.Cut(e.Param, " "); e.kind == port { // the title has the flag
+				e.Param = e.value
 			}
 		}
 		in.Rows = append(in.Rows, e)

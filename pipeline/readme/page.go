@@ -125,17 +125,6 @@ func (v *Vars) page(name string, c content) (string, error) {
 	return tidy(out.String()), nil
 }
 
-// Param is the entry as a table shows it.
-func (e entry) Param() string { return e.param }
-
-// Desc says what the entry is for.
-func (e entry) Desc() string {
-	if e.optional {
-		return strings.TrimSpace("_Optional._ " + e.desc)
-	}
-	return e.desc
-}
-
 // Diff is a unified diff that takes the old text of a file to the new one,
 // empty when they are the same.
 func Diff(name string, old, new []byte) string {

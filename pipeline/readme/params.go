@@ -40,8 +40,8 @@ type entry struct {
 	list     bool   // the key takes a list
 	value    string // in compose
 	flag     string // on the command line, quoted
-	param    string // in a table
-	desc     string
+	Param    string // in a table
+	Desc     string // what it is for, as a table says it
 	optional bool
 	row      bool // it is shown in a table only
 	again    bool // it is one more value of the entry before, which a table shows once
@@ -50,8 +50,11 @@ type entry struct {
 // entries lists every parameter that is switched on.
 func (v *Vars) entries() []entry {
 	var all []entry
-	add := func(k kind, key string, list bool, value, flag, param, desc string, optional bool) {
-		all = append(all, entry{kind: k, key: key, list: list, value: value, flag: flag, param: param, desc: desc, optional: optional})
+	add := func(e entry) {
+		if e.optional {
+			e.Desc = strings.TrimSpace("_Optional._ " + e.Desc)
+		}
+		all = append(all, e)
 	}
 	scalar := func(on Toggle, k kind, key, option string, value Literal, desc string) {
 		param := "--" + option + "="
@@ -59,18 +62,19 @@ func (v *Vars) entries() []entry {
 			param += string(value)
 		}
 		if on.On {
-			add(k, key, false, string(value), "--"+option+"="+shellQuote(string(value)), param, desc, on.Optional)
+			add(entry{kind: k, key: key, value: string(value), flag: "--" + option + "=" + shellQuote(string(value)), Param: param, Desc: desc, optional: on.Optional})
 		}
 	}
 	scalar(v.HasHostname, hostname, "hostname", "hostname", v.Hostname, v.HostnameDesc)
 	scalar(v.HasMAC, macAddress, "mac_address", "mac-address", v.MAC, v.MACDesc)
 	scalar(v.HasNet, network, "network_mode", "net", v.Net, v.NetDesc)
 	if v.Privileged.On {
-		add(privileged, "privileged", false, "true", "--privileged", "--privileged", "Grants the container all capabilities and all devices of the host.", v.Privileged.Optional)
+		add(entry{kind: privileged, key: "privileged", value: "true", flag: "--privileged", Param: "--privileged",
+			Desc: "Grants the container all capabilities and all devices of the host.", optional: v.Privileged.Optional})
 	}
 	env := func(e EnvVar, optional bool) {
-		add(environment, "environment", true, e.Name+"="+string(e.Value),
-			"-e "+e.Name+"="+shellQuote(string(e.Value)), "-e "+e.Name+"="+string(e.Value), e.Desc, optional)
+		value := e.Name + "=" + string(e.Value)
+		add(entry{kind: environment, key: "environment", list: true, value: value, flag: "-e " + e.Name + "=" + shellQuote(string(e.Value)), Param: "-e " + value, Desc: e.Desc, optional: optional})
 	}
 	if v.CommonEnv.On {
 		for _, e := range []EnvVar{
@@ -87,7 +91,7 @@ func (v *Vars) entries() []entry {
 	}{{v.Needed, false}, {v.Optional, true}} {
 		list := func(on bool, k kind, key, option, value, param, desc string) {
 			if on {
-				add(k, key, true, value, option+shellQuote(value), option+param, desc, twin.optional)
+				add(entry{kind: k, key: key, list: true, value: value, flag: option + shellQuote(value), Param: option + param, Desc: desc, optional: twin.optional})
 			}
 		}
 		for _, e := range twin.Env {
@@ -116,7 +120,8 @@ func (v *Vars) entries() []entry {
 		}
 		for _, e := range twin.Security {
 			if twin.HasSecurity {
-				add(securityOption, "security_opt", true, cmp.Or(e.Compose, e.Run), "--security-opt "+shellQuote(e.Run), "--security-opt "+e.Run, e.Desc, twin.optional)
+				add(entry{kind: securityOption, key: "security_opt", list: true, value: cmp.Or(e.Compose, e.Run),
+					flag: "--security-opt " + shellQuote(e.Run), Param: "--security-opt " + e.Run, Desc: e.Desc, optional: twin.optional})
 			}
 		}
 		for _, e := range twin.Custom {
@@ -127,20 +132,19 @@ func (v *Vars) entries() []entry {
 				values, param = []string{""}, flag
 			}
 			for n, value := range values {
-				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, param: param, desc: e.Desc, optional: twin.optional}
+				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, Param: param, Desc: e.Desc, optional: twin.optional, again: n > 0}
 				if value != "" {
 					line.flag += "=" + shellQuote(value)
 				} else {
 					line.value = "true"
 				}
-				line.again = n > 0
-				all = append(all, line)
+				add(line)
 			}
 		}
 	}
 	rows := func(on bool, name, param, desc string) {
 		if on && !slices.ContainsFunc(all, func(e entry) bool { return e.kind == custom && e.key == name }) {
-			all = append(all, entry{kind: custom, param: param, desc: desc, row: true})
+			add(entry{kind: custom, Param: param, Desc: desc, row: true})
 		}
 	}
 	rows(v.ReadOnly, "read_only", "--read-only=true", "Runs the container with a [read-only file system](#read-only-operation).")
