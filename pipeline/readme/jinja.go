@@ -214,18 +214,18 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 
 // limitedRange is Jinja's range, whose numbers gonja makes all at once.
 func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
-	bounds := [3]int{0, 0, 1}
-	switch n := len(params.Args); {
-	case n == 1:
-		bounds[1] = params.Args[0].Integer()
-	case n == 2 || n == 3:
-		for i, arg := range params.Args {
-			bounds[i] = arg.Integer()
-		}
+	start, stop, step := 0, 0, 1
+	switch args := params.Args; len(args) {
+	case 1:
+		stop = args[0].Integer()
+	case 3:
+		step = args[2].Integer()
+		fallthrough
+	case 2:
+		start, stop = args[0].Integer(), args[1].Integer()
 	default:
-		return nil, fmt.Errorf("range takes 1 to 3 numbers, got %d", n)
+		return nil, fmt.Errorf("range takes 1 to 3 numbers, got %d", len(args))
 	}
-	start, stop, step := bounds[0], bounds[1], bounds[2]
 	if step == 0 {
 		return nil, errors.New("range cannot take steps of 0")
 	}
