@@ -26,11 +26,7 @@ func (p Page) Wrong(wants ...string) error {
 	if strings.TrimSpace(p.Title) == "" {
 		return fmt.Errorf("it has no title")
 	}
-	letters := 0
-	for _, word := range strings.Fields(p.Text) {
-		letters += len(word)
-	}
-	if letters < leastText {
+	if letters := len(strings.Join(strings.Fields(p.Text), "")); letters < leastText {
 		return fmt.Errorf("it is blank: it shows %d characters", letters)
 	}
 	for _, want := range wants {

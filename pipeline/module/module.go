@@ -58,11 +58,8 @@ const bootLimit = 15 * time.Minute
 
 // pipeline puts the pipeline of a call together, hands it to do and takes it
 // down again.
-func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) error {
-	return c.reword(c.run(ctx, do))
-}
-
-func (c Call) run(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) (err error) {
+func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) (err error) {
+	defer func() { err = c.reword(err) }()
 	if len(c.Platforms) == 0 {
 		c.Platforms = platform.Names()
 	}

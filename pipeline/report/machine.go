@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/xml"
 	"fmt"
+	"html"
 	"strings"
 )
 
@@ -27,13 +28,7 @@ func (r Report) badge() ([]byte, error) {
 		`<g clip-path="url(#r)"><rect width="%[2]d" height="20" fill="#444"/><rect x="%[2]d" width="%[5]d" height="20" fill="%[6]s"/></g>`+
 		`<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" text-anchor="middle">`+
 		`<text x="%[7]d" y="14">%[3]s</text><text x="%[8]d" y="14">%[4]s</text></g></svg>`+"\n",
-		left+right, left, escaped(label), verdict, right, colour, left/2, left+right/2), nil
-}
-
-func escaped(text string) string {
-	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(text)) // a strings.Builder takes everything
-	return b.String()
+		left+right, left, html.EscapeString(label), verdict, right, colour, left/2, left+right/2), nil
 }
 
 // The part of JUnit's format that all its readers know.

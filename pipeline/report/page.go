@@ -161,16 +161,15 @@ func (r Report) platform(p Platform) platformView {
 
 // graphs are the init graphs, each once.
 func (r Report) graphs() (views []graphView) {
-	source := func(p Platform, dark bool) string {
+	for _, p := range r.Platforms {
+		v := graphView{Platforms: p.Platform, Drift: p.Drift}
 		for _, d := range p.Drawings {
-			if d.Dark == dark {
-				return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG)
+			if source := "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(d.SVG); d.Dark {
+				v.Dark = template.Srcset(source)
+			} else {
+				v.Light = template.URL(source)
 			}
 		}
-		return ""
-	}
-	for _, p := range r.Platforms {
-		v := graphView{Platforms: p.Platform, Drift: p.Drift, Light: template.URL(source(p, false)), Dark: template.Srcset(source(p, true))}
 		if v.Light == "" && len(v.Drift) == 0 {
 			continue
 		}
