@@ -122,8 +122,8 @@ func (v *Vars) validate(mistyped error) error {
 	return errors.Join(problems...)
 }
 
-// markdownMark begins or ends a code block, a comment or a call-out; behind a
-// fence that may end one there is nothing else.
+// markdownMark begins or ends a code block or a comment. A fence ends a block
+// only where nothing stands behind it.
 var markdownMark = regexp.MustCompile("(?m)^[ >]*(```+|~~~+)([ \\t\\r]*$)?|<!--|-->")
 
 // checkTexts finds Markdown that would swallow what stands behind it.
