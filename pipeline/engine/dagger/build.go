@@ -129,10 +129,10 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 		}
 		return img, nil
 	}
-	var program string
+	var program *dagger.File
 	var g errgroup.Group // the program is compiled while the image is built
 	g.Go(func() (err error) {
-		program, err = e.rewriter(ctx, s.native.Architecture)
+		program, err = e.compiled(ctx, s.Client, s.native.Architecture, rewriteProgram)
 		return err
 	})
 	g.Go(func() error {
@@ -146,7 +146,7 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 	}
 	own := len(layerSteps(b.text, req.Target)) // those below are of the base
 	_, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
-		WithMountedFile(rewritePath, s.Host().File(program)).
+		WithMountedFile(rewritePath, program).
 		WithMountedFile(archivePath, archive).
 		WithExec([]string{rewritePath, archivePath, "/image", fmt.Sprint(own), fmt.Sprint(req.Epoch.Unix())}, dagger.ContainerWithExecOpts{NoInit: true}).
 		Directory("/image").Export(ctx, to)
@@ -337,12 +337,12 @@ func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Cl
 // trusts reports whether the engine puts certificates of its own into containers.
 // It has no word for that; it does so for what looks like a Debian.
 func (e *Engine) trusts(ctx context.Context, s *session) (bool, error) {
-	shim, err := e.shim(ctx, s.native.Architecture)
+	shim, err := e.compiled(ctx, s.Client, s.native.Architecture, shimProgram)
 	if err != nil {
 		return false, err
 	}
 	code, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
-		WithFile(shimPath, s.Host().File(shim)).
+		WithFile(shimPath, shim).
 		WithNewFile("/etc/debian_version", "").
 		WithEnvVariable("ASKED", rand.Text()). // the engine's may have changed since
 		WithExec([]string{shimPath, "trusted", "/usr/local/share/ca-certificates"}, dagger.ContainerWithExecOpts{Expect: dagger.ReturnTypeAny, NoInit: true}).

@@ -23,6 +23,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -183,11 +184,16 @@ func (e *Engine) Close() error {
 	return os.RemoveAll(e.work)
 }
 
-// shim compiles the shim for an architecture, once.
-func (e *Engine) shim(ctx context.Context, goarch string) (string, error) {
-	return e.once("shim-"+goarch, func(out string) error {
-		return e.Compile(ctx, io.Discard, shimProgram(e.opts.Repo, goarch, out))
+// compiled hands a program to a session, compiled for an architecture once.
+func (e *Engine) compiled(ctx context.Context, client *dagger.Client, goarch string, program func(repo, goarch, out string) gotool.Program) (*dagger.File, error) {
+	name := path.Base(program(e.opts.Repo, goarch, "").Package) + "-" + goarch
+	file, err := e.once(name, func(out string) error {
+		return e.Compile(ctx, io.Discard, program(e.opts.Repo, goarch, out))
 	})
+	if err != nil {
+		return nil, err
+	}
+	return client.Host().File(file), nil
 }
 
 func shimProgram(repo, goarch, out string) gotool.Program {
@@ -195,13 +201,6 @@ func shimProgram(repo, goarch, out string) gotool.Program {
 		Dir: repo, Package: "./pipeline/engine/dagger/shim", GOARCH: goarch, Out: out,
 		Files: []string{"go.mod", "go.sum", "pipeline/engine/dagger/shim", "pipeline/engine/dagger/record", "pipeline/linebuf"},
 	}
-}
-
-// rewriter compiles the program that rewrites layers, once.
-func (e *Engine) rewriter(ctx context.Context, goarch string) (string, error) {
-	return e.once("rewrite-"+goarch, func(out string) error {
-		return e.Compile(ctx, io.Discard, rewriteProgram(e.opts.Repo, goarch, out))
-	})
 }
 
 func rewriteProgram(repo, goarch, out string) gotool.Program {

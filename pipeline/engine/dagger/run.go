@@ -236,7 +236,7 @@ func (r *run) notReady(ctx context.Context, h *recording, name string, err error
 
 // recorder is the service that records all containers.
 func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
-	shim, err := r.shim(ctx, r.client.native.Architecture)
+	shim, err := r.engine.compiled(ctx, r.client.Client, r.client.native.Architecture, shimProgram)
 	if err != nil {
 		return nil, err
 	}
@@ -249,14 +249,6 @@ func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
 			Args:   append([]string{shimPath, "record", pipesDir, ":" + port}, r.req.Names()...),
 			NoInit: true,
 		}), nil
-}
-
-func (r *run) shim(ctx context.Context, goarch string) (*dagger.File, error) {
-	file, err := r.engine.shim(ctx, goarch)
-	if err != nil {
-		return nil, err
-	}
-	return r.client.Host().File(file), nil
 }
 
 // side is a container as a service, ready when Dagger's health check says so.
@@ -322,7 +314,7 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	if ctr, err = r.files(ctr, c); err != nil {
 		return nil, nil, err
 	}
-	shim, err := r.shim(ctx, goarch)
+	shim, err := r.engine.compiled(ctx, r.client.Client, goarch, shimProgram)
 	if err != nil {
 		return nil, nil, err
 	}
