@@ -23,6 +23,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // baseName is what a Dockerfile sees in BASE_IMAGE when the base comes as an
@@ -181,9 +182,8 @@ func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []s
 	cmd.Env = []string{"PATH=" + e.env["PATH"], "HOME=" + e.env["HOME"], "DOCKER_CONFIG=" + e.env["DOCKER_CONFIG"]}
 	// An interrupt lets BuildKit stop the build's processes; the daemon's end
 	// would do it too.
+	proc.Group(cmd)
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGINT) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err

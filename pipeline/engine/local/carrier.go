@@ -35,22 +35,20 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 	if err := e.permitted(); err != nil {
 		return err
 	}
-	chrooted := false
-	err := onThread(func() (err error) {
-		if chrooted, err = ownMounts(); err != nil {
+	return onThread(func() error {
+		if err := privateMounts(); err != nil {
 			return err
 		}
-		return e.probeOverlays()
-	})
-	grouped := len(hierarchies(cgroupMount)) > 0
-	switch {
-	case err == nil && grouped && !chrooted:
-		return e.watchSpace(log)
-	case err != nil && !errors.Is(err, errNoOverlay):
-		return err
-	}
-	return onThread(func() error {
-		if _, err := ownMounts(); err != nil {
+		chrooted, err := leaveChroot()
+		if err != nil {
+			return fmt.Errorf("making the root directory that of the namespace: %w", err)
+		}
+		grouped := len(hierarchies(cgroupMount)) > 0
+		err = e.probeOverlays()
+		switch {
+		case err == nil && grouped && !chrooted:
+			return e.watchSpace(log)
+		case err != nil && !errors.Is(err, errNoOverlay):
 			return err
 		}
 		if !grouped {
@@ -69,17 +67,6 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 		}
 		return restart()
 	})
-}
-
-// ownMounts is privateMounts and leaveChroot.
-func ownMounts() (chrooted bool, err error) {
-	if err := privateMounts(); err != nil {
-		return false, err
-	}
-	if chrooted, err = leaveChroot(); err != nil {
-		err = fmt.Errorf("making the root directory that of the namespace: %w", err)
-	}
-	return chrooted, err
 }
 
 func (e *Engine) carrier() string { return filepath.Join(filepath.Dir(e.dirs.layers), "carrier") }

@@ -53,10 +53,6 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	module := gotool.Module{Dir: e.opts.Tools, Cache: e.dirs.tools, Environ: e.opts.Environ, Wait: e.opts.LockWait}
-	needs := e.needs()
-	if err := canInstall(needs); err != nil {
-		return err
-	}
 	var built tools
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -68,7 +64,7 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		if err = install(gctx, log, needs); err == nil {
+		if err = install(gctx, log, e.needs()); err == nil {
 			built.runc, err = findRunc(gctx)
 		}
 		return err
@@ -178,22 +174,15 @@ func installCommand(pkgs []string) string {
 	return "apt-get update && apt-get install --no-install-recommends " + strings.Join(pkgs, " ")
 }
 
-func canInstall(pkgs []string) error {
-	if len(pkgs) == 0 {
-		return nil
-	}
-	if _, err := exec.LookPath("apt-get"); err == nil {
-		return nil
-	}
-	return failure.Usagef("missing on this machine: %s; it has no apt-get: install what these Debian packages hold, on Debian: %s",
-		strings.Join(pkgs, " "), installCommand(pkgs))
-}
-
 // install installs packages. It refreshes the package lists only when they do
 // not do: on most machines that spares the slowest step.
 func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	if len(pkgs) == 0 {
 		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return failure.Usagef("missing on this machine: %s; it has no apt-get: install what these Debian packages hold, on Debian: %s",
+			strings.Join(pkgs, " "), installCommand(pkgs))
 	}
 	fmt.Fprintf(log, "installing %s\n", strings.Join(pkgs, " "))
 	run := func(name string, args ...string) error {

@@ -46,7 +46,7 @@ func TestWhatIsMissingIsNamedByItsPackage(t *testing.T) {
 	if missing := e.needs(); slices.Contains(missing, "qemu-user-static") {
 		t.Errorf("with nothing to emulate, %q", missing)
 	}
-	err := canInstall(missing)
+	err := install(t.Context(), t.Output(), missing)
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "apt-get install --no-install-recommends util-linux") {
 		t.Errorf("without apt-get: %v, want a usage error with the command to run", err)
 	}
