@@ -36,19 +36,18 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if !isFile(filepath.Join(req.Context, req.Dockerfile)) {
 		return nil, failure.Usagef("build %s: no Dockerfile at %s", req.Platform, filepath.Join(req.Context, req.Dockerfile))
 	}
-	log := &lineLocked{w: req.Log}
 	if err := e.ensureTools(ctx); err != nil {
 		return nil, err
 	}
 	if foreign(req.Platform.Architecture) {
-		if err := registerEmulator(ctx, log, req.Platform.Architecture); err != nil {
+		if err := registerEmulator(ctx, req.Log, req.Platform.Architecture); err != nil {
 			return nil, err
 		}
 	}
 	if err := e.claim(ctx); err != nil {
 		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
 	}
-	addr, err := e.daemon.acquire(ctx, log)
+	addr, err := e.daemon.acquire(ctx, req.Log)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
@@ -59,12 +58,12 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	}
 	defer os.RemoveAll(tmp) // secrets lie in it
 
-	args, err := e.buildArgs(req, tmp, log)
+	args, err := e.buildArgs(req, tmp)
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
 	args = append([]string{"--addr", addr, "--wait", "build", "--progress=rawjson"}, args...)
-	layout, err := e.export(tmp, req, log, func(log io.Writer, output ...string) error {
+	layout, err := e.export(tmp, req, func(log io.Writer, output ...string) error {
 		return e.buildctl(ctx, req, slices.Concat(args, output), log)
 	})
 	if err != nil {
@@ -84,7 +83,7 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 // layers BuildKit compresses them all again, every time: a layout is kept under
 // the digest that the image has before that, which costs nothing to ask for.
 // Until then layers are compressed fast: nobody sees those.
-func (e *Engine) export(tmp string, req engine.BuildRequest, log io.Writer, solve func(log io.Writer, output ...string) error) (layout string, err error) {
+func (e *Engine) export(tmp string, req engine.BuildRequest, solve func(log io.Writer, output ...string) error) (layout string, err error) {
 	built := func(log io.Writer) (digest string, err error) {
 		file := filepath.Join(tmp, "built.json")
 		if err := solve(log, "--output", "type=image,compression=zstd,compression-level=0", "--metadata-file", file); err != nil {
@@ -105,18 +104,21 @@ func (e *Engine) export(tmp string, req engine.BuildRequest, log io.Writer, solv
 		}
 		return result.Digest, nil
 	}
-	digest, err := built(log)
-	for err == nil {
+	for {
+		digest, err := built(req.Log)
+		if err != nil {
+			return "", err
+		}
 		key := fmt.Sprintf("%s at %d by %s", digest, req.Epoch.Unix(), e.tools.buildkitd)
 		layout = filepath.Join(e.dirs.images, fmt.Sprintf("%x", sha256.Sum256([]byte(key))))
 		changed := errors.New("a file of the context changed meanwhile")
-		was := digest
 		err = makeDir(layout, func(out string) error {
-			fmt.Fprintln(log, "writing the image")
+			fmt.Fprintln(req.Log, "writing the image")
 			if err := solve(io.Discard, "--output", "type=oci,tar=false,rewrite-timestamp=true,dest="+out); err != nil {
 				return err
 			}
-			if digest, err = built(io.Discard); err == nil && digest != was {
+			again, err := built(io.Discard)
+			if err == nil && again != digest {
 				err = changed
 			}
 			return err
@@ -124,13 +126,11 @@ func (e *Engine) export(tmp string, req engine.BuildRequest, log io.Writer, solv
 		if err != changed {
 			return layout, err
 		}
-		err = nil
 	}
-	return "", err
 }
 
 // buildArgs are buildctl's flags for a request.
-func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) ([]string, error) {
+func (e *Engine) buildArgs(req engine.BuildRequest, tmp string) ([]string, error) {
 	dockerfile := filepath.Join(req.Context, req.Dockerfile)
 	args := []string{
 		"--frontend", "dockerfile.v0",
@@ -146,7 +146,7 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string, log io.Writer) (
 	if foreign(req.Platform.Architecture) {
 		cpu = e.opts.QEMUCPU[req.Platform.Architecture]
 	}
-	buildArgs := e.env.BuildArgs(req, cpu, "the process list", log)
+	buildArgs := e.env.BuildArgs(req, cpu, "the process list", req.Log)
 	if req.Base.Reference != "" {
 		buildArgs["BASE_IMAGE"] = req.Base.Reference
 	} else {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -30,16 +31,12 @@ func (c *Container) Kill() error { return c.Signal(unix.SIGKILL) }
 
 // Stop sends SIGTERM, waits for StopGrace, then kills; it returns the exit code.
 func (c *Container) Stop(ctx context.Context) (int, error) {
-	grace := c.spec.StopGrace
-	if grace == 0 {
-		grace = defaultGrace
-	}
 	_ = c.Signal(unix.SIGTERM) // fails when it has ended
 	select {
 	case <-c.done:
 		return c.code, c.fail
 	case <-ctx.Done():
-	case <-time.After(grace):
+	case <-time.After(cmp.Or(c.spec.StopGrace, defaultGrace)):
 	}
 	_ = c.Kill()
 	return c.Wait(ctx)

@@ -258,9 +258,6 @@ type lineLocked struct {
 func (l *lineLocked) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.w == nil {
-		return len(p), nil
-	}
 	return l.w.Write(p)
 }
 
