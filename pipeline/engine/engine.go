@@ -46,7 +46,7 @@ type BuildRequest struct {
 	Base       Base              // what the argument BASE_IMAGE stands for
 	Args       map[string]string // build arguments
 	Epoch      time.Time         // SOURCE_DATE_EPOCH: the time stamped on all that is made
-	Log        io.Writer         // receives plain lines of progress
+	Log        io.Writer         // receives plain lines of progress; required
 }
 
 // Base is the image that a Dockerfile starts from. Exactly one field is set.
