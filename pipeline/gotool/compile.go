@@ -24,11 +24,14 @@ type Program struct {
 	Environ []string // for the go command; nil is this process's
 }
 
-// Args are the arguments of the go command but for the file to write. Nobody
-// debugs these programs: what a debugger reads is not even compiled, which is a
-// seventh of the work.
+// PackageFlags decide what a compiled package is: those of all programs. Nobody
+// debugs them: what a debugger reads is not even compiled, which is a seventh of
+// the work.
+var PackageFlags = []string{"-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"}
+
+// Args are the arguments of the go command but for the file to write.
 func (p Program) Args() []string {
-	return append([]string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-gcflags=all=-dwarf=false"}, p.Flags...)
+	return slices.Concat([]string{"build"}, PackageFlags, []string{"-ldflags=-s -w"}, p.Flags)
 }
 
 // WithoutInlining are flags with which a program takes a quarter less time to

@@ -68,6 +68,10 @@ func (e *Engine) Go(ctx context.Context, dir string, args ...string) (string, er
 	return out, nil
 }
 
+// goFlags compile what the linters run and read as programs are compiled, so that
+// Go's own packages and those of both are compiled once.
+var goFlags = strings.Join(gotool.PackageFlags, " ")
+
 // golang is the container of Go with a directory to work in, and with the
 // modules and packages of earlier builds.
 func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
@@ -91,7 +95,7 @@ func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
 		WithMountedCache("/root/.cache/go-build", s.CacheVolume("docker-netbox-go-build")).
 		WithMountedCache("/root/.cache/docker-netbox", s.CacheVolume("docker-netbox-tools")).
 		WithEnvVariable("GOMODCACHE", "/go/pkg/mod").WithEnvVariable("GOCACHE", "/root/.cache/go-build").
-		WithEnvVariable("CGO_ENABLED", "0").WithEnvVariable("GOFLAGS", "-buildvcs=false").
+		WithEnvVariable("CGO_ENABLED", "0").WithEnvVariable("GOFLAGS", goFlags).
 		WithMountedDirectory("/src", source).WithWorkdir("/src"), nil
 }
 
