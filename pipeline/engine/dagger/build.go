@@ -70,7 +70,10 @@ func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	_, err = e.read(ctx, s.Client, s.native, req, dir, io.Discard)
+	secrets, err := e.buildSecrets(ctx, s, s.Client)
+	if err == nil {
+		_, err = e.read(ctx, s.Client, s.native, req, dir, secrets, io.Discard)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -93,12 +96,12 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err != nil {
 		return nil, err
 	}
-	// A mistake in the Dockerfile is known before anything is compiled.
-	b, err := e.read(ctx, client, s.native, req, dir, log)
+	secrets, err := e.buildSecrets(ctx, s, client)
 	if err != nil {
 		return nil, err
 	}
-	if b.opts.Secrets, err = e.buildSecrets(ctx, s, client); err != nil {
+	b, err := e.read(ctx, client, s.native, req, dir, secrets, log)
+	if err != nil {
 		return nil, err
 	}
 	img, err := e.export(ctx, &session{Client: client, native: s.native}, b, req, dir)
@@ -171,8 +174,9 @@ type dockerBuild struct {
 }
 
 // read hands what a request needs to Dagger, and has it read the Dockerfile and
-// find the images that this starts from.
-func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Platform, req engine.BuildRequest, dir string, log io.Writer) (b dockerBuild, err error) {
+// find the images that this starts from. Dagger may already build then, so the
+// request has its secrets: what is built is the same with the same request only.
+func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Platform, req engine.BuildRequest, dir string, secrets []*dagger.Secret, log io.Writer) (b dockerBuild, err error) {
 	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
 	if err != nil {
 		return b, fmt.Errorf("read the Dockerfile: %w", err)
@@ -202,7 +206,7 @@ func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Plat
 			return b, err
 		}
 	}
-	b.opts = dagger.DirectoryDockerBuildOpts{Dockerfile: req.Dockerfile, Platform: dagger.Platform(req.Platform.String()), Target: req.Target}
+	b.opts = dagger.DirectoryDockerBuildOpts{Dockerfile: req.Dockerfile, Platform: dagger.Platform(req.Platform.String()), Target: req.Target, Secrets: secrets}
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
 			b.opts.BuildArgs = append(b.opts.BuildArgs, dagger.BuildArg{Name: name, Value: args[name]})

@@ -245,8 +245,14 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 			t.Fatal(err)
 		}
 		f.want("exitCode", `"/etc/debian_version"`, `args:["/.pipeline/shim","trusted","/usr/local/share/ca-certificates"]`, "noInit:true")
-		if passed := len(f.asked("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")) == 1; passed == test.trusts {
-			t.Errorf("the engine has its own certificates: %v; this machine's are passed on: %v", test.trusts, passed)
+		// Each request has them, also the one that finds mistakes: Dagger builds for
+		// each that is not like another.
+		want := len(f.asked("dockerBuild("))
+		if test.trusts {
+			want = 0
+		}
+		if passed := len(f.asked("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")); passed != want {
+			t.Errorf("the engine has its own certificates: %v; this machine's are passed on in %d requests, want %d", test.trusts, passed, want)
 		}
 	}
 }
