@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
@@ -384,6 +387,39 @@ func TestCleanRemovesOnlyWhatTheVerbsWrite(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(output, "mine/notes.txt")); err != nil {
 		t.Errorf("it removed what is not its own: %v", err)
+	}
+}
+
+// What two names share takes its disk once.
+func TestCleanPrintsTheDiskThatTheCacheTook(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", home)
+	cache, output := filepath.Join(home, pipeline.Project), t.TempDir()
+	tool := filepath.Join(cache, "engine", "tool")
+	for file, size := range map[string]int{tool: 8 << 20, filepath.Join(output, "image", "blob"): 2 << 20} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, bytes.Repeat([]byte("x"), size), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(tool, tool+"-again"); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := invoke(t, t.Context(), "clean", "--cache", "--json", "--output", output)
+	var got cleanResult
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil || code != 0 {
+		t.Fatalf("status %d, %v: %q, %q", code, err, stdout, stderr)
+	}
+	if want := []string{filepath.Join(output, "image"), cache}; !slices.Equal(got.Removed, want) {
+		t.Errorf("removed %q, want %q", got.Removed, want)
+	}
+	if got.Bytes < 10<<20 || got.Bytes > 11<<20 {
+		t.Errorf("10 MiB of files freed %d bytes", got.Bytes)
+	}
+	if want := fmt.Sprintf("freed %.1f MB\n", float64(got.Bytes)/1e6); stderr != want {
+		t.Errorf("printed %q, want %q", stderr, want)
+	}
+	if _, err := os.Stat(cache); !os.IsNotExist(err) {
+		t.Errorf("the cache is still there: %v", err)
 	}
 }
 

@@ -3,8 +3,10 @@ package base
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir/outdirtest"
 )
 
 const aKey = "0123456789abcdef0123456789abcdef"
@@ -115,5 +118,31 @@ func TestEntriesUnusedForLongAreRemoved(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(s.dir, name)); (err == nil) != want {
 			t.Errorf("%s is there: %v", name, err == nil)
 		}
+	}
+}
+
+// A new base each day, beside one that is used every day.
+func TestEntriesAreFewHoweverManyVersionsThereWere(t *testing.T) {
+	s := store{dir: t.TempDir(), wait: time.Minute}
+	const day = 24 * time.Hour
+	used := 0
+	for v := range 60 {
+		for _, key := range []string{aKey, fmt.Sprintf("%016d", v)} {
+			if _, err := s.get(t.Context(), "kind", key, func(context.Context, layout.Path) error {
+				if key == aKey {
+					used++
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := slices.DeleteFunc(outdirtest.Age(t, s.dir, day), func(name string) bool { return name == "locks" })
+		if len(left) > 1+int(unusedFor/day) {
+			t.Fatalf("after %d days, %d entries are left: %q", v+1, len(left), left)
+		}
+	}
+	if used != 1 {
+		t.Errorf("the entry that is used every day was made %d times", used)
 	}
 }

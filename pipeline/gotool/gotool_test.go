@@ -2,7 +2,10 @@ package gotool_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir/outdirtest"
 )
 
 // A module of one program that needs nothing from anywhere.
@@ -181,5 +185,22 @@ func TestProgramsOfEarlierVersionsGoWhenNothingAsksForThem(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Dir(file)); err != nil || time.Since(info.ModTime()) > time.Hour {
 		t.Errorf("using a program does not mark it as used: %v", err)
+	}
+}
+
+// Tools change every third day; nothing asks for the earlier ones.
+func TestProgramsAreFewHoweverManyVersionsThereWere(t *testing.T) {
+	m := hello(t)
+	m.Compile = func(_ context.Context, _ io.Writer, p gotool.Program) error { return os.WriteFile(p.Out, nil, 0o755) }
+	for v := range 30 {
+		if err := os.WriteFile(filepath.Join(m.Dir, "go.sum"), fmt.Append(nil, v), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Program(t.Context(), io.Discard, "example.test/hello"); err != nil {
+			t.Fatal(err)
+		}
+		if left := outdirtest.Age(t, m.Cache, 3*24*time.Hour); len(left) > 10 {
+			t.Fatalf("after %d versions, %d are left", v+1, len(left))
+		}
 	}
 }

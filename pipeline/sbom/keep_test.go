@@ -2,6 +2,7 @@ package sbom_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -9,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/outdir/outdirtest"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
@@ -49,6 +53,46 @@ func TestAScanIsKept(t *testing.T) {
 	get(img, false)
 	if looked != 4 {
 		t.Errorf("looked %d times, want 4", looked)
+	}
+}
+
+// An hour after another, versions leave 8 scans; what is made at the same time all
+// stays for as long as another process may read it.
+func TestKeptScansAreFewHoweverManyImagesThereWere(t *testing.T) {
+	t.Parallel()
+	syft := filepath.Join(t.TempDir(), "syft")
+	keep := func(name string) (made bool) {
+		t.Helper()
+		_, made, err := sbom.Keep(syft, sbom.Image{Digest: v1.Hash{Algorithm: "sha256", Hex: name}}, func() (sbom.Scan, error) {
+			return sbom.Scan{Packages: []sbom.Package{{Name: "bash"}}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	scans := filepath.Join(filepath.Dir(syft), "scans")
+	for v := range 40 {
+		keep(fmt.Sprint("version ", v))
+		if left := outdirtest.Age(t, scans, time.Hour); len(left) > 8 {
+			t.Fatalf("after %d versions, %d scans are left", v+1, len(left))
+		}
+	}
+	for v := 32; v < 40; v++ {
+		if keep(fmt.Sprint("version ", v)) {
+			t.Errorf("the scan of version %d of 0 to 39 is gone", v)
+		}
+	}
+	outdirtest.Age(t, scans, 3*time.Hour)
+	for i := range 20 {
+		keep(fmt.Sprint("at once ", i))
+	}
+	if left := outdirtest.Age(t, scans, 3*time.Hour); len(left) != 20 {
+		t.Errorf("of 20 scans made at once, and older ones, %d are left", len(left))
+	}
+	keep("afterwards")
+	if left := outdirtest.Age(t, scans, 0); len(left) != 8 {
+		t.Errorf("3 hours later, %d scans are left", len(left))
 	}
 }
 

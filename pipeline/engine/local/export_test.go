@@ -13,6 +13,15 @@ import (
 // ID is in the name of everything that e's pods have on the machine.
 func ID(e *Engine) string { return e.id }
 
+// MakeDir is how the engine fills its cache.
+var MakeDir = makeDir
+
+// LayBase writes a base image for a build.
+func LayBase(e *Engine, index v1.ImageIndex) error {
+	_, _, err := e.layBase(index)
+	return err
+}
+
 // UnpackAndMount unpacks an image and mounts it at once on dir/root, by the rules
 // that a kernel with overlay's index=on has.
 func UnpackAndMount(ctx context.Context, e *Engine, img v1.Image, dir string) error {
