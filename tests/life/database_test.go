@@ -143,6 +143,50 @@ func TestARefusingDatabaseIsNamedInOneLine(t *testing.T) {
 	}
 }
 
+// TestAFillingThatFailsEndsTheStart has the database break off the filling, and
+// something kill it: the reason is the last word, and the database stays empty.
+func TestAFillingThatFailsEndsTheStart(t *testing.T) {
+	t.Parallel()
+	outer := newWorld(t)
+	postgres, _ := outer.services()
+	outer.role(postgres, "failing", "")
+	outer.sql(postgres, "netbox", "create database failing owner failing")
+	outer.sql(postgres, "failing", "create function refuse() returns event_trigger language plpgsql as $$ begin raise 'no more room'; end $$")
+	for _, test := range []struct {
+		name  string
+		fault string
+		says  string
+	}{
+		{"broken off", "create event trigger refuse on ddl_command_start when tag in ('CREATE INDEX') execute function refuse()", "filling the database: no more room: it is as it was"},
+		{"killed", "drop event trigger refuse", "filling the database was killed by SIGKILL: it is as it was"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := outer.in(t)
+			w.sql(postgres, "failing", test.fault)
+			c := w.netbox(map[string]string{"DB_USER": "failing", "DB_NAME": "failing"})
+			w.waits(c, "filling the empty database")
+			if test.name == "killed" {
+				const kill = `for d in /proc/[0-9]*; do read -r name <$d/comm; [ "$name" != netbox-fill ] || kill -9 ${d#/proc/}; done`
+				if _, errs, code, err := c.Exec(t.Context(), []string{"sh", "-c", kill}, nil); err != nil || code != 0 {
+					t.Fatalf("kill: status %d, %v: %s", code, err, errs)
+				}
+			}
+			if code := w.ended(c); code == 0 {
+				t.Error("it ended with status 0")
+			}
+			if last := lastWords(c); !strings.Contains(last, test.says) {
+				t.Errorf("the log ends with %q, want %q", last, test.says)
+			}
+			if n := len(lines(c, "filling the empty database")); n != 1 || strings.Contains(said(c), "Traceback") {
+				t.Errorf("it was tried %d times, want once and no traceback:\n%s", n, said(c))
+			}
+			if got := w.sql(postgres, "failing", "select count(*) from pg_tables where schemaname = 'public'"); got != "0" {
+				t.Errorf("the database holds %s tables", got)
+			}
+		})
+	}
+}
+
 // TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched covers databases
 // with content: too old, owned by another role, at a port that is taken. One
 // whose migration fails is named with it.

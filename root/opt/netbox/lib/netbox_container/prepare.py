@@ -1,4 +1,8 @@
-"""The second service: waits for PostgreSQL and Redis and brings the database up to date."""
+"""The second service: waits for PostgreSQL and Redis and brings the database up to date.
+
+An empty database is left to the third service, which fills it while it loads NetBox:
+PostgreSQL and Python then work at the same time, and the first page comes sooner.
+"""
 
 import importlib.metadata
 import logging
@@ -7,8 +11,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -54,11 +59,30 @@ def main() -> None:
             f'{number} background workers of another NetBox use this Redis with REDIS_DB_TASK={values.REDIS_DB_TASK}: '
             'each takes tasks of the other: set REDIS_DB_TASK and REDIS_DB_CACHE to numbers that only this one has'
         )
+    snapshot.EMPTY.unlink(missing_ok=True)
+    bring_up_to_date(settings, guard, later=not settings.get('PLUGINS'))
+    if not snapshot.EMPTY.exists():
+        say('the database is ready')
+
+
+def fill(settings: Mapping[str, Any]) -> None:
+    """Does what was left for later. Meanwhile another container may have filled the database, and with another release."""
+    try:
+        guard = services.database(settings['DATABASES']['default'])
+    except (services.NotReady, services.Unusable) as error:
+        configuration.end(str(error))
+    bring_up_to_date(settings, guard)
+    snapshot.EMPTY.unlink()
+    say('the database is ready')
+
+
+def bring_up_to_date(settings: Mapping[str, Any], guard: psycopg.Connection, later: bool = False) -> None:
+    """Fills or upgrades the database where it needs that; with later, leaves an empty one, and a mark that it is empty."""
     try:
         with guard, only_one(guard):
-            with services.database(place) as connection:
+            with services.database(settings['DATABASES']['default']) as connection:
                 give_up_when_we_end(connection.execute)
-                state = prepare(connection, bool(settings.get('PLUGINS')))
+                state = prepare(connection, bool(settings.get('PLUGINS')), later)
             if state:
                 upgrade(state)
     except services.NotReady as error:
@@ -70,11 +94,10 @@ def main() -> None:
             traceback.print_exc()
             configuration.end(f'preparing the database: {type(error).__name__}: {_line(error)}')
         configuration.end(f'preparing the database: {_line(error)}: see DB_HOST and the log of PostgreSQL; the next start goes on from here')
-    say('the database is ready')
 
 
-def prepare(connection: psycopg.Connection, plugins: bool) -> str:
-    """Fills an empty database. Returns what it must be upgraded to, empty when it is up to date."""
+def prepare(connection: psycopg.Connection, plugins: bool, later: bool) -> str:
+    """Fills an empty database, or leaves that for later. Returns what it must be upgraded to, empty when it is up to date."""
     if connection.execute('show transaction_read_only').fetchone() == ('on',):
         info = connection.info
         configuration.end(f'the database DB_NAME={info.dbname} at DB_HOST={info.host} can be read only: name the server that takes changes')
@@ -97,6 +120,9 @@ def prepare(connection: psycopg.Connection, plugins: bool) -> str:
     if not known <= done and (problem := lacking(connection, snapshot.extensions(script))):
         configuration.end(problem)
     if not done and snapshot.wanted(connection):
+        if later:
+            snapshot.EMPTY.touch()
+            return ''
         say('filling the empty database')
         try:
             with connection.transaction():

@@ -14,11 +14,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
-from netbox_container import configuration, health, metrics, stopping, web, worker
+from netbox_container import configuration, health, metrics, snapshot, stopping, web, worker
 
 GRACE = 8.5  # seconds the forks get to finish their requests and jobs after SIGTERM
 SETTLED = 10  # a fork that ran this long may be started again at once
@@ -43,18 +44,20 @@ class Process:
 
 
 def main() -> None:
-    leave = stopping.watch()
     values = configuration.environ_values()
-    if configuration.load(os.environ).get('METRICS_ENABLED'):
+    settings = configuration.load(os.environ)
+    tie_forks()
+    filling = fill(settings) if snapshot.EMPTY.exists() else 0
+    leave = stopping.watch()
+    if settings.get('METRICS_ENABLED'):
         metrics.share()
     try:
-        application, question = load(values)
+        application, question = load(values, filling)
     except Exception as error:
         if problem := configuration.improper(error):
             configuration.end(f'configuration: {problem}', status=os.EX_CONFIG)  # another try would change nothing
         raise
     leave()  # forks and threads do not go together
-    tie_forks()
     processes, doors = [], []
     if values.NETBOX_ROLE != 'worker':
         between, routes = web.listen(), web.static()
@@ -70,8 +73,11 @@ def main() -> None:
     Keeper(processes, question, doors).keep()
 
 
-def load(values: SimpleNamespace):
-    """NetBox's WSGI application, warm, and the question that shows whether it answers."""
+def load(values: SimpleNamespace, filling: int = 0):
+    """NetBox's WSGI application, warm, and the question that shows whether it answers.
+
+    Nothing asks the database before the process that fills it, if there is one, has ended.
+    """
     gc.disable()  # start-up makes no garbage worth a fifth of its time
     from django.conf import settings
 
@@ -85,6 +91,8 @@ def load(values: SimpleNamespace):
     question = health.Question(
         web.PORT, f'/{settings.BASE_PATH}login/', health.host_of(settings.ALLOWED_HOSTS), settings.SESSION_COOKIE_NAME
     )
+    if filling:
+        wait_for(filling)
     make_superuser(values)
     for variable in ('SUPERUSER_PASSWORD', 'SUPERUSER_API_TOKEN'):
         forget(variable)  # nothing that follows needs it
@@ -95,6 +103,25 @@ def load(values: SimpleNamespace):
     gc.freeze()  # or the collector would unshare the pages that the forks share
     gc.enable()
     return application, question
+
+
+def fill(settings: Mapping[str, Any]) -> int:
+    """Begins to fill the empty database, in a process whose number it returns."""
+    from netbox_container import prepare
+
+    return fork('fill', lambda: prepare.fill(settings))
+
+
+def wait_for(filling: int) -> None:
+    """Waits for the process that fills the database; when that failed, the start ends."""
+    code = os.waitstatus_to_exitcode(os.waitpid(filling, 0)[1])
+    if code < 0:
+        configuration.end(
+            f'filling the database was killed by {signal.Signals(-code).name}: it is as it was; give the container more memory, or start it again',
+            status=os.EX_CONFIG,
+        )
+    if code:
+        sys.exit(os.EX_CONFIG)  # it has said why; another try would change nothing
 
 
 @contextlib.contextmanager

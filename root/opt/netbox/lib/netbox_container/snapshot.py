@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 FILE = Path('/opt/netbox/schema.sql.gz')
+EMPTY = Path('/run/netbox/empty')  # is there while an empty database waits to be filled
 
 _ANY_TABLE = """
     select exists (
