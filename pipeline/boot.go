@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"maps"
@@ -110,7 +109,7 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 	}
 	maps.Copy(env, smoke.Env(probePath, hook))
 	env["S6_VERBOSITY"] = "2"
-	secrets["SUPERUSER_PASSWORD"] = rand.Text()
+	maps.Copy(secrets, smoke.Secrets())
 	return engine.Container{
 		Name:      "netbox",
 		Image:     img,

@@ -1,14 +1,15 @@
 package smoke
 
 import (
+	"crypto/rand"
 	"strconv"
 	"strings"
 )
 
-// Env is the environment, beside SUPERUSER_PASSWORD, that the container under
-// test needs for the probe at that path to find what it expects. It has /init
-// start the probe before any service, to report each service that ends, in the
-// place of the image's own hook, which is run as before.
+// Env is the environment, beside Secrets, that the container under test needs
+// for the probe at that path to find what it expects. It has /init start the
+// probe before any service, to report each service that ends, in the place of
+// the image's own hook, which is run as before.
 func Env(probe, hook string) map[string]string {
 	return map[string]string{
 		"ALLOWED_HOST":    "netbox.test",
@@ -16,6 +17,15 @@ func Env(probe, hook string) map[string]string {
 		"PUID":            "1000",
 		"PGID":            "1000",
 		"S6_STAGE2_HOOK":  strings.TrimSpace(probe + " -watch " + hook),
+	}
+}
+
+// Secrets are the superuser's password and API token, new ones each time. With a
+// token that is there from the start, no check waits for one to be made.
+func Secrets() map[string]string {
+	return map[string]string{
+		"SUPERUSER_PASSWORD":  rand.Text(),
+		"SUPERUSER_API_TOKEN": "nbt_" + rand.Text()[:12] + "." + (rand.Text() + rand.Text())[:40],
 	}
 }
 

@@ -127,7 +127,7 @@ func TestAFailedCheckIsOneLineOfWhatWasAskedAndWhereToLook(t *testing.T) {
 	lines[index("login")], lines[index("image")], lines[len(lines)-1] = out[0], out[1], out[2]
 
 	err := Parse(lines).Err()
-	want := "smoke test: login: FAILED: asked POST /login/, got 500: <class 'X'>: no table; look at SUPERUSER_EMAIL, SUPERUSER_PASSWORD and the log of svc-netbox-prepare"
+	want := "smoke test: login: FAILED: asked POST /login/, got 500: <class 'X'>: no table; look at SUPERUSER_EMAIL, SUPERUSER_PASSWORD and the log of svc-netbox"
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

@@ -21,8 +21,13 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// api asks the REST API, with the token once there is one.
+// api asks the REST API as the superuser.
 func (p *probe) api(ctx context.Context, method, path string, in any) reply {
+	return p.apiWith(ctx, p.bearer, method, path, in)
+}
+
+// apiWith asks with a token, or with none where it is empty.
+func (p *probe) apiWith(ctx context.Context, bearer, method, path string, in any) reply {
 	q := request{method: method, path: path, header: map[string]string{"Accept": "application/json"}}
 	if in != nil {
 		body, err := json.Marshal(in)
@@ -31,15 +36,15 @@ func (p *probe) api(ctx context.Context, method, path string, in any) reply {
 		}
 		q.body, q.header["Content-Type"] = body, "application/json"
 	}
-	if p.bearer != "" {
-		q.header["Authorization"] = "Bearer " + p.bearer
+	if bearer != "" {
+		q.header["Authorization"] = "Bearer " + bearer
 	}
 	return p.web.do(ctx, q)
 }
 
 // token makes an API token of version 2 and uses it.
 func (p *probe) token(ctx context.Context) smoke.Result {
-	made := p.api(ctx, http.MethodPost, "/api/users/tokens/provision/", map[string]any{
+	made := p.apiWith(ctx, "", http.MethodPost, "/api/users/tokens/provision/", map[string]any{
 		"username": p.user, "password": p.password, "description": "smoke test",
 	})
 	var t struct {
@@ -53,26 +58,23 @@ func (p *probe) token(ctx context.Context) smoke.Result {
 	if t.Version != 2 || t.Key == "" || t.Token == "" {
 		return made.badf("201, but a token of version %d with a key of %d and a secret of %d characters", t.Version, len(t.Key), len(t.Token))
 	}
-	bearer := "nbt_" + t.Key + "." + t.Token
-
 	// A token that differs in its secret only must not pass, or the good one
 	// passing would say nothing.
-	wrong := p.web.do(ctx, request{method: http.MethodGet, path: "/api/authentication-check/", header: map[string]string{
-		"Accept": "application/json", "Authorization": "Bearer nbt_" + t.Key + "." + strings.Repeat("x", len(t.Token)),
-	}})
+	const who = "/api/authentication-check/"
+	bearer := "nbt_" + t.Key + "."
+	wrong := p.apiWith(ctx, bearer+strings.Repeat("x", len(t.Token)), http.MethodGet, who, nil)
 	wrong.asked += " with a wrong token"
 	if wrong.err != nil || wrong.status != http.StatusUnauthorized && wrong.status != http.StatusForbidden {
 		return wrong.bad()
 	}
 
-	p.bearer = bearer
-	used := p.api(ctx, http.MethodGet, "/api/authentication-check/", nil)
-	var who struct{ Username string }
-	if !used.is(http.StatusOK, &who) {
+	used := p.apiWith(ctx, bearer+t.Token, http.MethodGet, who, nil)
+	var user struct{ Username string }
+	if !used.is(http.StatusOK, &user) {
 		return used.bad()
 	}
-	if who.Username != p.user {
-		return used.badf("200, but as user %q", who.Username)
+	if user.Username != p.user {
+		return used.badf("200, but as user %q", user.Username)
 	}
 	return smoke.Result{OK: true, Asked: made.asked + ", then " + used.asked, Got: "a version-2 token that is known as " + p.user + "'s"}
 }

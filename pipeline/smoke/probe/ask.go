@@ -39,6 +39,7 @@ type probe struct {
 	version  string
 	user     string
 	password string
+	bearer   string // the superuser's API token
 	uid      int
 	config   string
 	secrets  string
@@ -55,7 +56,6 @@ type probe struct {
 	tab          *browser.Tab
 	closeTab     func()
 	session      *client
-	bearer       string
 	siteID       int
 	siteName     string
 	made         struct{ prefix, address, image string } // their API paths

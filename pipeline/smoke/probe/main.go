@@ -54,6 +54,7 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 	p := &probe{
 		user:     "admin",
 		password: getenv("SUPERUSER_PASSWORD"),
+		bearer:   getenv("SUPERUSER_API_TOKEN"),
 		config:   "/config",
 		secrets:  "/config/keys/*",
 		python:   "/lsiopy/bin/python",
@@ -74,8 +75,8 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 	switch {
 	case p.version == "":
 		return nil, errors.New("no release to expect; set -version")
-	case p.password == "":
-		return nil, errors.New("SUPERUSER_PASSWORD is not in the environment; run the probe through with-contenv")
+	case p.password == "" || p.bearer == "":
+		return nil, errors.New("SUPERUSER_PASSWORD or SUPERUSER_API_TOKEN is not in the environment; run the probe through with-contenv")
 	case err != nil:
 		return nil, fmt.Errorf("user id %q is not a number; set PUID", getenv("PUID"))
 	case p.pace <= 0:

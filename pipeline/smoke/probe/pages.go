@@ -152,7 +152,7 @@ func (p *probe) login(ctx context.Context) smoke.Result {
 	return smoke.Result{OK: true, Asked: r.asked + ", then " + home.asked, Got: "302, then the dashboard of " + p.user}
 }
 
-// hide keeps the password out of what is printed, whoever echoes it.
+// hide keeps the password and the token out of what is printed, whoever echoes them.
 func (p *probe) hide(s string) string {
-	return strings.ReplaceAll(s, p.password, "***")
+	return strings.NewReplacer(p.password, "***", p.bearer, "***").Replace(s)
 }

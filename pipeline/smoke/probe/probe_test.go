@@ -17,7 +17,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-const password = `p"a<s>s & word`
+const (
+	password = `p"a<s>s & word`
+	token    = "nbt_key.secret"
+)
 
 // from returns an environment.
 func from(env map[string]string) func(string) string {
@@ -29,7 +32,7 @@ func from(env map[string]string) func(string) string {
 func ask(t *testing.T, address string, slowness float64, change func(*probe)) (int, []string) {
 	t.Helper()
 	env := smoke.Env("/probe", "")
-	env["SUPERUSER_PASSWORD"] = password
+	env["SUPERUSER_PASSWORD"], env["SUPERUSER_API_TOKEN"] = password, token
 	// Command begins with `with-contenv PROBE`.
 	p, err := newProbe(smoke.Command("/probe", "4.7.3", "127.0.0.1:1", slowness)[2:], from(env))
 	if err != nil {
@@ -81,7 +84,7 @@ func TestANetBoxThatNeverListensIsOneCause(t *testing.T) {
 	}
 }
 
-func TestANetBoxThatFailsIsToldWithoutThePassword(t *testing.T) {
+func TestANetBoxThatFailsIsToldWithoutSecrets(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet && r.URL.Path == "/login/" {
 			fmt.Fprint(w, `<form><input type="hidden" name="csrfmiddlewaretoken" value="abc"></form>`)
@@ -90,7 +93,7 @@ func TestANetBoxThatFailsIsToldWithoutThePassword(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		w.WriteHeader(http.StatusInternalServerError)
-		fmt.Fprintf(w, "echo: %s %s", r.FormValue("password"), password)
+		fmt.Fprintf(w, "echo: %s %s %s", r.FormValue("password"), password, r.Header.Get("Authorization"))
 	}))
 	defer s.Close()
 	code, lines := ask(t, s.Listener.Addr().String(), 0.1, func(*probe) {})
@@ -98,8 +101,8 @@ func TestANetBoxThatFailsIsToldWithoutThePassword(t *testing.T) {
 		t.Errorf("ended with %d", code)
 	}
 	for _, line := range lines {
-		if strings.Contains(line, password) || strings.Contains(line, `p\"a`) {
-			t.Errorf("the password is in %s", line)
+		if strings.Contains(line, password) || strings.Contains(line, `p\"a`) || strings.Contains(line, token) {
+			t.Errorf("a secret is in %s", line)
 		}
 	}
 	err := smoke.Parse(lines).Err()
@@ -120,7 +123,7 @@ func TestANetBoxThatHangsIsToldAsSuch(t *testing.T) {
 }
 
 func TestWrongUseEndsWithTwo(t *testing.T) {
-	good := map[string]string{"SUPERUSER_PASSWORD": "x", "PUID": "1000"}
+	good := map[string]string{"SUPERUSER_PASSWORD": "x", "SUPERUSER_API_TOKEN": "y", "PUID": "1000"}
 	for _, tt := range []struct {
 		args []string
 		env  map[string]string
@@ -128,7 +131,8 @@ func TestWrongUseEndsWithTwo(t *testing.T) {
 	}{
 		{nil, good, "-version"},
 		{[]string{"-version", "4.7.3"}, nil, "SUPERUSER_PASSWORD"},
-		{[]string{"-version", "4.7.3"}, map[string]string{"SUPERUSER_PASSWORD": "x", "PUID": "abc"}, `"abc"`},
+		{[]string{"-version", "4.7.3"}, map[string]string{"SUPERUSER_PASSWORD": "x", "PUID": "1000"}, "SUPERUSER_API_TOKEN"},
+		{[]string{"-version", "4.7.3"}, map[string]string{"SUPERUSER_PASSWORD": "x", "SUPERUSER_API_TOKEN": "y", "PUID": "abc"}, `"abc"`},
 		{[]string{"-version", "4.7.3", "-slowness", "0"}, good, "-slowness"},
 		{[]string{"-weather"}, good, "-weather"},
 	} {
