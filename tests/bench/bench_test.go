@@ -2,10 +2,16 @@
 // NetBox's installation guide: gunicorn and uWSGI, both behind nginx. All serve
 // the same NetBox, the same database and the same Redis, in turns:
 //
-//	go test ./tests/bench -run '^$' -bench . -benchtime 1x -rounds 7 -seconds 10
+//	go test ./tests/bench -run '^$' -bench Serving -benchtime 1x -rounds 7 -seconds 10 -timeout 40m
 //
-// No speed is asserted: the test checks the harness, the benchmark prints the
-// table.
+// Without -rounds and -seconds it measures for 5 minutes, after one or two that
+// the servers take to start. What the image holds while it is idle takes a minute
+// to find out:
+//
+//	go test ./tests/bench -run '^$' -bench Memory -benchtime 1x
+//
+// No speed is asserted: the test checks the harness, the benchmarks print their
+// tables, and on standard error what they are doing and how long it will take.
 package bench
 
 import (
@@ -15,6 +21,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -38,7 +45,7 @@ var fill string
 var (
 	rounds  = flag.Int("rounds", 5, "rounds of the benchmark; each asks every server for every case")
 	dist    = flag.String("dist", "", "directory that a build or check left its image/ in; empty to build one")
-	seconds = flag.Int("seconds", 6, "length of one measurement")
+	seconds = flag.Int("seconds", 3, "length of one measurement")
 	only    = flag.String("question", "", "the one question to ask, such as \"static file\"; all unless given")
 )
 
@@ -46,8 +53,9 @@ const (
 	repository = "../.."
 	host       = "netbox.test"
 	password   = "correct horse battery staple"
+	starting   = 3 * time.Minute // that the servers take when the images are there, with room to spare
 	patience   = 10 * time.Minute
-	settle     = 15 * time.Second // until what starting a server needed is given back
+	calm       = 15 * time.Second // until what starting a server needed is given back
 )
 
 // question is what a server is asked, again and again.
@@ -64,6 +72,9 @@ var questions = []question{
 	{name: "1,000 devices", path: "/api/dcim/devices/?limit=1000", token: true, connections: 2, slow: 3},
 	{name: "static file", path: "/static/netbox.css", connections: 32, slow: 1},
 }
+
+// length is how long one measurement of a question takes.
+func length(q question) time.Duration { return time.Duration(q.slow**seconds) * time.Second }
 
 // figures are what wrk found out in one measurement.
 type figures struct {
@@ -86,16 +97,23 @@ type scene struct {
 	token   string
 }
 
-// newScene starts the services and all servers, and fills the database.
-func newScene(tb testing.TB) *scene {
+// say shows what goes on. What a benchmark logs appears when it ends.
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, time.Now().Format(time.TimeOnly)+" "+format+"\n", args...)
+}
+
+// newScene starts the services and the servers, the image first, and fills the
+// database. Without any other server there is nothing to measure speed with.
+func newScene(tb testing.TB, servers []server) *scene {
 	tb.Helper()
 	need.Root(tb, "booting containers")
 	ctx := tb.Context()
+	say("making what is missing of the images: minutes when the cache is empty")
 	sides, err := (provider.Local{Builder: basetest.Builder(tb, repository)}).Sidecars(ctx, tb.Output())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	eng, plain, guide := build(tb)
+	eng, plain, guide := build(tb, len(servers) > 1)
 	pod, err := eng.NewPod(ctx)
 	if err != nil {
 		tb.Fatal(err)
@@ -132,10 +150,14 @@ func newScene(tb testing.TB) *scene {
 			c.Entrypoint = []string{"sh", "-ec", server.shell}
 			c.Env["HOME"] = "/config"
 		}
+		say("starting %s", server.name)
 		s.servers[server.name] = s.start(c)
 		s.wait(server) // the first makes the tables and keys that the others find
 	}
-	s.wrk = s.start(engine.Container{Name: "wrk", Image: guide, Entrypoint: []string{"sleep", "infinity"}})
+	if guide != nil {
+		s.wrk = s.start(engine.Container{Name: "wrk", Image: guide, Entrypoint: []string{"sleep", "infinity"}})
+	}
+	say("filling the database")
 	image := s.servers[servers[0].name]
 	if _, errs, code, err := image.Exec(ctx, []string{"/lsiopy/bin/python3", "-c", fill}, nil); err != nil || code != 0 {
 		tb.Fatalf("fill the database: status %d, %v: %s", code, err, errs)
@@ -144,9 +166,9 @@ func newScene(tb testing.TB) *scene {
 	return s
 }
 
-// build makes the image as the command line does, and one on top of it that
-// also holds what NetBox's guide has one install.
-func build(tb testing.TB) (eng *local.Engine, plain, guide v1.Image) {
+// build makes the image as the command line does, and if wanted one on top of it
+// that also holds what NetBox's guide has one install.
+func build(tb testing.TB, wanted bool) (eng *local.Engine, plain, guide v1.Image) {
 	tb.Helper()
 	dir := *dist
 	if dir == "" {
@@ -160,6 +182,9 @@ func build(tb testing.TB) (eng *local.Engine, plain, guide v1.Image) {
 			tb.Error(err)
 		}
 	})
+	if !wanted {
+		return eng, plain, nil
+	}
 	guide, err := eng.Build(tb.Context(), engine.BuildRequest{
 		Platform: basetest.Platform(), Context: "testdata", Dockerfile: "Dockerfile", Base: engine.Base{Index: idx}, Log: tb.Output(),
 	})
@@ -266,7 +291,7 @@ func (s *scene) measure(server server, q question, length time.Duration) figures
 // TestEveryServerAnswersEveryQuestion holds the harness: what is compared is
 // the same NetBox, and wrk counts its answers.
 func TestEveryServerAnswersEveryQuestion(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, servers)
 	for _, server := range servers {
 		status, got, err := s.ask(http.MethodGet, server.port, questions[1].path, "")
 		if results, _ := got["results"].([]any); err != nil || status != http.StatusOK || len(results) != 1000 {
@@ -283,15 +308,30 @@ func TestEveryServerAnswersEveryQuestion(t *testing.T) {
 	}
 }
 
+func (s *scene) settle() {
+	say("waiting %s for the servers to be idle", calm)
+	time.Sleep(calm)
+}
+
 // BenchmarkServing prints what the servers do in turns, and how the image
 // compares with each.
 func BenchmarkServing(b *testing.B) {
-	s := newScene(b)
-	time.Sleep(settle)
 	asked := slices.DeleteFunc(slices.Clone(questions), func(q question) bool { return *only != "" && q.name != *only })
 	if len(asked) == 0 {
 		b.Fatalf("-question %q: there is none of that name", *only)
 	}
+	var total time.Duration
+	for _, q := range asked {
+		total += length(q) * time.Duration(*rounds*len(servers))
+	}
+	say("%d questions, %d servers, %d rounds: it measures for %s, once the servers run", len(asked), len(servers), *rounds, total)
+	// go test ends a benchmark too, a minute late and without its table.
+	if limit := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); limit > 0 && limit < total+starting {
+		b.Fatalf("measuring for %s does not fit into go test's limit of %s: pass -timeout %.0fm, or fewer -rounds or -seconds",
+			total, limit, (total + 2*starting).Minutes())
+	}
+	s := newScene(b, servers)
+	s.settle()
 	idle := map[string]memory{}
 	for _, server := range servers {
 		idle[server.name] = s.memory(server)
@@ -300,16 +340,19 @@ func BenchmarkServing(b *testing.B) {
 	lost := 0
 	for b.Loop() {
 		out.Reset()
+		left := total
 		t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 		fmt.Fprint(t, "question\tserver\treq/s\tp50 ms\tp99 ms\tCPU ms\timage's req/s\timage's p99\timage's CPU\t\n")
 		for _, q := range asked {
 			all := map[string][]figures{}
-			for range *rounds {
+			for i := range *rounds {
+				say("%s, round %d of %d: %s left", q.name, i+1, *rounds, left)
 				round := map[string]figures{}
 				for _, server := range servers {
-					if f := s.measure(server, q, time.Duration(q.slow**seconds)*time.Second); f.Requests > 0 {
+					if f := s.measure(server, q, length(q)); f.Requests > 0 {
 						round[server.name] = f
 					}
+					left -= length(q)
 				}
 				if len(round) < len(servers) {
 					lost++ // on a machine too busy to answer once in all that time
@@ -346,4 +389,21 @@ func BenchmarkServing(b *testing.B) {
 	t.Flush()
 	// Of what a benchmark logs, testing shows the first lines only.
 	fmt.Printf("\nmedian of %d rounds of %d s (%d rounds without an answer left out), %d processors\n%s\n", *rounds, *seconds, lost, runtime.NumCPU(), &out)
+}
+
+// BenchmarkMemory prints what each process of the image holds while it is idle.
+func BenchmarkMemory(b *testing.B) {
+	s := newScene(b, servers[:1])
+	for b.Loop() {
+		s.settle()
+		var out strings.Builder
+		t := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+		fmt.Fprint(t, "\nPSS MB\tof no file\tprocess\t\n")
+		for _, p := range s.processes(servers[0]) {
+			fmt.Fprintf(t, "%.1f\t%.1f\t%s\t\n", p.pss, p.anonymous, p.command)
+		}
+		t.Flush()
+		all := s.memory(servers[0])
+		fmt.Printf("%s\nidle %.0f MB, with cache %.0f, peak with cache %.0f\n", &out, all.held, all.all, all.peak)
+	}
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,49 @@ func (s *scene) memory(server server) memory {
 	}
 	dir := s.cgroup(server, "")
 	return memory{number(s.tb, dir, "memory.stat", "anon") / 1e6, number(s.tb, dir, "memory.current", "") / 1e6, number(s.tb, dir, "memory.peak", "") / 1e6}
+}
+
+// process is one of a container: its part of the memory that it shares, in MB, and
+// what of that no file is behind.
+type process struct {
+	command        string // its name and its command line
+	pss, anonymous float64
+}
+
+// processes lists those of a server, the largest first.
+func (s *scene) processes(server server) (all []process) {
+	s.tb.Helper()
+	dir := s.cgroup(server, "memory")
+	if dir == "" {
+		dir = s.cgroup(server, "")
+	}
+	pids, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	for _, pid := range strings.Fields(string(pids)) {
+		name, _ := os.ReadFile(filepath.Join("/proc", pid, "comm"))
+		command, _ := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
+		rollup, err := os.ReadFile(filepath.Join("/proc", pid, "smaps_rollup"))
+		if err != nil {
+			continue // it has ended
+		}
+		p := process{command: fmt.Sprintf("%s: %.90s", strings.TrimSpace(string(name)), strings.ReplaceAll(strings.TrimRight(string(command), "\x00"), "\x00", " "))}
+		for line := range strings.Lines(string(rollup)) {
+			var kB float64
+			switch name, value, _ := strings.Cut(line, ":"); name {
+			case "Pss":
+				fmt.Sscan(value, &kB)
+				p.pss = kB * 1024 / 1e6
+			case "Pss_Anon":
+				fmt.Sscan(value, &kB)
+				p.anonymous = kB * 1024 / 1e6
+			}
+		}
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b process) int { return cmp.Compare(b.pss, a.pss) })
+	return all
 }
 
 // cpu is the processor time a server has used, in seconds.
