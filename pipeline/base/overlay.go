@@ -237,8 +237,12 @@ func (o overlay) files() ([]entry, error) {
 		if err != nil {
 			return err
 		}
+		mode := fs.FileMode(0o644)
+		if info.Mode()&0o111 != 0 {
+			mode = 0o755
+		}
 		data, err := fs.ReadFile(root, path)
-		entries = append(entries, entry{path: path, mode: 0o644 | info.Mode()&0o111, data: data})
+		entries = append(entries, entry{path: path, mode: mode, data: data})
 		return err
 	})
 	if err != nil {
