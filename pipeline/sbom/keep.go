@@ -11,8 +11,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
-// A scan is kept beside the program that made it, because the same image gives
-// the same documents. The newest scans stay, and all of the last three hours.
+// Scans are cached beside the syft binary: scanning the same image again gives
+// the same documents. The newest ones stay, and all of the last three hours.
 const (
 	keptScans = 8
 	keptFor   = 3 * time.Hour
