@@ -113,7 +113,7 @@ const notesDir = "release"
 // writeNotes leaves the text of a release's page, its title and its git tag, and
 // the list of packages to commit, where the release is one that has a page.
 func (e env) writeNotes(plan release.Plan, r report.Report) error {
-	if release.Channel(plan.Channel.Value) != release.Live {
+	if plan.Channel.Value != release.Live {
 		return nil
 	}
 	body, err := plan.Notes(r, e.actions.RunURL())
@@ -224,7 +224,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 	for {
 		plan, err := release.Make(facts)
-		if err != nil || plan.Skip != "" || release.Channel(plan.Channel.Value) != release.Live {
+		if err != nil || plan.Skip != "" || plan.Channel.Value != release.Live {
 			return plan, err
 		}
 		taken, err := release.FindTaken(ctx, registries, e.flags.repo, plan, e.err)

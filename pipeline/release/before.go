@@ -4,11 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
@@ -83,29 +82,24 @@ func (p Published) Open(ctx context.Context, from registry.Source) (registry.Ope
 	return opened, nil
 }
 
-// linuxImages returns the digests of the images of an index by platform. Older
-// images carry attestations as entries, of a platform that is not known.
-func linuxImages(manifest *v1.IndexManifest) map[string]v1.Hash {
-	images := map[string]v1.Hash{}
-	for _, d := range manifest.Manifests {
-		if d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux" {
-			images[registry.Key(*d.Platform)] = d.Digest
-		}
-	}
-	return images
+// linuxImages describes the images of an index. Older ones carry attestations as
+// entries, of a platform that is not known.
+func linuxImages(idx v1.ImageIndex) ([]v1.Descriptor, error) {
+	return partial.FindManifests(idx, func(d v1.Descriptor) bool {
+		return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux"
+	})
 }
 
 // imagesOf returns the images of an index by platform.
 func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
-	manifest, err := idx.IndexManifest()
+	found, err := linuxImages(idx)
 	if err != nil {
 		return nil, err
 	}
 	images := map[string]v1.Image{}
-	digests := linuxImages(manifest)
-	for _, platform := range slices.Sorted(maps.Keys(digests)) {
-		if images[platform], err = idx.Image(digests[platform]); err != nil {
-			return nil, fmt.Errorf("the image of %s: %w", platform, err)
+	for _, d := range found {
+		if images[registry.Key(*d.Platform)], err = idx.Image(d.Digest); err != nil {
+			return nil, fmt.Errorf("the image of %s: %w", d.Platform, err)
 		}
 	}
 	return images, nil

@@ -80,8 +80,3 @@ func changes(f Facts, p Plan) []Change {
 	}
 	return list
 }
-
-// anyChange reports whether something has changed.
-func anyChange(list []Change) bool {
-	return slices.ContainsFunc(list, func(c Change) bool { return c.Changed })
-}

@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os/exec"
-	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -38,12 +36,14 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)
 	}
-	images := linuxImages(manifest)
+	images, err := linuxImages(idx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", reference, err)
+	}
 	if len(images) == 0 {
 		return nil, failure.Usagef("read %s: its index has no image: publish one, or name another repository in %s", reference, versions.File)
 	}
-	first := slices.Min(slices.Collect(maps.Keys(images))) // all have the same labels
-	img, err := idx.Image(images[first])
+	img, err := idx.Image(images[0].Digest) // all have the same labels
 	var config *v1.ConfigFile
 	if err == nil {
 		config, err = img.ConfigFile()
@@ -94,7 +94,6 @@ func FindUpstream(ctx context.Context) (string, error) {
 	var report struct {
 		Install []struct {
 			Metadata struct {
-				Name    string `json:"name"`
 				Version string `json:"version"`
 			} `json:"metadata"`
 		} `json:"install"`
@@ -102,14 +101,12 @@ func FindUpstream(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		return "", fmt.Errorf("ask pip for the newest NetBox: its report is no JSON: %w: name a release with --netbox", err)
 	}
-	for _, p := range report.Install {
-		if p.Metadata.Name != "netbox" {
-			continue
-		}
-		if v := p.Metadata.Version; !versions.IsRelease(v) {
-			return "", failure.Usagef("ask pip for the newest NetBox: it is %q, which is no final release: name one with --netbox", v)
-		}
-		return p.Metadata.Version, nil
+	if len(report.Install) == 0 { // --no-deps: it is NetBox alone
+		return "", errors.New("ask pip for the newest NetBox: it would install none: name a release with --netbox")
 	}
-	return "", errors.New("ask pip for the newest NetBox: it would install none: name a release with --netbox")
+	newest := report.Install[0].Metadata.Version
+	if !versions.IsRelease(newest) {
+		return "", failure.Usagef("ask pip for the newest NetBox: it is %q, which is no final release: name one with --netbox", newest)
+	}
+	return newest, nil
 }

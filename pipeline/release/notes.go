@@ -37,7 +37,7 @@ func (p Plan) Notes(r report.Report, run string) (string, error) {
 		Why    []string
 	}{p, r, run, nil}
 	if p.Published != nil {
-		about.Why = p.reasons()
+		about.Why = p.reasons(true)
 	}
 	var b strings.Builder
 	if err := notes.Execute(&b, about); err != nil {

@@ -145,13 +145,12 @@ func (r Rebuilt) Same() bool { return r.Was == r.Is }
 
 // Explained reports whether packages that the distribution has changed since then
 // are in the image: they are not pinned.
-func (r Rebuilt) Explained() bool { return len(r.distribution()) > 0 }
+func (r Rebuilt) Explained() bool { return len(r.packages(false)) > 0 }
 
-func (r Rebuilt) distribution() []sbom.Change {
-	return slices.DeleteFunc(slices.Clone(r.Packages), isPython)
+// packages are those of Python that differ, or those of the distribution.
+func (r Rebuilt) packages(python bool) []sbom.Change {
+	return slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return (c.Type == "python") != python })
 }
-
-func isPython(c sbom.Change) bool { return c.Type == "python" }
 
 // String is the difference in one line.
 func (r Rebuilt) String() string {
@@ -165,10 +164,10 @@ func (r Rebuilt) String() string {
 	if len(r.Files) > 0 {
 		text += fmt.Sprintf("; %d files: %s", len(r.Files), some(r.Files))
 	}
-	if system := r.distribution(); len(system) > 0 {
+	if system := r.packages(false); len(system) > 0 {
 		text += "; the distribution has changed packages since: " + someChanges(system)
 	}
-	if python := slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return !isPython(c) }); len(python) > 0 {
+	if python := r.packages(true); len(python) > 0 {
 		text += "; Python packages differ, which are locked: " + someChanges(python)
 	}
 	return text

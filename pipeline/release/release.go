@@ -16,14 +16,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Channel is whom an image is for.
-type Channel string
-
-// Channels. Each has repositories of its own.
+// Channels are whom an image is for. Each has repositories of its own.
 const (
-	Live        Channel = "live"
-	Development Channel = "development"
-	PullRequest Channel = "pull request"
+	Live        = "live"
+	Development = "development"
+	PullRequest = "pull request"
 )
 
 // Facts are all that a plan is made of.
@@ -206,18 +203,18 @@ func netbox(f Facts) (Decision, error) {
 func channel(f Facts) (Decision, []string, error) {
 	switch {
 	case f.Pull > 0:
-		return Decision{string(PullRequest), fmt.Sprintf("it is pull request %d", f.Pull)}, f.Repositories.PullRequest, nil
+		return Decision{PullRequest, fmt.Sprintf("it is pull request %d", f.Pull)}, f.Repositories.PullRequest, nil
 	case f.Tag != "":
 		if _, _, ok := parseVersion(f.Tag); !ok {
 			return Decision{}, nil, failure.Usagef("plan the release of git tag %q: it is not as in v4.7.3-ls12: tag the commit with the version to release", f.Tag)
 		}
-		return Decision{string(Live), "git tag " + f.Tag + " is released"}, f.Repositories.Live, nil
+		return Decision{Live, "git tag " + f.Tag + " is released"}, f.Repositories.Live, nil
 	case f.Branch == "main" || f.Branch == "master":
-		return Decision{string(Live), "branch " + f.Branch + " is released"}, f.Repositories.Live, nil
+		return Decision{Live, "branch " + f.Branch + " is released"}, f.Repositories.Live, nil
 	case f.Branch == "":
-		return Decision{string(Development), "no branch is checked out"}, f.Repositories.Development, nil
+		return Decision{Development, "no branch is checked out"}, f.Repositories.Development, nil
 	}
-	return Decision{string(Development), "branch " + f.Branch + " is not main"}, f.Repositories.Development, nil
+	return Decision{Development, "branch " + f.Branch + " is not main"}, f.Repositories.Development, nil
 }
 
 // number chooses N of lsN. A number never names two different images: it is
@@ -227,50 +224,48 @@ func number(f Facts, p Plan) (Decision, error) {
 	if f.Published != nil {
 		_, was, _ = parseVersion(f.Published.Version)
 	}
-	next := func(n int, format string, args ...any) (Decision, error) {
-		d := Decision{Reason: fmt.Sprintf(format, args...)}
-		n, passed := f.free(p.NetBox.Value, n)
-		d.Value = strconv.Itoa(n)
-		if len(passed) > 0 {
-			d.Reason += "; " + strings.Join(passed, ", ")
-		}
-		return d, nil
-	}
-	value := func(n int, format string, args ...any) (Decision, error) {
-		d := Decision{strconv.Itoa(n), fmt.Sprintf(format, args...)}
-		if err := f.taken(p.NetBox.Value, n); err != nil {
-			return d, err
-		}
-		if n < was {
-			return d, failure.Usagef("plan release number %d: %s is published: release a number from %d on", n, f.Published.Version, was)
-		}
-		return d, nil
-	}
+	n, reason, next := was+1, "", true // or one that somebody chose
 	switch {
 	case f.Number < 0:
 		return Decision{}, failure.Usagef("plan release number %d: numbers begin with 1: pass --number 1", f.Number)
 	case f.Number > 0:
-		return value(f.Number, "--number asks for it")
+		n, reason, next = f.Number, "--number asks for it", false
 	case f.Tag != "":
-		release, n, _ := parseVersion(f.Tag) // channel has seen that it is one
+		var release string
+		release, n, _ = parseVersion(f.Tag) // channel has seen that it is one
 		if release != p.NetBox.Value {
 			return Decision{}, failure.Usagef("plan the release of git tag %s: it is of NetBox %s, but %s is to be released: tag the commit v%s-ls%d", f.Tag, release, p.NetBox.Value, p.NetBox.Value, n)
 		}
-		return value(n, "git tag %s says so", f.Tag)
+		reason, next = "git tag "+f.Tag+" says so", false
 	case f.Published == nil:
-		return next(1, "it is the first release")
-	case slices.Contains(f.Tags, f.Published.Version) && !anyChange(p.Changes):
-		return value(was, "git tag %s is at HEAD, and nothing has changed", f.Published.Version)
-	case slices.Contains(f.Tags, f.Published.Version):
-		return next(was+1, "%s is published; its git tag is at HEAD, but the image would be another one", f.Published.Version)
+		reason = "it is the first release"
+	case !slices.Contains(f.Tags, f.Published.Version):
+		reason = f.Published.Version + " is published"
+	case len(p.reasons(true)) > 0:
+		reason = f.Published.Version + " is published; its git tag is at HEAD, but the image would be another one"
+	default:
+		n, reason, next = was, "git tag "+f.Published.Version+" is at HEAD, and nothing has changed", false
 	}
-	return next(was+1, "%s is published", f.Published.Version)
+	if next {
+		free, passed := f.free(p.NetBox.Value, n)
+		if len(passed) > 0 {
+			reason += "; " + strings.Join(passed, ", ")
+		}
+		return Decision{strconv.Itoa(free), reason}, nil
+	}
+	if err := f.taken(p.NetBox.Value, n); err != nil {
+		return Decision{}, err
+	}
+	if n < was {
+		return Decision{}, failure.Usagef("plan release number %d: %s is published: release a number from %d on", n, f.Published.Version, was)
+	}
+	return Decision{strconv.Itoa(n), reason}, nil
 }
 
 // older refuses to go back: a database that a newer NetBox has migrated cannot
 // be used by an older one.
 func older(f Facts, p Plan) error {
-	if f.Published == nil || f.Force || Channel(p.Channel.Value) != Live {
+	if f.Published == nil || f.Force || p.Channel.Value != Live {
 		return nil
 	}
 	release, _, ok := parseVersion(f.Published.Version)
@@ -282,17 +277,13 @@ func older(f Facts, p Plan) error {
 
 // skip reports why nothing is to be released, or nothing.
 func skip(f Facts, p Plan) string {
-	if f.Force || anyChange(p.Changes) || Channel(p.Channel.Value) != Live {
+	if f.Force || len(p.reasons(true)) > 0 || p.Channel.Value != Live {
 		return ""
 	}
 	if f.Tag != "" && f.Published != nil && f.Published.Version != p.Version {
 		return "" // who tags a commit wants it released
 	}
-	var reasons []string
-	for _, c := range p.Changes {
-		reasons = append(reasons, c.What+": "+c.Reason)
-	}
-	return "nothing has changed since " + f.Published.Reference + " " + f.Published.Version + " (" + strings.Join(reasons, "; ") + ")"
+	return "nothing has changed since " + f.Published.Reference + " " + f.Published.Version + " (" + strings.Join(p.reasons(false), "; ") + ")"
 }
 
 // foreign reports whether a repository of images on GitHub's registry belongs to

@@ -18,7 +18,7 @@ import (
 func name(p *Plan, f Facts) {
 	netbox := "v" + p.NetBox.Value
 	p.Semver = semver(p.NetBox.Value)
-	switch Channel(p.Channel.Value) {
+	switch p.Channel.Value {
 	case Live:
 		n, _ := strconv.Atoi(p.Number.Value)
 		p.Version = numbered(p.NetBox.Value, n)
@@ -68,7 +68,7 @@ func (p Plan) Targets() ([]registry.Target, error) {
 // newest build, which has the distribution's updates, and that of a branch is
 // for the newest build of its commit.
 func (p Plan) moves(tag string) bool {
-	return Channel(p.Channel.Value) != Live || !strings.HasSuffix(tag, p.Version)
+	return p.Channel.Value != Live || !strings.HasSuffix(tag, p.Version)
 }
 
 // packageTag names the packages in the image, by what users of these images

@@ -29,11 +29,11 @@ func (p Plan) Headline() string {
 	return fmt.Sprintf("release %s", p.Version)
 }
 
-// reasons are what has changed since the published image.
-func (p Plan) reasons() []string {
+// reasons are what has changed since the published image, or what has not.
+func (p Plan) reasons(changed bool) []string {
 	var reasons []string
 	for _, c := range p.Changes {
-		if c.Changed {
+		if c.Changed == changed {
 			reasons = append(reasons, c.What+": "+c.Reason)
 		}
 	}
@@ -42,7 +42,7 @@ func (p Plan) reasons() []string {
 
 // Why is all of them in one line.
 func (p Plan) Why() string {
-	if reasons := p.reasons(); len(reasons) > 0 {
+	if reasons := p.reasons(true); len(reasons) > 0 {
 		return strings.Join(reasons, "; ")
 	}
 	return "it is asked for"
@@ -62,7 +62,7 @@ func (p Plan) Rows() []Row {
 		{"NetBox", p.NetBox.Value, p.NetBox.Reason},
 		{"channel", p.Channel.Value, p.Channel.Reason},
 	}
-	if Channel(p.Channel.Value) == Live {
+	if p.Channel.Value == Live {
 		rows = append(rows,
 			Row{"number", "ls" + p.Number.Value, p.Number.Reason},
 			Row{"tag", p.Version, "it names this image for ever; the other tags move to it"},
