@@ -63,15 +63,11 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 // Open opens the published index that was planned with, whatever its tag names
 // by now.
 func (p Published) Open(ctx context.Context, from registry.Source) (registry.Opened, error) {
-	target, err := registry.ParseTarget(p.Reference)
-	if err != nil {
-		return registry.Opened{}, err
+	at, _, _ := strings.Cut(p.Reference, "@")
+	if tag := strings.LastIndex(at, ":"); tag > strings.LastIndex(at, "/") { // no port
+		at = at[:tag]
 	}
-	at := target.Repository() + "@" + p.Digest
-	const plain = "http://"
-	if strings.HasPrefix(p.Reference, plain) {
-		at = plain + at
-	}
+	at += "@" + p.Digest
 	opened, err := from.Open(ctx, at)
 	switch {
 	case err != nil:

@@ -214,3 +214,22 @@ func TestARegistryThatIsAskedInPlainHTTPStaysSo(t *testing.T) {
 		t.Error("it was asked by https alone")
 	}
 }
+
+func TestAPublishedImageMayBeNamedByItsDigest(t *testing.T) {
+	t.Parallel()
+	tagged := published(t, nil, nil)
+	p, err := release.FindPublished(t.Context(), registry.Source{}, tagged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repository := strings.TrimSuffix(tagged, ":latest")
+	for _, reference := range []string{tagged, repository + "@" + p.Digest, tagged + "@" + p.Digest, "http://" + repository + "@" + p.Digest} {
+		named, err := release.FindPublished(t.Context(), registry.Source{}, reference)
+		if err != nil {
+			t.Fatalf("%s: %v", reference, err)
+		}
+		if opened, err := named.Open(t.Context(), registry.Source{}); err != nil || opened.Digest.String() != p.Digest {
+			t.Errorf("%s: opened %s, %v", reference, opened.Digest, err)
+		}
+	}
+}
