@@ -10,7 +10,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/provider"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -42,20 +41,10 @@ func (c Call) base() (string, error) {
 		return "", nil
 	}
 	dir := c.Archive + ".layout"
-	img, err := layers.ReadArchive(c.Archive, c.Archive+".image")
-	if err != nil {
+	if _, err := layers.ReadArchive(c.Archive, dir); err != nil {
 		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
 	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return "", failure.Usagef("read the base image: %w: pass a container that has an image", err)
-	}
-	platform := platform.Canonical(*config.Platform())
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
-	if err != nil {
-		return "", err
-	}
-	return "oci:" + dir, registry.WriteLayout(dir, idx)
+	return "oci:" + dir, nil
 }
 
 // logIn is how the command line gets credentials, which a module does not see.
