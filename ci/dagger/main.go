@@ -65,15 +65,8 @@ func (m *Netbox) Build(
 	// +optional
 	release string,
 ) (*dagger.Directory, error) {
-	call, err := m.call(ctx, platforms, base, release)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := call.Build(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return dag.CurrentModule().Workdir(dir), nil
+	dir, err := with(ctx, m, platforms, base, release, module.Call.Build)
+	return dag.CurrentModule().Workdir(dir), err
 }
 
 // Build the image of one platform, to look around in or to go on from.
@@ -90,15 +83,8 @@ func (m *Netbox) Container(
 	// +optional
 	release string,
 ) (*dagger.Container, error) {
-	call, err := m.call(ctx, []dagger.Platform{platform}, base, release)
-	if err != nil {
-		return nil, err
-	}
-	id, err := call.Container(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return dagger.Ref[*dagger.Container](dag, dagger.ID(id)), nil
+	id, err := with(ctx, m, []dagger.Platform{platform}, base, release, module.Call.Container)
+	return dagger.Ref[*dagger.Container](dag, dagger.ID(id)), err
 }
 
 // Check Go code, workflows and shell scripts with linters.
@@ -208,16 +194,12 @@ func (m *Netbox) Publish(
 	// +optional
 	release string,
 ) ([]string, error) {
-	call, err := m.call(ctx, platforms, base, release)
-	if err != nil {
-		return nil, err
-	}
-	with := module.Credentials{Username: username}
-	by := module.Signing{}
+	var err error
+	credentials, key := module.Credentials{Username: username}, module.Signing{}
 	for _, s := range []struct {
 		secret *dagger.Secret
 		text   *string
-	}{{password, &with.Password}, {config, &with.Config}, {signKey, &by.Key}, {signPassword, &by.Password}} {
+	}{{password, &credentials.Password}, {config, &credentials.Config}, {signKey, &key.Key}, {signPassword, &key.Password}} {
 		if s.secret == nil {
 			continue
 		}
@@ -225,18 +207,16 @@ func (m *Netbox) Publish(
 			return nil, err
 		}
 	}
-	return call.Publish(ctx, addresses, tags, optional, with, by)
+	return with(ctx, m, platforms, base, release, func(call module.Call, ctx context.Context) ([]string, error) {
+		return call.Publish(ctx, addresses, tags, optional, credentials, key)
+	})
 }
 
 // Write README.md and the pictures in it from readme-vars.yml.
 // +generate
 func (m *Netbox) Readme(ctx context.Context) (*dagger.Changeset, error) {
 	m = m.files()
-	call, err := m.call(ctx, nil, "", "")
-	if err != nil {
-		return nil, err
-	}
-	files, err := call.Readme(ctx)
+	files, err := with(ctx, m, nil, "", "", module.Call.Readme)
 	if err != nil {
 		return nil, err
 	}
@@ -264,15 +244,10 @@ func (m *Netbox) Graph(
 	// +optional
 	release string,
 ) (*dagger.File, error) {
-	call, err := m.call(ctx, []dagger.Platform{platform}, base, release)
-	if err != nil {
-		return nil, err
-	}
-	file, err := call.Graph(ctx, format)
-	if err != nil {
-		return nil, err
-	}
-	return dag.CurrentModule().WorkdirFile(file), nil
+	file, err := with(ctx, m, []dagger.Platform{platform}, base, release, func(call module.Call, ctx context.Context) (string, error) {
+		return call.Graph(ctx, format)
+	})
+	return dag.CurrentModule().WorkdirFile(file), err
 }
 
 // Do all that a check does and leave its report, red or green.
@@ -289,15 +264,8 @@ func (m *Netbox) Report(
 	// +optional
 	release string,
 ) (*dagger.Directory, error) {
-	call, err := m.call(ctx, platforms, base, release)
-	if err != nil {
-		return nil, err
-	}
-	dir, err := call.Report(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return dag.CurrentModule().Workdir(dir), nil
+	dir, err := with(ctx, m, platforms, base, release, module.Call.Report)
+	return dag.CurrentModule().Workdir(dir), err
 }
 
 // Run a NetBox to click around in, with a PostgreSQL and a Redis of its own.
@@ -325,10 +293,7 @@ func (m *Netbox) Netbox(
 		return nil, err
 	}
 	id, err := call.NetBox(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	return dagger.Ref[*dagger.Service](dag, dagger.ID(id)), nil
+	return dagger.Ref[*dagger.Service](dag, dagger.ID(id)), err
 }
 
 // files is the module without the history, for what does not depend on it:
@@ -337,6 +302,16 @@ func (m *Netbox) files() *Netbox {
 	without := *m
 	without.Source = m.Source.WithoutDirectory(".git")
 	return &without
+}
+
+// with prepares a call and has its result from one of its methods. Of what this is
+// made into, Dagger asks for nothing where there is an error.
+func with[T any](ctx context.Context, m *Netbox, platforms []dagger.Platform, base, release string, do func(module.Call, context.Context) (T, error)) (result T, err error) {
+	call, err := m.call(ctx, platforms, base, release)
+	if err != nil {
+		return result, err
+	}
+	return do(call, ctx)
 }
 
 // call brings the repository here and makes room for results, which Dagger
