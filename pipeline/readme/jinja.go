@@ -29,19 +29,15 @@ var given = map[string]any{
 // render replaces every value of the document that holds a Jinja expression by
 // what the expression returns. Expressions see the other variables, rendered.
 func render(doc *strictyaml.Document) error {
-	r := &renderer{doc: doc, values: map[string]*yaml.Node{}, done: map[string]bool{}, context: exec.NewContext(maps.Clone(given))}
+	r := &renderer{doc: doc, done: map[string]bool{}, context: exec.NewContext(maps.Clone(given))}
 	for pair := range slices.Chunk(doc.Root.Content, 2) {
-		r.values[pair[0].Value] = pair[1]
-	}
-	for pair := range slices.Chunk(doc.Root.Content, 2) {
-		r.variable(pair[0].Value, nil)
+		r.variable(pair[0].Value, pair[1], nil)
 	}
 	return errors.Join(r.problems...)
 }
 
 type renderer struct {
 	doc      *strictyaml.Document
-	values   map[string]*yaml.Node
 	done     map[string]bool // false for a variable that is underway
 	context  *exec.Context
 	problems []error
@@ -49,21 +45,21 @@ type renderer struct {
 
 // variable renders one top-level value after those it refers to; users are the
 // variables on whose behalf it does.
-func (r *renderer) variable(name string, users []string) {
+func (r *renderer) variable(name string, node *yaml.Node, users []string) {
 	done, begun := r.done[name]
 	switch {
 	case done:
 		return
 	case begun:
-		r.problem(r.values[name], name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[slices.Index(users, name):], ", ")))
+		r.problem(node, name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[slices.Index(users, name):], ", ")))
 		r.context.Set(name, "") // said once is enough
 		return
 	}
 	r.done[name] = false
-	r.scalars(name, r.values[name], append(users, name))
+	r.scalars(name, node, append(users, name))
 	r.done[name] = true
 	var value any
-	if err := r.values[name].Decode(&value); err == nil {
+	if err := node.Decode(&value); err == nil {
 		r.context.Set(name, value)
 	}
 }
@@ -83,8 +79,8 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 			return
 		}
 		for _, name := range references(node.Value) {
-			if _, known := r.values[name]; known {
-				r.variable(name, users)
+			if other := find(r.doc.Root, name); other != nil {
+				r.variable(name, other, users)
 			}
 		}
 		text, err := execute(node.Value, r.context)
@@ -119,9 +115,9 @@ func references(text string) []string {
 
 // Limits of one value. What people write takes a few steps and microseconds.
 const (
-	stepLimit  = 100_000
 	timeLimit  = 3 * time.Second
 	outLimit   = 1 << 20
+	rangeLimit = 100_000
 	depthLimit = 50
 )
 
@@ -130,7 +126,6 @@ const (
 var structures = []string{"if", "for", "set", "raw", "with", "filter"}
 
 var (
-	loopTag    = regexp.MustCompile(`(?s)\{%[-+]?\s*for\b.*?%\}`)
 	blockName  = regexp.MustCompile(`\{%[-+]?\s*([a-z]+)`)
 	errEndless = errors.New("it does not end")
 )
@@ -149,20 +144,19 @@ func execute(text string, context *exec.Context) (string, error) {
 	var out string
 	var err error
 	done := make(chan struct{})
-	deadline := time.Now().Add(timeLimit)
 	go func() {
 		defer close(done)
-		out, err = evaluate(text, context, deadline)
+		out, err = evaluate(text, context)
 	}()
 	select {
 	case <-done:
 		return out, err
-	case <-time.After(timeLimit + time.Second):
+	case <-time.After(timeLimit):
 		return "", errEndless // the process is about to end, and this with it
 	}
 }
 
-func evaluate(text string, context *exec.Context, deadline time.Time) (out string, err error) {
+func evaluate(text string, context *exec.Context) (out string, err error) {
 	// gonja panics on some of what it cannot evaluate.
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -175,23 +169,12 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 	settings := config.New()
 	settings.StrictUndefined = true
 	settings.KeepTrailingNewline = true
-	steps := 0
-	context.Set("range", limitedRange)
-	context.Set("step__", func() string {
-		if steps++; steps > stepLimit || time.Now().After(deadline) {
-			panic(errEndless)
-		}
-		return ""
-	})
-	// Each time round a loop is a step.
-	counted := loopTag.ReplaceAllStringFunc(text, func(tag string) string {
-		if strings.HasSuffix(tag, "-%}") {
-			return tag + "{{ step__() -}}"
-		}
-		return tag + "{{ step__() }}"
+	numbers := 0
+	context.Set("range", func(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
+		return limitedRange(params.Args, &numbers)
 	})
 	// The only template there is: no expression can read a file.
-	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": counted})
+	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": text})
 	if err != nil {
 		return "", err
 	}
@@ -212,10 +195,11 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 	return out, nil
 }
 
-// limitedRange is Jinja's range, whose numbers gonja makes all at once.
-func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
+// limitedRange is Jinja's range, whose numbers gonja makes all at once. made is
+// how many the value has had by now: it loops no more often than that.
+func limitedRange(args []*exec.Value, made *int) ([]int, error) {
 	start, stop, step := 0, 0, 1
-	switch args := params.Args; len(args) {
+	switch len(args) {
 	case 1:
 		stop = args[0].Integer()
 	case 3:
@@ -231,8 +215,11 @@ func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
 	}
 	numbers := []int{}
 	for at := start; (step > 0 && at < stop) || (step < 0 && at > stop); at += step {
-		if len(numbers) == stepLimit {
+		if len(numbers) == rangeLimit {
 			return nil, errEndless
+		}
+		if *made++; *made > rangeLimit {
+			panic(errEndless)
 		}
 		numbers = append(numbers, at)
 	}
@@ -249,11 +236,10 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// depth is how deep brackets and blocks of text are nested.
-func depth(text string) int {
-	deepest, level, blocks := 0, 0, 0
+// depth is how deep brackets are nested.
+func depth(text string) (deepest int) {
 	for _, tag := range jinjaTag.FindAllString(text, -1) {
-		level = 0
+		level := 0
 		for _, c := range tag {
 			switch c {
 			case '(', '[', '{':
@@ -261,15 +247,7 @@ func depth(text string) int {
 			case ')', ']', '}':
 				level--
 			}
-			deepest = max(deepest, level+blocks)
-		}
-		if m := blockName.FindStringSubmatch(tag); m != nil {
-			switch {
-			case strings.HasPrefix(m[1], "end"):
-				blocks--
-			case m[1] == "if" || m[1] == "for" || m[1] == "with" || m[1] == "filter":
-				blocks++
-			}
+			deepest = max(deepest, level)
 		}
 	}
 	return deepest
@@ -279,7 +257,6 @@ var (
 	gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
 	gonjaLine  = regexp.MustCompile(`(?:at line |Line: ?|Line=)(\d+)`)
 	gonjaPlace = regexp.MustCompile(` ?(?:\(Line: \d+ Col: \d+, near ("(?:[^"\\]|\\.)*")\)| at line \d+$)`)
-	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
 )
 
 // lineOf is the line of the text that an error is about, counted from 1: the one
@@ -289,20 +266,12 @@ func (r *renderer) lineOf(text string, err error) int {
 		line, _ := strconv.Atoi(places[len(places)-1][1])
 		return max(1, line)
 	}
-	tags := jinjaTag.FindAllStringIndex(text, -1)
-	at := 0
-	if len(tags) > 0 {
-		at = tags[0][0]
-	}
-	for _, tag := range tags {
-		if strings.HasPrefix(text[tag[0]:], "{{") {
-			if _, alone := execute(text[tag[0]:tag[1]], r.context); alone != nil && innermost(alone).Error() == innermost(err).Error() {
-				at = tag[0]
-				break
-			}
-		}
-	}
-	return 1 + strings.Count(text[:at], "\n")
+	tags := append(jinjaTag.FindAllStringIndex(text, -1), []int{0, 0}) // the last for a tag that is not closed
+	failing := slices.IndexFunc(tags, func(tag []int) bool {
+		_, alone := execute(text[tag[0]:tag[1]], r.context)
+		return alone != nil && innermost(alone).Error() == innermost(err).Error()
+	})
+	return 1 + strings.Count(text[:tags[max(0, failing)][0]], "\n")
 }
 
 // lineIn is the line of the file that line of a value stands on.
@@ -322,6 +291,6 @@ func innermost(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	text := gonjaStep.ReplaceAllString(gonjaToken.ReplaceAllString(err.Error(), ""), "")
+	text := gonjaToken.ReplaceAllString(err.Error(), "")
 	return errors.New(gonjaPlace.ReplaceAllString(text, ""))
 }
