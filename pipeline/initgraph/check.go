@@ -2,9 +2,9 @@ package initgraph
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -69,7 +69,7 @@ func (c *check) report(format string, args ...any) {
 
 // rooted is an absolute path as io/fs wants it.
 func rooted(name string) string {
-	return strings.TrimPrefix(path.Clean(name), "/")
+	return cmp.Or(strings.TrimPrefix(path.Clean(name), "/"), ".")
 }
 
 // executable checks that the kernel would run the file: there, executable,
@@ -94,28 +94,13 @@ func (c *check) executable(service, file, how string) {
 	if info.Mode()&0o111 == 0 {
 		c.report("service %s: %s is not executable (mode %04o): chmod +x it in the repository", service, file, info.Mode().Perm())
 	}
-	head, err := readHead(c.root, rooted(file))
-	if err != nil {
-		if info.Mode()&0o111 != 0 { // else it is reported already, and its content was not kept
-			c.report("service %s: reading the first line of %s: %w", service, file, err)
-		}
-		return
+	head, err := fs.ReadFile(c.root, rooted(file))
+	switch {
+	case err == nil || errors.Is(err, errNotKept) && len(head) > 0:
+		c.interpreter(service, file, head)
+	case info.Mode()&0o111 != 0: // else it is reported already, and its content was not kept
+		c.report("service %s: reading the first line of %s: %w", service, file, err)
 	}
-	c.interpreter(service, file, head)
-}
-
-func readHead(root fs.FS, name string) ([]byte, error) {
-	f, err := root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	head := make([]byte, keepHead)
-	n, err := io.ReadFull(f, head)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = nil
-	}
-	return head[:n], err
 }
 
 // searched are the directories a script's interpreter is looked for in by

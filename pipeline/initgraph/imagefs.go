@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -57,23 +59,33 @@ func OpenImage(img v1.Image) (fs.FS, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	root := imageFS{".": {Mode: fs.ModeDir | 0o755}}
-	for _, l := range contents {
-		root.apply(l)
+	root, opaque, removed := imageFS{}, map[string]bool{}, &fstest.MapFile{}
+	for _, l := range slices.Backward(contents) { // what an upper layer has stays
+		for name, file := range l.files {
+			if !root.hides(name, opaque) {
+				root[name] = file
+			}
+		}
+		for name, goes := range l.whiteouts { // speak of the layers below only
+			opaque[name] = true
+			if goes && root[name] == nil {
+				root[name] = removed
+			}
+		}
 	}
+	maps.DeleteFunc(root, func(_ string, file *fstest.MapFile) bool { return file == removed })
 	return root, nil
 }
 
 // layer is what one layer says.
 type layer struct {
-	files   map[string]*fstest.MapFile
-	links   map[string]string // hard links to files of lower layers
-	removed []string          // whiteouts: the name goes
-	emptied []string          // opaque directories: what lower layers had in them goes
+	files     map[string]*fstest.MapFile
+	whiteouts map[string]bool // directories that lose what lower layers have in them; true: the name itself goes too
 }
 
 func readLayer(r io.Reader) (layer, error) {
-	l := layer{files: map[string]*fstest.MapFile{}, links: map[string]string{}}
+	directory := &fstest.MapFile{Mode: fs.ModeDir | 0o755}
+	l := layer{files: map[string]*fstest.MapFile{".": directory}, whiteouts: map[string]bool{}}
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()
 		if err == io.EOF {
@@ -86,15 +98,12 @@ func readLayer(r io.Reader) (layer, error) {
 		}
 		name := rooted("/" + h.Name)
 		dir, base := path.Split(name)
-		hidden, whiteout := strings.CutPrefix(base, ".wh.")
-		switch {
-		case base == ".wh..wh..opq":
-			l.emptied = append(l.emptied, path.Clean(dir))
+		if base == ".wh..wh..opq" {
+			l.whiteouts[path.Clean(dir)] = false
 			continue
-		case whiteout:
-			l.removed = append(l.removed, dir+hidden)
-			continue
-		case name == "":
+		}
+		if hidden, found := strings.CutPrefix(base, ".wh."); found {
+			l.whiteouts[dir+hidden] = true
 			continue
 		}
 		file := &fstest.MapFile{Mode: h.FileInfo().Mode()}
@@ -103,9 +112,8 @@ func readLayer(r io.Reader) (layer, error) {
 			file.Data = []byte(h.Linkname)
 		case tar.TypeLink:
 			target := rooted("/" + h.Linkname)
-			if file = l.files[target]; file == nil {
-				l.links[name] = target
-				continue
+			if file = l.files[target]; file == nil { // that of a lower layer
+				file = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("/" + target)}
 			}
 		case tar.TypeReg:
 			keep := int64(0)
@@ -125,6 +133,9 @@ func readLayer(r io.Reader) (layer, error) {
 			}
 		}
 		l.files[name] = file
+		for dir := path.Dir(name); l.files[dir] == nil; dir = path.Dir(dir) { // not every archive names them
+			l.files[dir] = directory
+		}
 	}
 }
 
@@ -132,44 +143,15 @@ func readLayer(r io.Reader) (layer, error) {
 // content.
 type imageFS fstest.MapFS
 
-// apply puts a layer on top of what is there. Whiteouts speak of the layers
-// below only, so they come first.
-func (f imageFS) apply(l layer) {
-	for _, dir := range l.emptied {
-		f.empty(dir)
+// hides reports whether the layers above the one that has name hide it: by one
+// of that name, by a directory that is something else there, or by a whiteout.
+func (f imageFS) hides(name string, opaque map[string]bool) bool {
+	hidden := f[name] != nil
+	for dir := name; dir != "." && !hidden; {
+		dir = path.Dir(dir)
+		hidden = opaque[dir] || f[dir] != nil && !f[dir].Mode.IsDir()
 	}
-	for _, name := range l.removed {
-		f.empty(name)
-		delete(f, name)
-	}
-	for name, target := range l.links {
-		if file := f[target]; file != nil { // else a link to nothing
-			l.files[name] = file
-		}
-	}
-	for name, file := range l.files {
-		if !file.Mode.IsDir() {
-			f.empty(name)
-		}
-		f[name] = file
-	}
-	for name := range l.files { // not every archive names the directories above
-		for dir := path.Dir(name); f[dir] == nil || !f[dir].Mode.IsDir(); dir = path.Dir(dir) {
-			f[dir] = &fstest.MapFile{Mode: fs.ModeDir | 0o755}
-		}
-	}
-}
-
-// empty removes what is below a directory, if it is one.
-func (f imageFS) empty(dir string) {
-	if f[dir] == nil || !f[dir].Mode.IsDir() {
-		return
-	}
-	for name := range f {
-		if name != "." && (dir == "." || strings.HasPrefix(name, dir+"/")) {
-			delete(f, name)
-		}
-	}
+	return hidden
 }
 
 // Open follows symbolic links, and opens what is there as a MapFS does.
@@ -193,27 +175,22 @@ func (f imageFS) resolve(name string) (string, error) {
 	}
 	real, links := ".", 0
 	for todo := strings.Split(name, "/"); len(todo) > 0; {
-		next := path.Join("/", real, todo[0])[1:]
+		next := rooted(path.Join("/", real, todo[0]))
 		todo = todo[1:]
-		if next == "" {
-			next = "."
-		}
-		file := f[next]
-		if file == nil {
+		switch file := f[next]; {
+		case file == nil:
 			return "", fs.ErrNotExist
-		}
-		if file.Mode&fs.ModeSymlink == 0 {
+		case file.Mode&fs.ModeSymlink == 0:
 			real = next
-			continue
-		}
-		if links++; links > maxLinks {
+		case links == maxLinks:
 			return "", errors.New("too many symbolic links")
+		default:
+			links++
+			todo = append(strings.Split(string(file.Data), "/"), todo...)
+			if path.IsAbs(string(file.Data)) {
+				real = "."
+			}
 		}
-		target := string(file.Data)
-		if path.IsAbs(target) {
-			real = "."
-		}
-		todo = append(strings.Split(target, "/"), todo...)
 	}
 	return real, nil
 }
