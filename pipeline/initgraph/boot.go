@@ -36,33 +36,29 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	report := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("boot: "+format, args...))
 	}
-	var (
-		boot            = &Boot{}
-		timings         = map[string]*Timing{}
-		order           []*Timing
-		starting, ready = map[string]int{}, map[string]int{} // place among the events, from 1
-		done, stops     bool
-	)
+	boot, seen := &Boot{}, map[string]progress{}
+	var order []string
+	var done, stops bool
 	for i, e := range events {
-		place := i + 1
-		known := e.Service == "" || tree.Service(e.Service) != nil
+		place, service := i+1, tree.Service(e.Service)
+		known := e.Service == "" || service != nil
+		p := seen[e.Service]
 		switch e.Kind {
 		case s6rc.KindStarting:
-			if !known {
+			switch {
+			case !known:
 				report("service %s was started but is not in the image's service tree (log line %d): the tree was changed while booting", e.Service, e.Line)
-				continue
-			}
-			if starting[e.Service] > 0 {
+			case p.starting > 0:
 				report("service %s was started a second time (log line %d): look above that line for why it ended", e.Service, e.Line)
-				continue
+			default:
+				seen[e.Service] = progress{Timing: Timing{Name: e.Service, Type: service.Type, Start: e.At}, starting: place}
+				order = append(order, e.Service)
 			}
-			starting[e.Service] = place
-			timings[e.Service] = &Timing{Name: e.Service, Type: tree.Service(e.Service).Type, Start: e.At}
-			order = append(order, timings[e.Service])
 		case s6rc.KindStarted:
-			if t := timings[e.Service]; t != nil && ready[e.Service] == 0 {
-				ready[e.Service], t.Ready = place, e.At
-			} else if known && t == nil {
+			if p.starting > 0 && p.ready == 0 {
+				p.ready, p.Ready = place, e.At
+				seen[e.Service] = p
+			} else if known && p.starting == 0 {
 				report("service %s came up without having been started (log line %d): the log is not whole", e.Service, e.Line)
 			}
 		case s6rc.KindStopping:
@@ -80,10 +76,10 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 			}
 		}
 	}
-	for _, t := range order {
-		boot.Services = append(boot.Services, *t)
+	for _, name := range order {
+		boot.Services = append(boot.Services, seen[name].Timing)
 	}
-	if len(starting) == 0 {
+	if len(order) == 0 {
 		report("the log has no line of s6-rc: boot with S6_VERBOSITY=2 or higher, and see whether /init ran at all")
 		return boot, errors.Join(problems...)
 	}
@@ -92,14 +88,14 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	slices.Reverse(wanted) // what others wait for tends to come first
 	for _, s := range wanted {
 		switch {
-		case starting[s.Name] == 0:
-			report("service %s was never started: %s", s.Name, whyNot(s, ready))
+		case seen[s.Name].starting == 0:
+			report("service %s was never started: %s", s.Name, whyNot(s, seen))
 			continue
-		case ready[s.Name] == 0:
+		case seen[s.Name].ready == 0:
 			report("service %s was started but never came up: look for its own lines in the log", s.Name)
 		}
 		for _, d := range s.Deps {
-			if ready[d.Name] > starting[s.Name] || ready[d.Name] == 0 {
+			if up := seen[d.Name].ready; up == 0 || up > seen[s.Name].starting {
 				report("service %s was started before %s, which it depends on, was up", s.Name, d.Name)
 			}
 		}
@@ -107,15 +103,21 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	if !done {
 		report("%q never appeared: something in the bundle user did not come up", "[ls.io-init] done.")
 	}
-	boot.Critical = critical(tree, timings)
+	boot.Critical = critical(tree.Services, seen)
 	return boot, errors.Join(problems...)
 }
 
+// progress is how far a service has come; zero where it was not started.
+type progress struct {
+	Timing
+	starting, ready int // place among the events, from 1
+}
+
 // whyNot names the dependencies that kept a service from starting.
-func whyNot(s *s6rc.Service, ready map[string]int) string {
+func whyNot(s *s6rc.Service, seen map[string]progress) string {
 	var missing []string
 	for _, d := range s.Deps {
-		if ready[d.Name] == 0 {
+		if seen[d.Name].ready == 0 {
 			missing = append(missing, d.Name)
 		}
 	}
@@ -127,24 +129,18 @@ func whyNot(s *s6rc.Service, ready map[string]int) string {
 
 // critical walks back from the service that was up last, each time to the
 // dependency that was up last.
-func critical(tree *s6rc.Tree, timings map[string]*Timing) []string {
-	var last *Timing
-	for _, s := range tree.Services {
-		if t := timings[s.Name]; t != nil && t.Ready > 0 && (last == nil || t.Ready >= last.Ready) {
-			last = t
-		}
-	}
-	var names []string
-	for last != nil && !slices.Contains(names, last.Name) {
-		names = append(names, last.Name)
-		var before *Timing
-		for _, d := range tree.Service(last.Name).Deps {
-			if t := timings[d.Name]; t != nil && t.Ready > 0 && (before == nil || t.Ready > before.Ready) {
-				before = t
+func critical(among []*s6rc.Service, seen map[string]progress) (names []string) {
+	for {
+		last := &s6rc.Service{}
+		for _, s := range among {
+			if seen[s.Name].ready > seen[last.Name].ready {
+				last = s
 			}
 		}
-		last = before
+		if last.Name == "" || slices.Contains(names, last.Name) {
+			slices.Reverse(names)
+			return names
+		}
+		names, among = append(names, last.Name), last.Deps
 	}
-	slices.Reverse(names)
-	return names
 }
