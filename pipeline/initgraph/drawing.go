@@ -44,30 +44,28 @@ var milestones = []string{"docker-mods", "base", "custom services", "legacy-serv
 // services that failed.
 func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	causes := map[Edge]Cause{}
-	edges, nodes := g.edgesAndNodes()
+	parts := g.parts()
 	for _, d := range drifts {
-		if _, twice := causes[d.Edge]; twice {
+		if causes[d.Edge] != "" {
 			continue
 		}
 		causes[d.Edge] = d.Cause
-		for _, name := range []string{d.Edge.From, d.Edge.To} {
-			if name != "" && !slices.Contains(nodes, name) {
-				nodes = append(nodes, name)
-				causes[Edge{From: name}] = d.Cause
+		for _, part := range []Edge{{From: d.Edge.From}, {From: d.Edge.To}, d.Edge} {
+			if part.From != "" && !slices.Contains(parts, part) {
+				parts = append(parts, part)
+				causes[part] = d.Cause
 			}
-		}
-		if d.Cause == Vanished && d.Edge.To != "" {
-			edges = append(edges, d.Edge)
 		}
 	}
 	// A service is as new as all of its edges are.
-	for _, name := range nodes {
-		its := func(e Edge) bool { return e.From == name || e.To == name }
+	for _, node := range parts {
+		its := func(e Edge) bool { return e.To != "" && (e.From == node.From || e.To == node.From) }
 		old := func(e Edge) bool { return its(e) && causes[e] != Undeclared }
-		if _, known := causes[Edge{From: name}]; !known && slices.ContainsFunc(edges, its) && !slices.ContainsFunc(edges, old) {
-			causes[Edge{From: name}] = Undeclared
+		if node.To == "" && causes[node] == "" && slices.ContainsFunc(parts, its) && !slices.ContainsFunc(parts, old) {
+			causes[node] = Undeclared
 		}
 	}
+	slices.SortStableFunc(parts, func(a, b Edge) int { return cmp.Compare(a.rank(), b.rank()) })
 
 	var d2 strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&d2, format+"\n", args...) }
@@ -91,7 +89,17 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	for _, n := range g.Nodes {
 		inside[n.Name] = n.Inside
 	}
-	for _, name := range nodes {
+	for _, part := range parts {
+		name, cause := part.From, causes[part]
+		if part.To != "" {
+			if cause != "" {
+				said := map[Cause]string{Undeclared: "undocumented", Vanished: "not in the image", Repeated: "documented twice"}[cause]
+				line("%s -> %s: %s { class: %s }", forceQuote(name), forceQuote(part.To), said, cause)
+			} else if !g.follows(part) {
+				line("%s -> %s: { class: after }", forceQuote(name), forceQuote(part.To))
+			}
+			continue
+		}
 		label, classes := name, "service"
 		if len(inside[name]) > 0 {
 			label = name + ": " + strings.ReplaceAll(strings.Join(inside[name], ", "), `\n`, " ")
@@ -102,27 +110,13 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 		case own != "" && strings.Contains(name, own):
 			classes += "; own"
 		}
-		if cause, drifted := causes[Edge{From: name}]; drifted {
+		if cause != "" {
 			classes += "; " + string(cause)
 		}
 		if slices.Contains(failed, name) {
 			label, classes = label+" (failed)", classes+"; failed"
 		}
 		line("%s: %s { class: [%s] }", forceQuote(name), forceQuote(label), classes)
-	}
-	// What the image itself starts is put in the middle when the way around it,
-	// by what people may add, comes last.
-	slices.SortStableFunc(edges, func(a, b Edge) int { return cmp.Compare(around(a), around(b)) })
-	follows := follow(g.Edges)
-	for _, e := range edges {
-		cause, drifted := causes[e]
-		switch {
-		case drifted:
-			said := map[Cause]string{Undeclared: "undocumented", Vanished: "not in the image", Repeated: "documented twice"}[cause]
-			line("%s -> %s: %s { class: %s }", forceQuote(e.From), forceQuote(e.To), said, cause)
-		case !follows(e):
-			line("%s -> %s: { class: after }", forceQuote(e.From), forceQuote(e.To))
-		}
 	}
 	mine := ""
 	if own != "" {
@@ -139,65 +133,31 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	return d2.String()
 }
 
-// around is 1 for the edges of what people may add to an image, else 0.
-func around(e Edge) int {
-	if e.From == "custom services" || e.To == "custom services" {
-		return 1
+// rank puts nodes before edges, and last the edges of what people may add: what
+// the image itself starts is put in the middle when the way around it comes last.
+func (e Edge) rank() int {
+	switch {
+	case e.To == "":
+		return 0
+	case e.From == "custom services" || e.To == "custom services":
+		return 2
 	}
-	return 0
+	return 1
 }
 
-// edgesAndNodes lists each edge and each node once, in the order in which they
-// are named.
-func (g *Graph) edgesAndNodes() (edges []Edge, nodes []string) {
-	seen := map[Edge]bool{}
-	node := func(name string) {
-		if !seen[Edge{From: name}] {
-			seen[Edge{From: name}] = true
-			nodes = append(nodes, name)
-		}
-	}
-	for _, e := range g.Edges {
-		e.Line = 0
-		node(e.From)
-		node(e.To)
-		if !seen[e] {
-			seen[e] = true
-			edges = append(edges, e)
-		}
-	}
-	for _, n := range g.Nodes {
-		node(n.Name)
-	}
-	return edges, nodes
-}
-
-// follow returns a function that reports whether an edge follows from other ones:
-// there is another way from its start to its end.
-func follow(edges []Edge) func(Edge) bool {
-	next := map[string][]string{}
-	for _, e := range edges {
-		next[e.From] = append(next[e.From], e.To)
-	}
-	return func(e Edge) bool {
-		seen := map[string]bool{e.From: true}
-		var open []string
-		for _, to := range next[e.From] {
-			if to != e.To {
-				open = append(open, to)
+// follows reports whether an edge follows from other ones: there is another way
+// from its start to its end.
+func (g *Graph) follows(edge Edge) bool {
+	reached := map[string]bool{}
+	var walk func(from string)
+	walk = func(from string) {
+		for _, e := range g.Edges {
+			if e.From == from && !reached[e.To] && (e.From != edge.From || e.To != edge.To) {
+				reached[e.To] = true
+				walk(e.To)
 			}
 		}
-		for len(open) > 0 {
-			name := open[len(open)-1]
-			open = open[:len(open)-1]
-			if name == e.To {
-				return true
-			}
-			if !seen[name] {
-				seen[name] = true
-				open = append(open, next[name]...)
-			}
-		}
-		return false
 	}
+	walk(edge.From)
+	return reached[edge.To]
 }

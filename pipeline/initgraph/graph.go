@@ -78,27 +78,23 @@ func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
 // name order what each waits for. Services without dependencies wait for
 // base; svc-* have legacy-services behind them.
 func draw(tree *s6rc.Tree) *Graph {
-	g := &Graph{}
-	line := 1 // the title's
-	node := func(name string, inside ...string) {
-		line++
-		g.Nodes = append(g.Nodes, Node{Name: name, Inside: inside, Line: line})
-		if len(inside) > 0 {
-			line += len(inside) + 1
-		}
+	g := &Graph{
+		Nodes: []Node{
+			{Name: "docker-mods", Line: 2}, // behind the title
+			{Name: "base", Inside: []string{`fix-attr +\nlegacy cont-init`}, Line: 3},
+			{Name: "legacy-services", Line: 7},
+			{Name: "custom services", Line: 8},
+		},
+		Edges: []Edge{
+			{"docker-mods", "base", 6},
+			{"init-services", "legacy-services", 9},
+			{"init-services", "custom services", 10},
+			{"custom services", "legacy-services", 11},
+		},
 	}
 	edge := func(from, to string) {
-		line++
-		g.Edges = append(g.Edges, Edge{From: from, To: to, Line: line})
+		g.Edges = append(g.Edges, Edge{from, to, g.Edges[len(g.Edges)-1].Line + 1})
 	}
-	node("docker-mods")
-	node("base", `fix-attr +\nlegacy cont-init`)
-	edge("docker-mods", "base")
-	node("legacy-services")
-	node("custom services")
-	edge("init-services", "legacy-services")
-	edge("init-services", "custom services")
-	edge("custom services", "legacy-services")
 	for _, s := range imageServices(tree) {
 		if strings.HasPrefix(s.Name, "user") {
 			continue
@@ -168,37 +164,54 @@ func (d Drift) Error() string {
 	}
 }
 
+// statements are the lines of the graph's d2 text: its edges, then its nodes, as
+// edges without To.
+func (g *Graph) statements() []Edge {
+	all := slices.Clone(g.Edges)
+	for _, n := range g.Nodes {
+		all = append(all, Edge{From: n.Name, Line: n.Line})
+	}
+	return all
+}
+
+// parts lists each edge and each node once, in the order in which they are named,
+// without their lines.
+func (g *Graph) parts() []Edge {
+	var all []Edge
+	for _, e := range g.statements() {
+		for _, part := range []Edge{{From: e.From}, {From: e.To}, {From: e.From, To: e.To}} {
+			if part.From != "" && !slices.Contains(all, part) {
+				all = append(all, part)
+			}
+		}
+	}
+	return all
+}
+
 // Compare lists what differs, first what the diagram lacks, then what it has
 // too much. Title and Bases are not compared.
 func Compare(declared, found *Graph) []Drift {
-	var undeclared, rest []Drift
-	declaredEdges, declaredNodes := declared.edgesAndNodes()
-	foundEdges, foundNodes := found.edgesAndNodes()
-	for _, e := range foundEdges {
-		if !slices.Contains(declaredEdges, e) {
-			undeclared = append(undeclared, Drift{Edge: e, Cause: Undeclared})
+	var drifts []Drift
+	wanted, there := declared.parts(), found.parts()
+	for _, e := range found.statements() {
+		if e.Line = 0; !slices.Contains(wanted, e) {
+			wanted = append(wanted, e) // to be listed once
+			drifts = append(drifts, Drift{Edge: e, Cause: Undeclared})
 		}
 	}
-	for _, n := range found.Nodes {
-		if !slices.Contains(declaredNodes, n.Name) {
-			undeclared = append(undeclared, Drift{Edge: Edge{From: n.Name}, Cause: Undeclared})
+	var seen []Edge
+	for _, e := range declared.statements() {
+		d := Drift{Edge: Edge{From: e.From, To: e.To}, Line: e.Line, known: slices.Contains(there, Edge{From: e.To})}
+		switch {
+		case !slices.Contains(there, d.Edge):
+			d.Cause = Vanished
+		case e.To != "" && slices.Contains(seen, d.Edge):
+			d.Cause = Repeated
+		default:
+			seen = append(seen, d.Edge)
+			continue
 		}
+		drifts = append(drifts, d)
 	}
-	seen := map[Edge]bool{}
-	for _, e := range declared.Edges {
-		line := e.Line
-		e.Line = 0
-		if !slices.Contains(foundEdges, e) {
-			rest = append(rest, Drift{Edge: e, Line: line, Cause: Vanished, known: slices.Contains(foundNodes, e.To)})
-		} else if seen[e] {
-			rest = append(rest, Drift{Edge: e, Line: line, Cause: Repeated})
-		}
-		seen[e] = true
-	}
-	for _, n := range declared.Nodes {
-		if !slices.Contains(foundNodes, n.Name) {
-			rest = append(rest, Drift{Edge: Edge{From: n.Name}, Line: n.Line, Cause: Vanished})
-		}
-	}
-	return append(undeclared, rest...)
+	return drifts
 }

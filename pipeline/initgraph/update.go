@@ -1,6 +1,7 @@
 package initgraph
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -32,15 +33,13 @@ func (g *Graph) Update(text string) string {
 			continue
 		}
 		// Where it stands in D2, or as near to that as can be.
-		all, _ := g.edgesAndNodes()
-		place := slices.Index(all, d.Edge)
-		for place--; place >= 0 && (at[all[place]] == 0 || gone[at[all[place]]]); {
-			place--
+		parts, line := g.parts(), 0
+		for _, part := range parts[:slices.Index(parts, d.Edge)] {
+			line = cmp.Or(at[part], line)
 		}
-		if place < 0 {
+		if line == 0 {
 			return g.D2()
 		}
-		line := at[all[place]]
 		before := lines[line-1]
 		indent := before[:len(before)-len(strings.TrimLeft(before, " \t"))]
 		added[line] = append(added[line], indent+quote(d.Edge.From)+" -> "+quote(d.Edge.To))
