@@ -77,6 +77,19 @@ func removeCgroup(dir string) bool {
 	return err == nil || errors.Is(err, fs.ErrNotExist)
 }
 
+// favour gives a cgroup ten times the processor time that others of its level
+// get, where they compete for it and the kernel shares it out by cgroup.
+func favour(name string) {
+	for _, dir := range cgroupDirs(name) {
+		for file, share := range map[string]string{"cpu.weight": "1000", "cpu.shares": "10240"} {
+			if f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0); err == nil {
+				_, _ = f.WriteString(share) // without it, it only takes longer
+				f.Close()
+			}
+		}
+	}
+}
+
 // peakMemory reads the most memory, page cache included, that a cgroup held;
 // 0 when the kernel does not show it.
 func peakMemory(name string) int64 {

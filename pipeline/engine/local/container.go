@@ -135,6 +135,9 @@ func (c *Container) launch(ctx context.Context) error {
 	// Started is what runc says it is.
 	for {
 		if _, started := c.inside(pidFile); started {
+			if foreign(c.config.Architecture) { // what takes longest must not wait
+				favour(c.cgroup)
+			}
 			return nil
 		}
 		select {

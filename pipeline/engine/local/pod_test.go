@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -333,6 +334,35 @@ func TestPeakMemoryIsMeasured(t *testing.T) {
 	end(t, c)
 	if peak := c.PeakMemory(); peak < 100<<10 || peak > 1<<30 {
 		t.Errorf("peak memory is %d bytes", peak)
+	}
+}
+
+// What is emulated takes longest: beside it, what is native waits.
+func TestAnEmulatedContainerGetsTheProcessorsFirst(t *testing.T) {
+	e := newEngine(t, testCache(t))
+	p := newPod(t, e)
+	img, err := engine.ImageFor(enginetest.Base(t, foreign), foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shares []string
+	waitFor(t, start(t, p, script(tiny(t), "native", "print up; hold")), "up")
+	waitFor(t, start(t, p, script(img, "emulated", "print up; hold")), "up")
+	groups := "docker-netbox/" + local.ID(e) + "*/"
+	for _, name := range globAll("/sys/fs/cgroup/"+groups+"cpu.weight", "/sys/fs/cgroup/*/"+groups+"cpu.shares") {
+		share, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shares = append(shares, strings.TrimSpace(string(share)))
+	}
+	slices.Sort(shares)
+	switch got := strings.Join(shares, " "); got {
+	case "100 1000", "1024 10240":
+	case "":
+		t.Skip("SKIPPED: this machine shares out no processor time by control group")
+	default:
+		t.Errorf("the native and the emulated container have the shares %s", got)
 	}
 }
 
