@@ -2,6 +2,7 @@ package initgraph
 
 import (
 	"archive/tar"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -28,9 +29,9 @@ var errNotKept = errors.New("content was not kept")
 
 // OpenImage returns the flattened file system of an image: names and modes of
 // everything, but content only under /etc/s6-overlay, and the first bytes of
-// executables. Each layer is streamed once; nothing is executed. Reading
-// content that was not kept is an error. Symbolic links are followed inside
-// the image.
+// executables. Each layer is streamed once, and compared with what the image's
+// configuration says that it unpacks to; nothing is executed. Reading content
+// that was not kept is an error. Symbolic links are followed inside the image.
 //
 // The layers are read at once, for decompression takes the time, and each as it
 // is: with mutate.Extract, which makes one archive of them first, a NetBox image
@@ -40,18 +41,29 @@ func OpenImage(img v1.Image) (fs.FS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the layers of the image: %w", err)
 	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration of the image: %w", err)
+	}
+	if named := len(config.RootFS.DiffIDs); len(layers) != named {
+		return nil, fmt.Errorf("the image has %d layers, but its configuration names %d", len(layers), named)
+	}
 	contents := make([]layer, len(layers))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, l := range layers {
 		group.Go(func() error {
 			r, err := l.Uncompressed()
+			hash := sha256.New()
 			if err == nil {
 				defer r.Close()
-				contents[i], err = readLayer(r)
+				contents[i], err = readLayer(io.TeeReader(r, hash))
 			}
 			if err != nil {
 				return fmt.Errorf("reading layer %d of %d of the image: %w", i+1, len(layers), err)
+			}
+			if got, want := fmt.Sprintf("sha256:%x", hash.Sum(nil)), config.RootFS.DiffIDs[i].String(); got != want {
+				return fmt.Errorf("layer %d of %d of the image unpacks to %s, but its configuration says %s: build the image again", i+1, len(layers), got, want)
 			}
 			return nil
 		})

@@ -185,3 +185,30 @@ func TestFromImageSaysWhichLayerIsBroken(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAnImageWhoseLayersAreNotWhatItsConfigurationSaysIsRefused(t *testing.T) {
+	good := image(t, entries(rootFS()), []tar.Header{{Name: "extra", Linkname: "text"}})
+	for name, tt := range map[string]struct {
+		change func(config *v1.ConfigFile)
+		want   string
+	}{
+		"another layer": {func(c *v1.ConfigFile) { c.RootFS.DiffIDs[1] = c.RootFS.DiffIDs[0] }, "layer 2 of 2 of the image unpacks to sha256:"},
+		"no layer":      {func(c *v1.ConfigFile) { c.RootFS.DiffIDs = c.RootFS.DiffIDs[:1] }, "the image has 2 layers, but its configuration names 1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, err := good.ConfigFile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			config = config.DeepCopy()
+			tt.change(config)
+			img, err := mutate.ConfigFile(good, config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := initgraph.FromImage(img); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s…", err, tt.want)
+			}
+		})
+	}
+}

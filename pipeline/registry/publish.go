@@ -219,8 +219,7 @@ type publisher struct {
 	images   []PlatformImage
 	contents map[string]content // by Target.platform
 	attached []Attachment
-	blobs    []blob       // of all of them
-	valid    func() error // that the layers are what the images say; asked once
+	blobs    []blob // of all of them
 
 	repositories []*repository
 }
@@ -261,7 +260,6 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	if err := p.attach(ctx); err != nil {
 		return nil, err
 	}
-	p.valid = sync.OnceValue(func() error { return validateLayers(ctx, p.images) })
 
 	line := opts.line(targets)
 	for _, r := range p.repositories {

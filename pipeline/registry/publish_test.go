@@ -250,24 +250,6 @@ func TestAnIndexWhosePartsDisagreeIsRefusedBeforeItIsSigned(t *testing.T) {
 	}
 }
 
-func TestAnImageWhoseLayersAreNotWhatItsConfigurationSaysGetsNoTag(t *testing.T) {
-	img := image(t, amd64)
-	config, err := img.ConfigFile()
-	must(t, err)
-	config = config.DeepCopy()
-	config.RootFS.DiffIDs[1] = config.RootFS.DiffIDs[0]
-	img, err = mutate.ConfigFile(img, config)
-	must(t, err)
-	idx, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: img}}, nil)
-	must(t, err)
-	reg := newFaulty(t)
-	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{})
-	wantError(t, err, "layer 1 for linux/amd64 unpacks to sha256:", "but the image's configuration says sha256:")
-	if tag := reg.tag(t, "netbox:latest"); tag != "" {
-		t.Errorf("the tag points at %s", tag)
-	}
-}
-
 func TestProgressIsToldInBytesOfEachRegistry(t *testing.T) {
 	one, two := newFaulty(t), newFaulty(t)
 	idx, _ := index(t)

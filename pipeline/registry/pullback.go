@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"sync/atomic"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
@@ -18,8 +16,8 @@ import (
 
 // pullBack reads all that a client would read, by digest, and compares each
 // byte by way of the digests: what comes back is the index that was pushed, and
-// so are its images and their blobs. That these are valid is then found out
-// here, once for all registries, rather than by unpacking what each sends.
+// so are its images and their blobs. That a layer unpacks to what its image says
+// was found out before the boot, by initgraph.OpenImage.
 //
 // Blobs of a repository to which nothing was sent and whose tags are all right
 // already were read when these were set: their presence has just been asked
@@ -44,7 +42,6 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(jobs)
-	g.Go(p.valid)
 	r.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error { return p.sameBlob(gctx, r, b) })
@@ -88,50 +85,6 @@ func twice(read func(context.Context) error) func(context.Context) error {
 func corrupt(err error) bool {
 	var status *transport.Error
 	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
-}
-
-// validateLayers unpacks every layer to compare it with what the image's
-// configuration says of it. Unlike validate.Index in full it reads each layer
-// once: that is seconds instead of half a minute.
-func validateLayers(ctx context.Context, images []PlatformImage) error {
-	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, img := range images {
-		config, err := img.Image.ConfigFile()
-		if err != nil {
-			return fmt.Errorf("reading the configuration for %s: %w", img.Platform, err)
-		}
-		layers, err := img.Image.Layers()
-		if err != nil {
-			return fmt.Errorf("reading the layers for %s: %w", img.Platform, err)
-		}
-		if len(layers) != len(config.RootFS.DiffIDs) {
-			return fmt.Errorf("the image for %s has %d layers, but its configuration names %d", img.Platform, len(layers), len(config.RootFS.DiffIDs))
-		}
-		for i, layer := range layers {
-			g.Go(func() error {
-				got, err := unpackedDigest(ctx, layer)
-				if err != nil {
-					return fmt.Errorf("unpacking layer %d for %s: %w", i, img.Platform, err)
-				}
-				if want := config.RootFS.DiffIDs[i]; got != want {
-					return fmt.Errorf("layer %d for %s unpacks to %s, but the image's configuration says %s", i, img.Platform, got, want)
-				}
-				return nil
-			})
-		}
-	}
-	return g.Wait()
-}
-
-func unpackedDigest(ctx context.Context, layer v1.Layer) (v1.Hash, error) {
-	rc, err := layer.Uncompressed()
-	if err != nil {
-		return v1.Hash{}, err
-	}
-	defer rc.Close()
-	digest, _, err := v1.SHA256(contextReader{ctx, rc})
-	return digest, err
 }
 
 // oneLine puts an error of many lines into one.
