@@ -24,27 +24,28 @@ type Check struct {
 	Needs   []string // checks without whose success this one cannot be asked
 }
 
-// Checks are all checks of a run, in the order they are reported. Each must be
-// reported exactly once for a run to count as passed.
+// Checks are all checks of a run, in the order they are begun and reported: what
+// takes longest, and what others wait for, comes early. Each must be reported
+// exactly once for a run to count as passed.
 func Checks() []Check {
 	return []Check{
 		{"ready", "the log-in page answers 200", "the log of svc-netbox-prepare and svc-netbox", nil},
 		{"static", "the log-in page's style sheets, scripts and images are served with their types", "the web server's static mount and BASE_PATH", []string{"ready"}},
 		{"host", "a host name not in ALLOWED_HOST gets 400", "ALLOWED_HOSTS in the configuration module", []string{"ready"}},
-		{"password", "a wrong password is refused", "the authentication back ends", []string{"ready"}},
-		{"login", "the superuser logs in and sees the dashboard", "SUPERUSER_EMAIL, SUPERUSER_PASSWORD and the log of svc-netbox", []string{"ready"}},
-		{"token", "a version-2 API token is created and accepted", "API_TOKEN_PEPPERS under /config", []string{"ready"}},
-		{"version", "the pinned NetBox release answers to the token of SUPERUSER_API_TOKEN", "the release in versions.yml, the image's netbox package and API_TOKEN_PEPPERS under /config", []string{"ready"}},
-		{"workers", "a background worker is running", "the worker's log and the Redis settings", []string{"ready"}},
-		{"site", "a site is created and read back", "the database's log and the log of svc-netbox", []string{"ready"}},
-		{"prefix", "a prefix in that site is created and read back", "the database's log and the log of svc-netbox", []string{"site"}},
-		{"address", "an IP address is created and read back", "the database's log and the log of svc-netbox", []string{"ready"}},
 		{"graphql", "GraphQL finds the user", "the log of svc-netbox", []string{"ready"}},
-		{"image", "an uploaded image is stored under /config and served to logged-in users", "MEDIA_ROOT and the owner of its folder", []string{"site", "login"}},
-		{"job", "a background job runs to its end", "the worker's log", []string{"workers"}},
+		{"login", "the superuser logs in and sees the dashboard", "SUPERUSER_EMAIL, SUPERUSER_PASSWORD and the log of svc-netbox", []string{"ready"}},
+		{"site", "a site is created and read back", "the database's log and the log of svc-netbox", []string{"ready"}},
 		{"see-login", "a browser shows the log-in page", "the page's picture, its static files and the log of svc-netbox", []string{"ready"}},
 		{"see-dashboard", "after log-in, a browser shows the dashboard", "the page's picture and the log of svc-netbox", []string{"see-login", "login"}},
 		{"see-site", "a browser shows the site's page", "the page's picture and the log of svc-netbox", []string{"see-dashboard", "site"}},
+		{"token", "a version-2 API token is created and accepted", "API_TOKEN_PEPPERS under /config", []string{"ready"}},
+		{"password", "a wrong password is refused", "the authentication back ends", []string{"ready"}},
+		{"version", "the pinned NetBox release answers to the token of SUPERUSER_API_TOKEN", "the release in versions.yml, the image's netbox package and API_TOKEN_PEPPERS under /config", []string{"ready"}},
+		{"workers", "a background worker is running", "the worker's log and the Redis settings", []string{"ready"}},
+		{"prefix", "a prefix in that site is created and read back", "the database's log and the log of svc-netbox", []string{"site"}},
+		{"address", "an IP address is created and read back", "the database's log and the log of svc-netbox", []string{"ready"}},
+		{"image", "an uploaded image is stored under /config and served to logged-in users", "MEDIA_ROOT and the owner of its folder", []string{"site", "login"}},
+		{"job", "a background job runs to its end", "the worker's log", []string{"workers"}},
 		{"delete", "address, prefix and site are deleted and then gone", "the log of svc-netbox", []string{"site", "prefix", "address", "image", "see-site"}},
 		{"imports", "LDAP, Pillow and psycopg's C implementation can be imported", "the image's Python packages and their system libraries", []string{"ready"}},
 		{"secrets", "the secrets under /config belong to PUID and have mode 0600", "init-netbox-config", nil},

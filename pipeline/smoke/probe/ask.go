@@ -3,7 +3,8 @@ package main
 import (
 	"context"
 	"io"
-	"sync"
+	"runtime"
+	"slices"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/browser"
@@ -89,54 +90,68 @@ func (p *probe) checks() map[string]func(context.Context) smoke.Result {
 	}
 }
 
-// ask makes every check as soon as those it needs have passed, and writes the
-// findings in the order of smoke.Checks.
+// ask makes the checks, in the order of smoke.Checks as far as those that each
+// needs have passed, and writes the findings in that order.
+//
+// All at once they would share the processors, and those that take longest or
+// that others wait for would end last. One more than there are processors: some
+// of them only wait.
 func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
-	type task struct {
-		done   chan struct{}
-		result smoke.Result
-	}
 	p.life = ctx
 	list, how := smoke.Checks(), p.checks()
-	tasks := make(map[string]*task, len(list))
-	for _, c := range list {
-		tasks[c.ID] = &task{done: make(chan struct{})}
-	}
-	var running sync.WaitGroup
-	for _, c := range list {
-		running.Go(func() {
-			t := tasks[c.ID]
-			defer close(t.done)
-			for _, need := range c.Needs {
-				if <-tasks[need].done; !tasks[need].result.OK {
-					t.result = smoke.Result{Asked: "nothing", Got: "not asked, because check " + need + " failed", Needs: need}
-					return
-				}
+	ended := make(chan smoke.Result)
+	results := make(map[string]smoke.Result, len(list))
+	running, written := 0, 0
+	// begin starts a check if it may start, and says if it is dealt with.
+	begin := func(c smoke.Check) bool {
+		for _, need := range c.Needs {
+			switch r, known := results[need]; {
+			case !known:
+				return false
+			case !r.OK:
+				results[c.ID] = smoke.Result{Check: c.ID, Asked: "nothing", Got: "not asked, because check " + need + " failed", Needs: need}
+				return true
 			}
+		}
+		if running > runtime.NumCPU() {
+			return false
+		}
+		running++
+		go func() {
 			ctx, cancel := context.WithTimeout(ctx, p.pace.stretch(checkLimit))
 			defer cancel()
 			start := time.Now()
-			t.result = how[c.ID](ctx)
-			t.result.Seconds = time.Since(start).Seconds()
-		})
+			r := how[c.ID](ctx)
+			r.Check, r.Seconds = c.ID, time.Since(start).Seconds()
+			ended <- r
+		}()
+		return true
 	}
 	var sum smoke.Summary
-	for _, c := range list {
-		t := tasks[c.ID]
-		<-t.done
-		r := t.result
-		r.Check = c.ID
-		r.Seconds = float64(int(r.Seconds*1000)) / 1000
-		r.Asked, r.Got = p.hide(r.Asked), p.hide(r.Got)
-		sum.Checks++
-		if !r.OK {
-			sum.Failed++
+	for waiting := list; ; {
+		waiting = slices.DeleteFunc(slices.Clone(waiting), begin)
+		for ; written < len(list); written++ {
+			r, known := results[list[written].ID]
+			if !known {
+				break
+			}
+			r.Seconds = float64(int(r.Seconds*1000)) / 1000
+			r.Asked, r.Got = p.hide(r.Asked), p.hide(r.Got)
+			sum.Checks++
+			if !r.OK {
+				sum.Failed++
+			}
+			// A finding that cannot be written is missing from the stream, which
+			// its reader counts as a failure.
+			_ = smoke.Message{Result: &r}.Write(out)
 		}
-		// A finding that cannot be written is missing from the stream, which
-		// its reader counts as a failure.
-		_ = smoke.Message{Result: &r}.Write(out)
+		if running == 0 {
+			break
+		}
+		r := <-ended
+		results[r.Check] = r
+		running--
 	}
-	running.Wait()
 	sum.Ready = float64(int(p.readySeconds*100)) / 100
 	return sum
 }

@@ -91,6 +91,7 @@ func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if p.closeTab != nil { // what its page asks for would reach a NetBox that stops
 		p.closeTab()
 	}
+	p.web.http.CloseIdleConnections() // nginx waits for one that was opened and has asked nothing yet
 	if err := (smoke.Message{Summary: &summary}).Write(stdout); err != nil || summary.Failed > 0 {
 		return 1
 	}
