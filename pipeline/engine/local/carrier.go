@@ -113,7 +113,7 @@ func tryOverlay(dir string) error {
 	if err := unix.Mknod(at("lower/gone"), unix.S_IFCHR, 0); err != nil {
 		return err
 	}
-	if err := unix.Setxattr(at("lower/opaque"), opaqueXattr, []byte("y"), 0); err != nil {
+	if err := unix.Setxattr(at("lower/opaque"), "trusted.overlay.opaque", []byte("y"), 0); err != nil {
 		return err
 	}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", at("lower"), at("upper"), at("work"))

@@ -69,16 +69,10 @@ func enterRoot(dir string) error {
 	return unix.Chdir("/")
 }
 
-// leaveRoot makes the directory old the calling thread's root again, and unmounts
-// the one that it was in. A program that another thread is just starting still
-// holds what was open there, for as long as it takes to begin: wait is the limit.
-func leaveRoot(old int, dir string, wait time.Duration) error {
-	if err := unix.Fchdir(old); err != nil {
-		return fmt.Errorf("leaving the root file system: %w", err)
-	}
-	if err := unix.Chroot("."); err != nil {
-		return fmt.Errorf("leaving the root file system: %w", err)
-	}
+// unmount unmounts a directory. A program that another thread is just starting
+// still holds what was open there, for as long as it takes to begin: wait is the
+// limit.
+func unmount(dir string, wait time.Duration) error {
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := unix.Unmount(dir, 0)
 		if err == nil {
