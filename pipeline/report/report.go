@@ -28,7 +28,8 @@ const (
 )
 
 // Report is what a run found out. All durations are in seconds, all sizes in
-// bytes. Its verdict is computed, it has no field for it.
+// bytes. Its verdict is computed, it has no field for it. The tag hide marks what
+// programs and people have said, which may hold a secret.
 type Report struct {
 	Project   string     `json:"project"`
 	Commit    string     `json:"commit"`
@@ -75,10 +76,10 @@ type Stage struct {
 	Key
 	Started time.Time `json:"started,omitzero"` // zero when it was skipped
 	Seconds float64   `json:"seconds"`
-	Errors  []string  `json:"errors,omitempty"`  // a line each
-	Skipped string    `json:"skipped,omitempty"` // why
-	Log     string    `json:"log,omitempty"`     // name of the log to read when it failed
-	Output  []string  `json:"output,omitempty"`  // lines that show what went wrong, such as the end of a command's output
+	Errors  []string  `json:"errors,omitempty" hide:""`  // a line each
+	Skipped string    `json:"skipped,omitempty" hide:""` // why
+	Log     string    `json:"log,omitempty"`             // name of the log to read when it failed
+	Output  []string  `json:"output,omitempty" hide:""`  // lines that show what went wrong, such as the end of a command's output
 
 	missing bool // it was expected and never ended
 }
@@ -130,8 +131,8 @@ type Platform struct {
 	Groups   []imagesize.Group `json:"groups,omitempty"` // the layers by what they hold
 	Boot     *Boot             `json:"boot,omitempty"`
 	Smoke    []Check           `json:"smoke,omitempty"`
-	Pictures []Picture         `json:"pictures,omitempty"` // in the order of their checks
-	Drift    []string          `json:"drift,omitempty"`    // differences between the init graph and the documented one
+	Pictures []Picture         `json:"pictures,omitempty"`      // in the order of their checks
+	Drift    []string          `json:"drift,omitempty" hide:""` // differences between the init graph and the documented one
 	Packages []sbom.Package    `json:"packages,omitempty"`
 	Drawings []Drawing         `json:"drawings,omitempty"` // of the init graph, drift coloured
 }
@@ -166,9 +167,9 @@ type Service struct {
 // Check is one thing that was asked of the running application.
 type Check struct {
 	Name    string  `json:"name"`
-	Asked   string  `json:"asked,omitempty"`
-	Got     string  `json:"got,omitempty"`
-	Error   string  `json:"error,omitempty"` // empty when the check passed
+	Asked   string  `json:"asked,omitempty" hide:""`
+	Got     string  `json:"got,omitempty" hide:""`
+	Error   string  `json:"error,omitempty" hide:""` // empty when the check passed
 	Seconds float64 `json:"seconds"`
 }
 
@@ -208,13 +209,13 @@ type Tag struct {
 // the same.
 type Missed struct {
 	Reference string `json:"reference"`
-	Error     string `json:"error"`
+	Error     string `json:"error" hide:""`
 }
 
 // Log is the log of one container.
 type Log struct {
 	Name string `json:"name"` // of the file under logs/
-	Text []byte `json:"-"`
+	Text []byte `json:"-" hide:""`
 }
 
 // Document is a list of what is in an image.

@@ -70,7 +70,7 @@ type Size struct {
 // Difference is what is new in an index since the published one.
 type Difference struct {
 	Since     *Since       `json:"since,omitempty"` // nil when nothing is published yet
-	Unknown   []string     `json:"unknown,omitempty"`
+	Unknown   []string     `json:"unknown,omitempty" hide:""`
 	Platforms []string     `json:"platforms,omitempty"` // whose packages were compared
 	Packages  []Change     `json:"packages,omitempty"`
 	Sizes     []Size       `json:"sizes,omitempty"` // of all groups, changed or not
