@@ -274,9 +274,12 @@ func (r *renderer) lineOf(text string, err error) int {
 	return 1 + strings.Count(text[:tags[max(0, failing)][0]], "\n")
 }
 
-// lineIn is the line of the file that line of a value stands on.
+// lineIn is the line of the file that line of a value stands on, which is an item
+// of a list of lines.
 func lineIn(node *yaml.Node, line int) int {
 	switch {
+	case node.Kind == yaml.SequenceNode:
+		return node.Content[min(line, len(node.Content))-1].Line
 	case node.Style&yaml.LiteralStyle != 0:
 		return node.Line + line
 	case node.Style&yaml.FoldedStyle != 0:

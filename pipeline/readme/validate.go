@@ -105,8 +105,7 @@ func (v *Vars) validate(mistyped error) error {
 		}
 		lists[e.key] = e.list
 	}
-	problems = append(problems, v.checkTexts()...)
-	problems = append(problems, v.checkCompose()...)
+	problems = append(append(problems, v.checkTexts()...), v.checkCompose())
 	for i, c := range v.Changelogs {
 		path, date := fmt.Sprintf("changelogs[%d].date", i), strings.TrimSuffix(c.Date, ":")
 		_, known := time.Parse("02.01.06", date)
@@ -129,20 +128,9 @@ var markdownMark = regexp.MustCompile("(?m)^[ >]*(```+|~~~+)([ \\t\\r]*$)?|<!--|
 // checkTexts finds Markdown that would swallow what stands behind it.
 func (v *Vars) checkTexts() (problems []error) {
 	for _, t := range v.texts() {
-		node := find(v.doc.Root, t.key)
-		if node == nil {
-			continue
-		}
-		text, at := node.Value, func(line int) int { return lineIn(node, line) }
-		if node.Kind == yaml.SequenceNode {
-			var lines []string
-			for _, item := range node.Content {
-				lines = append(lines, item.Value)
-			}
-			text, at = strings.Join(lines, "\n"), func(line int) int { return node.Content[min(line, len(node.Content))-1].Line }
-		}
+		text := *t.value
 		problem := func(begin int, format string, args ...any) {
-			line := at(1 + strings.Count(text[:begin], "\n"))
+			line := lineIn(find(v.doc.Root, t.key), 1+strings.Count(text[:begin], "\n"))
 			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: line}, t.key, format, args...))
 		}
 		end, begin := "", 0 // what ends the code block or comment that is open, and where that begins
@@ -180,35 +168,32 @@ func (v *Vars) checkTexts() (problems []error) {
 var composeLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?line (\d+): `)
 
 // checkCompose finds a compose file that is none.
-func (v *Vars) checkCompose() (problems []error) {
-	check := func(key, text string, shift int) bool {
-		var file struct {
-			Services map[string]yaml.Node `yaml:"services"`
-		}
-		err := yaml.Unmarshal([]byte(text), &file)
-		if err == nil && len(file.Services) == 0 {
-			err = errors.New("it has no services")
-		}
-		if err == nil {
-			return true
-		}
-		line := v.doc.Line(key)
-		if node := find(v.doc.Root, key); node != nil && shift == 0 {
-			line = lineIn(node, 1)
-			if m := composeLine.FindStringSubmatch(err.Error()); m != nil {
-				n, _ := strconv.Atoi(m[1])
-				line = lineIn(node, n)
-			}
-		}
-		said := composeLine.ReplaceAllString(err.Error(), "")
-		problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: line}, key, "not a compose file: %s", strings.Join(strings.Fields(said), " ")))
-		return false
+func (v *Vars) checkCompose() error {
+	if line, err := notCompose(v.CustomCompose); err != nil {
+		return v.doc.ProblemAt(&yaml.Node{Line: lineIn(find(v.doc.Root, "custom_compose"), line)}, "custom_compose", "%v", err)
 	}
-	if v.CustomCompose != "" && !check("custom_compose", v.CustomCompose, 0) {
-		return problems
+	if _, err := notCompose(v.Compose()); v.External && v.ExternalCompose != "" && err != nil {
+		return v.doc.Problem("external_application_compose_block", "%v", err)
 	}
-	if v.External && v.ExternalCompose != "" && len(v.entries()) > 0 {
-		check("external_application_compose_block", v.Compose(), 1)
+	return nil
+}
+
+// notCompose says why a text is no compose file, and on which of its lines.
+func notCompose(text string) (line int, err error) {
+	var file struct {
+		Services map[string]yaml.Node `yaml:"services"`
 	}
-	return problems
+	err = yaml.Unmarshal([]byte(text), &file)
+	if err == nil && text != "" && len(file.Services) == 0 {
+		err = errors.New("it has no services")
+	}
+	if err == nil {
+		return 0, nil
+	}
+	line = 1
+	if m := composeLine.FindStringSubmatch(err.Error()); m != nil {
+		line, _ = strconv.Atoi(m[1])
+	}
+	said := composeLine.ReplaceAllString(err.Error(), "")
+	return line, fmt.Errorf("not a compose file: %s", strings.Join(strings.Fields(said), " "))
 }

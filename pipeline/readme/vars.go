@@ -314,10 +314,10 @@ func Parse(name string, data []byte) (*Vars, error) {
 	if v.Deprecated && strings.TrimSpace(v.DeprecationWhy) == "" {
 		v.DeprecationWhy = "This image is deprecated. It is not updated any more, and there is no support for it."
 	}
-	v.callOuts()
 	if err := errors.Join(problems, v.validate(problems)); err != nil {
 		return nil, err
 	}
+	v.callOuts()
 	return v, nil
 }
 
