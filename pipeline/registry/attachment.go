@@ -2,10 +2,8 @@ package registry
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -45,12 +43,17 @@ const (
 
 // Attach makes a document an attachment of idx or of one of its images.
 func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error) {
-	subjects, err := subjectsOf(idx)
+	whole, err := partial.Descriptor(idx)
 	if err != nil {
-		return Attachment{}, err
+		return Attachment{}, fmt.Errorf("reading the index: %w", err)
 	}
-	described, ok := subjects[subject]
-	if !ok {
+	manifest, err := idx.IndexManifest()
+	if err != nil {
+		return Attachment{}, fmt.Errorf("reading the index: %w", err)
+	}
+	all := append([]v1.Descriptor{*whole}, manifest.Manifests...)
+	at := slices.IndexFunc(all, func(d v1.Descriptor) bool { return d.Digest == subject })
+	if at < 0 {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.Type, subject)
 	}
 	layer := static.NewLayer(doc.Data, types.MediaType(doc.Type))
@@ -64,7 +67,8 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	}
 	raw, err := json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.Type,
-		Config: *config, Layers: []v1.Descriptor{*data}, Subject: &described, Annotations: doc.Annotations,
+		Config: *config, Layers: []v1.Descriptor{*data}, Annotations: doc.Annotations,
+		Subject: &v1.Descriptor{MediaType: all[at].MediaType, Size: all[at].Size, Digest: subject},
 	})
 	if err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
@@ -80,43 +84,6 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 // where others have that of their configuration.
 func ArtifactType(m *v1.Manifest) string {
 	return cmp.Or(m.ArtifactType, string(m.Config.MediaType))
-}
-
-// subjectsOf describes what may be attached to: an index and its images.
-func subjectsOf(idx v1.ImageIndex) (map[v1.Hash]v1.Descriptor, error) {
-	whole, err := partial.Descriptor(idx)
-	if err != nil {
-		return nil, fmt.Errorf("reading the index: %w", err)
-	}
-	manifest, err := idx.IndexManifest()
-	if err != nil {
-		return nil, fmt.Errorf("reading the index: %w", err)
-	}
-	subjects := map[v1.Hash]v1.Descriptor{}
-	for _, d := range append(slices.Clone(manifest.Manifests), *whole) {
-		subjects[d.Digest] = v1.Descriptor{MediaType: d.MediaType, Size: d.Size, Digest: d.Digest}
-	}
-	return subjects, nil
-}
-
-// attach asks what is to be attached, and sees to it that it can be.
-func (p *publisher) attach(ctx context.Context) error {
-	if p.Attach == nil {
-		return nil
-	}
-	var err error
-	if p.attached, err = p.Attach(ctx, p.idx); err != nil {
-		return err
-	}
-	for _, a := range p.attached {
-		if !slices.ContainsFunc(slices.Collect(maps.Values(p.contents)), func(c content) bool { return c.digest == a.Subject }) {
-			return fmt.Errorf("publishing: something is attached to %s, but the index has no such image", a.Subject)
-		}
-		if p.blobs, err = appendBlobs(p.blobs, a.Image); err != nil {
-			return fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
-		}
-	}
-	return nil
 }
 
 // document is the core of an image that has one layer and no configuration.

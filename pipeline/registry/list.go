@@ -195,18 +195,16 @@ func referrersOf(attached []Attachment, subject v1.Hash) (list []v1.Descriptor, 
 		if a.Subject != subject || a.Tag != "" {
 			continue
 		}
-		d, err := partial.Descriptor(a.Image)
-		if err != nil {
-			return nil, err
-		}
 		manifest, err := a.Image.Manifest()
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, v1.Descriptor{
-			MediaType: d.MediaType, Size: d.Size, Digest: d.Digest, Annotations: manifest.Annotations,
-			ArtifactType: ArtifactType(manifest),
-		})
+		d, err := partial.Descriptor(a.Image)
+		if err != nil {
+			return nil, err
+		}
+		d.Annotations = manifest.Annotations
+		list = append(list, *d)
 	}
 	return list, nil
 }

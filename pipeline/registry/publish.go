@@ -151,16 +151,11 @@ func everywhere(repositories []*repository, phase func(*repository) error) error
 func (p *publisher) published() []Published {
 	var list []Published
 	for _, r := range p.repositories {
-		targets := r.targets
-		if p.ByDigest { // they differ in nothing
-			targets = targets[:1]
-		}
-		for _, t := range targets {
-			out := Published{Target: t, Digest: p.contents[t.platform].digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
+		for _, t := range r.targets {
+			out := Published{Target: t, Digest: p.part(t).digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
 			before, right := r.done[t.String()]
 			switch {
 			case p.ByDigest && r.err == nil:
-				out.Digest = p.digest
 			case right:
 				out.Unchanged = before && out.Blobs == 0
 			case r.optional && r.err != nil:
@@ -211,13 +206,19 @@ func group(targets []Target, optional []string) ([]*repository, error) {
 // jobs is how many blobs of a repository move at once.
 const jobs = 4
 
+// part is a manifest that is published, and that tags may point at.
+type part struct {
+	manifest remote.Taggable
+	digest   v1.Hash
+	platform string // as in Target
+	what     string
+}
+
 // publisher holds what all targets share.
 type publisher struct {
 	Options
-	idx      v1.ImageIndex
-	digest   v1.Hash
-	images   []PlatformImage
-	contents map[string]content // by Target.platform
+	digest   v1.Hash // of the index
+	parts    []part  // the images, and the index
 	attached []Attachment
 	blobs    []blob // of all of them
 
@@ -228,7 +229,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	if len(targets) == 0 {
 		return nil, errors.New("publishing: no target given")
 	}
-	p := &publisher{Options: opts, idx: idx}
+	p := &publisher{Options: opts}
 	var err error
 	if p.repositories, err = group(targets, opts.Optional); err != nil {
 		return nil, err
@@ -236,33 +237,47 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	if p.digest, err = idx.Digest(); err != nil {
 		return nil, fmt.Errorf("reading the index to publish: %w", err)
 	}
-	if p.images, err = Images(idx); err != nil {
+	images, err := Images(idx)
+	if err != nil {
 		return nil, err
 	}
-	if err := sameAsBooted(p.images, opts.Booted); err != nil {
+	if err := sameAsBooted(images, opts.Booted); err != nil {
 		return nil, err
 	}
-	p.contents = map[string]content{"": {idx, p.digest}}
-	for _, img := range p.images {
-		p.contents[Key(img.Platform)] = content{img.Image, img.Digest}
+	for _, img := range images {
+		p.parts = append(p.parts, part{img.Image, img.Digest, Key(img.Platform), "the manifest for " + img.Platform.String()})
 		if p.blobs, err = appendBlobs(p.blobs, img.Image); err != nil {
 			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
 		}
 	}
+	p.parts = append(p.parts, part{idx, p.digest, "", "the index"})
 	for _, t := range targets {
-		if _, ok := p.contents[t.platform]; !ok {
+		if p.part(t).manifest == nil {
 			return nil, fmt.Errorf("publishing to %s: the index has no image for %s; leave the tag out or build it", t, t.platform)
 		}
 	}
 	if err := validate.Index(idx, validate.Fast); err != nil {
 		return nil, fmt.Errorf("publishing: the index is not valid: %w; make it again with `go run ./ci build`", oneLine(err))
 	}
-	if err := p.attach(ctx); err != nil {
-		return nil, err
+	if p.Attach != nil {
+		if p.attached, err = p.Attach(ctx, idx); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range p.attached {
+		if !slices.ContainsFunc(p.parts, func(part part) bool { return part.digest == a.Subject }) {
+			return nil, fmt.Errorf("publishing: something is attached to %s, but the index has no such image", a.Subject)
+		}
+		if p.blobs, err = appendBlobs(p.blobs, a.Image); err != nil {
+			return nil, fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
+		}
 	}
 
 	line := opts.line(targets)
 	for _, r := range p.repositories {
+		if opts.ByDigest { // its tags would differ in nothing
+			r.targets = []Target{r.targets[0].For("")}
+		}
 		r.door = newDoor(r.name, transport.PushScope, opts.Keychain, line, &r.meter)
 		if r.first != nil {
 			r.door.scopes = append(r.door.scopes, r.first.name.Scope(transport.PullScope))
@@ -275,6 +290,14 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		}
 	}
 	return p, nil
+}
+
+// part is what a target's tag is for.
+func (p *publisher) part(t Target) (found part) {
+	if i := slices.IndexFunc(p.parts, func(part part) bool { return part.platform == t.platform }); i >= 0 {
+		found = p.parts[i]
+	}
+	return found
 }
 
 // sameAsBooted compares the images with the digests of those that were booted.
@@ -304,13 +327,7 @@ func (p *publisher) complete(ctx context.Context, r *repository) error {
 	if r.first != nil {
 		<-r.first.sent
 	}
-	var err error
-	if !p.ByDigest {
-		err = p.lookAtTags(ctx, r)
-	}
-	if err == nil {
-		err = p.push(ctx, r)
-	}
+	err := p.push(ctx, r)
 	close(r.sent)
 	if err == nil {
 		err = p.pullBack(ctx, r)

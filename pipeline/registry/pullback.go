@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -23,11 +24,8 @@ import (
 // already were read when these were set: their presence has just been asked
 // for, they are not read again.
 func (p *publisher) pullBack(ctx context.Context, r *repository) error {
-	if err := p.sameManifest(ctx, r, "the index", p.idx); err != nil {
-		return err
-	}
-	for _, img := range p.images {
-		if err := p.sameManifest(ctx, r, "the manifest for "+img.Platform.String(), img.Image); err != nil {
+	for _, part := range slices.Backward(p.parts) { // from the index on
+		if err := p.sameManifest(ctx, r, part.what, part.manifest); err != nil {
 			return err
 		}
 	}
@@ -49,7 +47,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	fmt.Fprintf(&r.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.images), len(p.blobs))
+	fmt.Fprintf(&r.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.parts)-1, len(p.blobs))
 	return nil
 }
 

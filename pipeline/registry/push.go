@@ -12,8 +12,18 @@ import (
 )
 
 // push sends the blobs that are missing, then the manifests of the images,
-// then the index, by digest.
+// then the index, by digest. A tag that may not move is refused before that.
 func (p *publisher) push(ctx context.Context, r *repository) error {
+	if !p.ByDigest {
+		r.right = true
+		for _, t := range r.targets {
+			was, err := p.look(ctx, r, t)
+			if err != nil {
+				return err
+			}
+			r.right = r.right && was == p.part(t).digest
+		}
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(jobs)
 	r.meter.begin("sending to "+r.text, p.blobs)
@@ -40,17 +50,12 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 		return err
 	}
 	fmt.Fprintf(&r.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
-	for _, img := range p.images {
-		if err := p.try(orSend(ctx), r, fmt.Sprintf("sending the manifest for %s", img.Platform), func(ctx context.Context) error {
-			return r.pusher.Push(ctx, r.name.Digest(img.Digest.String()), img.Image)
+	for _, part := range p.parts {
+		if err := p.try(orSend(ctx), r, "sending "+part.what, func(ctx context.Context) error {
+			return r.pusher.Push(ctx, r.name.Digest(part.digest.String()), part.manifest)
 		}); err != nil {
 			return err
 		}
-	}
-	if err := p.try(orSend(ctx), r, "sending the index", func(ctx context.Context) error {
-		return r.pusher.Push(ctx, r.name.Digest(p.digest.String()), p.idx)
-	}); err != nil {
-		return err
 	}
 	return p.pushAttachments(ctx, r)
 }

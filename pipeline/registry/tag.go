@@ -9,33 +9,44 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// content is what a tag is for: the index, or one of its images.
-type content struct {
-	remote.Taggable
-	digest v1.Hash
-}
-
-// tagged returns the digest that a tag points at, or none when there is no such
-// tag.
-func (p *publisher) tagged(ctx context.Context, r *repository, t Target) (digest v1.Hash, err error) {
-	err = p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+// look returns the digest that a tag points at, or none when there is no such
+// tag, and refuses to move the tag of a version to another image.
+func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.Hash, err error) {
+	err = p.try(orSend(ctx), r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := r.puller.Head(ctx, t.tag)
 		if absent(err) {
 			return nil
 		}
 		if err == nil {
-			digest = desc.Digest
+			was = desc.Digest
 		}
 		return err
 	})
-	return digest, err
+	to := p.part(t).digest
+	if err != nil || t.moves || p.Move || was == (v1.Hash{}) || was == to {
+		return was, err
+	}
+	commit := ""
+	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+		got, err := r.puller.Get(ctx, r.name.Digest(was.String()))
+		if err == nil {
+			commit = revisionOf(got)
+		}
+		return err
+	}); err != nil {
+		return was, err
+	}
+	if commit != "" {
+		commit = " of commit " + commit
+	}
+	return was, fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
 }
 
 // moveTag makes the target's tag point at what it is for, and asks whether it
 // does.
 func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error {
-	digest := p.contents[t.platform].digest
-	was, err := p.tagged(orSend(ctx), r, t)
+	digest := p.part(t).digest
+	was, err := p.look(ctx, r, t)
 	if err != nil {
 		return err
 	}
@@ -44,11 +55,8 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		r.done[t.String()] = true
 		return nil
 	}
-	if err := p.mayMove(ctx, r, t, was); err != nil {
-		return err
-	}
 	if err := p.try(ctx, r, "moving the tag", func(ctx context.Context) error {
-		return r.pusher.Put(ctx, t.tag, p.contents[t.platform].Taggable)
+		return r.pusher.Put(ctx, t.tag, p.part(t).manifest)
 	}); err != nil {
 		return err
 	}
@@ -72,45 +80,6 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	fmt.Fprintf(&r.meter, "%s is now %s\n", t, digest)
 	r.done[t.String()] = false
 	return nil
-}
-
-// lookAtTags refuses a publish that would have to move a version's tag to another
-// image, before anything is sent, and notes whether all tags are right.
-func (p *publisher) lookAtTags(ctx context.Context, r *repository) error {
-	r.right = true
-	for _, t := range r.targets {
-		was, err := p.tagged(orSend(ctx), r, t)
-		if err == nil {
-			err = p.mayMove(ctx, r, t, was)
-		}
-		if err != nil {
-			return err
-		}
-		r.right = r.right && was == p.contents[t.platform].digest
-	}
-	return nil
-}
-
-// mayMove refuses to move the tag of a version to another image.
-func (p *publisher) mayMove(ctx context.Context, r *repository, t Target, was v1.Hash) error {
-	to := p.contents[t.platform].digest
-	if t.moves || p.Move || was == (v1.Hash{}) || was == to {
-		return nil
-	}
-	commit := ""
-	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
-		got, err := r.puller.Get(ctx, r.name.Digest(was.String()))
-		if err == nil {
-			commit = revisionOf(got)
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	if commit != "" {
-		commit = " of commit " + commit
-	}
-	return fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
 }
 
 // revisionOf says which commit something published is of, if it says so.
