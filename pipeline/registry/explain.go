@@ -1,11 +1,14 @@
 package registry
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -26,8 +29,8 @@ func explain(err error) error {
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return explained{fmt.Sprintf("its certificate is not trusted: %v; name the file with the certificate of its authority with --ca or in SSL_CERT_FILE", certificate.Err), err}
 	}
-	status, ok := errors.AsType[*transport.Error](err)
-	if !ok || errors.Is(err, errDropped) {
+	status := answer(err)
+	if status.StatusCode == 0 || errors.Is(err, errDropped) {
 		return explained{strings.Join(strings.Fields(queries.ReplaceAllString(err.Error(), "$1")), " "), err}
 	}
 	text := fmt.Sprintf("the registry answered %d %s", status.StatusCode, http.StatusText(status.StatusCode))
@@ -42,13 +45,27 @@ func explain(err error) error {
 	case status.StatusCode == http.StatusForbidden && full.MatchString(said):
 		text += "; make room there or have the limit raised, then publish again"
 	case status.StatusCode == http.StatusUnauthorized || status.StatusCode == http.StatusForbidden:
-		host := "the registry"
-		if status.Request != nil {
-			host = status.Request.URL.Host
-		}
+		host := cmp.Or(status.Request.URL.Host, "the registry")
 		text += fmt.Sprintf("; log in to %s with an account that may do that (docker login, or the variables REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s)", host, variable(host))
 	}
 	return explained{text, err}
+}
+
+// answer is what a registry answered, according to an error; of status 0 when
+// none did.
+func answer(err error) (a transport.Error) {
+	if found, ok := errors.AsType[*transport.Error](err); ok {
+		a = *found
+	}
+	if a.Request == nil {
+		a.Request = &http.Request{URL: &url.URL{}}
+	}
+	return a
+}
+
+// says reports whether an answer has one of the codes.
+func says(a transport.Error, codes ...transport.ErrorCode) bool {
+	return slices.ContainsFunc(a.Errors, func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
 }
 
 // marked is an error of which more is known than it says.

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -159,6 +158,5 @@ func unread(err error) error {
 // registries answer 401 for every repository that does not exist, ghcr.io 403;
 // taking those for absent would start a project from nothing when a token has expired.
 func absent(err error) bool {
-	var status *transport.Error
-	return errors.As(err, &status) && status.StatusCode == http.StatusNotFound
+	return answer(err).StatusCode == http.StatusNotFound
 }

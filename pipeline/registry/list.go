@@ -14,7 +14,6 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
@@ -65,7 +64,7 @@ func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachm
 		})
 	}
 	err := send(a)
-	if status, ok := errors.AsType[*transport.Error](err); !ok || status.StatusCode != http.StatusBadRequest && status.StatusCode != http.StatusUnsupportedMediaType {
+	if status := answer(err).StatusCode; status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
 		return a, err
 	}
 	plain, changed, madeErr := withoutArtifactType(a)

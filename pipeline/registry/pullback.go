@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -81,8 +80,7 @@ func twice(read func(context.Context) error) func(context.Context) error {
 // corrupt says if an error is neither of the connection nor of the registry:
 // something came back, but not what had been sent.
 func corrupt(err error) bool {
-	var status *transport.Error
-	return err != nil && !passing(err) && !errors.As(err, &status) && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
+	return err != nil && !passing(err) && answer(err).StatusCode == 0 && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
 }
 
 // oneLine puts an error of many lines into one.

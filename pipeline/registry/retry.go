@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -135,17 +134,10 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 // ifBroken is the way out when an error does not pass by itself: a full disk
 // leaves what docker-registry then keeps, and cannot read, for ever.
 func ifBroken(err error) string {
-	if status, ok := errors.AsType[*transport.Error](err); ok && status.StatusCode == http.StatusInternalServerError {
+	if answer(err).StatusCode == http.StatusInternalServerError {
 		return "; if it stays so, it is broken there: delete it"
 	}
 	return ""
-}
-
-// forgetful are the codes of a registry that has lost an upload half-way, or
-// does not see yet what was just pushed to it. To start the upload again, or to wait
-// a moment, helps.
-var forgetful = []transport.ErrorCode{
-	transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode, transport.ManifestBlobUnknownErrorCode,
 }
 
 // passing says if a failure is one that goes away by itself.
@@ -153,13 +145,12 @@ func passing(err error) bool {
 	if errors.Is(err, errDropped) { // though another way may have been tried as well: plain http on loopback
 		return true
 	}
-	var status *transport.Error
-	return errors.As(err, &status) && (passingStatus(status.StatusCode) ||
-		slices.ContainsFunc(status.Errors, func(d transport.Diagnostic) bool {
-			return slices.Contains(forgetful, d.Code) ||
-				// of an index whose images it does not see yet
-				d.Code == transport.ManifestUnknownErrorCode && status.Request != nil && status.Request.Method == http.MethodPut
-		}))
+	a := answer(err)
+	return passingStatus(a.StatusCode) ||
+		// It has lost an upload half-way, or does not see yet what was just pushed to
+		// it. To start the upload again, or to wait a moment, helps.
+		says(a, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode, transport.ManifestBlobUnknownErrorCode) ||
+		a.Request.Method == http.MethodPut && says(a, transport.ManifestUnknownErrorCode) // of an index whose images it does not see yet
 }
 
 func passingStatus(status int) bool {
@@ -170,15 +161,13 @@ func passingStatus(status int) bool {
 // line broke, and the transport sent a part of it, or its end, once more. What lies
 // here may be damaged too, so the upload is begun again twice at most.
 func garbled(err error) bool {
-	var status *transport.Error
-	return errors.As(err, &status) && status.Request != nil && !strings.Contains(status.Request.URL.Path, "/manifests/") &&
-		slices.ContainsFunc(status.Errors, func(d transport.Diagnostic) bool { return d.Code == transport.DigestInvalidErrorCode })
+	a := answer(err)
+	return !strings.Contains(a.Request.URL.Path, "/manifests/") && says(a, transport.DigestInvalidErrorCode)
 }
 
 // outdated says if a token was refused that had just been issued: it may have
 // lived for less than its way took.
 func outdated(err error) bool {
-	var status *transport.Error
-	return errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized &&
-		status.Request != nil && strings.HasPrefix(status.Request.Header.Get("Authorization"), "Bearer ")
+	a := answer(err)
+	return a.StatusCode == http.StatusUnauthorized && strings.HasPrefix(a.Request.Header.Get("Authorization"), "Bearer ")
 }
