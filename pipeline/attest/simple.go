@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -88,7 +89,7 @@ func readSimple(ctx context.Context, img v1.Image, digest v1.Hash) ([]simply, er
 	if n := len(manifest.Layers); n == 0 || n > simpleMostLayers {
 		return nil, fmt.Errorf("it holds %d signatures", n)
 	}
-	if err := registry.CheckBlob(ctx, img, manifest.Config); err != nil {
+	if err := registry.CopyBlob(ctx, img, manifest.Config, io.Discard); err != nil {
 		return nil, err
 	}
 	var list []simply

@@ -70,7 +70,7 @@ func CheckImage(ctx context.Context, img v1.Image) (layers int, size int64, err 
 	for i, b := range blobs {
 		size += b.Size
 		g.Go(func() error {
-			errs[i] = CheckBlob(ctx, img, b)
+			errs[i] = CopyBlob(ctx, img, b, io.Discard)
 			return nil
 		})
 	}
@@ -91,17 +91,13 @@ func ReadBlob(ctx context.Context, img v1.Image, d v1.Descriptor) ([]byte, error
 		return nil, fmt.Errorf("blob %s has %d bytes, too many for a document", d.Digest, d.Size)
 	}
 	var text bytes.Buffer
-	err := copyBlob(ctx, img, d, &text)
+	err := CopyBlob(ctx, img, d, &text)
 	return text.Bytes(), err
 }
 
-// CheckBlob reads a layer or the configuration of an image, and compares it with
+// CopyBlob copies a layer or the configuration of an image, and compares it with
 // its digest.
-func CheckBlob(ctx context.Context, img v1.Image, d v1.Descriptor) error {
-	return copyBlob(ctx, img, d, io.Discard)
-}
-
-func copyBlob(ctx context.Context, img v1.Image, d v1.Descriptor, to io.Writer) error {
+func CopyBlob(ctx context.Context, img v1.Image, d v1.Descriptor, to io.Writer) error {
 	layer, err := img.LayerByDigest(d.Digest)
 	if err == nil {
 		err = copyBytes(ctx, layer, d.Digest, d.Size, to)

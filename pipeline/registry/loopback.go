@@ -66,11 +66,8 @@ func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
 		}
 		return nil
 	})
-	stop := context.AfterFunc(ctx, func() { _ = end() })
-	return &Server{listener.Addr().String(), func() error {
-		stop()
-		return end()
-	}}, nil
+	context.AfterFunc(ctx, func() { _ = end() })
+	return &Server{listener.Addr().String(), end}, nil
 }
 
 // spool keeps uploads in files while they come in. The registry behind it

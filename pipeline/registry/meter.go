@@ -39,13 +39,6 @@ type meter struct {
 	logged      time.Time
 }
 
-func (m *meter) start(name string, opts Options) {
-	m.step, m.clock = silence{}, opts.Clock
-	if opts.Step != nil {
-		m.step = opts.Step(name)
-	}
-}
-
 // Write adds lines to the log.
 func (m *meter) Write(b []byte) (int, error) { return m.step.Write(b) }
 

@@ -83,11 +83,13 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 		return nil, err
 	}
 	for _, r := range p.repositories {
-		step := r.registry
-		if r.first != nil {
-			step = r.text
+		r.meter.step, r.meter.clock = silence{}, opts.Clock
+		switch {
+		case opts.Step != nil && r.first == nil:
+			r.meter.step = opts.Step(r.registry)
+		case opts.Step != nil:
+			r.meter.step = opts.Step(r.text)
 		}
-		r.meter.start(step, opts)
 		defer func() { r.meter.step.End(r.err) }()
 	}
 
