@@ -2,7 +2,6 @@ package attest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -111,10 +110,11 @@ func (i Identity) Verify(ctx context.Context, text []byte, subject v1.Hash) erro
 		return err
 	}
 	// Cosign says the same of another's signature and of a bad one.
-	who, issuer, err := b.VerificationMaterial.identity()
-	if errors.Is(err, errNoCertificate) {
+	certificate := b.VerificationMaterial.Certificate
+	if certificate == nil {
 		return errOtherSigner
 	}
+	who, issuer, err := certificate.identity()
 	if err != nil {
 		return err
 	}

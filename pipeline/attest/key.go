@@ -24,10 +24,7 @@ type Key struct {
 }
 
 // PublicKey is what a Key's signatures are checked with.
-type PublicKey struct {
-	key *ecdsa.PublicKey
-	der []byte // the same, encoded
-}
+type PublicKey struct{ key *ecdsa.PublicKey }
 
 // ReadKey reads a private key as PEM: PKCS #8 in plain, SEC 1, or as cosign
 // encrypts it. password is asked for the latter only. file is how errors call
@@ -63,11 +60,7 @@ func ReadKey(file string, text []byte, password func() string) (*Key, error) {
 	if !ok || private.Curve != elliptic.P256() {
 		return bad("it is not an ECDSA key on P-256; %s", howToMakeAKey)
 	}
-	public, err := newPublicKey(&private.PublicKey)
-	if err != nil {
-		return bad("%v", err)
-	}
-	return &Key{private, public}, nil
+	return &Key{private, PublicKey{&private.PublicKey}}, nil
 }
 
 // ReadPublicKey reads a public key as PEM (PKIX), what cosign writes to
@@ -88,21 +81,21 @@ func ReadPublicKey(file string, text []byte) (PublicKey, error) {
 	if !ok || key.Curve != elliptic.P256() {
 		return bad("it is not an ECDSA key on P-256")
 	}
-	return newPublicKey(key)
+	return PublicKey{key}, nil
 }
 
-func newPublicKey(key *ecdsa.PublicKey) (PublicKey, error) {
-	der, err := x509.MarshalPKIXPublicKey(key)
-	return PublicKey{key, der}, err
+func (k PublicKey) der() []byte {
+	der, _ := x509.MarshalPKIXPublicKey(k.key) // a key on P-256 has that form
+	return der
 }
 
 // PEM is the key as ReadPublicKey reads it.
 func (k PublicKey) PEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.der})
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.der()})
 }
 
 func (k PublicKey) hash() []byte {
-	sum := sha256.Sum256(k.der)
+	sum := sha256.Sum256(k.der())
 	return sum[:]
 }
 

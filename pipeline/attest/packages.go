@@ -62,47 +62,22 @@ func (v *verification) checkPackages() {
 	}
 }
 
-// packagesOf names the format of a list of packages, if it is of the image.
+// packagesOf names the format of a list of packages, if it is of the image: the
+// package that an SPDX 2 document describes, or the component in the metadata of
+// a CycloneDX document.
 func packagesOf(doc document, image v1.Hash) (string, error) {
-	if doc.kind == sbom.SPDXType {
-		return spdxOf(doc.data, image)
-	}
-	return cycloneDXOf(doc.data, image)
-}
-
-// spdxOf looks into an SPDX 2 document: the package that the document
-// describes is the image.
-func spdxOf(text []byte, image v1.Hash) (string, error) {
 	type checksum struct {
 		Algorithm string `json:"algorithm"`
 		Value     string `json:"checksumValue"`
 	}
-	var spdx struct {
-		Version  string `json:"spdxVersion"`
+	var list struct {
+		SPDX     string `json:"spdxVersion"`
 		Packages []struct {
 			Version   string     `json:"versionInfo"`
 			Purpose   string     `json:"primaryPackagePurpose"`
 			Checksums []checksum `json:"checksums"`
 		} `json:"packages"`
-	}
-	if err := json.Unmarshal(text, &spdx); err != nil || !strings.HasPrefix(spdx.Version, "SPDX-") {
-		return "", fmt.Errorf("it is no SPDX document (%v)", err)
-	}
-	for _, p := range spdx.Packages {
-		if p.Purpose != "CONTAINER" {
-			continue
-		}
-		if p.Version == image.String() || slices.Contains(p.Checksums, checksum{"SHA256", image.Hex}) {
-			return fmt.Sprintf("%s, %d packages,", spdx.Version, len(spdx.Packages)-1), nil
-		}
-	}
-	return "", fmt.Errorf("it is not of %s", image)
-}
 
-// cycloneDXOf looks into a CycloneDX document: the component of its metadata
-// is the image.
-func cycloneDXOf(text []byte, image v1.Hash) (string, error) {
-	var cyclonedx struct {
 		Format   string `json:"bomFormat"`
 		Version  string `json:"specVersion"`
 		Metadata struct {
@@ -112,11 +87,21 @@ func cycloneDXOf(text []byte, image v1.Hash) (string, error) {
 		} `json:"metadata"`
 		Components []json.RawMessage `json:"components"`
 	}
-	if err := json.Unmarshal(text, &cyclonedx); err != nil || cyclonedx.Format != "CycloneDX" {
+	err := json.Unmarshal(doc.data, &list)
+	switch {
+	case doc.kind == sbom.SPDXType && (err != nil || !strings.HasPrefix(list.SPDX, "SPDX-")):
+		return "", fmt.Errorf("it is no SPDX document (%v)", err)
+	case doc.kind == sbom.SPDXType:
+		for _, p := range list.Packages {
+			if p.Purpose == "CONTAINER" && (p.Version == image.String() || slices.Contains(p.Checksums, checksum{"SHA256", image.Hex})) {
+				return fmt.Sprintf("%s, %d packages,", list.SPDX, len(list.Packages)-1), nil
+			}
+		}
+		return "", fmt.Errorf("it is not of %s", image)
+	case err != nil || list.Format != "CycloneDX":
 		return "", fmt.Errorf("it is no CycloneDX document (%v)", err)
+	case list.Metadata.Component.Version != image.String():
+		return "", fmt.Errorf("it is of %q, not of %s", list.Metadata.Component.Version, image)
 	}
-	if got := cyclonedx.Metadata.Component.Version; got != image.String() {
-		return "", fmt.Errorf("it is of %q, not of %s", got, image)
-	}
-	return fmt.Sprintf("CycloneDX %s, %d components,", cyclonedx.Version, len(cyclonedx.Components)), nil
+	return fmt.Sprintf("CycloneDX %s, %d components,", list.Version, len(list.Components)), nil
 }

@@ -23,10 +23,7 @@ type Verifier interface {
 	String() string
 }
 
-var (
-	errOtherSigner   = errors.New("someone else signed it")
-	errNoCertificate = errors.New("it has no certificate")
-)
+var errOtherSigner = errors.New("someone else signed it")
 
 // Verify is Verifier's.
 func (k PublicKey) Verify(_ context.Context, text []byte, _ v1.Hash) error {
@@ -53,20 +50,18 @@ func (m material) signer() string {
 		}
 		return "a key"
 	}
-	who, issuer, err := m.identity()
-	if err != nil {
-		return "an unknown signer"
+	if m.Certificate != nil {
+		if who, issuer, err := m.Certificate.identity(); err == nil {
+			return fmt.Sprintf("%s, as %s says", who, issuer)
+		}
 	}
-	return fmt.Sprintf("%s, as %s says", who, issuer)
+	return "an unknown signer"
 }
 
-// identity is whom a certificate in a bundle is for, and who vouched for that
-// towards Fulcio. It proves nothing by itself.
-func (m material) identity() (who, issuer string, err error) {
-	if m.Certificate == nil {
-		return "", "", errNoCertificate
-	}
-	cert, err := x509.ParseCertificate(m.Certificate.Raw)
+// identity is whom a certificate is for, and who vouched for that towards Fulcio.
+// It proves nothing by itself.
+func (c certificate) identity() (who, issuer string, err error) {
+	cert, err := x509.ParseCertificate(c.Raw)
 	if err != nil {
 		return "", "", fmt.Errorf("its certificate is damaged: %w", err)
 	}
