@@ -18,7 +18,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
-	"github.com/linuxserver/docker-netbox/pipeline/readme"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
@@ -48,7 +47,6 @@ nor an engine.`,
 			if g.documents, err = e.documents(); err != nil {
 				return err
 			}
-			g.graphs = docs.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: g.documents.D2}
 			if g.from != "" {
 				return g.ofLayout(cmd.Context())
 			}
@@ -67,7 +65,6 @@ type graphVerb struct {
 	write     bool
 	svg, from string
 	platforms []v1.Platform
-	graphs    docs.Graphs
 	documents docs.Documents
 }
 
@@ -82,7 +79,7 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 			return g.look(ctx, s.pipeline.Image)
 		}
 		err := s.finish(s.pipeline.GraphAll(ctx), "")
-		if _, unread := g.graphs.Drawing(g.platforms[0]); unread != nil {
+		if _, unread := g.documents.Drawing(g.platforms[0]); unread != nil {
 			return err
 		}
 		// What differs is to be seen in the picture.
@@ -134,13 +131,13 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 	var changed []string
 	if g.write {
 		var err error
-		if changed, err = g.document(ctx, g.graphs, g.documents, "images", images, g.graphs.Found); err != nil {
+		if changed, err = g.documents.WriteGraph(ctx, g.err, "images", images, g.documents.InImage); err != nil {
 			return err
 		}
 	}
 	var drift []error
 	for _, img := range images {
-		_, _, differs, err := g.graphs.Look(ctx, g.err, img.Platform, img.Image)
+		_, _, differs, err := g.documents.Look(ctx, g.err, img.Platform, img.Image)
 		if err != nil {
 			return err
 		}
@@ -155,43 +152,6 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 	return g.printDrawing()
 }
 
-// document has the init graph documented that read finds in all images, and names
-// the files that this changed.
-func (e env) document(ctx context.Context, graphs docs.Graphs, documents docs.Documents, what string, images []registry.PlatformImage, read readGraph) (changed []string, err error) {
-	found, err := sameGraph(what, images, read)
-	if err != nil {
-		return nil, err
-	}
-	documented, err := graphs.Write(found)
-	if err != nil {
-		return nil, err
-	}
-	if changed, err = documents.Write(ctx, e.err); documented {
-		changed = append([]string{readme.File}, changed...)
-	}
-	return changed, err
-}
-
-// readGraph reads the init graph of a platform's image.
-type readGraph func(v1.Platform, v1.Image) (*initgraph.Graph, error)
-
-// sameGraph is the one init graph that all images have.
-func sameGraph(what string, images []registry.PlatformImage, read readGraph) (first *initgraph.Graph, err error) {
-	for _, img := range images {
-		found, err := read(img.Platform, img.Image)
-		if err != nil {
-			return nil, err
-		}
-		if first == nil {
-			first = found
-		}
-		if differs := initgraph.Compare(first, found); len(differs) > 0 {
-			return nil, fmt.Errorf("write the init graph: the %s of %s and %s differ: %w", what, registry.Key(images[0].Platform), registry.Key(img.Platform), differs[0])
-		}
-	}
-	return first, nil
-}
-
 // graphResult is the result as JSON.
 type graphResult struct {
 	D2 string `json:"d2"` // of the first platform
@@ -199,7 +159,7 @@ type graphResult struct {
 
 // printDrawing is the result: the graph of the first platform.
 func (g graphVerb) printDrawing() error {
-	text, err := g.graphs.Drawing(g.platforms[0])
+	text, err := g.documents.Drawing(g.platforms[0])
 	if err != nil {
 		return err
 	}
@@ -216,7 +176,7 @@ func (g graphVerb) leavePictures() error {
 		g.svg: initgraph.Light,
 		strings.TrimSuffix(g.svg, ext) + "-dark" + ext: initgraph.Dark,
 	} {
-		svg, err := g.graphs.Picture(g.platforms[0], look)
+		svg, err := g.documents.Picture(g.platforms[0], look)
 		if err != nil {
 			return err
 		}

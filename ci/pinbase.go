@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/linuxserver/docker-netbox/pipeline/docs"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
@@ -53,9 +52,8 @@ func (e env) pinBase(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
-	graphs := docs.Graphs{Repo: e.flags.repo, Output: e.flags.output, D2: documents.D2}
 	follow := func() error {
-		_, err := e.document(ctx, graphs, documents, "bases", images, graphs.OnBase)
+		_, err := documents.WriteGraph(ctx, e.err, "bases", images, documents.OnBase)
 		return err
 	}
 	if err := replaceAll(edits, follow, filepath.Join(e.flags.repo, readme.Page), filepath.Join(e.flags.repo, ".github", "*.svg")); err != nil {

@@ -59,7 +59,7 @@ compared if --docs names it.`,
 // documents are those of the repository, without the documentation site's page.
 func (e env) documents() (docs.Documents, error) {
 	cache, err := cacheDir()
-	return docs.Documents{Repo: e.flags.repo, D2: d2.Tool{Module: e.tools(cache)("d2")}}, err
+	return docs.Documents{Repo: e.flags.repo, Output: e.flags.output, D2: d2.Tool{Module: e.tools(cache)("d2")}}, err
 }
 
 // written says what became of the documents.

@@ -179,7 +179,7 @@ func (s *session) explain(r report.Report, err error) (report.Report, error) {
 // mermaid is the init graph of the first platform that has one.
 func (s *session) mermaid() string {
 	for _, platform := range s.pipeline.Platforms {
-		if text, err := s.pipeline.Graphs().Drawing(platform); err == nil {
+		if text, err := s.pipeline.Documents().Drawing(platform); err == nil {
 			if graph, err := initgraph.ParseD2(text); err == nil {
 				return graph.Mermaid()
 			}

@@ -25,7 +25,7 @@ func (p *Pipeline) Graph(ctx context.Context, platform v1.Platform) error {
 		if err != nil {
 			return err
 		}
-		found, tree, drift, err := p.Graphs().Look(ctx, log, platform, img)
+		found, tree, drift, err := p.Documents().Look(ctx, log, platform, img)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (p *Pipeline) showGraph(platform v1.Platform) {
 	key := registry.Key(platform)
 	var drawings []report.Drawing
 	for _, look := range initgraph.Looks() {
-		if svg, err := p.Graphs().Picture(platform, look); err == nil {
+		if svg, err := p.Documents().Picture(platform, look); err == nil {
 			name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
 			drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
 		}
@@ -87,20 +87,22 @@ func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Pl
 	if !ok || len(failed) == 0 {
 		return
 	}
-	if err := p.Graphs().Draw(ctx, log, platform, of.graph, of.drift, failed...); err != nil {
+	if err := p.Documents().Draw(ctx, log, platform, of.graph, of.drift, failed...); err != nil {
 		fmt.Fprintf(log, "no picture of what failed: %v\n", err)
 		return
 	}
 	p.showGraph(platform)
 }
 
-// Graphs has what Graph left for each platform.
-func (p *Pipeline) Graphs() docs.Graphs { return docs.Graphs{Repo: p.Repo, Output: p.Output, D2: p.D2} }
+// Documents are those of the repository, with what Graph left for each platform.
+func (p *Pipeline) Documents() docs.Documents {
+	return docs.Documents{Repo: p.Repo, Output: p.Output, D2: p.D2}
+}
 
 // CheckReadme compares what readme-vars.yml makes with what it should be; a
 // *docs.Drift says how it differs.
 func (p *Pipeline) CheckReadme(ctx context.Context) error {
 	return p.stage(ctx, report.Key{Stage: "readme"}, func(ctx context.Context, log io.Writer) error {
-		return docs.Documents{Repo: p.Repo, D2: p.D2}.Check()
+		return p.Documents().Check()
 	})
 }

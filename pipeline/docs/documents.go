@@ -36,11 +36,13 @@ func (d Drift) Lines() []string { return strings.Split(strings.TrimRight(d.Diff,
 
 // Documents are the files that readme-vars.yml makes: README.md with the
 // pictures in it, and the page of the documentation site, which lives in
-// another repository.
+// another repository. The init graphs of images are compared with what they
+// show.
 type Documents struct {
-	Repo string  // the repository's directory
-	D2   d2.Tool // draws the pictures
-	Docs string  // file of the documentation site's page; empty for none
+	Repo   string  // the repository's directory
+	Output string  // directory that the graphs of images go to
+	D2     d2.Tool // draws the pictures
+	Docs   string  // file of the documentation site's page; empty for none
 }
 
 // document is one of them.

@@ -2,6 +2,7 @@ package docs
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
@@ -25,20 +25,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// Graphs reads the init graphs of images, compares them with the one that
-// readme-vars.yml documents, and draws them.
-type Graphs struct {
-	Repo   string  // the repository's directory
-	Output string  // directory that all files go to
-	D2     d2.Tool // draws the pictures
-}
-
 // Look reads the init graph out of the image of a platform, checks its
 // structure and compares it with the documented one. tree is what it was read
 // from, drift has an error with file and line for each difference. Drawing and Picture are left under the
 // output directory.
-func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, tree *s6rc.Tree, drift []error, err error) {
-	vars, _, err := g.vars()
+func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, tree *s6rc.Tree, drift []error, err error) {
+	vars, _, err := d.vars()
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -46,25 +38,26 @@ func (g Graphs) Look(ctx context.Context, log io.Writer, platform v1.Platform, i
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if found, tree, err = g.read(platform, img, declared); err != nil {
+	if found, tree, err = read(platform, img); err != nil {
 		return nil, nil, nil, err
 	}
-	for _, d := range initgraph.Compare(declared, found) {
+	found.Title, found.Bases = declared.Title, declared.Bases
+	for _, differs := range initgraph.Compare(declared, found) {
 		line := vars.Line("init_diagram")
-		if d.Line > 0 {
-			line += d.Line
+		if differs.Line > 0 {
+			line += differs.Line
 		}
-		drift = append(drift, fmt.Errorf("%s:%d: %w", readme.File, line, d))
+		drift = append(drift, fmt.Errorf("%s:%d: %w", readme.File, line, differs))
 	}
-	if err := g.Draw(ctx, log, platform, found, drift); err != nil {
+	if err := d.Draw(ctx, log, platform, found, drift); err != nil {
 		return nil, nil, nil, fmt.Errorf("draw the init graph: %w", err)
 	}
 	return found, tree, drift, nil
 }
 
-// read returns the init graph of an image, under the title of the declared one,
-// and the services it was read from.
-func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Graph) (*initgraph.Graph, *s6rc.Tree, error) {
+// read returns the init graph of an image, whose structure it checks, and the
+// services it was read from.
+func read(platform v1.Platform, img v1.Image) (*initgraph.Graph, *s6rc.Tree, error) {
 	key := registry.Key(platform)
 	root, err := initgraph.OpenImage(img)
 	if err != nil {
@@ -77,13 +70,12 @@ func (g Graphs) read(platform v1.Platform, img v1.Image, declared *initgraph.Gra
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the init graph of %s: %w", key, err)
 	}
-	found.Title, found.Bases = declared.Title, declared.Bases
 	return found, tree, nil
 }
 
 // vars are the variables of the repository, and their text.
-func (g Graphs) vars() (*readme.Vars, []byte, error) {
-	text, err := os.ReadFile(filepath.Join(g.Repo, readme.File))
+func (d Documents) vars() (*readme.Vars, []byte, error) {
+	text, err := os.ReadFile(filepath.Join(d.Repo, readme.File))
 	if err != nil {
 		return nil, nil, failure.Usagef("read the documented init graph: %w", err)
 	}
@@ -111,7 +103,7 @@ const pictureLimit = 5 * time.Minute
 
 // Draw leaves the graph as text and as pictures. A picture that cannot be had
 // is written to log: no graph is wrong for that.
-func (g Graphs) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drift []error, failed ...string) error {
+func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drift []error, failed ...string) error {
 	var drifts []initgraph.Drift
 	for _, err := range drift {
 		var d initgraph.Drift
@@ -119,7 +111,7 @@ func (g Graphs) Draw(ctx context.Context, log io.Writer, platform v1.Platform, g
 			drifts = append(drifts, d)
 		}
 	}
-	text := g.file(platform, "d2")
+	text := d.file(platform, "d2")
 	if err := os.MkdirAll(filepath.Dir(text), 0o755); err != nil {
 		return err
 	}
@@ -129,16 +121,16 @@ func (g Graphs) Draw(ctx context.Context, log io.Writer, platform v1.Platform, g
 	ctx, cancel := context.WithTimeoutCause(ctx, pictureLimit, fmt.Errorf("not done after %s", pictureLimit))
 	defer cancel()
 	for _, look := range initgraph.Looks() {
-		file := g.file(platform, look.Name+".svg")
+		file := d.file(platform, look.Name+".svg")
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		// Mostly the picture is the one that README.md shows.
-		shown, err := os.ReadFile(filepath.Join(g.Repo, readme.Picture(look.Name)))
+		shown, err := os.ReadFile(filepath.Join(d.Repo, readme.Picture(look.Name)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		svg, err := g.D2.SVG(ctx, log, graph.Drawing(look, drifts, failed...), shown)
+		svg, err := d.D2.SVG(ctx, log, graph.Drawing(look, drifts, failed...), shown)
 		if err != nil {
 			if err := ctx.Err(); errors.Is(err, context.Canceled) {
 				return err
@@ -153,46 +145,40 @@ func (g Graphs) Draw(ctx context.Context, log io.Writer, platform v1.Platform, g
 	return nil
 }
 
-func (g Graphs) file(platform v1.Platform, suffix string) string {
-	return filepath.Join(g.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+"."+suffix)
+func (d Documents) file(platform v1.Platform, suffix string) string {
+	return filepath.Join(d.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+"."+suffix)
 }
 
 // Drawing is the d2 text that Look left for a platform.
-func (g Graphs) Drawing(platform v1.Platform) (string, error) {
-	text, err := os.ReadFile(g.file(platform, "d2"))
+func (d Documents) Drawing(platform v1.Platform) (string, error) {
+	text, err := os.ReadFile(d.file(platform, "d2"))
 	return string(text), err
 }
 
 // Picture is the SVG that Look left for a platform. Where d2 could not be had
 // there is none.
-func (g Graphs) Picture(platform v1.Platform, look initgraph.Look) ([]byte, error) {
-	svg, err := os.ReadFile(g.file(platform, look.Name+".svg"))
+func (d Documents) Picture(platform v1.Platform, look initgraph.Look) ([]byte, error) {
+	svg, err := os.ReadFile(d.file(platform, look.Name+".svg"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("find the picture of the init graph of %s: there is none, see above why d2 could not draw it", registry.Key(platform))
 	}
 	return svg, err
 }
 
-// Found reads the init graph out of the image of a platform, and checks its
+// InImage reads the init graph out of the image of a platform, and checks its
 // structure.
-func (g Graphs) Found(platform v1.Platform, img v1.Image) (*initgraph.Graph, error) {
-	vars, _, err := g.vars()
-	if err != nil {
-		return nil, err
-	}
-	declared, _ := documented(vars) // what cannot be read is replaced
-	found, _, err := g.read(platform, img, declared)
+func (Documents) InImage(platform v1.Platform, img v1.Image) (*initgraph.Graph, error) {
+	found, _, err := read(platform, img)
 	return found, err
 }
 
 // OnBase is the init graph that the image has on a base: that of the base with
 // the repository's own services. What they run is not looked at.
-func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, error) {
-	vars, _, err := g.vars()
-	if err != nil {
-		return nil, err
+func (d Documents) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, error) {
+	vars, _, err := d.vars()
+	if err == nil {
+		_, err = documented(vars) // it keeps the names of the bases in it
 	}
-	declared, err := documented(vars)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +186,7 @@ func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, e
 		r, w := io.Pipe()
 		go func() {
 			t := tar.NewWriter(w)
-			err := t.AddFS(os.DirFS(filepath.Join(g.Repo, "root")))
+			err := t.AddFS(os.DirFS(filepath.Join(d.Repo, "root")))
 			w.CloseWithError(cmp.Or(err, t.Close()))
 		}()
 		return r, nil
@@ -215,27 +201,41 @@ func (g Graphs) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, e
 	if err != nil {
 		return nil, fmt.Errorf("read the init graph on the base of %s: %w", registry.Key(platform), err)
 	}
-	found.Title, found.Bases = declared.Title, declared.Bases
 	return found, nil
 }
 
-// Write makes readme-vars.yml document the graph that was found in an image,
-// and reports whether that changed it. Nothing else in the file does.
-func (g Graphs) Write(found *initgraph.Graph) (changed bool, err error) {
-	vars, have, err := g.vars()
+// WriteGraph makes readme-vars.yml document the one init graph that read finds in
+// all images, and writes what follows from it. It names the files that it changed.
+func (d Documents) WriteGraph(ctx context.Context, log io.Writer, what string, images []registry.PlatformImage, read func(v1.Platform, v1.Image) (*initgraph.Graph, error)) (changed []string, err error) {
+	var graph *initgraph.Graph
+	for _, img := range images {
+		found, err := read(img.Platform, img.Image)
+		if err != nil {
+			return nil, err
+		}
+		graph = cmp.Or(graph, found)
+		if differs := initgraph.Compare(graph, found); len(differs) > 0 {
+			return nil, fmt.Errorf("write the init graph: the %s of %s and %s differ: %w", what, registry.Key(images[0].Platform), registry.Key(img.Platform), differs[0])
+		}
+	}
+	vars, have, err := d.vars()
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	updated := found.Update(vars.InitDiagram)
-	if updated == vars.InitDiagram {
-		return false, nil
+	declared, _ := documented(vars) // what cannot be read is replaced
+	graph.Title, graph.Bases = declared.Title, declared.Bases
+	want := have
+	if updated := graph.Update(vars.InitDiagram); updated != vars.InitDiagram {
+		if want, err = readme.SetInitDiagram(readme.File, have, updated); err != nil {
+			return nil, err
+		}
 	}
-	want, err := readme.SetInitDiagram(readme.File, have, updated)
-	if err != nil || string(want) == string(have) {
-		return false, err
+	if !bytes.Equal(want, have) { // nothing else in the file changes
+		if err := outdir.WriteFile(filepath.Join(d.Repo, readme.File), want); err != nil {
+			return nil, fmt.Errorf("write %s: %w", readme.File, err)
+		}
+		changed = []string{readme.File}
 	}
-	if err := outdir.WriteFile(filepath.Join(g.Repo, readme.File), want); err != nil {
-		return false, fmt.Errorf("write %s: %w", readme.File, err)
-	}
-	return true, nil
+	more, err := d.Write(ctx, log)
+	return append(changed, more...), err
 }

@@ -129,10 +129,10 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 		suffix := ".svg"
 		var drawing []byte
 		if picture {
-			drawing, err = p.Graphs().Picture(p.Platforms[0], look)
+			drawing, err = p.Documents().Picture(p.Platforms[0], look)
 		} else {
 			var text string
-			text, err = p.Graphs().Drawing(p.Platforms[0])
+			text, err = p.Documents().Drawing(p.Platforms[0])
 			suffix, drawing = ".d2", []byte(text)
 		}
 		if err != nil {
