@@ -70,10 +70,7 @@ func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	secrets, err := e.buildSecrets(ctx, s, s.Client)
-	if err == nil {
-		_, err = e.read(ctx, s.Client, s.native, req, dir, secrets, io.Discard)
-	}
+	_, err = e.read(ctx, s, req, dir, io.Discard)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -81,30 +78,21 @@ func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error 
 }
 
 func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
-	s, err := e.connect()
+	log := plainLog(req.Log)
+	s, err := e.newSession(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	log := plainLog(req.Log)
-	client, disconnect, err := e.opts.dial(ctx, log)
-	if err != nil {
-		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
-	}
-	defer disconnect()
-
+	defer s.disconnect()
 	dir, err := os.MkdirTemp(e.work, "build-")
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := e.buildSecrets(ctx, s, client)
+	b, err := e.read(ctx, s, req, dir, log)
 	if err != nil {
 		return nil, err
 	}
-	b, err := e.read(ctx, client, s.native, req, dir, secrets, log)
-	if err != nil {
-		return nil, err
-	}
-	img, err := e.export(ctx, &session{Client: client, native: s.native}, b, req, dir)
+	img, err := e.export(ctx, s, b, req, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +164,11 @@ type dockerBuild struct {
 // read hands what a request needs to Dagger, and has it read the Dockerfile and
 // find the images that this starts from. Dagger may already build then, so the
 // request has its secrets: what is built is the same with the same request only.
-func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Platform, req engine.BuildRequest, dir string, secrets []*dagger.Secret, log io.Writer) (b dockerBuild, err error) {
+func (e *Engine) read(ctx context.Context, s *session, req engine.BuildRequest, dir string, log io.Writer) (b dockerBuild, err error) {
+	secrets, err := e.buildSecrets(ctx, s.Client)
+	if err != nil {
+		return b, err
+	}
 	text, err := os.ReadFile(filepath.Join(req.Context, req.Dockerfile))
 	if err != nil {
 		return b, fmt.Errorf("read the Dockerfile: %w", err)
@@ -190,19 +182,19 @@ func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Plat
 		return b, err
 	}
 	b.text = string(text)
-	b.source = client.Host().Directory(from, dagger.HostDirectoryOpts{Exclude: uploadExcludes(string(ignored), req.Dockerfile)})
+	b.source = s.Host().Directory(from, dagger.HostDirectoryOpts{Exclude: uploadExcludes(string(ignored), req.Dockerfile)})
 	cpu := ""
-	if req.Platform.Architecture != native.Architecture {
+	if req.Platform.Architecture != s.native.Architecture {
 		cpu = e.opts.QEMUCPU[req.Platform.Architecture]
 	}
 	args := e.env.BuildArgs(req, cpu, "Dagger's traces", log)
 	// Dagger takes the platform that is built for to be the one that builds,
 	// and would emulate what is to be done natively.
-	args["BUILDPLATFORM"], args["BUILDOS"], args["BUILDARCH"], args["BUILDVARIANT"] = native.String(), native.OS, native.Architecture, native.Variant
+	args["BUILDPLATFORM"], args["BUILDOS"], args["BUILDARCH"], args["BUILDVARIANT"] = s.native.String(), s.native.OS, s.native.Architecture, s.native.Variant
 	args["BASE_IMAGE"] = req.Base.Reference
 	if req.Base.Index != nil {
 		args["BASE_IMAGE"], args["BUILD_IMAGE"] = baseStage, buildStage
-		if err := b.addBase(client, native, req, string(ignored), dir); err != nil {
+		if err := b.addBase(s, req, string(ignored), dir); err != nil {
 			return b, err
 		}
 	}
@@ -219,12 +211,12 @@ func (e *Engine) read(ctx context.Context, client *dagger.Client, native v1.Plat
 }
 
 // addBase puts a base that is at hand in front of the Dockerfile's stages.
-func (b *dockerBuild) addBase(client *dagger.Client, native v1.Platform, req engine.BuildRequest, ignored, dir string) error {
+func (b *dockerBuild) addBase(s *session, req engine.BuildRequest, ignored, dir string) error {
 	stages := ""
 	for _, stage := range []struct {
 		name, flag string
 		platform   v1.Platform
-	}{{baseStage, "", req.Platform}, {buildStage, "--platform=$BUILDPLATFORM ", native}} {
+	}{{baseStage, "", req.Platform}, {buildStage, "--platform=$BUILDPLATFORM ", s.native}} {
 		img, err := engine.ImageFor(req.Base.Index, stage.platform)
 		if err != nil {
 			if stage.name == buildStage { // no stage may need it
@@ -241,7 +233,7 @@ func (b *dockerBuild) addBase(client *dagger.Client, native v1.Platform, req eng
 			return fmt.Errorf("read the base image: %w", err)
 		}
 		stages += stageText(stage.name, stage.flag, config.Config)
-		b.source = b.source.WithFile(stage.name+".tar", client.Host().File(file))
+		b.source = b.source.WithFile(stage.name+".tar", s.Host().File(file))
 	}
 	ignored += "\n!" + baseStage + ".tar\n!" + buildStage + ".tar\n"
 	b.source = b.source.WithNewFile(req.Dockerfile, withStages(b.text, stages)).WithNewFile(".dockerignore", ignored)
@@ -317,10 +309,10 @@ func list(words []string) string {
 // buildSecrets are the files of this machine that a RUN may need. Its
 // certificates are not, where the engine puts its own into containers: it does
 // so by replacing the very file that they would be mounted on, and cannot.
-func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Client) ([]*dagger.Secret, error) {
+func (e *Engine) buildSecrets(ctx context.Context, client *dagger.Client) ([]*dagger.Secret, error) {
 	var secrets []*dagger.Secret
 	if ca := e.env.CABundle(); ca != "" {
-		own, err := e.trusts(ctx, s)
+		own, err := e.trusts(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("ask which certificates the engine trusts: %s", oneLine(err))
 		}
@@ -340,7 +332,11 @@ func (e *Engine) buildSecrets(ctx context.Context, s *session, client *dagger.Cl
 
 // trusts reports whether the engine puts certificates of its own into containers.
 // It has no word for that; it does so for what looks like a Debian.
-func (e *Engine) trusts(ctx context.Context, s *session) (bool, error) {
+func (e *Engine) trusts(ctx context.Context) (bool, error) {
+	s, err := e.connect() // not the build's: its log is of the build alone
+	if err != nil {
+		return false, err
+	}
 	shim, err := e.compiled(ctx, s.Client, s.native.Architecture, shimProgram)
 	if err != nil {
 		return false, err

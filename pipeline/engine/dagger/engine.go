@@ -149,6 +149,20 @@ func open(ctx context.Context, opts Options) (*session, error) {
 	return nil, failure.Usagef("ask Dagger's engine for its version: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
 }
 
+// newSession opens a session to the same engine, apart from all else that happens
+// there.
+func (e *Engine) newSession(ctx context.Context, log io.Writer) (*session, error) {
+	s, err := e.connect()
+	if err != nil {
+		return nil, err
+	}
+	client, disconnect, err := e.opts.dial(ctx, log)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
+	}
+	return &session{client, disconnect, s.version, s.native}, nil
+}
+
 // Name is what people call the engine.
 func (*Engine) Name() string { return "dagger" }
 

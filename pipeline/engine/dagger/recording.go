@@ -22,9 +22,6 @@ const (
 	lastPoll = 5 * time.Second
 )
 
-// fetch returns what the recorder has from a record on.
-type fetch func(ctx context.Context, from int, wait time.Duration) (string, error)
-
 // recording is what the recorder has sent of a run.
 type recording struct {
 	onLine func(string, engine.Line)
@@ -54,11 +51,12 @@ func newRecording(req engine.RunRequest) *recording {
 	return h
 }
 
-// follow asks the recorder again and again until ctx ends.
-func (h *recording) follow(ctx context.Context, fetch fetch) {
+// follow asks again and again for what the recorder has from a record on, until ctx
+// ends.
+func (h *recording) follow(ctx context.Context, fetch func(ctx context.Context, from int) (string, error)) {
 	for next := 0; ctx.Err() == nil; {
 		var records []record.Record
-		answer, err := fetch(ctx, next, pollWait)
+		answer, err := fetch(ctx, next)
 		if err == nil {
 			err = json.Unmarshal([]byte(answer), &records)
 		}
@@ -88,8 +86,6 @@ func (h *recording) add(records []record.Record) {
 		case record.Closed:
 			c.open[r.Stream] = false
 			c.closed = at
-		case record.Broken:
-			c.lines = append(c.lines, engine.Line{Stream: r.Stream, Text: "the recorder lost it: " + r.Text})
 		default:
 			line := engine.Line{At: 1, Stream: r.Stream, Text: h.mask.Hide(r.Text)}
 			if !c.started.IsZero() {
@@ -112,12 +108,13 @@ func (c containerLog) done() bool {
 	return !c.started.IsZero() && !c.open["stdout"] && !c.open["stderr"]
 }
 
-// waitClosed waits until a container that has ended has been recorded to its
-// end: not for long, since a stopped run's may never be.
-func (h *recording) waitClosed(name string) {
+// whole is what a container that has ended has written, once it is recorded to its
+// end: that is not waited for long, since a stopped run's may never be.
+func (h *recording) whole(name string) containerLog {
 	for deadline := time.Now().Add(lastPoll); !h.of(name).done() && time.Now().Before(deadline); {
 		time.Sleep(pollEvery)
 	}
+	return h.of(name)
 }
 
 // of is what a container has written so far.

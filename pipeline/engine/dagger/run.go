@@ -42,6 +42,9 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResu
 	defer cancel()
 	r := &run{engine: e, req: req, id: rand.Text()}
 	result, err := r.do(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // which says why it failed
+	}
 	if err != nil {
 		err = fmt.Errorf("run %s: %w", req.Main.Name, err)
 	}
@@ -59,55 +62,52 @@ type run struct {
 }
 
 func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
-	s, err := r.engine.connect()
-	if err != nil {
-		return result, err
-	}
 	// A session of its own: its end is that of everything in it, also of what
 	// Dagger cannot stop, a service that is not ready.
-	client, disconnect, err := r.engine.opts.dial(context.WithoutCancel(ctx), io.Discard)
-	if err != nil {
-		return result, fmt.Errorf("connect to Dagger: %s", oneLine(err))
+	if r.client, err = r.engine.newSession(context.WithoutCancel(ctx), io.Discard); err != nil {
+		return result, err
 	}
-	defer disconnect()
-	r.client = &session{Client: client, version: s.version, native: s.native}
+	defer r.client.disconnect()
 	r.pipes = r.client.CacheVolume("docker-netbox-run-" + r.id)
 	h := newRecording(r.req)
 	defer func() { h.fill(&result) }()
 
 	recorder, err := r.recorder(ctx)
 	if err != nil {
-		return result, wrap(ctx, err)
+		return result, err
 	}
-	services := []*dagger.Service{recorder}
+	services := make([]*dagger.Service, 1+len(r.req.Sides)) // nil for one that is not up
+	services[0] = recorder
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
 		defer cancel()
 		var wg sync.WaitGroup
 		for _, s := range services {
-			wg.Go(func() { _, _ = s.Stop(stop, dagger.ServiceStopOpts{Kill: true}) })
+			if s != nil {
+				wg.Go(func() { _, _ = s.Stop(stop, dagger.ServiceStopOpts{Kill: true}) })
+			}
 		}
 		wg.Wait()
 	}()
 	if _, err := recorder.Start(ctx); err != nil {
-		return result, wrap(ctx, fmt.Errorf("start the recorder: %s", oneLine(err)))
+		return result, fmt.Errorf("start the recorder: %s", oneLine(err))
 	}
 	follow, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()
 	url, err := recorder.Endpoint(ctx, dagger.ServiceEndpointOpts{Scheme: "http"})
 	if err != nil {
-		return result, wrap(ctx, fmt.Errorf("reach the recorder: %s", oneLine(err)))
+		return result, fmt.Errorf("reach the recorder: %s", oneLine(err))
 	}
 	var following sync.WaitGroup
 	following.Go(func() {
-		h.follow(follow, func(ctx context.Context, from int, wait time.Duration) (string, error) {
-			address := fmt.Sprintf("%s/?from=%d&wait=%s&once=%s", url, from, wait, rand.Text())
+		h.follow(follow, func(ctx context.Context, from int) (string, error) {
+			address := fmt.Sprintf("%s/?from=%d&wait=%s&once=%s", url, from, pollWait, rand.Text())
 			return r.client.HTTP(address, dagger.HTTPOpts{ExperimentalServiceHost: recorder}).Contents(ctx)
 		})
 	})
 	defer func() { unfollow(); following.Wait() }()
 
-	sides := make([]*dagger.Service, len(r.req.Sides))
+	sides := services[1:]
 	g, gctx := errgroup.WithContext(ctx)
 	for i, side := range r.req.Sides {
 		g.Go(func() error {
@@ -138,14 +138,8 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 		}
 		return nil
 	})
-	err = g.Wait()
-	for _, s := range sides {
-		if s != nil {
-			services = append(services, s)
-		}
-	}
-	if err != nil {
-		return result, wrap(ctx, err)
+	if err := g.Wait(); err != nil {
+		return result, err
 	}
 
 	for i, side := range r.req.Sides {
@@ -159,21 +153,12 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	return result, r.main(ctx, h, main, &result)
 }
 
-// wrap makes an error that the end of ctx brought about say so.
-func wrap(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
-		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return err
-}
-
 // main runs the main container and fills in its result.
 func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, result *engine.RunResult) error {
 	name := r.req.Main.Name
 	code, err := main.ExitCode(ctx)
 	ended := time.Now()
-	h.waitClosed(name)
-	seen := h.of(name)
+	seen := h.whole(name)
 	result.ExitCode, result.Ended = code, seen.ended(ended)
 	if seen.failed != "" {
 		return fmt.Errorf("container %s: start %s", name, seen.failed)
@@ -223,15 +208,15 @@ func (r *run) notReady(ctx context.Context, h *recording, name string, err error
 	if ctx.Err() != nil {
 		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.of(name).lines))
 	}
-	h.waitClosed(name)
-	if text := h.of(name).failed; text != "" {
-		return fmt.Errorf("container %s: start %s", name, text)
+	seen := h.whole(name)
+	if seen.failed != "" {
+		return fmt.Errorf("container %s: start %s", name, seen.failed)
 	}
 	var failed *dagger.ExecError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(h.of(name).lines))
+		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(seen.lines))
 	}
-	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(h.of(name).lines))
+	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(seen.lines))
 }
 
 // recorder is the service that records all containers.

@@ -11,7 +11,6 @@ const (
 	Started = "s" // the container's command begins
 	Failed  = "f" // the container's command could not be started: Text says why
 	Closed  = "c" // nobody holds the stream any more
-	Broken  = "b" // the recorder cannot read the stream: Text says why
 )
 
 const (

@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -104,11 +103,8 @@ func run(dir, name string, cmd []string) error {
 	if err == nil {
 		err = syscall.Exec(path, cmd, os.Environ())
 	}
-	if inner := (*exec.Error)(nil); errors.As(err, &inner) {
-		err = inner.Err
-	}
-	if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
-		err = inner.Err
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner // without the path, which is written anyway
 	}
 	fmt.Fprintf(os.Stderr, "%s%s%s: %v\n", record.Mark, record.Failed, cmd[0], err)
 	os.Exit(127)
@@ -184,7 +180,7 @@ func (r *recorder) read(path string, from record.Record) {
 	for {
 		f, err := os.Open(path) // until somebody opens it for writing
 		if err != nil {
-			from.Kind, from.Text = record.Broken, err.Error()
+			from.Text = "the recorder lost it: " + err.Error()
 			r.add(from)
 			return
 		}
