@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -260,19 +261,13 @@ func Text(w io.Writer, changes []Change, platforms []string) error {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Name, c.step(), where)
 	}
 	t.Flush()
-	_, err := io.WriteString(w, trimmed(b.String()))
+	_, err := io.WriteString(w, blankEnds.ReplaceAllString(b.String(), ""))
 	return err
 }
 
-// trimmed is text without blanks at the ends of lines: editors and git take
-// them for a mistake.
-func trimmed(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
-	return b.String()
-}
+// blankEnds are blanks at the ends of lines: editors and git take them for a
+// mistake.
+var blankEnds = regexp.MustCompile(`(?m) +$`)
 
 // String is the change in a few words.
 func (c Change) String() string { return c.Name + " " + c.step() }

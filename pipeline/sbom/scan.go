@@ -158,7 +158,7 @@ func (s *Scan) settle(img Image, version string) error {
 		}
 		*change.document = old.ReplaceAllLiteral(*change.document, fmt.Appendf(nil, "%q:%q", change.key, change.value))
 	}
-	s.Table = []byte(trimmed(string(s.Table)))
+	s.Table = blankEnds.ReplaceAll(s.Table, nil)
 	return nil
 }
 
