@@ -58,23 +58,19 @@ func layerSteps(text, target string) []layerStep {
 	var steps []layerStep
 	for _, i := range dockerfile.Instructions(text) {
 		rest := words(flags.ReplaceAllString(i.Rest, ""))
-		switch i.Word {
-		case "FROM":
-			if target != "" && steps != nil {
-				return steps
-			}
+		switch {
+		case i.Word == "FROM" && target != "" && steps != nil:
+			return steps
+		case i.Word == "FROM":
 			name := strings.Fields(rest)
 			if target == "" || len(name) == 3 && strings.EqualFold(name[2], target) {
 				steps = []layerStep{}
 			}
-		case "RUN":
-			if steps != nil {
-				steps = append(steps, layerStep{rest, "RUN /bin/sh -c " + rest + " # buildkit"})
-			}
-		case "COPY", "ADD":
-			if steps != nil {
-				steps = append(steps, layerStep{"", i.Word + " " + rest + " # buildkit"})
-			}
+		case steps == nil: // of another stage
+		case i.Word == "RUN":
+			steps = append(steps, layerStep{rest, "RUN /bin/sh -c " + rest + " # buildkit"})
+		case i.Word == "COPY" || i.Word == "ADD":
+			steps = append(steps, layerStep{"", i.Word + " " + rest + " # buildkit"})
 		}
 	}
 	return steps
