@@ -74,33 +74,35 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	if err := session.Complete(ctx, &opts, session.Asked{Platforms: c.Platforms, Base: base, Release: c.Release, Log: c.Log}); err != nil {
 		return err
 	}
-	eng, err := c.engine(ctx, opts.Versions.CPUs())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, eng.Close()) }()
-	opts.Compile, opts.Syft, opts.D2.Module = eng.Compile, c.tool("syft", eng.Compile), c.tool("d2", eng.Compile)
-	display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: opts.Mask.Hide})
-	defer display.Close()
-	context.AfterFunc(ctx, display.Interrupt)
-	in := provider.Dagger{Engine: eng, Repo: c.Repo, Services: opts.Versions.Sidecars, BaseName: opts.BaseName}
-	return do(pipeline.New(ctx, opts, eng, in, display), eng)
+	return c.engine(ctx, opts.Versions.CPUs(), func(eng *enginedagger.Engine) error {
+		opts.Compile, opts.Syft, opts.D2.Module = eng.Compile, c.tool("syft", eng.Compile), c.tool("d2", eng.Compile)
+		display := progress.New(c.Log, progress.Options{Now: time.Now, Hide: opts.Mask.Hide})
+		defer display.Close()
+		context.AfterFunc(ctx, display.Interrupt)
+		in := provider.Dagger{Engine: eng, Repo: c.Repo, Services: opts.Versions.Sidecars, BaseName: opts.BaseName}
+		return do(pipeline.New(ctx, opts, eng, in, display), eng)
+	})
 }
 
-// engine is the session's engine, which compiles programs in a container of its
-// own: nothing of a module's container lasts.
-func (c Call) engine(ctx context.Context, cpu map[string]string) (*enginedagger.Engine, error) {
+// engine hands the session's engine to do, and takes it down again. It compiles
+// programs in a container of its own: nothing of a module's container lasts.
+func (c Call) engine(ctx context.Context, cpu map[string]string, do func(*enginedagger.Engine) error) (err error) {
 	in := func(client *dagger.Client) *dagger.Container {
 		return dagger.Ref[*dagger.Container](client, dagger.ID(c.Go))
 	}
 	if c.Go == "" {
 		image, err := enginedagger.GoImage(c.Repo)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		in = func(client *dagger.Client) *dagger.Container { return client.Container().From(image) }
 	}
-	return enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: cpu, Environ: c.Environ, Connect: c.Connect, Go: in})
+	eng, err := enginedagger.New(ctx, enginedagger.Options{Repo: c.Repo, QEMUCPU: cpu, Environ: c.Environ, Connect: c.Connect, Go: in})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, eng.Close()) }()
+	return do(eng)
 }
 
 // Build builds every platform's image and leaves the index under the output
@@ -126,14 +128,11 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 		if err := p.GraphAll(ctx); err != nil {
 			return err
 		}
-		suffix := ".svg"
-		var drawing []byte
-		if picture {
+		text, err := p.Documents().Drawing(p.Platforms[0])
+		drawing, suffix := []byte(text), ".d2"
+		if picture && err == nil {
 			drawing, err = p.Documents().Picture(p.Platforms[0], look)
-		} else {
-			var text string
-			text, err = p.Documents().Drawing(p.Platforms[0])
-			suffix, drawing = ".d2", []byte(text)
+			suffix = ".svg"
 		}
 		if err != nil {
 			return err
@@ -294,11 +293,7 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 // their paths in the repository.
 func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 	draw := d2.Tool{Module: c.tool("d2", func(ctx context.Context, log io.Writer, p gotool.Program) error {
-		eng, err := c.engine(ctx, nil)
-		if err != nil {
-			return err
-		}
-		return errors.Join(eng.Compile(ctx, log, p), eng.Close())
+		return c.engine(ctx, nil, func(eng *enginedagger.Engine) error { return eng.Compile(ctx, log, p) })
 	})}
 	rendered, err := docs.Documents{Repo: c.Repo, D2: draw}.Render(ctx, c.Log)
 	files := map[string]string{}
@@ -328,12 +323,8 @@ func (c Call) tool(name string, compile gotool.Compiler) gotool.Module {
 }
 
 // Lint fails on what the linters of the verb lint find.
-func (c Call) Lint(ctx context.Context) (err error) {
-	eng, err := c.engine(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, eng.Close()) }()
-	_, err = eng.Go(ctx, c.Repo, "go", "run", "./ci", "lint")
-	return err
+func (c Call) Lint(ctx context.Context) error {
+	return c.engine(ctx, nil, func(eng *enginedagger.Engine) error {
+		return eng.Go(ctx, c.Repo, "go", "run", "./ci", "lint")
+	})
 }

@@ -54,18 +54,16 @@ func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) e
 	return nil
 }
 
-// Go runs a program of Go's in the engine, over a directory, and returns what it
-// writes to standard output.
-func (e *Engine) Go(ctx context.Context, dir string, args ...string) (string, error) {
+// Go runs a program of Go's in the engine, over a directory.
+func (e *Engine) Go(ctx context.Context, dir string, args ...string) error {
 	ctr, err := e.golang(dir, nil)
 	if err != nil {
-		return "", err
+		return err
 	}
-	out, err := ctr.WithExec(args).Stdout(ctx)
-	if err != nil {
-		return "", fmt.Errorf("run %s: %w", strings.Join(args[:min(2, len(args))], " "), ofProgram(ctx, err))
+	if _, err := ctr.WithExec(args).Sync(ctx); err != nil {
+		return fmt.Errorf("run %s: %w", strings.Join(args[:min(2, len(args))], " "), ofProgram(ctx, err))
 	}
-	return out, nil
+	return nil
 }
 
 // goFlags compile what the linters run and read as programs are compiled, so that
