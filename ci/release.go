@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,16 +26,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// releaseFlags say what to plan.
+// releaseFlags say what to plan: facts, and where others are found.
 type releaseFlags struct {
-	dryRun, newest, force, rebuild bool
-	netbox, published, attempts    string
-	number, pull                   int
-	to                             []string
+	release.Facts
+	newest, rebuild     bool
+	published, attempts string
+	to                  []string
 }
 
 func newRelease(e env) *cobra.Command {
 	var f releaseFlags
+	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "release",
 		Short: "Plan a release, check its images, publish them with all tags",
@@ -53,18 +55,18 @@ plan, or a reference with digest for each published tag.`,
   go run ./ci release --to localhost:5000/netbox --published localhost:5000/netbox:latest`,
 	}
 	p := cmd.Flags()
-	p.BoolVar(&f.dryRun, "dry-run", false, "only print the plan")
-	p.StringVar(&f.netbox, "netbox", "", "plan this `release` of NetBox")
+	p.BoolVar(&dryRun, "dry-run", false, "only print the plan")
+	p.StringVar(&f.Asked, "netbox", "", "plan this `release` of NetBox")
 	p.BoolVar(&f.newest, "newest", false, "plan the newest NetBox release that pip finds")
-	p.BoolVar(&f.force, "force", false, "release even if nothing changed, it failed before, or NetBox is older")
+	p.BoolVar(&f.Force, "force", false, "release even if nothing changed, it failed before, or NetBox is older")
 	p.BoolVar(&f.rebuild, "rebuild", false, "rebuild the published image to see whether packages changed")
-	p.IntVar(&f.number, "number", 0, "use this `number` for the release instead of the next one")
-	p.IntVar(&f.pull, "pull-request", 0, "plan the images of pull request `number`")
+	p.IntVar(&f.Number, "number", 0, "use this `number` for the release instead of the next one")
+	p.IntVar(&f.Pull, "pull-request", 0, "plan the images of pull request `number`")
 	p.StringVar(&f.published, "published", "", "`REGISTRY/NAME:TAG` to compare with; none plans a first release")
 	p.StringVar(&f.attempts, "attempts", "", "`file` with the runs of release.yml, as gh lists them in JSON: what failed not long ago waits")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if f.netbox != "" && f.newest {
+		if f.Asked != "" && f.newest {
 			return failure.Usagef("release: --netbox and --newest exclude each other: pass one")
 		}
 		var err error
@@ -78,7 +80,7 @@ plan, or a reference with digest for each published tag.`,
 		if err := e.actions.Plan(plan); err != nil {
 			return err
 		}
-		if f.dryRun || plan.Skip != "" {
+		if dryRun || plan.Skip != "" {
 			return e.print(plan, plan.Text)
 		}
 		if err := plan.Text(e.err); err != nil {
@@ -154,21 +156,25 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if err != nil {
 		return none, err
 	}
-	facts := release.Facts{
-		Pinned: pins.NetBox.Release, Asked: f.netbox, Commit: commit.Commit, Dirty: commit.Dirty, Shallow: commit.Shallow, Pull: f.pull,
-		Number: f.number, Force: f.force, Now: time.Now(), Repositories: pins.Repositories,
-	}
+	facts := f.Facts
+	facts.Pinned, facts.Repositories, facts.Now = pins.NetBox.Release, pins.Repositories, time.Now()
+	facts.Commit, facts.Dirty, facts.Shallow = commit.Commit, commit.Dirty, commit.Shallow
 	if len(f.to) > 0 {
 		facts.Repositories = versions.Repositories{Live: f.to, Development: f.to, PullRequest: f.to}
 	}
 	facts.Repositories.Optional = append(facts.Repositories.Optional, e.flags.optional...)
-	if facts.Branch, facts.Tag, facts.Pull, err = e.where(ctx, f.pull); err != nil {
-		return none, err
+	if e.actions != nil {
+		facts.Owner = e.getenv("GITHUB_REPOSITORY_OWNER")
 	}
-	if facts.Tags, err = git.Tags(ctx, e.flags.repo); err != nil {
-		return none, err
-	}
-	if facts.Package, err = sbom.ReadList(e.flags.repo); err != nil {
+	// What is at hand is looked at before anybody is asked.
+	var errs [5]error
+	facts.Branch, facts.Tag, facts.Pull, errs[0] = e.where(ctx, f.Pull)
+	facts.Tags, errs[1] = git.Tags(ctx, e.flags.repo)
+	facts.Package, errs[2] = sbom.ReadList(e.flags.repo)
+	facts.Attempts, errs[3] = release.ReadAttempts(f.attempts)
+	engine, _, err := e.chooseEngine()
+	errs[4] = err
+	if err := errors.Join(errs[:]...); err != nil {
 		return none, err
 	}
 	if f.newest {
@@ -176,50 +182,24 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return none, err
 		}
 	}
-	if e.actions != nil {
-		facts.Owner = e.getenv("GITHUB_REPOSITORY_OWNER")
-	}
-	if f.attempts != "" {
-		if facts.Attempts, err = release.ReadAttempts(f.attempts); err != nil {
-			return none, err
-		}
-	}
 	registries := e.registries()
-	engine, _, err := e.chooseEngine()
-	if err != nil {
-		return none, err
-	}
 	if facts.Base, err = release.FindBase(ctx, registries, cmp.Or(e.base(engine), pins.Base.Published)); err != nil {
 		return none, err
 	}
 	facts.Images = release.FindPins(ctx, registries, pins)
-	published := f.published
-	if published == "" {
-		published = pins.Repositories.Live[0] + ":latest"
-	}
-	if published != "none" {
+	if published := cmp.Or(f.published, pins.Repositories.Live[0]+":latest"); published != "none" {
 		if facts.Published, err = release.FindPublished(ctx, registries, published); err != nil {
 			return none, err
 		}
 	}
 	if facts.Published != nil {
-		var known bool
-		if facts.Changed, known, err = git.Changed(ctx, e.flags.repo, facts.Published.Commit); err != nil {
+		if err := e.since(ctx, registries, &facts); err != nil {
 			return none, err
 		}
-		facts.Unknown = !known
-		if facts.Entering, err = e.entering(ctx, facts); err != nil {
-			return none, err
-		}
-		if slices.Contains(facts.Changed, sbom.ListFile) && facts.Package != nil {
-			if facts.Listed, err = e.listed(ctx, facts); err != nil {
+		if f.rebuild {
+			if facts.Rebuilt, err = e.rebuild(ctx, registries, *facts.Published); err != nil {
 				return none, err
 			}
-		}
-	}
-	if f.rebuild && facts.Published != nil {
-		if facts.Rebuilt, err = e.rebuild(ctx, registries, *facts.Published); err != nil {
-			return none, err
 		}
 	}
 	for {
@@ -228,48 +208,50 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 			return plan, err
 		}
 		taken, err := release.FindTaken(ctx, registries, e.flags.repo, plan, e.err)
-		if err != nil {
-			return none, err
-		}
-		if taken == nil || slices.Contains(facts.Taken, *taken) {
-			return plan, nil
+		if err != nil || taken == nil || slices.Contains(facts.Taken, *taken) {
+			return plan, err
 		}
 		facts.Taken = append(facts.Taken, *taken)
 	}
 }
 
-// entering picks those of the changed files that the image is made of.
-func (e env) entering(ctx context.Context, facts release.Facts) ([]string, error) {
-	if len(facts.Changed) == 0 {
-		return nil, nil
+// since adds what has changed since the published image: files, those of them that
+// the image is made of, and how package_versions.txt differs from what is in it.
+func (e env) since(ctx context.Context, registries registry.Source, facts *release.Facts) (err error) {
+	var known bool
+	facts.Changed, known, err = git.Changed(ctx, e.flags.repo, facts.Published.Commit)
+	facts.Unknown = !known
+	if err != nil || len(facts.Changed) == 0 {
+		return err
 	}
 	var takes *baseimage.Inputs
 	if facts.Base.Name == provider.LocalBase {
 		found, err := (&baseimage.Builder{Source: e.flags.repo}).Inputs(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		takes = &found
 	}
-	return release.FindEntering(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, takes)
-}
-
-// listed compares package_versions.txt with what is published, nil when that is
-// not known.
-func (e env) listed(ctx context.Context, facts release.Facts) (*[]sbom.Change, error) {
-	before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, facts.Published)
+	if facts.Entering, err = release.FindEntering(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, takes); err != nil {
+		return err
+	}
+	if !slices.Contains(facts.Changed, sbom.ListFile) || facts.Package == nil {
+		return nil
+	}
+	before, err := release.FindBefore(ctx, registries, e.flags.repo, facts.Published)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	published := before.Images[sbom.ListedPlatform].Packages
-	if published == nil {
-		return nil, nil
+	if published == nil { // nobody knows them
+		return nil
 	}
 	listed, err := sbom.ParseTable(facts.Package)
 	if err != nil {
-		return nil, failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", sbom.ListFile, err)
+		return failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", sbom.ListFile, err)
 	}
-	return new(sbom.Packages(sbom.ListedPlatform, published, listed)), nil
+	facts.Listed = new(sbom.Packages(sbom.ListedPlatform, published, listed))
+	return nil
 }
 
 // before is how the pipeline finds out what the published images hold. Nothing
@@ -293,18 +275,19 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 		branch, err = git.Branch(ctx, e.flags.repo)
 		return branch, "", pull, err
 	}
-	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
-		return branch, "", pull, nil
-	}
-	if tag, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
-		return "", tag, pull, nil
-	}
-	if parts := strings.Split(ref, "/"); len(parts) == 4 && parts[1] == "pull" && pull == 0 {
-		if pull, err = strconv.Atoi(parts[2]); err != nil {
-			return "", "", 0, failure.Usagef("read GITHUB_REF %q: %w: pass --pull-request", ref, err)
+	kind, name, _ := strings.Cut(strings.TrimPrefix(ref, "refs/"), "/")
+	switch {
+	case kind == "heads":
+		branch = name
+	case kind == "tags":
+		tag = name
+	case kind == "pull" && pull == 0: // refs/pull/7/merge
+		name, _, _ = strings.Cut(name, "/")
+		if pull, err = strconv.Atoi(name); err != nil {
+			err = failure.Usagef("read GITHUB_REF %q: %w: pass --pull-request", ref, err)
 		}
 	}
-	return "", "", pull, nil
+	return branch, tag, pull, err
 }
 
 // registries are read with the credentials at hand.

@@ -22,8 +22,12 @@ type Attempt struct {
 // attemptFields are what gh is asked for.
 const attemptFields = "headSha,event,displayTitle,conclusion,createdAt,url"
 
-// ReadAttempts reads the runs that gh has listed into a file.
+// ReadAttempts reads the runs that gh has listed into a file; none when file is
+// "".
 func ReadAttempts(file string) ([]Attempt, error) {
+	if file == "" {
+		return nil, nil
+	}
 	const list = `list them with "gh run list --workflow release.yml --json ` + attemptFields + `"`
 	var attempts []Attempt
 	if err := readJSON("the runs of release.yml", file, list, &attempts); err != nil {
