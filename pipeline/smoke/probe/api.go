@@ -21,60 +21,47 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// api asks the REST API as the superuser.
-func (p *probe) api(ctx context.Context, method, path string, in any) reply {
-	return p.apiWith(ctx, p.bearer, method, path, in)
-}
+// talk begins what a check asks.
+func (p *probe) talk(ctx context.Context) *talk { return &talk{ctx: ctx, web: p.web} }
 
-// apiWith asks with a token.
-func (p *probe) apiWith(ctx context.Context, bearer, method, path string, in any) reply {
+// api is a request to the REST API as the superuser.
+func (p *probe) api(method, path string, in any) request { return api(p.bearer, method, path, in) }
+
+// api is a request to the REST API with a token.
+func api(bearer, method, path string, in any) request {
 	q := request{method: method, path: path, header: map[string]string{"Accept": "application/json", "Authorization": "Bearer " + bearer}}
 	if in != nil {
-		body, err := json.Marshal(in)
-		if err != nil {
-			return reply{asked: method + " " + q.path, err: err}
-		}
-		q.body, q.header["Content-Type"] = body, "application/json"
+		q.body, _ = json.Marshal(in) // never fails: texts and numbers
+		q.header["Content-Type"] = "application/json"
 	}
-	return p.web.do(ctx, q)
+	return q
 }
 
 // token makes an API token of version 2 and uses it. Asking for one with the
 // password would cost a third hash of it, seconds where the image is emulated.
 func (p *probe) token(ctx context.Context) smoke.Result {
-	made := p.api(ctx, http.MethodPost, "/api/users/tokens/", map[string]any{
-		"user": map[string]string{"username": p.user}, "description": "smoke test",
-	})
-	var t struct {
+	t := p.talk(ctx)
+	var made struct {
 		Version int
 		Key     string
 		Token   string
 	}
-	if !made.is(http.StatusCreated, &t) {
-		return made.bad()
-	}
-	if t.Version != 2 || t.Key == "" || t.Token == "" {
-		return made.badf("201, but a token of version %d with a key of %d and a secret of %d characters", t.Version, len(t.Key), len(t.Token))
-	}
+	t.read(t.ask(p.api(http.MethodPost, "/api/users/tokens/", map[string]any{
+		"user": map[string]string{"username": p.user}, "description": "smoke test",
+	}), http.StatusCreated), &made)
+	t.expect(made.Version == 2 && made.Key != "" && made.Token != "",
+		"201, but a token of version %d with a key of %d and a secret of %d characters", made.Version, len(made.Key), len(made.Token))
 	// A token that differs in its secret only must not pass, or the good one
 	// passing would say nothing.
 	const who = "/api/authentication-check/"
-	bearer := "nbt_" + t.Key + "."
-	wrong := p.apiWith(ctx, bearer+strings.Repeat("x", len(t.Token)), http.MethodGet, who, nil)
-	wrong.asked += " with a wrong token"
-	if wrong.err != nil || wrong.status != http.StatusUnauthorized && wrong.status != http.StatusForbidden {
-		return wrong.bad()
-	}
+	bearer := "nbt_" + made.Key + "."
+	wrong := api(bearer+strings.Repeat("x", len(made.Token)), http.MethodGet, who, nil)
+	t.ask(wrong.but("with a wrong token"), http.StatusUnauthorized, http.StatusForbidden)
 
-	used := p.apiWith(ctx, bearer+t.Token, http.MethodGet, who, nil)
 	var user struct{ Username string }
-	if !used.is(http.StatusOK, &user) {
-		return used.bad()
-	}
-	if user.Username != p.user {
-		return used.badf("200, but as user %q", user.Username)
-	}
-	return smoke.Result{OK: true, Asked: made.asked + ", then " + used.asked, Got: "a version-2 token that is known as " + p.user + "'s"}
+	t.read(t.ask(api(bearer+made.Token, http.MethodGet, who, nil), http.StatusOK), &user)
+	t.expect(user.Username == p.user, "200, but as user %q", user.Username)
+	return t.result("a version-2 token that is known as %s's", p.user)
 }
 
 // status is the answer of /api/status/.
@@ -83,29 +70,23 @@ type status struct {
 	Workers int    `json:"rq-workers-running"`
 }
 
+func (p *probe) status(t *talk) (s status) {
+	t.read(t.ask(p.api(http.MethodGet, "/api/status/", nil), http.StatusOK), &s)
+	return s
+}
+
 func (p *probe) release(ctx context.Context) smoke.Result {
-	r := p.api(ctx, http.MethodGet, "/api/status/", nil)
-	var s status
-	if !r.is(http.StatusOK, &s) {
-		return r.bad()
-	}
-	if s.Version != p.version {
-		return r.badf("release %q instead of %q", s.Version, p.version)
-	}
-	return r.okf("release %s", s.Version)
+	t := p.talk(ctx)
+	s := p.status(t)
+	t.expect(s.Version == p.version, "release %q instead of %q", s.Version, p.version)
+	return t.result("release %s", s.Version)
 }
 
 func (p *probe) workers(ctx context.Context) smoke.Result {
-	return p.until(ctx, func(ctx context.Context) smoke.Result {
-		r := p.api(ctx, http.MethodGet, "/api/status/", nil)
-		var s status
-		if !r.is(http.StatusOK, &s) {
-			return r.bad()
-		}
-		if s.Workers < 1 {
-			return r.badf("no worker running")
-		}
-		return r.okf("%d running", s.Workers)
+	return p.until(ctx, func(t *talk) smoke.Result {
+		s := p.status(t)
+		t.expect(s.Workers >= 1, "no worker running")
+		return t.result("%d running", s.Workers)
 	})
 }
 
@@ -118,30 +99,22 @@ type object struct {
 }
 
 // create makes an object and reads it back. The path is that of the object.
-func (p *probe) create(ctx context.Context, endpoint string, in any) (o object, at string, r reply, ok bool) {
-	r = p.api(ctx, http.MethodPost, endpoint, in)
-	if !r.is(http.StatusCreated, &o) {
-		return o, "", r, false
-	}
-	made := o.ID
-	at = fmt.Sprintf("%s%d/", endpoint, made)
-	back := p.api(ctx, http.MethodGet, at, nil)
-	o = object{}
-	if !back.is(http.StatusOK, &o) {
-		return o, at, back, false
-	}
-	back.asked = r.asked + ", then " + back.asked
-	return o, at, back, o.ID == made
+func (p *probe) create(t *talk, endpoint string, in any) (o object, at string) {
+	var made object
+	t.read(t.ask(p.api(http.MethodPost, endpoint, in), http.StatusCreated), &made)
+	at = fmt.Sprintf("%s%d/", endpoint, made.ID)
+	t.read(t.ask(p.api(http.MethodGet, at, nil), http.StatusOK), &o)
+	t.expect(o.ID == made.ID, "object %d instead of %d", o.ID, made.ID)
+	return o, at
 }
 
 func (p *probe) site(ctx context.Context) smoke.Result {
+	t := p.talk(ctx)
 	name := "smoke-" + strings.ToLower(rand.Text()[:10])
-	o, _, r, ok := p.create(ctx, "/api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
-	if !ok || o.Name != name {
-		return r.badf("site %d %q instead of %q", o.ID, o.Name, name)
-	}
+	o, _ := p.create(t, "/api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
+	t.expect(o.Name == name, "site %d %q instead of %q", o.ID, o.Name, name)
 	p.siteID, p.siteName = o.ID, o.Name
-	return r.okf("site %d with its name", o.ID)
+	return t.result("site %d with its name", o.ID)
 }
 
 // network draws a documentation network at random, so that a database that
@@ -153,65 +126,61 @@ func network() netip.Prefix {
 }
 
 func (p *probe) prefix(ctx context.Context) smoke.Result {
+	t := p.talk(ctx)
 	want := network()
-	o, at, r, ok := p.create(ctx, "/api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
-	if !ok || o.Prefix != want {
-		return r.badf("prefix %d %s instead of %s", o.ID, o.Prefix, want)
-	}
+	o, at := p.create(t, "/api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
+	t.expect(o.Prefix == want, "prefix %d %s instead of %s", o.ID, o.Prefix, want)
 	p.made.prefix = at
-	return r.okf("prefix %s", o.Prefix)
+	return t.result("prefix %s", o.Prefix)
 }
 
 func (p *probe) address(ctx context.Context) smoke.Result {
+	t := p.talk(ctx)
 	in := network()
 	want := netip.PrefixFrom(in.Addr().Next(), in.Bits())
-	o, at, r, ok := p.create(ctx, "/api/ipam/ip-addresses/", map[string]any{"address": want})
-	if !ok || o.Address != want {
-		return r.badf("address %d %s instead of %s", o.ID, o.Address, want)
-	}
+	o, at := p.create(t, "/api/ipam/ip-addresses/", map[string]any{"address": want})
+	t.expect(o.Address == want, "address %d %s instead of %s", o.ID, o.Address, want)
 	p.made.address = at
-	return r.okf("address %s", o.Address)
+	return t.result("address %s", o.Address)
 }
 
 func (p *probe) graphql(ctx context.Context) smoke.Result {
-	r := p.api(ctx, http.MethodPost, "/graphql/", map[string]any{
-		"query": fmt.Sprintf(`{ user_list(filters: {username: {exact: %q}}) { username } }`, p.user),
-	})
+	t := p.talk(ctx)
 	var found struct {
 		Data struct {
 			Users []struct{ Username string } `json:"user_list"`
 		}
 		Errors []struct{ Message string }
 	}
-	switch {
-	case !r.is(http.StatusOK, &found):
-		return r.bad()
-	case len(found.Errors) > 0:
-		return r.badf("an error: %s", found.Errors[0].Message)
-	case len(found.Data.Users) != 1 || found.Data.Users[0].Username != p.user:
-		return r.badf("%d users instead of %s", len(found.Data.Users), p.user)
+	t.read(t.ask(p.api(http.MethodPost, "/graphql/", map[string]any{
+		"query": fmt.Sprintf(`{ user_list(filters: {username: {exact: %q}}) { username } }`, p.user),
+	}), http.StatusOK), &found)
+	for _, e := range found.Errors {
+		t.expect(false, "an error: %s", e.Message)
 	}
-	return r.okf("%s", p.user)
+	users := found.Data.Users
+	t.expect(len(users) == 1 && users[0].Username == p.user, "%d users instead of %s", len(users), p.user)
+	return t.result("%s", p.user)
 }
 
 // delete takes away what was made. The site goes last: it holds the others.
 func (p *probe) delete(ctx context.Context) smoke.Result {
-	var asked []string
-	for _, at := range []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)} {
-		r := p.api(ctx, http.MethodDelete, at, nil)
-		if !r.is(http.StatusNoContent, nil) {
-			return r.bad()
-		}
-		if gone := p.api(ctx, http.MethodGet, at, nil); !gone.is(http.StatusNotFound, nil) {
-			return gone.badf("%s after it was deleted", gone.got())
-		}
-		asked = append(asked, at)
+	t := p.talk(ctx)
+	all := []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)}
+	for _, at := range all {
+		t.ask(p.api(http.MethodDelete, at, nil), http.StatusNoContent)
+		t.ask(p.api(http.MethodGet, at, nil).but("after it was deleted"), http.StatusNotFound)
 	}
-	return smoke.Result{OK: true, Asked: "DELETE, then GET " + strings.Join(asked, " "), Got: "204, then 404 for each"}
+	r := t.result("204, then 404 for each")
+	if r.OK {
+		r.Asked = "DELETE, then GET " + strings.Join(all, " ")
+	}
+	return r
 }
 
 // image uploads a picture, finds its file and fetches it back.
 func (p *probe) image(ctx context.Context) smoke.Result {
+	t := p.talk(ctx)
 	noise := image.NewGray(image.Rect(0, 0, 8, 8)) // like no other
 	_, _ = rand.Read(noise.Pix)                    // never fails
 	var picture, body bytes.Buffer
@@ -225,101 +194,77 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 		form.WriteField("object_id", fmt.Sprint(p.siteID)),
 		form.WriteField("name", p.siteName),
 		form.Close())
+	upload := p.api(http.MethodPost, "/api/extras/image-attachments/", nil)
+	upload.header["Content-Type"], upload.body = form.FormDataContentType(), body.Bytes()
 	if err != nil {
-		return reply{asked: "POST /api/extras/image-attachments/"}.badf("no form to send: %v", err)
+		return smoke.Result{Asked: upload.String(), Got: fmt.Sprintf("no form to send: %v", err)}
 	}
-	upload := p.web.do(ctx, request{method: http.MethodPost, path: "/api/extras/image-attachments/", body: body.Bytes(), header: map[string]string{
-		"Accept": "application/json", "Authorization": "Bearer " + p.bearer, "Content-Type": form.FormDataContentType(),
-	}})
 	var made struct {
 		ID    int
 		Image string
 	}
-	if !upload.is(http.StatusCreated, &made) {
-		return upload.bad()
-	}
+	t.read(t.ask(upload, http.StatusCreated), &made)
 	at, err := url.Parse(made.Image)
-	if err != nil || !strings.HasPrefix(at.Path, "/media/") {
-		return upload.badf("an image at %q instead of under /media/", made.Image)
+	if !t.expect(err == nil && strings.HasPrefix(at.Path, "/media/"), "an image at %q instead of under /media/", made.Image) {
+		return t.result("")
 	}
 
 	kept := filepath.Join(p.config, at.Path)
 	info, err := os.Stat(kept)
-	if err != nil {
-		return upload.badf("201, but %v", err)
+	if !t.expect(err == nil, "201, but %v", err) {
+		return t.result("")
 	}
-	if owner(info) != p.uid {
-		return upload.badf("201, but %s is owned by user %d instead of %d", kept, owner(info), p.uid)
-	}
-	if content, err := os.ReadFile(kept); err != nil || !bytes.Equal(content, picture.Bytes()) {
-		return upload.badf("201, but %s differs from what was sent (%d bytes, %v)", kept, len(content), err)
-	}
+	t.expect(owner(info) == p.uid, "201, but %s is owned by user %d instead of %d", kept, owner(info), p.uid)
+	content, err := os.ReadFile(kept)
+	t.expect(err == nil && bytes.Equal(content, picture.Bytes()), "201, but %s differs from what was sent (%d bytes, %v)", kept, len(content), err)
 
-	back := p.session.get(ctx, at.Path)
-	switch {
-	case !back.is(http.StatusOK, nil):
-		return back.bad()
-	case back.media() != "image/png" || !bytes.Equal(back.body, picture.Bytes()):
-		return back.badf("%d bytes of %s that differ from what was sent", len(back.body), back.media())
-	}
-	stranger := p.web.get(ctx, at.Path)
-	stranger.asked += " without logging in"
-	if stranger.err != nil || stranger.status < 300 {
-		return stranger.bad()
-	}
+	t.web = p.session
+	back := t.ask(get(at.Path), http.StatusOK)
+	t.expect(back.media() == "image/png" && bytes.Equal(back.body, picture.Bytes()), "%d bytes of %s that differ from what was sent", len(back.body), back.media())
+	t.web = p.web
+	r := t.ask(get(at.Path).but("without logging in"))
+	t.expect(r.status >= 300, "%s", r.got())
 	p.made.image = fmt.Sprintf("/api/extras/image-attachments/%d/", made.ID)
-	return smoke.Result{OK: true, Asked: upload.asked + ", then " + back.asked, Got: "the same image, and as " + kept}
+	return t.result("the same image, and as %s", kept)
 }
 
 // job has a worker read a folder into the database: it takes the queue, the
 // worker, the database and the file system to get there.
-func (p *probe) job(ctx context.Context) (result smoke.Result) {
-	asked := reply{asked: "a folder to read"}
+func (p *probe) job(ctx context.Context) smoke.Result {
+	t := p.talk(ctx)
+	t.asked = []string{"a folder to read"}
 	folder, err := os.MkdirTemp(p.config, ".smoke-")
-	if err != nil {
-		return asked.badf("%v", err)
+	if !t.try(err) {
+		return t.result("")
 	}
 	defer os.RemoveAll(folder)
 	note := filepath.Join(folder, "note.txt")
-	err = errors.Join(
+	t.try(errors.Join(
 		os.WriteFile(note, []byte("asked by the smoke test\n"), 0o600),
 		os.Chown(note, p.uid, -1),
-		os.Chown(folder, p.uid, -1))
-	if err != nil {
-		return asked.badf("%v", err)
-	}
+		os.Chown(folder, p.uid, -1)))
 
-	o, source, r, ok := p.create(ctx, "/api/core/data-sources/", map[string]any{
+	o, source := p.create(t, "/api/core/data-sources/", map[string]any{
 		"name": filepath.Base(folder), "type": "local", "source_url": "file://" + folder,
 	})
-	if !ok {
-		return r.badf("data source %d", o.ID)
+	t.ask(p.api(http.MethodPost, source+"sync/", nil), http.StatusOK)
+	if t.wrong != "" {
+		return t.result("")
 	}
-	queued := p.api(ctx, http.MethodPost, source+"sync/", nil)
-	if !queued.is(http.StatusOK, nil) {
-		return queued.bad()
-	}
-	result = p.until(ctx, func(ctx context.Context) smoke.Result { return p.finished(ctx, o.ID) })
-	if !result.OK {
-		return result
-	}
-	read := p.api(ctx, http.MethodGet, source, nil)
+	job := p.until(ctx, func(t *talk) smoke.Result { return p.finished(t, o.ID) })
+	t.asked = append(t.asked, job.Asked)
+	t.expect(job.OK, "%s", job.Got)
 	var after struct {
 		Files int `json:"file_count"`
 	}
-	if !read.is(http.StatusOK, &after) || after.Files != 1 {
-		return read.badf("%d files read instead of 1, though the job is completed", after.Files)
-	}
-	if gone := p.api(ctx, http.MethodDelete, source, nil); !gone.is(http.StatusNoContent, nil) {
-		return gone.bad()
-	}
-	result.Asked = queued.asked + ", then " + result.Asked
-	return result
+	t.read(t.ask(p.api(http.MethodGet, source, nil), http.StatusOK), &after)
+	t.expect(after.Files == 1, "%d files read instead of 1, though the job is completed", after.Files)
+	t.ask(p.api(http.MethodDelete, source, nil), http.StatusNoContent)
+	return t.result("%s", job.Got)
 }
 
 // finished asks for the job of a data source.
-func (p *probe) finished(ctx context.Context, source int) smoke.Result {
-	r := p.api(ctx, http.MethodGet, fmt.Sprintf("/api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil)
+func (p *probe) finished(t *talk, source int) smoke.Result {
 	var jobs struct {
 		Results []struct {
 			ID     int
@@ -327,15 +272,11 @@ func (p *probe) finished(ctx context.Context, source int) smoke.Result {
 			Error  string
 		}
 	}
-	if !r.is(http.StatusOK, &jobs) {
-		return r.bad()
-	}
-	if len(jobs.Results) != 1 {
-		return r.badf("%d jobs instead of 1", len(jobs.Results))
+	t.read(t.ask(p.api(http.MethodGet, fmt.Sprintf("/api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil), http.StatusOK), &jobs)
+	if !t.expect(len(jobs.Results) == 1, "%d jobs instead of 1", len(jobs.Results)) {
+		return t.result("")
 	}
 	job := jobs.Results[0]
-	if job.Status.Value != "completed" {
-		return r.badf("job %d %s %s", job.ID, job.Status.Value, job.Error)
-	}
-	return r.okf("job %d completed", job.ID)
+	t.expect(job.Status.Value == "completed", "job %d %s %s", job.ID, job.Status.Value, job.Error)
+	return t.result("job %d completed", job.ID)
 }

@@ -158,11 +158,11 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 
 // until tries until a try passes or the context ends, and returns the last try's
 // result that the context's end did not spoil.
-func (p *probe) until(ctx context.Context, try func(context.Context) smoke.Result) smoke.Result {
+func (p *probe) until(ctx context.Context, try func(*talk) smoke.Result) smoke.Result {
 	start := time.Now()
 	var last smoke.Result
 	for {
-		r := try(ctx)
+		r := try(p.talk(ctx))
 		if r.OK {
 			return r
 		}

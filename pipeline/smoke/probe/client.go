@@ -17,8 +17,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
 // client speaks HTTP to one address under one host name, whatever that name
@@ -60,13 +58,27 @@ type request struct {
 	method string
 	path   string // absolute, with its query
 	host   string // other than the client's, when set
+	note   string
 	header map[string]string
 	body   []byte
 }
 
-// reply is what came back, and can report both as a finding.
+func (q request) String() string {
+	s := q.method + " " + q.path
+	if q.host != "" {
+		s += " of host " + q.host
+	}
+	return s + q.note
+}
+
+// but is the request with a note on what is special about it.
+func (q request) but(note string) request {
+	q.note = " " + note
+	return q
+}
+
+// reply is what came back.
 type reply struct {
-	asked  string
 	status int
 	header http.Header
 	body   []byte
@@ -77,10 +89,6 @@ type reply struct {
 func (c *client) do(ctx context.Context, q request) (r reply) {
 	start := time.Now()
 	defer func() { r.took = time.Since(start) }()
-	r.asked = q.method + " " + q.path
-	if q.host != "" {
-		r.asked += " of host " + q.host
-	}
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, q.method, "http://"+c.name+q.path, bytes.NewReader(q.body))
@@ -103,25 +111,8 @@ func (c *client) do(ctx context.Context, q request) (r reply) {
 	return r
 }
 
-func (c *client) get(ctx context.Context, path string) reply {
-	return c.do(ctx, request{method: http.MethodGet, path: path})
-}
-
-// is says whether the status is the one wanted and, with out, whether the body
-// is JSON that fits it.
-func (r *reply) is(status int, out any) bool {
-	if r.err != nil || r.status != status {
-		return false
-	}
-	if out == nil {
-		return true
-	}
-	if err := json.Unmarshal(r.body, out); err != nil {
-		r.err = fmt.Errorf("%d, but not the JSON expected: %w", r.status, err)
-		return false
-	}
-	return true
-}
+// get is a request for a page.
+func get(path string) request { return request{method: http.MethodGet, path: path} }
 
 // media is the content type without its parameters.
 func (r reply) media() string {
@@ -151,25 +142,6 @@ func (r reply) got() string {
 		}
 	}
 	return s
-}
-
-// okf is a pass, with what came back in the caller's words.
-func (r reply) okf(format string, args ...any) smoke.Result {
-	return smoke.Result{OK: true, Asked: r.asked, Got: fmt.Sprintf(format, args...)}
-}
-
-// bad is a failure that the reply itself shows.
-func (r reply) bad() smoke.Result {
-	return smoke.Result{Asked: r.asked, Got: r.got()}
-}
-
-// badf is a failure in the caller's words, unless the reply is an error, which
-// says more.
-func (r reply) badf(format string, args ...any) smoke.Result {
-	if r.err != nil || r.status >= 400 {
-		return r.bad()
-	}
-	return smoke.Result{Asked: r.asked, Got: fmt.Sprintf(format, args...)}
 }
 
 var (

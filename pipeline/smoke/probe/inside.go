@@ -23,41 +23,32 @@ import (
 // imports has the image's own Python load what is hard to build.
 func (p *probe) imports(ctx context.Context) smoke.Result {
 	const program = "import ldap, django_auth_ldap.backend, PIL.Image, psycopg; PIL.Image.core; print(psycopg.pq.__impl__)"
-	asked := reply{asked: p.python + " to import ldap, django_auth_ldap, PIL and psycopg"}
+	t := about(p.python + " to import ldap, django_auth_ldap, PIL and psycopg")
 	var out, errs strings.Builder
 	cmd := exec.CommandContext(ctx, p.python, "-c", program)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
-		return asked.badf("%v: %s", err, lines[len(lines)-1]) // the last line of a traceback names the exception
-	}
-	if impl := strings.TrimSpace(out.String()); impl != "c" {
-		return asked.badf("all of them, but psycopg's implementation is %q instead of \"c\"", impl)
-	}
-	return asked.okf("all of them, psycopg's implementation in C")
+	err := cmd.Run()
+	lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
+	t.expect(err == nil, "%v: %s", err, lines[len(lines)-1]) // the last line of a traceback names the exception
+	impl := strings.TrimSpace(out.String())
+	t.expect(impl == "c", "all of them, but psycopg's implementation is %q instead of \"c\"", impl)
+	return t.result("all of them, psycopg's implementation in C")
 }
 
 // secretFiles looks at who may read what must stay secret.
 func (p *probe) secretFiles(context.Context) smoke.Result {
-	asked := reply{asked: "mode and owner of " + p.secrets}
+	t := about("mode and owner of " + p.secrets)
 	names, err := filepath.Glob(p.secrets)
-	if err != nil {
-		return asked.badf("%v", err)
-	}
-	if len(names) == 0 {
-		return asked.badf("no file at %s", p.secrets)
-	}
+	t.try(err)
+	t.expect(len(names) > 0, "no file at %s", p.secrets)
 	for _, name := range names {
 		info, err := os.Lstat(name)
-		if err != nil {
-			return asked.badf("%v", err)
-		}
-		if info.Mode() != 0o600 || owner(info) != p.uid {
-			return asked.badf("%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner(info), p.uid)
+		if t.try(err) {
+			t.expect(info.Mode() == 0o600 && owner(info) == p.uid, "%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner(info), p.uid)
 		}
 	}
-	return asked.okf("0600 of user %d for all (%d)", p.uid, len(names))
+	return t.result("0600 of user %d for all (%d)", p.uid, len(names))
 }
 
 // owner is the user that a file belongs to.
@@ -66,24 +57,18 @@ func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) 
 // steady looks at what s6 remembers of the services it supervises: it brings
 // one that ended back after a second, without a word in the log.
 func (p *probe) steady(context.Context) smoke.Result {
-	asked := reply{asked: "the deaths that s6 counted under " + p.services}
+	t := about("the deaths that s6 counted under " + p.services)
 	tallies, err := readTallies(p.services)
-	if err != nil {
-		return asked.badf("%v", err)
-	}
-	if len(tallies) == 0 {
-		return asked.badf("no supervised service")
-	}
+	t.try(err)
+	t.expect(len(tallies) > 0, "no supervised service")
 	var died []string
 	for _, service := range slices.Sorted(maps.Keys(tallies)) {
 		if deaths := tallies[service]; len(deaths) > 0 {
 			died = append(died, fmt.Sprintf("%s ended and was started again, %d times, the last time it %s", service, len(deaths), deaths[len(deaths)-1]))
 		}
 	}
-	if len(died) > 0 {
-		return asked.badf("%s", strings.Join(died, "; "))
-	}
-	return asked.okf("none of %d services", len(tallies))
+	t.expect(len(died) == 0, "%s", strings.Join(died, "; "))
+	return t.result("none of %d services", len(tallies))
 }
 
 // readTallies reads how each supervised service ended each time, as s6-supervise
@@ -129,11 +114,9 @@ type process struct {
 // and s6's supervisors, the base's cron service (which becomes each crontab's
 // user), and what was started from outside: the probe, twice, and a health check.
 func (p *probe) processes(context.Context) smoke.Result {
-	asked := reply{asked: "the users of all processes"}
+	t := about("the users of all processes")
 	all, err := readProcesses(p.proc)
-	if err != nil {
-		return asked.badf("%v", err)
-	}
+	t.try(err)
 	mine := p.ancestry(all, p.self)
 	servants, roots := 0, []string{}
 	for _, id := range slices.Sorted(maps.Keys(all)) {
@@ -152,13 +135,9 @@ func (p *probe) processes(context.Context) smoke.Result {
 		}
 		roots = append(roots, fmt.Sprintf("%d (%s)", id, proc.name))
 	}
-	if len(roots) > 0 {
-		return asked.badf("root for %s", strings.Join(roots, ", "))
-	}
-	if servants == 0 {
-		return asked.badf("none of user %d, which NetBox should run as", p.uid)
-	}
-	return asked.okf("%d of user %d, none of root but supervisors", servants, p.uid)
+	t.expect(len(roots) == 0, "root for %s", strings.Join(roots, ", "))
+	t.expect(servants > 0, "none of user %d, which NetBox should run as", p.uid)
+	return t.result("%d of user %d, none of root but supervisors", servants, p.uid)
 }
 
 // supervises says whether the process is part of the init system.

@@ -17,11 +17,11 @@ import (
 // look goes on to a page, keeps a picture of it and judges it by what it must
 // show.
 func (p *probe) look(check, asked string, goOn func() error, wants ...string) smoke.Result {
-	res := smoke.Result{Asked: asked + " in Chromium"}
+	t := about(asked + " in Chromium")
 	err := goOn()
 	if p.tab == nil {
-		res.Got = err.Error()
-		return res
+		t.try(err)
+		return t.result("")
 	}
 	// Also when the time is up: the picture shows the most.
 	limit, cancel := context.WithTimeout(p.life, p.pace.stretch(requestLimit))
@@ -30,16 +30,12 @@ func (p *probe) look(check, asked string, goOn func() error, wants ...string) sm
 	if len(seen.Picture) > 0 {
 		err = cmp.Or(err, save(smoke.Picture(check), seen.Picture))
 	}
-	if err = cmp.Or(err, lookErr, seen.Wrong(wants...)); err != nil {
-		res.Got = err.Error()
-		return res
-	}
-	res.OK = true
-	res.Got = fmt.Sprintf("%d and %q, %d words", seen.Status, seen.Title, len(strings.Fields(seen.Text)))
+	t.try(cmp.Or(err, lookErr, seen.Wrong(wants...)))
+	got := fmt.Sprintf("%d and %q, %d words", seen.Status, seen.Title, len(strings.Fields(seen.Text)))
 	if len(seen.Console) > 0 {
-		res.Got += fmt.Sprintf("; its scripts met %d errors, first: %s", len(seen.Console), seen.Console[0])
+		got += fmt.Sprintf("; its scripts met %d errors, first: %s", len(seen.Console), seen.Console[0])
 	}
-	return res
+	return t.result("%s", got)
 }
 
 func save(file string, data []byte) error {

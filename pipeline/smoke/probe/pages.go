@@ -17,20 +17,14 @@ import (
 
 // ready waits for the log-in page.
 func (p *probe) ready(ctx context.Context) smoke.Result {
-	return p.until(ctx, func(ctx context.Context) smoke.Result {
-		r := p.web.get(ctx, "/login/")
-		if !r.is(http.StatusOK, nil) {
-			return r.bad()
-		}
-		if !csrfField.Match(r.body) {
-			return r.badf("200, but a page without a log-in form")
-		}
+	return p.until(ctx, func(t *talk) smoke.Result {
+		r := t.ask(get("/login/"), http.StatusOK)
+		t.expect(csrfField.Match(r.body), "200, but a page without a log-in form")
 		age, err := processAge(p.proc, 1)
-		if err != nil {
-			return r.badf("200, but no age of PID 1: %v", err)
+		if t.expect(err == nil, "200, but no age of PID 1: %v", err) {
+			p.loginPage, p.readySeconds = r.body, age.Seconds()
 		}
-		p.loginPage, p.readySeconds = r.body, age.Seconds()
-		return r.okf("200 at %.1f s of the container", age.Seconds())
+		return t.result("200 at %.1f s of the container", age.Seconds())
 	})
 }
 
@@ -51,105 +45,77 @@ var types = map[string][]string{
 // static fetches what the log-in page makes a browser fetch.
 func (p *probe) static(ctx context.Context) smoke.Result {
 	seen := map[string]int{}
-	var files []string
+	files := map[string]bool{}
 	for _, m := range asset.FindAllSubmatch(p.loginPage, -1) {
 		ref := html.UnescapeString(string(m[1]))
-		page := reply{asked: "the log-in page's " + ref}
+		t := p.talk(ctx)
+		t.asked = []string{"the log-in page's " + ref}
 		u, err := url.Parse(ref)
-		if err != nil {
-			return page.badf("no address: %v", err)
+		if !t.expect(err == nil, "no address: %v", err) || !t.expect(strings.HasPrefix(u.Path, "/static/"), "an address not under /static/") {
+			return t.result("")
 		}
-		if !strings.HasPrefix(u.Path, "/static/") {
-			return page.badf("an address not under /static/")
-		}
-		if slices.Contains(files, ref) {
+		if files[ref] {
 			continue
 		}
-		files = append(files, ref)
+		files[ref] = true
 		ext := path.Ext(u.Path)
 		seen[ext]++
-		r := p.web.get(ctx, ref)
+		r := t.ask(get(ref), http.StatusOK)
 		want, known := types[ext]
-		switch {
-		case !r.is(http.StatusOK, nil):
-			return r.bad()
-		case known && !slices.Contains(want, r.media()):
-			return r.badf("200, but type %q instead of %s", r.media(), strings.Join(want, " or "))
-		case len(r.body) == 0:
-			return r.badf("200, but an empty file")
+		t.expect(!known || slices.Contains(want, r.media()), "200, but type %q instead of %s", r.media(), strings.Join(want, " or "))
+		if !t.expect(len(r.body) > 0, "200, but an empty file") {
+			return t.result("")
 		}
 	}
-	asked := reply{asked: fmt.Sprintf("GET each of the log-in page's %d static files", len(files))}
-	if seen[".css"] == 0 || seen[".js"] == 0 || seen[".svg"] == 0 {
-		return asked.badf("a page with %d style sheets, %d scripts and %d logos; each must be there", seen[".css"], seen[".js"], seen[".svg"])
-	}
-	return asked.okf("200 and the right type for each")
+	t := about(fmt.Sprintf("GET each of the log-in page's %d static files", len(files)))
+	t.expect(seen[".css"] > 0 && seen[".js"] > 0 && seen[".svg"] > 0,
+		"a page with %d style sheets, %d scripts and %d logos; each must be there", seen[".css"], seen[".js"], seen[".svg"])
+	return t.result("200 and the right type for each")
 }
 
 // wrongHost asks for a host that ALLOWED_HOST does not name.
 func (p *probe) wrongHost(ctx context.Context) smoke.Result {
-	r := p.web.do(ctx, request{method: http.MethodGet, path: "/login/", host: smoke.RefusedHost})
-	if !r.is(http.StatusBadRequest, nil) {
-		return r.bad()
-	}
-	return r.okf("400")
+	t := p.talk(ctx)
+	t.ask(request{method: http.MethodGet, path: "/login/", host: smoke.RefusedHost}, http.StatusBadRequest)
+	return t.result("400")
 }
 
-// submit fills in the log-in form in a fresh session.
-func (p *probe) submit(ctx context.Context, password string) (*client, reply) {
-	s := p.web.session()
-	r := s.get(ctx, "/login/")
-	if !r.is(http.StatusOK, nil) {
-		return nil, r
-	}
-	m := csrfField.FindSubmatch(r.body)
-	if m == nil {
-		r.err = fmt.Errorf("200, but a page without a CSRF token")
-		return nil, r
+// submit fills in the log-in form in a fresh session, which the talk goes on in.
+func (p *probe) submit(t *talk, password string) reply {
+	t.web = p.web.session()
+	m := csrfField.FindSubmatch(t.ask(get("/login/"), http.StatusOK).body)
+	if !t.expect(m != nil, "200, but a page without a CSRF token") {
+		return reply{}
 	}
 	form := url.Values{"csrfmiddlewaretoken": {string(m[1])}, "username": {p.user}, "password": {password}}
-	return s, s.do(ctx, request{
+	q := request{
 		method: http.MethodPost, path: "/login/", body: []byte(form.Encode()),
 		header: map[string]string{"Content-Type": "application/x-www-form-urlencoded"},
-	})
+	}
+	if password != p.password {
+		q = q.but("with a wrong password")
+	}
+	return t.ask(q)
 }
 
 func (p *probe) wrongPassword(ctx context.Context) smoke.Result {
-	s, r := p.submit(ctx, p.password+"-wrong")
-	if s == nil {
-		return r.bad()
-	}
-	r.asked += " with a wrong password"
+	t := p.talk(ctx)
+	r := p.submit(t, p.password+"-wrong")
 	// The form comes back, with its complaint.
-	if !r.is(http.StatusOK, nil) || !alert.Match(r.body) {
-		return r.bad()
-	}
-	if home := s.get(ctx, "/"); !home.is(http.StatusFound, nil) {
-		return home.badf("%s, though the password was wrong", home.got())
-	}
-	return r.okf("the form again, and no way in")
+	t.expect(r.status == http.StatusOK && alert.Match(r.body), "%s", r.got())
+	t.ask(get("/").but("with a wrong password"), http.StatusFound)
+	return t.result("the form again, and no way in")
 }
 
 func (p *probe) login(ctx context.Context) smoke.Result {
-	s, r := p.submit(ctx, p.password)
-	if s == nil {
-		return r.bad()
-	}
-	if !r.is(http.StatusFound, nil) {
-		if r.status == http.StatusOK {
-			return r.badf("the form again: %s", explain(r.media(), r.body))
-		}
-		return r.bad()
-	}
-	home := s.get(ctx, "/")
-	if !home.is(http.StatusOK, nil) {
-		return home.bad()
-	}
-	if !bytes.Contains(home.body, fmt.Appendf(nil, `data-netbox-user-name="%s"`, html.EscapeString(p.user))) {
-		return home.badf("200, but a page that does not know %s", p.user)
-	}
-	p.session = s
-	return smoke.Result{OK: true, Asked: r.asked + ", then " + home.asked, Got: "302, then the dashboard of " + p.user}
+	t := p.talk(ctx)
+	r := p.submit(t, p.password)
+	t.expect(r.status != http.StatusOK, "the form again: %s", explain(r.media(), r.body))
+	t.expect(r.status == http.StatusFound, "%s", r.got())
+	home := t.ask(get("/"), http.StatusOK)
+	t.expect(bytes.Contains(home.body, fmt.Appendf(nil, `data-netbox-user-name="%s"`, html.EscapeString(p.user))), "200, but a page that does not know %s", p.user)
+	p.session = t.web
+	return t.result("302, then the dashboard of %s", p.user)
 }
 
 // hide keeps the password and the token out of what is printed, whoever echoes them.

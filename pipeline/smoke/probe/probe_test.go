@@ -117,7 +117,7 @@ func TestANetBoxThatHangsIsToldAsSuch(t *testing.T) {
 	defer s.Close()
 	defer close(release)
 	c := newClient(s.Listener.Addr().String(), "netbox.test", 200*time.Millisecond)
-	if got := c.get(t.Context(), "/login/").got(); got != "no answer within 200ms" {
+	if got := c.do(t.Context(), get("/login/")).got(); got != "no answer within 200ms" {
 		t.Errorf("got %q", got)
 	}
 }

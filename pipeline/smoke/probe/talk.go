@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+)
+
+// talk is what one check asks, step by step. The first answer that is wrong ends
+// it: no more is asked then, and what is expected after it does not count.
+type talk struct {
+	ctx   context.Context
+	web   *client
+	asked []string
+	wrong string // what came instead of what was expected, of what was asked last
+}
+
+// about begins a check that asks the container, not NetBox.
+func about(asked string) *talk { return &talk{asked: []string{asked}} }
+
+// ask sends a request. Any status wanted is right, or any at all.
+func (t *talk) ask(q request, want ...int) reply {
+	if t.wrong != "" {
+		return reply{}
+	}
+	t.asked = append(t.asked, q.String())
+	r := t.web.do(t.ctx, q)
+	t.expect(r.err == nil && (len(want) == 0 || slices.Contains(want, r.status)), "%s", r.got())
+	return r
+}
+
+// read expects a reply to be JSON that fits.
+func (t *talk) read(r reply, into any) {
+	if t.wrong == "" {
+		err := json.Unmarshal(r.body, into)
+		t.expect(err == nil, "%d, but not the JSON expected: %v", r.status, err)
+	}
+}
+
+// try expects no error.
+func (t *talk) try(err error) bool { return t.expect(err == nil, "%v", err) }
+
+// expect reports whether all is well up to here.
+func (t *talk) expect(ok bool, format string, args ...any) bool {
+	if !ok && t.wrong == "" {
+		t.wrong = fmt.Sprintf(format, args...)
+	}
+	return t.wrong == ""
+}
+
+// result is what the check came to, with what was got where all is well.
+func (t *talk) result(format string, args ...any) smoke.Result {
+	if t.wrong != "" {
+		return smoke.Result{Asked: t.asked[len(t.asked)-1], Got: t.wrong}
+	}
+	return smoke.Result{OK: true, Asked: strings.Join(t.asked, ", then "), Got: fmt.Sprintf(format, args...)}
+}
