@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -14,7 +13,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
@@ -34,7 +32,6 @@ type Container struct {
 
 	id      string // runc's; also the last part but one of the cgroup
 	cgroup  string
-	bundle  string // inside the pod's state
 	disk    string // upper directory and volumes
 	process specs.Process
 
@@ -93,7 +90,7 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, e
 	p.mu.Unlock()
 	c := &Container{
 		pod: p, spec: spec, config: config, id: id, cgroup: filepath.Join(cgroupTop, id),
-		bundle: filepath.Join(p.state, id), disk: filepath.Join(p.dir, id),
+		disk: filepath.Join(p.dir, id),
 	}
 	if err := c.mount(lower); err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
@@ -104,9 +101,8 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, e
 // launch starts the container's first process.
 func (c *Container) launch(ctx context.Context) error {
 	p := c.pod
-	pidFile := filepath.Join(c.bundle, "pid-"+c.id)
-	logFile := filepath.Join(c.bundle, "runc-"+c.id+".log")
-	cmd := p.runc(context.Background(), logFile, "run", "--bundle", c.bundle, "--pid-file", pidFile, c.id)
+	logFile := filepath.Join(c.id, "log")
+	cmd := p.runc(context.Background(), logFile, "run", "--bundle", c.id, "--pid-file", c.pidFile(), c.id)
 	stdout, stderr := c.output("stdout"), c.output("stderr")
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	c.done = make(chan struct{})
@@ -125,7 +121,7 @@ func (c *Container) launch(ctx context.Context) error {
 			c.code = 128 + int(ws.Signal())
 		}
 		if err != nil {
-			if _, started := c.inside(pidFile); !started {
+			if !p.has(c.pidFile()) {
 				c.fail = c.runcError(logFile)
 			}
 		}
@@ -134,7 +130,7 @@ func (c *Container) launch(ctx context.Context) error {
 	}()
 	// Started is what runc says it is.
 	for {
-		if _, started := c.inside(pidFile); started {
+		if p.has(c.pidFile()) {
 			if foreign(c.config.Architecture) { // what takes longest must not wait
 				favour(c.cgroup)
 			}
@@ -151,20 +147,12 @@ func (c *Container) launch(ctx context.Context) error {
 	}
 }
 
-// inside reads a file of the pod's mount namespace; false when it is empty or
-// absent. From within: below /proc/PID/root an absolute symbolic link on the
-// way, such as a cache moved to another disk, would lead out again.
-func (c *Container) inside(name string) (data []byte, found bool) {
-	err := c.pod.in(unix.CLONE_NEWNS, func() (err error) {
-		data, err = os.ReadFile(name)
-		return err
-	})
-	return data, err == nil && len(data) > 0
-}
+// pidFile is where runc notes the first process once it has started it.
+func (c *Container) pidFile() string { return filepath.Join(c.id, "pid") }
 
 // runcError finds why runc could not start the container.
 func (c *Container) runcError(logFile string) error {
-	data, _ := c.inside(logFile)
+	data, _ := c.pod.files.ReadFile(logFile)
 	why := "runc ended"
 	for line := range bytes.Lines(data) {
 		var entry struct{ Level, Msg string }
@@ -280,11 +268,8 @@ func (c *Container) Restart(ctx context.Context) (*Container, error) {
 	default:
 		return nil, fmt.Errorf("restarting container %s: it still runs", c.spec.Name)
 	}
-	again := &Container{pod: c.pod, spec: c.spec, config: c.config, id: c.id, cgroup: c.cgroup, bundle: c.bundle, disk: c.disk, process: c.process}
-	err := c.pod.in(unix.CLONE_NEWNS, func() error {
-		return os.Remove(filepath.Join(c.bundle, "pid-"+c.id))
-	})
-	if err != nil {
+	again := &Container{pod: c.pod, spec: c.spec, config: c.config, id: c.id, cgroup: c.cgroup, disk: c.disk, process: c.process}
+	if err := c.pod.files.Remove(c.pidFile()); err != nil {
 		return nil, fmt.Errorf("restarting container %s: %w", c.spec.Name, err)
 	}
 	if err := again.launch(ctx); err != nil {

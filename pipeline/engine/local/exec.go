@@ -39,16 +39,13 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	p := c.pod
 	p.mu.Lock()
 	p.count++
-	dir := filepath.Join(c.bundle, fmt.Sprintf("exec-%d", p.count))
+	dir := filepath.Join(c.id, fmt.Sprintf("exec-%d", p.count))
 	p.mu.Unlock()
 	file, pidFile := filepath.Join(dir, "process.json"), filepath.Join(dir, "pid")
-	err = p.in(unix.CLONE_NEWNS, func() error {
-		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(file, data, 0o600))
-	})
-	if err != nil {
+	if err := errors.Join(p.files.Mkdir(dir, 0o700), p.files.WriteFile(file, data, 0o600)); err != nil {
 		return fail(err)
 	}
-	defer p.in(unix.CLONE_NEWNS, func() error { return os.RemoveAll(dir) })
+	defer p.files.RemoveAll(dir)
 	cmd := p.runc(ctx, filepath.Join(dir, "log"), "exec", "--process", file, "--pid-file", pidFile, c.id)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
@@ -64,7 +61,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	if ctx.Err() != nil {
 		return fail(context.Cause(ctx))
 	}
-	if _, started := c.inside(pidFile); err != nil && !started {
+	if err != nil && !p.has(pidFile) {
 		lines := proc.LastLines(stderr, 1)
 		if len(lines) == 0 {
 			return fail(err)
@@ -76,7 +73,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 
 // killInside kills the process whose number in the pod is in a file.
 func (c *Container) killInside(pidFile string) {
-	data, _ := c.inside(pidFile)
+	data, _ := c.pod.files.ReadFile(pidFile)
 	for _, p := range c.Processes() {
 		if strconv.Itoa(p.inPod) == strings.TrimSpace(string(data)) {
 			_ = unix.Kill(p.PID, unix.SIGKILL)
@@ -87,24 +84,17 @@ func (c *Container) killInside(pidFile string) {
 // ReadFile reads a file of the container, running or ended, up to the pod's
 // end: mounted volumes and temporary file systems included.
 func (c *Container) ReadFile(name string) (data []byte, err error) {
-	err = c.inRoot(func() error {
-		data, err = os.ReadFile(name)
+	err = c.pod.in(unix.CLONE_NEWNS, func() (err error) {
+		// The container may run: what it does to links must not lead out.
+		if err = unix.Chroot(c.rootfs()); err == nil {
+			data, err = os.ReadFile(filepath.Join("/", name))
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading from container %s: %w", c.spec.Name, err)
 	}
 	return data, nil
-}
-
-// inRoot runs fn with the container's root as its own.
-func (c *Container) inRoot(fn func() error) error {
-	return c.pod.in(unix.CLONE_NEWNS, func() error {
-		if err := enterRoot(c.rootfs()); err != nil {
-			return err
-		}
-		return fn()
-	})
 }
 
 // capture brings back the files asked for, as far as they are there.

@@ -42,10 +42,7 @@ func bringUpLoopback() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, ifr); err != nil {
-		return err
-	}
-	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
+	ifr.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
@@ -58,15 +55,6 @@ func privateMounts() error {
 		return fmt.Errorf("making the mounts private: %w", err)
 	}
 	return nil
-}
-
-// enterRoot makes a directory the root of the calling thread, and the one that
-// it is in.
-func enterRoot(dir string) error {
-	if err := unix.Chroot(dir); err != nil {
-		return fmt.Errorf("entering the root file system: %w", err)
-	}
-	return unix.Chdir("/")
 }
 
 // unmount unmounts a directory. A program that another thread is just starting

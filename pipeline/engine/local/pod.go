@@ -23,7 +23,7 @@ import (
 
 // holderScript is the first process of a pod. It holds the namespaces, reaps
 // orphans, and ends when its standard input closes.
-const holderScript = `mount -t proc proc /proc || exit 125
+const holderScript = `mount -t proc proc /proc && mount -t tmpfs -o nosuid,nodev,mode=0700 tmpfs "$2" || exit 125
 exec 3<&0
 cat <&3 >/dev/null 3<&- &
 exec 3<&-
@@ -39,8 +39,9 @@ const ofPod = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID
 type Pod struct {
 	engine *Engine
 	id     string
-	dir    string // on disk: upper directories and volumes
-	state  string // inside: a tmpfs that only the pod's namespace sees, for all that is secret
+	dir    string   // on disk: upper directories and volumes
+	state  string   // inside: a tmpfs that only the pod's namespace sees, for all that is secret
+	files  *os.Root // the same, for this process
 	sysctl []Sysctl
 
 	caps    []string // capabilities a container gets
@@ -91,7 +92,7 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 }
 
 func (p *Pod) start() error {
-	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod", p.id+"-*")
+	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod", p.id+"-*", p.state)
 	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -126,15 +127,22 @@ func (p *Pod) start() error {
 	if err != nil {
 		return err
 	}
-	return p.in(unix.CLONE_NEWNS, func() error {
-		if err := unix.Mount("tmpfs", p.state, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0700"); err != nil {
-			return fmt.Errorf("mounting the pod's state: %w", err)
-		}
-		if err := os.WriteFile(filepath.Join(p.state, "resolv.conf"), nil, 0o644); err != nil {
-			return err
-		}
-		return p.writeHosts()
+	// From within: below /proc/PID/root an absolute symbolic link on the way, such
+	// as a cache moved to another disk, would lead out again.
+	err = p.in(unix.CLONE_NEWNS, func() (err error) {
+		p.files, err = os.OpenRoot(p.state)
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.files.WriteFile("resolv.conf", nil, 0o644), p.name())
+}
+
+// has says whether a file of the pod's is there and has something in it.
+func (p *Pod) has(name string) bool {
+	info, err := p.files.Stat(name)
+	return err == nil && info.Size() > 0
 }
 
 // keepSecret has values masked in what any container of the pod writes.
@@ -151,17 +159,13 @@ func (p *Pod) name(names ...string) error {
 			p.names = append(p.names, n)
 		}
 	}
-	return p.in(unix.CLONE_NEWNS, p.writeHosts)
-}
-
-// writeHosts writes in place: containers have the file itself mounted.
-func (p *Pod) writeHosts() error {
-	names := strings.Join(append([]string{"localhost"}, p.names...), " ")
-	text := "127.0.0.1 " + names + "\n"
+	all := strings.Join(append([]string{"localhost"}, p.names...), " ")
+	text := "127.0.0.1 " + all + "\n"
 	if !slices.Contains(p.sysctl, Sysctl{"net.ipv6.conf.all.disable_ipv6", "1"}) {
-		text += "::1 " + names + " ip6-localhost ip6-loopback\n"
+		text += "::1 " + all + " ip6-localhost ip6-loopback\n"
 	}
-	return os.WriteFile(filepath.Join(p.state, "hosts"), []byte(text), 0o644)
+	// In place: containers have the file itself mounted.
+	return p.files.WriteFile("hosts", []byte(text), 0o644)
 }
 
 // DialContext connects to an address in the pod's network. Host names, those
@@ -218,6 +222,9 @@ func (p *Pod) Close() error {
 	for _, file := range p.ns {
 		file.Close()
 	}
+	if p.files != nil {
+		p.files.Close()
+	}
 	sweepCgroups(filepath.Join(cgroupTop, p.id+"-*"))
 	for _, dir := range cgroupDirs(cgroupTop) {
 		_ = unix.Rmdir(dir) // stays while another pod has a cgroup in it
@@ -247,8 +254,8 @@ func (p *Pod) add(c *Container, cmd *exec.Cmd) error {
 
 // runc is a command of runc's, to be started inside.
 func (p *Pod) runc(ctx context.Context, log string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, p.engine.tools.runc, append([]string{"--root", filepath.Join(p.state, "runc"), "--log", log, "--log-format", "json"}, args...)...)
-	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
+	cmd := exec.CommandContext(ctx, p.engine.tools.runc, append([]string{"--root", "runc", "--log", log, "--log-format", "json"}, args...)...)
+	cmd.Dir, cmd.Env = p.state, []string{"PATH=" + p.engine.env["PATH"]}
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	return cmd
 }

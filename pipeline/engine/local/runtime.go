@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,21 +26,22 @@ var capabilities = map[string]int{
 
 // runtimeConfig is the OCI runtime configuration: Docker's defaults
 // for a container, but for rlimits, which not every machine lets us set.
-// It runs with the container's root as "/": users are looked up there.
 func (c *Container) runtimeConfig() (*specs.Spec, error) {
-	// The account files of the root in force.
+	var accounts [2]string
+	for i, name := range []string{"/etc/passwd", "/etc/group"} {
+		var err error
+		if accounts[i], err = c.path(name); err != nil {
+			return nil, err
+		}
+	}
 	name := cmp.Or(c.spec.User, c.config.Config.User)
-	who, err := user.GetExecUserPath(name, nil, "/etc/passwd", "/etc/group")
+	who, err := user.GetExecUserPath(name, nil, accounts[0], accounts[1])
 	if err != nil {
 		return nil, fmt.Errorf("looking up the user %q in the image: %w", name, err)
 	}
 	args := c.spec.Command(c.config.Config.Entrypoint, c.config.Config.Cmd)
 	if len(args) == 0 {
 		return nil, failure.Usagef("the image has neither entrypoint nor command, and none was given")
-	}
-	cwd := cmp.Or(c.config.Config.WorkingDir, "/")
-	if err := os.MkdirAll(cwd, 0o755); err != nil {
-		return nil, fmt.Errorf("making the working directory: %w", err)
 	}
 	kept, err := c.capabilities()
 	if err != nil {
@@ -52,7 +53,7 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 	}
 	c.process = specs.Process{
 		User: specs.User{UID: uint32(who.Uid), GID: uint32(who.Gid)},
-		Args: args, Env: c.environ(who.Home).List(), Cwd: cwd, Capabilities: caps, NoNewPrivileges: c.spec.NoNewPrivileges,
+		Args: args, Env: c.environ(who.Home).List(), Cwd: cmp.Or(c.config.Config.WorkingDir, "/"), Capabilities: caps, NoNewPrivileges: c.spec.NoNewPrivileges,
 	}
 	for _, gid := range who.Sgids {
 		c.process.User.AdditionalGids = append(c.process.User.AdditionalGids, uint32(gid))
@@ -74,6 +75,8 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 			special("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
 			special("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro"),
 			special("/sys/fs/cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"),
+			{Destination: "/etc/hosts", Source: filepath.Join(c.pod.state, "hosts"), Options: []string{"bind"}},
+			{Destination: "/etc/resolv.conf", Source: filepath.Join(c.pod.state, "resolv.conf"), Options: []string{"bind"}},
 		},
 		Linux: &specs.Linux{
 			Namespaces:  namespaces,
