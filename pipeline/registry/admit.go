@@ -15,18 +15,16 @@ import (
 // refused are the answers of optional registries. A registry that is out of
 // reach for now refuses nothing: there is time until it is needed.
 func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
-	repositories, err := group(targets, opts.Optional)
+	repositories, err := group(targets, opts)
 	if err != nil {
 		return nil, err
 	}
-	line := opts.line(targets)
 	for _, first := range []bool{true, false} {
 		err = everywhere(repositories, func(r *repository) error {
 			if first != (r.first == nil) || !first && r.first.err != nil {
 				return nil
 			}
-			door := newDoor(r.name, transport.PushScope, opts.Keychain, line, nil)
-			if err := openUpload(ctx, door); err != nil && !passing(err) {
+			if err := openUpload(ctx, r.door); err != nil && !passing(err) {
 				return fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 			}
 			return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/semaphore"
@@ -32,13 +33,26 @@ type door struct {
 
 	lock *semaphore.Weighted // held by who logs in
 	in   http.RoundTripper   // nil before
+
+	// Clients that go in by the door. They do not log in, and repeat nothing.
+	pusher *remote.Pusher
+	puller *remote.Puller // remembers no content
 }
 
 func newDoor(repo name.Repository, action string, keys authn.Keychain, line guard, log io.Writer) *door {
-	return &door{
+	d := &door{
 		repo: repo, action: action, scopes: []string{repo.Scope(action)}, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent),
 		clock: line.clock, log: cmp.Or(log, io.Discard), lock: semaphore.NewWeighted(1),
 	}
+	opts := []remote.Option{
+		remote.WithTransport(d),
+		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
+		remote.WithRetryPredicate(func(error) bool { return false }),
+		remote.WithRetryStatusCodes(),
+	}
+	d.pusher, _ = remote.NewPusher(opts...) // only two ways to log in would be an error
+	d.puller, _ = remote.NewPuller(opts...)
+	return d
 }
 
 // enter logs in, once.

@@ -41,9 +41,7 @@ func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (
 	if err != nil {
 		return nil, repositoryStore{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
-	d := newDoor(ref.Context(), transport.PullScope, s.Keychain, newGuard(s.Transport, s.Clock, plain), s.Log)
-	puller, err := remote.NewPuller(clientOptions(d)...)
-	return ref, repositoryStore{ctx, d, puller}, err
+	return ref, repositoryStore{ctx, newDoor(ref.Context(), transport.PullScope, s.Keychain, newGuard(s.Transport, s.Clock, plain), s.Log)}, nil
 }
 
 // get reads what a reference points at, nil when there is no such thing.
@@ -60,17 +58,6 @@ func (s Source) get(ctx context.Context, reference string) (*remote.Descriptor, 
 		return nil, at, fmt.Errorf("read %s: %w", reference, unread(err))
 	}
 	return got, at, nil
-}
-
-// clientOptions are those of a client that goes through a door: that logs in,
-// and one layer of retries is enough.
-func clientOptions(d http.RoundTripper) []remote.Option {
-	return []remote.Option{
-		remote.WithTransport(d),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
-		remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithRetryStatusCodes(),
-	}
 }
 
 // cutPlain takes the http:// off a name. plain is the registry that plain http

@@ -57,10 +57,10 @@ func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachm
 			return err
 		}
 		return p.try(orSend(ctx), r, "attaching "+digest.String(), func(ctx context.Context) error {
-			if err := r.pusher.Push(ctx, r.name.Digest(digest.String()), a.Image); err != nil || a.Tag == "" {
+			if err := r.pusher.Push(ctx, r.repo.Digest(digest.String()), a.Image); err != nil || a.Tag == "" {
 				return err
 			}
-			return r.pusher.Push(ctx, r.name.Tag(a.Tag), a.Image)
+			return r.pusher.Push(ctx, r.repo.Tag(a.Tag), a.Image)
 		})
 	}
 	err := send(a)
@@ -111,7 +111,7 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 			how = publishing
 		}
 		err := retry(ctx, how, p.Clock, &r.meter, what, func(ctx context.Context) error {
-			have, lists, err := r.door.referrers(ctx, subject)
+			have, lists, err := r.referrers(ctx, subject)
 			if err != nil || !lists {
 				r.unlisted = err == nil
 				return err
@@ -130,7 +130,7 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		}
 		r.unlisted = true // it says that it lists, and does not, or it cannot say
 	}
-	return p.writeList(ctx, r, r.name.Tag(listTag(subject)), what, want)
+	return p.writeList(ctx, r, r.repo.Tag(listTag(subject)), what, want)
 }
 
 // writeList adds to the list that a tag has until all is in it: two runs that

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
@@ -62,20 +61,19 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 
 // repositoryStore is a repository of a registry.
 type repositoryStore struct {
-	ctx    context.Context
-	door   *door
-	puller *remote.Puller
+	ctx context.Context
+	*door
 }
 
 // Referrers are those that the registry lists, and when it lists none those of
 // the tag that has the list in registries that cannot.
 func (r repositoryStore) Referrers(subject v1.Hash) (list []v1.Descriptor, err error) {
-	err = retry(r.ctx, asking, r.door.clock, r.door.log, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
+	err = retry(r.ctx, asking, r.clock, r.log, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
 		list, _, err = r.door.referrers(ctx, subject)
 		return err
 	})
 	if err == nil && len(list) == 0 {
-		list, err = listOf(r.ctx, r.puller, r.door.repo.Tag(listTag(subject)))
+		list, err = listOf(r.ctx, r.puller, r.repo.Tag(listTag(subject)))
 	}
 	if err != nil {
 		return nil, unread(err)
@@ -84,11 +82,11 @@ func (r repositoryStore) Referrers(subject v1.Hash) (list []v1.Descriptor, err e
 }
 
 func (r repositoryStore) ByDigest(digest v1.Hash) (v1.Image, error) {
-	return r.image(r.door.repo.Digest(digest.String()))
+	return r.image(r.repo.Digest(digest.String()))
 }
 
 func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
-	img, err := r.image(r.door.repo.Tag(tag))
+	img, err := r.image(r.repo.Tag(tag))
 	if absent(err) {
 		return nil, nil
 	}

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
@@ -83,7 +82,6 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 		return nil, err
 	}
 	for _, r := range p.repositories {
-		r.meter.step, r.meter.clock = silence{}, opts.Clock
 		switch {
 		case opts.Step != nil && r.first == nil:
 			r.meter.step = opts.Step(r.registry)
@@ -104,7 +102,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 
 // repository is one repository of a registry, with the targets in it.
 type repository struct {
-	name     name.Repository
+	*door
 	text     string // as people write it
 	registry string // as people write it
 	optional bool
@@ -112,11 +110,8 @@ type repository struct {
 	sent     chan struct{} // closed when it has them, or never will
 	targets  []Target
 	meter    meter
-	door     *door
-	pusher   *remote.Pusher
-	puller   *remote.Puller // remembers no content
-	err      error          // why nothing more is done there
-	right    bool           // all tags were, before anything was sent
+	err      error // why nothing more is done there
+	right    bool  // all tags were, before anything was sent
 	// attached is what is attached to the index and its images, as it is there.
 	attached []Attachment
 	lists    bool         // what is attached: it has done so
@@ -173,19 +168,23 @@ func (p *publisher) published() []Published {
 
 // group sorts targets by repository, in the order given. A target given twice
 // counts once.
-func group(targets []Target, optional []string) ([]*repository, error) {
+func group(targets []Target, opts Options) ([]*repository, error) {
+	line := opts.line(targets)
 	var repositories []*repository
 	for _, t := range targets {
-		at := slices.IndexFunc(repositories, func(r *repository) bool { return r.name.Name() == t.tag.Context().Name() })
+		at := slices.IndexFunc(repositories, func(r *repository) bool { return r.repo.Name() == t.tag.Context().Name() })
 		if at < 0 {
 			at = len(repositories)
 			registry, _, _ := strings.Cut(t.text, "/")
 			r := &repository{
-				name: t.tag.Context(), text: t.Repository(), registry: registry, sent: make(chan struct{}),
-				optional: slices.Contains(optional, registry), done: map[string]bool{},
+				text: t.Repository(), registry: registry, sent: make(chan struct{}),
+				optional: slices.Contains(opts.Optional, registry), done: map[string]bool{},
+				meter: meter{step: silence{}, clock: opts.Clock},
 			}
-			if i := slices.IndexFunc(repositories, func(o *repository) bool { return o.name.Registry == r.name.Registry }); i >= 0 {
+			r.door = newDoor(t.tag.Context(), transport.PushScope, opts.Keychain, line, &r.meter)
+			if i := slices.IndexFunc(repositories, func(o *repository) bool { return o.repo.Registry == r.repo.Registry }); i >= 0 {
 				r.first = repositories[i]
+				r.scopes = append(r.scopes, r.first.repo.Scope(transport.PullScope))
 			}
 			repositories = append(repositories, r)
 		}
@@ -194,7 +193,7 @@ func group(targets []Target, optional []string) ([]*repository, error) {
 			r.targets = append(r.targets, t)
 		}
 	}
-	for _, name := range optional {
+	for _, name := range opts.Optional {
 		if !slices.ContainsFunc(repositories, func(r *repository) bool { return r.registry == name }) {
 			return nil, failure.Usagef("publishing: registry %q is optional, but nothing goes there: name a registry of the targets", name)
 		}
@@ -233,7 +232,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	}
 	p := &publisher{Options: opts}
 	var err error
-	if p.repositories, err = group(targets, opts.Optional); err != nil {
+	if p.repositories, err = group(targets, opts); err != nil {
 		return nil, err
 	}
 	if p.digest, err = idx.Digest(); err != nil {
@@ -274,21 +273,9 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			return nil, fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
 		}
 	}
-
-	line := opts.line(targets)
 	for _, r := range p.repositories {
 		if opts.ByDigest { // its tags would differ in nothing
 			r.targets = []Target{r.targets[0].For("")}
-		}
-		r.door = newDoor(r.name, transport.PushScope, opts.Keychain, line, &r.meter)
-		if r.first != nil {
-			r.door.scopes = append(r.door.scopes, r.first.name.Scope(transport.PullScope))
-		}
-		if r.pusher, err = remote.NewPusher(clientOptions(r.door)...); err == nil {
-			r.puller, err = remote.NewPuller(clientOptions(r.door)...)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("preparing to publish: %w", err)
 		}
 	}
 	return p, nil

@@ -55,7 +55,7 @@ func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
 	pulled := &countedLayer{meter: &r.meter, total: new(atomic.Int64)}
 	return p.try(ctx, r, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
 		var err error
-		if pulled.Layer, err = r.puller.Layer(ctx, r.name.Digest(b.digest.String())); err != nil {
+		if pulled.Layer, err = r.puller.Layer(ctx, r.repo.Digest(b.digest.String())); err != nil {
 			return err
 		}
 		return late(copyBytes(ctx, pulled, b.digest, b.size, io.Discard))
@@ -99,7 +99,7 @@ func (p *publisher) sameManifest(ctx context.Context, r *repository, what string
 		return err
 	}
 	return p.try(ctx, r, "pulling back "+what, twice(func(ctx context.Context) error {
-		got, err := r.puller.Get(ctx, r.name.Digest(digest.String()))
+		got, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
 		if err != nil {
 			return late(err)
 		}

@@ -32,10 +32,10 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 			sent := &countedLayer{Layer: b.layer, meter: &r.meter, total: &r.bytes}
 			var layer v1.Layer = sent
 			if r.first != nil {
-				layer = &remote.MountableLayer{Layer: sent, Reference: r.first.name.Digest(b.digest.String())}
+				layer = &remote.MountableLayer{Layer: sent, Reference: r.first.repo.Digest(b.digest.String())}
 			}
 			if err := p.try(orSend(gctx), r, "sending blob "+b.digest.String(), func(ctx context.Context) error {
-				return r.pusher.Upload(ctx, r.name, layer)
+				return r.pusher.Upload(ctx, r.repo, layer)
 			}); err != nil {
 				return err
 			}
@@ -52,7 +52,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 	fmt.Fprintf(&r.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
 	for _, part := range p.parts {
 		if err := p.try(orSend(ctx), r, "sending "+part.what, func(ctx context.Context) error {
-			return r.pusher.Push(ctx, r.name.Digest(part.digest.String()), part.manifest)
+			return r.pusher.Push(ctx, r.repo.Digest(part.digest.String()), part.manifest)
 		}); err != nil {
 			return err
 		}

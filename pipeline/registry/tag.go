@@ -28,7 +28,7 @@ func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.H
 	}
 	commit := ""
 	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
-		got, err := r.puller.Get(ctx, r.name.Digest(was.String()))
+		got, err := r.puller.Get(ctx, r.repo.Digest(was.String()))
 		if err == nil {
 			commit = revisionOf(got)
 		}
@@ -70,7 +70,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		case desc.Digest == was:
 			return marked{fmt.Errorf("it was set to %s, but is %s as before", digest, was), errNotYet}
 		}
-		if _, err := r.puller.Head(ctx, r.name.Digest(desc.Digest.String())); absent(err) {
+		if _, err := r.puller.Head(ctx, r.repo.Digest(desc.Digest.String())); absent(err) {
 			return fmt.Errorf("it was set to %s, but the registry says %s, which it does not have: its answer is wrong; publish again", digest, desc.Digest)
 		}
 		return fmt.Errorf("it was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, desc.Digest)
