@@ -43,15 +43,6 @@ func newGuard(next http.RoundTripper, clock Clock, plain ...string) guard {
 	return guard{next, clock, plain}
 }
 
-// line guards the one transport of all targets.
-func (o Options) line(targets []Target) guard {
-	var plain []string
-	for _, t := range targets {
-		plain = append(plain, t.plain)
-	}
-	return newGuard(o.Transport, o.Clock, plain...)
-}
-
 // RoundTrip is http.RoundTripper's.
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !slices.Contains(g.plain, req.URL.Host) && !isLoopback(req.URL.Host) {

@@ -151,7 +151,6 @@ func (l layoutStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
 		if manifest, err := img.Manifest(); err != nil {
 			return nil, err
 		} else if manifest.Subject != nil && manifest.Subject.Digest == subject {
-			d.ArtifactType = manifest.ArtifactType
 			found = append(found, d)
 		}
 	}

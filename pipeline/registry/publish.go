@@ -169,7 +169,11 @@ func (p *publisher) published() []Published {
 // group sorts targets by repository, in the order given. A target given twice
 // counts once.
 func group(targets []Target, opts Options) ([]*repository, error) {
-	line := opts.line(targets)
+	var plain []string
+	for _, t := range targets {
+		plain = append(plain, t.plain)
+	}
+	line := newGuard(opts.Transport, opts.Clock, plain...) // one for all
 	var repositories []*repository
 	for _, t := range targets {
 		at := slices.IndexFunc(repositories, func(r *repository) bool { return r.repo.Name() == t.tag.Context().Name() })
