@@ -2,12 +2,18 @@ package registry
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
@@ -101,3 +107,200 @@ func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 	}
 	return d.layer, nil
 }
+
+// pushAttachments sends the manifests of the attachments, and sees to it that
+// clients find them: registries that list referrers do so by themselves, in
+// others a tag has the list (OCI distribution 1.1, "Referrers Tag Schema").
+func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
+	r.attached = nil
+	for _, a := range p.attached {
+		sent, err := p.pushAttachment(ctx, r, a)
+		if err != nil && p.AttachOptional && !passing(err) && ctx.Err() == nil {
+			fmt.Fprintf(&r.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
+			r.attached = nil
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r.attached = append(r.attached, sent)
+	}
+	var seen []v1.Hash
+	for _, a := range r.attached {
+		if a.Tag != "" || slices.Contains(seen, a.Subject) {
+			continue
+		}
+		seen = append(seen, a.Subject)
+		if err := p.list(ctx, r, a.Subject); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pushAttachment sends one manifest. A registry that knows no artifacts gets it
+// in the form that was there before: what it is stands in the type of its
+// configuration.
+func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachment) (Attachment, error) {
+	send := func(a Attachment) error {
+		digest, err := a.Image.Digest()
+		if err != nil {
+			return err
+		}
+		return p.try(orSend(ctx), r, "attaching "+digest.String(), func(ctx context.Context) error {
+			if err := r.pusher.Push(ctx, r.repo.Digest(digest.String()), a.Image); err != nil || a.Tag == "" {
+				return err
+			}
+			return r.pusher.Push(ctx, r.repo.Tag(a.Tag), a.Image)
+		})
+	}
+	err := send(a)
+	if status := answer(err).StatusCode; status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
+		return a, err
+	}
+	plain, changed, madeErr := withoutArtifactType(a)
+	if madeErr != nil || !changed {
+		return a, errors.Join(err, madeErr)
+	}
+	fmt.Fprintf(&r.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
+	if send(plain) != nil {
+		return a, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
+	}
+	return plain, nil
+}
+
+// withoutArtifactType is an attachment as OCI 1.0 knows it.
+func withoutArtifactType(a Attachment) (_ Attachment, changed bool, err error) {
+	manifest, err := a.Image.Manifest()
+	if err != nil || manifest.ArtifactType == "" || manifest.Config.MediaType != emptyConfigType || len(manifest.Layers) != 1 {
+		return a, false, err
+	}
+	old := manifest.DeepCopy()
+	old.ArtifactType, old.Config.MediaType = "", types.MediaType(manifest.ArtifactType)
+	raw, err := json.Marshal(old)
+	if err != nil {
+		return a, false, err
+	}
+	layer, err := a.Image.LayerByDigest(manifest.Layers[0].Digest)
+	if err != nil {
+		return a, false, err
+	}
+	a.Image, err = partial.CompressedToImage(document{raw, layer})
+	return a, true, err
+}
+
+// list sees to it that what is attached to a subject is listed with it.
+func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) error {
+	want, err := referrersOf(r.attached, subject)
+	if err != nil {
+		return err
+	}
+	what := "listing what is attached to " + subject.String()
+	if !r.unlisted {
+		how := asking
+		if r.lists {
+			how = publishing
+		}
+		err := retry(ctx, how, p.Clock, &r.meter, what, func(ctx context.Context) error {
+			have, lists, err := r.referrers(ctx, subject)
+			if err != nil || !lists {
+				r.unlisted = err == nil
+				return err
+			}
+			r.lists = true
+			if n := len(missing(have, want)); n > 0 {
+				return marked{fmt.Errorf("%d of %d are listed", len(want)-n, len(want)), errNotYet}
+			}
+			return nil
+		})
+		switch {
+		case err == nil && !r.unlisted:
+			return nil
+		case err != nil && !errors.Is(err, errNotYet) && (r.lists || !passing(err)):
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		r.unlisted = true // it says that it lists, and does not, or it cannot say
+	}
+	return p.writeList(ctx, r, r.repo.Tag(listTag(subject)), what, want)
+}
+
+// writeList adds to the list that a tag has until all is in it: two runs that
+// write it at once have each read what was there before.
+func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, what string, want []v1.Descriptor) error {
+	var seen []v1.Descriptor // when it was written
+	written := false
+	return p.try(ctx, r, what, func(ctx context.Context) error {
+		have, err := listOf(ctx, r.puller, tag)
+		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(seen, have))+len(missing(have, seen)) > 0) {
+			if err := r.pusher.Put(ctx, tag, listWith(have, want)); err != nil {
+				return err
+			}
+			seen, written = have, true
+			have, err = listOf(ctx, r.puller, tag)
+		}
+		if n := len(missing(have, want)); err == nil && n > 0 {
+			return marked{fmt.Errorf("%d of %d are listed: another run has just written the list there, or it is broken: if so, delete it", len(want)-n, len(want)), errNotYet}
+		}
+		return err
+	})
+}
+
+// listWith is a list with more in it.
+func listWith(have, more []v1.Descriptor) rawIndex {
+	all := append(slices.Clone(have), missing(have, more)...)
+	slices.SortFunc(all, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
+	raw, _ := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all}) // it cannot fail
+	return raw
+}
+
+// listTag is the tag that has the list of what is attached to a subject.
+func listTag(subject v1.Hash) string { return strings.Replace(subject.String(), ":", "-", 1) }
+
+// listOf reads the list that a tag has, empty when there is no such tag.
+func listOf(ctx context.Context, puller *remote.Puller, tag name.Tag) ([]v1.Descriptor, error) {
+	got, err := puller.Get(ctx, tag)
+	if absent(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var index v1.IndexManifest
+	if err := json.Unmarshal(got.Manifest, &index); err != nil || !got.MediaType.IsIndex() {
+		return nil, fmt.Errorf("%s is no list of what is attached (%s): delete it", tag, got.MediaType)
+	}
+	return index.Manifests, nil
+}
+
+// missing are those of want that have lacks.
+func missing(have, want []v1.Descriptor) []v1.Descriptor {
+	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
+		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
+	})
+}
+
+// referrersOf describes what is attached to a subject, as a registry lists it.
+func referrersOf(attached []Attachment, subject v1.Hash) (list []v1.Descriptor, err error) {
+	for _, a := range attached {
+		if a.Subject != subject || a.Tag != "" {
+			continue
+		}
+		manifest, err := a.Image.Manifest()
+		if err != nil {
+			return nil, err
+		}
+		d, err := partial.Descriptor(a.Image)
+		if err != nil {
+			return nil, err
+		}
+		d.Annotations = manifest.Annotations
+		list = append(list, *d)
+	}
+	return list, nil
+}
+
+// rawIndex is an index as it is written.
+type rawIndex []byte
+
+func (r rawIndex) RawManifest() ([]byte, error)        { return r, nil }
+func (r rawIndex) MediaType() (types.MediaType, error) { return types.OCIImageIndex, nil }

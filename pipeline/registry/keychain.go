@@ -1,14 +1,32 @@
 package registry
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/docker/cli/cli/config"
+	"github.com/docker/cli/cli/config/configfile"
+	"github.com/docker/cli/cli/config/types"
+	"github.com/docker/docker-credential-helpers/client"
+	"github.com/docker/docker-credential-helpers/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // Environment finds credentials in variables, two a registry: for ghcr.io
@@ -84,3 +102,139 @@ func Password(registry, username, password string, hide func(...string)) authn.K
 		return &authn.Basic{Username: username, Password: password}, nil
 	}, hide)
 }
+
+// DockerConfig finds credentials in the text of docker's config.json, and
+// nowhere else: helpers that it names are not run. hide gets every secret
+// that is used.
+func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
+	file, err := config.LoadFromReader(strings.NewReader(text))
+	if err != nil {
+		// The error may quote what it stumbled over.
+		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
+	}
+	file.CredentialsStore, file.CredentialHelpers = "", nil
+	return hiding(dockerConfig{file}.resolve, hide), nil
+}
+
+// machine is docker's configuration on this machine, or podman's where docker
+// has none. The keychain of go-containerregistry reads the same files, but
+// cannot end a helper that hangs.
+type machine struct {
+	getenv func(string) string
+	limit  time.Duration
+	lock   *semaphore.Weighted // held by who may run a helper: it may ask somebody something
+}
+
+func (m machine) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	file, err := m.file()
+	if file == nil || err != nil {
+		return authn.Anonymous, err
+	}
+	if err := m.lock.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer m.lock.Release(1)
+	ctx, cancel := context.WithTimeoutCause(ctx, m.limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
+		"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", m.limit, variable(resource.RegistryStr())))
+	defer cancel()
+	auth, err := dockerConfig{file}.resolve(ctx, resource)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return auth, err
+}
+
+// file is the first configuration that is there, nil when none is.
+func (m machine) file() (*configfile.ConfigFile, error) {
+	home := m.getenv("HOME")
+	for _, path := range []string{
+		in(cmp.Or(m.getenv("DOCKER_CONFIG"), in(home, ".docker")), "config.json"),
+		m.getenv("REGISTRY_AUTH_FILE"),
+		in(m.getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
+		in(cmp.Or(m.getenv("XDG_CONFIG_HOME"), in(home, ".config")), "containers/auth.json"),
+	} {
+		if path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the credentials of this machine: %w", err)
+		}
+		file, err := config.LoadFromReader(bytes.NewReader(text))
+		if err != nil { // it may quote what it stumbled over
+			return nil, failure.Usagef("read the credentials of this machine: %s is not as docker's config.json: log in again with docker login", path)
+		}
+		return file, nil
+	}
+	return nil, nil
+}
+
+// in is a file in a directory, "" when the directory is not known.
+func in(dir, file string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, file)
+}
+
+// dockerConfig is docker's configuration, with the helpers that it names.
+type dockerConfig struct{ file *configfile.ConfigFile }
+
+func (d dockerConfig) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	for _, key := range []string{resource.String(), resource.RegistryStr()} {
+		if key == name.DefaultRegistry {
+			key = authn.DefaultAuthKey
+		}
+		found, err := d.find(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		auth := authn.AuthConfig{
+			Username: found.Username, Password: found.Password, Auth: found.Auth,
+			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
+		}
+		if auth != (authn.AuthConfig{}) {
+			return authn.FromConfig(auth), nil
+		}
+	}
+	return authn.Anonymous, nil
+}
+
+// find asks the helper that is named for a registry or, when none is, the file.
+func (d dockerConfig) find(ctx context.Context, key string) (types.AuthConfig, error) {
+	named, ok := d.file.CredentialHelpers[key]
+	if !ok {
+		named = d.file.CredentialsStore
+	}
+	if named == "" {
+		return d.file.GetAuthConfig(key)
+	}
+	found, err := client.Get(func(args ...string) client.Program { return newHelper(ctx, named, args) }, key)
+	switch {
+	case credentials.IsErrCredentialsNotFound(err):
+		return types.AuthConfig{}, nil
+	case err != nil:
+		return types.AuthConfig{}, fmt.Errorf("ask the credential helper docker-credential-%s: %w", named, err)
+	case found.Username == "<token>":
+		return types.AuthConfig{IdentityToken: found.Secret}, nil
+	}
+	return types.AuthConfig{Username: found.Username, Password: found.Secret}, nil
+}
+
+// helper is a run of a credential helper, which ends with its context, and all
+// that it has started with it.
+type helper struct{ *exec.Cmd }
+
+func newHelper(ctx context.Context, named string, args []string) helper {
+	cmd := exec.CommandContext(ctx, "docker-credential-"+named, args...)
+	proc.Group(cmd)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Stderr = os.Stderr // what it wants of somebody
+	return helper{cmd}
+}
+
+// Input is client.Program's.
+func (h helper) Input(in io.Reader) { h.Stdin = in }

@@ -1,9 +1,15 @@
 package registry
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
@@ -91,4 +97,188 @@ func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
 		blobs = append(blobs, b)
 	}
 	return blobs, nil
+}
+
+// look returns the digest that a tag points at, or none when there is no such
+// tag, and refuses to move the tag of a version to another image.
+func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.Hash, err error) {
+	err = p.try(orSend(ctx), r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+		desc, err := r.puller.Head(ctx, t.tag)
+		if absent(err) {
+			return nil
+		}
+		if err == nil {
+			was = desc.Digest
+		}
+		return err
+	})
+	to := p.part(t).digest
+	if err != nil || t.moves || p.Move || was == (v1.Hash{}) || was == to {
+		return was, err
+	}
+	commit := ""
+	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+		got, err := r.puller.Get(ctx, r.repo.Digest(was.String()))
+		if err == nil {
+			commit = revisionOf(got)
+		}
+		return err
+	}); err != nil {
+		return was, err
+	}
+	if commit != "" {
+		commit = " of commit " + commit
+	}
+	return was, fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
+}
+
+// moveTag makes the target's tag point at what it is for, and asks whether it
+// does.
+func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error {
+	digest := p.part(t).digest
+	was, err := p.look(ctx, r, t)
+	if err != nil {
+		return err
+	}
+	if was == digest {
+		fmt.Fprintf(&r.meter, "%s is %s already: nothing to do\n", t, digest)
+		r.done[t.String()] = true
+		return nil
+	}
+	if err := p.try(ctx, r, "moving the tag", func(ctx context.Context) error {
+		return r.pusher.Put(ctx, t.tag, p.part(t).manifest)
+	}); err != nil {
+		return err
+	}
+	if err := p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+		desc, err := r.puller.Head(ctx, t.tag)
+		switch {
+		case absent(err):
+			return marked{fmt.Errorf("it was set to %s, but is not there", digest), errNotYet}
+		case err != nil || desc.Digest == digest:
+			return err
+		case desc.Digest == was:
+			return marked{fmt.Errorf("it was set to %s, but is %s as before", digest, was), errNotYet}
+		}
+		if _, err := r.puller.Head(ctx, r.repo.Digest(desc.Digest.String())); absent(err) {
+			return fmt.Errorf("it was set to %s, but the registry says %s, which it does not have: its answer is wrong; publish again", digest, desc.Digest)
+		}
+		return fmt.Errorf("it was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, desc.Digest)
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(&r.meter, "%s is now %s\n", t, digest)
+	r.done[t.String()] = false
+	return nil
+}
+
+// revisionOf says which commit something published is of, if it says so.
+func revisionOf(got *remote.Descriptor) string {
+	var says struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	_ = json.Unmarshal(got.Manifest, &says)
+	commit := says.Annotations[RevisionLabel]
+	if img, err := got.Image(); commit == "" && !got.MediaType.IsIndex() && err == nil {
+		if config, err := img.ConfigFile(); err == nil {
+			commit = config.Config.Labels[RevisionLabel]
+		}
+	}
+	return commit
+}
+
+// pullBack reads all that a client would read, by digest, and compares each
+// byte by way of the digests: what comes back is the index that was pushed, and
+// so are its images and their blobs. That a layer unpacks to what its image says
+// was found out before the boot, by initgraph.OpenImage.
+//
+// Blobs of a repository to which nothing was sent and whose tags are all right
+// already were read when these were set: their presence has just been asked
+// for, they are not read again.
+func (p *publisher) pullBack(ctx context.Context, r *repository) error {
+	for _, part := range slices.Backward(p.parts) { // from the index on
+		if err := p.sameManifest(ctx, r, part.what, part.manifest); err != nil {
+			return err
+		}
+	}
+	for _, a := range r.attached {
+		if err := p.sameManifest(ctx, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
+			return err
+		}
+	}
+	if r.right && r.blobs.Load() == 0 {
+		return nil
+	}
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(jobs)
+	r.meter.begin("pulling back from "+r.text, p.blobs)
+	for _, b := range p.blobs {
+		g.Go(func() error { return p.sameBlob(gctx, r, b) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	fmt.Fprintf(&r.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.parts)-1, len(p.blobs))
+	return nil
+}
+
+// sameBlob pulls a blob and compares it with its digest.
+func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
+	pulled := &countedLayer{meter: &r.meter, total: new(atomic.Int64)}
+	return p.try(ctx, r, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
+		var err error
+		if pulled.Layer, err = r.puller.Layer(ctx, r.repo.Digest(b.digest.String())); err != nil {
+			return err
+		}
+		return late(copyBytes(ctx, pulled, b.digest, b.size, io.Discard))
+	}))
+}
+
+// twice makes what was read and is not what it has to be be read once more: a
+// line or a cache may have spoiled it, not the registry.
+func twice(read func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := read(ctx)
+		if !corrupt(err) {
+			return err
+		}
+		if err = read(ctx); corrupt(err) {
+			return fmt.Errorf("%w; delete it there and publish again", err)
+		}
+		return err
+	}
+}
+
+// corrupt says if an error is neither of the connection nor of the registry:
+// something came back, but not what had been sent.
+func corrupt(err error) bool {
+	return err != nil && !passing(err) && answer(err).StatusCode == 0 && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
+}
+
+// oneLine puts an error of many lines into one.
+func oneLine(err error) error {
+	return explained{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
+}
+
+// sameManifest pulls the manifest with m's digest and compares the two.
+func (p *publisher) sameManifest(ctx context.Context, r *repository, what string, m partial.WithRawManifest) error {
+	digest, err := partial.Digest(m)
+	if err != nil {
+		return err
+	}
+	want, err := m.RawManifest()
+	if err != nil {
+		return err
+	}
+	return p.try(ctx, r, "pulling back "+what, twice(func(ctx context.Context) error {
+		got, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
+		if err != nil {
+			return late(err)
+		}
+		if !bytes.Equal(got.Manifest, want) {
+			return fmt.Errorf("what came back is not what was sent as %s", digest)
+		}
+		return nil
+	}))
 }
