@@ -14,55 +14,35 @@ var errExecline = errors.New("")
 // grammar is that of execline's el_parse: words, "quoted strings" with C-like
 // escapes, { blocks }, # comments; a NUL byte ends the text.
 func parseExecline(text string) ([]string, error) {
-	var (
-		argv  []string
-		level int
-		p     = 0
-	)
-	text, _, _ = strings.Cut(text, "\x00")
-	next := func() byte { // 0 at the end, and for ever after
-		if p >= len(text) {
-			return 0
-		}
-		p++
-		return text[p-1]
-	}
-	space := func(c byte) bool { return c > 0 && c <= ' ' }
-	for {
-		c := next()
+	var argv []string
+	level := 0
+	for text, _, _ = strings.Cut(text, "\x00"); ; {
+		text = strings.TrimLeftFunc(text, func(r rune) bool { return r <= ' ' })
 		switch {
-		case c == 0:
-			if level > 0 {
-				return nil, errors.New("unmatched {")
-			}
+		case text == "" && level > 0:
+			return nil, errors.New("unmatched {")
+		case text == "":
 			return argv, nil
-		case space(c):
+		case text[0] == '#':
+			_, text, _ = strings.Cut(text, "\n")
 			continue
-		case c == '#':
-			for c != 0 && c != '\n' {
-				c = next()
-			}
+		case text == `\`, strings.HasPrefix(text, "\\\n"):
+			text = text[min(2, len(text)):]
 			continue
-		case c == '\\':
-			if c = next(); c == 0 || c == '\n' {
-				continue
-			}
-			p -= 2 // a word that begins with an escape: read below
-		default:
-			p--
 		}
 
-		word, ended, err := execlineWord(next, space)
+		word, quoted, rest, err := execlineWord(text)
 		if err != nil {
 			return nil, err
 		}
+		text = rest
 		switch {
-		case word == "{" && !ended.quoted:
-			if ended.by == 0 {
+		case word == "{" && !quoted:
+			if rest == "" {
 				return nil, errExecline
 			}
 			level++
-		case word == "}" && !ended.quoted:
+		case word == "}" && !quoted:
 			if level == 0 {
 				return nil, errors.New("unmatched }")
 			}
@@ -74,85 +54,74 @@ func parseExecline(text string) ([]string, error) {
 	}
 }
 
-type wordEnd struct {
-	by     byte // the blank behind the word, or 0 at the end of the text
-	quoted bool // quotes or a backslash stood in it
-}
-
-func execlineWord(next func() byte, space func(byte) bool) (string, wordEnd, error) {
-	var (
-		word []byte
-		end  wordEnd
-	)
-	for {
-		c := next()
+// execlineWord takes the first word off a text, and reports whether quotes or a
+// backslash stood in it.
+func execlineWord(text string) (word string, quoted bool, rest string, err error) {
+	var b []byte
+	for text != "" && text[0] > ' ' {
+		c := text[0]
+		text = text[1:]
 		switch {
-		case c == 0 || space(c):
-			end.by = c
-			return string(word), end, nil
+		case c == '\\' && text == "":
+			return "", false, "", errExecline
 		case c == '\\':
-			end.quoted = true
-			if c = next(); c == 0 {
-				return "", end, errExecline
-			}
-			word = append(word, c)
+			quoted = true
+			b, text = append(b, text[0]), text[1:]
 		case c == '"':
-			end.quoted = true
-			for c = next(); c != '"'; {
-				if c == 0 {
-					return "", end, errExecline
-				}
-				if c != '\\' {
-					word = append(word, c)
-					c = next()
-					continue
-				}
-				var err error
-				if word, c, err = execlineEscape(word, next); err != nil {
-					return "", end, err
-				}
+			quoted = true
+			if b, text, err = execlineQuoted(b, text); err != nil {
+				return "", false, "", err
 			}
 		default:
-			word = append(word, c)
+			b = append(b, c)
 		}
 	}
+	return string(b), quoted, text, nil
 }
 
-// execlineEscape reads what follows a backslash in quotes, appends what it
-// means, and returns the character behind it.
-func execlineEscape(word []byte, next func() byte) ([]byte, byte, error) {
-	number := func(first byte, base, most int, digits string) ([]byte, byte, error) {
-		text, c := "", first
-		for len(text) < most && c != 0 && strings.IndexByte(digits, c) >= 0 {
-			text += string(c)
-			c = next()
+// execlineQuoted appends to a word what stands before the closing quote, and
+// returns the text behind it.
+func execlineQuoted(word []byte, text string) ([]byte, string, error) {
+	for text != "" {
+		c := text[0]
+		text = text[1:]
+		switch {
+		case c == '"':
+			return word, text, nil
+		case c != '\\':
+			word = append(word, c)
+			continue
+		case text == "":
+			return nil, "", errExecline
 		}
-		n, err := strconv.ParseUint(text, base, 16)
-		if err != nil || n == 0 || n > 255 {
-			return word, 0, errExecline
+
+		base, most, digits := 10, 3, "0123456789"
+		switch c = text[0]; {
+		case '1' <= c && c <= '9':
+		case strings.HasPrefix(text, "0x"):
+			base, most, digits, text = 16, 2, "0123456789abcdefABCDEF", text[2:]
+		case c == '0':
+			base, digits, text = 8, "01234567", text[1:]
+		case c == '\n': // the line goes on
+			text = text[1:]
+			continue
+		default:
+			if i := slices.Index([]byte("abtnvfr"), c); i >= 0 {
+				c = byte(7 + i)
+			}
+			word, text = append(word, c), text[1:]
+			continue
 		}
-		if c == 0 {
-			c = '"' // the real one takes the end for a closing quote just here
+		most = min(most, len(text))
+		length := most - len(strings.TrimLeft(text[:most], digits))
+		n, err := strconv.ParseUint(text[:length], base, 8)
+		if err != nil || n == 0 {
+			return nil, "", errExecline
 		}
-		return append(word, byte(n)), c, nil
+		word, text = append(word, byte(n)), text[length:]
+		if text == "" { // the real one takes the end for a closing quote just here
+			return word, "", nil
+		}
 	}
-	c := next()
-	switch {
-	case c == 0:
-		return word, 0, errExecline
-	case c == '\n': // the line goes on
-	case c >= '1' && c <= '9':
-		return number(c, 10, 3, "0123456789")
-	case c == '0':
-		if c = next(); c == 'x' {
-			return number(next(), 16, 2, "0123456789abcdefABCDEF")
-		}
-		return number(c, 8, 3, "01234567")
-	default:
-		if i := slices.Index([]byte("abtnvfr"), c); i >= 0 {
-			c = byte(7 + i)
-		}
-		word = append(word, c)
-	}
-	return word, next(), nil
+	return nil, "", errExecline
 }
