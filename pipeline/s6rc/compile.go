@@ -1,17 +1,17 @@
 package s6rc
 
 import (
+	"cmp"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 )
 
 // Problem is one thing s6-rc-compile refuses a tree for.
 type Problem struct {
 	Message string // in its words, without "s6-rc-compile: fatal: "
-	Service string // the service or bundle it was found in; "" if none
 	// Cycle is the way round for a cyclic dependency or bundle: each needs
 	// (contains) the next, the last is the first again.
 	Cycle []string
@@ -26,100 +26,92 @@ type Problems []Problem
 // Error is the message that s6-rc-compile ends with.
 func (p Problems) Error() string { return p[0].Message }
 
-// Unwrap returns every problem.
-func (p Problems) Unwrap() []error {
-	all := make([]error, len(p))
-	for i, problem := range p {
-		all[i] = problem
-	}
-	return all
-}
-
-// Compile reads the sources in the order given. See Load for what it returns.
-func Compile(from ...Source) (*Tree, error) {
-	c := &compiler{
-		types:    map[string]Type{OneshotRunner: Longrun, FdHolder: Longrun},
-		services: map[string]*Service{},
-		bundles:  map[string]*BundleDef{},
-	}
+// Compile reads the service source directories in dir, whose content is fsys, and
+// those that s6-overlay adds itself. See Load for what it returns.
+func Compile(dir string, fsys fs.FS) (*Tree, error) {
+	c := &compiler{types: map[string]Type{OneshotRunner: Longrun, FdHolder: Longrun}}
 	for _, name := range []string{OneshotRunner, FdHolder} {
 		c.longruns = append(c.longruns, &Service{Name: name, Type: Longrun, NotificationFD: -1, Essential: true})
 	}
-	for _, source := range from {
-		c.addSource(source)
+	builtin, err := fs.Sub(sources, "sources")
+	if err != nil {
+		panic(err) // a constant, valid path
 	}
+	c.addSource(dir, fsys)
+	c.addSource(BuiltinDir, builtin)
 	c.tree.Services = append(c.longruns, c.oneshots...)
 	for i, s := range c.tree.Services {
 		s.index = i
-		c.services[s.Name] = s
 	}
-	c.resolveBundles()
-	c.resolveServices()
+	c.resolve()
 	c.findCycles()
-	c.problems = append(c.problems, c.late...)
+	for _, check := range c.late {
+		check()
+	}
 	if len(c.problems) > 0 {
 		return &c.tree, c.problems
 	}
 	return &c.tree, nil
 }
 
+//go:embed sources
+var sources embed.FS
+
 type compiler struct {
 	tree     Tree
 	problems Problems
-	late     Problems // what the real program finds only while it writes service directories
+	late     []func() // what the real program finds only while it writes service directories
 
 	types              map[string]Type // every declared name; "" for one whose type could not be read
 	longruns, oneshots []*Service
-	services           map[string]*Service
-	bundles            map[string]*BundleDef
 }
 
-func (c *compiler) fail(service, format string, args ...any) {
-	c.problems = append(c.problems, Problem{Message: fmt.Sprintf(format, args...), Service: service})
+func (c *compiler) fail(format string, args ...any) {
+	c.problems = append(c.problems, Problem{Message: fmt.Sprintf(format, args...)})
 }
 
 func (c *compiler) warn(format string, args ...any) {
 	c.tree.Warnings = append(c.tree.Warnings, fmt.Sprintf(format, args...))
 }
 
-func (c *compiler) addSource(src Source) {
-	entries, err := fs.ReadDir(src.FS, ".")
+func (c *compiler) addSource(dir string, fsys fs.FS) {
+	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
-		c.fail("", "unable to opendir %s: %s", src.Dir, errno(err))
+		c.fail("unable to opendir %s: %s", dir, Errno(err))
 		return
 	}
 	found := false
-	for _, e := range slices.SortedFunc(slices.Values(entries), func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) }) {
+	for _, e := range entries {
 		name := e.Name()
 		if strings.HasPrefix(name, ".") {
 			continue
 		}
 		if strings.Contains(name, "\n") {
-			c.fail("", "subdirectory of %s contains a newline character", src.Dir)
+			c.fail("subdirectory of %s contains a newline character", dir)
 			continue
 		}
-		if !c.allowed(src.Dir, name) {
+		if !c.allowed(dir, name) {
 			continue
 		}
-		info, err := fs.Stat(src.FS, name)
+		info, err := fs.Stat(fsys, name)
 		if err != nil {
-			c.fail(name, "unable to stat %s/%s: %s", src.Dir, name, errno(err))
+			c.fail("unable to stat %s/%s: %s", dir, name, Errno(err))
 			continue
 		}
 		if info.IsDir() {
 			found = true
-			c.addDefinition(&definition{c: c, fsys: src.FS, dir: src.Dir, name: name})
+			c.addDefinition(&definition{c: c, fsys: fsys, dir: dir, name: name})
 		}
 	}
 	if !found {
-		c.warn("source %s is empty", src.Dir)
+		c.warn("source %s is empty", dir)
 	}
 }
 
 // allowed complains about a name reserved for s6-rc itself.
 func (c *compiler) allowed(where, name string) bool {
 	if strings.HasPrefix(name, "s6rc-") || strings.HasPrefix(name, "s6-rc-") {
-		c.fail("", "in %s: identifier %s starts with reserved prefix", where, name)
+		c.fail("in %s: identifier %s starts with reserved prefix", where, name)
 		return false
 	}
 	return true
@@ -128,19 +120,19 @@ func (c *compiler) allowed(where, name string) bool {
 func (c *compiler) addDefinition(d *definition) {
 	text, err := d.read("type")
 	if err != nil {
-		c.fail(d.name, "unable to read %s: %s", d.path("type"), errno(err))
+		c.fail("unable to read %s: %s", d.path("type"), Errno(err))
 		c.types[d.name] = ""
 		return
 	}
 	// Eight bytes are all the real program looks at.
 	typ := Type(strings.TrimSuffix(text[:min(8, len(text))], "\n"))
 	if typ != Oneshot && typ != Longrun && typ != Bundle {
-		c.fail(d.name, "invalid %s: must be oneshot, longrun, or bundle", d.path("type"))
+		c.fail("invalid %s: must be oneshot, longrun, or bundle", d.path("type"))
 		c.types[d.name] = ""
 		return
 	}
 	if old, ok := c.types[d.name]; ok {
-		c.fail(d.name, "duplicate service definition: %s defined in %s is already defined and has type %s", d.name, d.dir, typeName(old))
+		c.fail("duplicate service definition: %s defined in %s is already defined and has type %s", d.name, d.dir, cmp.Or(old, "unknown"))
 		return
 	}
 	c.types[d.name] = typ
@@ -148,9 +140,8 @@ func (c *compiler) addDefinition(d *definition) {
 		b := &BundleDef{Name: d.name}
 		var ok bool
 		if b.Contents, ok = d.names("contents"); !ok {
-			c.fail(d.name, "unable to open %s: No such file or directory", d.path("contents"))
+			c.fail("unable to open %s: No such file or directory", d.path("contents"))
 		}
-		c.bundles[b.Name] = b
 		c.tree.Bundles = append(c.tree.Bundles, b)
 		return
 	}
@@ -169,13 +160,13 @@ func (c *compiler) addDefinition(d *definition) {
 	}
 	switch info, err := fs.Stat(d.fsys, d.name+"/run"); {
 	case errors.Is(err, fs.ErrNotExist):
-		c.fail(d.name, "unable to find a run script in %s", d.path("run"))
+		c.fail("unable to find a run script in %s", d.path("run"))
 	case err != nil:
-		c.fail(d.name, "unable to open %s: %s", d.path("run"), errno(err))
+		c.fail("unable to open %s: %s", d.path("run"), Errno(err))
 	case !info.Mode().IsRegular():
-		c.fail(d.name, "%s is not a regular file", d.path("run"))
+		c.fail("%s is not a regular file", d.path("run"))
 	}
 	d.noPipeline()
-	d.supervision(s)
+	c.late = append(c.late, func() { d.supervision(s) })
 	c.longruns = append(c.longruns, s)
 }

@@ -2,7 +2,6 @@ package s6rc
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -32,29 +31,26 @@ func (d *definition) read(file string) (string, error) {
 	return string(text), err
 }
 
-// names reads FILE.d, or else the older FILE with a name a line.
+// names reads FILE.d, or else the older FILE with a name a line, sorted. The second
+// result is false when there is neither.
 func (d *definition) names(file string) ([]string, bool) {
 	entries, err := fs.ReadDir(d.fsys, d.name+"/"+file+".d")
-	if err == nil {
-		var names []string
-		for _, e := range entries {
-			if name := e.Name(); !strings.HasPrefix(name, ".") && d.c.allowed(d.name, name) {
-				names = append(names, name)
-			}
-		}
-		slices.Sort(names)
-		return names, true
+	if errors.Is(err, fs.ErrNotExist) {
+		return d.list(file)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		if info, e := fs.Stat(d.fsys, d.name+"/"+file+".d"); e == nil && !info.IsDir() {
 			err = syscall.ENOTDIR
 		}
-		d.c.fail(d.name, "unable to opendir %s: %s", d.path(file+".d"), errno(err))
-		return nil, true
+		d.c.fail("unable to opendir %s: %s", d.path(file+".d"), Errno(err))
 	}
-	names, ok := d.list(file)
-	slices.Sort(names)
-	return names, ok
+	var names []string
+	for _, e := range entries {
+		if name := e.Name(); !strings.HasPrefix(name, ".") && d.c.allowed(d.name, name) {
+			names = append(names, name)
+		}
+	}
+	return names, true
 }
 
 // list reads a file that holds a name a line, comments and blanks aside.
@@ -64,7 +60,7 @@ func (d *definition) list(file string) ([]string, bool) {
 		return nil, false
 	}
 	if err != nil {
-		d.c.fail(d.name, "unable to read %s: %s", d.path(file), errno(err))
+		d.c.fail("unable to read %s: %s", d.path(file), Errno(err))
 		return nil, true
 	}
 	var names []string
@@ -78,6 +74,7 @@ func (d *definition) list(file string) ([]string, bool) {
 			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
 	return names, true
 }
 
@@ -87,12 +84,12 @@ func (d *definition) timeout(file string) time.Duration {
 		return 0
 	}
 	if err != nil {
-		d.c.fail(d.name, "unable to read %s: %s", d.path(file), errno(err))
+		d.c.fail("unable to read %s: %s", d.path(file), Errno(err))
 		return 0
 	}
 	ms, err := strconv.ParseUint(strings.TrimRight(text, "\n"), 10, 32)
 	if err != nil {
-		d.c.fail(d.name, "invalid %s", d.path(file))
+		d.c.fail("invalid %s", d.path(file))
 	}
 	return time.Duration(ms) * time.Millisecond
 }
@@ -103,10 +100,10 @@ func (d *definition) script(file string, mandatory bool) []string {
 	case errors.Is(err, fs.ErrNotExist) && !mandatory:
 		return nil
 	case errors.Is(err, syscall.EISDIR): // opens well, but cannot be read
-		d.c.fail(d.name, "unable to parse %s: Is a directory", d.path(file))
+		d.c.fail("unable to parse %s: Is a directory", d.path(file))
 		return nil
 	case err != nil:
-		d.c.fail(d.name, "unable to open %s: %s", d.path(file), errno(err))
+		d.c.fail("unable to open %s: %s", d.path(file), Errno(err))
 		return nil
 	}
 	argv, err := parseExecline(text)
@@ -115,7 +112,7 @@ func (d *definition) script(file string, mandatory bool) []string {
 		if detail != "" {
 			detail = ": " + detail
 		}
-		d.c.fail(d.name, "syntax error in %s%s", d.path(file), detail)
+		d.c.fail("syntax error in %s%s", d.path(file), detail)
 	}
 	return argv
 }
@@ -125,42 +122,38 @@ func (d *definition) script(file string, mandatory bool) []string {
 func (d *definition) noPipeline() {
 	for _, file := range []string{"producer-for", "consumer-for"} {
 		if _, err := fs.Stat(d.fsys, d.name+"/"+file); err == nil {
-			d.c.fail(d.name, "%s: pipelines of services are not supported: let the service log by itself", d.path(file))
+			d.c.fail("%s: pipelines of services are not supported: let the service log by itself", d.path(file))
 		}
 	}
 }
 
 // supervision reads what s6-rc-compile copies for s6-supervise at its very end.
 func (d *definition) supervision(s *Service) {
-	number := func(file string) (int, bool) {
+	number := func(file string) int {
 		text, err := d.read(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return 0, false
+			return -1
 		}
 		if err == nil {
 			text, _, _ = strings.Cut(text, "\n")
-			var n uint64
-			if n, err = strconv.ParseUint(text, 10, 32); err == nil {
-				return int(n), true
+			if n, malformed := strconv.ParseUint(text, 10, 32); malformed == nil {
+				return int(n)
 			}
 			err = syscall.EINVAL
 		}
-		d.c.late = append(d.c.late, Problem{Service: d.name, Message: fmt.Sprintf("unable to read %s: %s", d.path(file), errno(err))})
-		return 0, false
+		d.c.fail("unable to read %s: %s", d.path(file), Errno(err))
+		return -1
 	}
 	descriptor := func(file string) int {
-		fd, ok := number(file)
-		if !ok {
-			return -1
-		}
-		if fd < 3 {
+		fd := number(file)
+		if 0 <= fd && fd < 3 {
 			d.c.warn("longrun %s has a %s of %d", d.name, file, fd)
 		}
 		return fd
 	}
 	s.NotificationFD = descriptor("notification-fd")
 	if lock := descriptor("lock-fd"); lock >= 3 && lock == s.NotificationFD {
-		d.c.late = append(d.c.late, Problem{Service: d.name, Message: "longrun " + d.name + " has the same value for notification-fd and lock-fd"})
+		d.c.fail("longrun %s has the same value for notification-fd and lock-fd", d.name)
 	}
 	for _, file := range []string{"timeout-kill", "timeout-finish", "max-death-tally"} { // s6-supervise's own affair
 		number(file)

@@ -5,59 +5,21 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"syscall"
 )
 
-func (c *compiler) resolveBundles() {
-	done := map[*BundleDef]bool{}
-	var way []string
-	var resolve func(b *BundleDef)
-	resolve = func(b *BundleDef) {
-		if done[b] {
-			return
-		}
-		if c.cycle(way, b.Name, "cyclic bundle definition: resolution of %s encountered a cycle involving %s") {
-			return
-		}
-		way = append(way, b.Name)
-		for _, name := range b.Contents {
-			switch typ, declared := c.types[name]; {
-			case typ == Bundle:
-				resolve(c.bundles[name])
-				b.Services = append(b.Services, c.bundles[name].Services...)
-			case c.services[name] != nil:
-				b.Services = append(b.Services, c.services[name])
-			case !declared:
-				c.fail(b.Name, "during resolution of bundle %s: undefined service name %s", b.Name, name)
-			}
-		}
-		b.Services = byIndex(b.Services)
-		way = way[:len(way)-1]
-		done[b] = true
-	}
+// resolve finds the services that bundles and dependencies name.
+func (c *compiler) resolve() {
 	for _, b := range c.tree.Bundles {
-		resolve(b)
+		c.expand(b, nil)
 	}
-}
-
-func (c *compiler) resolveServices() {
 	for _, s := range c.tree.Services {
-		names := slices.Clone(s.Requires)
+		names := s.Requires
 		if s.Type == Oneshot {
-			names = append(names, OneshotRunner)
+			names = append(slices.Clone(names), OneshotRunner)
 		}
-		for _, name := range names {
-			typ, declared := c.types[name]
-			switch {
-			case typ == Bundle:
-				s.Deps = append(s.Deps, c.bundles[name].Services...)
-			case c.services[name] != nil:
-				s.Deps = append(s.Deps, c.services[name])
-			case !declared:
-				c.fail(s.Name, "during dependency resolution for service %s: undefined service name %s", s.Name, name)
-			}
-		}
-		s.Deps = byIndex(s.Deps)
+		s.Deps = c.named(names, nil, "dependency resolution for service "+s.Name)
 		slices.Reverse(s.Deps)
 	}
 	for _, s := range slices.Backward(c.tree.Services) {
@@ -65,6 +27,33 @@ func (c *compiler) resolveServices() {
 			d.Dependents = append(d.Dependents, s)
 		}
 	}
+}
+
+// expand finds the services of a bundle; way are the bundles that led to it.
+func (c *compiler) expand(b *BundleDef, way []string) {
+	if b.expanded || c.cycle(way, b.Name, "cyclic bundle definition: resolution of %s encountered a cycle involving %s") {
+		return
+	}
+	b.Services = c.named(b.Contents, append(way, b.Name), "resolution of bundle "+b.Name)
+	b.expanded = true
+}
+
+// named are the services that names stand for, in ascending database index and
+// each once.
+func (c *compiler) named(names, way []string, during string) []*Service {
+	var found []*Service
+	for _, name := range names {
+		if b := c.tree.bundle(name); b != nil {
+			c.expand(b, way)
+			found = append(found, b.Services...)
+		} else if s := c.tree.Service(name); s != nil {
+			found = append(found, s)
+		} else if _, declared := c.types[name]; !declared {
+			c.fail("during %s: undefined service name %s", during, name)
+		}
+	}
+	slices.SortFunc(found, func(a, b *Service) int { return a.index - b.index })
+	return slices.Compact(found)
 }
 
 // findCycles walks as s6-rc-compile does, from the last service down, and
@@ -98,39 +87,26 @@ func (c *compiler) cycle(way []string, name, message string) bool {
 	if i < 0 {
 		return false
 	}
-	c.problems = append(c.problems, Problem{Service: name, Message: fmt.Sprintf(message, way[0], name), Cycle: append(slices.Clone(way[i:]), name)})
+	c.problems = append(c.problems, Problem{Message: fmt.Sprintf(message, way[0], name), Cycle: append(slices.Clone(way[i:]), name)})
 	return true
 }
 
-// byIndex sorts into ascending database index and drops repetitions.
-func byIndex(services []*Service) []*Service {
-	slices.SortFunc(services, func(a, b *Service) int { return a.index - b.index })
-	return slices.Compact(services)
-}
-
-func typeName(t Type) string {
-	if t == "" {
-		return "unknown"
-	}
-	return string(t)
-}
-
-// errno says what a C library would of err: musl's words, whatever file
+// Errno says what a C library would of err: musl's words, whatever file
 // system the error comes from.
-func errno(err error) string {
+func Errno(err error) string {
+	var errno syscall.Errno
 	switch {
+	case errors.Is(err, syscall.ELOOP):
+		return "Symbolic link loop"
+	case errors.As(err, &errno):
+		text := errno.Error()
+		return strings.ToUpper(text[:1]) + text[1:]
 	case errors.Is(err, fs.ErrNotExist):
 		return "No such file or directory"
 	case errors.Is(err, fs.ErrPermission):
 		return "Permission denied"
-	case errors.Is(err, syscall.EISDIR):
-		return "Is a directory"
-	case errors.Is(err, syscall.ENOTDIR):
-		return "Not a directory"
-	case errors.Is(err, syscall.EINVAL), errors.Is(err, fs.ErrInvalid):
+	case errors.Is(err, fs.ErrInvalid):
 		return "Invalid argument"
-	case errors.Is(err, syscall.ELOOP):
-		return "Symbolic link loop"
 	}
 	return err.Error()
 }

@@ -1,7 +1,6 @@
 package s6rc
 
 import (
-	"embed"
 	"io/fs"
 	"slices"
 	"time"
@@ -66,6 +65,8 @@ type BundleDef struct {
 	Name     string
 	Contents []string   // as written, sorted
 	Services []*Service // expanded, in ascending database index
+
+	expanded bool
 }
 
 // Tree is a compiled set of service sources.
@@ -132,29 +133,11 @@ func (t *Tree) Closure(names ...string) []*Service {
 	return out
 }
 
-// Source is a directory of service source directories.
-type Source struct {
-	Dir string // its name, for messages
-	FS  fs.FS
-}
-
-//go:embed sources
-var sources embed.FS
-
-// Builtin is the source s6-overlay adds itself: the bundles base and top, and
-// the oneshots fix-attrs, legacy-cont-init and legacy-services. Their commands
-// are left empty here: what they run is the supervisor's own affair.
-func Builtin() Source {
-	sub, err := fs.Sub(sources, "sources")
-	if err != nil {
-		panic(err) // a constant, valid path
-	}
-	return Source{Dir: BuiltinDir, FS: sub}
-}
-
-// Load compiles the content of /etc/s6-overlay/s6-rc.d together with Builtin.
-// The error is a [Problems]. The tree is never nil: with an error it holds
+// Load compiles the content of /etc/s6-overlay/s6-rc.d together with what
+// s6-overlay adds: the bundles base and top, and the oneshots fix-attrs,
+// legacy-cont-init and legacy-services. The commands of these are left empty:
+// what they run is the supervisor's own affair. The error is a [Problems]. The tree is never nil: with an error it holds
 // what could be read, to look at, not to run.
 func Load(fsys fs.FS) (*Tree, error) {
-	return Compile(Source{Dir: Dir, FS: fsys}, Builtin())
+	return Compile(Dir, fsys)
 }

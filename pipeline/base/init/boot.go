@@ -69,7 +69,7 @@ func boot(args []string) int {
 		return code
 	}
 	if err := os.Chdir("/"); err != nil {
-		fmt.Fprintln(os.Stderr, "init: fatal: unable to chdir to /:", errnoText(err))
+		fmt.Fprintln(os.Stderr, "init: fatal: unable to chdir to /:", s6rc.Errno(err))
 		return 111
 	}
 	c.children = newChildren()
@@ -97,13 +97,13 @@ func (c *container) prepare(env []string) int {
 	if user := os.Geteuid(); user == 0 {
 		os.Chmod("/run", 0o755) // a root that is read-only stays as it is
 	} else if err := unix.Access("/run", unix.W_OK|unix.X_OK); err != nil {
-		c.say(0, "%s: fatal: /run cannot be written by user %d (%s): start the container without a user, set PUID and PGID instead", preinit, user, errnoText(err))
+		c.say(0, "%s: fatal: /run cannot be written by user %d (%s): start the container without a user, set PUID and PGID instead", preinit, user, s6rc.Errno(err))
 		return 100
 	}
 	if c.readOnlyRoot {
 		c.say(0, preinit+": info: read-only root")
 		if err := os.WriteFile("/run/test of writability", nil, 0o644); err != nil {
-			c.say(0, "/package/admin/s6-overlay-3.1.6.2/libexec/preinit: 31: cannot create /run/test of writability: %s", errnoText(err))
+			c.say(0, "/package/admin/s6-overlay-3.1.6.2/libexec/preinit: 31: cannot create /run/test of writability: %s", s6rc.Errno(err))
 			c.say(0, "s6-overlay-suexec: fatal: child failed with exit code 2")
 			return 2
 		}
@@ -119,7 +119,7 @@ func (c *container) prepare(env []string) int {
 		}
 	}
 	if err := c.layOut(env); err != nil {
-		c.say(0, "s6-rmrf: fatal: unable to remove /run/s6: %s", errnoText(err))
+		c.say(0, "s6-rmrf: fatal: unable to remove /run/s6: %s", s6rc.Errno(err))
 		c.say(0, "s6-overlay-suexec: fatal: child failed with exit code 111")
 		return 111
 	}
@@ -210,7 +210,7 @@ func (c *container) start() int {
 		return 0
 	}
 	dir := c.etc + "/s6-overlay/s6-rc.d"
-	tree, err := s6rc.Compile(s6rc.Source{Dir: dir, FS: os.DirFS(dir)}, s6rc.Builtin())
+	tree, err := s6rc.Compile(dir, os.DirFS(dir))
 	for _, warning := range tree.Warnings {
 		c.say(2, "s6-rc-compile: warning: %s", warning)
 	}
@@ -230,7 +230,7 @@ func (c *container) start() int {
 func (c *container) supervise() error {
 	p, err := c.children.start(command{argv: []string{"s6-svscan", "--", scanDir}, env: c.env, dir: "/"})
 	if err != nil {
-		c.say(0, "init: fatal: unable to exec s6-svscan: %s", errnoText(err))
+		c.say(0, "init: fatal: unable to exec s6-svscan: %s", s6rc.Errno(err))
 		c.endWith(111)
 		return err
 	}
@@ -252,7 +252,7 @@ func (c *container) foreground(cmd command, line int) int {
 	c.command = p.pid
 	c.commandMu.Unlock()
 	if err != nil {
-		status, reason := execStatus(err), errnoText(err)
+		status, reason := execStatus(err), s6rc.Errno(err)
 		if status == 127 {
 			reason = "not found"
 		}
@@ -272,7 +272,7 @@ func (c *container) foreground(cmd command, line int) int {
 // endWith stops the container with a status.
 func (c *container) endWith(status int) {
 	if err := os.WriteFile(exitCodeFile, []byte(strconv.Itoa(status)+"\n"), 0o644); err != nil {
-		c.say(0, "%s: warning: unable to write %s: %s", rcInit, exitCodeFile, errnoText(err))
+		c.say(0, "%s: warning: unable to write %s: %s", rcInit, exitCodeFile, s6rc.Errno(err))
 	}
 	c.end()
 }

@@ -118,16 +118,6 @@ func execStatus(err error) int {
 	return 126
 }
 
-// errnoText says what the C library would of err.
-func errnoText(err error) string {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return err.Error()
-	}
-	text := errno.Error()
-	return strings.ToUpper(text[:1]) + text[1:]
-}
-
 // lookPath finds a program as execvp does: the first executable file of that
 // name, or else the error that says most.
 func lookPath(name string, env []string) (string, error) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
 // settings are what S6_* variables of the container ask for.
@@ -147,7 +149,7 @@ func withContenv(args []string) int {
 	if keep, _ := strconv.Atoi(variable(env, "S6_KEEP_ENV")); keep == 0 {
 		stored, err := loadEnvironment()
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "s6-envdir: fatal: unable to envdir %s: %s\n", environmentDir, errnoText(err))
+			fmt.Fprintf(os.Stderr, "s6-envdir: fatal: unable to envdir %s: %s\n", environmentDir, s6rc.Errno(err))
 			return 111
 		}
 		if variable(stored, "PATH") == "" {
@@ -166,7 +168,7 @@ func withContenv(args []string) int {
 	if err == nil {
 		err = syscall.Exec(path, args, env)
 	}
-	fmt.Fprintf(os.Stderr, "exec: fatal: unable to exec %s: %s\n", args[0], errnoText(err))
+	fmt.Fprintf(os.Stderr, "exec: fatal: unable to exec %s: %s\n", args[0], s6rc.Errno(err))
 	return execStatus(err)
 }
 

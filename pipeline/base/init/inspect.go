@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
 // state is the file by which "s6-rc -a list" knows what is up: a line a
@@ -58,11 +60,11 @@ func inspect(args []string) int {
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		return complain(111, "fatal: unable to take locks: Resource busy")
 	case err != nil:
-		return complain(111, "fatal: unable to take locks: %s", errnoText(err))
+		return complain(111, "fatal: unable to take locks: %s", s6rc.Errno(err))
 	}
 	state, err := os.ReadFile(stateFile)
 	if err != nil {
-		return complain(111, "fatal: unable to read %s: %s", stateFile, errnoText(err))
+		return complain(111, "fatal: unable to read %s: %s", stateFile, s6rc.Errno(err))
 	}
 	var names []string
 	for line := range strings.Lines(string(state)) {

@@ -82,7 +82,7 @@ func (t *transition) contFinish() int {
 func (t *transition) legacyScript(by, file string, limit time.Duration) int {
 	p, err := t.children.start(command{argv: []string{file}, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
 	if err != nil {
-		t.say(0, "%s/%s: 20: %s: %s", scriptsDir, by, file, errnoText(err))
+		t.say(0, "%s/%s: 20: %s: %s", scriptsDir, by, file, s6rc.Errno(err))
 		return execStatus(err)
 	}
 	status, ok := within(p, limit, t.expired, syscall.SIGKILL)
@@ -96,7 +96,7 @@ func (t *transition) legacyScript(by, file string, limit time.Duration) int {
 func (c *container) s6(name string, args ...string) int {
 	status, err := c.children.run(command{argv: append([]string{name}, args...), env: c.env, dir: "/"})
 	if err != nil {
-		c.say(0, "init: warning: unable to exec %s: %s", name, errnoText(err))
+		c.say(0, "init: warning: unable to exec %s: %s", name, s6rc.Errno(err))
 	}
 	return status
 }

@@ -122,7 +122,7 @@ func copyServiceDir(from, to string) error {
 // 2 when time ran out. Only one change happens at a time.
 func (s *services) change(up bool, limit time.Duration) int {
 	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX); err != nil {
-		s.say(0, "s6-rc: fatal: unable to take locks: %s", errnoText(err))
+		s.say(0, "s6-rc: fatal: unable to take locks: %s", s6rc.Errno(err))
 		return 111
 	}
 	defer syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
@@ -275,7 +275,7 @@ func (t *transition) conclude(o outcome) {
 	}
 	t.up[o.service] = t.toUp
 	if err := t.storeState(); err != nil {
-		t.say(1, "s6-rc: warning: unable to write state: %s", errnoText(err))
+		t.say(1, "s6-rc: warning: unable to write state: %s", s6rc.Errno(err))
 	}
 	t.say(2, "s6-rc: info: service %s successfully %s", service.Name, t.words.done)
 	t.pass(service)
@@ -302,7 +302,7 @@ func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
 	}
 	p, err := t.children.start(command{argv: argv, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
 	if err != nil {
-		t.say(0, "s6-rc-oneshot-run: fatal: unable to exec %s: %s", argv[0], errnoText(err))
+		t.say(0, "s6-rc-oneshot-run: fatal: unable to exec %s: %s", argv[0], s6rc.Errno(err))
 		return exited(execStatus(err))
 	}
 	status, ok := within(p, limit, t.expired, syscall.SIGTERM, syscall.SIGCONT)
@@ -330,7 +330,7 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	switch {
 	case !t.toUp:
 		if err := os.WriteFile(dir+"/down", nil, 0o644); err != nil {
-			t.say(1, "s6-rc: warning: unable to write %s/down: %s", dir, errnoText(err))
+			t.say(1, "s6-rc: warning: unable to write %s/down: %s", dir, s6rc.Errno(err))
 		}
 	case service.NotificationFD >= 0:
 		event, order = "-U", "-u"
@@ -351,7 +351,7 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	}
 	p, err := t.children.start(command{argv: append(argv, "--", dir, "s6-svc", order, "--", dir), env: t.env, dir: "/"})
 	if err != nil {
-		t.say(0, "s6-rc: fatal: unable to exec s6-svlisten1: %s", errnoText(err))
+		t.say(0, "s6-rc: fatal: unable to exec s6-svlisten1: %s", s6rc.Errno(err))
 		return exited(execStatus(err))
 	}
 	status, ok := within(p, 0, t.expired)

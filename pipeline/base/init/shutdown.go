@@ -6,6 +6,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
 // haltRequest is the signal by which the commands halt, poweroff, reboot and
@@ -17,7 +19,7 @@ const haltRequest = syscall.Signal(37)
 // halt asks PID 1 to end the container.
 func halt([]string) int {
 	if err := syscall.Kill(1, haltRequest); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: fatal: unable to signal pid 1: %s\n", os.Args[0], errnoText(err))
+		fmt.Fprintf(os.Stderr, "%s: fatal: unable to signal pid 1: %s\n", os.Args[0], s6rc.Errno(err))
 		return 111
 	}
 	return 0
@@ -82,7 +84,7 @@ func (c *container) bringDown() int {
 	// takes long can see that the container ends, as in the real one.
 	waiting := command{argv: []string{"s6-rc", fmt.Sprintf("-v%d", c.verbosity), "-bda", "change"}, env: c.env, dir: "/"}
 	if _, err := c.children.start(waiting); err != nil {
-		c.say(1, "%s: warning: unable to exec s6-rc: %s", rcShutdown, errnoText(err))
+		c.say(1, "%s: warning: unable to exec s6-rc: %s", rcShutdown, s6rc.Errno(err))
 	}
 	c.servicesMu.Lock()
 	defer c.servicesMu.Unlock()
