@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,9 +23,8 @@ type container struct {
 	env      []string // of every program that is started
 	children *children
 
-	stop    chan struct{} // the container is to end
-	ended   chan int      // exit codes; the first one ends the container
-	closing atomic.Bool   // the services are coming down, or about to
+	ended   chan int    // exit codes; the first one ends the container
+	closing atomic.Bool // the services are coming down, or about to
 
 	// services belongs to one bring-up or bring-down at a time; nil until the
 	// sources are compiled. What waits for it waits for ever: a boot that
@@ -57,7 +57,6 @@ func boot(args []string) int {
 	c := &container{
 		settings: readSettings(given),
 		cwd:      cwd,
-		stop:     make(chan struct{}, 1),
 		ended:    make(chan int, 1),
 		env:      []string{"PATH=" + variable(given, "PATH")},
 	}
@@ -79,10 +78,6 @@ func boot(args []string) int {
 		select {
 		case sig := <-signals:
 			c.handle(sig)
-		case <-c.stop:
-			if !c.closing.Swap(true) {
-				go c.shutDown()
-			}
 		case code := <-c.ended:
 			return code
 		}
@@ -129,19 +124,13 @@ func (c *container) prepare(env []string) int {
 // layOut makes the directories that scripts know, from nothing: a restarted container
 // still has those of its last life.
 func (c *container) layOut(env []string) error {
-	old := []string{"/run/s6", scanDir, liveDir}
-	entries, _ := os.ReadDir("/run")
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "s6-rc:") {
-			old = append(old, "/run/"+e.Name())
-		}
-	}
-	for _, path := range old {
+	old, _ := filepath.Glob(liveDir + ":*") // fails on malformed patterns only
+	for _, path := range append(old, "/run/s6", scanDir, liveDir) {
 		if err := os.RemoveAll(path); err != nil {
 			return err
 		}
 	}
-	for _, path := range []string{baseDir + "/bin", scanDir, exitCodeFile[:strings.LastIndex(exitCodeFile, "/")]} {
+	for _, path := range []string{baseDir + "/bin", scanDir, filepath.Dir(exitCodeFile)} {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return err
 		}
@@ -151,11 +140,10 @@ func (c *container) layOut(env []string) error {
 			return err
 		}
 	}
-	if err := os.WriteFile("/run/s6/workdir", []byte(c.cwd+"\n"), 0o644); err != nil {
-		return err
-	}
-	if err := os.WriteFile(exitCodeFile, []byte("0\n"), 0o644); err != nil {
-		return err
+	for path, text := range map[string]string{"/run/s6/workdir": c.cwd, exitCodeFile: "0"} {
+		if err := os.WriteFile(path, []byte(text+"\n"), 0o644); err != nil {
+			return err
+		}
 	}
 	if c.keepEnv {
 		return nil
@@ -293,9 +281,7 @@ func (c *container) result() int {
 func within(p process, limit time.Duration, giveUp <-chan struct{}, signals ...syscall.Signal) (syscall.WaitStatus, bool) {
 	var expired <-chan time.Time
 	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		expired = timer.C
+		expired = time.After(limit)
 	}
 	select {
 	case status := <-p.done:

@@ -25,11 +25,10 @@ func halt([]string) int {
 	return 0
 }
 
-// end has the container end.
+// end has the container end; once is enough.
 func (c *container) end() {
-	select {
-	case c.stop <- struct{}{}:
-	default: // once is enough
+	if !c.closing.Swap(true) {
+		go c.shutDown()
 	}
 }
 
