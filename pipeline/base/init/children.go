@@ -93,16 +93,6 @@ func (c *children) start(cmd command) (process, error) {
 	return process{pid, done}, nil
 }
 
-// run starts a command and waits for its end. The result is what a shell
-// would call its status.
-func (c *children) run(cmd command) (int, error) {
-	p, err := c.start(cmd)
-	if err != nil {
-		return execStatus(err), err
-	}
-	return exitCode(<-p.done), nil
-}
-
 func exitCode(status syscall.WaitStatus) int {
 	if status.Signaled() {
 		return 128 + int(status.Signal())

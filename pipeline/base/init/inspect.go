@@ -21,9 +21,9 @@ const (
 // storeState writes it.
 func (s *services) storeState() error {
 	var text strings.Builder
-	for i, service := range s.tree.Services {
+	for _, service := range s.tree.Services {
 		sign := isDown
-		if s.up[i] {
+		if s.up[service] {
 			sign = isUp
 		}
 		text.WriteString(sign + service.Name + "\n")

@@ -9,36 +9,28 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// legacy returns what one of the three built-in oneshots does on its way up or
-// down, or nil for any other service. Of what images of s6-overlay v2 have,
-// /etc/cont-init.d and /etc/cont-finish.d are run.
-func (t *transition) legacy(service *s6rc.Service, up bool) func() int {
-	if filepath.Dir(service.Path) != s6rc.BuiltinDir {
-		return nil
-	}
+// legacy does what one of the three built-in oneshots does on its way up or
+// down. Of what images of s6-overlay v2 have, /etc/cont-init.d and
+// /etc/cont-finish.d are run.
+func (t *transition) legacy(oneshot string) int {
 	switch {
-	case service.Name == "fix-attrs" && up:
-		return func() int {
-			return t.leaveOut("fix-attrs", "fix-attrs.d", "set owners and modes in a script of /custom-cont-init.d")
-		}
-	case service.Name == "legacy-services" && up:
-		return func() int {
-			return t.leaveOut("services-up", "services.d", "make it a longrun under "+s6rc.Dir)
-		}
-	case service.Name == "legacy-cont-init" && up:
-		return t.contInit
-	case service.Name == "legacy-cont-init":
-		return t.contFinish
+	case oneshot == "fix-attrs" && t.toUp:
+		t.leaveOut("fix-attrs", "fix-attrs.d", "set owners and modes in a script of /custom-cont-init.d")
+	case oneshot == "legacy-services" && t.toUp:
+		t.leaveOut("services-up", "services.d", "make it a longrun under "+s6rc.Dir)
+	case oneshot == "legacy-cont-init" && t.toUp:
+		return t.contInit()
+	case oneshot == "legacy-cont-init":
+		t.contFinish()
 	}
-	return func() int { return 0 }
+	return 0
 }
 
 // leaveOut names what is configured and not done.
-func (c *container) leaveOut(by, dir, instead string) int {
+func (c *container) leaveOut(by, dir, instead string) {
 	for _, path := range c.configured(dir) {
 		c.say(0, "%s: warning: %s is left out, this base image has no such thing: %s", by, path, instead)
 	}
-	return 0
 }
 
 // configured lists a directory of legacy configuration, sorted.
@@ -71,12 +63,11 @@ func (t *transition) contInit() int {
 	return 1
 }
 
-func (t *transition) contFinish() int {
+func (t *transition) contFinish() {
 	for _, file := range t.configured("cont-finish.d") {
 		t.say(2, "cont-finish: info: running %s", file)
 		t.legacyScript("cont-finish", file, t.finishLimit)
 	}
-	return 0
 }
 
 func (t *transition) legacyScript(by, file string, limit time.Duration) int {
@@ -90,13 +81,4 @@ func (t *transition) legacyScript(by, file string, limit time.Duration) int {
 		return 128 + int(syscall.SIGKILL)
 	}
 	return exitCode(status)
-}
-
-// s6 runs one of s6's programs.
-func (c *container) s6(name string, args ...string) int {
-	status, err := c.children.run(command{argv: append([]string{name}, args...), env: c.env, dir: "/"})
-	if err != nil {
-		c.say(0, "init: warning: unable to exec %s: %s", name, s6rc.Errno(err))
-	}
-	return status
 }

@@ -18,16 +18,15 @@ import (
 // services is what s6-rc knows: the compiled services and which are up.
 type services struct {
 	*container
-	tree  *s6rc.Tree
-	index map[*s6rc.Service]int
-	up    []bool // by database index
-	dir   string // servicedirs, the real path
-	lock  *os.File
+	tree *s6rc.Tree
+	up   map[*s6rc.Service]bool
+	dir  string // servicedirs, the real path
+	lock *os.File
 }
 
 // outcome is what became of an attempt to start or stop a service.
 type outcome struct {
-	service int
+	service *s6rc.Service
 	status  syscall.WaitStatus
 }
 
@@ -37,11 +36,8 @@ func exited(code int) syscall.WaitStatus { return syscall.WaitStatus(code << 8) 
 // system sees: a service directory for each longrun, each kept down, linked
 // where s6-svscan will look, and the database for the inspection commands.
 func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
-	s := &services{container: c, tree: tree, index: map[*s6rc.Service]int{}, up: make([]bool, len(tree.Services))}
-	for i, service := range tree.Services {
-		s.index[service] = i
-	}
-	live := fmt.Sprintf("%s:s6-rc-init:%s", liveDir, randomSuffix())
+	s := &services{container: c, tree: tree, up: map[*s6rc.Service]bool{}}
+	live := fmt.Sprintf("%s:s6-rc-init:%06x", liveDir, rand.N(1<<24))
 	s.dir = live + "/servicedirs"
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, err
@@ -75,15 +71,6 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 		}
 	}
 	return s, s.storeState()
-}
-
-func randomSuffix() string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	suffix := make([]byte, 6)
-	for i := range suffix {
-		suffix[i] = letters[rand.IntN(len(letters))]
-	}
-	return string(suffix)
 }
 
 // copyServiceDir copies what s6-supervise reads from a longrun's source.
@@ -126,28 +113,18 @@ func (s *services) change(up bool, limit time.Duration) int {
 		return 111
 	}
 	defer syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
-	words := wordsDown
-	if up {
-		words = wordsUp
-	}
 	t := &transition{
 		services: s,
 		toUp:     up,
-		words:    words,
-		selected: make([]bool, len(s.tree.Services)),
-		seen:     make([]bool, len(s.tree.Services)),
-		pending:  make([]int, len(s.tree.Services)),
+		words:    words{"down", "stop", "stopping", "stopped"},
+		selected: s.tree.Services,
+		pending:  map[*s6rc.Service]int{},
 		outcomes: make(chan outcome, len(s.tree.Services)),
 		expired:  make(chan struct{}),
 	}
 	if up {
-		for _, service := range s.tree.Closure("top") {
-			t.selected[s.index[service]] = true
-		}
-	} else {
-		for i := range t.selected {
-			t.selected[i] = true
-		}
+		t.words = words{"up", "start", "starting", "started"}
+		t.selected = s.tree.Closure("top")
 	}
 	if limit > 0 {
 		t.deadline = time.Now().Add(limit)
@@ -162,9 +139,8 @@ type transition struct {
 	*services
 	toUp     bool
 	words    words
-	selected []bool
-	seen     []bool
-	pending  []int // how many it still waits for
+	selected []*s6rc.Service
+	pending  map[*s6rc.Service]int // how many it still waits for; -1 once it was looked at
 	running  int
 	outcomes chan outcome
 	failed   bool
@@ -175,38 +151,26 @@ type transition struct {
 // words are what s6-rc calls a direction and the steps in it.
 type words struct{ direction, do, doing, done string }
 
-var (
-	wordsUp   = words{"up", "start", "starting", "started"}
-	wordsDown = words{"down", "stop", "stopping", "stopped"}
-)
-
-func (t *transition) before(s *s6rc.Service) []*s6rc.Service {
+// around are the services that one waits for, and those that wait for it.
+func (t *transition) around(s *s6rc.Service) (before, after []*s6rc.Service) {
 	if t.toUp {
-		return s.Deps
+		return s.Deps, s.Dependents
 	}
-	return s.Dependents
-}
-
-func (t *transition) after(s *s6rc.Service) []*s6rc.Service {
-	if t.toUp {
-		return s.Dependents
-	}
-	return s.Deps
+	return s.Dependents, s.Deps
 }
 
 func (t *transition) run() int {
 	t.say(3, "s6-rc: info: bringing selected services %s", t.words.direction)
-	for i, service := range t.tree.Services {
-		t.pending[i] = len(t.before(service))
+	for _, service := range t.tree.Services {
+		before, _ := t.around(service)
+		t.pending[service] = len(before)
 	}
-	for i := range slices.Backward(t.tree.Services) {
-		t.examine(i)
+	for _, service := range slices.Backward(t.tree.Services) {
+		t.examine(service)
 	}
 	var tooLate <-chan time.Time
 	if !t.deadline.IsZero() {
-		timer := time.NewTimer(time.Until(t.deadline))
-		defer timer.Stop()
-		tooLate = timer.C
+		tooLate = time.After(time.Until(t.deadline))
 	}
 	for t.running > 0 {
 		select {
@@ -229,56 +193,53 @@ func (t *transition) run() int {
 }
 
 // examine starts the way of a service that waits for nothing more.
-func (t *transition) examine(i int) {
-	service := t.tree.Services[i]
+func (t *transition) examine(service *s6rc.Service) {
+	if t.pending[service] != 0 {
+		return
+	}
+	t.pending[service] = -1
 	switch {
-	case t.pending[i] > 0 || t.seen[i]:
-	case t.up[i] == t.toUp || !t.selected[i] && !t.toUp:
-		t.seen[i] = true
+	case t.up[service] == t.toUp:
 		t.pass(service)
-	case !t.selected[i]:
-		t.seen[i] = true
+	case !slices.Contains(t.selected, service):
 	case !t.toUp && service.Essential && service.Path != "":
-		t.seen[i] = true
 		t.say(1, "s6-rc: warning: service %s is marked as essential, not stopping it", service.Name)
 	default:
-		t.seen[i] = true
 		t.say(2, "s6-rc: info: service %s: %s", service.Name, t.words.doing)
 		t.running++
 		if service.Path == "" { // internal: nothing to do but to say so
-			t.outcomes <- outcome{i, 0}
+			t.outcomes <- outcome{service, 0}
 			return
 		}
-		go func() { t.outcomes <- outcome{i, t.attempt(service)} }()
+		go func() { t.outcomes <- outcome{service, t.attempt(service)} }()
 	}
 }
 
 // pass lets those go on that waited for a service.
 func (t *transition) pass(service *s6rc.Service) {
-	for _, next := range t.after(service) {
-		i := t.index[next]
-		t.pending[i]--
-		t.examine(i)
+	_, after := t.around(service)
+	for _, next := range after {
+		t.pending[next]--
+		t.examine(next)
 	}
 }
 
 func (t *transition) conclude(o outcome) {
-	service := t.tree.Services[o.service]
 	if o.status != 0 {
 		t.failed = true
 		how := fmt.Sprintf("exited %d", o.status.ExitStatus())
 		if o.status.Signaled() {
 			how = fmt.Sprintf("crashed with signal %d", o.status.Signal())
 		}
-		t.say(1, "s6-rc: warning: unable to %s service %s: command %s", t.words.do, service.Name, how)
+		t.say(1, "s6-rc: warning: unable to %s service %s: command %s", t.words.do, o.service.Name, how)
 		return
 	}
 	t.up[o.service] = t.toUp
 	if err := t.storeState(); err != nil {
 		t.say(1, "s6-rc: warning: unable to write state: %s", s6rc.Errno(err))
 	}
-	t.say(2, "s6-rc: info: service %s successfully %s", service.Name, t.words.done)
-	t.pass(service)
+	t.say(2, "s6-rc: info: service %s successfully %s", o.service.Name, t.words.done)
+	t.pass(o.service)
 }
 
 // attempt does what it takes to start or stop one service.
@@ -290,8 +251,8 @@ func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
 	if service.Type == s6rc.Longrun {
 		return t.longrun(service, limit)
 	}
-	if legacy := t.legacy(service, t.toUp); legacy != nil {
-		return exited(legacy())
+	if filepath.Dir(service.Path) == s6rc.BuiltinDir {
+		return exited(t.legacy(service.Name))
 	}
 	argv := service.Down
 	if t.toUp {
@@ -362,7 +323,12 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	case t.toUp && status == 0:
 		os.Remove(dir + "/down") // a restarted supervisor is to start it
 	case t.toUp: // what did not come up in time does not stay half up
-		t.s6("s6-svc", "-d", "--", dir)
+		down, err := t.children.start(command{argv: []string{"s6-svc", "-d", "--", dir}, env: t.env, dir: "/"})
+		if err != nil {
+			t.say(0, "init: warning: unable to exec s6-svc: %s", s6rc.Errno(err))
+			break
+		}
+		<-down.done
 	}
 	return status
 }
