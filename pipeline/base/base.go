@@ -26,13 +26,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/match"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // Builder makes the images. Its fields are inputs; it holds no state.
@@ -87,43 +86,12 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (v1.ImageI
 	if err != nil {
 		return nil, err
 	}
-	debians := make([]debian, len(platforms))
-	overlays := make([]*overlay, len(platforms))
-	inputs := []any{baseConfig()}
-	for i, p := range platforms {
-		debians[i] = baseDebian(p.Architecture, apt)
-		overlays[i] = &overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
-		layers, err := b.keys(debians[i], overlays[i])
-		if err != nil {
-			return nil, err
-		}
-		inputs = append(inputs, p.String(), layers)
+	var recipes []recipe
+	for _, p := range platforms {
+		files := &overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
+		recipes = append(recipes, recipe{baseDebian(p.Architecture, apt), files, baseConfig()})
 	}
-
-	dir, err := b.store().get(ctx, "base", hashOf(inputs), func(ctx context.Context, to layout.Path) error {
-		images := make([]v1.Image, len(platforms))
-		g, ctx := errgroup.WithContext(ctx)
-		for i, p := range platforms {
-			g.Go(func() (err error) {
-				if images[i], err = b.image(ctx, debians[i], overlays[i], baseConfig(), to); err != nil {
-					return fmt.Errorf("making the base image for %s: %w", p, err)
-				}
-				return nil
-			})
-		}
-		if err := g.Wait(); err != nil {
-			return err
-		}
-		index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
-		for i, p := range platforms {
-			index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: images[i], Descriptor: v1.Descriptor{Platform: &p}})
-		}
-		return to.AppendIndex(index)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return soleIndex(dir)
+	return b.index(ctx, "base", "the base image", recipes...)
 }
 
 // Image returns the base image of one platform.
@@ -139,56 +107,94 @@ func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, er
 // own architecture: see PostgreSQL and Redis for how each is run.
 func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	files := &overlay{arch: runtime.GOARCH, dir: filepath.Join(b.Source, "pipeline/base/sidecars")}
-	return b.single(ctx, "PostgreSQL and Redis", debian{
+	return b.single(ctx, "sidecars", "the image of PostgreSQL and Redis", recipe{debian{
 		name:    "sidecars",
 		variant: "extract",
 		include: sidecarPackages,
 		hooks:   []string{"--extract-hook=" + sidecarAccounts, "--extract-hook=" + sidecarCluster},
 		drop:    droppedFromSidecars,
-	}, files, v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}})
+	}, files, v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}}})
 }
 
 // Packages returns an image of nothing but Debian packages of the Builder's
 // suite, installed as apt installs them, for this machine's own architecture.
 // It is for the further services that a test puts beside NetBox.
 func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, error) {
-	return b.single(ctx, strings.Join(packages, ", "), debian{
+	return b.single(ctx, "packages", "the image of "+strings.Join(packages, ", "), recipe{debian{
 		name:    "packages-" + b.Suite,
 		variant: "essential",
 		include: packages,
 		drop:    droppedFromBase,
-	}, nil, packagesConfig)
+	}, nil, packagesConfig})
 }
 
 var packagesConfig = v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}}
 
-// single returns an image for this machine's own architecture; what says of
-// what. Without files it has one layer.
-func (b *Builder) single(ctx context.Context, what string, d debian, files *overlay, config v1.Config) (v1.Image, error) {
-	apt, err := hostApt(ctx, b.Suite)
+// recipe says how the image of one platform is made.
+type recipe struct {
+	debian
+	files  *overlay // nil for an image of one layer
+	config v1.Config
+}
+
+// single returns an image for this machine's own architecture.
+func (b *Builder) single(ctx context.Context, kind, what string, r recipe) (v1.Image, error) {
+	var err error
+	if r.apt, err = hostApt(ctx, b.Suite); err != nil {
+		return nil, err
+	}
+	r.arch, r.level = runtime.GOARCH, gzip.BestSpeed
+	index, err := b.index(ctx, kind, what, r)
 	if err != nil {
 		return nil, err
 	}
-	d.arch, d.apt, d.level = runtime.GOARCH, apt, gzip.BestSpeed
-	layers, err := b.keys(d, files)
-	if err != nil {
-		return nil, err
-	}
-	kind, key := "packages", layers[0]
-	if files != nil {
-		kind, key = d.name, hashOf(layers, config)
-	}
-	dir, err := b.store().get(ctx, kind, key, func(ctx context.Context, to layout.Path) error {
-		img, err := b.image(ctx, d, files, config, to)
-		if err != nil {
-			return fmt.Errorf("making the image of %s: %w", what, err)
+	return engine.ImageFor(index, platform.Linux(r.arch))
+}
+
+// index returns an index of images from the cache, or makes all of them at once.
+// Errors call them what.
+func (b *Builder) index(ctx context.Context, kind, what string, recipes ...recipe) (v1.ImageIndex, error) {
+	var inputs []any
+	for _, r := range recipes {
+		lower, err := b.debianKey(r.debian)
+		upper := ""
+		if err == nil && r.files != nil {
+			upper, err = r.files.key()
 		}
-		return to.AppendImage(img)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, lower, upper, r.config)
+	}
+	dir, err := b.store().get(ctx, kind, hashOf(inputs...), func(ctx context.Context, to layout.Path) error {
+		images := make([]v1.Image, len(recipes))
+		g, ctx := errgroup.WithContext(ctx)
+		for i, r := range recipes {
+			g.Go(func() (err error) {
+				if images[i], err = b.image(ctx, r, to); err != nil {
+					return fmt.Errorf("making %s for %s: %w", what, platform.Linux(r.arch), err)
+				}
+				return nil
+			})
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		for i, r := range recipes {
+			if err := to.AppendImage(images[i], layout.WithPlatform(platform.Linux(r.arch))); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return cached(dir)
+	index, err := layout.ImageIndexFromPath(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cached image %s: %w", dir, err)
+	}
+	return index, nil
 }
 
 // baseDebian is the lower layer of the base image.
@@ -206,33 +212,23 @@ func baseDebian(arch string, apt apt) debian {
 }
 
 // image puts the layers together; their blobs are in the layout to.
-func (b *Builder) image(ctx context.Context, d debian, files *overlay, config v1.Config, to layout.Path) (v1.Image, error) {
-	lower, err := b.debianLayer(ctx, d, to)
+func (b *Builder) image(ctx context.Context, r recipe, to layout.Path) (v1.Image, error) {
+	lower, err := b.debianLayer(ctx, r.debian, to)
 	if err != nil {
 		return nil, err
 	}
 	layer := func(of v1.Layer, by string) mutate.Addendum {
 		return mutate.Addendum{Layer: of, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: epoch}, CreatedBy: by}}
 	}
-	layers := []mutate.Addendum{layer(lower, "mmdebstrap "+b.Suite+" "+strings.Join(d.include, " "))}
-	if files != nil {
-		upper, err := files.layer(ctx)
+	layers := []mutate.Addendum{layer(lower, "mmdebstrap "+b.Suite+" "+strings.Join(r.include, " "))}
+	if r.files != nil {
+		upper, err := r.files.layer(ctx)
 		if err != nil {
 			return nil, err
 		}
-		layers = append(layers, layer(upper, "pipeline/base/"+filepath.Base(files.dir)))
+		layers = append(layers, layer(upper, "pipeline/base/"+filepath.Base(r.files.dir)))
 	}
-	return assemble(d.arch, config, layers...)
-}
-
-// keys identifies what image makes, a key each layer.
-func (b *Builder) keys(d debian, files *overlay) ([]string, error) {
-	lower, err := b.debianKey(d)
-	if err != nil || files == nil {
-		return []string{lower}, err
-	}
-	upper, err := files.key()
-	return []string{lower, upper}, err
+	return assemble(r.arch, r.config, layers...)
 }
 
 func (b *Builder) store() store {
@@ -269,29 +265,4 @@ func assemble(arch string, config v1.Config, layers ...mutate.Addendum) (v1.Imag
 		return nil, err
 	}
 	return mutate.Append(img, layers...)
-}
-
-// cached opens the only image of a cache entry.
-func cached(dir string) (v1.Image, error) {
-	img, err := engine.SoleImage(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the cached image %s: %w", dir, err)
-	}
-	return img, nil
-}
-
-// soleIndex returns the only index of an OCI layout.
-func soleIndex(dir string) (v1.ImageIndex, error) {
-	top, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		return nil, fmt.Errorf("opening the cached base image %s: %w", dir, err)
-	}
-	found, err := partial.FindIndexes(top, match.MediaTypes(string(types.OCIImageIndex)))
-	if err != nil {
-		return nil, fmt.Errorf("reading the cached base image %s: %w", dir, err)
-	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("the cached base image %s holds no index: remove the directory and try again", dir)
-	}
-	return found[0], nil
 }

@@ -39,13 +39,13 @@ done`
 // Browser returns the image that Chromium runs on, for this machine's own
 // architecture.
 func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
-	return b.single(ctx, "the browser", debian{
+	return b.single(ctx, "packages", "the image of the browser", recipe{debian{
 		name:    "browser",
 		variant: "extract",
 		include: browserPackages,
 		hooks:   []string{"--extract-hook=" + browserFiles},
 		drop:    droppedFromBrowser,
-	}, nil, packagesConfig)
+	}, nil, packagesConfig})
 }
 
 // droppedFromBrowser leaves out what draws with a graphics card, which is half

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
@@ -96,14 +97,14 @@ func (b *Builder) debianKey(d debian) (string, error) {
 // layerFormat is raised when what becomes of mmdebstrap's output changes.
 const layerFormat = 4
 
-// debianEntry returns a cache entry of one layer, and makes it if it is missing.
-func (b *Builder) debianEntry(ctx context.Context, d debian) (dir string, layer v1.Layer, err error) {
+// debianEntry returns a cached layer and its file, and makes it if it is missing.
+func (b *Builder) debianEntry(ctx context.Context, d debian) (layer v1.Layer, file string, err error) {
 	key, err := b.debianKey(d)
 	if err != nil {
-		return "", nil, err
+		return nil, "", err
 	}
-	dir, err = b.store().get(ctx, "debian-"+d.name+"-"+d.arch, key, func(ctx context.Context, to layout.Path) error {
-		if d.arch == runtime.GOARCH || d.variant == "extract" {
+	dir, err := b.store().get(ctx, "debian-"+d.name+"-"+d.arch, key, func(ctx context.Context, to layout.Path) error {
+		if !d.emulated() {
 			return b.bootstrap(ctx, d, "", to)
 		}
 		native, err := b.nativePrograms(ctx, d.apt)
@@ -113,33 +114,37 @@ func (b *Builder) debianEntry(ctx context.Context, d debian) (dir string, layer 
 		return b.bootstrap(ctx, d, native, to)
 	})
 	if err != nil {
-		return "", nil, err
+		return nil, "", err
 	}
-	if layer, err = onlyLayer(dir); err != nil {
-		return "", nil, fmt.Errorf("opening the cached packages %s: %w", dir, err)
+	if layer, err = onlyLayer(dir); err == nil {
+		file, err = blob(dir, layer)
 	}
-	return dir, layer, nil
+	if err != nil {
+		return nil, "", fmt.Errorf("opening the cached packages %s: %w", dir, err)
+	}
+	return layer, file, nil
+}
+
+// emulated reports whether the layer's own programs take part in making it, and
+// are not this machine's.
+func (d debian) emulated() bool {
+	return d.arch != runtime.GOARCH && d.variant != "extract"
 }
 
 // debianLayer returns the layer from the cache, or makes it. Its blob is put
 // into the layout to as a hard link, so that a base image costs no second
 // copy.
 func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1.Layer, error) {
-	dir, layer, err := b.debianEntry(ctx, d)
-	if err != nil {
-		return nil, err
-	}
-	from, err := blob(dir, layer)
+	layer, file, err := b.debianEntry(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	link, err := blob(string(to), layer)
-	if err != nil {
-		return nil, err
-	}
-	err = os.MkdirAll(filepath.Dir(link), 0o755)
 	if err == nil {
-		err = os.Link(from, link)
+		err = os.MkdirAll(filepath.Dir(link), 0o755)
+	}
+	if err == nil {
+		err = os.Link(file, link)
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("linking the cached packages into the image: %w", err)
@@ -157,7 +162,7 @@ func blob(dir string, layer v1.Layer) (string, error) {
 }
 
 func onlyLayer(dir string) (v1.Layer, error) {
-	img, err := cached(dir)
+	img, err := engine.SoleImage(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -310,10 +315,7 @@ func (b *Builder) runnable(d debian) error {
 			return failure.Usagef("making the base image needs %s: run apt-get install --yes %s", program, pkg)
 		}
 	}
-	if d.arch == runtime.GOARCH || d.variant == "extract" {
-		return nil
-	}
-	if row, _ := platform.Of(d.arch); !row.Emulated(platform.Binfmt) {
+	if row, _ := platform.Of(d.arch); d.emulated() && !row.Emulated(platform.Binfmt) {
 		return failure.Usagef("making the %s base image needs emulation: run apt-get install --yes qemu-user-static binfmt-support, then update-binfmts --enable %s", d.arch, row.Emulator())
 	}
 	return nil

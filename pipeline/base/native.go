@@ -42,7 +42,7 @@ find usr usr/lib -maxdepth 1 -lname '/native/*' -delete; rm -r native`
 // emulator would run: mmdebstrap then takes 211 s instead of 539, and the layer
 // is the same to the byte.
 func (b *Builder) nativePrograms(ctx context.Context, apt apt) (string, error) {
-	dir, layer, err := b.debianEntry(ctx, debian{
+	_, file, err := b.debianEntry(ctx, debian{
 		name:    "native",
 		arch:    runtime.GOARCH,
 		variant: "extract",
@@ -54,7 +54,7 @@ func (b *Builder) nativePrograms(ctx context.Context, apt apt) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make the programs of this machine that install packages: %w", err)
 	}
-	return blob(dir, layer)
+	return file, nil
 }
 
 // droppedFromNative leaves out all but the programs and their libraries.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,10 +74,7 @@ func (p goPackage) own() bool { return p.Module != nil && p.Module.Main }
 // goPackages lists all that the programs are made of.
 func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
 	args := []string{"list", "-deps", "-json=Dir,GoFiles,IgnoredGoFiles,EmbedFiles,Module,Standard"}
-	for pkg := range installed {
-		args = append(args, pkg)
-	}
-	slices.Sort(args[3:])
+	args = append(args, slices.Sorted(maps.Keys(installed))...)
 	list, err := goCommand(ctx, b.Source, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)

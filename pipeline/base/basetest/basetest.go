@@ -20,12 +20,13 @@ import (
 // what the pipeline has made already is what is tested.
 func Builder(t testing.TB, source string) base.Builder {
 	t.Helper()
-	pins, cpu, cache := machine(t, source)
+	Machine(t, source)
+	pins := pinned(t, source)
 	return base.Builder{
 		Source: source,
-		Cache:  filepath.Join(cache, "base"),
+		Cache:  filepath.Join(userCache(t), "base"),
 		Suite:  pins.Base.Local.Suite,
-		CPU:    cpu,
+		CPU:    pins.CPUs(),
 		Log:    t.Output(),
 		Wait:   time.Hour,
 	}
@@ -48,13 +49,7 @@ func Packages(t testing.TB, source, suite string, packages ...string) v1.Image {
 // on a bare one everything is installed, as the pipeline would.
 func Machine(t testing.TB, source string) {
 	t.Helper()
-	machine(t, source)
-}
-
-func machine(t testing.TB, source string) (pins *versions.Versions, cpu map[string]string, cache string) {
-	t.Helper()
 	need.Root(t, "making and booting the base image")
-	pins, cpu = pinned(t, source)
 	eng := Engine(t, source)
 	if err := eng.Setup(t.Context(), t.Output()); err != nil {
 		t.Fatal(err)
@@ -62,19 +57,17 @@ func machine(t testing.TB, source string) (pins *versions.Versions, cpu map[stri
 	if err := eng.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return pins, cpu, userCache(t)
 }
 
 // Engine is the local engine with the user's own cache, which another run may
 // hold for an hour. The caller closes it.
 func Engine(t testing.TB, source string) *local.Engine {
 	t.Helper()
-	_, cpu := pinned(t, source)
 	eng, err := local.New(local.Options{
 		Cache:     filepath.Join(userCache(t), "engine"),
 		Tools:     filepath.Join(source, "tools"),
 		Platforms: []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}},
-		QEMUCPU:   cpu,
+		QEMUCPU:   pinned(t, source).CPUs(),
 		LockWait:  time.Hour,
 		Environ:   os.Environ(),
 	})
@@ -84,14 +77,13 @@ func Engine(t testing.TB, source string) *local.Engine {
 	return eng
 }
 
-// pinned are the versions, and the CPU models that are emulated.
-func pinned(t testing.TB, source string) (*versions.Versions, map[string]string) {
+func pinned(t testing.TB, source string) *versions.Versions {
 	t.Helper()
 	pins, err := versions.Load(source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pins, pins.CPUs()
+	return pins
 }
 
 func userCache(t testing.TB) string {
