@@ -4,6 +4,8 @@ import (
 	"context"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
 // Chromium is a headless browser that is debugged on port 9222 of every
@@ -12,8 +14,9 @@ import (
 //
 // Chromium itself listens on loopback alone. It is no root and has no sandbox,
 // which a container does not let it make: it is for pages of our own.
-func Chromium() Service {
-	return Service{
+func Chromium() engine.Container {
+	return engine.Container{
+		Name: "browser",
 		Entrypoint: []string{"sh", "-c", `
 setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs -- env HOME=/tmp \
 	chromium-headless-shell --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars \

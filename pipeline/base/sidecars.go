@@ -1,20 +1,16 @@
 package base
 
-// Service is how one service of the sidecar image is run.
-type Service struct {
-	Entrypoint []string
-	Ready      []string // exits 0 once the service answers a real question
-}
+import "github.com/linuxserver/docker-netbox/pipeline/engine"
 
 // PostgreSQL reads POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB as the
 // official image does, and listens on port 5432 of every address.
-func PostgreSQL() Service {
-	return Service{Entrypoint: []string{"/usr/local/bin/postgres-run"}, Ready: []string{"/usr/local/bin/postgres-ready"}}
+func PostgreSQL() engine.Container {
+	return engine.Container{Entrypoint: []string{"/usr/local/bin/postgres-run"}, Ready: []string{"/usr/local/bin/postgres-ready"}}
 }
 
 // Redis reads REDIS_PASSWORD and listens on port 6379 of every address.
-func Redis() Service {
-	return Service{Entrypoint: []string{"/usr/local/bin/redis-run"}, Ready: []string{"/usr/local/bin/redis-ready"}}
+func Redis() engine.Container {
+	return engine.Container{Entrypoint: []string{"/usr/local/bin/redis-run"}, Ready: []string{"/usr/local/bin/redis-ready"}}
 }
 
 // sidecarPackages are the real services. They are unpacked only: no

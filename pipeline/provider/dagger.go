@@ -58,7 +58,8 @@ func (d Dagger) Browser(ctx context.Context, log io.Writer) (engine.Container, e
 		return engine.Container{}, fmt.Errorf("make the image of the browser: %w", err)
 	}
 	chromium := base.Chromium()
-	return engine.Container{Name: "browser", Image: img, Entrypoint: chromium.Entrypoint, Ready: chromium.Ready, Args: []string{}}, nil
+	chromium.Image, chromium.Args = img, []string{}
+	return chromium, nil
 }
 
 // startRedis starts a Redis that asks for a password, which the published

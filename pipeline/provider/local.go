@@ -101,7 +101,8 @@ func (l Local) Browser(ctx context.Context, log io.Writer) (engine.Container, er
 		return engine.Container{}, err
 	}
 	chromium := base.Chromium()
-	return engine.Container{Name: "browser", Image: img, Entrypoint: chromium.Entrypoint, Ready: chromium.Ready}, nil
+	chromium.Image = img
+	return chromium, nil
 }
 
 // Sidecars makes the services from Debian packages.
@@ -113,10 +114,8 @@ func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, 
 		return pipeline.Sidecars{}, fmt.Errorf("make the services to boot against: %w", err)
 	}
 	postgres, redis := base.PostgreSQL(), base.Redis()
-	return sidecars(
-		engine.Container{Image: img, Entrypoint: postgres.Entrypoint, Ready: postgres.Ready},
-		engine.Container{Image: img, Entrypoint: redis.Entrypoint, Ready: redis.Ready},
-	), nil
+	postgres.Image, redis.Image = img, img
+	return sidecars(postgres, redis), nil
 }
 
 // sidecars are the services by the names that they have for NetBox, with fresh

@@ -12,7 +12,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
-	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
 // Start starts Chromium in a container without a network, of the repository at
@@ -35,7 +34,8 @@ func Start(t testing.TB, source string) (address string) {
 		t.Fatal(err)
 	}
 	chromium := base.Chromium()
-	container, err := pod.Start(t.Context(), engine.Container{Name: "browser", Image: img, Entrypoint: chromium.Entrypoint, Ready: chromium.Ready})
+	chromium.Image = img
+	container, err := pod.Start(t.Context(), chromium)
 	if err != nil {
 		t.Fatal(err)
 	}
