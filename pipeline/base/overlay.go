@@ -119,8 +119,8 @@ func (b *Builder) programs(ctx context.Context) (*programs, error) {
 	return &programs{root: b.Source, key: hashOf(inputs...)}, nil
 }
 
-// build cross-compiles the programs; the result is by path in the image.
-func (p *programs) build(ctx context.Context, arch string) (map[string][]byte, error) {
+// build cross-compiles the programs.
+func (p *programs) build(ctx context.Context, arch string) ([]entry, error) {
 	dir, err := os.MkdirTemp("", "docker-netbox-base-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory to compile into: %w", err)
@@ -135,11 +135,13 @@ func (p *programs) build(ctx context.Context, arch string) (map[string][]byte, e
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	built := map[string][]byte{}
+	var built []entry
 	for _, path := range installed {
-		if built[path], err = os.ReadFile(filepath.Join(dir, path)); err != nil {
+		data, err := os.ReadFile(filepath.Join(dir, path))
+		if err != nil {
 			return nil, fmt.Errorf("reading what was compiled: %w", err)
 		}
+		built = append(built, entry{Path: path, Mode: 0o755, Data: data})
 	}
 	return built, nil
 }
@@ -158,19 +160,11 @@ func (o overlay) key() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var files []any
-	for _, e := range entries {
-		if e.link != "" {
-			files = append(files, e.path, "link", e.link)
-		} else {
-			files = append(files, e.path, e.mode&0o111 != 0, e.data)
-		}
-	}
 	programs := ""
 	if o.programs != nil {
 		programs = o.programs.key
 	}
-	return hashOf(hashOf(files...), programs, o.sources, o.arch, epoch, layerFormat), nil
+	return hashOf(entries, programs, o.sources, o.arch, epoch, layerFormat), nil
 }
 
 // layer makes the layer: the same inputs give the same bytes.
@@ -184,20 +178,18 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 		if err != nil {
 			return nil, err
 		}
-		for path, data := range built {
-			entries = append(entries, entry{path: path, mode: 0o755, data: data})
-		}
+		entries = append(entries, built...)
 		for _, path := range initNames {
-			entries = append(entries, entry{path: path, link: "/init"})
+			entries = append(entries, entry{Path: path, Link: "/init"})
 		}
 		for _, path := range mountPoints {
-			entries = append(entries, entry{path: path, mode: fs.ModeDir | 0o755})
+			entries = append(entries, entry{Path: path, Mode: fs.ModeDir | 0o755})
 		}
 		// Whoever the container runs as, /init has its state there.
-		entries = append(entries, entry{path: "run", mode: fs.ModeDir | fs.ModeSticky | 0o777})
+		entries = append(entries, entry{Path: "run", Mode: fs.ModeDir | fs.ModeSticky | 0o777})
 	}
 	if o.sources != "" {
-		entries = append(entries, entry{path: "etc/apt/sources.list.d/debian.list", mode: 0o644, data: []byte(o.sources)})
+		entries = append(entries, entry{Path: "etc/apt/sources.list.d/debian.list", Mode: 0o644, Data: []byte(o.sources)})
 	}
 	data, err := archive(entries)
 	if err != nil {
@@ -208,12 +200,12 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.DefaultCompression), tarball.WithCompressedCaching)
 }
 
-// entry is a file of a layer.
+// entry is a file of a layer. Its fields make part of a key.
 type entry struct {
-	path string
-	mode fs.FileMode
-	link string // target, for a symbolic link
-	data []byte
+	Path string
+	Mode fs.FileMode
+	Link string // target, for a symbolic link
+	Data []byte
 }
 
 // files reads the overlay's own tree. Of a mode only "executable" counts, as
@@ -228,7 +220,7 @@ func (o overlay) files() ([]entry, error) {
 		}
 		if d.Type()&fs.ModeSymlink != 0 {
 			target, err := fs.ReadLink(root, path)
-			entries = append(entries, entry{path: path, link: target})
+			entries = append(entries, entry{Path: path, Link: target})
 			return err
 		}
 		info, err := d.Info()
@@ -240,7 +232,7 @@ func (o overlay) files() ([]entry, error) {
 			mode = 0o755
 		}
 		data, err := fs.ReadFile(root, path)
-		entries = append(entries, entry{path: path, mode: mode, data: data})
+		entries = append(entries, entry{Path: path, Mode: mode, Data: data})
 		return err
 	})
 	if err != nil {
@@ -251,24 +243,24 @@ func (o overlay) files() ([]entry, error) {
 
 // archive packs entries, sorted, all root's and all of one age.
 func archive(entries []entry) ([]byte, error) {
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.path, b.path) })
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.Path, b.Path) })
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
 	for _, e := range entries {
-		h := &tar.Header{Name: e.path, Mode: int64(e.mode.Perm()), ModTime: epoch, Format: tar.FormatPAX, Size: int64(len(e.data)), Typeflag: tar.TypeReg}
+		h := &tar.Header{Name: e.Path, Mode: int64(e.Mode.Perm()), ModTime: epoch, Format: tar.FormatPAX, Size: int64(len(e.Data)), Typeflag: tar.TypeReg}
 		switch {
-		case e.link != "":
-			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.link, 0o777
-		case e.mode.IsDir():
-			h.Typeflag, h.Name = tar.TypeDir, e.path+"/"
-			if e.mode&fs.ModeSticky != 0 {
+		case e.Link != "":
+			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.Link, 0o777
+		case e.Mode.IsDir():
+			h.Typeflag, h.Name = tar.TypeDir, e.Path+"/"
+			if e.Mode&fs.ModeSticky != 0 {
 				h.Mode |= 0o1000
 			}
 		}
 		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
-		if _, err := w.Write(e.data); err != nil {
+		if _, err := w.Write(e.Data); err != nil {
 			return nil, err
 		}
 	}
