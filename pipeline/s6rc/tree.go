@@ -103,30 +103,26 @@ func (t *Tree) bundle(name string) *BundleDef {
 // are: themselves and all they need, in descending database index, which is
 // the order s6-rc looks at them. Unknown names count for nothing.
 func (t *Tree) Closure(names ...string) []*Service {
-	wanted := make([]bool, len(t.Services))
-	var add func(s *Service)
-	add = func(s *Service) {
-		if wanted[s.index] {
-			return
-		}
-		wanted[s.index] = true
-		for _, d := range s.Deps {
-			add(d)
+	wanted := map[*Service]bool{}
+	var add func(services []*Service)
+	add = func(services []*Service) {
+		for _, s := range services {
+			if !wanted[s] {
+				wanted[s] = true
+				add(s.Deps)
+			}
 		}
 	}
 	for _, name := range names {
 		if b := t.bundle(name); b != nil {
-			for _, s := range b.Services {
-				add(s)
-			}
-		}
-		if s := t.Service(name); s != nil {
-			add(s)
+			add(b.Services)
+		} else if s := t.Service(name); s != nil {
+			add([]*Service{s})
 		}
 	}
 	var out []*Service
-	for i, s := range slices.Backward(t.Services) {
-		if wanted[i] {
+	for _, s := range slices.Backward(t.Services) {
+		if wanted[s] {
 			out = append(out, s)
 		}
 	}
@@ -136,8 +132,9 @@ func (t *Tree) Closure(names ...string) []*Service {
 // Load compiles the content of /etc/s6-overlay/s6-rc.d together with what
 // s6-overlay adds: the bundles base and top, and the oneshots fix-attrs,
 // legacy-cont-init and legacy-services. The commands of these are left empty:
-// what they run is the supervisor's own affair. The error is a [Problems]. The tree is never nil: with an error it holds
-// what could be read, to look at, not to run.
+// what they run is the supervisor's own affair. The error is a [Problems]. The
+// tree is never nil: with an error it holds what could be read, to look at, not
+// to run.
 func Load(fsys fs.FS) (*Tree, error) {
 	return Compile(Dir, fsys)
 }

@@ -40,11 +40,11 @@ func inspect(args []string) int {
 		fmt.Fprintf(os.Stderr, "s6-rc: "+format+"\n", args...)
 		return status
 	}
-	sign, how := map[string]string{"-a list": isUp, "-da list": isDown}[strings.Join(args, " ")], syscall.LOCK_SH|syscall.LOCK_NB
-	waits := sign == "" && os.Getppid() == 1
-	if waits {
-		how = syscall.LOCK_SH
-	} else if sign == "" {
+	sign, how := map[string]string{"-a list": isUp, "-da list": isDown}[strings.Join(args, " ")], syscall.LOCK_SH
+	waits := sign == ""
+	if !waits {
+		how |= syscall.LOCK_NB
+	} else if os.Getppid() != 1 {
 		return complain(100, "usage: s6-rc -a list | -da list (to stop or restart one service use s6-svc -d, -u or -r %s/NAME)", scanDir)
 	}
 	lock, err := os.Open(liveDir + "/lock")

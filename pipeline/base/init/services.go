@@ -244,19 +244,15 @@ func (t *transition) conclude(o outcome) {
 
 // attempt does what it takes to start or stop one service.
 func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
-	limit := service.TimeoutDown
+	limit, argv := service.TimeoutDown, service.Down
 	if t.toUp {
-		limit = service.TimeoutUp
+		limit, argv = service.TimeoutUp, service.Up
 	}
 	if service.Type == s6rc.Longrun {
 		return t.longrun(service, limit)
 	}
 	if filepath.Dir(service.Path) == s6rc.BuiltinDir {
 		return exited(t.legacy(service.Name))
-	}
-	argv := service.Down
-	if t.toUp {
-		argv = service.Up
 	}
 	if len(argv) == 0 {
 		return 0

@@ -81,10 +81,11 @@ func (h hook) apply(ctx context.Context, m *mod) error {
 	if err := h.unpack(ctx, m.image); err != nil {
 		return fmt.Errorf("unpacking it: %w", err)
 	}
-	if err := os.MkdirAll(h.path(applied), 0o755); err != nil {
-		return fmt.Errorf("recording it: %w", err)
+	err = os.MkdirAll(h.path(applied), 0o755)
+	if err == nil {
+		err = os.WriteFile(mark, []byte(digest.String()), 0o644)
 	}
-	if err := os.WriteFile(mark, []byte(digest.String()), 0o644); err != nil {
+	if err != nil {
 		return fmt.Errorf("recording it: %w", err)
 	}
 	h.say("[mod-init] %s: applied, %s", m.ref, digest)

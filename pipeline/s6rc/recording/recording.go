@@ -6,11 +6,11 @@ package recording
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -101,12 +101,11 @@ func ReadAll(dir fs.FS) ([]Case, error) {
 	}
 	var all []Case
 	for _, name := range names {
-		f, err := dir.Open(name)
+		text, err := fs.ReadFile(dir, name)
 		if err != nil {
-			return nil, fmt.Errorf("opening recording: %w", err)
+			return nil, fmt.Errorf("reading recording: %w", err)
 		}
-		cases, err := Read(strings.TrimSuffix(path.Base(name), ".txt"), f)
-		f.Close()
+		cases, err := Read(strings.TrimSuffix(name, ".txt"), bytes.NewReader(text))
 		if err != nil {
 			return nil, err
 		}
