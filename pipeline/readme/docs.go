@@ -76,13 +76,6 @@ var admonitions = map[string]string{
 // to files elsewhere.
 func material(page string, files func(file, anchor string) string) string {
 	var out []string
-	anchors := map[string]string{}
-	for line, inCode := range eachLine(page) {
-		if text, ok := heading(line); ok && !inCode {
-			anchors[anchorGitHub(text)] = anchorMkDocs(text)
-		}
-	}
-	link := regexp.MustCompile(`\]\(#([^)\s]+)\)`)
 	pad, callOutOpen, last := "", false, ""
 	put := func(line string) {
 		if line != "" {
@@ -96,13 +89,7 @@ func material(page string, files func(file, anchor string) string) string {
 			last = line
 			continue
 		}
-		line = link.ReplaceAllStringFunc(relink(line, files), func(m string) string {
-			anchor := link.FindStringSubmatch(m)[1]
-			if to, known := anchors[anchor]; known {
-				anchor = to
-			}
-			return "](#" + anchor + ")"
-		})
+		line = ownLink.ReplaceAllStringFunc(relink(line, files), anchorMkDocs)
 		kind := callOut.FindStringSubmatch(line)
 		title := summary.FindStringSubmatch(line)
 		switch {
@@ -156,26 +143,20 @@ func eachLine(page string) iter.Seq2[string, bool] {
 }
 
 var (
+	ownLink = regexp.MustCompile(`\]\(#[^)\s]+\)`)
 	linked  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-	gaps    = regexp.MustCompile(`[-\s]+`)
+	gaps    = regexp.MustCompile(`-+`)
 )
-
-// heading returns the text of a heading, links in it resolved.
-func heading(line string) (text string, ok bool) {
-	text = strings.TrimLeft(line, "#")
-	if text == line || !strings.HasPrefix(text, " ") {
-		return "", false
-	}
-	return linked.ReplaceAllString(strings.TrimSpace(text), "$1"), true
-}
 
 // anchorGitHub is what GitHub makes of a heading.
 func anchorGitHub(text string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
 }
 
-// anchorMkDocs is what MkDocs makes of it.
-func anchorMkDocs(text string) string {
-	return gaps.ReplaceAllString(strings.TrimSpace(notSlug.ReplaceAllString(strings.ToLower(text), "")), "-")
+// anchorMkDocs turns the anchor of a link into what MkDocs makes of the same
+// heading: no gap at its ends, and gaps of one sign in it.
+func anchorMkDocs(link string) string {
+	anchor := strings.TrimSuffix(strings.TrimPrefix(link, "](#"), ")")
+	return "](#" + strings.Trim(gaps.ReplaceAllString(anchor, "-"), "-") + ")"
 }

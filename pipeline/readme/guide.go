@@ -30,7 +30,7 @@ func newGuide(file, text string) (Guide, error) {
 	g.Title = strings.TrimSpace(title)
 	for line, inCode := range eachLine(text) {
 		if title, ok := strings.CutPrefix(line, "## "); ok && !inCode {
-			title, _ = heading("# " + title)
+			title = linked.ReplaceAllString(strings.TrimSpace(title), "$1")
 			g.Sections = append(g.Sections, Section{Title: title, Link: file + "#" + anchorGitHub(title)})
 		}
 	}

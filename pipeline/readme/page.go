@@ -207,26 +207,22 @@ func breakable(widest int, text string) string {
 	if strings.Contains(text, "``") {
 		return text
 	}
+	long := regexp.MustCompile(fmt.Sprintf("[^ ]{%d,}", widest+1))
 	return codeSpan.ReplaceAllStringFunc(text, func(span string) string {
-		words := strings.Split(strings.Trim(span, "`"), " ")
-		broken := false
-		for i, word := range words {
-			if len(word) <= widest {
-				continue
-			}
-			words[i] = ""
+		broken := long.ReplaceAllStringFunc(strings.Trim(span, "`"), func(word string) (broken string) {
 			width := 0
 			for _, part := range syllable.FindAllString(word, -1) {
 				if width > 0 && width+len(part) > widest {
-					words[i], width, broken = words[i]+"\x00", 0, true
+					broken, width = broken+"\x00", 0
 				}
-				words[i], width = words[i]+part, width+len(part)
+				broken, width = broken+part, width+len(part)
 			}
-		}
-		if !broken {
+			return broken
+		})
+		if !strings.Contains(broken, "\x00") {
 			return span
 		}
-		name := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", `\*`, "[", `\[`, "]", `\]`, "\x00", "<wbr>").Replace(strings.Join(words, " "))
+		name := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", `\*`, "[", `\[`, "]", `\]`, "\x00", "<wbr>").Replace(broken)
 		return "<code>" + name + "</code>"
 	})
 }
