@@ -195,38 +195,34 @@ func (s *Step) Worked() {
 }
 
 // End reports how the step went. Only the first End or Skip counts.
-func (s *Step) End(err error) {
-	switch {
-	case errors.Is(err, context.Canceled):
-		s.settle(stopped, "")
-	case err != nil:
-		s.settle(failed, strings.Join(failure.Lines(err), "; "))
-	default:
-		s.settle(passed, "")
-	}
-}
+func (s *Step) End(err error) { s.EndAt(time.Time{}, err) }
 
 // EndAt is End of a step whose work was done at an earlier moment.
 func (s *Step) EndAt(done time.Time, err error) {
-	s.p.mu.Lock()
-	if s.state == running {
-		s.end = done
+	switch {
+	case errors.Is(err, context.Canceled):
+		s.settle(done, stopped, "")
+	case err != nil:
+		s.settle(done, failed, strings.Join(failure.Lines(err), "; "))
+	default:
+		s.settle(done, passed, "")
 	}
-	s.p.mu.Unlock()
-	s.End(err)
 }
 
 // Skip reports that the step was not done, and why.
-func (s *Step) Skip(why string) {
-	s.settle(skipped, why)
-}
+func (s *Step) Skip(why string) { s.settle(time.Time{}, skipped, why) }
 
-func (s *Step) settle(to state, why string) {
+// settle ends a step that has not ended. done is when its work was, if that is
+// not known already; zero for now.
+func (s *Step) settle(done time.Time, to state, why string) {
 	s.lines.Flush()
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	if s.state > worked {
 		return
+	}
+	if s.state == running {
+		s.end = done
 	}
 	s.p.settle(s, to, s.p.opts.Hide(clean(why)))
 	s.p.paint()
@@ -237,15 +233,13 @@ func (p *Display) settle(s *Step, to state, why string) {
 	if s.end.IsZero() {
 		s.end = p.opts.Now()
 	}
-	verdict := map[state]string{passed: "passed in", failed: "failed after", skipped: "skipped after", stopped: "stopped after"}[to]
-	if why != "" {
-		why = ": " + why
+	s.state, s.last = to, why
+	verdict := map[state]string{passed: "passed in ", failed: "failed after ", skipped: "skipped after ", stopped: "stopped after "}[to] + s.took()
+	// Of why it failed the tree shows the beginning, the summary all of it.
+	if why != "" && (p.opts.Terminal == nil || to != failed) {
+		verdict += ": " + why
 	}
-	s.state, s.last = to, strings.TrimPrefix(why, ": ")
-	if p.opts.Terminal != nil && to == failed {
-		why = "" // the tree shows its beginning, the summary all of it
-	}
-	p.say(s, fmt.Sprintf("%s %s%s", verdict, s.took(), why))
+	p.say(s, verdict)
 }
 
 // took is the time of the step's work so far, in words.
@@ -260,12 +254,7 @@ func (s *Step) elapsed() time.Duration {
 	return s.end.Sub(s.start)
 }
 
-func (s *Step) name() string {
-	if s.platform == "" {
-		return s.stage
-	}
-	return s.stage + " " + s.platform
-}
+func (s *Step) name() string { return strings.TrimSuffix(s.stage+" "+s.platform, " ") }
 
 // say writes a line that stays. Of what the tree shows a terminal keeps only
 // what did not pass.

@@ -49,12 +49,8 @@ func Width(w io.Writer, getenv func(string) string) int {
 // utf8Locale reports whether the locale for characters is one of UTF-8. The
 // first variable that is set decides (POSIX.1-2017, 8.2).
 func utf8Locale(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if value := strings.ToLower(getenv(name)); value != "" {
-			return strings.HasSuffix(value, "utf-8") || strings.HasSuffix(value, "utf8")
-		}
-	}
-	return false
+	locale := strings.ToLower(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG")))
+	return strings.HasSuffix(locale, "utf-8") || strings.HasSuffix(locale, "utf8")
 }
 
 // size is Size, with a guess for what the terminal does not know.
