@@ -4,7 +4,9 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
@@ -64,12 +66,7 @@ type Key struct {
 	Platform string `json:"platform,omitempty"`
 }
 
-func (k Key) String() string {
-	if k.Platform == "" {
-		return k.Stage
-	}
-	return k.Stage + " " + k.Platform
-}
+func (k Key) String() string { return strings.TrimSuffix(k.Stage+" "+k.Platform, " ") }
 
 // Stage is a stage that has ended. A Builder makes them.
 type Stage struct {
@@ -229,15 +226,11 @@ type Document struct {
 // MarshalJSON adds the schema version and the verdict.
 func (r Report) MarshalJSON() ([]byte, error) {
 	type plain Report // without this method
-	next := ""
-	if f := r.Failure(); f != nil {
-		next = f.Next
-	}
 	return json.Marshal(struct {
 		SchemaVersion int     `json:"schemaVersion"`
 		Verdict       Verdict `json:"verdict"`
 		Why           string  `json:"why"`
 		Next          string  `json:"next,omitempty"`
 		plain
-	}{schemaVersion, r.Verdict(), r.Why(), next, plain(r)})
+	}{schemaVersion, r.Verdict(), r.Why(), cmp.Or(r.Failure(), &Failure{}).Next, plain(r)})
 }
