@@ -79,6 +79,12 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		if err != nil {
 			return err
 		}
+		if r.Signer == nil {
+			return add(registry.Document{
+				Type: statementType, Data: text,
+				Annotations: map[string]string{statementAnnotation: predicate, registry.TitleLabel: "provenance.json"},
+			}, on...)
+		}
 		if l, ok := r.Signer.(Limited); ok && predicate != provenancePredicate && len(text) > l.Limit() {
 			return nil // the provenance, which is signed, names it by digest
 		}
@@ -123,19 +129,8 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		}
 	}
 
-	if r.Signer == nil {
-		provenance, err := newStatement(provenancePredicate, r.Provenance, parts...)
-		if err != nil {
-			return nil, err
-		}
-		err = add(registry.Document{
-			Type: statementType, Data: provenance,
-			Annotations: map[string]string{statementAnnotation: provenancePredicate, registry.TitleLabel: "provenance.json"},
-		}, parts...)
+	if err := sign(provenancePredicate, r.Provenance, parts...); err != nil || r.Signer == nil {
 		return list, err
-	}
-	if err := sign(provenancePredicate, r.Provenance, parts...); err != nil {
-		return nil, err
 	}
 	for _, p := range parts {
 		// As cosign words it: the subject has no name.

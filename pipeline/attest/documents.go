@@ -146,11 +146,7 @@ func (v *verification) checkPackages() {
 			none := "no list of packages is attached as " + kind
 			v.checkDocuments(s, kind, whatPackages, none, func(doc document) (text string, problems []string) {
 				own[doc.digest] = true
-				text, err := packagesOf(doc, s.digest)
-				if err != nil {
-					return "", []string{err.Error()}
-				}
-				return text + " of this image", nil
+				return packagesOf(doc, s.digest)
 			})
 		}
 	}
@@ -167,7 +163,8 @@ func (v *verification) checkPackages() {
 // packagesOf names the format of a list of packages, if it is of the image: the
 // package that an SPDX 2 document describes, or the component in the metadata of
 // a CycloneDX document.
-func packagesOf(doc document, image v1.Hash) (string, error) {
+func packagesOf(doc document, image v1.Hash) (text string, problems []string) {
+	bad := func(format string, args ...any) (string, []string) { return "", []string{fmt.Sprintf(format, args...)} }
 	type checksum struct {
 		Algorithm string `json:"algorithm"`
 		Value     string `json:"checksumValue"`
@@ -192,18 +189,18 @@ func packagesOf(doc document, image v1.Hash) (string, error) {
 	err := json.Unmarshal(doc.data, &list)
 	switch {
 	case doc.kind == sbom.SPDXType && (err != nil || !strings.HasPrefix(list.SPDX, "SPDX-")):
-		return "", fmt.Errorf("it is no SPDX document (%v)", err)
+		return bad("it is no SPDX document (%v)", err)
 	case doc.kind == sbom.SPDXType:
 		for _, p := range list.Packages {
 			if p.Purpose == "CONTAINER" && (p.Version == image.String() || slices.Contains(p.Checksums, checksum{"SHA256", image.Hex})) {
-				return fmt.Sprintf("%s, %d packages,", list.SPDX, len(list.Packages)-1), nil
+				return fmt.Sprintf("%s, %d packages, of this image", list.SPDX, len(list.Packages)-1), nil
 			}
 		}
-		return "", fmt.Errorf("it is not of %s", image)
+		return bad("it is not of %s", image)
 	case err != nil || list.Format != "CycloneDX":
-		return "", fmt.Errorf("it is no CycloneDX document (%v)", err)
+		return bad("it is no CycloneDX document (%v)", err)
 	case list.Metadata.Component.Version != image.String():
-		return "", fmt.Errorf("it is of %q, not of %s", list.Metadata.Component.Version, image)
+		return bad("it is of %q, not of %s", list.Metadata.Component.Version, image)
 	}
-	return fmt.Sprintf("CycloneDX %s, %d components,", list.Version, len(list.Components)), nil
+	return fmt.Sprintf("CycloneDX %s, %d components, of this image", list.Version, len(list.Components)), nil
 }
