@@ -100,7 +100,7 @@ func (v *verification) checkLabels() {
 	if v.at.Index == nil {
 		of = v.images[0].name
 	}
-	good := true
+	before := len(v.result.Lines)
 	for _, label := range []string{registry.VersionLabel, registry.RevisionLabel, registry.SourceLabel} {
 		first := v.label(label)
 		for _, img := range v.images {
@@ -108,17 +108,15 @@ func (v *verification) checkLabels() {
 				continue
 			}
 			if got := img.config.Config.Labels[label]; got != first {
-				good = false
 				v.add(Wrong, img.name, whatLabels, "%s is %q, but %q in %s", label, got, first, v.images[0].name)
 			}
 		}
 		if got, ok := v.annotations[label]; ok && got != first {
-			good = false
 			v.add(Wrong, of, whatLabels, "%s is %q, but %q in the images", label, got, first)
 		}
 	}
 	switch {
-	case !good:
+	case len(v.result.Lines) > before:
 	case v.label(registry.VersionLabel) == "" || v.label(registry.RevisionLabel) == "":
 		v.add(Unproven, of, whatLabels, "the images do not say which version and commit they are of")
 	default:

@@ -91,11 +91,8 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 		return
 	}
 	v.believed[of.payload] = p
-	good := true
-	bad := func(format string, args ...any) {
-		good = false
-		v.add(Wrong, s.name, whatProvenance, format, args...)
-	}
+	before := len(v.result.Lines)
+	bad := func(format string, args ...any) { v.add(Wrong, s.name, whatProvenance, format, args...) }
 	d := p.Definition
 	for _, other := range v.subjects {
 		if !of.about(other.digest) {
@@ -122,7 +119,7 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 	if base, _, _ := strings.Cut(d.External.Base, "@"); v.annotations[registry.BaseNameLabel] != "" && base != v.annotations[registry.BaseNameLabel] {
 		bad("it says base %q, the index %q", base, v.annotations[registry.BaseNameLabel])
 	}
-	if !good {
+	if len(v.result.Lines) > before {
 		return
 	}
 	digests := 0

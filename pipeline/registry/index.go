@@ -52,19 +52,17 @@ func Index(images []PlatformImage, annotations map[string]string) (v1.ImageIndex
 		return nil, errors.New("assembling an index: no image given")
 	}
 	images = slices.Clone(images)
-	slices.SortFunc(images, func(a, b PlatformImage) int {
-		return strings.Compare(platform.Canonical(a.Platform).String(), platform.Canonical(b.Platform).String())
-	})
+	for i := range images {
+		images[i].Platform = platform.Canonical(images[i].Platform)
+	}
+	slices.SortFunc(images, func(a, b PlatformImage) int { return strings.Compare(a.Platform.String(), b.Platform.String()) })
 
 	var adds []mutate.IndexAddendum
-	seen := map[string]bool{}
-	for _, img := range images {
-		platform := platform.Canonical(img.Platform)
-		if seen[platform.String()] {
+	for i, img := range images {
+		platform := img.Platform
+		if i > 0 && platform.String() == images[i-1].Platform.String() {
 			return nil, fmt.Errorf("assembling an index: two images for %s", platform)
 		}
-		seen[platform.String()] = true
-
 		config, err := img.Image.ConfigFile()
 		if err != nil {
 			return nil, fmt.Errorf("reading the configuration of the image for %s: %w", platform, err)
