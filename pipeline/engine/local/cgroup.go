@@ -2,12 +2,10 @@ package local
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,20 +41,8 @@ func cgroupDirs(name string) []string {
 	return dirs
 }
 
-// sweepCgroups removes empty cgroups by name, wildcards allowed. The kernel
-// takes a moment to forget killed processes, and so does this.
-func sweepCgroups(name string) {
-	deadline := time.Now().Add(time.Second)
-	for _, dir := range cgroupDirs(name) {
-		for !removeCgroup(dir) && time.Now().Before(deadline) {
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-}
-
-// sweepDead removes the empty cgroups of processes that are no more. Their
-// directories in the cache, by which the next start finds others, go with them
-// where the cache lies in memory.
+// sweepDead removes the empty cgroups of processes that are no more: of those
+// that were killed together with the first process of a namespace.
 func sweepDead() {
 	for _, dir := range cgroupDirs(filepath.Join(cgroupTop, "*-*")) {
 		pid, _, _ := strings.Cut(filepath.Base(dir), "-")
@@ -66,15 +52,14 @@ func sweepDead() {
 	}
 }
 
-func removeCgroup(dir string) bool {
+func removeCgroup(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
 		if entry.IsDir() {
 			removeCgroup(filepath.Join(dir, entry.Name()))
 		}
 	}
-	err := unix.Rmdir(dir)
-	return err == nil || errors.Is(err, fs.ErrNotExist)
+	_ = unix.Rmdir(dir)
 }
 
 // favour gives a cgroup ten times the processor time that others of its level

@@ -147,7 +147,6 @@ func (e *Engine) claim(ctx context.Context) error {
 		if err != nil {
 			continue // it runs
 		}
-		sweepCgroups(filepath.Join(cgroupTop, entry.Name()+"-*"))
 		if err := os.RemoveAll(left); err != nil {
 			fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"runtime"
 	"time"
@@ -113,9 +112,9 @@ func leaveChroot() (changed bool, err error) {
 	return changed, unix.Chdir(wd)
 }
 
-// namespace is a mount namespace and others, by their first process.
+// namespace is a mount namespace and others, for as long as their first process
+// runs.
 type namespace struct {
-	first *os.Process
 	stdin io.Closer
 	done  chan struct{} // closed when the first process, and with it all, is gone
 }
@@ -140,7 +139,7 @@ func startNamespace(cmd *exec.Cmd, clone uintptr) (*namespace, error) {
 		}
 		return nil, err
 	}
-	n := &namespace{first: cmd.Process, stdin: stdin, done: make(chan struct{})}
+	n := &namespace{stdin: stdin, done: make(chan struct{})}
 	go func() {
 		_ = cmd.Wait()
 		close(n.done)

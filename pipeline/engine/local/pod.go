@@ -213,7 +213,6 @@ func (p *Pod) Close() error {
 	p.mu.Unlock()
 
 	if p.inside != nil {
-		_ = p.inside.first.Kill() // the first process: the kernel kills the others
 		p.inside.end()
 	}
 	for _, c := range containers {
@@ -224,10 +223,6 @@ func (p *Pod) Close() error {
 	}
 	if p.files != nil {
 		p.files.Close()
-	}
-	sweepCgroups(filepath.Join(cgroupTop, p.id+"-*"))
-	for _, dir := range cgroupDirs(cgroupTop) {
-		_ = unix.Rmdir(dir) // stays while another pod has a cgroup in it
 	}
 	p.engine.mu.Lock()
 	delete(p.engine.pods, p)
