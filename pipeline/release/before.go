@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
@@ -80,20 +80,20 @@ func (p Published) Open(ctx context.Context, from registry.Source) (registry.Ope
 
 // linuxImages describes the images of an index. Older ones carry attestations as
 // entries, of a platform that is not known.
-func linuxImages(idx v1.ImageIndex) ([]v1.Descriptor, error) {
-	return partial.FindManifests(idx, func(d v1.Descriptor) bool {
-		return d.MediaType.IsImage() && d.Platform != nil && d.Platform.OS == "linux"
+func linuxImages(manifest *v1.IndexManifest) []v1.Descriptor {
+	return slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool {
+		return !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS != "linux"
 	})
 }
 
 // imagesOf returns the images of an index by platform.
 func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
-	found, err := linuxImages(idx)
+	manifest, err := idx.IndexManifest()
 	if err != nil {
 		return nil, err
 	}
 	images := map[string]v1.Image{}
-	for _, d := range found {
+	for _, d := range linuxImages(manifest) {
 		if images[registry.Key(*d.Platform)], err = idx.Image(d.Digest); err != nil {
 			return nil, fmt.Errorf("the image of %s: %w", d.Platform, err)
 		}

@@ -36,10 +36,7 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)
 	}
-	images, err := linuxImages(idx)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", reference, err)
-	}
+	images := linuxImages(manifest)
 	if len(images) == 0 {
 		return nil, failure.Usagef("read %s: its index has no image: publish one, or name another repository in %s", reference, versions.File)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -20,8 +21,7 @@ import (
 )
 
 // CompareImages compares the image that an index has for a platform with one
-// built again: their layers and, withFiles, the paths that differ in those layers
-// which the two do not share.
+// built again: their layers and, withFiles and where those differ, their files.
 func CompareImages(ctx context.Context, platform v1.Platform, published v1.ImageIndex, built v1.Image, withFiles bool) (*Rebuilt, error) {
 	r := &Rebuilt{Platform: registry.Key(platform)}
 	images, err := imagesOf(published)
@@ -69,12 +69,13 @@ func layersOf(img v1.Image) (digest string, layers []imagesize.Layer, err error)
 	return hash.String(), layers, err
 }
 
+// differingFiles are the paths that are not the same in two images.
 func differingFiles(ctx context.Context, was, is v1.Image) ([]string, error) {
-	before, err := files(ctx, was, is)
+	before, err := files(ctx, was)
 	if err != nil {
 		return nil, err
 	}
-	after, err := files(ctx, is, was)
+	after, err := files(ctx, is)
 	if err != nil {
 		return nil, err
 	}
@@ -88,56 +89,26 @@ func differingFiles(ctx context.Context, was, is v1.Image) ([]string, error) {
 	return slices.Sorted(maps.Keys(after)), nil // what is left of after differs
 }
 
-// files are those in the layers of an image that another one does not have, with
-// all that a layer says of each.
-func files(ctx context.Context, img, other v1.Image) (map[string]string, error) {
-	config, err := other.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	all, err := img.Layers()
-	if err != nil {
-		return nil, err
-	}
+// files are those in an image, with all that its layers say of each.
+func files(ctx context.Context, img v1.Image) (map[string]string, error) {
 	found := map[string]string{}
-	for _, l := range all {
-		id, err := l.DiffID()
+	tree := mutate.Extract(img)
+	defer tree.Close()
+	for r := tar.NewReader(tree); ctx.Err() == nil; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		content := sha256.New()
+		if err == nil {
+			_, err = io.Copy(content, r)
+		}
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains(config.RootFS.DiffIDs, id) {
-			continue
-		}
-		if err := filesOf(ctx, l, found); err != nil {
-			return nil, fmt.Errorf("layer %s: %w", id, err)
-		}
-	}
-	return found, nil
-}
-
-func filesOf(ctx context.Context, l v1.Layer, found map[string]string) error {
-	rc, err := l.Uncompressed()
-	if err != nil {
-		return err
-	}
-	defer rc.Close()
-	for r := tar.NewReader(rc); ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		content := sha256.New()
-		if _, err := io.Copy(content, r); err != nil {
-			return err
-		}
 		found["/"+strings.Trim(h.Name, "/")] = fmt.Sprint(h.Typeflag, h.Mode, h.Uid, h.Gid, h.ModTime.Unix(), h.Linkname, h.PAXRecords, content.Sum(nil))
 	}
+	return nil, ctx.Err()
 }
 
 // Same reports whether the two are one image.
