@@ -102,18 +102,16 @@ func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image
 	if err != nil {
 		return fmt.Errorf("read the manifest of %s: %w", key, err)
 	}
-	all, err := imagesize.Layers(img)
+	layers, err := imagesize.Layers(img)
 	if err != nil {
 		return fmt.Errorf("read the layers of %s: %w", key, err)
 	}
 	size := manifest.Config.Size
-	var layers []report.Layer
-	for _, l := range all {
-		layers = append(layers, report.Layer{Digest: l.Digest.String(), Size: l.Size, From: l.From})
+	for _, l := range layers {
 		size += l.Size
 	}
 	p.report.Platform(key, func(r *report.Platform) {
-		r.Image, r.Size, r.Layers, r.Groups = digest.String(), size, layers, imagesize.Groups(all)
+		r.Image, r.Size, r.Layers, r.Groups = digest.String(), size, layers, imagesize.Groups(layers)
 	})
 	if base.Index == nil {
 		return nil

@@ -27,10 +27,10 @@ var parts = []struct{ name, instruction string }{
 
 // Layer is a layer of an image.
 type Layer struct {
-	Digest  v1.Hash
-	Content v1.Hash // unpacked
-	Size    int64   // compressed, in bytes
-	From    string  // the instruction that makes it, "" when nobody knows
+	Digest  string  `json:"digest"`
+	Content v1.Hash `json:"-"`              // unpacked
+	Size    int64   `json:"size"`           // compressed, in bytes
+	From    string  `json:"from,omitempty"` // the instruction that makes it, "" when nobody knows
 }
 
 // Layers are the layers of an image. The instructions are known when its history
@@ -47,7 +47,7 @@ func Layers(img v1.Image) ([]Layer, error) {
 	history := slices.DeleteFunc(slices.Clone(config.History), func(h v1.History) bool { return h.EmptyLayer })
 	var layers []Layer
 	for i, l := range manifest.Layers {
-		layer := Layer{Digest: l.Digest, Size: l.Size}
+		layer := Layer{Digest: l.Digest.String(), Size: l.Size}
 		if len(config.RootFS.DiffIDs) == len(manifest.Layers) {
 			layer.Content = config.RootFS.DiffIDs[i]
 		}

@@ -135,11 +135,7 @@ type Platform struct {
 }
 
 // Layer is one layer of an image.
-type Layer struct {
-	Digest string `json:"digest"`
-	Size   int64  `json:"size"`           // compressed
-	From   string `json:"from,omitempty"` // the instruction that made it
-}
+type Layer = imagesize.Layer
 
 // Boot is how a container came up and went down.
 type Boot struct {
