@@ -17,8 +17,7 @@ var lineEnds = []string{"Dockerfile*", "build", "root", "pipeline/base/rootfs", 
 // images of: no container could run such a script. The error is one line, and a
 // failure.Usage.
 func CheckLineEnds(dir string) error {
-	var first string
-	count := 0
+	var found []string
 	tree := os.DirFS(dir)
 	look := func(file string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
@@ -29,29 +28,27 @@ func CheckLineEnds(dir string) error {
 		}
 		text, err := fs.ReadFile(tree, file)
 		if bytes.Contains(text, []byte("\r\n")) && !bytes.Contains(text, []byte{0}) {
-			if count++; count == 1 {
-				first = file
-			}
+			found = append(found, file)
 		}
 		return err
 	}
 	for _, pattern := range lineEnds {
-		found, err := fs.Glob(tree, pattern)
+		paths, err := fs.Glob(tree, pattern)
 		if err != nil {
 			return err
 		}
-		for _, path := range found {
+		for _, path := range paths {
 			if err := fs.WalkDir(tree, path, look); err != nil {
 				return fmt.Errorf("look for Windows line ends: %w", err)
 			}
 		}
 	}
-	if count == 0 {
+	if len(found) == 0 {
 		return nil
 	}
 	more := ""
-	if count > 1 {
-		more = fmt.Sprintf(" and %d more files", count-1)
+	if len(found) > 1 {
+		more = fmt.Sprintf(" and %d more files", len(found)-1)
 	}
-	return failure.Usagef("read %s%s: Windows line ends (CRLF), which no container can run: commit your changes, then run: git rm -rq --cached . && git -c core.autocrlf=false reset --hard", first, more)
+	return failure.Usagef("read %s%s: Windows line ends (CRLF), which no container can run: commit your changes, then run: git rm -rq --cached . && git -c core.autocrlf=false reset --hard", found[0], more)
 }

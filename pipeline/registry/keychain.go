@@ -18,7 +18,6 @@ import (
 
 	"github.com/docker/cli/cli/config"
 	"github.com/docker/cli/cli/config/configfile"
-	"github.com/docker/cli/cli/config/types"
 	"github.com/docker/docker-credential-helpers/client"
 	"github.com/docker/docker-credential-helpers/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -188,13 +187,9 @@ func (d dockerConfig) resolve(ctx context.Context, resource authn.Resource) (aut
 		if key == name.DefaultRegistry {
 			key = authn.DefaultAuthKey
 		}
-		found, err := d.find(ctx, key)
+		auth, err := d.find(ctx, key)
 		if err != nil {
 			return nil, err
-		}
-		auth := authn.AuthConfig{
-			Username: found.Username, Password: found.Password, Auth: found.Auth,
-			IdentityToken: found.IdentityToken, RegistryToken: found.RegistryToken,
 		}
 		if auth != (authn.AuthConfig{}) {
 			return authn.FromConfig(auth), nil
@@ -204,24 +199,28 @@ func (d dockerConfig) resolve(ctx context.Context, resource authn.Resource) (aut
 }
 
 // find asks the helper that is named for a registry or, when none is, the file.
-func (d dockerConfig) find(ctx context.Context, key string) (types.AuthConfig, error) {
+func (d dockerConfig) find(ctx context.Context, key string) (authn.AuthConfig, error) {
 	named, ok := d.file.CredentialHelpers[key]
 	if !ok {
 		named = d.file.CredentialsStore
 	}
 	if named == "" {
-		return d.file.GetAuthConfig(key)
+		auth, err := d.file.GetAuthConfig(key)
+		return authn.AuthConfig{
+			Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
+			IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
+		}, err
 	}
 	found, err := client.Get(func(args ...string) client.Program { return newHelper(ctx, named, args) }, key)
 	switch {
 	case credentials.IsErrCredentialsNotFound(err):
-		return types.AuthConfig{}, nil
+		return authn.AuthConfig{}, nil
 	case err != nil:
-		return types.AuthConfig{}, fmt.Errorf("ask the credential helper docker-credential-%s: %w", named, err)
+		return authn.AuthConfig{}, fmt.Errorf("ask the credential helper docker-credential-%s: %w", named, err)
 	case found.Username == "<token>":
-		return types.AuthConfig{IdentityToken: found.Secret}, nil
+		return authn.AuthConfig{IdentityToken: found.Secret}, nil
 	}
-	return types.AuthConfig{Username: found.Username, Password: found.Secret}, nil
+	return authn.AuthConfig{Username: found.Username, Password: found.Secret}, nil
 }
 
 // helper is a run of a credential helper, which ends with its context, and all
