@@ -3,7 +3,6 @@ package readme
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -19,17 +18,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
-// given are the names that every readme-vars.yml may use without setting them.
-var given = map[string]any{
-	"arch_x86_64": "x86-64",
-	"arch_arm64":  "arm64",
-	"arch_armhf":  "armhf",
-}
-
 // render replaces every value of the document that holds a Jinja expression by
-// what the expression returns. Expressions see the other variables, rendered.
+// what the expression returns. Expressions see the other variables, rendered, and
+// the names of the architectures.
 func render(doc *strictyaml.Document) error {
-	r := &renderer{doc: doc, done: map[string]bool{}, context: exec.NewContext(maps.Clone(given))}
+	r := &renderer{doc: doc, done: map[string]bool{}, context: exec.NewContext(map[string]any{"arch_x86_64": "x86-64", "arch_arm64": "arm64", "arch_armhf": "armhf"})}
 	for pair := range slices.Chunk(doc.Root.Content, 2) {
 		r.variable(pair[0].Value, pair[1], nil)
 	}
@@ -78,9 +71,12 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 		if !strings.Contains(node.Value, "{{") && !strings.Contains(node.Value, "{%") && !strings.Contains(node.Value, "{#") {
 			return
 		}
-		for _, name := range references(node.Value) {
-			if other := find(r.doc.Root, name); other != nil {
-				r.variable(name, other, users)
+		for _, tag := range jinjaTag.FindAllString(node.Value, -1) {
+			// A filter of the same name as a variable does no harm.
+			for _, name := range jinjaName.FindAllString(tag, -1) {
+				if other := find(r.doc.Root, name); other != nil {
+					r.variable(name, other, users)
+				}
 			}
 		}
 		text, err := execute(node.Value, r.context)
@@ -102,16 +98,6 @@ var (
 	jinjaTag  = regexp.MustCompile(`(?s)\{\{.*?\}\}|\{%.*?%\}`)
 	jinjaName = regexp.MustCompile(`'[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*`)
 )
-
-// references lists what may be names of variables in the expressions of text;
-// a filter of the same name as a variable does no harm.
-func references(text string) []string {
-	var names []string
-	for _, tag := range jinjaTag.FindAllString(text, -1) {
-		names = append(names, jinjaName.FindAllString(tag, -1)...)
-	}
-	return names
-}
 
 // Limits of one value. What people write takes a few steps and microseconds.
 const (
