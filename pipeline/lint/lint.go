@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,24 +70,69 @@ func (r Repo) Check(ctx context.Context, log io.Writer) (missing []string, err e
 }
 
 func (r Repo) linters() ([]linter, error) {
-	f, err := r.files()
-	if err != nil {
-		return nil, err
-	}
 	linters := []linter{
-		{name: "gofmt", args: append([]string{"-l"}, f.source...)},
 		{name: "vet", path: "go", args: []string{"vet", "./..."}},
 		{name: "staticcheck", args: []string{"./..."}, pkg: "honnef.co/go/tools/cmd/staticcheck", of: "lint"},
 		{name: "unparam", args: []string{"./..."}, pkg: "mvdan.cc/unparam", of: "lint"},
 		{name: "deadcode", args: []string{"-test", "./..."}, pkg: "golang.org/x/tools/cmd/deadcode", of: "lint"},
 	}
-	if len(f.workflows) > 0 { // without names it takes those of a clone, which this may not be
-		linters = append(linters, linter{name: "actionlint", args: append([]string{"-no-color", "-oneline"}, f.workflows...), pkg: "github.com/rhysd/actionlint/cmd/actionlint"})
+	commands, err := r.commands()
+	for command, files := range commands {
+		words := strings.Fields(command)
+		l := linter{name: words[0], args: append(words[1:], files...)}
+		if l.name == "actionlint" {
+			l.pkg = "github.com/rhysd/actionlint/cmd/actionlint"
+		}
+		linters = append(linters, l)
 	}
-	for flags, scripts := range f.scripts {
-		linters = append(linters, linter{name: "shellcheck", args: slices.Concat([]string{"--norc", "--format=gcc"}, strings.Fields(flags), scripts)})
+	return linters, err
+}
+
+// commands are those of the linters that look at single files, and these files.
+func (r Repo) commands() (map[string][]string, error) {
+	files := map[string][]string{}
+	repo := os.DirFS(r.Dir)
+	err := fs.WalkDir(repo, ".", func(file string, entry fs.DirEntry, err error) error {
+		command := ""
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (file == ".git" || file == "dist"):
+			return fs.SkipDir
+		case !entry.Type().IsRegular():
+			return nil
+		case path.Ext(file) == ".go":
+			command = "gofmt -l"
+		case path.Ext(file) == ".yml" && path.Dir(file) == ".github/workflows":
+			command = "actionlint -no-color -oneline" // without names it takes those of a clone, which this may not be
+		default:
+			shell, err := shellOf(repo, file)
+			if shell == "" {
+				return err
+			}
+			command = "shellcheck --norc --format=gcc --shell=" + shell
+			if strings.HasPrefix(file, "build/") { // a failure that the shell does not see would end up in the image
+				command += " --enable=check-extra-masked-returns,check-set-e-suppressed"
+			}
+		}
+		files[command] = append(files[command], file)
+		return nil
+	})
+	return files, err
+}
+
+// shellOf is the shell that a file names in its first line, if it does.
+func shellOf(repo fs.FS, file string) (string, error) {
+	data, err := fs.ReadFile(repo, file)
+	first, _, _ := strings.Cut(string(data[:min(len(data), 100)]), "\n")
+	if line, script := strings.CutPrefix(first, "#!"); script {
+		for word := range strings.FieldsSeq(line) {
+			if name := path.Base(word); name == "sh" || name == "bash" {
+				return name, err
+			}
+		}
 	}
-	return linters, nil
+	return "", err
 }
 
 // run runs a linter and returns what it finds, a line each.
