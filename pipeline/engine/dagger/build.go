@@ -108,10 +108,11 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 // export builds, and brings back the image. Where a time is asked for, the engine
 // writes the image's own layers again with it, and keeps them by content.
 func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engine.BuildRequest, dir string) (v1.Image, error) {
-	archive, to := b.source.DockerBuild(b.opts).AsTarball(), filepath.Join(dir, "image")
-	if req.Epoch.IsZero() {
+	built, to := b.source.DockerBuild(b.opts), filepath.Join(dir, "image")
+	if req.Epoch.IsZero() { // it is run, and goes nowhere: what compresses fast will do
 		file := to + ".tar"
-		if _, err := archive.Export(ctx, file); err != nil {
+		fast := dagger.ContainerAsTarballOpts{ForcedCompression: dagger.ImageLayerCompressionZstd}
+		if _, err := built.AsTarball(fast).Export(ctx, file); err != nil {
 			return nil, buildError(req, b.text, err)
 		}
 		img, err := layers.ReadArchive(file, dir)
@@ -120,6 +121,7 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 		}
 		return img, nil
 	}
+	archive := built.AsTarball()
 	var program *dagger.File
 	var g errgroup.Group // the program is compiled while the image is built
 	g.Go(func() (err error) {
