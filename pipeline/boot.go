@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -95,7 +96,7 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 	if err != nil {
 		return none, nil, err
 	}
-	hook, err := variable(img, "S6_STAGE2_HOOK")
+	config, err := img.ConfigFile()
 	if err != nil {
 		return none, nil, fmt.Errorf("read the configuration of %s: %w", key, err)
 	}
@@ -107,7 +108,7 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 			env["QEMU_CPU"] = cpu
 		}
 	}
-	maps.Copy(env, smoke.Env(probePath, hook))
+	maps.Copy(env, smoke.Env(probePath, environ.Parse(config.Config.Env)["S6_STAGE2_HOOK"]))
 	env["S6_VERBOSITY"] = "2"
 	maps.Copy(secrets, smoke.Secrets())
 	return engine.Container{
@@ -120,20 +121,6 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 		StopGrace: stopLimit,
 		Capture:   pictures(),
 	}, tree, nil
-}
-
-// variable is the value of an environment variable that an image sets.
-func variable(img v1.Image, name string) (string, error) {
-	file, err := img.ConfigFile()
-	if err != nil {
-		return "", err
-	}
-	for _, v := range file.Config.Env {
-		if value, found := strings.CutPrefix(v, name+"="); found {
-			return value, nil
-		}
-	}
-	return "", nil
 }
 
 // boot follows one run and shows it as the phases it goes through.
@@ -179,16 +166,10 @@ func (b *boot) line(container string, line engine.Line) {
 			b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
 		}
 	}
-	next := b.phase
-	switch {
-	case b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady:
-		next = 1
-	case b.phase == 1 && !smoke.Parse([]string{line.Text}).Terminating.IsZero():
-		next = 2
-	}
-	if next != b.phase {
+	said, _ := smoke.Find(line.Text)
+	if b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady || b.phase == 1 && said.Terminating != nil {
 		b.steps[b.phase].Worked()
-		b.phase = next
+		b.phase++
 		b.begin()
 	}
 }
@@ -200,7 +181,8 @@ func (b *boot) counted(line string) string {
 		b.up++
 		return fmt.Sprintf("%s (%d of %d)", line, b.up, b.services)
 	}
-	for _, r := range smoke.Parse([]string{line}).Results {
+	if said, _ := smoke.Find(line); said.Result != nil {
+		r := said.Result
 		b.asked++
 		verdict := "failed"
 		if r.OK {

@@ -74,7 +74,21 @@ type Report struct {
 	Summary     *Summary  // nil when the probe did not come to its end
 	Terminating time.Time // when the probe sent PID 1 its SIGTERM, by the container's clock; zero when it did not
 	Deaths      []Death   // of services, before they were asked to stop
-	problems    []string  // what is wrong with the stream itself
+	problems    []error   // what is wrong with the stream itself
+}
+
+// Find reads the message in a line, whatever is glued to either end of it. A line
+// of anything else has none.
+func Find(line string) (m Message, err error) {
+	at := strings.Index(line, prefix+"{")
+	if at < 0 {
+		return m, nil
+	}
+	// A decoder stops at the end of the object.
+	if err := json.NewDecoder(strings.NewReader(line[at+len(prefix):])).Decode(&m); err != nil {
+		return Message{}, fmt.Errorf("smoke test: unreadable finding %q: %w; look at the container's log", clip(line[at:]), err)
+	}
+	return m, nil
 }
 
 // Parse reads the probe's findings out of the lines a container wrote. Lines
@@ -84,18 +98,14 @@ func Parse(lines []string) Report {
 	var rep Report
 	seen := map[string][]Result{}
 	summaries := 0
+	wrong := func(format string, args ...any) {
+		rep.problems = append(rep.problems, fmt.Errorf("smoke test: "+format, args...))
+	}
 	for _, line := range lines {
-		at := strings.Index(line, prefix+"{")
-		if at < 0 {
-			continue
-		}
-		var m Message
-		// A decoder stops at the end of the object, whatever is glued to it.
-		if err := json.NewDecoder(strings.NewReader(line[at+len(prefix):])).Decode(&m); err != nil {
-			rep.problems = append(rep.problems, fmt.Sprintf("smoke test: unreadable finding %q: %v; look at the container's log", clip(line[at:]), err))
-			continue
-		}
+		m, err := Find(line)
 		switch {
+		case err != nil:
+			rep.problems = append(rep.problems, err)
 		case m.Result != nil:
 			seen[m.Result.Check] = append(seen[m.Result.Check], *m.Result)
 		case m.Summary != nil:
@@ -118,23 +128,23 @@ func Parse(lines []string) Report {
 			missing = append(missing, c.ID)
 		case 1:
 		default:
-			rep.problems = append(rep.problems, fmt.Sprintf("smoke test: check %s was reported %d times instead of once; look at whether two probes ran", c.ID, len(found)))
+			wrong("check %s was reported %d times instead of once; look at whether two probes ran", c.ID, len(found))
 		}
 	}
 	for id := range seen {
-		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: unknown check %s was reported; rebuild the probe from this tree", id))
+		wrong("unknown check %s was reported; rebuild the probe from this tree", id)
 	}
 	if len(missing) > 0 {
-		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: no finding for %s; look at the container's log for how the probe ended", strings.Join(missing, ", ")))
+		wrong("no finding for %s; look at the container's log for how the probe ended", strings.Join(missing, ", "))
 	}
 	failed := len(rep.failed())
 	switch s := rep.Summary; {
 	case summaries == 0:
-		rep.problems = append(rep.problems, "smoke test: the probe wrote no summary, so it did not come to its end; look at the container's log")
+		wrong("the probe wrote no summary, so it did not come to its end; look at the container's log")
 	case summaries > 1:
-		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: %d summaries instead of one; look at whether two probes ran", summaries))
+		wrong("%d summaries instead of one; look at whether two probes ran", summaries)
 	case s.Checks != len(rep.Results) || s.Failed != failed:
-		rep.problems = append(rep.problems, fmt.Sprintf("smoke test: the summary counts %d checks with %d failed, the findings %d with %d; look at the container's log for lost lines", s.Checks, s.Failed, len(rep.Results), failed))
+		wrong("the summary counts %d checks with %d failed, the findings %d with %d; look at the container's log for lost lines", s.Checks, s.Failed, len(rep.Results), failed)
 	}
 	return rep
 }
@@ -156,8 +166,5 @@ func (r Report) Err() error {
 	for _, res := range failed {
 		errs = append(errs, errors.New("smoke test: "+res.String()))
 	}
-	for _, p := range r.problems {
-		errs = append(errs, errors.New(p))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.problems...)...)
 }
