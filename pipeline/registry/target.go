@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,42 +66,37 @@ var (
 // sent to Docker Hub. Registries speak https, those on loopback also plain
 // http; a leading http:// allows plain http to any other.
 func ParseTarget(s string) (Target, error) {
-	bad := func(format string, args ...any) error {
-		return failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
+	bad := func(format string, args ...any) (Target, error) {
+		return Target{}, failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
 	}
 	rest, plain := cutPlain(s)
-	switch {
-	case rest == "":
-		return Target{}, bad("the name is empty")
-	case strings.ContainsAny(rest, " \t\r\n"):
-		return Target{}, bad("there is white space in it")
-	case strings.Contains(rest, "://"):
-		return Target{}, bad("leave out %q", rest[:strings.Index(rest, "://")+3])
-	case strings.Contains(rest, "@"):
-		return Target{}, bad("a digest cannot be published to, only a tag")
-	}
-
-	host, path, found := strings.Cut(rest, "/")
-	if !found || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		return Target{}, bad("it does not begin with a registry")
-	}
-	if why := badHost(host); why != "" {
-		return Target{}, bad("the registry %q %s", host, why)
-	}
+	host, path, slash := strings.Cut(rest, "/")
 	path, tag, found := strings.Cut(path, ":")
 	if !found {
 		tag = "latest"
 	}
-	if (host == "docker.io" || host == "index.docker.io") && !strings.Contains(path, "/") {
-		return Target{}, bad("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
-	}
-	if !tagPattern.MatchString(tag) {
-		return Target{}, bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
-	}
-	for part := range strings.SplitSeq(path, "/") {
-		if !pathPart.MatchString(part) {
-			return Target{}, bad("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", part)
-		}
+	wrong := badHost(host)
+	parts := strings.Split(path, "/")
+	odd := slices.IndexFunc(parts, func(part string) bool { return !pathPart.MatchString(part) })
+	switch {
+	case rest == "":
+		return bad("the name is empty")
+	case strings.ContainsAny(rest, " \t\r\n"):
+		return bad("there is white space in it")
+	case strings.Contains(rest, "://"):
+		return bad("leave out %q", rest[:strings.Index(rest, "://")+3])
+	case strings.Contains(rest, "@"):
+		return bad("a digest cannot be published to, only a tag")
+	case !slash || !strings.ContainsAny(host, ".:") && host != "localhost":
+		return bad("it does not begin with a registry")
+	case wrong != "":
+		return bad("the registry %q %s", host, wrong)
+	case (host == "docker.io" || host == "index.docker.io") && len(parts) == 1:
+		return bad("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
+	case !tagPattern.MatchString(tag):
+		return bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
+	case odd >= 0:
+		return bad("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", parts[odd])
 	}
 
 	text := host + "/" + path + ":" + tag
@@ -110,7 +106,7 @@ func ParseTarget(s string) (Target, error) {
 	}
 	ref, err := name.NewTag(text, opts...)
 	if err != nil {
-		return Target{}, bad("%v", err)
+		return bad("%v", err)
 	}
 	t := Target{tag: ref, text: text, plain: plain}
 	t.moves = t.latest()
