@@ -14,7 +14,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
-	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	setup "github.com/linuxserver/docker-netbox/pipeline/session"
@@ -164,7 +163,7 @@ func (s *session) finish(err error, reportDir string) error {
 	s.display.Close()
 	s.endGroup()
 	r, err := s.explain(s.pipeline.Report(), err)
-	return s.finishReport(r, err, reportDir, s.mermaid())
+	return s.finishReport(r, err, reportDir, s.pipeline.Mermaid())
 }
 
 // explain names a full disk as the cause of an error, where it is one.
@@ -174,18 +173,6 @@ func (s *session) explain(r report.Report, err error) (report.Report, error) {
 		return r.Because(full), errors.Join(full, err)
 	}
 	return r, err
-}
-
-// mermaid is the init graph of the first platform that has one.
-func (s *session) mermaid() string {
-	for _, platform := range s.pipeline.Platforms {
-		if text, err := s.pipeline.Documents().Drawing(platform); err == nil {
-			if graph, err := initgraph.ParseD2(text); err == nil {
-				return graph.Mermaid()
-			}
-		}
-	}
-	return ""
 }
 
 // finishReport is finish for a report at hand.

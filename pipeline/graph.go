@@ -99,6 +99,19 @@ func (p *Pipeline) Documents() docs.Documents {
 	return docs.Documents{Repo: p.Repo, Output: p.Output, D2: p.D2}
 }
 
+// Mermaid is the init graph of the first platform whose graph was looked over, or
+// "".
+func (p *Pipeline) Mermaid() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, platform := range p.Platforms {
+		if of, ok := p.found[registry.Key(platform)]; ok {
+			return of.graph.Mermaid()
+		}
+	}
+	return ""
+}
+
 // CheckReadme compares what readme-vars.yml makes with what it should be; a
 // *docs.Drift says how it differs.
 func (p *Pipeline) CheckReadme(ctx context.Context) error {

@@ -23,34 +23,29 @@ import (
 // what the base takes, nil unless it is made here. What changes the way an image is
 // built and no file of it, --rebuild finds.
 func FindEntering(ctx context.Context, repo, since string, changed []string, takes *base.Inputs) ([]string, error) {
-	whole := []string{versions.File, ".dockerignore"}
-	var sources []string
+	sources := []string{versions.File, ".dockerignore"}
 	for _, p := range platform.All() {
-		name := p.Dockerfile
-		whole = append(whole, name)
-		text, err := os.ReadFile(filepath.Join(repo, name))
+		text, err := os.ReadFile(filepath.Join(repo, p.Dockerfile))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, failure.Usagef("find out what the image is made of: %w: run it at the root of the repository, or name that with --repo", err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("find out what the image is made of: %w", err)
 		}
-		sources = append(sources, dockerfile.Sources(string(text))...)
+		sources = append(append(sources, p.Dockerfile), dockerfile.Sources(string(text))...)
 	}
 	var entering []string
 	for _, file := range changed {
-		enters := slices.Contains(whole, file) ||
-			slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
-		if !enters && takes != nil {
-			if file == "go.mod" {
-				requires, err := requiresOther(ctx, repo, since, takes)
-				if err != nil {
-					return nil, err
-				}
-				enters = requires
-			} else {
-				enters = takes.Has(file)
+		enters := slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
+		switch {
+		case enters || takes == nil:
+		case file == "go.mod":
+			var err error
+			if enters, err = requiresOther(ctx, repo, since, takes); err != nil {
+				return nil, err
 			}
+		default:
+			enters = takes.Has(file)
 		}
 		if enters {
 			entering = append(entering, file)
