@@ -93,16 +93,11 @@ func Canonical(p v1.Platform) v1.Platform {
 func Parse(names []string) (platforms []v1.Platform, err error) {
 	for _, name := range names {
 		p, err := v1.ParsePlatform(name)
-		var row Platform
-		var found bool
-		if err == nil {
-			row, found = Of(p.Architecture)
-		}
-		if !found || !Canonical(*p).Equals(row.OCI) {
+		if err != nil || !slices.ContainsFunc(All(), func(row Platform) bool { return Canonical(*p).Equals(row.OCI) }) {
 			return nil, failure.Usagef("read platform %q: there is no image for it: pass --platform %s",
 				name, strings.Join(Names(), " or --platform "))
 		}
-		platforms = append(platforms, row.OCI)
+		platforms = append(platforms, Canonical(*p))
 	}
 	if len(platforms) == 0 {
 		return nil, failure.Usagef("read platforms: there is none: pass --platform %s", Names()[0])

@@ -83,11 +83,8 @@ func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.
 		return engine.Base{Index: index}, err
 	}
 	if dir, ok := strings.CutPrefix(name, "oci:"); ok {
-		idx, err := readLayout(dir)
-		if err != nil {
-			return engine.Base{}, err
-		}
-		return engine.Base{Index: idx}, nil
+		index, err := readLayout(dir)
+		return engine.Base{Index: index}, err
 	}
 	return engine.Base{Reference: name}, nil
 }
