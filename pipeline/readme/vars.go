@@ -220,8 +220,6 @@ func (t *Toggle) UnmarshalText(text []byte) error {
 // quotes.
 type Literal string
 
-func (l Literal) String() string { return string(l) }
-
 // UnmarshalText keeps the text.
 func (l *Literal) UnmarshalText(text []byte) error {
 	*l = Literal(text)
@@ -269,8 +267,6 @@ func (v *Values) UnmarshalYAML(node *yaml.Node) error {
 
 // Lines is text, or a list of lines of text.
 type Lines string
-
-func (l Lines) String() string { return string(l) }
 
 // UnmarshalYAML reads either form.
 func (l *Lines) UnmarshalYAML(node *yaml.Node) error {
