@@ -101,9 +101,9 @@ var (
 
 // Limits of one value. What people write takes a few steps and microseconds.
 const (
+	stepLimit  = 100_000
 	timeLimit  = 3 * time.Second
 	outLimit   = 1 << 20
-	rangeLimit = 100_000
 	depthLimit = 50
 )
 
@@ -112,6 +112,7 @@ const (
 var structures = []string{"if", "for", "set", "raw", "with", "filter"}
 
 var (
+	loopTag    = regexp.MustCompile(`(?s)\{%[-+]?\s*for\b.*?%\}`)
 	blockName  = regexp.MustCompile(`\{%[-+]?\s*([a-z]+)`)
 	errEndless = errors.New("it does not end")
 )
@@ -130,19 +131,20 @@ func execute(text string, context *exec.Context) (string, error) {
 	var out string
 	var err error
 	done := make(chan struct{})
+	deadline := time.Now().Add(timeLimit)
 	go func() {
 		defer close(done)
-		out, err = evaluate(text, context)
+		out, err = evaluate(text, context, deadline)
 	}()
 	select {
 	case <-done:
 		return out, err
-	case <-time.After(timeLimit):
+	case <-time.After(timeLimit + time.Second):
 		return "", errEndless // the process is about to end, and this with it
 	}
 }
 
-func evaluate(text string, context *exec.Context) (out string, err error) {
+func evaluate(text string, context *exec.Context, deadline time.Time) (out string, err error) {
 	// gonja panics on some of what it cannot evaluate.
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -155,12 +157,23 @@ func evaluate(text string, context *exec.Context) (out string, err error) {
 	settings := config.New()
 	settings.StrictUndefined = true
 	settings.KeepTrailingNewline = true
-	numbers := 0
-	context.Set("range", func(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
-		return limitedRange(params.Args, &numbers)
+	steps := 0
+	context.Set("range", limitedRange)
+	context.Set("step__", func() string {
+		if steps++; steps > stepLimit || time.Now().After(deadline) {
+			panic(errEndless)
+		}
+		return ""
+	})
+	// Each time round a loop is a step.
+	counted := loopTag.ReplaceAllStringFunc(text, func(tag string) string {
+		if strings.HasSuffix(tag, "-%}") {
+			return tag + "{{ step__() -}}"
+		}
+		return tag + "{{ step__() }}"
 	})
 	// The only template there is: no expression can read a file.
-	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": text})
+	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": counted})
 	if err != nil {
 		return "", err
 	}
@@ -181,11 +194,10 @@ func evaluate(text string, context *exec.Context) (out string, err error) {
 	return out, nil
 }
 
-// limitedRange is Jinja's range, whose numbers gonja makes all at once. made is
-// how many the value has had by now: it loops no more often than that.
-func limitedRange(args []*exec.Value, made *int) ([]int, error) {
+// limitedRange is Jinja's range, whose numbers gonja makes all at once.
+func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
 	start, stop, step := 0, 0, 1
-	switch len(args) {
+	switch args := params.Args; len(args) {
 	case 1:
 		stop = args[0].Integer()
 	case 3:
@@ -201,11 +213,8 @@ func limitedRange(args []*exec.Value, made *int) ([]int, error) {
 	}
 	numbers := []int{}
 	for at := start; (step > 0 && at < stop) || (step < 0 && at > stop); at += step {
-		if len(numbers) == rangeLimit {
+		if len(numbers) == stepLimit {
 			return nil, errEndless
-		}
-		if *made++; *made > rangeLimit {
-			panic(errEndless)
 		}
 		numbers = append(numbers, at)
 	}
@@ -243,6 +252,7 @@ var (
 	gonjaToken = regexp.MustCompile(`unable to evaluate filter &\{.*?\}: `)
 	gonjaLine  = regexp.MustCompile(`(?:at line |Line: ?|Line=)(\d+)`)
 	gonjaPlace = regexp.MustCompile(` ?(?:\(Line: \d+ Col: \d+, near ("(?:[^"\\]|\\.)*")\)| at line \d+$)`)
+	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
 )
 
 // lineOf is the line of the text that an error is about, counted from 1: the one
@@ -280,6 +290,6 @@ func innermost(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}
-	text := gonjaToken.ReplaceAllString(err.Error(), "")
+	text := gonjaStep.ReplaceAllString(gonjaToken.ReplaceAllString(err.Error(), ""), "")
 	return errors.New(gonjaPlace.ReplaceAllString(text, ""))
 }
