@@ -17,7 +17,8 @@ import (
 type Engine interface {
 	// Name is what people call the engine: "local", "dagger".
 	Name() string
-	// Setup finds or installs what the machine must have.
+	// Setup finds or installs what the machine must have. It may write to log from
+	// several goroutines.
 	Setup(ctx context.Context, log io.Writer) error
 	// Build makes the image of one platform. A failing instruction returns a
 	// *BuildError.

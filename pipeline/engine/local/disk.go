@@ -59,13 +59,8 @@ func (s *space) watch(dirs []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go func() {
-		for ticks := time.Tick(100 * time.Millisecond); ; {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticks:
-				s.look(dirs)
-			}
+		for ticks := time.Tick(100 * time.Millisecond); ctx.Err() == nil; <-ticks {
+			s.look(dirs)
 		}
 	}()
 }

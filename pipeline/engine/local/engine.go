@@ -31,7 +31,7 @@ type Options struct {
 	QEMUCPU   map[string]string // CPU model for qemu, by emulated architecture ("arm64": "cortex-a72")
 	LockWait  time.Duration     // how long to wait for another process that builds
 	Environ   []string          // the caller's environment, as os.Environ returns it
-	Log       io.Writer         // receives lines that belong to no build; may be nil
+	Log       io.Writer         // receives lines that belong to no build, from several goroutines; may be nil
 }
 
 // Engine is the embedded engine. New makes one; it is safe for concurrent use.

@@ -94,9 +94,8 @@ func newUnclosed(t *testing.T, cache string) *local.Engine {
 
 func setUp(t *testing.T, e *local.Engine) {
 	t.Helper()
-	var log bytes.Buffer
-	if err := e.Setup(t.Context(), &log); err != nil {
-		t.Fatalf("%v\n%s", err, log.String())
+	if err := e.Setup(t.Context(), t.Output()); err != nil {
+		t.Fatal(err)
 	}
 }
 

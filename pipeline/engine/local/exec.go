@@ -9,9 +9,8 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +48,8 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	cmd := p.runc(ctx, filepath.Join(dir, "log"), "exec", "--process", file, "--pid-file", pidFile, c.id)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
-		c.killInside(pidFile)
+		pid, _ := p.files.ReadFile(pidFile) // a number in the pod
+		_ = p.in(ofPod, exec.Command("sh", "-c", `kill -9 "$1"`, "sh", string(pid)).Run)
 		return cmd.Process.Kill()
 	}
 	var out, errOut bytes.Buffer
@@ -69,16 +69,6 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 		return fail(errors.New(lines[0]))
 	}
 	return stdout, stderr, cmd.ProcessState.ExitCode(), nil
-}
-
-// killInside kills the process whose number in the pod is in a file.
-func (c *Container) killInside(pidFile string) {
-	data, _ := c.pod.files.ReadFile(pidFile)
-	for _, p := range c.Processes() {
-		if strconv.Itoa(p.inPod) == strings.TrimSpace(string(data)) {
-			_ = unix.Kill(p.PID, unix.SIGKILL)
-		}
-	}
 }
 
 // ReadFile reads a file of the container, running or ended, up to the pod's

@@ -49,7 +49,6 @@ type Process struct {
 	UID     int
 	State   string // as in /proc: R, S, Z, …
 	Command string // its arguments, or its name when it has none
-	inPod   int
 }
 
 // PID returns the machine's number of the container's first process.
@@ -104,7 +103,6 @@ func readProcess(pid int, dir string) (Process, bool) {
 			p.UID, _ = strconv.Atoi(f[1])
 		case "NSpid":
 			p.Inside, _ = strconv.Atoi(f[len(f)-1])
-			p.inPod, _ = strconv.Atoi(f[max(0, len(f)-2)])
 			levels = len(f)
 		}
 	}

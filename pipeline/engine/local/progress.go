@@ -3,7 +3,9 @@ package local
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -128,7 +130,8 @@ func (p *progress) say(s *step, text string) {
 var (
 	sourceLine = regexp.MustCompile(`(?m)^\S*?([^/\s]+):(\d+)$`)
 	stepPrefix = regexp.MustCompile(`^\[[^\]]*\] `)
-	exitStatus = regexp.MustCompile(`exit code: (\d+)$`)
+	exitStatus = regexp.MustCompile(`exit code: \d+$`)
+	plainError = regexp.MustCompile(`(?m)error: (?:failed to solve: )?(.*?)\s*$`)
 )
 
 // failure reports what went wrong in a build that buildctl ended with err.
@@ -141,18 +144,16 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 		}
 		be.Step = stepPrefix.ReplaceAllString(firstLine(s.name), "")
 		be.Output = s.output
-		be.Err = fmt.Errorf("%s", reason(s.err))
+		// The step says already which process it is that did not complete.
+		be.Err = errors.New(cmp.Or(exitStatus.FindString(firstLine(s.err)), firstLine(s.err)))
 	}
 	plain := p.plain.String()
 	if m := sourceLine.FindStringSubmatch(plain); m != nil {
 		be.Line, _ = strconv.Atoi(m[2])
 	}
 	if be.Step == "" {
-		for line := range strings.Lines(plain) {
-			line = strings.TrimSpace(line)
-			if _, text, ok := strings.Cut(line, "error: "); ok {
-				be.Err = fmt.Errorf("%s", strings.TrimPrefix(text, "failed to solve: "))
-			}
+		for _, m := range plainError.FindAllStringSubmatch(plain, -1) {
+			be.Err = errors.New(m[1])
 		}
 		if be.Err == err {
 			if last := proc.LastLines(plain, 1); len(last) == 1 {
@@ -161,16 +162,6 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 		}
 	}
 	return be
-}
-
-// reason shortens BuildKit's "process … did not complete successfully: exit
-// code: 1": the step says already which process.
-func reason(text string) string {
-	text = firstLine(text)
-	if m := exitStatus.FindString(text); m != "" {
-		return m
-	}
-	return text
 }
 
 func firstLine(s string) string {

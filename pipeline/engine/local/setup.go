@@ -12,14 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
-	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
@@ -35,20 +32,6 @@ type tools struct{ buildkitd, buildctl, runc string }
 func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
-	return e.setupLocked(ctx, &lineLocked{w: log})
-}
-
-// ensureTools is Setup for a caller that did not.
-func (e *Engine) ensureTools(ctx context.Context) error {
-	e.setup.Lock()
-	defer e.setup.Unlock()
-	if e.tools.runc != "" {
-		return nil
-	}
-	return e.setupLocked(ctx, &lineLocked{w: e.opts.Log})
-}
-
-func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	if err := e.permitted(); err != nil {
 		return err
 	}
@@ -81,6 +64,17 @@ func (e *Engine) setupLocked(ctx context.Context, log io.Writer) error {
 	}
 	e.tools = built
 	return nil
+}
+
+// ensureTools is Setup for a caller that did not.
+func (e *Engine) ensureTools(ctx context.Context) error {
+	e.setup.Lock()
+	ready := e.tools.runc != ""
+	e.setup.Unlock()
+	if ready {
+		return nil
+	}
+	return e.Setup(ctx, e.opts.Log)
 }
 
 // findRunc finds a runc that BuildKit can use: 1.1 or later, which knows
@@ -247,23 +241,4 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 		return failure.Usagef("registering %s: %w; run: apt-get install --reinstall qemu-user-static binfmt-support && update-binfmts --enable %[1]s", name, err)
 	}
 	return nil
-}
-
-// lineLocked lets goroutines share a writer.
-type lineLocked struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lineLocked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
-
-// Waited passes on how long a lock kept the work waiting.
-func (l *lineLocked) Waited(d time.Duration) {
-	if w, ok := l.w.(filelock.Waiter); ok {
-		w.Waited(d)
-	}
 }
