@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -77,9 +78,9 @@ func (r Repo) linters() ([]linter, error) {
 		{name: "deadcode", args: []string{"-test", "./..."}, pkg: "golang.org/x/tools/cmd/deadcode", of: "lint"},
 	}
 	commands, err := r.commands()
-	for command, files := range commands {
+	for _, command := range slices.Sorted(maps.Keys(commands)) {
 		words := strings.Fields(command)
-		l := linter{name: words[0], args: append(words[1:], files...)}
+		l := linter{name: words[0], args: append(words[1:], commands[command]...)}
 		if l.name == "actionlint" {
 			l.pkg = "github.com/rhysd/actionlint/cmd/actionlint"
 		}

@@ -87,7 +87,7 @@ type Rebuilt struct {
 	Was      string   `json:"was"`               // digest of the published image
 	Is       string   `json:"is"`                // digest of the one built again
 	Differs  []string `json:"differs,omitempty"` // layers, by the instruction that makes them
-	Files    []string `json:"files,omitempty"`   // paths in these layers, when they were compared
+	Files    []string `json:"files,omitempty"`   // paths, when they were compared
 	// Packages are those that differ, when the published ones are known.
 	Packages []sbom.Change `json:"packages,omitempty"`
 }

@@ -70,12 +70,13 @@ func (p Plan) Rows() []Row {
 	} else {
 		rows = append(rows, Row{"packages", p.Package.Value, p.Package.Reason})
 	}
-	rows = append(rows,
+	base := "--base asks for it"
+	if p.Base.Digest != "" {
+		base = "now " + short(p.Base.Digest)
+	}
+	return append(rows,
 		Row{"semver", p.Semver, "of NetBox"},
 		Row{"commit", short(p.Commit), "HEAD"},
+		Row{"base", p.Base.Name, base},
 	)
-	if p.Base.Digest != "" {
-		return append(rows, Row{"base", p.Base.Name, "now " + short(p.Base.Digest)})
-	}
-	return append(rows, Row{"base", p.Base.Name, "--base asks for it"})
 }
