@@ -140,6 +140,7 @@ func (e *Engine) claim(ctx context.Context) error {
 		return err
 	}
 	defer unlockAll()
+	sweepDead()
 	entries, _ := os.ReadDir(e.dirs.run) // what a killed run left is not in the way
 	for _, entry := range entries {
 		left := filepath.Join(e.dirs.run, entry.Name())

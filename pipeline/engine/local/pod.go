@@ -73,7 +73,6 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	if err := e.claim(ctx); err != nil {
 		return nil, fmt.Errorf("making a pod: making its directory: %w", err)
 	}
-	sweepDead()
 	e.mu.Lock()
 	e.count++
 	p.id = fmt.Sprintf("%s-%d", e.id, e.count)
