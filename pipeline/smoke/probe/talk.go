@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,7 +17,7 @@ type talk struct {
 	ctx   context.Context
 	web   *client
 	asked []string
-	wrong string // what came instead of what was expected, of what was asked last
+	wrong string // what came instead of what was expected, of what was asked last; "" while all is well
 }
 
 // about begins a check that asks the container, not NetBox.
@@ -47,7 +48,7 @@ func (t *talk) try(err error) bool { return t.expect(err == nil, "%v", err) }
 // expect reports whether all is well up to here.
 func (t *talk) expect(ok bool, format string, args ...any) bool {
 	if !ok && t.wrong == "" {
-		t.wrong = fmt.Sprintf(format, args...)
+		t.wrong = cmp.Or(fmt.Sprintf(format, args...), "nothing") // no failure goes without words
 	}
 	return t.wrong == ""
 }
