@@ -86,8 +86,7 @@ func unprinted(err error) error {
 		}
 		return errors.Join(rest...)
 	}
-	var printed printedError
-	if errors.As(err, &printed) {
+	if _, printed := errors.AsType[printedError](err); printed {
 		return nil
 	}
 	return err

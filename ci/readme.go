@@ -79,8 +79,7 @@ type readmeResult struct {
 
 // diffOf finds the difference of the documents in what went wrong.
 func diffOf(err error) string {
-	var drift *docs.Drift
-	if errors.As(err, &drift) {
+	if drift, ok := errors.AsType[*docs.Drift](err); ok {
 		return drift.Diff
 	}
 	return ""

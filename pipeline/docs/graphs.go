@@ -106,9 +106,8 @@ const pictureLimit = 5 * time.Minute
 func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drift []error, failed ...string) error {
 	var drifts []initgraph.Drift
 	for _, err := range drift {
-		var d initgraph.Drift
-		if errors.As(err, &d) {
-			drifts = append(drifts, d)
+		if drift, ok := errors.AsType[initgraph.Drift](err); ok {
+			drifts = append(drifts, drift)
 		}
 	}
 	text := d.file(platform, "d2")
