@@ -13,7 +13,7 @@ import (
 
 // Limits on a native machine; pace stretches them.
 const (
-	requestLimit = 15 * time.Second
+	requestLimit = 45 * time.Second
 	checkLimit   = time.Minute
 	stopLimit    = time.Minute
 )
