@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("build: status %d, %q; check printed %q", again.code, again.stdout, checked.stdout)
 		}
 	})
+	t.Run("one platform alone is taken from what was made for both", func(t *testing.T) { nothingIsMadeAgain(t, images[0]) })
 	t.Run("publish brings what was proven", func(t *testing.T) { publishBringsWhatWasProven(t, dist, digest) })
 	t.Run("publish refuses what was not proven", func(t *testing.T) {
 		other := t.TempDir()
@@ -136,6 +138,51 @@ func TestCheck(t *testing.T) {
 		}
 	})
 	t.Run("a blob that comes back corrupted fails the publication", func(t *testing.T) { corruptedBlob(t, dist) })
+}
+
+// A scan is kept by the digest of its image.
+func nothingIsMadeAgain(t *testing.T, of registry.PlatformImage) {
+	t.Helper()
+	alone := ci(t, root, t.TempDir(), "build", "--platform", registry.Key(of.Platform))
+	if alone.code != 0 {
+		t.Fatalf("build: status %d", alone.code)
+	}
+	running, ran := regexp.MustCompile(`(#\d+)/\d+ \[.*\] RUN `), map[string]string{}
+	for line := range strings.Lines(alone.stderr) {
+		if strings.Contains(line, "packages of ") || strings.Contains(line, "writing the image") {
+			t.Errorf("made again: %s", line)
+		}
+		if step := running.FindStringSubmatch(line); step != nil {
+			ran[step[1]] = line
+		}
+		if fields := strings.Fields(line); len(fields) > 1 && fields[len(fields)-1] == "cached" {
+			step, _, _ := strings.Cut(fields[len(fields)-2], "/")
+			ran[step] = ""
+		}
+	}
+	if len(ran) == 0 {
+		t.Error("the log has no steps")
+	}
+	for _, line := range ran {
+		if line != "" {
+			t.Errorf("ran again: %s", line)
+		}
+	}
+	idx, err := registry.ReadLayout(t.Context(), filepath.Join(alone.dist, "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := registry.Images(idx)
+	if err != nil || len(images) != 1 {
+		t.Fatalf("%d images, %v", len(images), err)
+	}
+	got, err := images[0].Image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := of.Image.Digest(); err != nil || got != want {
+		t.Errorf("alone it is %s, in the index of both %s, %v", got, want, err)
+	}
 }
 
 // packagesAreKnown looks for packages of each sort that the image is made of, in
