@@ -27,6 +27,6 @@ func TestTheBrowserIsMadeOnTheBaseImage(t *testing.T) {
 	if browser.Image == nil || len(browser.Entrypoint) == 0 || len(browser.Ready) == 0 || browser.Args == nil {
 		t.Errorf("got %+v; without Args the image's own command would follow the entrypoint", browser)
 	}
-	f.want("asTarball{export(", "dockerBuild(", `dockerfile:"Dockerfile"`, `platform:"linux/amd64"`,
+	f.want("asTarball(forcedCompression:Zstd){export(", "dockerBuild(", `dockerfile:"Dockerfile"`, `platform:"linux/amd64"`,
 		`{name:"BASE_IMAGE",value:"`+pins.Base.Published+`"}`, `pipeline/base/browser"`)
 }
