@@ -97,7 +97,10 @@ func files(ctx context.Context, img v1.Image) (map[string]string, error) {
 	for r := tar.NewReader(tree); ctx.Err() == nil; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return found, nil
+			// The archive ends well even where a layer could not be read: why comes
+			// behind its end.
+			_, err = io.Copy(io.Discard, tree)
+			return found, err
 		}
 		content := sha256.New()
 		if err == nil {

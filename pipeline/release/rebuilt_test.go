@@ -3,6 +3,7 @@ package release_test
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -97,5 +98,23 @@ func TestAnImageBuiltAgainIsTheSameOrSaysWhichFilesAndPackagesDiffer(t *testing.
 	r.Packages = append(r.Packages, sbom.Change{Name: "nginx", Type: "deb", Old: "1", New: "2"})
 	if !r.Explained() || !strings.Contains(r.String(), "the distribution has changed packages since: nginx") || strings.Contains(r.String(), "\n") {
 		t.Errorf("a package of the distribution does not explain it: %s", r)
+	}
+}
+
+type unreadable struct{ v1.Layer }
+
+func (unreadable) Uncompressed() (io.ReadCloser, error) { return nil, errors.New("the line broke") }
+
+func TestALayerThatCannotBeReadIsNoDifferenceOfFiles(t *testing.T) {
+	platform := v1.Platform{OS: "linux", Architecture: "amd64"}
+	shared := layer(t, map[string]string{"shared": "1"})
+	was := imageOf(t, platform, unreadable{shared}, layer(t, map[string]string{"file": "1"}))
+	idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: was}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := imageOf(t, platform, shared, layer(t, map[string]string{"file": "2"}))
+	if r, err := release.CompareImages(t.Context(), platform, idx, is, true); err == nil || !strings.Contains(err.Error(), "the line broke") {
+		t.Errorf("got %+v, %v", r, err)
 	}
 }
