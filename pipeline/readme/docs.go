@@ -1,6 +1,7 @@
 package readme
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"regexp"
@@ -76,6 +77,13 @@ var admonitions = map[string]string{
 // to files elsewhere.
 func material(page string, files func(file, anchor string) string) string {
 	var out []string
+	anchors := map[string]string{}
+	for line, inCode := range eachLine(page) {
+		if text := strings.TrimLeft(line, "#"); text != line && strings.HasPrefix(text, " ") && !inCode {
+			text = linked.ReplaceAllString(strings.TrimSpace(text), "$1")
+			anchors["](#"+anchorGitHub(text)+")"] = "](#" + anchorMkDocs(text) + ")"
+		}
+	}
 	pad, callOutOpen, last := "", false, ""
 	put := func(line string) {
 		if line != "" {
@@ -89,7 +97,7 @@ func material(page string, files func(file, anchor string) string) string {
 			last = line
 			continue
 		}
-		line = ownLink.ReplaceAllStringFunc(relink(line, files), anchorMkDocs)
+		line = ownLink.ReplaceAllStringFunc(relink(line, files), func(own string) string { return cmp.Or(anchors[own], own) })
 		kind := callOut.FindStringSubmatch(line)
 		title := summary.FindStringSubmatch(line)
 		switch {
@@ -146,7 +154,7 @@ var (
 	ownLink = regexp.MustCompile(`\]\(#[^)\s]+\)`)
 	linked  = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
-	gaps    = regexp.MustCompile(`-+`)
+	gaps    = regexp.MustCompile(`[-\s]+`)
 )
 
 // anchorGitHub is what GitHub makes of a heading.
@@ -154,9 +162,7 @@ func anchorGitHub(text string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
 }
 
-// anchorMkDocs turns the anchor of a link into what MkDocs makes of the same
-// heading: no gap at its ends, and gaps of one sign in it.
-func anchorMkDocs(link string) string {
-	anchor := strings.TrimSuffix(strings.TrimPrefix(link, "](#"), ")")
-	return "](#" + strings.Trim(gaps.ReplaceAllString(anchor, "-"), "-") + ")"
+// anchorMkDocs is what MkDocs makes of it.
+func anchorMkDocs(text string) string {
+	return gaps.ReplaceAllString(strings.TrimSpace(notSlug.ReplaceAllString(strings.ToLower(text), "")), "-")
 }

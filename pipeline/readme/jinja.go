@@ -122,9 +122,19 @@ func execute(text string, context *exec.Context) (string, error) {
 	if depth(text) > depthLimit {
 		return "", fmt.Errorf("it is nested more than %d levels deep", depthLimit)
 	}
-	known := append([]string{"else", "elif"}, structures...)
+	known, open := append([]string{"else", "elif"}, structures...), 0
 	for _, m := range blockName.FindAllStringSubmatchIndex(text, -1) {
-		if name := text[m[2]:m[3]]; !slices.Contains(known, strings.TrimPrefix(name, "end")) {
+		name := text[m[2]:m[3]]
+		switch {
+		case strings.HasPrefix(name, "end"):
+			open--
+		case slices.Contains([]string{"if", "for", "with", "filter"}, name): // set may have no end
+			open++
+		}
+		if open > depthLimit {
+			return "", fmt.Errorf("it is nested more than %d levels deep", depthLimit)
+		}
+		if !slices.Contains(known, strings.TrimPrefix(name, "end")) {
 			return "", fmt.Errorf("%q is not allowed in a value: use one of %s at line %d", name, strings.Join(structures, ", "), 1+strings.Count(text[:m[0]], "\n"))
 		}
 	}

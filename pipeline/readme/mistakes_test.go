@@ -53,6 +53,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 		{"project_logo: '{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}'", "bad.yml:5: project_logo: rendering its Jinja expression: it does not end"},
 		{"project_logo: \"{% for i in range(1000) %}{{ 'xxxxxxxxxx' * 100000 }}{% endfor %}\"", "bad.yml:5: project_logo: rendering its Jinja expression: it does not end"},
 		{"project_logo: '{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}'", "bad.yml:5: project_logo: rendering its Jinja expression: \"macro\" is not allowed in a value"},
+		{"project_logo: '" + strings.Repeat("{% if 1 %}", 60) + strings.Repeat("{% endif %}", 60) + "'", "bad.yml:5: project_logo: rendering its Jinja expression: it is nested more than 50 levels deep"},
 		{"project_logo: '{{ " + strings.Repeat("(", 60) + "1" + strings.Repeat(")", 60) + " }}'", "bad.yml:5: project_logo: rendering its Jinja expression: it is nested more than 50 levels deep"},
 		{"param_ports:\n  - { external_port: [1], internal_port: 1 }\nparam_usage_include_ports: true", "bad.yml:6: param_ports[0].external_port: want a single value, got a list"},
 		{"custom_params: [{ name: ulimit, value: a }, { name: ulimit, value: b }]", "bad.yml:5: custom_params: ulimit would be in the compose file twice"},
