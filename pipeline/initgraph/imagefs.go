@@ -78,6 +78,11 @@ func OpenImage(img v1.Image) (fs.FS, error) {
 				root[name] = file
 			}
 		}
+		for name, file := range l.files { // also of one that is covered: nothing was below it
+			if !file.Mode.IsDir() {
+				opaque[name] = true
+			}
+		}
 		for name, goes := range l.whiteouts { // speak of the layers below only
 			opaque[name] = true
 			if goes && root[name] == nil {

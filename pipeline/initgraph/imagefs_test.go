@@ -106,6 +106,20 @@ func TestFromImageReadsTheFlattenedLayers(t *testing.T) {
 	}
 }
 
+func TestWhatAFileReplacedStaysGoneBelowADirectory(t *testing.T) {
+	root, err := initgraph.OpenImage(image(t,
+		[]tar.Header{{Name: "x/type", Linkname: "oneshot", Mode: 0o644}},
+		[]tar.Header{{Name: "x", Linkname: "a file", Mode: 0o644}},
+		[]tar.Header{{Name: "x", Typeflag: tar.TypeDir, Mode: 0o755}},
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names, err := fs.ReadDir(root, "x"); err != nil || len(names) > 0 {
+		t.Errorf("got %v, %v, want an empty directory", names, err)
+	}
+}
+
 func TestOpenImageIsAFileSystem(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	img := image(t,
