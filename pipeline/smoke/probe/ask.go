@@ -26,6 +26,10 @@ func (p pace) stretch(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * float64(p))
 }
 
+// patience is how long one answer may take: short of the limit of a whole boot,
+// so that what hangs is named.
+func (p pace) patience() time.Duration { return min(p.stretch(requestLimit), 5*time.Minute) }
+
 // interval is the time between two tries. It grows with slowness up to a
 // second: being asked costs an emulated NetBox much of its time.
 func (p pace) interval() time.Duration {

@@ -24,7 +24,7 @@ func (p *probe) look(check, asked string, goOn func() error, wants ...string) sm
 		return t.result("")
 	}
 	// Also when the time is up: the picture shows the most.
-	limit, cancel := context.WithTimeout(p.life, p.pace.stretch(requestLimit))
+	limit, cancel := context.WithTimeout(p.life, p.pace.patience())
 	defer cancel()
 	seen, lookErr := p.tab.Look(limit)
 	if len(seen.Picture) > 0 {

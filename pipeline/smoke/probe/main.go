@@ -82,7 +82,7 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 	case p.pace <= 0:
 		return nil, errors.New("-slowness must be above 0")
 	}
-	p.web = newClient("127.0.0.1:8000", getenv("ALLOWED_HOST"), p.pace.stretch(requestLimit))
+	p.web = newClient("127.0.0.1:8000", getenv("ALLOWED_HOST"), p.pace.patience())
 	return p, nil
 }
 
