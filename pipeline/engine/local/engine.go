@@ -148,6 +148,11 @@ func (e *Engine) claim(ctx context.Context) error {
 		if err != nil {
 			continue // it runs
 		}
+		for _, name := range []string{entry.Name() + "-*", strings.Replace(entry.Name(), "-", "-build-", 1)} {
+			for _, dir := range cgroupDirs(filepath.Join(cgroupTop, name)) {
+				removeCgroup(dir) // its number may be another process's by now
+			}
+		}
 		if err := os.RemoveAll(left); err != nil {
 			fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
 		}

@@ -72,7 +72,8 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 }
 
 // ReadFile reads a file of the container, running or ended, up to the pod's
-// end: mounted volumes and temporary file systems included.
+// end: mounted volumes and temporary file systems included, /etc/hosts and
+// /etc/resolv.conf, which runc mounts, not.
 func (c *Container) ReadFile(name string) (data []byte, err error) {
 	err = c.pod.in(unix.CLONE_NEWNS, func() (err error) {
 		// The container may run: what it does to links must not lead out.

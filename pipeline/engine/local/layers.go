@@ -83,6 +83,8 @@ func (e *Engine) unpackLayer(ctx context.Context, layer v1.Layer, id v1.Hash, di
 		defer func() { err = errors.Join(err, unmount(root, time.Minute)) }()
 		sum := sha256.New()
 		content := io.TeeReader(r, io.MultiWriter(sum, untilDone{ctx}))
+		// Unlike initgraph.OpenImage it takes whiteouts in the order of the archive. An
+		// attribute that the kernel refuses it leaves out with a warning.
 		if _, err := archive.UnpackLayer(root, content, &archive.TarOptions{BestEffortXattrs: true}); err != nil {
 			return err
 		}

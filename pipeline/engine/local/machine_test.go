@@ -85,4 +85,17 @@ func TestEmptyControlGroupsOfDeadProcessesGo(t *testing.T) {
 	if _, err := os.Stat(made[os.Getpid()]); err != nil {
 		t.Errorf("that of a living one: %v", err)
 	}
+	// The directory of a run that nobody holds says more than a number that is in use.
+	e := &Engine{id: "1-next", opts: Options{Log: t.Output()}}
+	e.dirs.run = t.TempDir()
+	if err := os.Mkdir(filepath.Join(e.dirs.run, fmt.Sprintf("%d-swept", os.Getpid())), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.claim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	e.unlock()
+	if _, err := os.Stat(made[os.Getpid()]); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("that of a run which has ended, whose number is in use again: %v", err)
+	}
 }

@@ -32,6 +32,11 @@ type tools struct{ buildkitd, buildctl, runc string }
 func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
+	return e.setUp(ctx, log)
+}
+
+// setUp is called with the lock held.
+func (e *Engine) setUp(ctx context.Context, log io.Writer) error {
 	if err := e.permitted(); err != nil {
 		return err
 	}
@@ -69,12 +74,11 @@ func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 // ensureTools is Setup for a caller that did not.
 func (e *Engine) ensureTools(ctx context.Context) error {
 	e.setup.Lock()
-	ready := e.tools.runc != ""
-	e.setup.Unlock()
-	if ready {
+	defer e.setup.Unlock()
+	if e.tools.runc != "" {
 		return nil
 	}
-	return e.Setup(ctx, e.opts.Log)
+	return e.setUp(ctx, e.opts.Log)
 }
 
 // findRunc finds a runc that BuildKit can use: 1.1 or later, which knows
