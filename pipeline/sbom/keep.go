@@ -11,8 +11,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
-// Scans are cached beside the syft binary: scanning the same image again gives
-// the same documents. The newest ones stay, and all of the last three hours.
+// The cache of scans lies beside the syft binary: another syft may find other
+// packages. It keeps the newest scans, and all of the last three hours.
 const (
 	keptScans = 8
 	keptFor   = 3 * time.Hour
