@@ -47,18 +47,15 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
 	sidecars, err := p.sidecars()
 	if err != nil { // a stage of its own reports it
-		p.skip(key, "there are no services to boot against", phases[:]...)
 		return err
 	}
 	browser, err := p.browser()
 	if err != nil {
-		p.skip(key, "there is no browser to look at pages with", phases[:]...)
 		return err
 	}
 	main, tree, err := p.netbox(platform, sidecars, browser)
 	if err != nil {
 		p.report.End(report.Key{Stage: phases[0], Platform: key}, p.Now(), 0, err, "")
-		p.skip(key, "it was not booted", phases[1:]...)
 		return err
 	}
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)

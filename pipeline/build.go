@@ -26,7 +26,6 @@ func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) error {
 	key := registry.Key(platform)
 	base, err := p.base()
 	if err != nil {
-		p.report.Skip(report.Key{Stage: "build", Platform: key}, "there is no base image")
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "build", Platform: key}, func(ctx context.Context, log io.Writer) error {

@@ -41,7 +41,6 @@ func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
 	p.expect([]string{"build"}, "prerequisites", "base", "index")
 	err := p.eachPlatform(func(platform v1.Platform) error { return p.Build(ctx, platform) })
 	if err != nil {
-		p.skip("", "not every image was built", "index")
 		return v1.Hash{}, err
 	}
 	return p.index(ctx)
@@ -51,15 +50,13 @@ func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
 // graphs.
 func (p *Pipeline) GraphAll(ctx context.Context) error {
 	p.expect([]string{"build", "graph"}, "prerequisites", "base")
-	return p.eachImage(ctx, p.Graph, "graph")
+	return p.eachImage(ctx, p.Graph)
 }
 
-// eachImage builds the images of all platforms and goes on with do, which runs
-// the stages named, for each.
-func (p *Pipeline) eachImage(ctx context.Context, do func(context.Context, v1.Platform) error, stages ...string) error {
+// eachImage builds the images of all platforms and goes on with do for each.
+func (p *Pipeline) eachImage(ctx context.Context, do func(context.Context, v1.Platform) error) error {
 	return p.eachPlatform(func(platform v1.Platform) error {
 		if err := p.Build(ctx, platform); err != nil {
-			p.skip(registry.Key(platform), "there is no image", stages...)
 			return err
 		}
 		return do(ctx, platform)
@@ -73,7 +70,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 		return err
 	}
 	defer p.makeSidecars()()
-	return p.eachImage(ctx, p.Boot, phases[:]...)
+	return p.eachImage(ctx, p.Boot)
 }
 
 // Check does everything but publish to the outside, or also that when targets
@@ -96,8 +93,7 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 		return digest, join(err, stale)
 	}
 	if stale != nil && len(targets) > 0 {
-		p.skip("", "README.md is out of date", "publish") // a red check moves no tag
-		return digest, stale
+		return digest, stale // a red check moves no tag
 	}
 	return digest, join(p.Publish(ctx, targets, p.Report(), opts), stale)
 }
@@ -107,18 +103,8 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
 	}
-	fail := func(err error, why string, stages ...string) (v1.Hash, error) {
-		if p.Before != nil {
-			stages = append(stages, "difference")
-		}
-		p.skip("", why, stages...)
-		return v1.Hash{}, err
-	}
 	if err := p.checkBuilds(ctx); err != nil {
-		for _, platform := range p.Platforms {
-			p.skip(registry.Key(platform), "the images cannot be built", "packages")
-		}
-		return fail(err, "the images cannot be built", "index", "publish")
+		return v1.Hash{}, err
 	}
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
 	var mu sync.Mutex
@@ -139,30 +125,18 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		})
 		drift := p.Graph(ctx, platform)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
-			p.skip(registry.Key(platform), "the services are not valid", phases[:]...)
-			return drift
+			return drift // the services are not valid
 		}
 		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
-	}, append([]string{"graph", "packages"}, phases[:]...)...)
+	})
 	if err != nil {
-		return fail(join(err, unlisted), "not every platform passed", "index", "publish")
+		return v1.Hash{}, join(err, unlisted)
 	}
 	digest, err := p.index(ctx)
-	if err != nil {
-		return fail(join(err, unlisted), "there is no index", "publish")
-	}
-	if unlisted != nil {
-		_, err := fail(unlisted, "the packages are not known", "publish")
+	if err = join(err, unlisted); err != nil || p.Before == nil {
 		return digest, err
 	}
-	if p.Before == nil {
-		return digest, nil
-	}
-	if err := p.compare(ctx, p.Before); err != nil {
-		p.skip("", "how the packages differ is not known", "publish")
-		return digest, err
-	}
-	return digest, nil
+	return digest, p.compare(ctx, p.Before)
 }
 
 // makeSidecars makes the services, the browser and the probe while the images are

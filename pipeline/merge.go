@@ -55,22 +55,18 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 		s.report.Change(func(r *report.Report) { r.Index = digest.String() })
 		return err
 	})
-	if err != nil {
-		s.skip("", "there is no index", "publish")
-		return s.report.Report(), err
+	if err == nil && opts.Before != nil {
+		err = s.compare(ctx, opts.Before)
 	}
-	if opts.Before != nil {
-		if err := s.compare(ctx, opts.Before); err != nil {
-			s.skip("", "the published image could not be compared with", "publish")
-			return s.report.Report(), err
-		}
+	if err != nil {
+		return s.Report(), err
 	}
 	err = s.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted = booted
-		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.report.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
 		return s.push(ctx, log, idx, opts.Targets, opts.Publish)
 	})
-	return s.report.Report(), err
+	return s.Report(), err
 }
 
 // asProven is a joined report without the time of its joining: it began when

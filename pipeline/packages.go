@@ -38,7 +38,6 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 	key := registry.Key(platform)
 	syft, err := p.syft()
 	if err != nil {
-		p.skip(key, "there is no syft", "packages")
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, func(ctx context.Context, log io.Writer) error {

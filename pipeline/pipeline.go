@@ -152,9 +152,6 @@ func once[T any](ctx context.Context, p *Pipeline, name string, do func(context.
 	})
 }
 
-// Report is what was found so far.
-func (p *Pipeline) Report() report.Report { return p.report.Report() }
-
 // eachPlatform runs do for all platforms at once. A platform that fails does
 // not end the others: who reads a red check wants to see all that is wrong.
 func (p *Pipeline) eachPlatform(do func(v1.Platform) error) error {

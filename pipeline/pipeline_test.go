@@ -50,6 +50,32 @@ func TestWaitingForAnotherProcessIsNoWork(t *testing.T) {
 	}
 }
 
+func TestWhatWasSkippedNamesWhatFailed(t *testing.T) {
+	const amd, arm = "linux/amd64", "linux/arm64"
+	r := report.Report{Expected: []report.Key{
+		{Stage: "base"}, {Stage: "build", Platform: amd}, {Stage: "boot", Platform: amd}, {Stage: "build", Platform: arm}, {Stage: "boot", Platform: arm}, {Stage: "publish"},
+	}}
+	s := stages{now: time.Now, report: report.NewBuilder(r, time.Now)}
+	for _, stage := range s.Report().Outcomes() {
+		if stage.Verdict() != report.Missing {
+			t.Errorf("%s, which nothing kept from running: %s", stage.Key, stage.Verdict())
+		}
+	}
+	s.report.End(report.Key{Stage: "base"}, time.Now(), 0, nil, "")
+	s.report.End(report.Key{Stage: "build", Platform: arm}, time.Now(), 0, errors.New("broken"), "")
+	s.report.End(report.Key{Stage: "build", Platform: amd}, time.Now(), 0, nil, "")
+	want := map[report.Key]string{
+		{Stage: "boot", Platform: amd}: "it was never run",
+		{Stage: "boot", Platform: arm}: "build linux/arm64 failed",
+		{Stage: "publish"}:             "build linux/arm64 failed",
+	}
+	for _, stage := range s.Report().Outcomes() {
+		if why := want[stage.Key]; why != "" && stage.Why() != why {
+			t.Errorf("%s: %q, want %q", stage.Key, stage.Why(), why)
+		}
+	}
+}
+
 func TestAProcessThatNetBoxHadToStartAgainIsFound(t *testing.T) {
 	if err := restarted([]string{"[netbox] serving http on port 8000 at /", "a page about: starting it again in 1 s"}); err != nil {
 		t.Errorf("good log: %v", err)

@@ -45,12 +45,24 @@ func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.C
 	return err
 }
 
-// skip reports stages that cannot run, of one platform or, when it is "", of the
-// whole run.
-func (s stages) skip(platform, why string, stages ...string) {
-	for _, stage := range stages {
-		s.report.Skip(report.Key{Stage: stage, Platform: platform}, why)
+// Report is what was found so far. Where something failed, what was expected and
+// is not there was skipped for it: the reason is what failed for that platform, or
+// for all of them. Before anything is begun nothing is skipped.
+func (s stages) Report() report.Report {
+	r := s.report.Report()
+	for _, missing := range r.Outcomes() {
+		var failed []string
+		for _, f := range r.Stages {
+			of := f.Platform == "" || missing.Platform == "" || f.Platform == missing.Platform
+			if of && f.Verdict() == report.Failed && f.Stage != "access" && f.Stage != "prerequisites" {
+				failed = append(failed, f.Key.String())
+			}
+		}
+		if missing.Verdict() == report.Missing && len(failed) > 0 {
+			r.Stages = append(r.Stages, report.Stage{Key: missing.Key, Skipped: strings.Join(failed, ", ") + " failed"})
+		}
 	}
+	return r
 }
 
 // mostLog bounds the log that is kept of one stage, in bytes. What comes first
