@@ -1,15 +1,11 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
@@ -29,18 +25,17 @@ func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.C
 		return err
 	}
 	step := s.display.Step(key.Stage, key.Platform)
-	log := newStageLog(step, s.now)
-	err := do(ctx, log)
+	err := do(ctx, step)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // how a killed program ended says nothing
 	}
 	step.End(err)
 	name := ""
-	if text := log.text(); len(text) > 0 && (err != nil || key.Stage == "build") {
+	if log := step.Log(); len(log) > 0 && (err != nil || key.Stage == "build") {
 		name = logName(key.Stage, key.Platform)
-		s.report.Log(name, text)
+		s.report.Log(name, log)
 	}
-	start := log.start.Add(log.waited)
+	start := step.Started()
 	s.report.End(key, start, s.now().Sub(start), err, name)
 	return err
 }
@@ -63,57 +58,4 @@ func (s stages) Report() report.Report {
 		}
 	}
 	return r
-}
-
-// mostLog bounds the log that is kept of one stage, in bytes. What comes first
-// is dropped first: the end says what went wrong.
-const mostLog = 8 << 20
-
-// stageLog shows the lines of a stage while it runs, and keeps them with their
-// times since its start, as the logs of containers have them.
-type stageLog struct {
-	*progress.Step
-	start time.Time
-	now   func() time.Time
-
-	lines  linebuf.Writer
-	mu     sync.Mutex
-	waited time.Duration
-	kept   bytes.Buffer
-}
-
-func newStageLog(step *progress.Step, now func() time.Time) *stageLog {
-	l := &stageLog{Step: step, start: now(), now: now}
-	l.lines.Line = func(text string) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		fmt.Fprintf(&l.kept, "%9.3f %s\n", now().Sub(l.start).Seconds(), strings.TrimRight(text, "\r "))
-		if over := l.kept.Len() - mostLog; over > 0 {
-			l.kept.Next(over)
-			_, _ = l.kept.ReadBytes('\n') // the rest of a line that was cut
-		}
-	}
-	return l
-}
-
-// Waited takes note that another process kept the stage waiting, which is no
-// part of its work.
-func (l *stageLog) Waited(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waited += d
-	l.Step.Waited(d)
-}
-
-func (l *stageLog) Write(b []byte) (int, error) {
-	_, _ = l.lines.Write(b) // which never fails
-	return l.Step.Write(b)
-}
-
-// text is the whole log.
-func (l *stageLog) text() []byte {
-	l.lines.Flush()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Clone(l.kept.Bytes())
 }

@@ -4,6 +4,7 @@
 package progress
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -138,11 +139,17 @@ type Step struct {
 	lines           linebuf.Writer
 
 	// Under p.mu.
-	start time.Time
-	state state
-	end   time.Time // of its work
-	last  string    // the last line of log; what came of the step when it has ended
+	start  time.Time
+	waited time.Duration // for another process, since start
+	state  state
+	end    time.Time    // of its work
+	last   string       // the last line of log; what came of the step when it has ended
+	log    bytes.Buffer // all lines, with their times since start
 }
+
+// mostLog bounds the log that is kept of one step, in bytes. What comes first
+// is dropped first: the end says what went wrong.
+const mostLog = 8 << 20
 
 // Write takes lines of log in pieces of any size. It never fails.
 func (s *Step) Write(b []byte) (int, error) { return s.lines.Write(b) }
@@ -151,6 +158,11 @@ func (s *Step) Write(b []byte) (int, error) { return s.lines.Write(b) }
 func (s *Step) line(text string) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
+	fmt.Fprintf(&s.log, "%9.3f %s\n", s.p.opts.Now().Sub(s.start).Seconds(), strings.TrimRight(text, "\r "))
+	if over := s.log.Len() - mostLog; over > 0 {
+		s.log.Next(over)
+		_, _ = s.log.ReadBytes('\n') // the rest of a line that was cut
+	}
 	text = strings.TrimRight(s.p.opts.Hide(clean(text)), " ")
 	if text != "" && s.state <= worked {
 		s.last = text
@@ -168,14 +180,30 @@ func (s *Step) Show(text string) {
 	}
 }
 
+// Log is the whole log, with the secrets that are in it. Its lines have their
+// times since the step's start, as the logs of containers do.
+func (s *Step) Log() []byte {
+	s.lines.Flush()
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	return bytes.Clone(s.log.Bytes())
+}
+
 // Waited takes the time that another process kept the step waiting off its
-// clock.
+// clock: that is no part of its work.
 func (s *Step) Waited(d time.Duration) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	if s.state == running {
-		s.start = s.start.Add(d)
+		s.waited += d
 	}
+}
+
+// Started is when the work of the step began, which may have waited.
+func (s *Step) Started() time.Time {
+	s.p.mu.Lock()
+	defer s.p.mu.Unlock()
+	return s.start.Add(s.waited)
 }
 
 // Worked reports that the work of the step is done, and stops its clock. What it
@@ -248,10 +276,11 @@ func (s *Step) took() string {
 }
 
 func (s *Step) elapsed() time.Duration {
+	end := s.end
 	if s.state == running {
-		return s.p.opts.Now().Sub(s.start)
+		end = s.p.opts.Now()
 	}
-	return s.end.Sub(s.start)
+	return end.Sub(s.start) - s.waited
 }
 
 func (s *Step) name() string { return strings.TrimSuffix(s.stage+" "+s.platform, " ") }
