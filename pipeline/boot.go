@@ -135,7 +135,6 @@ type boot struct {
 	asked  int // checks of the smoke test
 	phase  int // index into phases of the one that is going on
 	steps  [len(phases)]*progress.Step
-	began  [len(phases) + 1]time.Time
 }
 
 func (p *Pipeline) newBoot(key string, services int, giveUp context.CancelCauseFunc) *boot {
@@ -145,7 +144,6 @@ func (p *Pipeline) newBoot(key string, services int, giveUp context.CancelCauseF
 }
 
 func (b *boot) begin() {
-	b.began[b.phase] = b.p.Now()
 	b.steps[b.phase] = b.p.display.Step(phases[b.phase], b.key)
 }
 
@@ -198,9 +196,8 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	// The services it ran against take their own time to stop.
 	ended := result.Ended
 	if ended.IsZero() {
-		ended = b.p.Now()
+		ended = b.p.now()
 	}
-	b.began[b.phase+1] = ended
 
 	var events []s6rc.Event
 	var texts []string
@@ -212,7 +209,8 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	}
 	live, bootErr := initgraph.CheckBoot(tree, events)
 	asked := smoke.Parse(texts)
-	stopped := b.began[3].Sub(b.began[2])
+	began, _ := b.steps[b.phase].Work()
+	stopped := ended.Sub(began) // in the last phase
 	for _, s := range live.Services {
 		if s.Ready == 0 {
 			failed = append(failed, s.Name)
@@ -272,8 +270,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 			b.p.report.Skip(key, "it did not get that far")
 			continue
 		}
-		b.steps[i].EndAt(b.began[i+1], errs[i])
-		b.p.report.End(key, b.began[i], b.began[i+1].Sub(b.began[i]), errs[i], log)
+		b.p.end(b.steps[i], key, ended, errs[i], log)
 	}
 	return failed, join(errs[:]...)
 }

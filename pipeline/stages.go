@@ -29,15 +29,21 @@ func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.C
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err() // how a killed program ended says nothing
 	}
-	step.End(err)
 	name := ""
 	if log := step.Log(); len(log) > 0 && (err != nil || key.Stage == "build") {
 		name = logName(key.Stage, key.Platform)
 		s.report.Log(name, log)
 	}
-	start := step.Started()
-	s.report.End(key, start, s.now().Sub(start), err, name)
+	s.end(step, key, time.Time{}, err, name)
 	return err
+}
+
+// end shows and reports what came of a stage, whose work was done at a moment that
+// is zero for now. log names the log that shows more.
+func (s stages) end(step *progress.Step, key report.Key, done time.Time, err error, log string) {
+	step.EndAt(done, err)
+	began, took := step.Work()
+	s.report.End(key, began, took, err, log)
 }
 
 // Report is what was found so far. Where something failed, what was expected and

@@ -199,11 +199,12 @@ func (s *Step) Waited(d time.Duration) {
 	}
 }
 
-// Started is when the work of the step began, which may have waited.
-func (s *Step) Started() time.Time {
+// Work is when the work of the step began, which may have waited, and how long it
+// took so far.
+func (s *Step) Work() (began time.Time, took time.Duration) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	return s.start.Add(s.waited)
+	return s.start.Add(s.waited), s.elapsed()
 }
 
 // Worked reports that the work of the step is done, and stops its clock. What it
@@ -277,7 +278,7 @@ func (s *Step) took() string {
 
 func (s *Step) elapsed() time.Duration {
 	end := s.end
-	if s.state == running {
+	if end.IsZero() {
 		end = s.p.opts.Now()
 	}
 	return end.Sub(s.start) - s.waited
