@@ -129,12 +129,13 @@ type boot struct {
 
 	services int // that come up
 
-	mu     sync.Mutex
-	deaths deaths
-	up     int // services
-	asked  int // checks of the smoke test
-	phase  int // index into phases of the one that is going on
-	steps  [len(phases)]*progress.Step
+	mu      sync.Mutex
+	deaths  deaths
+	up      int           // services
+	asked   int           // checks of the smoke test
+	firstOK time.Duration // from the container's start until the log-in page answered; 0 before
+	phase   int           // index into phases of the one that is going on
+	steps   [len(phases)]*progress.Step
 }
 
 func (p *Pipeline) newBoot(key string, services int, giveUp context.CancelCauseFunc) *boot {
@@ -162,6 +163,9 @@ func (b *boot) line(container string, line engine.Line) {
 		}
 	}
 	said, _ := smoke.Find(line.Text)
+	if r := said.Result; r != nil && r.OK && r.Check == "ready" {
+		b.firstOK = line.At
+	}
 	if b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady || b.phase == 1 && said.Terminating != nil {
 		b.steps[b.phase].Worked()
 		b.phase++
@@ -217,10 +221,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 		}
 	}
 	b.p.report.Platform(b.key, func(r *report.Platform) {
-		r.Boot = &report.Boot{PeakMemory: result.PeakMemory}
-		if asked.Summary != nil {
-			r.Boot.FirstOK = asked.Summary.Ready
-		}
+		r.Boot = &report.Boot{FirstOK: b.firstOK.Seconds(), PeakMemory: result.PeakMemory}
 		if b.phase == 2 {
 			r.Boot.Stop = stopped.Seconds()
 		}

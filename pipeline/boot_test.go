@@ -41,7 +41,7 @@ func goodRun(t *testing.T) (boot, answers, terminating []string) {
 	for _, c := range smoke.Checks() {
 		answers = append(answers, said(t, smoke.Message{Result: &smoke.Result{Check: c.ID, OK: true}}))
 	}
-	answers = append(answers, said(t, smoke.Message{Summary: &smoke.Summary{Checks: len(smoke.Checks()), Ready: 9.5}}))
+	answers = append(answers, said(t, smoke.Message{Summary: &smoke.Summary{Checks: len(smoke.Checks())}}))
 	return boot, answers, []string{said(t, smoke.Message{Terminating: new(time.Now())})}
 }
 
@@ -142,6 +142,9 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 			}
 			if test.says == "" && err != nil || test.says != "" && (err == nil || !strings.Contains(err.Error(), test.says)) {
 				t.Errorf("error %v, want %q", err, test.says)
+			}
+			if test.smoke == report.Passed && p.Report().Platforms[0].Boot.FirstOK < float64(len(up))/1000 {
+				t.Errorf("first answered after %g s, want the time of the finding's line", p.Report().Platforms[0].Boot.FirstOK)
 			}
 			if test.stop == report.Passed && p.Report().Platforms[0].Boot.Stop != test.took.Seconds() {
 				t.Errorf("stopped in %g s, want %s", p.Report().Platforms[0].Boot.Stop, test.took)

@@ -87,7 +87,6 @@ func (r Result) String() string {
 
 // Summary is the probe's last word on its findings.
 type Summary struct {
-	Checks int     `json:"checks"`
-	Failed int     `json:"failed"`
-	Ready  float64 `json:"ready"` // seconds from PID 1's start to the first 200 of the log-in page; 0 when it never came
+	Checks int `json:"checks"`
+	Failed int `json:"failed"`
 }

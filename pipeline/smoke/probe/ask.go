@@ -56,14 +56,13 @@ type probe struct {
 
 	// Learned. Each is written by one check and read only by checks that need
 	// that one.
-	readySeconds float64
-	loginPage    []byte
-	tab          *browser.Tab
-	closeTab     func()
-	session      *client
-	siteID       int
-	siteName     string
-	made         struct{ prefix, address, image string } // their API paths
+	loginPage []byte
+	tab       *browser.Tab
+	closeTab  func()
+	session   *client
+	siteID    int
+	siteName  string
+	made      struct{ prefix, address, image string } // their API paths
 }
 
 // checks says how each check of smoke.Checks is made.
@@ -156,7 +155,6 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 		results[r.Check] = r
 		running--
 	}
-	sum.Ready = float64(int(p.readySeconds*100)) / 100
 	return sum
 }
 

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
@@ -201,27 +199,4 @@ func readProcesses(root string) (map[int]process, error) {
 		all[id] = proc
 	}
 	return all, nil
-}
-
-// processAge is the time since the process was started. The kernel counts it
-// from the machine's boot, in ticks of a hundredth of a second (USER_HZ).
-func processAge(root string, id int) (time.Duration, error) {
-	stat, err := os.ReadFile(filepath.Join(root, strconv.Itoa(id), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	var up unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
-		return 0, err
-	}
-	// The name, in parentheses, may hold anything; field 3 follows it.
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("%d fields in the stat of process %d", len(fields), id)
-	}
-	ticks, err := strconv.ParseFloat(fields[19], 64) // field 22
-	if err != nil {
-		return 0, err
-	}
-	return time.Duration(up.Nano()) - time.Duration(ticks/100*float64(time.Second)), nil
 }
