@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -17,12 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
-
-// talk begins what a check asks.
-func (p *probe) talk(ctx context.Context) *talk { return &talk{ctx: ctx, web: p.web} }
 
 // api is a request to the REST API as the superuser.
 func (p *probe) api(method, path string, in any) request { return api(p.bearer, method, path, in) }
@@ -39,8 +33,7 @@ func api(bearer, method, path string, in any) request {
 
 // token makes an API token of version 2 and uses it. Asking for one with the
 // password would cost a third hash of it, seconds where the image is emulated.
-func (p *probe) token(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) token(t *talk) string {
 	var made struct {
 		Version int
 		Key     string
@@ -61,7 +54,7 @@ func (p *probe) token(ctx context.Context) smoke.Result {
 	var user struct{ Username string }
 	t.read(t.ask(api(bearer+made.Token, http.MethodGet, who, nil), http.StatusOK), &user)
 	t.expect(user.Username == p.user, "200, but as user %q", user.Username)
-	return t.result("a version-2 token that is known as %s's", p.user)
+	return fmt.Sprintf("a version-2 token that is known as %s's", p.user)
 }
 
 // status is the answer of /api/status/.
@@ -75,18 +68,17 @@ func (p *probe) status(t *talk) (s status) {
 	return s
 }
 
-func (p *probe) release(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) release(t *talk) string {
 	s := p.status(t)
 	t.expect(s.Version == p.version, "release %q instead of %q", s.Version, p.version)
-	return t.result("release %s", s.Version)
+	return fmt.Sprintf("release %s", s.Version)
 }
 
-func (p *probe) workers(ctx context.Context) smoke.Result {
-	return p.until(ctx, func(t *talk) smoke.Result {
+func (p *probe) workers(t *talk) string {
+	return p.until(t, func(t *talk) string {
 		s := p.status(t)
 		t.expect(s.Workers >= 1, "no worker running")
-		return t.result("%d running", s.Workers)
+		return fmt.Sprintf("%d running", s.Workers)
 	})
 }
 
@@ -108,13 +100,12 @@ func (p *probe) create(t *talk, endpoint string, in any) (o object, at string) {
 	return o, at
 }
 
-func (p *probe) site(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) site(t *talk) string {
 	name := "smoke-" + strings.ToLower(rand.Text()[:10])
 	o, _ := p.create(t, "/api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
 	t.expect(o.Name == name, "site %d %q instead of %q", o.ID, o.Name, name)
 	p.siteID, p.siteName = o.ID, o.Name
-	return t.result("site %d with its name", o.ID)
+	return fmt.Sprintf("site %d with its name", o.ID)
 }
 
 // network draws a documentation network at random, so that a database that
@@ -125,27 +116,24 @@ func network() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
-func (p *probe) prefix(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) prefix(t *talk) string {
 	want := network()
 	o, at := p.create(t, "/api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
 	t.expect(o.Prefix == want, "prefix %d %s instead of %s", o.ID, o.Prefix, want)
 	p.made.prefix = at
-	return t.result("prefix %s", o.Prefix)
+	return fmt.Sprintf("prefix %s", o.Prefix)
 }
 
-func (p *probe) address(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) address(t *talk) string {
 	in := network()
 	want := netip.PrefixFrom(in.Addr().Next(), in.Bits())
 	o, at := p.create(t, "/api/ipam/ip-addresses/", map[string]any{"address": want})
 	t.expect(o.Address == want, "address %d %s instead of %s", o.ID, o.Address, want)
 	p.made.address = at
-	return t.result("address %s", o.Address)
+	return fmt.Sprintf("address %s", o.Address)
 }
 
-func (p *probe) graphql(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) graphql(t *talk) string {
 	var found struct {
 		Data struct {
 			Users []struct{ Username string } `json:"user_list"`
@@ -160,27 +148,25 @@ func (p *probe) graphql(ctx context.Context) smoke.Result {
 	}
 	users := found.Data.Users
 	t.expect(len(users) == 1 && users[0].Username == p.user, "%d users instead of %s", len(users), p.user)
-	return t.result("%s", p.user)
+	return p.user
 }
 
 // delete takes away what was made. The site goes last: it holds the others.
-func (p *probe) delete(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) delete(t *talk) string {
 	all := []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)}
 	for _, at := range all {
 		t.ask(p.api(http.MethodDelete, at, nil), http.StatusNoContent)
 		t.ask(p.api(http.MethodGet, at, nil).but("after it was deleted"), http.StatusNotFound)
 	}
-	r := t.result("204, then 404 for each")
-	if r.OK {
-		r.Asked = "DELETE, then GET " + strings.Join(all, " ")
+	if t.wrong == "" {
+		t.about("DELETE, then GET " + strings.Join(all, " "))
 	}
-	return r
+	return "204, then 404 for each"
 }
 
 // image uploads a picture, finds its file and fetches it back.
-func (p *probe) image(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) image(t *talk) string {
+	t.about("an image to send")
 	noise := image.NewGray(image.Rect(0, 0, 8, 8)) // like no other
 	_, _ = rand.Read(noise.Pix)                    // never fails
 	var picture, body bytes.Buffer
@@ -189,16 +175,13 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 	if err == nil {
 		err = png.Encode(io.MultiWriter(&picture, file), noise)
 	}
-	err = errors.Join(err,
+	t.try(errors.Join(err,
 		form.WriteField("object_type", "dcim.site"),
 		form.WriteField("object_id", fmt.Sprint(p.siteID)),
 		form.WriteField("name", p.siteName),
-		form.Close())
+		form.Close()))
 	upload := p.api(http.MethodPost, "/api/extras/image-attachments/", nil)
 	upload.header["Content-Type"], upload.body = form.FormDataContentType(), body.Bytes()
-	if err != nil {
-		return smoke.Result{Asked: upload.String(), Got: fmt.Sprintf("no form to send: %v", err)}
-	}
 	var made struct {
 		ID    int
 		Image string
@@ -206,13 +189,13 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 	t.read(t.ask(upload, http.StatusCreated), &made)
 	at, err := url.Parse(made.Image)
 	if !t.expect(err == nil && strings.HasPrefix(at.Path, "/media/"), "an image at %q instead of under /media/", made.Image) {
-		return t.result("")
+		return ""
 	}
 
 	kept := filepath.Join(p.config, at.Path)
 	info, err := os.Stat(kept)
 	if !t.expect(err == nil, "201, but %v", err) {
-		return t.result("")
+		return ""
 	}
 	t.expect(owner(info) == p.uid, "201, but %s is owned by user %d instead of %d", kept, owner(info), p.uid)
 	content, err := os.ReadFile(kept)
@@ -225,17 +208,16 @@ func (p *probe) image(ctx context.Context) smoke.Result {
 	r := t.ask(get(at.Path).but("without logging in"))
 	t.expect(r.status >= 300, "%s", r.got())
 	p.made.image = fmt.Sprintf("/api/extras/image-attachments/%d/", made.ID)
-	return t.result("the same image, and as %s", kept)
+	return fmt.Sprintf("the same image, and as %s", kept)
 }
 
 // job has a worker read a folder into the database: it takes the queue, the
 // worker, the database and the file system to get there.
-func (p *probe) job(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
-	t.asked = []string{"a folder to read"}
+func (p *probe) job(t *talk) string {
+	t.about("a folder to read")
 	folder, err := os.MkdirTemp(p.config, ".smoke-")
 	if !t.try(err) {
-		return t.result("")
+		return ""
 	}
 	defer os.RemoveAll(folder)
 	note := filepath.Join(folder, "note.txt")
@@ -248,23 +230,18 @@ func (p *probe) job(ctx context.Context) smoke.Result {
 		"name": filepath.Base(folder), "type": "local", "source_url": "file://" + folder,
 	})
 	t.ask(p.api(http.MethodPost, source+"sync/", nil), http.StatusOK)
-	if t.wrong != "" {
-		return t.result("")
-	}
-	job := p.until(ctx, func(t *talk) smoke.Result { return p.finished(t, o.ID) })
-	t.asked = append(t.asked, job.Asked)
-	t.expect(job.OK, "%s", job.Got)
+	got := p.until(t, func(t *talk) string { return p.finished(t, o.ID) })
 	var after struct {
 		Files int `json:"file_count"`
 	}
 	t.read(t.ask(p.api(http.MethodGet, source, nil), http.StatusOK), &after)
 	t.expect(after.Files == 1, "%d files read instead of 1, though the job is completed", after.Files)
 	t.ask(p.api(http.MethodDelete, source, nil), http.StatusNoContent)
-	return t.result("%s", job.Got)
+	return got
 }
 
 // finished asks for the job of a data source.
-func (p *probe) finished(t *talk, source int) smoke.Result {
+func (p *probe) finished(t *talk, source int) string {
 	var jobs struct {
 		Results []struct {
 			ID     int
@@ -274,9 +251,9 @@ func (p *probe) finished(t *talk, source int) smoke.Result {
 	}
 	t.read(t.ask(p.api(http.MethodGet, fmt.Sprintf("/api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil), http.StatusOK), &jobs)
 	if !t.expect(len(jobs.Results) == 1, "%d jobs instead of 1", len(jobs.Results)) {
-		return t.result("")
+		return ""
 	}
 	job := jobs.Results[0]
 	t.expect(job.Status.Value == "completed", "job %d %s %s", job.ID, job.Status.Value, job.Error)
-	return t.result("job %d completed", job.ID)
+	return fmt.Sprintf("job %d completed", job.ID)
 }

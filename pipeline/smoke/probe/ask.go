@@ -65,9 +65,10 @@ type probe struct {
 	made      struct{ prefix, address, image string } // their API paths
 }
 
-// checks says how each check of smoke.Checks is made.
-func (p *probe) checks() map[string]func(context.Context) smoke.Result {
-	return map[string]func(context.Context) smoke.Result{
+// checks says how each check of smoke.Checks is made, and what it got where all is
+// well.
+func (p *probe) checks() map[string]func(*talk) (got string) {
+	return map[string]func(*talk) string{
 		"ready":         p.ready,
 		"static":        p.static,
 		"host":          p.wrongHost,
@@ -124,7 +125,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 			ctx, cancel := context.WithTimeout(ctx, p.pace.stretch(checkLimit))
 			defer cancel()
 			start := time.Now()
-			r := how[c.ID](ctx)
+			r := p.check(ctx, how[c.ID])
 			r.Check, r.Seconds = c.ID, time.Since(start).Seconds()
 			ended <- r
 		}()
@@ -158,24 +159,33 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 	return sum
 }
 
-// until tries until a try passes or the context ends, and returns the last try's
-// result that the context's end did not spoil.
-func (p *probe) until(ctx context.Context, try func(*talk) smoke.Result) smoke.Result {
+// check makes one check.
+func (p *probe) check(ctx context.Context, how func(*talk) (got string)) smoke.Result {
+	t := &talk{ctx: ctx, web: p.web}
+	return t.result(how(t))
+}
+
+// until takes a step until it goes well or the time is up. A step that the end of
+// the time has spoilt does not count.
+func (p *probe) until(t *talk, step func(*talk) (got string)) (got string) {
 	start := time.Now()
-	var last smoke.Result
-	for {
-		r := try(p.talk(ctx))
-		if r.OK {
-			return r
+	var last talk
+	for t.wrong == "" {
+		try := talk{ctx: t.ctx, web: t.web}
+		got = step(&try)
+		if try.wrong == "" {
+			t.asked = append(t.asked, try.asked...)
+			break
 		}
-		if ctx.Err() == nil || last.Asked == "" {
-			last = r
+		if t.ctx.Err() == nil || last.wrong == "" {
+			last = try
 		}
 		select {
-		case <-ctx.Done():
-			last.Got += " after " + time.Since(start).Round(time.Second).String() + " of asking"
-			return last
+		case <-t.ctx.Done():
+			t.asked = append(t.asked, last.asked...)
+			t.wrong = last.wrong + " after " + time.Since(start).Round(time.Second).String() + " of asking"
 		case <-time.After(p.pace.interval()):
 		}
 	}
+	return got
 }

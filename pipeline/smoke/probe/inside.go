@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,30 +12,26 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/linuxserver/docker-netbox/pipeline/smoke"
+	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
 // imports has the image's own Python load what is hard to build.
-func (p *probe) imports(ctx context.Context) smoke.Result {
+func (p *probe) imports(t *talk) string {
 	const program = "import ldap, django_auth_ldap.backend, PIL.Image, psycopg; PIL.Image.core; print(psycopg.pq.__impl__)"
-	t := about(p.python + " to import ldap, django_auth_ldap, PIL and psycopg")
-	var out, errs strings.Builder
-	cmd := exec.CommandContext(ctx, p.python, "-c", program)
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	lines := strings.Split(strings.TrimSpace(errs.String()), "\n")
-	t.expect(err == nil, "%v: %s", err, lines[len(lines)-1]) // the last line of a traceback names the exception
+	t.about(p.python + " to import ldap, django_auth_ldap, PIL and psycopg")
+	var out strings.Builder
+	cmd := exec.CommandContext(t.ctx, p.python, "-c", program)
+	cmd.Stdout = &out
+	t.try(proc.Run(t.ctx, cmd)) // the last line of a traceback names the exception
 	impl := strings.TrimSpace(out.String())
 	t.expect(impl == "c", "all of them, but psycopg's implementation is %q instead of \"c\"", impl)
-	return t.result("all of them, psycopg's implementation in C")
+	return "all of them, psycopg's implementation in C"
 }
 
 // secretFiles looks at who may read what must stay secret.
-func (p *probe) secretFiles(context.Context) smoke.Result {
-	t := about("mode and owner of " + p.secrets)
+func (p *probe) secretFiles(t *talk) string {
+	t.about("mode and owner of " + p.secrets)
 	names, err := filepath.Glob(p.secrets)
 	t.try(err)
 	t.expect(len(names) > 0, "no file at %s", p.secrets)
@@ -46,7 +41,7 @@ func (p *probe) secretFiles(context.Context) smoke.Result {
 			t.expect(info.Mode() == 0o600 && owner(info) == p.uid, "%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner(info), p.uid)
 		}
 	}
-	return t.result("0600 of user %d for all (%d)", p.uid, len(names))
+	return fmt.Sprintf("0600 of user %d for all (%d)", p.uid, len(names))
 }
 
 // owner is the user that a file belongs to.
@@ -54,8 +49,8 @@ func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) 
 
 // steady looks at what s6 remembers of the services it supervises: it brings
 // one that ended back after a second, without a word in the log.
-func (p *probe) steady(context.Context) smoke.Result {
-	t := about("the deaths that s6 counted under " + p.services)
+func (p *probe) steady(t *talk) string {
+	t.about("the deaths that s6 counted under " + p.services)
 	tallies, err := readTallies(p.services)
 	t.try(err)
 	t.expect(len(tallies) > 0, "no supervised service")
@@ -66,7 +61,7 @@ func (p *probe) steady(context.Context) smoke.Result {
 		}
 	}
 	t.expect(len(died) == 0, "%s", strings.Join(died, "; "))
-	return t.result("none of %d services", len(tallies))
+	return fmt.Sprintf("none of %d services", len(tallies))
 }
 
 // readTallies reads how each supervised service ended each time, as s6-supervise
@@ -111,8 +106,8 @@ type process struct {
 // processes looks for root where it has no business. Its business are PID 1
 // and s6's supervisors, the base's cron service (which becomes each crontab's
 // user), and what was started from outside: the probe, twice, and a health check.
-func (p *probe) processes(context.Context) smoke.Result {
-	t := about("the users of all processes")
+func (p *probe) processes(t *talk) string {
+	t.about("the users of all processes")
 	all, err := readProcesses(p.proc)
 	t.try(err)
 	mine := p.ancestry(all, p.self)
@@ -135,7 +130,7 @@ func (p *probe) processes(context.Context) smoke.Result {
 	}
 	t.expect(len(roots) == 0, "root for %s", strings.Join(roots, ", "))
 	t.expect(servants > 0, "none of user %d, which NetBox should run as", p.uid)
-	return t.result("%d of user %d, none of root but supervisors", servants, p.uid)
+	return fmt.Sprintf("%d of user %d, none of root but supervisors", servants, p.uid)
 }
 
 // supervises says whether the process is part of the init system.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"html"
 	"net/http"
@@ -16,11 +15,11 @@ import (
 )
 
 // ready waits for the log-in page.
-func (p *probe) ready(ctx context.Context) smoke.Result {
-	return p.until(ctx, func(t *talk) smoke.Result {
+func (p *probe) ready(t *talk) string {
+	return p.until(t, func(t *talk) string {
 		p.loginPage = t.ask(get("/login/"), http.StatusOK).body
 		t.expect(csrfField.Match(p.loginPage), "200, but a page without a log-in form")
-		return t.result("200")
+		return "200"
 	})
 }
 
@@ -39,41 +38,39 @@ var types = map[string][]string{
 }
 
 // static fetches what the log-in page makes a browser fetch.
-func (p *probe) static(ctx context.Context) smoke.Result {
+func (p *probe) static(t *talk) string {
 	seen := map[string]int{}
 	files := map[string]bool{}
 	for _, m := range asset.FindAllSubmatch(p.loginPage, -1) {
 		ref := html.UnescapeString(string(m[1]))
-		t := p.talk(ctx)
-		t.asked = []string{"the log-in page's " + ref}
-		u, err := url.Parse(ref)
-		if !t.expect(err == nil, "no address: %v", err) || !t.expect(strings.HasPrefix(u.Path, "/static/"), "an address not under /static/") {
-			return t.result("")
-		}
 		if files[ref] {
 			continue
 		}
 		files[ref] = true
+		t.about("the log-in page's " + ref)
+		u, err := url.Parse(ref)
+		if !t.expect(err == nil, "no address: %v", err) || !t.expect(strings.HasPrefix(u.Path, "/static/"), "an address not under /static/") {
+			return ""
+		}
 		ext := path.Ext(u.Path)
 		seen[ext]++
 		r := t.ask(get(ref), http.StatusOK)
 		want, known := types[ext]
 		t.expect(!known || slices.Contains(want, r.media()), "200, but type %q instead of %s", r.media(), strings.Join(want, " or "))
 		if !t.expect(len(r.body) > 0, "200, but an empty file") {
-			return t.result("")
+			return ""
 		}
 	}
-	t := about(fmt.Sprintf("GET each of the log-in page's %d static files", len(files)))
+	t.about(fmt.Sprintf("GET each of the log-in page's %d static files", len(files)))
 	t.expect(seen[".css"] > 0 && seen[".js"] > 0 && seen[".svg"] > 0,
 		"a page with %d style sheets, %d scripts and %d logos; each must be there", seen[".css"], seen[".js"], seen[".svg"])
-	return t.result("200 and the right type for each")
+	return "200 and the right type for each"
 }
 
 // wrongHost asks for a host that ALLOWED_HOST does not name.
-func (p *probe) wrongHost(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) wrongHost(t *talk) string {
 	t.ask(request{method: http.MethodGet, path: "/login/", host: smoke.RefusedHost}, http.StatusBadRequest)
-	return t.result("400")
+	return "400"
 }
 
 // submit fills in the log-in form in a fresh session, which the talk goes on in.
@@ -94,24 +91,22 @@ func (p *probe) submit(t *talk, password string) reply {
 	return t.ask(q)
 }
 
-func (p *probe) wrongPassword(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) wrongPassword(t *talk) string {
 	r := p.submit(t, p.password+"-wrong")
 	// The form comes back, with its complaint.
 	t.expect(r.status == http.StatusOK && alert.Match(r.body), "%s", r.got())
 	t.ask(get("/").but("with a wrong password"), http.StatusFound)
-	return t.result("the form again, and no way in")
+	return "the form again, and no way in"
 }
 
-func (p *probe) login(ctx context.Context) smoke.Result {
-	t := p.talk(ctx)
+func (p *probe) login(t *talk) string {
 	r := p.submit(t, p.password)
 	t.expect(r.status != http.StatusOK, "the form again: %s", explain(r.media(), r.body))
 	t.expect(r.status == http.StatusFound, "%s", r.got())
 	home := t.ask(get("/"), http.StatusOK)
 	t.expect(bytes.Contains(home.body, fmt.Appendf(nil, `data-netbox-user-name="%s"`, html.EscapeString(p.user))), "200, but a page that does not know %s", p.user)
 	p.session = t.web
-	return t.result("302, then the dashboard of %s", p.user)
+	return fmt.Sprintf("302, then the dashboard of %s", p.user)
 }
 
 // hide keeps the password and the token out of what is printed, whoever echoes them.

@@ -208,7 +208,7 @@ func TestOnlySupervisorsAndTheProbeMayBeRoot(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := &probe{proc: tree(t, append(good, tt.more...)...), self: 41, uid: 1000}
-			r := p.processes(t.Context())
+			r := p.check(t.Context(), p.processes)
 			if r.OK != (tt.want == "") || !strings.Contains(r.Got, tt.want) {
 				t.Errorf("got %+v, want %q", r, tt.want)
 			}
@@ -231,26 +231,26 @@ func TestASecretThatOthersMayReadIsFound(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "secret_key")
 	p := &probe{secrets: dir + "/*", uid: os.Getuid()}
-	if r := p.secretFiles(t.Context()); r.OK {
+	if r := p.check(t.Context(), p.secretFiles); r.OK {
 		t.Error("no secret at all passed")
 	}
 	if err := os.WriteFile(key, []byte("k"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.secretFiles(t.Context()); !r.OK {
+	if r := p.check(t.Context(), p.secretFiles); !r.OK {
 		t.Errorf("got %+v", r)
 	}
 	if err := os.Chmod(key, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.secretFiles(t.Context()); r.OK || !strings.Contains(r.Got, key+" is -rw-r-----") {
+	if r := p.check(t.Context(), p.secretFiles); r.OK || !strings.Contains(r.Got, key+" is -rw-r-----") {
 		t.Errorf("got %+v", r)
 	}
 	p.uid++
 	if err := os.Chmod(key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.secretFiles(t.Context()); r.OK {
+	if r := p.check(t.Context(), p.secretFiles); r.OK {
 		t.Error("a secret of somebody else passed")
 	}
 }
@@ -269,7 +269,8 @@ func TestImportsTellWhichOneIsMissing(t *testing.T) {
 		if err := os.WriteFile(python, []byte("#!/bin/sh\n"+tt.script+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		r := (&probe{python: python}).imports(t.Context())
+		p := &probe{python: python}
+		r := p.check(t.Context(), p.imports)
 		if r.OK != tt.ok || !strings.Contains(r.Got, tt.want) {
 			t.Errorf("%s: got %+v", tt.script, r)
 		}
@@ -279,7 +280,7 @@ func TestImportsTellWhichOneIsMissing(t *testing.T) {
 func TestAServiceThatDiedIsFound(t *testing.T) {
 	dir := t.TempDir()
 	p := &probe{services: dir}
-	if r := p.steady(t.Context()); r.OK {
+	if r := p.check(t.Context(), p.steady); r.OK {
 		t.Error("no service at all passed")
 	}
 	tally := filepath.Join(dir, "svc-netbox", "supervise", "death_tally")
@@ -300,7 +301,7 @@ func TestAServiceThatDiedIsFound(t *testing.T) {
 		if err := os.WriteFile(tally, []byte(test.tally), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if r := p.steady(t.Context()); r.OK != test.ok || !strings.Contains(r.Got, test.want) {
+		if r := p.check(t.Context(), p.steady); r.OK != test.ok || !strings.Contains(r.Got, test.want) {
 			t.Errorf("tally %q: got %+v, want %q", test.tally, r, test.want)
 		}
 	}

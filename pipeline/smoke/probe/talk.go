@@ -20,8 +20,8 @@ type talk struct {
 	wrong string // what came instead of what was expected, of what was asked last; "" while all is well
 }
 
-// about begins a check that asks the container, not NetBox.
-func about(asked string) *talk { return &talk{asked: []string{asked}} }
+// about says what is asked, in the place of all that was asked before.
+func (t *talk) about(asked string) { t.asked = []string{asked} }
 
 // ask sends a request. Any status wanted is right, or any at all.
 func (t *talk) ask(q request, want ...int) reply {
@@ -54,9 +54,9 @@ func (t *talk) expect(ok bool, format string, args ...any) bool {
 }
 
 // result is what the check came to, with what was got where all is well.
-func (t *talk) result(format string, args ...any) smoke.Result {
+func (t *talk) result(got string) smoke.Result {
 	if t.wrong != "" {
 		return smoke.Result{Asked: t.asked[len(t.asked)-1], Got: t.wrong}
 	}
-	return smoke.Result{OK: true, Asked: strings.Join(t.asked, ", then "), Got: fmt.Sprintf(format, args...)}
+	return smoke.Result{OK: true, Asked: strings.Join(t.asked, ", then "), Got: got}
 }
