@@ -31,6 +31,8 @@ type Attachment struct {
 	// Tag is where clients look that know no referrers, as cosign does for
 	// "sha256-….sig". Without one the manifest has to name its subject.
 	Tag string
+
+	old v1.Image // the image as OCI 1.0 knows it, nil when it is that already
 }
 
 // Document is what Attach attaches.
@@ -53,37 +55,33 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	if err != nil {
 		return Attachment{}, fmt.Errorf("reading the index: %w", err)
 	}
-	manifest, err := idx.IndexManifest()
+	parts, err := idx.IndexManifest()
 	if err != nil {
 		return Attachment{}, fmt.Errorf("reading the index: %w", err)
 	}
-	all := append([]v1.Descriptor{*whole}, manifest.Manifests...)
+	all := append([]v1.Descriptor{*whole}, parts.Manifests...)
 	at := slices.IndexFunc(all, func(d v1.Descriptor) bool { return d.Digest == subject })
 	if at < 0 {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.Type, subject)
 	}
 	layer := static.NewLayer(doc.Data, types.MediaType(doc.Type))
-	config, err := partial.Descriptor(static.NewLayer([]byte(emptyConfig), emptyConfigType))
-	if err != nil {
+	config, configErr := partial.Descriptor(static.NewLayer([]byte(emptyConfig), emptyConfigType))
+	data, dataErr := partial.Descriptor(layer)
+	if err := errors.Join(configErr, dataErr); err != nil {
 		return Attachment{}, err
 	}
-	data, err := partial.Descriptor(layer)
-	if err != nil {
-		return Attachment{}, err
-	}
-	raw, err := json.Marshal(v1.Manifest{
+	manifest := v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.Type,
 		Config: *config, Layers: []v1.Descriptor{*data}, Annotations: doc.Annotations,
 		Subject: &v1.Descriptor{MediaType: all[at].MediaType, Size: all[at].Size, Digest: subject},
-	})
-	if err != nil {
+	}
+	img, imgErr := newDocument(manifest, layer)
+	manifest.ArtifactType, manifest.Config.MediaType = "", types.MediaType(doc.Type)
+	old, oldErr := newDocument(manifest, layer)
+	if err := errors.Join(imgErr, oldErr); err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
 	}
-	img, err := partial.CompressedToImage(document{raw, layer})
-	if err != nil {
-		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
-	}
-	return Attachment{Subject: subject, Image: img}, nil
+	return Attachment{Subject: subject, Image: img, old: old}, nil
 }
 
 // ArtifactType is what an attachment is. As OCI 1.0 knows it, it has its type
@@ -96,6 +94,14 @@ func ArtifactType(m *v1.Manifest) string {
 type document struct {
 	manifest []byte
 	layer    partial.CompressedLayer
+}
+
+func newDocument(manifest v1.Manifest, layer partial.CompressedLayer) (v1.Image, error) {
+	raw, err := json.Marshal(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return partial.CompressedToImage(document{raw, layer})
 }
 
 func (d document) RawManifest() ([]byte, error)        { return d.manifest, nil }
@@ -155,38 +161,15 @@ func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachm
 		})
 	}
 	err := send(a)
-	if status := answer(err).StatusCode; status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
+	if status := answer(err).StatusCode; a.old == nil || status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
 		return a, err
 	}
-	plain, changed, madeErr := withoutArtifactType(a)
-	if madeErr != nil || !changed {
-		return a, errors.Join(err, madeErr)
-	}
 	fmt.Fprintf(&r.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
-	if send(plain) != nil {
+	old := Attachment{Subject: a.Subject, Image: a.old}
+	if send(old) != nil {
 		return a, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
 	}
-	return plain, nil
-}
-
-// withoutArtifactType is an attachment as OCI 1.0 knows it.
-func withoutArtifactType(a Attachment) (_ Attachment, changed bool, err error) {
-	manifest, err := a.Image.Manifest()
-	if err != nil || manifest.ArtifactType == "" || manifest.Config.MediaType != emptyConfigType || len(manifest.Layers) != 1 {
-		return a, false, err
-	}
-	old := manifest.DeepCopy()
-	old.ArtifactType, old.Config.MediaType = "", types.MediaType(manifest.ArtifactType)
-	raw, err := json.Marshal(old)
-	if err != nil {
-		return a, false, err
-	}
-	layer, err := a.Image.LayerByDigest(manifest.Layers[0].Digest)
-	if err != nil {
-		return a, false, err
-	}
-	a.Image, err = partial.CompressedToImage(document{raw, layer})
-	return a, true, err
+	return old, nil
 }
 
 // list sees to it that what is attached to a subject is listed with it.
