@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -16,7 +17,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/semaphore"
 )
 
 // door is the one way into a repository: who pushes and who pulls go in with the
@@ -31,8 +31,8 @@ type door struct {
 	clock  Clock
 	log    io.Writer
 
-	lock *semaphore.Weighted // held by who logs in
-	in   http.RoundTripper   // nil before
+	lock sync.Mutex        // held by who logs in
+	in   http.RoundTripper // nil before
 
 	// Clients that go in by the door. They do not log in, and repeat nothing.
 	pusher *remote.Pusher
@@ -42,7 +42,7 @@ type door struct {
 func newDoor(repo name.Repository, action string, keys authn.Keychain, line guard, log io.Writer) *door {
 	d := &door{
 		repo: repo, action: action, scopes: []string{repo.Scope(action)}, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent),
-		clock: line.clock, log: cmp.Or(log, io.Discard), lock: semaphore.NewWeighted(1),
+		clock: line.clock, log: cmp.Or(log, io.Discard),
 	}
 	opts := []remote.Option{
 		remote.WithTransport(d),
@@ -57,10 +57,8 @@ func newDoor(repo name.Repository, action string, keys authn.Keychain, line guar
 
 // enter logs in, once.
 func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
-	if err := d.lock.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer d.lock.Release(1)
+	d.lock.Lock()
+	defer d.lock.Unlock()
 	if d.in != nil {
 		return d.in, nil
 	}

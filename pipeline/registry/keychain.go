@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,7 +23,6 @@ import (
 	"github.com/docker/docker-credential-helpers/credentials"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
@@ -37,13 +37,26 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 	if limit <= 0 {
 		limit = DefaultStall
 	}
-	onMachine := machine{getenv, limit, semaphore.NewWeighted(1)}
+	var lock sync.Mutex // held by who may run a helper: it may ask somebody something
 	return hiding(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 		suffix := variable(resource.RegistryStr())
 		if password := getenv("REGISTRY_PASSWORD_" + suffix); password != "" {
 			return &authn.Basic{Username: getenv("REGISTRY_USERNAME_" + suffix), Password: password}, nil
 		}
-		return onMachine.resolve(ctx, resource)
+		file, err := onMachine(getenv)
+		if file == nil || err != nil {
+			return authn.Anonymous, err
+		}
+		lock.Lock()
+		defer lock.Unlock()
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
+			"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", limit, suffix))
+		defer cancel()
+		auth, err := resolve(ctx, file, resource)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return auth, err
 	}, hide)
 }
 
@@ -112,49 +125,22 @@ func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
 	}
 	file.CredentialsStore, file.CredentialHelpers = "", nil
-	return hiding(dockerConfig{file}.resolve, hide), nil
+	return hiding(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+		return resolve(ctx, file, resource)
+	}, hide), nil
 }
 
-// machine is docker's configuration on this machine, or podman's where docker
-// has none. The keychain of go-containerregistry reads the same files, but
-// cannot end a helper that hangs.
-type machine struct {
-	getenv func(string) string
-	limit  time.Duration
-	lock   *semaphore.Weighted // held by who may run a helper: it may ask somebody something
-}
-
-func (m machine) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
-	file, err := m.file()
-	if file == nil || err != nil {
-		return authn.Anonymous, err
-	}
-	if err := m.lock.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer m.lock.Release(1)
-	ctx, cancel := context.WithTimeoutCause(ctx, m.limit, fmt.Errorf("the credential helper of docker's configuration has not answered for %s: "+
-		"run it by hand, or set REGISTRY_USERNAME_%[2]s and REGISTRY_PASSWORD_%[2]s", m.limit, variable(resource.RegistryStr())))
-	defer cancel()
-	auth, err := dockerConfig{file}.resolve(ctx, resource)
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return auth, err
-}
-
-// file is the first configuration that is there, nil when none is.
-func (m machine) file() (*configfile.ConfigFile, error) {
-	home := m.getenv("HOME")
+// onMachine is docker's configuration on this machine, or podman's where docker
+// has none; nil when there is neither. The keychain of go-containerregistry reads
+// the same files, but cannot end a helper that hangs.
+func onMachine(getenv func(string) string) (*configfile.ConfigFile, error) {
+	home := getenv("HOME")
 	for _, path := range []string{
-		in(cmp.Or(m.getenv("DOCKER_CONFIG"), in(home, ".docker")), "config.json"),
-		m.getenv("REGISTRY_AUTH_FILE"),
-		in(m.getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
-		in(cmp.Or(m.getenv("XDG_CONFIG_HOME"), in(home, ".config")), "containers/auth.json"),
+		in(cmp.Or(getenv("DOCKER_CONFIG"), in(home, ".docker")), "config.json"),
+		getenv("REGISTRY_AUTH_FILE"),
+		in(getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
+		in(cmp.Or(getenv("XDG_CONFIG_HOME"), in(home, ".config")), "containers/auth.json"),
 	} {
-		if path == "" {
-			continue
-		}
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -171,7 +157,8 @@ func (m machine) file() (*configfile.ConfigFile, error) {
 	return nil, nil
 }
 
-// in is a file in a directory, "" when the directory is not known.
+// in is a file in a directory, "", which no file is called, when the directory is
+// not known.
 func in(dir, file string) string {
 	if dir == "" {
 		return ""
@@ -179,15 +166,14 @@ func in(dir, file string) string {
 	return filepath.Join(dir, file)
 }
 
-// dockerConfig is docker's configuration, with the helpers that it names.
-type dockerConfig struct{ file *configfile.ConfigFile }
-
-func (d dockerConfig) resolve(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+// resolve finds credentials in docker's configuration, or asks the helpers that it
+// names.
+func resolve(ctx context.Context, file *configfile.ConfigFile, resource authn.Resource) (authn.Authenticator, error) {
 	for _, key := range []string{resource.String(), resource.RegistryStr()} {
 		if key == name.DefaultRegistry {
 			key = authn.DefaultAuthKey
 		}
-		auth, err := d.find(ctx, key)
+		auth, err := find(ctx, file, key)
 		if err != nil {
 			return nil, err
 		}
@@ -199,13 +185,13 @@ func (d dockerConfig) resolve(ctx context.Context, resource authn.Resource) (aut
 }
 
 // find asks the helper that is named for a registry or, when none is, the file.
-func (d dockerConfig) find(ctx context.Context, key string) (authn.AuthConfig, error) {
-	named, ok := d.file.CredentialHelpers[key]
+func find(ctx context.Context, file *configfile.ConfigFile, key string) (authn.AuthConfig, error) {
+	named, ok := file.CredentialHelpers[key]
 	if !ok {
-		named = d.file.CredentialsStore
+		named = file.CredentialsStore
 	}
 	if named == "" {
-		auth, err := d.file.GetAuthConfig(key)
+		auth, err := file.GetAuthConfig(key)
 		return authn.AuthConfig{
 			Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
 			IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
