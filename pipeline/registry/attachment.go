@@ -120,7 +120,7 @@ func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	r.attached = nil
 	for _, a := range p.attached {
-		sent, err := p.pushAttachment(ctx, r, a)
+		sent, err := r.attach(ctx, a)
 		if err != nil && p.AttachOptional && !passing(err) && ctx.Err() == nil {
 			fmt.Fprintf(&r.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
 			r.attached = nil
@@ -137,23 +137,23 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 			continue
 		}
 		seen = append(seen, a.Subject)
-		if err := p.list(ctx, r, a.Subject); err != nil {
+		if err := r.list(ctx, a.Subject); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// pushAttachment sends one manifest. A registry that knows no artifacts gets it
+// attach sends one manifest. A registry that knows no artifacts gets it
 // in the form that was there before: what it is stands in the type of its
 // configuration.
-func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachment) (Attachment, error) {
+func (r *repository) attach(ctx context.Context, a Attachment) (Attachment, error) {
 	send := func(a Attachment) error {
 		digest, err := a.Image.Digest()
 		if err != nil {
 			return err
 		}
-		return p.try(orSend(ctx), r, "attaching "+digest.String(), func(ctx context.Context) error {
+		return r.try(ctx, sending, "attaching "+digest.String(), func(ctx context.Context) error {
 			if err := r.pusher.Push(ctx, r.repo.Digest(digest.String()), a.Image); err != nil || a.Tag == "" {
 				return err
 			}
@@ -173,7 +173,7 @@ func (p *publisher) pushAttachment(ctx context.Context, r *repository, a Attachm
 }
 
 // list sees to it that what is attached to a subject is listed with it.
-func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) error {
+func (r *repository) list(ctx context.Context, subject v1.Hash) error {
 	want, err := referrersOf(r.attached, subject)
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		if r.lists {
 			how = publishing
 		}
-		err := retry(ctx, how, p.Clock, &r.meter, what, func(ctx context.Context) error {
+		err := r.try(ctx, how, what, func(ctx context.Context) error {
 			have, lists, err := r.referrers(ctx, subject)
 			if err != nil || !lists {
 				r.unlisted = err == nil
@@ -200,19 +200,19 @@ func (p *publisher) list(ctx context.Context, r *repository, subject v1.Hash) er
 		case err == nil && !r.unlisted:
 			return nil
 		case err != nil && !errors.Is(err, errNotYet) && (r.lists || !passing(err)):
-			return fmt.Errorf("%s: %w", what, err)
+			return err
 		}
 		r.unlisted = true // it says that it lists, and does not, or it cannot say
 	}
-	return p.writeList(ctx, r, r.repo.Tag(listTag(subject)), what, want)
+	return r.writeList(ctx, r.repo.Tag(listTag(subject)), what, want)
 }
 
 // writeList adds to the list that a tag has until all is in it: two runs that
 // write it at once have each read what was there before.
-func (p *publisher) writeList(ctx context.Context, r *repository, tag name.Tag, what string, want []v1.Descriptor) error {
+func (r *repository) writeList(ctx context.Context, tag name.Tag, what string, want []v1.Descriptor) error {
 	var seen []v1.Descriptor // when it was written
 	written := false
-	return p.try(ctx, r, what, func(ctx context.Context) error {
+	return r.try(ctx, publishing, what, func(ctx context.Context) error {
 		have, err := listOf(ctx, r.puller, tag)
 		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(seen, have))+len(missing(have, seen)) > 0) {
 			if err := r.pusher.Put(ctx, tag, listWith(have, want)); err != nil {

@@ -83,10 +83,14 @@ func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
 		// The client asks when it has written what is attached, and would write
 		// a list as often as it gets longer. We do, once for all of it.
 		return nod(req), nil
-	case d.action == transport.PullScope:
-		return d.again(req)
+	case d.action != transport.PullScope:
+		return d.pass(req)
 	}
-	return d.pass(req)
+	resp, err := d.again(req, 0)
+	if err == nil && req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
+		resp.Body = &resumed{ReadCloser: resp.Body, door: d, req: req, size: resp.ContentLength}
+	}
+	return resp, err
 }
 
 // nod is an answer that no registry made.
@@ -175,23 +179,25 @@ func (d *door) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descri
 	return index.Manifests, lists, nil
 }
 
-// again repeats what failed and passes by itself. A body that breaks off is read
-// on from where it broke.
-func (d *door) again(req *http.Request) (resp *http.Response, err error) {
-	if err := retry(req.Context(), reading, d.clock, d.log, "reading from "+d.repo.String(), func(ctx context.Context) error {
-		resp, err = d.pass(req.Clone(ctx))
-		if err != nil || !passingStatus(resp.StatusCode) {
+// again repeats what failed and passes by itself. Of an answer that has all of a
+// body it skips what has been read.
+func (d *door) again(req *http.Request, read int64) (resp *http.Response, err error) {
+	err = d.retry(req.Context(), reading, "reading from "+d.repo.String(), func(ctx context.Context) error {
+		if resp, err = d.pass(req.Clone(ctx)); err != nil {
 			return err
 		}
-		defer resp.Body.Close()
-		return transport.CheckError(resp)
-	}); err != nil {
-		return nil, err
-	}
-	if req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
-		resp.Body = &resumed{ReadCloser: resp.Body, door: d, req: req, size: resp.ContentLength}
-	}
-	return resp, nil
+		switch {
+		case passingStatus(resp.StatusCode):
+			err = transport.CheckError(resp)
+		case resp.StatusCode == http.StatusOK:
+			_, err = io.CopyN(io.Discard, resp.Body, read)
+		}
+		if err != nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	})
+	return resp, err
 }
 
 // resumed is a body that is asked for again where it broke off.
@@ -201,46 +207,32 @@ type resumed struct {
 	req  *http.Request
 	size int64 // -1 when nobody knows
 	read int64
-	n    int   // times that it broke
-	err  error // of ReadCloser, which may not say it twice
+	n    int // times that it broke
 }
 
 func (r *resumed) Read(p []byte) (int, error) {
-	if r.err == nil {
-		var n int
-		n, r.err = r.ReadCloser.Read(p)
-		r.read += int64(n)
-		if n > 0 || r.err == nil {
-			return n, nil
-		}
+	n, err := r.ReadCloser.Read(p)
+	r.read += int64(n)
+	if !passing(err) || r.n == reading.attempts-1 {
+		return n, err
 	}
-	if r.err == io.EOF || !passing(r.err) || r.n == reading.attempts-1 {
-		return 0, r.err
+	if slept := r.door.clock.sleep(r.req.Context(), pause(r.n)); slept != nil {
+		return n, slept
 	}
 	r.n++
-	if slept := r.door.clock.sleep(r.req.Context(), pause(r.n-1)); slept != nil {
-		return 0, slept
-	}
 	req := r.req.Clone(r.req.Context())
 	if r.size > r.read {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.read, r.size-1)) // not all take an open end
 	}
-	resp, failed := r.door.pass(req)
+	resp, failed := r.door.again(req, r.read)
 	if failed != nil {
-		return 0, nil // to be asked again
+		return n, failed
 	}
-	switch resp.StatusCode {
-	case http.StatusPartialContent:
-	case http.StatusOK:
-		if _, failed := io.CopyN(io.Discard, resp.Body, r.read); failed != nil {
-			_ = resp.Body.Close()
-			return 0, nil
-		}
-	default:
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		_ = resp.Body.Close()
-		return 0, r.err
+		return n, err
 	}
 	_ = r.ReadCloser.Close()
-	r.ReadCloser, r.err = resp.Body, nil
-	return 0, nil
+	r.ReadCloser = resp.Body
+	return n, nil
 }

@@ -18,14 +18,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// orSend is a context in which a registry that again and again cannot say
-// whether it has something is taken to lack it, so that it is sent: what a full
-// disk leaves in docker-registry is a link to nothing, which answers 500 until
-// it is written again.
-func orSend(ctx context.Context) context.Context { return context.WithValue(ctx, orSendKey{}, true) }
-
-type orSendKey struct{}
-
 // guard is the transport under every request: it sends each with a body of its
 // own, names what broke on the line as such, notes Retry-After for retry, heeds
 // orSend and keeps plain http on loopback.
@@ -64,7 +56,7 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if d := retryAfter(resp.Header.Get("Retry-After"), g.clock.now()); d > 0 {
 		this.retryAfter.Store(int64(d))
 	}
-	if this.n > 0 && req.Context().Value(orSendKey{}) != nil && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
+	if this.n > 0 && this.orSend && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
 		resp.StatusCode, resp.Status = http.StatusNotFound, "404 Not Found"
 	}
 	return resp, nil

@@ -347,8 +347,9 @@ func (p *publisher) moveTags(ctx context.Context, r *repository, latest bool) er
 	return nil
 }
 
-func (p *publisher) try(ctx context.Context, r *repository, what string, f func(context.Context) error) error {
-	if err := retry(ctx, publishing, p.Clock, &r.meter, what, f); err != nil {
+// try is retry with an error that says what was tried.
+func (r *repository) try(ctx context.Context, how patience, what string, f func(context.Context) error) error {
+	if err := r.retry(ctx, how, what, f); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

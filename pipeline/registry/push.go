@@ -42,7 +42,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 			if r.first != nil {
 				layer = &remote.MountableLayer{Layer: sent, Reference: r.first.repo.Digest(b.digest.String())}
 			}
-			if err := p.try(orSend(gctx), r, "sending blob "+b.digest.String(), func(ctx context.Context) error {
+			if err := r.try(gctx, sending, "sending blob "+b.digest.String(), func(ctx context.Context) error {
 				return r.pusher.Upload(ctx, r.repo, layer)
 			}); err != nil {
 				return err
@@ -59,7 +59,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 	}
 	fmt.Fprintf(&r.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
 	for _, part := range p.parts {
-		if err := p.try(orSend(ctx), r, "sending "+part.what, func(ctx context.Context) error {
+		if err := r.try(ctx, sending, "sending "+part.what, func(ctx context.Context) error {
 			return r.pusher.Push(ctx, r.repo.Digest(part.digest.String()), part.manifest)
 		}); err != nil {
 			return err
@@ -104,7 +104,7 @@ func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
 // look returns the digest that a tag points at, or none when there is no such
 // tag, and refuses to move the tag of a version to another image.
 func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.Hash, err error) {
-	err = p.try(orSend(ctx), r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+	err = r.try(ctx, sending, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := r.puller.Head(ctx, t.tag)
 		if absent(err) {
 			return nil
@@ -119,7 +119,7 @@ func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.H
 		return was, err
 	}
 	commit := ""
-	if err := p.try(ctx, r, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+	if err := r.try(ctx, publishing, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		got, err := r.puller.Get(ctx, r.repo.Digest(was.String()))
 		if err == nil {
 			commit = revisionOf(got)
@@ -147,12 +147,12 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		r.done[t.String()] = true
 		return nil
 	}
-	if err := p.try(ctx, r, "moving the tag", func(ctx context.Context) error {
+	if err := r.try(ctx, publishing, "moving the tag", func(ctx context.Context) error {
 		return r.pusher.Put(ctx, t.tag, p.part(t).manifest)
 	}); err != nil {
 		return err
 	}
-	if err := p.try(ctx, r, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+	if err := r.try(ctx, publishing, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := r.puller.Head(ctx, t.tag)
 		switch {
 		case absent(err):
@@ -199,12 +199,12 @@ func revisionOf(got *remote.Descriptor) string {
 // for, they are not read again.
 func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	for _, part := range slices.Backward(p.parts) { // from the index on
-		if err := p.sameManifest(ctx, r, part.what, part.manifest); err != nil {
+		if err := r.sameManifest(ctx, part.what, part.manifest); err != nil {
 			return err
 		}
 	}
 	for _, a := range r.attached {
-		if err := p.sameManifest(ctx, r, "what is attached to "+a.Subject.String(), a.Image); err != nil {
+		if err := r.sameManifest(ctx, "what is attached to "+a.Subject.String(), a.Image); err != nil {
 			return err
 		}
 	}
@@ -216,7 +216,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	g.SetLimit(jobs)
 	r.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {
-		g.Go(func() error { return p.sameBlob(gctx, r, b) })
+		g.Go(func() error { return r.sameBlob(gctx, b) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -226,9 +226,9 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 }
 
 // sameBlob pulls a blob and compares it with its digest.
-func (p *publisher) sameBlob(ctx context.Context, r *repository, b blob) error {
+func (r *repository) sameBlob(ctx context.Context, b blob) error {
 	pulled := &countedLayer{meter: &r.meter, total: new(atomic.Int64)}
-	return p.try(ctx, r, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
+	return r.try(ctx, publishing, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
 		var err error
 		if pulled.Layer, err = r.puller.Layer(ctx, r.repo.Digest(b.digest.String())); err != nil {
 			return err
@@ -264,7 +264,7 @@ func oneLine(err error) error {
 }
 
 // sameManifest pulls the manifest with m's digest and compares the two.
-func (p *publisher) sameManifest(ctx context.Context, r *repository, what string, m partial.WithRawManifest) error {
+func (r *repository) sameManifest(ctx context.Context, what string, m partial.WithRawManifest) error {
 	digest, err := partial.Digest(m)
 	if err != nil {
 		return err
@@ -273,7 +273,7 @@ func (p *publisher) sameManifest(ctx context.Context, r *repository, what string
 	if err != nil {
 		return err
 	}
-	return p.try(ctx, r, "pulling back "+what, twice(func(ctx context.Context) error {
+	return r.try(ctx, publishing, "pulling back "+what, twice(func(ctx context.Context) error {
 		got, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
 		if err != nil {
 			return late(err)

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -52,14 +51,20 @@ type patience struct {
 	logins   int           // attempts when already the login fails
 	longest  time.Duration // Retry-After that is obeyed
 	advice   string        // added to the last failure
+	// orSend takes a registry that again and again cannot say whether it has
+	// something to lack it, so that it is sent: what a full disk leaves in
+	// docker-registry is a link to nothing, which answers 500 until it is written
+	// again.
+	orSend bool
 }
 
 var (
-	publishing = patience{5, 5, 5 * time.Minute, "; try again later, what is there already is kept"}
+	publishing = patience{5, 5, 5 * time.Minute, "; try again later, what is there already is kept", false}
+	sending    = patience{5, 5, 5 * time.Minute, publishing.advice, true}
 	// Who reads may have the wrong port: nobody has answered yet.
-	reading = patience{5, 3, 5 * time.Minute, ""}
+	reading = patience{5, 3, 5 * time.Minute, "", false}
 	// A registry that does not say what is attached can do without.
-	asking = patience{3, 3, 10 * time.Second, ""}
+	asking = patience{3, 3, 10 * time.Second, "", false}
 )
 
 // DefaultStall is how long a connection may carry no byte in either direction.
@@ -89,16 +94,17 @@ type attemptKey struct{}
 // attempt is what the transport and retry know of one attempt.
 type attempt struct {
 	n          int          // 0 is the first
+	orSend     bool         // as in patience
 	retryAfter atomic.Int64 // nanoseconds that the registry asked for
 }
 
 // retry calls f until it succeeds, fails for good, has failed too often, or has
 // not seen for 30 s what has just been sent. what names the work in the log.
-func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what string, f func(context.Context) error) error {
+func (d *door) retry(ctx context.Context, how patience, what string, f func(context.Context) error) error {
 	var n, looked int
 	var waited time.Duration
 	for {
-		this := &attempt{n: n}
+		this := &attempt{n: n, orSend: how.orSend}
 		err := f(context.WithValue(ctx, attemptKey{}, this))
 		var wait time.Duration
 		most := how.attempts
@@ -116,7 +122,7 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 			}
 			wait = looks[looked]
 			looked++
-			fmt.Fprintf(log, "%s: %v; the registry may show late what was sent, asking again in %s\n", what, explain(err), wait)
+			fmt.Fprintf(d.log, "%s: %v; the registry may show late what was sent, asking again in %s\n", what, explain(err), wait)
 		case !passing(err) && !(n == 0 && outdated(err)) && !(n < 2 && garbled(err)):
 			return explain(err)
 		case n >= most-1:
@@ -127,9 +133,9 @@ func retry(ctx context.Context, how patience, clock Clock, log io.Writer, what s
 				return fmt.Errorf("%w; the registry asks to come back in %s", explain(err), wait.Round(time.Second))
 			}
 			n++
-			fmt.Fprintf(log, "%s: %v; attempt %d of %d in %s\n", what, explain(err), n+1, most, wait.Round(100*time.Millisecond))
+			fmt.Fprintf(d.log, "%s: %v; attempt %d of %d in %s\n", what, explain(err), n+1, most, wait.Round(100*time.Millisecond))
 		}
-		if err := clock.sleep(ctx, wait); err != nil {
+		if err := d.clock.sleep(ctx, wait); err != nil {
 			return err
 		}
 		waited += wait

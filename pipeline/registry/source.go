@@ -205,7 +205,7 @@ type repositoryStore struct {
 // Referrers are those that the registry lists, and when it lists none those of
 // the tag that has the list in registries that cannot.
 func (r repositoryStore) Referrers(subject v1.Hash) (list []v1.Descriptor, err error) {
-	err = retry(r.ctx, asking, r.clock, r.log, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
+	err = r.retry(r.ctx, asking, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
 		list, _, err = r.door.referrers(ctx, subject)
 		return err
 	})
