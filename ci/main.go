@@ -34,20 +34,20 @@ type streams struct {
 }
 
 // run is the whole program but for the process around it.
-func run(ctx context.Context, args []string, io streams, getenv func(string) string) int {
-	out := &counter{Writer: io.out}
-	io.out = out
-	root, sink := newRoot(io, getenv)
+func run(ctx context.Context, args []string, std streams, getenv func(string) string) int {
+	var written counter
+	std.out = io.MultiWriter(std.out, &written)
+	root, sink := newRoot(std, getenv)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = ctx.Err()
 	}
-	if err != nil && out.n == 0 && wantsJSON(cmd, args) {
-		err = errors.Join(err, env{streams: io}.printJSON(failed{Errors: failure.Lines(err), Status: failure.ExitCode(err)}))
+	if err != nil && written == 0 && wantsJSON(cmd, args) {
+		err = errors.Join(err, env{streams: std}.printJSON(failed{Errors: failure.Lines(err), Status: failure.ExitCode(err)}))
 	}
 	for _, line := range failure.Lines(unprinted(err)) {
-		fmt.Fprintln(io.err, line)
+		fmt.Fprintln(std.err, line)
 		sink.Error(line)
 	}
 	return failure.ExitCode(err)
@@ -66,28 +66,17 @@ func wantsJSON(cmd *cobra.Command, args []string) bool {
 }
 
 // counter counts what is written.
-type counter struct {
-	io.Writer
-	n int
-}
+type counter int
 
 func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.Writer.Write(p)
-	c.n += n
-	return n, err
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 // unprinted is err without what people have read already.
 func unprinted(err error) error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var rest []error
-		for _, e := range joined.Unwrap() {
-			rest = append(rest, unprinted(e))
-		}
-		return errors.Join(rest...)
-	}
-	if _, printed := errors.AsType[printedError](err); printed {
-		return nil
-	}
-	return err
+	return errors.Join(slices.DeleteFunc(failure.All(err), func(err error) bool {
+		_, printed := errors.AsType[printedError](err)
+		return printed
+	})...)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
@@ -168,20 +170,11 @@ func (p *Pipeline) eachPlatform(do func(v1.Platform) error) error {
 // the same stage fail with the same error.
 func join(errs ...error) error {
 	seen := map[string]bool{}
-	var flat []error
-	var add func(err error)
-	add = func(err error) {
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			for _, e := range joined.Unwrap() {
-				add(e)
-			}
-		} else if err != nil && !seen[err.Error()] {
-			seen[err.Error()] = true
-			flat = append(flat, err)
-		}
-	}
-	add(errors.Join(errs...))
-	return errors.Join(flat...)
+	return errors.Join(slices.DeleteFunc(failure.All(errors.Join(errs...)), func(err error) bool {
+		again := seen[err.Error()]
+		seen[err.Error()] = true
+		return again
+	})...)
 }
 
 // path is a file under the output directory.

@@ -38,38 +38,43 @@ func Usagef(format string, args ...any) error {
 
 // ExitCode is the code that a process ending with err returns.
 func ExitCode(err error) int {
-	var u usage
-	switch {
-	case err == nil:
+	if err == nil {
 		return ExitGood
-	case errors.As(err, &u):
-		return ExitUsage
-	default:
-		return ExitCheck
 	}
+	if _, wrong := errors.AsType[usage](err); wrong {
+		return ExitUsage
+	}
+	return ExitCheck
+}
+
+// All are the errors that err joins, however deep: err alone when it joins none.
+func All(err error) (all []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok && err != nil {
+		return []error{err}
+	}
+	if ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, All(e)...)
+		}
+	}
+	return all
 }
 
 // Lines returns the lines that describe err to people: one for each joined error,
 // each a single line.
-func Lines(err error) []string {
-	if err == nil {
-		return nil
-	}
+func Lines(err error) (lines []string) {
 	if errors.Is(err, context.Canceled) {
 		return []string{"interrupted: everything that was started has been stopped"}
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var lines []string
-		for _, e := range joined.Unwrap() {
-			lines = append(lines, Lines(e)...)
+	for _, e := range All(err) {
+		var fields []string
+		for f := range strings.SplitSeq(e.Error(), "\n") {
+			if f = strings.TrimSpace(f); f != "" {
+				fields = append(fields, f)
+			}
 		}
-		return lines
+		lines = append(lines, strings.Join(fields, "; "))
 	}
-	var fields []string
-	for f := range strings.SplitSeq(err.Error(), "\n") {
-		if f = strings.TrimSpace(f); f != "" {
-			fields = append(fields, f)
-		}
-	}
-	return []string{strings.Join(fields, "; ")}
+	return lines
 }
