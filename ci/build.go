@@ -12,7 +12,7 @@ dist/image as an OCI layout. Standard output carries its digest.`,
   go run ./ci build --platform linux/arm64 --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.session(cmd.Context(), func(s *session) error {
-				digest, err := s.pipeline.BuildAll(cmd.Context())
+				_, digest, err := s.pipeline.BuildAll(cmd.Context())
 				if err := s.finish(err, ""); err != nil {
 					return err
 				}

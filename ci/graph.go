@@ -72,11 +72,11 @@ type graphVerb struct {
 func (g graphVerb) ofBuild(ctx context.Context) error {
 	return g.session(ctx, func(s *session) error {
 		if g.write {
-			_, err := s.pipeline.BuildAll(ctx)
+			images, _, err := s.pipeline.BuildAll(ctx)
 			if err := s.finish(err, ""); err != nil {
 				return err
 			}
-			return g.look(ctx, s.pipeline.Image)
+			return g.look(ctx, images)
 		}
 		err := s.finish(s.pipeline.GraphAll(ctx), "")
 		if _, unread := g.documents.Drawing(g.platforms[0]); unread != nil {
@@ -105,29 +105,23 @@ func (g graphVerb) ofLayout(ctx context.Context) error {
 	if err != nil {
 		return failure.Usagef("read the images of oci:%s: %w: pass the directory of an OCI layout to --from oci:", dir, err)
 	}
-	return g.look(ctx, func(platform v1.Platform) (v1.Image, error) {
+	var images []registry.PlatformImage
+	for _, platform := range g.platforms {
 		img, err := engine.ImageFor(index, platform)
 		if err == nil {
 			err = validate.Image(img)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read the image of %s from oci:%s: %w", registry.Key(platform), dir, err)
+			return fmt.Errorf("read the image of %s from oci:%s: %w", registry.Key(platform), dir, err)
 		}
-		return img, nil
-	})
+		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
+	}
+	return g.look(ctx, images)
 }
 
 // look looks at each platform's image and does with its graph what was asked
 // for.
-func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, error)) error {
-	var images []registry.PlatformImage
-	for _, platform := range g.platforms {
-		img, err := image(platform)
-		if err != nil {
-			return err
-		}
-		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
-	}
+func (g graphVerb) look(ctx context.Context, images []registry.PlatformImage) error {
 	var changed []string
 	if g.write {
 		var err error
@@ -137,11 +131,11 @@ func (g graphVerb) look(ctx context.Context, image func(v1.Platform) (v1.Image, 
 	}
 	var drift []error
 	for _, img := range images {
-		_, _, differs, err := g.documents.Look(ctx, g.err, img.Platform, img.Image)
+		found, err := g.documents.Look(ctx, g.err, img.Platform, img.Image)
 		if err != nil {
 			return err
 		}
-		drift = append(drift, differs...)
+		drift = append(drift, found.Drift...)
 	}
 	if err := errors.Join(append(drift, g.leavePictures())...); err != nil {
 		return err

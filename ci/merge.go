@@ -87,7 +87,7 @@ dist/release. Standard output carries the digest of the index.`,
 		if r.Started.IsZero() { // nothing was begun
 			return err
 		}
-		if err := e.finishReport(r, err, pipeline.CheckReport, ""); err != nil {
+		if err := e.finishReport(r, err, pipeline.CheckReport); err != nil {
 			return err
 		}
 		if !byDigest {

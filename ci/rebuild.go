@@ -46,14 +46,11 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 func (e env) again(ctx context.Context, at registry.Opened, version, listedAt string, withFiles bool) (list []*release.Rebuilt, err error) {
 	err = e.planned(release.Plan{Version: version}).session(ctx, func(s *session) error {
 		for _, platform := range s.pipeline.Platforms {
-			if err := s.pipeline.Build(ctx, platform); err != nil {
+			built, err := s.pipeline.Build(ctx, platform)
+			if err != nil {
 				return s.finish(err, "")
 			}
-			img, err := s.pipeline.Image(platform)
-			if err != nil {
-				return err
-			}
-			rebuilt, err := release.CompareImages(ctx, platform, at.Index, img, withFiles)
+			rebuilt, err := release.CompareImages(ctx, platform, at.Index, built.Image, withFiles)
 			if err != nil {
 				return err
 			}
@@ -68,7 +65,7 @@ func (e env) again(ctx context.Context, at registry.Opened, version, listedAt st
 			if before == nil {
 				continue
 			}
-			now, err := s.pipeline.PackagesOf(ctx, platform)
+			now, err := s.pipeline.PackagesOf(ctx, built)
 			if err != nil {
 				return err
 			}

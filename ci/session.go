@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,7 +164,7 @@ func (s *session) finish(err error, reportDir string) error {
 	s.display.Close()
 	s.endGroup()
 	r, err := s.explain(s.pipeline.Report(), err)
-	return s.finishReport(r, err, reportDir, s.pipeline.Mermaid())
+	return s.finishReport(r, err, reportDir)
 }
 
 // explain names a full disk as the cause of an error, where it is one.
@@ -176,7 +177,7 @@ func (s *session) explain(r report.Report, err error) (report.Report, error) {
 }
 
 // finishReport is finish for a report at hand.
-func (e env) finishReport(r report.Report, err error, reportDir, mermaid string) error {
+func (e env) finishReport(r report.Report, err error, reportDir string) error {
 	if reportDir != "" {
 		// Nothing is compared when there is no earlier report, or one that cannot be read.
 		if before, err := report.Load(filepath.Join(e.flags.output, reportDir)); err == nil {
@@ -190,6 +191,10 @@ func (e env) finishReport(r report.Report, err error, reportDir, mermaid string)
 			return errors.Join(err, writeErr)
 		}
 		fmt.Fprintf(e.err, "report: %s\n", dir)
+	}
+	mermaid := "" // of the first platform whose graph was looked over
+	for _, p := range r.Platforms {
+		mermaid = cmp.Or(mermaid, p.Mermaid)
 	}
 	if actionsErr := e.actions.Report(r, mermaid); actionsErr != nil {
 		return errors.Join(err, actionsErr)

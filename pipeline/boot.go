@@ -13,8 +13,7 @@ import (
 	"sync"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
+	"github.com/linuxserver/docker-netbox/pipeline/docs"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/engine/environ"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -41,10 +40,11 @@ const (
 // the one before ends, as the container's own lines show.
 var phases = [...]string{"boot", "smoke", "stop"}
 
-// Boot runs the built image of one platform against real services: it comes
-// up, answers everything the probe asks, and goes down.
-func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
-	key := registry.Key(platform)
+// boot runs the image of one platform against real services: it comes up, answers
+// everything the probe asks, and goes down. graph is the zero value when nobody
+// has looked it over.
+func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph docs.Graph) error {
+	key := registry.Key(of.Platform)
 	sidecars, err := p.sidecars()
 	if err != nil { // a stage of its own reports it
 		return err
@@ -53,7 +53,7 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	if err != nil {
 		return err
 	}
-	main, tree, err := p.netbox(platform, sidecars, browser)
+	main, tree, err := p.netbox(of, graph.Tree, sidecars, browser)
 	if err != nil {
 		p.report.End(report.Key{Stage: phases[0], Platform: key}, p.Now(), 0, err, "")
 		return err
@@ -74,34 +74,32 @@ func (p *Pipeline) Boot(ctx context.Context, platform v1.Platform) error {
 	p.saveLogs(key, result)
 	p.savePictures(key, result)
 	failed, err := b.judge(tree, result, err)
-	p.markFailed(ctx, b.steps[0], platform, failed)
+	p.markFailed(ctx, b.steps[0], of.Platform, graph, failed)
 	return err
 }
 
-// netbox is the container under test, and the tree of its services.
-func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Container) (engine.Container, *s6rc.Tree, error) {
-	none, key := engine.Container{}, registry.Key(platform)
-	img, err := p.Image(platform)
+// netbox is the container under test, and the tree of its services, which is read
+// unless it is known.
+func (p *Pipeline) netbox(of registry.PlatformImage, tree *s6rc.Tree, with Sidecars, browser engine.Container) (engine.Container, *s6rc.Tree, error) {
+	none, key := engine.Container{}, registry.Key(of.Platform)
+	probe, err := p.probe(p.provider.Program(of.Platform))
 	if err != nil {
 		return none, nil, err
 	}
-	probe, err := p.probe(p.provider.Program(platform))
-	if err != nil {
-		return none, nil, err
+	if tree == nil {
+		if _, tree, err = initgraph.FromImage(of.Image); err != nil {
+			return none, nil, fmt.Errorf("read the init graph of %s: %w", key, err)
+		}
 	}
-	tree, err := p.services(platform, img)
-	if err != nil {
-		return none, nil, err
-	}
-	config, err := img.ConfigFile()
+	config, err := of.Image.ConfigFile()
 	if err != nil {
 		return none, nil, fmt.Errorf("read the configuration of %s: %w", key, err)
 	}
 	env, secrets := with.Settings()
 	slower := 1.0
-	if platform.Architecture != p.provider.Native().Architecture {
+	if of.Platform.Architecture != p.provider.Native().Architecture {
 		slower = slowness
-		if cpu := p.Versions.CPUs()[platform.Architecture]; cpu != "" {
+		if cpu := p.Versions.CPUs()[of.Platform.Architecture]; cpu != "" {
 			env["QEMU_CPU"] = cpu
 		}
 	}
@@ -110,7 +108,7 @@ func (p *Pipeline) netbox(platform v1.Platform, with Sidecars, browser engine.Co
 	maps.Copy(secrets, smoke.Secrets())
 	return engine.Container{
 		Name:      "netbox",
-		Image:     img,
+		Image:     of.Image,
 		Args:      smoke.Command(probePath, p.Versions.NetBox.Release, fmt.Sprintf("%s:%d", browser.Name, browserPort), slower),
 		Env:       env,
 		Secrets:   secrets,

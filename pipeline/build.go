@@ -19,28 +19,22 @@ import (
 const SourceURL = "https://github.com/linuxserver/docker-netbox"
 
 // Build makes the image of one platform.
-func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) error {
+func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) (registry.PlatformImage, error) {
+	made := registry.PlatformImage{Platform: platform}
 	if err := p.prepare(); err != nil {
-		return err
+		return made, err
 	}
-	key := registry.Key(platform)
 	base, err := p.base()
 	if err != nil {
-		return err
+		return made, err
 	}
-	return p.stage(ctx, report.Key{Stage: "build", Platform: key}, func(ctx context.Context, log io.Writer) error {
-		img, err := p.engine.Build(ctx, p.buildRequest(platform, base, log))
-		if err != nil {
+	err = p.stage(ctx, report.Key{Stage: "build", Platform: registry.Key(platform)}, func(ctx context.Context, log io.Writer) (err error) {
+		if made.Image, err = p.engine.Build(ctx, p.buildRequest(platform, base, log)); err != nil {
 			return err
 		}
-		if err := p.describe(platform, base, img); err != nil {
-			return err
-		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.images[key] = img
-		return nil
+		return p.describe(made, base)
 	})
+	return made, err
 }
 
 // checkBuilds finds what an engine can find wrong with the builds before
@@ -54,7 +48,7 @@ func (p *Pipeline) checkBuilds(ctx context.Context) error {
 	if err != nil || base.Reference == "" { // one at hand is there, and takes time to hand over
 		return err
 	}
-	return p.eachPlatform(func(platform v1.Platform) error {
+	return p.eachPlatform(func(_ int, platform v1.Platform) error {
 		began := p.Now()
 		err := checker.CheckBuild(ctx, p.buildRequest(platform, base, io.Discard))
 		if err != nil {
@@ -91,17 +85,17 @@ func (p *Pipeline) version() string {
 }
 
 // describe reports the figures of a built image.
-func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image) error {
-	key := registry.Key(platform)
-	digest, err := img.Digest()
+func (p *Pipeline) describe(img registry.PlatformImage, base engine.Base) error {
+	key := registry.Key(img.Platform)
+	digest, err := img.Image.Digest()
 	if err != nil {
 		return fmt.Errorf("read the image of %s: %w", key, err)
 	}
-	manifest, err := img.Manifest()
+	manifest, err := img.Image.Manifest()
 	if err != nil {
 		return fmt.Errorf("read the manifest of %s: %w", key, err)
 	}
-	layers, err := imagesize.Layers(img)
+	layers, err := imagesize.Layers(img.Image)
 	if err != nil {
 		return fmt.Errorf("read the layers of %s: %w", key, err)
 	}
@@ -115,7 +109,7 @@ func (p *Pipeline) describe(platform v1.Platform, base engine.Base, img v1.Image
 	if base.Index == nil {
 		return nil
 	}
-	on, err := engine.ImageFor(base.Index, platform)
+	on, err := engine.ImageFor(base.Index, img.Platform)
 	if err == nil {
 		digest, err = on.Digest()
 	}

@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/docs"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -37,30 +38,36 @@ func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
 
 // BuildAll builds the images of all platforms and joins them into the index,
 // whose digest it returns.
-func (p *Pipeline) BuildAll(ctx context.Context) (v1.Hash, error) {
+func (p *Pipeline) BuildAll(ctx context.Context) (images []registry.PlatformImage, digest v1.Hash, err error) {
 	p.expect([]string{"build"}, "prerequisites", "base", "index")
-	err := p.eachPlatform(func(platform v1.Platform) error { return p.Build(ctx, platform) })
-	if err != nil {
-		return v1.Hash{}, err
+	images, err = p.eachImage(ctx, func(registry.PlatformImage) error { return nil })
+	if err == nil {
+		digest, err = p.index(ctx, images)
 	}
-	return p.index(ctx)
+	return images, digest, err
 }
 
 // GraphAll builds the images of all platforms and looks over their init
 // graphs.
 func (p *Pipeline) GraphAll(ctx context.Context) error {
 	p.expect([]string{"build", "graph"}, "prerequisites", "base")
-	return p.eachImage(ctx, p.Graph)
+	_, err := p.eachImage(ctx, func(of registry.PlatformImage) error {
+		_, err := p.graph(ctx, of)
+		return err
+	})
+	return err
 }
 
 // eachImage builds the images of all platforms and goes on with do for each.
-func (p *Pipeline) eachImage(ctx context.Context, do func(context.Context, v1.Platform) error) error {
-	return p.eachPlatform(func(platform v1.Platform) error {
-		if err := p.Build(ctx, platform); err != nil {
+func (p *Pipeline) eachImage(ctx context.Context, do func(registry.PlatformImage) error) ([]registry.PlatformImage, error) {
+	images := make([]registry.PlatformImage, len(p.Platforms))
+	err := p.eachPlatform(func(i int, platform v1.Platform) (err error) {
+		if images[i], err = p.Build(ctx, platform); err != nil {
 			return err
 		}
-		return do(ctx, platform)
+		return do(images[i])
 	})
+	return images, err
 }
 
 // BootAll builds and boots the images of all platforms.
@@ -70,7 +77,8 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 		return err
 	}
 	defer p.makeSidecars()()
-	return p.eachImage(ctx, p.Boot)
+	_, err := p.eachImage(ctx, func(of registry.PlatformImage) error { return p.boot(ctx, of, docs.Graph{}) })
+	return err
 }
 
 // Check does everything but publish to the outside, or also that when targets
@@ -87,7 +95,7 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	if err := p.access(ctx, targets, opts); err != nil {
 		return v1.Hash{}, err
 	}
-	stale := p.CheckReadme(ctx) // early, for it takes no time
+	stale := p.checkReadme(ctx) // early, for it takes no time
 	digest, err := p.prove(ctx)
 	if err != nil {
 		return digest, join(err, stale)
@@ -111,28 +119,28 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	var unlisted error
 	// When the native image has been booted a core is free.
 	free, first := make(chan struct{}), sync.Once{}
-	err := p.eachImage(ctx, func(ctx context.Context, platform v1.Platform) error {
+	images, err := p.eachImage(ctx, func(of registry.PlatformImage) error {
 		var listing sync.WaitGroup
 		defer listing.Wait()
 		defer first.Do(func() { close(free) })
 		listing.Go(func() {
 			<-free
-			if err := p.listPackages(ctx, platform); err != nil {
+			if err := p.listPackages(ctx, of); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				unlisted = join(unlisted, err)
 			}
 		})
-		drift := p.Graph(ctx, platform)
+		graph, drift := p.graph(ctx, of)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
 			return drift // the services are not valid
 		}
-		return join(drift, p.Boot(ctx, platform)) // one round shows all that is wrong
+		return join(drift, p.boot(ctx, of, graph)) // one round shows all that is wrong
 	})
 	if err != nil {
 		return v1.Hash{}, join(err, unlisted)
 	}
-	digest, err := p.index(ctx)
+	digest, err := p.index(ctx, images)
 	if err = join(err, unlisted); err != nil || p.Before == nil {
 		return digest, err
 	}

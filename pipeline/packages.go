@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -34,14 +32,14 @@ func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.B
 
 // listPackages lists the packages of a built image, and reports how they differ
 // from package_versions.txt.
-func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error {
-	key := registry.Key(platform)
+func (p *Pipeline) listPackages(ctx context.Context, of registry.PlatformImage) error {
+	key := registry.Key(of.Platform)
 	syft, err := p.syft()
 	if err != nil {
 		return err
 	}
 	return p.stage(ctx, report.Key{Stage: "packages", Platform: key}, func(ctx context.Context, log io.Writer) error {
-		scan, made, err := p.scan(ctx, syft, platform)
+		scan, made, err := p.scan(ctx, syft, of)
 		if err != nil {
 			return err
 		}
@@ -78,22 +76,18 @@ func (p *Pipeline) listPackages(ctx context.Context, platform v1.Platform) error
 const ScanDir = "scan"
 
 // scan has syft read a built image that it has not read before.
-func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) (scan sbom.Scan, made bool, err error) {
-	img, err := p.Image(platform)
+func (p *Pipeline) scan(ctx context.Context, syft string, of registry.PlatformImage) (scan sbom.Scan, made bool, err error) {
+	digest, err := of.Image.Digest()
 	if err != nil {
-		return scan, false, err
+		return scan, false, fmt.Errorf("read the image of %s: %w", registry.Key(of.Platform), err)
 	}
-	digest, err := img.Digest()
-	if err != nil {
-		return scan, false, fmt.Errorf("read the image of %s: %w", registry.Key(platform), err)
-	}
-	about := sbom.Image{Name: "netbox", Source: SourceURL, Platform: platform, Digest: digest, Time: p.Source.Time}
+	about := sbom.Image{Name: "netbox", Source: SourceURL, Platform: of.Platform, Digest: digest, Time: p.Source.Time}
 	return sbom.Keep(syft, about, func() (sbom.Scan, error) {
-		idx, err := registry.Index([]registry.PlatformImage{{Platform: platform, Image: img}}, nil)
+		idx, err := registry.Index([]registry.PlatformImage{of}, nil)
 		if err != nil {
 			return sbom.Scan{}, err
 		}
-		layout := p.path(ScanDir, strings.ReplaceAll(registry.Key(platform), "/", "-"))
+		layout := p.path(ScanDir, strings.ReplaceAll(registry.Key(of.Platform), "/", "-"))
 		defer os.Remove(p.path(ScanDir)) // by the last one
 		defer os.RemoveAll(layout)
 		if err := registry.WriteLayout(layout, idx); err != nil {
@@ -104,12 +98,12 @@ func (p *Pipeline) scan(ctx context.Context, syft string, platform v1.Platform) 
 }
 
 // PackagesOf lists the packages of a built image.
-func (p *Pipeline) PackagesOf(ctx context.Context, platform v1.Platform) ([]sbom.Package, error) {
+func (p *Pipeline) PackagesOf(ctx context.Context, of registry.PlatformImage) ([]sbom.Package, error) {
 	syft, err := p.syft()
 	if err != nil {
 		return nil, err
 	}
-	scan, _, err := p.scan(ctx, syft, platform)
+	scan, _, err := p.scan(ctx, syft, of)
 	return scan.Packages, err
 }
 

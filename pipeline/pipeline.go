@@ -6,7 +6,6 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
-	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
@@ -102,10 +100,6 @@ type Pipeline struct {
 	syft     func() (string, error) // where the program is
 	browser  func() (engine.Container, error)
 	probe    func(goarch string) ([]byte, error)
-
-	mu     sync.Mutex
-	images map[string]v1.Image // by registry.Key, once built
-	found  map[string]graphOf  // by registry.Key, once read
 }
 
 // New makes a pipeline. Stages that several platforms need run once, when the
@@ -114,7 +108,7 @@ func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider
 	if opts.Compile == nil {
 		opts.Compile = gotool.Compile
 	}
-	p := &Pipeline{Options: opts, engine: eng, provider: provider, images: map[string]v1.Image{}, found: map[string]graphOf{}}
+	p := &Pipeline{Options: opts, engine: eng, provider: provider}
 	p.stages = stages{display, opts.Now, report.NewBuilder(report.Report{
 		Project: Project,
 		Commit:  opts.Source.Revision(),
@@ -156,11 +150,11 @@ func once[T any](ctx context.Context, p *Pipeline, name string, do func(context.
 
 // eachPlatform runs do for all platforms at once. A platform that fails does
 // not end the others: who reads a red check wants to see all that is wrong.
-func (p *Pipeline) eachPlatform(do func(v1.Platform) error) error {
+func (p *Pipeline) eachPlatform(do func(i int, platform v1.Platform) error) error {
 	errs := make([]error, len(p.Platforms))
 	var wg sync.WaitGroup
 	for i, platform := range p.Platforms {
-		wg.Go(func() { errs[i] = do(platform) })
+		wg.Go(func() { errs[i] = do(i, platform) })
 	}
 	wg.Wait()
 	return join(errs...)
@@ -180,15 +174,4 @@ func join(errs ...error) error {
 // path is a file under the output directory.
 func (p *Pipeline) path(elem ...string) string {
 	return filepath.Join(append([]string{p.Output}, elem...)...)
-}
-
-// Image is the built image of a platform.
-func (p *Pipeline) Image(platform v1.Platform) (v1.Image, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	img, ok := p.images[registry.Key(platform)]
-	if !ok {
-		return nil, fmt.Errorf("find the image of %s: it has not been built", registry.Key(platform))
-	}
-	return img, nil
 }

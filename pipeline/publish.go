@@ -16,18 +16,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// index joins the built images of all platforms into the index under the
-// output directory and returns its digest.
-func (p *Pipeline) index(ctx context.Context) (digest v1.Hash, err error) {
+// index joins images into the index under the output directory and returns its
+// digest.
+func (p *Pipeline) index(ctx context.Context, images []registry.PlatformImage) (digest v1.Hash, err error) {
 	err = p.stage(ctx, report.Key{Stage: "index"}, func(ctx context.Context, log io.Writer) error {
-		var images []registry.PlatformImage
-		for _, platform := range p.Platforms {
-			img, err := p.Image(platform)
-			if err != nil {
-				return err
-			}
-			images = append(images, registry.PlatformImage{Platform: platform, Image: img})
-		}
 		idx, err := registry.Index(images, about(p.version(), p.Source, p.BaseName))
 		if err != nil {
 			return err

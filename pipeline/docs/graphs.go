@@ -25,34 +25,41 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// Look reads the init graph out of the image of a platform, checks its
-// structure and compares it with the documented one. tree is what it was read
-// from, drift has an error with file and line for each difference. Drawing and Picture are left under the
+// Graph is the init graph of an image, and the services it was read from. Drift
+// has an error with file and line for each difference to the documented one.
+type Graph struct {
+	*initgraph.Graph
+	Tree  *s6rc.Tree
+	Drift []error
+}
+
+// Look reads the init graph out of the image of a platform, checks its structure
+// and compares it with the documented one. Drawing and Picture are left under the
 // output directory.
-func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found *initgraph.Graph, tree *s6rc.Tree, drift []error, err error) {
+func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found Graph, err error) {
 	vars, _, err := d.vars()
 	if err != nil {
-		return nil, nil, nil, err
+		return found, err
 	}
 	declared, err := documented(vars)
 	if err != nil {
-		return nil, nil, nil, err
+		return found, err
 	}
-	if found, tree, err = read(platform, img); err != nil {
-		return nil, nil, nil, err
+	if found.Graph, found.Tree, err = read(platform, img); err != nil {
+		return found, err
 	}
 	found.Title, found.Bases = declared.Title, declared.Bases
-	for _, differs := range initgraph.Compare(declared, found) {
+	for _, differs := range initgraph.Compare(declared, found.Graph) {
 		line := vars.Line("init_diagram")
 		if differs.Line > 0 {
 			line += differs.Line
 		}
-		drift = append(drift, fmt.Errorf("%s:%d: %w", readme.File, line, differs))
+		found.Drift = append(found.Drift, fmt.Errorf("%s:%d: %w", readme.File, line, differs))
 	}
-	if err := d.Draw(ctx, log, platform, found, drift); err != nil {
-		return nil, nil, nil, fmt.Errorf("draw the init graph: %w", err)
+	if err := d.Draw(ctx, log, platform, found); err != nil {
+		return found, fmt.Errorf("draw the init graph: %w", err)
 	}
-	return found, tree, drift, nil
+	return found, nil
 }
 
 // read returns the init graph of an image, whose structure it checks, and the
@@ -103,9 +110,9 @@ const pictureLimit = 5 * time.Minute
 
 // Draw leaves the graph as text and as pictures. A picture that cannot be had
 // is written to log: no graph is wrong for that.
-func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *initgraph.Graph, drift []error, failed ...string) error {
+func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph Graph, failed ...string) error {
 	var drifts []initgraph.Drift
-	for _, err := range drift {
+	for _, err := range graph.Drift {
 		if drift, ok := errors.AsType[initgraph.Drift](err); ok {
 			drifts = append(drifts, drift)
 		}

@@ -109,7 +109,7 @@ func (c Call) engine(ctx context.Context, cpu map[string]string, do func(*engine
 // directory; it returns where.
 func (c Call) Build(ctx context.Context) (dir string, err error) {
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
-		_, err := p.BuildAll(ctx)
+		_, _, err := p.BuildAll(ctx)
 		return err
 	})
 	return filepath.Join(c.Output, "image"), err
@@ -242,22 +242,14 @@ func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (
 // Dagger's.
 func (c Call) Container(ctx context.Context) (id dagger.ID, err error) {
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine) error {
-		img, err := first(ctx, p)
+		built, err := p.Build(ctx, p.Platforms[0])
 		if err != nil {
 			return err
 		}
-		id, err = eng.Container(ctx, engine.Container{Name: "netbox", Image: img})
+		id, err = eng.Container(ctx, engine.Container{Name: "netbox", Image: built.Image})
 		return err
 	})
 	return id, err
-}
-
-// first builds the image of the call's first platform.
-func first(ctx context.Context, p *pipeline.Pipeline) (v1.Image, error) {
-	if err := p.Build(ctx, p.Platforms[0]); err != nil {
-		return nil, err
-	}
-	return p.Image(p.Platforms[0])
 }
 
 // webPort is where NetBox listens.
@@ -272,7 +264,7 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 			return err
 		}
 		p.Platforms = []v1.Platform{platform.Canonical(native)} // Dagger emulates no services
-		img, err := first(ctx, p)
+		built, err := p.Build(ctx, p.Platforms[0])
 		if err != nil {
 			return err
 		}
@@ -282,7 +274,7 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 		}
 		env, secrets := sides.Settings()
 		env["ALLOWED_HOST"], env["SUPERUSER_EMAIL"], secrets["SUPERUSER_PASSWORD"] = "*", "admin@example.com", password
-		main := engine.Container{Name: "netbox", Image: img, Env: env, Secrets: secrets}
+		main := engine.Container{Name: "netbox", Image: built.Image, Env: env, Secrets: secrets}
 		id, err = eng.Service(ctx, main, webPort, map[int]engine.Container{5432: sides.Postgres, 6379: sides.Redis})
 		return err
 	})

@@ -132,6 +132,7 @@ type Platform struct {
 	Drift    []string          `json:"drift,omitempty" hide:""` // differences between the init graph and the documented one
 	Packages []sbom.Package    `json:"packages,omitempty"`
 	Drawings []Drawing         `json:"drawings,omitempty"` // of the init graph, drift coloured
+	Mermaid  string            `json:"-"`                  // the init graph
 }
 
 // Layer is one layer of an image.
