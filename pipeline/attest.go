@@ -56,12 +56,8 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		if err != nil {
 			return nil, err
 		}
-		release.Documents = append(release.Documents, doc)
-		for _, d := range proven.Documents {
-			if d.Type == sbom.SPDXType || d.Type == sbom.CycloneDXType { // the third is for people
-				release.Documents = append(release.Documents, attest.Document{Name: d.Name, Type: d.Type, Platform: d.Platform, Data: d.Text})
-			}
-		}
+		// The list for people is not for programs to find.
+		release.Documents = slices.DeleteFunc(append(slices.Clone(proven.Documents), doc), func(d report.Document) bool { return d.Type == sbom.ListType })
 		for _, t := range targets {
 			release.Repositories = append(release.Repositories, t.Repository())
 		}

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
 // ReportType is the media type of report.json.
@@ -24,20 +25,12 @@ const (
 	statementAnnotation = "in-toto.io/predicate-type"
 )
 
-// Document is a file to attach.
-type Document struct {
-	Name string // of the file
-	// Type is its media type, and how other programs find it:
-	// contents.SPDXType, contents.CycloneDXType or ReportType.
-	Type     string
-	Platform string // registry.Key of the image it describes, "" when it is all
-	Data     []byte
-}
-
 // Release is everything that is attached to an index.
 type Release struct {
 	Provenance Provenance // its Others are set here
-	Documents  []Document
+	// Documents are found by their types: sbom.SPDXType, sbom.CycloneDXType or
+	// ReportType. What describes all images has no platform.
+	Documents []report.Document
 	// Repositories it is published in, REGISTRY/NAME.
 	Repositories []string
 	// Signer may be nil: then nobody vouches for anything.
@@ -100,12 +93,12 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 
 	// The order does not depend on that of the files' making.
 	documents := slices.Clone(r.Documents)
-	slices.SortFunc(documents, func(a, b Document) int {
+	slices.SortFunc(documents, func(a, b report.Document) int {
 		return cmp.Or(cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.Name, b.Name))
 	})
 	r.Provenance.Details.Others = nil
 	for _, d := range documents {
-		other := resource(d.Name, digestOf(d.Data))
+		other := resource(d.Name, digestOf(d.Text))
 		other.MediaType = d.Type
 		r.Provenance.Details.Others = append(r.Provenance.Details.Others, other)
 
@@ -119,10 +112,10 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			annotations[platformAnnotation] = d.Platform
 			on = []named{parts[0], parts[i]}
 		}
-		err := add(registry.Document{Type: d.Type, Data: d.Data, Annotations: annotations}, on...)
+		err := add(registry.Document{Type: d.Type, Data: d.Text, Annotations: annotations}, on...)
 		// Others look for the lists of packages among what is signed.
 		if predicate := predicates[d.Type]; err == nil && predicate != "" && r.Signer != nil {
-			err = sign(predicate, json.RawMessage(d.Data), on...)
+			err = sign(predicate, json.RawMessage(d.Text), on...)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("attach %s: %w", d.Name, err)

@@ -94,7 +94,7 @@ func summary(r report.Report) string {
 
 // Reported is a report as it is attached: of what was proven of the images,
 // which ends before they are published. The same proof is the same text.
-func Reported(r report.Report, index v1.Hash, hide func(string) string) (Document, error) {
+func Reported(r report.Report, index v1.Hash, hide func(string) string) (report.Document, error) {
 	r.Index, r.Published, r.Missed = index.String(), nil, nil
 	// What the images are compared with changes with every release.
 	r.Difference = nil
@@ -105,12 +105,12 @@ func Reported(r report.Report, index v1.Hash, hide func(string) string) (Documen
 	r.Stages = slices.DeleteFunc(slices.Clone(r.Stages), func(s report.Stage) bool { return early(s.Key) })
 	text, err := r.JSON(hide)
 	if err != nil {
-		return Document{}, fmt.Errorf("attach the report: %w", err)
+		return report.Document{}, fmt.Errorf("attach the report: %w", err)
 	}
 	if err := r.Same(text); err != nil {
-		return Document{}, fmt.Errorf("attach the report: read back, %w: nothing was sent", err)
+		return report.Document{}, fmt.Errorf("attach the report: read back, %w: nothing was sent", err)
 	}
-	return Document{Name: "report.json", Type: ReportType, Data: text}, nil
+	return report.Document{Name: "report.json", Type: ReportType, Text: text}, nil
 }
 
 // Predicates of lists of packages, as cosign calls them spdxjson and cyclonedx.

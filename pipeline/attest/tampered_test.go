@@ -96,7 +96,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 	misplace := func(w world, kind string) {
 		for _, d := range release(w.T, w.idx, nil).Documents {
 			if d.Platform == "linux/amd64" && d.Type == kind {
-				w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{Type: d.Type, Data: d.Data,
+				w.attach(w.T, w.idx, w.of["linux/arm64"], registry.Document{Type: d.Type, Data: d.Text,
 					Annotations: map[string]string{"org.opencontainers.image.title": d.Name}})
 			}
 		}
@@ -122,7 +122,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 			func(w world) {
 				other := release(w.T, w.idx, w.key)
 				for i := range other.Documents {
-					other.Documents[i].Data = bytes.ReplaceAll(other.Documents[i].Data, []byte("nginx"), []byte("nothing"))
+					other.Documents[i].Text = bytes.ReplaceAll(other.Documents[i].Text, []byte("nginx"), []byte("nothing"))
 				}
 				list, err := other.Attach(w.T.Context(), w.idx)
 				must(w.T, err)

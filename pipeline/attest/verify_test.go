@@ -128,8 +128,8 @@ func TestAListTooLongToBeSignedIsProvenByTheProvenance(t *testing.T) {
 	longest := 0
 	for i := range r.Documents {
 		if d := &r.Documents[i]; d.Type == sbom.SPDXType {
-			d.Data = append(bytes.TrimSuffix(d.Data, []byte("}")), fmt.Appendf(nil, `,"comment":%q}`, strings.Repeat("long ", 10_000))...)
-			longest = max(longest, len(d.Data))
+			d.Text = append(bytes.TrimSuffix(d.Text, []byte("}")), fmt.Appendf(nil, `,"comment":%q}`, strings.Repeat("long ", 10_000))...)
+			longest = max(longest, len(d.Text))
 		}
 	}
 	r.Signer = brief{key, longest}

@@ -84,9 +84,9 @@ func release(t testing.TB, idx v1.ImageIndex, signer attest.Signer, repositories
 			r.Stages = append(r.Stages, report.Stage{Key: report.Key{Stage: stage, Platform: key}, Seconds: 1})
 		}
 		out.Documents = append(out.Documents,
-			attest.Document{Name: img.Platform.Architecture + ".spdx.json", Type: sbom.SPDXType, Platform: key, Data: fmt.Appendf(nil,
+			report.Document{Name: img.Platform.Architecture + ".spdx.json", Type: sbom.SPDXType, Platform: key, Text: fmt.Appendf(nil,
 				`{"spdxVersion":"SPDX-2.3","packages":[{"name":"netbox","versionInfo":"%s","primaryPackagePurpose":"CONTAINER"},{"name":"nginx","versionInfo":"1"}]}`, digest)},
-			attest.Document{Name: img.Platform.Architecture + ".cdx.json", Type: sbom.CycloneDXType, Platform: key, Data: fmt.Appendf(nil,
+			report.Document{Name: img.Platform.Architecture + ".cdx.json", Type: sbom.CycloneDXType, Platform: key, Text: fmt.Appendf(nil,
 				`{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"netbox","version":"%s"}},"components":[{"name":"nginx"}]}`, digest)})
 	}
 	r.Expected = append(r.Expected, report.Key{Stage: "publish"})
