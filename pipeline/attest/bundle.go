@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
@@ -78,63 +79,74 @@ func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	})
 }
 
-// readBundle returns a bundle and the statement in it.
-func readBundle(text []byte) (bundle, statement, error) {
-	var b bundle
-	var s statement
-	if err := json.Unmarshal(text, &b); err != nil {
-		return b, s, fmt.Errorf("it is no sigstore bundle: %w", err)
-	}
-	if b.DSSEEnvelope.PayloadType != statementType {
-		return b, s, fmt.Errorf("it holds no in-toto statement but %q", b.DSSEEnvelope.PayloadType)
-	}
-	if err := json.Unmarshal(b.DSSEEnvelope.Payload, &s); err != nil {
-		return b, s, fmt.Errorf("its statement is damaged: %w", err)
-	}
-	return b, s, nil
+// signed is an in-toto statement with its signature, where it has one.
+type signed struct {
+	bundle
+	statement
+	text []byte // of the bundle
+	err  error  // nil when the demanded signer has signed it, or nobody is demanded
 }
 
-// Verifier knows one signer's signatures.
+// readStatement reads a statement in a sigstore bundle, or one that nobody signed.
+func readStatement(kind string, text []byte) (s signed, err error) {
+	s.text = text
+	if kind == bundleType {
+		err = json.Unmarshal(text, &s.bundle)
+	} else {
+		s.DSSEEnvelope = dsseEnvelope{Payload: text, PayloadType: statementType}
+	}
+	if err != nil {
+		return s, fmt.Errorf("it is no sigstore bundle: %w", err)
+	}
+	if s.DSSEEnvelope.PayloadType != statementType {
+		return s, fmt.Errorf("it holds no in-toto statement but %q", s.DSSEEnvelope.PayloadType)
+	}
+	if err := json.Unmarshal(s.DSSEEnvelope.Payload, &s.statement); err != nil {
+		return s, fmt.Errorf("its statement is damaged: %w", err)
+	}
+	return s, nil
+}
+
+// Verifier knows one signer's signatures: a PublicKey or an Identity.
 type Verifier interface {
-	// Verify checks the signature in a sigstore bundle, whose statement has
-	// subject among its subjects. errOtherSigner says that it is somebody
-	// else's, which makes nothing wrong with it.
-	Verify(ctx context.Context, bundle []byte, subject v1.Hash) error
+	// verify checks the signature of a statement that has subject among its
+	// subjects. errOtherSigner says that it is somebody else's or has none, which
+	// makes nothing wrong with it.
+	verify(ctx context.Context, s signed, subject v1.Hash) error
 	// String names the signer for people.
 	String() string
 }
 
 var errOtherSigner = errors.New("someone else signed it")
 
-// Verify is Verifier's.
-func (k PublicKey) Verify(_ context.Context, text []byte, _ v1.Hash) error {
-	b, _, err := readBundle(text)
-	if err != nil {
-		return err
+// verify is Verifier's.
+func (k PublicKey) verify(_ context.Context, s signed, _ v1.Hash) error {
+	message := dsse.PAE(s.DSSEEnvelope.PayloadType, s.DSSEEnvelope.Payload)
+	if slices.ContainsFunc(s.DSSEEnvelope.Signatures, func(each dsseSignature) bool { return k.hasSigned(message, each.Sig) }) {
+		return nil
 	}
-	for _, s := range b.DSSEEnvelope.Signatures {
-		if k.verifies(dsse.PAE(b.DSSEEnvelope.PayloadType, b.DSSEEnvelope.Payload), s.Sig) {
-			return nil
-		}
-	}
-	if hint := b.VerificationMaterial.PublicKey; hint != nil && hint.Hint == k.hint() {
+	if hint := s.VerificationMaterial.PublicKey; hint != nil && hint.Hint == k.hint() {
 		return fmt.Errorf("it says that it is by %s, but the signature does not fit", k)
 	}
 	return errOtherSigner
 }
 
-// signer is whom a bundle says that it is by, for people.
-func (m material) signer() string {
-	if m.PublicKey != nil {
-		if hash, err := base64.StdEncoding.DecodeString(m.PublicKey.Hint); err == nil && len(hash) >= 8 {
+// signer is whom a statement says that it is signed by, for people.
+func (s signed) signer() string {
+	by := s.VerificationMaterial
+	if by.PublicKey != nil {
+		if hash, err := base64.StdEncoding.DecodeString(by.PublicKey.Hint); err == nil && len(hash) >= 8 {
 			return "key " + hex.EncodeToString(hash[:8])
 		}
 		return "a key"
 	}
-	if m.Certificate != nil {
-		if who, issuer, err := m.Certificate.identity(); err == nil {
+	if by.Certificate != nil {
+		if who, issuer, err := by.Certificate.identity(); err == nil {
 			return fmt.Sprintf("%s, as %s says", who, issuer)
 		}
+	}
+	if len(s.DSSEEnvelope.Signatures) == 0 {
+		return "nobody"
 	}
 	return "an unknown signer"
 }

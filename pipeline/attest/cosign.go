@@ -103,14 +103,10 @@ type Identity struct {
 
 func (i Identity) String() string { return i.Who }
 
-// Verify is Verifier's.
-func (i Identity) Verify(ctx context.Context, text []byte, subject v1.Hash) error {
-	b, statement, err := readBundle(text)
-	if err != nil {
-		return err
-	}
+// verify is Verifier's.
+func (i Identity) verify(ctx context.Context, s signed, subject v1.Hash) error {
 	// Cosign says the same of another's signature and of a bad one.
-	certificate := b.VerificationMaterial.Certificate
+	certificate := s.VerificationMaterial.Certificate
 	if certificate == nil {
 		return errOtherSigner
 	}
@@ -123,14 +119,14 @@ func (i Identity) Verify(ctx context.Context, text []byte, subject v1.Hash) erro
 		return errOtherSigner
 	}
 	args := []string{
-		"verify-blob-attestation", "--type", statement.PredicateType,
+		"verify-blob-attestation", "--type", s.PredicateType,
 		"--certificate-identity", who, "--certificate-oidc-issuer", i.Issuer,
 		"--digest", subject.Hex, "--digestAlg", subject.Algorithm,
 	}
 	if i.TrustedRoot != "" {
 		args = append(args, "--trusted-root", i.TrustedRoot)
 	}
-	err = inFile(text, func(file string) error { return i.Cosign.run(ctx, append(args, "--bundle", file)...) })
+	err = inFile(s.text, func(file string) error { return i.Cosign.run(ctx, append(args, "--bundle", file)...) })
 	if err != nil {
 		return fmt.Errorf("it says that it is by %s: %w", who, err)
 	}

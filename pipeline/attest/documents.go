@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -13,18 +14,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// checkDocuments looks into the documents of a kind that are attached to a
+// checkDocuments looks into the documents of a type that are attached to a
 // subject. read returns what one says, or what is wrong with it.
-func (v *verification) checkDocuments(s *subject, kind, what, none string, read func(document) (text string, problems []string)) {
+func (v *verification) checkDocuments(s *subject, kind, what, none string, read func(*subject, report.Document) (text string, problems []string)) {
 	found := false
 	for _, doc := range s.documents {
-		if doc.kind != kind {
+		if doc.Type != kind {
 			continue
 		}
 		found = true
-		text, problems := read(doc)
+		text, problems := read(s, doc)
 		for _, problem := range problems {
-			v.add(Wrong, s.name, what, "%s: %s", doc.title, problem)
+			v.add(Wrong, s.name, what, "%s: %s", doc.Name, problem)
 		}
 		if len(problems) == 0 {
 			verdict, but := v.vouched(doc)
@@ -36,26 +37,19 @@ func (v *verification) checkDocuments(s *subject, kind, what, none string, read 
 	}
 }
 
-func (v *verification) checkReports() {
-	seen := map[v1.Hash]bool{}
-	for _, s := range v.subjects {
-		v.checkDocuments(s, ReportType, whatReport, "none is attached", func(doc document) (text string, problems []string) {
-			var r report.Report
-			if err := json.Unmarshal(doc.data, &r); err != nil {
-				return "", []string{fmt.Sprintf("it is no report: %v", err)}
-			}
-			if seen[doc.digest] {
-				return "the same as above", v.agrees(r)
-			}
-			seen[doc.digest] = true
-			return summary(r), v.agrees(r)
-		})
-	}
+func (v *verification) checkReport(s *subject) {
+	v.checkDocuments(s, ReportType, whatReport, "none is attached", v.reported)
 }
 
-// agrees says what in a report contradicts what it is attached to.
-func (v *verification) agrees(r report.Report) (problems []string) {
+// reported is what a report says, in short, or what in it contradicts what it is
+// attached to.
+func (v *verification) reported(_ *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	var r report.Report
+	if err := json.Unmarshal(doc.Text, &r); err != nil {
+		bad("it is no report: %v", err)
+		return "", problems
+	}
 	if r.Verdict() != report.Passed {
 		bad("the check has not passed: %s", r.Why())
 	}
@@ -76,11 +70,11 @@ func (v *verification) agrees(r report.Report) (problems []string) {
 	if v.at.Index != nil && r.Index != v.at.Digest.String() {
 		bad("it is of another index, %s", r.Index)
 	}
-	return problems
-}
-
-// summary is what a report says, in short.
-func summary(r report.Report) string {
+	digest := digestOf(doc.Text)
+	if v.read[digest] {
+		return "the same as above", problems
+	}
+	v.read[digest] = true
 	var booted []string
 	for _, p := range r.Platforms {
 		text := p.Platform
@@ -89,7 +83,7 @@ func summary(r report.Report) string {
 		}
 		booted = append(booted, text)
 	}
-	return r.Why() + ": " + strings.Join(booted, "; ")
+	return r.Why() + ": " + strings.Join(booted, "; "), problems
 }
 
 // Reported is a report as it is attached: of what was proven of the images,
@@ -126,44 +120,42 @@ var predicates = map[string]string{sbom.SPDXType: spdxPredicate, sbom.CycloneDXT
 // attached reports whether the list of packages that a bundle signs is one of the
 // documents beside it.
 func (s *subject) attached(b signed) bool {
-	return slices.ContainsFunc(s.documents, func(doc document) bool {
-		raw, err := json.Marshal(json.RawMessage(doc.data)) // as a statement holds it
-		return err == nil && predicates[doc.kind] == b.PredicateType && string(raw) == string(b.Predicate)
+	return slices.ContainsFunc(s.documents, func(doc report.Document) bool {
+		raw, err := json.Marshal(json.RawMessage(doc.Text)) // as a statement holds it
+		return err == nil && predicates[doc.Type] == b.PredicateType && bytes.Equal(raw, b.Predicate)
 	})
 }
 
-func (v *verification) checkPackages() {
-	for _, s := range v.subjects {
-		for _, b := range s.statements {
-			if (b.PredicateType == spdxPredicate || b.PredicateType == cycloneDXPredicate) && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
-				v.add(Wrong, s.name, whatPackages, "the signed list of type %s is not one that is attached as a document", b.PredicateType)
-			}
+func (v *verification) checkPackages(s *subject) {
+	for _, b := range s.statements {
+		if (b.PredicateType == spdxPredicate || b.PredicateType == cycloneDXPredicate) && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
+			v.add(Wrong, s.name, whatPackages, "the signed list of type %s is not one that is attached as a document", b.PredicateType)
 		}
 	}
-	own := map[v1.Hash]bool{} // documents of the images
-	for _, s := range v.images {
+	if slices.Contains(v.images, s) {
 		for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
-			none := "no list of packages is attached as " + kind
-			v.checkDocuments(s, kind, whatPackages, none, func(doc document) (text string, problems []string) {
-				own[doc.digest] = true
-				return packagesOf(doc, s.digest)
-			})
+			v.checkDocuments(s, kind, whatPackages, "no list of packages is attached as "+kind, packagesOf)
 		}
-	}
-	if v.at.Index == nil {
 		return
 	}
-	for _, doc := range v.subjects[0].documents {
-		if (doc.kind == sbom.SPDXType || doc.kind == sbom.CycloneDXType) && !own[doc.digest] {
-			v.add(Wrong, "index", whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.title, doc.digest)
+	for _, doc := range s.documents { // of the index, which has those of its images
+		if contents[doc.Type] == whatPackages && !slices.ContainsFunc(v.images, func(img *subject) bool { return img.has(doc) }) {
+			v.add(Wrong, s.name, whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.Name, digestOf(doc.Text))
 		}
 	}
+}
+
+// has reports whether a list of packages is attached.
+func (s *subject) has(list report.Document) bool {
+	return slices.ContainsFunc(s.documents, func(doc report.Document) bool {
+		return contents[doc.Type] == whatPackages && bytes.Equal(doc.Text, list.Text)
+	})
 }
 
 // packagesOf names the format of a list of packages, if it is of the image: the
 // package that an SPDX 2 document describes, or the component in the metadata of
 // a CycloneDX document.
-func packagesOf(doc document, image v1.Hash) (text string, problems []string) {
+func packagesOf(of *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) (string, []string) { return "", []string{fmt.Sprintf(format, args...)} }
 	type checksum struct {
 		Algorithm string `json:"algorithm"`
@@ -186,21 +178,21 @@ func packagesOf(doc document, image v1.Hash) (text string, problems []string) {
 		} `json:"metadata"`
 		Components []json.RawMessage `json:"components"`
 	}
-	err := json.Unmarshal(doc.data, &list)
+	err := json.Unmarshal(doc.Text, &list)
 	switch {
-	case doc.kind == sbom.SPDXType && (err != nil || !strings.HasPrefix(list.SPDX, "SPDX-")):
+	case doc.Type == sbom.SPDXType && (err != nil || !strings.HasPrefix(list.SPDX, "SPDX-")):
 		return bad("it is no SPDX document (%v)", err)
-	case doc.kind == sbom.SPDXType:
+	case doc.Type == sbom.SPDXType:
 		for _, p := range list.Packages {
-			if p.Purpose == "CONTAINER" && (p.Version == image.String() || slices.Contains(p.Checksums, checksum{"SHA256", image.Hex})) {
+			if p.Purpose == "CONTAINER" && (p.Version == of.digest.String() || slices.Contains(p.Checksums, checksum{"SHA256", of.digest.Hex})) {
 				return fmt.Sprintf("%s, %d packages, of this image", list.SPDX, len(list.Packages)-1), nil
 			}
 		}
-		return bad("it is not of %s", image)
+		return bad("it is not of %s", of.digest)
 	case err != nil || list.Format != "CycloneDX":
 		return bad("it is no CycloneDX document (%v)", err)
-	case list.Metadata.Component.Version != image.String():
-		return bad("it is of %q, not of %s", list.Metadata.Component.Version, image)
+	case list.Metadata.Component.Version != of.digest.String():
+		return bad("it is of %q, not of %s", list.Metadata.Component.Version, of.digest)
 	}
 	return fmt.Sprintf("CycloneDX %s, %d components, of this image", list.Version, len(list.Components)), nil
 }

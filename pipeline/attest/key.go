@@ -105,8 +105,8 @@ func (k PublicKey) String() string { return "key " + hex.EncodeToString(k.hash()
 // hint is how a bundle names the key that signed it, as cosign makes it.
 func (k PublicKey) hint() string { return base64.StdEncoding.EncodeToString(k.hash()) }
 
-// verifies reports whether signature is the key's under message.
-func (k PublicKey) verifies(message, signature []byte) bool {
+// hasSigned reports whether signature is the key's under message.
+func (k PublicKey) hasSigned(message, signature []byte) bool {
 	sum := sha256.Sum256(message)
 	return ecdsa.VerifyASN1(k.key, sum[:], signature)
 }

@@ -55,10 +55,6 @@ func (b Build) Provenance() (Provenance, error) {
 	for _, file := range PinFiles() {
 		inputs = append(inputs, resource(file, digestOf(b.Pins[file])))
 	}
-	emulation := map[string]string{}
-	for arch, e := range pins.Emulation {
-		emulation[arch] = e.CPU
-	}
 	var platforms []string
 	for _, p := range b.Report.Platforms {
 		platforms = append(platforms, p.Platform)
@@ -73,7 +69,7 @@ func (b Build) Provenance() (Provenance, error) {
 				Version: b.Version, Base: b.Report.Base.Name, Platforms: platforms,
 			},
 			Internal: Internal{
-				Engine: b.Report.Engine, Epoch: pins.Epoch, Emulation: emulation,
+				Engine: b.Report.Engine, Epoch: pins.Epoch, Emulation: pins.CPUs(),
 				BootedWith: map[string]string{
 					"postgres": strconv.Itoa(pins.Sidecars.Postgres.Major), "redis": strconv.Itoa(pins.Sidecars.Redis.Major),
 				},

@@ -73,48 +73,47 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 	return img, nil
 }
 
-// simply is one signature of that form as it was found.
-type simply struct {
-	payload   []byte
-	signature []byte
-}
-
-// readSimple returns the signatures in an image of that form, which must all be
-// of digest.
-func readSimple(ctx context.Context, img v1.Image, digest v1.Hash) ([]simply, error) {
+// readSimple reads an image of that form, whose signatures must all be of digest,
+// and reports whether one is by a demanded key.
+func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Verifier) (ours bool, err error) {
 	manifest, err := img.Manifest()
 	if err != nil {
-		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
+		return false, fmt.Errorf("its manifest cannot be read: %w", err)
 	}
-	if n := len(manifest.Layers); n == 0 || n > simpleMostLayers {
-		return nil, fmt.Errorf("it holds %d signatures", n)
+	signatures := len(manifest.Layers)
+	if signatures == 0 || signatures > simpleMostLayers {
+		return false, fmt.Errorf("it holds %d signatures", signatures)
 	}
 	if err := registry.CopyBlob(ctx, img, manifest.Config, io.Discard); err != nil {
-		return nil, err
+		return false, err
 	}
-	var list []simply
+	key, asked := demanded.(PublicKey)
 	for _, described := range manifest.Layers {
 		if described.MediaType != simpleType {
-			return nil, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
+			return false, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
 		}
 		payload, err := registry.ReadBlob(ctx, img, described)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		var s simple
 		if err := json.Unmarshal(payload, &s); err != nil {
-			return nil, fmt.Errorf("what is signed is damaged: %w", err)
+			return false, fmt.Errorf("what is signed is damaged: %w", err)
 		}
 		if s.Critical.Type != simpleWhat || s.Critical.Image.Digest != digest.String() {
-			return nil, fmt.Errorf("it is of %q (%s)", s.Critical.Image.Digest, s.Critical.Type)
+			return false, fmt.Errorf("it is of %q (%s)", s.Critical.Image.Digest, s.Critical.Type)
 		}
 		signature, err := base64.StdEncoding.DecodeString(described.Annotations[simpleSignature])
 		if err != nil {
-			return nil, fmt.Errorf("its signature is damaged: %w", err)
+			return false, fmt.Errorf("its signature is damaged: %w", err)
 		}
-		list = append(list, simply{payload, signature})
+		ours = ours || asked && key.hasSigned(payload, signature)
 	}
-	return list, nil
+	// A key signs in both forms: one that fits nothing was tampered with.
+	if asked && !ours {
+		return false, fmt.Errorf("%d signatures, none by %s", signatures, key)
+	}
+	return ours, nil
 }
 
 // digestOf is the digest of a text in memory.

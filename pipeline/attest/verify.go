@@ -26,18 +26,23 @@ type Demand struct {
 // Verify checks an index, or one image, and all that is attached to it. The
 // error is one of the reading itself; what was found wrong is in the Result.
 func Verify(ctx context.Context, reference string, at registry.Opened, demand Demand) (Result, error) {
-	v := &verification{at: at, demand: demand, result: Result{Reference: reference, Digest: at.Digest.String()}}
+	v := &verification{
+		at: at, demand: demand, result: Result{Reference: reference, Digest: at.Digest.String()},
+		believed: map[string]Provenance{}, read: map[v1.Hash]bool{},
+	}
 	v.findImages()
-	v.checkImages(ctx)
+	for _, img := range v.images {
+		v.checkImage(ctx, img)
+	}
 	v.checkLabels()
 	if err := v.collect(ctx); err != nil {
 		return v.result, err
 	}
-	v.checkSignatures()
-	v.checkProvenance()
-	v.checkPackages()
-	v.checkReports()
-	v.tellOthers()
+	for _, check := range []func(*subject){v.checkSignature, v.checkProvenance, v.checkPackages, v.checkReport, v.tellOthers} {
+		for _, s := range v.subjects {
+			check(s)
+		}
+	}
 	v.result.Passed = v.result.Err() == nil
 	return v.result, ctx.Err()
 }
@@ -51,8 +56,9 @@ type verification struct {
 
 	images   []*subject
 	subjects []*subject // the index, when there is one, and the images
-	// believed are the provenances that count, by the digest of their text.
-	believed map[v1.Hash]Provenance
+	// believed are the provenances that count, by their text.
+	believed map[string]Provenance
+	read     map[v1.Hash]bool // reports
 }
 
 // add notes what came of a check. What registries send may hold anything: it
@@ -85,16 +91,14 @@ func (v *verification) checked() (verdict Verdict, but string) {
 	return Proven, ""
 }
 
-func (v *verification) tellOthers() {
-	for _, s := range v.subjects {
-		for _, b := range s.statements {
-			if b.PredicateType != signPredicate && b.PredicateType != provenancePredicate && !s.attached(b) {
-				s.others = append(s.others, b.PredicateType)
-			}
+func (v *verification) tellOthers(s *subject) {
+	for _, b := range s.statements {
+		if b.PredicateType != signPredicate && b.PredicateType != provenancePredicate && !s.attached(b) {
+			s.others = append(s.others, b.PredicateType)
 		}
-		if len(s.others) > 0 {
-			v.add(Unproven, s.name, whatOthers, "also attached, not checked: %s", strings.Join(compact(s.others), ", "))
-		}
+	}
+	if len(s.others) > 0 {
+		v.add(Unproven, s.name, whatOthers, "also attached, not checked: %s", strings.Join(compact(s.others), ", "))
 	}
 }
 

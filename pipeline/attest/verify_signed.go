@@ -1,87 +1,92 @@
 package attest
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-func (v *verification) checkSignatures() {
-	for _, s := range v.subjects {
-		var forms, others []string
-		for _, b := range s.statements {
-			switch {
-			case b.PredicateType != signPredicate:
-			case b.err == nil:
-				forms = append(forms, "sigstore bundle")
-			default:
-				others = append(others, b.signer)
-			}
-		}
-		key, asked := v.demand.Signer.(PublicKey)
-		simple := asked && slices.ContainsFunc(s.simple, func(each simply) bool { return key.verifies(each.payload, each.signature) })
-		if simple {
-			forms = append(forms, "simple signing")
-		}
-		forms = compact(forms)
-		by := strings.Join(compact(others), " and ")
+// signed are the statements of a type that the demanded signer has signed, all
+// when nobody is demanded, and the others.
+func (s *subject) signed(predicate string) (ours, others []signed) {
+	for _, each := range s.statements {
 		switch {
-		case v.demand.Signer == nil && by == "" && len(s.simple) == 0:
-			v.absent(s.name, whatSignature, "nobody signed it")
-		case v.demand.Signer == nil && by == "":
-			v.add(Unproven, s.name, whatSignature, "it is signed by a key that was not asked for (--key)")
-		case v.demand.Signer == nil:
-			v.add(Unproven, s.name, whatSignature, "it is signed by %s, who was not asked for (--key or --identity)", by)
-		case len(forms) == 0 && by != "":
-			v.absent(s.name, whatSignature, "it is not signed by %s, but by %s", v.demand.Signer, by)
-		case len(forms) == 0:
-			v.absent(s.name, whatSignature, "it is not signed by %s", v.demand.Signer)
+		case each.PredicateType != predicate:
+		case each.err == nil:
+			ours = append(ours, each)
 		default:
-			v.add(Proven, s.name, whatSignature, "it is signed by %s (%s)", v.demand.Signer, strings.Join(forms, ", "))
-			if by != "" {
-				v.add(Unproven, s.name, whatSignature, "it is also signed by %s", by)
-			}
-		}
-		// A key signs in both forms: one that fits nothing was tampered with.
-		if asked && !simple && len(s.simple) > 0 {
-			v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), len(s.simple), v.demand.Signer)
+			others = append(others, each)
 		}
 	}
+	return ours, others
+}
+
+// signers are those of a list of statements.
+func signers(list []signed) string {
+	var names []string
+	for _, each := range list {
+		names = append(names, each.signer())
+	}
+	return strings.Join(compact(names), " and ")
 }
 
 func compact(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
 
-func (v *verification) checkProvenance() {
-	v.believed = map[v1.Hash]Provenance{}
-	for _, s := range v.subjects {
-		seen := map[v1.Hash]bool{}
-		var others []string
-		for _, b := range s.statements {
-			switch {
-			case b.PredicateType != provenancePredicate:
-			case v.demand.Signer != nil && b.err != nil:
-				others = append(others, b.signer)
-			case !seen[b.payload]:
-				seen[b.payload] = true
-				v.checkOneProvenance(s, b)
-			}
+func (v *verification) checkSignature(s *subject) {
+	ours, others := s.signed(signPredicate)
+	demanded, by := v.demand.Signer, signers(others)
+	var forms []string
+	if len(ours) > 0 {
+		forms = append(forms, "sigstore bundle")
+	}
+	if s.simplyOurs {
+		forms = append(forms, "simple signing")
+	}
+	switch {
+	case demanded == nil && len(ours) > 0:
+		v.add(Unproven, s.name, whatSignature, "it is signed by %s, who was not asked for (--key or --identity)", signers(ours))
+	case demanded == nil && s.simple:
+		v.add(Unproven, s.name, whatSignature, "it is signed by a key that was not asked for (--key)")
+	case demanded == nil:
+		v.absent(s.name, whatSignature, "nobody signed it")
+	case len(forms) == 0 && by != "":
+		v.absent(s.name, whatSignature, "it is not signed by %s, but by %s", demanded, by)
+	case len(forms) == 0:
+		v.absent(s.name, whatSignature, "it is not signed by %s", demanded)
+	default:
+		v.add(Proven, s.name, whatSignature, "it is signed by %s (%s)", demanded, strings.Join(forms, ", "))
+		if by != "" {
+			v.add(Unproven, s.name, whatSignature, "it is also signed by %s", by)
 		}
-		switch {
-		case len(seen) == 0 && len(others) > 0:
-			v.absent(s.name, whatProvenance, "there is none that %s has signed, only by %s", v.demand.Signer, strings.Join(compact(others), " and "))
-		case len(seen) == 0:
-			v.absent(s.name, whatProvenance, "none is attached")
+	}
+}
+
+func (v *verification) checkProvenance(s *subject) {
+	ours, others := s.signed(provenancePredicate)
+	for i, p := range ours {
+		// Who signs keyless signs the same text once more with each publishing.
+		if !slices.ContainsFunc(ours[:i], func(o signed) bool { return bytes.Equal(o.DSSEEnvelope.Payload, p.DSSEEnvelope.Payload) }) {
+			v.checkOneProvenance(s, p)
 		}
+	}
+	switch {
+	case len(ours) > 0:
+	case len(others) > 0:
+		v.absent(s.name, whatProvenance, "there is none that %s has signed, only by %s", v.demand.Signer, signers(others))
+	default:
+		v.absent(s.name, whatProvenance, "none is attached")
 	}
 }
 
 func (v *verification) checkOneProvenance(s *subject, of signed) {
 	verdict, but := v.checked()
-	if _, known := v.believed[of.payload]; known {
+	text := string(of.DSSEEnvelope.Payload)
+	if _, known := v.believed[text]; known {
 		v.add(verdict, s.name, whatProvenance, "the same as above%s", but)
 		return
 	}
@@ -90,7 +95,7 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 		v.add(Wrong, s.name, whatProvenance, "it is damaged: %v", err)
 		return
 	}
-	v.believed[of.payload] = p
+	v.believed[text] = p
 	before := len(v.result.Lines)
 	bad := func(format string, args ...any) { v.add(Wrong, s.name, whatProvenance, format, args...) }
 	d := p.Definition
@@ -106,18 +111,17 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 			}
 		}
 	}
-	if want := v.label(registry.RevisionLabel); d.External.Revision != want {
-		bad("it says commit %q, the images %q", d.External.Revision, want)
-	}
-	if want := strings.TrimSuffix(v.label(registry.RevisionLabel), "-dirty"); p.commit() != want {
-		bad("its input is commit %q, the images are of %q", p.commit(), want)
-	}
-	if want := v.label(registry.VersionLabel); d.External.Version != want {
-		bad("it says version %q, the images %q", d.External.Version, want)
-	}
-	// The index names its base without the digest it had.
-	if base, _, _ := strings.Cut(d.External.Base, "@"); v.annotations[registry.BaseNameLabel] != "" && base != v.annotations[registry.BaseNameLabel] {
-		bad("it says base %q, the index %q", base, v.annotations[registry.BaseNameLabel])
+	commit := v.label(registry.RevisionLabel)
+	base, _, _ := strings.Cut(d.External.Base, "@") // the index names it without the digest it had
+	for _, c := range []struct{ what, is, whose, want string }{
+		{"it says commit", d.External.Revision, "the images", commit},
+		{"its input is commit", p.commit(), "the images are of", strings.TrimSuffix(commit, "-dirty")},
+		{"it says version", d.External.Version, "the images", v.label(registry.VersionLabel)},
+		{"it says base", base, "the index", cmp.Or(v.annotations[registry.BaseNameLabel], base)},
+	} {
+		if c.is != c.want {
+			bad("%s %q, %s %q", c.what, c.is, c.whose, c.want)
+		}
 	}
 	if len(v.result.Lines) > before {
 		return
@@ -133,12 +137,12 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 }
 
 // vouched reports what the provenance says of a document.
-func (v *verification) vouched(doc document) (verdict Verdict, but string) {
+func (v *verification) vouched(doc report.Document) (verdict Verdict, but string) {
 	if len(v.believed) == 0 {
 		return Unproven, "; no provenance vouches for it"
 	}
 	for _, b := range v.believed {
-		if b.lists(doc.digest) {
+		if b.lists(digestOf(doc.Text)) {
 			return v.checked()
 		}
 	}

@@ -3,7 +3,6 @@ package attest
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
+	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
@@ -24,25 +24,10 @@ type subject struct {
 	image      v1.Image       // nil for the index
 	config     *v1.ConfigFile // of the image, nil when it cannot be read
 	statements []signed
-	simple     []simply
-	documents  []document
-	others     []string // types
-}
-
-// signed is an in-toto statement.
-type signed struct {
-	signer string // as it says itself, or nobody
-	statement
-	payload v1.Hash
-	err     error // nil when the demanded signer has signed it
-}
-
-// document is a list of packages or a report.
-type document struct {
-	title  string
-	kind   string
-	digest v1.Hash
-	data   []byte
+	documents  []report.Document // lists of packages, and the report
+	others     []string          // types
+	simple     bool              // it has signatures of that form
+	simplyOurs bool              // one of them is by the demanded signer
 }
 
 // collect reads all that is attached.
@@ -60,7 +45,9 @@ func (v *verification) collect(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			v.take(ctx, s, d)
+			if what, err := v.take(ctx, s, d.Digest); err != nil {
+				v.add(Wrong, s.name, what, "%s: %v", d.Digest, err)
+			}
 		}
 		tagged, err := v.at.ByTag(simpleTag(s.digest))
 		if err != nil {
@@ -69,7 +56,8 @@ func (v *verification) collect(ctx context.Context) error {
 		if tagged == nil {
 			continue
 		}
-		if s.simple, err = readSimple(ctx, tagged, s.digest); err != nil {
+		s.simplyOurs, err = readSimple(ctx, tagged, s.digest, v.demand.Signer)
+		if s.simple = err == nil; err != nil {
 			v.add(Wrong, s.name, whatSignature, "%s: %v", simpleTag(s.digest), err)
 		}
 	}
@@ -84,81 +72,62 @@ var contents = map[string]string{
 	provenancePredicate: whatProvenance, spdxPredicate: whatPackages, cycloneDXPredicate: whatPackages,
 }
 
-// take reads one attachment.
-func (v *verification) take(ctx context.Context, s *subject, d v1.Descriptor) {
+// take reads one attachment. The error is what is wrong with it.
+func (v *verification) take(ctx context.Context, s *subject, digest v1.Hash) (what string, err error) {
 	var manifest *v1.Manifest
-	img, err := v.at.ByDigest(d.Digest)
+	img, err := v.at.ByDigest(digest)
 	if err == nil {
 		manifest, err = img.Manifest()
 	}
 	if err != nil {
-		v.add(Wrong, s.name, whatOthers, "%s: what is attached cannot be read: %v", d.Digest, err)
-		return
+		return whatOthers, fmt.Errorf("what is attached cannot be read: %w", err)
 	}
 	kind := registry.ArtifactType(manifest)
 	what, ok := contents[kind]
 	if !ok || strings.Contains(kind, "://") { // only a bundle names what it is by a predicate
 		s.others = append(s.others, kind)
-		return
+		return "", nil
 	}
 	if kind == bundleType {
 		what = cmp.Or(contents[manifest.Annotations[predicateAnnotation]], what)
 	}
-	if err := v.read(ctx, s, kind, img, manifest); err != nil {
-		v.add(Wrong, s.name, what, "%s: %v", d.Digest, err)
-	}
-}
-
-// read reads what is in an attachment. The error is what is wrong with it.
-func (v *verification) read(ctx context.Context, s *subject, kind string, img v1.Image, manifest *v1.Manifest) error {
 	if manifest.Subject == nil || manifest.Subject.Digest != s.digest {
-		return errors.New("it is listed here, but attached to something else")
+		return what, errors.New("it is listed here, but attached to something else")
 	}
 	if len(manifest.Layers) != 1 {
-		return fmt.Errorf("it holds %d documents, not one", len(manifest.Layers))
+		return what, fmt.Errorf("it holds %d documents, not one", len(manifest.Layers))
 	}
 	text, err := registry.ReadBlob(ctx, img, manifest.Layers[0])
 	if err == nil {
 		err = registry.CopyBlob(ctx, img, manifest.Config, io.Discard)
 	}
 	if err != nil {
-		return err
+		return what, err
 	}
-	found := signed{signer: "nobody", payload: manifest.Layers[0].Digest, err: errOtherSigner}
-	switch kind {
-	case bundleType:
-		b, statement, err := readBundle(text)
-		if err != nil {
-			return err
-		}
-		if !statement.about(s.digest) {
-			return fmt.Errorf("what is signed is of something else: %s", names(statement.Subject))
-		}
-		found.signer, found.statement = b.VerificationMaterial.signer(), statement
-		found.payload = digestOf(b.DSSEEnvelope.Payload)
-		if v.demand.Signer != nil {
-			found.err = v.demand.Signer.Verify(ctx, text, s.digest)
-		}
-	case statementType:
-		if err := json.Unmarshal(text, &found.statement); err != nil {
-			return fmt.Errorf("it is damaged: %w", err)
-		}
-		if !found.about(s.digest) {
-			return fmt.Errorf("it is of something else: %s", names(found.Subject))
-		}
-		if found.PredicateType != provenancePredicate {
-			s.others = append(s.others, found.PredicateType)
-			return nil
-		}
-	default:
-		s.documents = append(s.documents, document{manifest.Annotations[registry.TitleLabel], kind, manifest.Layers[0].Digest, text})
-		return nil
+	if kind != bundleType && kind != statementType {
+		s.documents = append(s.documents, report.Document{Name: manifest.Annotations[registry.TitleLabel], Type: kind, Text: text})
+		return what, nil
+	}
+	found, err := readStatement(kind, text)
+	switch {
+	case err != nil:
+		return what, err
+	case kind == bundleType && !found.about(s.digest):
+		return what, fmt.Errorf("what is signed is of something else: %s", names(found.Subject))
+	case !found.about(s.digest):
+		return what, fmt.Errorf("it is of something else: %s", names(found.Subject))
+	case kind == statementType && found.PredicateType != provenancePredicate:
+		s.others = append(s.others, found.PredicateType)
+		return what, nil
+	}
+	if v.demand.Signer != nil {
+		found.err = v.demand.Signer.verify(ctx, found, s.digest)
 	}
 	s.statements = append(s.statements, found)
 	if errors.Is(found.err, errOtherSigner) {
-		return nil
+		return what, nil
 	}
-	return found.err
+	return what, found.err
 }
 
 // names lists resources, each with its name and digests.
@@ -204,7 +173,7 @@ func (v *verification) findImages() {
 			continue
 		}
 		names = append(names, img.name)
-		if img.image, err = v.at.Index.Image(d.Digest); err != nil {
+		if img.image, err = registry.ImageIn(v.at.Index, d.Digest); err != nil {
 			v.add(Wrong, img.name, whatImage, "%s cannot be read: %v", d.Digest, err)
 			continue
 		}
@@ -226,25 +195,15 @@ func (v *verification) findImages() {
 	}
 }
 
-// checkImages reads everything under the images.
-func (v *verification) checkImages(ctx context.Context) {
-	for _, img := range v.images {
-		var layers int
-		var size int64
-		got, err := img.image.Digest()
-		if err == nil && got != img.digest {
-			err = fmt.Errorf("its manifest is %s, not %s", got, img.digest)
-		}
-		if err == nil {
-			layers, size, err = registry.CheckImage(ctx, img.image)
-		}
-		if err != nil {
-			v.add(Wrong, img.name, whatImage, "%v", err)
-			continue
-		}
-		v.add(Proven, img.name, whatImage, "%s: its manifest, configuration and %d layers (%.1f MB) are what their digests say",
-			img.digest, layers, float64(size)/1e6)
+// checkImage reads everything under an image.
+func (v *verification) checkImage(ctx context.Context, img *subject) {
+	layers, size, err := registry.CheckImage(ctx, img.image)
+	if err != nil {
+		v.add(Wrong, img.name, whatImage, "%v", err)
+		return
 	}
+	v.add(Proven, img.name, whatImage, "%s: its manifest, configuration and %d layers (%.1f MB) are what their digests say",
+		img.digest, layers, float64(size)/1e6)
 }
 
 // label is what the images say, "" when none could be read.

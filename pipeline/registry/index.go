@@ -105,7 +105,7 @@ func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
 		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "" || d.Platform.Architecture == "" {
 			return nil, fmt.Errorf("reading an index: entry %s (%s) is not the image of a platform", d.Digest, d.MediaType)
 		}
-		img, err := imageIn(idx, d.Digest)
+		img, err := ImageIn(idx, d.Digest)
 		if err != nil {
 			return nil, fmt.Errorf("reading the image for %s from an index: %w", d.Platform, err)
 		}
@@ -117,9 +117,9 @@ func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
 	return out, nil
 }
 
-// imageIn is an image of an index, whose manifest is what its digest says: not
+// ImageIn is an image of an index, whose manifest is what its digest says: not
 // every source of an index compares the two.
-func imageIn(idx v1.ImageIndex, digest v1.Hash) (v1.Image, error) {
+func ImageIn(idx v1.ImageIndex, digest v1.Hash) (v1.Image, error) {
 	img, err := idx.Image(digest)
 	if err != nil {
 		return nil, err

@@ -295,7 +295,7 @@ func (l layoutStore) Referrers(subject v1.Hash) ([]v1.Descriptor, error) {
 }
 
 func (l layoutStore) ByDigest(digest v1.Hash) (v1.Image, error) {
-	return imageIn(l.root, digest)
+	return ImageIn(l.root, digest)
 }
 
 func (l layoutStore) ByTag(tag string) (v1.Image, error) {
