@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
@@ -55,10 +57,10 @@ func (e env) again(ctx context.Context, at registry.Opened, version, listedAt st
 				return err
 			}
 			list = append(list, rebuilt)
-			if len(rebuilt.Differs) == 0 {
+			if len(rebuilt.Differs) == 0 || rebuilt.Was == (v1.Hash{}) {
 				continue
 			}
-			before, err := release.PackagesOf(ctx, at, rebuilt.Platform, e.flags.repo, listedAt)
+			before, err := release.PackagesOf(ctx, at, rebuilt.Platform, rebuilt.Was, e.flags.repo, listedAt)
 			if err != nil {
 				return err
 			}

@@ -32,17 +32,22 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 		return nil, err
 	}
 	at := published.Reference
-	images, err := imagesOf(opened.Index)
+	manifest, err := opened.Index.IndexManifest()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", at, err)
 	}
-	for platform, img := range images {
-		layers, err := imagesize.Layers(img)
+	for _, d := range linuxImages(manifest) {
+		platform := registry.Key(*d.Platform)
+		var layers []imagesize.Layer
+		img, err := opened.Index.Image(d.Digest)
+		if err == nil {
+			layers, err = imagesize.Layers(img)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the image of %s in %s: %w", platform, at, err)
 		}
 		held := sbom.Contents{Groups: imagesize.Groups(layers)}
-		if held.Packages, err = packagesOf(ctx, opened, platform, img, repo, published.Commit); err != nil {
+		if held.Packages, err = PackagesOf(ctx, opened, platform, d.Digest, repo, published.Commit); err != nil {
 			return nil, fmt.Errorf("read the list of packages of %s in %s: %w", platform, at, err)
 		}
 		if held.Packages == nil {
@@ -64,10 +69,7 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 // by now.
 func (p Published) Open(ctx context.Context, from registry.Source) (registry.Opened, error) {
 	at, _, _ := strings.Cut(p.Reference, "@")
-	if tag := strings.LastIndex(at, ":"); tag > strings.LastIndex(at, "/") { // no port
-		at = at[:tag]
-	}
-	at += "@" + p.Digest
+	at += "@" + p.Digest // which counts, not the tag
 	opened, err := from.Open(ctx, at)
 	switch {
 	case err != nil:
@@ -86,34 +88,11 @@ func linuxImages(manifest *v1.IndexManifest) []v1.Descriptor {
 	})
 }
 
-// imagesOf returns the images of an index by platform.
-func imagesOf(idx v1.ImageIndex) (map[string]v1.Image, error) {
-	manifest, err := idx.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	images := map[string]v1.Image{}
-	for _, d := range linuxImages(manifest) {
-		if images[registry.Key(*d.Platform)], err = idx.Image(d.Digest); err != nil {
-			return nil, fmt.Errorf("the image of %s: %w", d.Platform, err)
-		}
-	}
-	return images, nil
-}
-
-// PackagesOf reads the packages of the image of a platform in a published index;
-// nil when nobody knows them. Where no list of them is attached,
-// package_versions.txt does that commit has, unless commit is "".
-func PackagesOf(ctx context.Context, opened registry.Opened, platform, repo, commit string) ([]sbom.Package, error) {
-	images, err := imagesOf(opened.Index)
-	if err != nil || images[platform] == nil {
-		return nil, err
-	}
-	return packagesOf(ctx, opened, platform, images[platform], repo, commit)
-}
-
-func packagesOf(ctx context.Context, store registry.Store, platform string, img v1.Image, repo, commit string) ([]sbom.Package, error) {
-	packages, err := attached(ctx, store, img)
+// PackagesOf reads the packages of a published image; nil when nobody knows them.
+// Where no list of them is attached, package_versions.txt does that commit has,
+// unless commit is "".
+func PackagesOf(ctx context.Context, store registry.Store, platform string, image v1.Hash, repo, commit string) ([]sbom.Package, error) {
+	packages, err := attached(ctx, store, image)
 	if err != nil || packages != nil || platform != sbom.ListedPlatform {
 		return packages, err
 	}
@@ -122,12 +101,8 @@ func packagesOf(ctx context.Context, store registry.Store, platform string, img 
 
 // attached reads the packages in the list that is attached to an image; nil
 // when there is none.
-func attached(ctx context.Context, store registry.Store, img v1.Image) ([]sbom.Package, error) {
-	digest, err := img.Digest()
-	if err != nil {
-		return nil, err
-	}
-	referrers, err := store.Referrers(digest)
+func attached(ctx context.Context, store registry.Store, image v1.Hash) ([]sbom.Package, error) {
+	referrers, err := store.Referrers(image)
 	if err != nil {
 		return nil, err
 	}

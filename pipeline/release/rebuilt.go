@@ -24,20 +24,29 @@ import (
 // built again: their layers and, withFiles and where those differ, their files.
 func CompareImages(ctx context.Context, platform v1.Platform, published v1.ImageIndex, built v1.Image, withFiles bool) (*Rebuilt, error) {
 	r := &Rebuilt{Platform: registry.Key(platform)}
-	images, err := imagesOf(published)
+	manifest, err := published.IndexManifest()
 	if err != nil {
 		return nil, fmt.Errorf("read the published image: %w", err)
 	}
-	was, found := images[r.Platform]
-	if !found {
+	images := linuxImages(manifest)
+	i := slices.IndexFunc(images, func(d v1.Descriptor) bool { return registry.Key(*d.Platform) == r.Platform })
+	if i < 0 {
 		r.Differs = []string{"everything: none is published"}
 		return r, nil
 	}
+	r.Was = images[i].Digest
 	var before, after []imagesize.Layer
-	if r.Was, before, err = layersOf(was); err != nil {
+	was, err := published.Image(r.Was)
+	if err == nil {
+		before, err = imagesize.Layers(was)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the published image of %s: %w", r.Platform, err)
 	}
-	if r.Is, after, err = layersOf(built); err != nil {
+	if r.Is, err = built.Digest(); err == nil {
+		after, err = imagesize.Layers(built)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the image of %s: %w", r.Platform, err)
 	}
 	seen := map[v1.Hash]bool{}
@@ -59,14 +68,6 @@ func CompareImages(ctx context.Context, platform v1.Platform, published v1.Image
 		}
 	}
 	return r, nil
-}
-
-func layersOf(img v1.Image) (digest string, layers []imagesize.Layer, err error) {
-	hash, err := img.Digest()
-	if err == nil {
-		layers, err = imagesize.Layers(img)
-	}
-	return hash.String(), layers, err
 }
 
 // differingFiles are the paths that are not the same in two images.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
@@ -83,13 +85,12 @@ type Published struct {
 // under the same name: builds are reproducible, so a difference is one of the
 // packages.
 type Rebuilt struct {
-	Platform string   `json:"platform"`
-	Was      string   `json:"was"`               // digest of the published image
-	Is       string   `json:"is"`                // digest of the one built again
-	Differs  []string `json:"differs,omitempty"` // layers, by the instruction that makes them
-	Files    []string `json:"files,omitempty"`   // paths, when they were compared
-	// Packages are those that differ, when the published ones are known.
-	Packages []sbom.Change `json:"packages,omitempty"`
+	Platform string
+	Was      v1.Hash       // digest of the published image, zero when there is none
+	Is       v1.Hash       // digest of the one built again
+	Differs  []string      // layers, by the instruction that makes them
+	Files    []string      // paths, when they were compared
+	Packages []sbom.Change // that differ, when the published ones are known
 }
 
 // Decision is a value and why it is that one.
