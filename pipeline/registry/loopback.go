@@ -103,15 +103,10 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		defer os.Remove(file)
 		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
 		// The registry takes a blob that comes in one request as a stream.
 		whole := r.Clone(r.Context())
 		whole.Method, whole.URL.Path = http.MethodPost, parts[1]
-		whole.Body, whole.ContentLength = f, info.Size()
+		whole.Body, whole.ContentLength = f, -1 // its digest is compared
 		s.next.ServeHTTP(w, whole)
 	default:
 		s.next.ServeHTTP(w, r)
