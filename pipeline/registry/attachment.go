@@ -64,9 +64,9 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	if at < 0 {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.Type, subject)
 	}
-	layer := static.NewLayer(doc.Data, types.MediaType(doc.Type))
-	config, configErr := partial.Descriptor(static.NewLayer([]byte(emptyConfig), emptyConfigType))
-	data, dataErr := partial.Descriptor(layer)
+	blobs := []v1.Layer{static.NewLayer([]byte(emptyConfig), emptyConfigType), static.NewLayer(doc.Data, types.MediaType(doc.Type))}
+	config, configErr := partial.Descriptor(blobs[0])
+	data, dataErr := partial.Descriptor(blobs[1])
 	if err := errors.Join(configErr, dataErr); err != nil {
 		return Attachment{}, err
 	}
@@ -75,9 +75,9 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 		Config: *config, Layers: []v1.Descriptor{*data}, Annotations: doc.Annotations,
 		Subject: &v1.Descriptor{MediaType: all[at].MediaType, Size: all[at].Size, Digest: subject},
 	}
-	img, imgErr := newDocument(manifest, layer)
+	img, imgErr := newDocument(manifest, blobs)
 	manifest.ArtifactType, manifest.Config.MediaType = "", types.MediaType(doc.Type)
-	old, oldErr := newDocument(manifest, layer)
+	old, oldErr := newDocument(manifest, blobs)
 	if err := errors.Join(imgErr, oldErr); err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
 	}
@@ -93,25 +93,27 @@ func ArtifactType(m *v1.Manifest) string {
 // document is the core of an image that has one layer and no configuration.
 type document struct {
 	manifest []byte
-	layer    partial.CompressedLayer
+	blobs    []v1.Layer // the layer, and the configuration that says nothing
 }
 
-func newDocument(manifest v1.Manifest, layer partial.CompressedLayer) (v1.Image, error) {
+func newDocument(manifest v1.Manifest, blobs []v1.Layer) (v1.Image, error) {
 	raw, err := json.Marshal(manifest)
 	if err != nil {
 		return nil, err
 	}
-	return partial.CompressedToImage(document{raw, layer})
+	return partial.CompressedToImage(document{raw, blobs})
 }
 
 func (d document) RawManifest() ([]byte, error)        { return d.manifest, nil }
 func (d document) RawConfigFile() ([]byte, error)      { return []byte(emptyConfig), nil }
 func (d document) MediaType() (types.MediaType, error) { return types.OCIManifestSchema1, nil }
 func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
-	if digest, err := d.layer.Digest(); err != nil || h != digest {
-		return nil, fmt.Errorf("the attachment has no blob %s", h)
+	for _, b := range d.blobs {
+		if digest, err := b.Digest(); err == nil && digest == h {
+			return b, nil
+		}
 	}
-	return d.layer, nil
+	return nil, fmt.Errorf("the attachment has no blob %s", h)
 }
 
 // pushAttachments sends the manifests of the attachments, and sees to it that
