@@ -176,6 +176,9 @@ func group(targets []Target, opts Options) ([]*repository, error) {
 	line := newGuard(opts.Transport, opts.Clock, plain...) // one for all
 	var repositories []*repository
 	for _, t := range targets {
+		if opts.ByDigest {
+			t = t.For("")
+		}
 		at := slices.IndexFunc(repositories, func(r *repository) bool { return r.repo.Name() == t.tag.Context().Name() })
 		if at < 0 {
 			at = len(repositories)
@@ -193,7 +196,8 @@ func group(targets []Target, opts Options) ([]*repository, error) {
 			repositories = append(repositories, r)
 		}
 		r := repositories[at]
-		if !slices.ContainsFunc(r.targets, func(other Target) bool { return other.tag.Name() == t.tag.Name() }) {
+		// By digest its tags would differ in nothing.
+		if !slices.ContainsFunc(r.targets, func(other Target) bool { return opts.ByDigest || other.tag.Name() == t.tag.Name() }) {
 			r.targets = append(r.targets, t)
 		}
 	}
@@ -277,11 +281,6 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 			return nil, fmt.Errorf("reading what is attached to %s: %w", a.Subject, err)
 		}
 	}
-	for _, r := range p.repositories {
-		if opts.ByDigest { // its tags would differ in nothing
-			r.targets = []Target{r.targets[0].For("")}
-		}
-	}
 	return p, nil
 }
 
@@ -298,7 +297,6 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 	if booted == nil {
 		return nil
 	}
-	left := len(booted)
 	for _, img := range images {
 		switch want, ok := booted[Key(img.Platform)]; {
 		case !ok:
@@ -306,9 +304,8 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 		case img.Digest != want:
 			return fmt.Errorf("publishing: the image for %s is %s, but the one that was booted is %s; boot this one first", img.Platform, img.Digest, want)
 		}
-		left--
 	}
-	if left != 0 {
+	if len(booted) != len(images) {
 		return fmt.Errorf("publishing: %d images were booted, but the index has only %d", len(booted), len(images))
 	}
 	return nil
