@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -29,10 +30,7 @@ type guard struct {
 
 // newGuard guards a transport; nil is the network.
 func newGuard(next http.RoundTripper, clock Clock, plain ...string) guard {
-	if next == nil {
-		next = NewTransport(0, nil)
-	}
-	return guard{next, clock, plain}
+	return guard{cmp.Or[http.RoundTripper](next, NewTransport(0, nil)), clock, plain}
 }
 
 // RoundTrip is http.RoundTripper's.
