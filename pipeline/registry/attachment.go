@@ -133,13 +133,8 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 		}
 		r.attached = append(r.attached, sent)
 	}
-	var seen []v1.Hash
-	for _, a := range r.attached {
-		if a.Tag != "" || slices.Contains(seen, a.Subject) {
-			continue
-		}
-		seen = append(seen, a.Subject)
-		if err := r.list(ctx, a.Subject); err != nil {
+	for _, part := range p.parts {
+		if err := r.list(ctx, part.digest); err != nil {
 			return err
 		}
 	}
@@ -177,7 +172,7 @@ func (r *repository) attach(ctx context.Context, a Attachment) (Attachment, erro
 // list sees to it that what is attached to a subject is listed with it.
 func (r *repository) list(ctx context.Context, subject v1.Hash) error {
 	want, err := referrersOf(r.attached, subject)
-	if err != nil {
+	if err != nil || len(want) == 0 {
 		return err
 	}
 	what := "listing what is attached to " + subject.String()
