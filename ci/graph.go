@@ -78,15 +78,16 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 			}
 			return g.look(ctx, images)
 		}
-		err := s.finish(s.pipeline.GraphAll(ctx), "")
-		if _, unread := g.documents.Drawing(g.platforms[0]); unread != nil {
+		first, err := s.pipeline.GraphAll(ctx)
+		err = s.finish(err, "")
+		if first.Graph == nil {
 			return err
 		}
 		// What differs is to be seen in the picture.
-		if err := errors.Join(err, g.leavePictures()); err != nil {
+		if err := errors.Join(err, g.leavePictures(first)); err != nil {
 			return err
 		}
-		return g.printDrawing()
+		return g.printGraph(first)
 	})
 }
 
@@ -129,21 +130,25 @@ func (g graphVerb) look(ctx context.Context, images []registry.PlatformImage) er
 			return err
 		}
 	}
+	var first docs.Graph
 	var drift []error
-	for _, img := range images {
+	for i, img := range images {
 		found, err := g.documents.Look(ctx, g.err, img.Platform, img.Image)
 		if err != nil {
 			return err
 		}
+		if i == 0 {
+			first = found
+		}
 		drift = append(drift, found.Drift...)
 	}
-	if err := errors.Join(append(drift, g.leavePictures())...); err != nil {
+	if err := errors.Join(append(drift, g.leavePictures(first))...); err != nil {
 		return err
 	}
 	if g.write {
 		return g.printResult(readmeResult{Changed: len(changed) > 0, Files: changed}, written(changed, g.documents))
 	}
-	return g.printDrawing()
+	return g.printGraph(first)
 }
 
 // graphResult is the result as JSON.
@@ -151,17 +156,13 @@ type graphResult struct {
 	D2 string `json:"d2"` // of the first platform
 }
 
-// printDrawing is the result: the graph of the first platform.
-func (g graphVerb) printDrawing() error {
-	text, err := g.documents.Drawing(g.platforms[0])
-	if err != nil {
-		return err
-	}
-	return g.printResult(graphResult{D2: text}, text)
+// printGraph is the result.
+func (g graphVerb) printGraph(of docs.Graph) error {
+	return g.printResult(graphResult{D2: of.D2()}, of.D2())
 }
 
-// leavePictures writes the first platform's pictures where they were asked for.
-func (g graphVerb) leavePictures() error {
+// leavePictures writes the pictures of a graph where they were asked for.
+func (g graphVerb) leavePictures(of docs.Graph) error {
 	if g.svg == "" {
 		return nil
 	}
@@ -170,11 +171,11 @@ func (g graphVerb) leavePictures() error {
 		g.svg: initgraph.Light,
 		strings.TrimSuffix(g.svg, ext) + "-dark" + ext: initgraph.Dark,
 	} {
-		svg, err := g.documents.Picture(g.platforms[0], look)
-		if err != nil {
-			return err
+		svg, err := of.Picture(look)
+		if err == nil {
+			err = os.WriteFile(file, svg, 0o644)
 		}
-		if err := os.WriteFile(file, svg, 0o644); err != nil {
+		if err != nil {
 			return fmt.Errorf("write the picture of the init graph: %w", err)
 		}
 	}

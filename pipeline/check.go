@@ -40,32 +40,34 @@ func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
 // whose digest it returns.
 func (p *Pipeline) BuildAll(ctx context.Context) (images []registry.PlatformImage, digest v1.Hash, err error) {
 	p.expect([]string{"build"}, "prerequisites", "base", "index")
-	images, err = p.eachImage(ctx, func(registry.PlatformImage) error { return nil })
+	images, err = p.eachImage(ctx, func(int, registry.PlatformImage) error { return nil })
 	if err == nil {
 		digest, err = p.index(ctx, images)
 	}
 	return images, digest, err
 }
 
-// GraphAll builds the images of all platforms and looks over their init
-// graphs.
-func (p *Pipeline) GraphAll(ctx context.Context) error {
+// GraphAll builds the images of all platforms and looks over their init graphs.
+// It returns that of the first platform, whose Graph is nil when it could not be
+// read.
+func (p *Pipeline) GraphAll(ctx context.Context) (docs.Graph, error) {
 	p.expect([]string{"build", "graph"}, "prerequisites", "base")
-	_, err := p.eachImage(ctx, func(of registry.PlatformImage) error {
-		_, err := p.graph(ctx, of)
+	graphs := make([]docs.Graph, len(p.Platforms))
+	_, err := p.eachImage(ctx, func(i int, of registry.PlatformImage) (err error) {
+		graphs[i], err = p.graph(ctx, of)
 		return err
 	})
-	return err
+	return graphs[0], err
 }
 
 // eachImage builds the images of all platforms and goes on with do for each.
-func (p *Pipeline) eachImage(ctx context.Context, do func(registry.PlatformImage) error) ([]registry.PlatformImage, error) {
+func (p *Pipeline) eachImage(ctx context.Context, do func(i int, of registry.PlatformImage) error) ([]registry.PlatformImage, error) {
 	images := make([]registry.PlatformImage, len(p.Platforms))
 	err := p.eachPlatform(func(i int, platform v1.Platform) (err error) {
 		if images[i], err = p.Build(ctx, platform); err != nil {
 			return err
 		}
-		return do(images[i])
+		return do(i, images[i])
 	})
 	return images, err
 }
@@ -77,7 +79,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 		return err
 	}
 	defer p.makeSidecars()()
-	_, err := p.eachImage(ctx, func(of registry.PlatformImage) error { return p.boot(ctx, of, docs.Graph{}) })
+	_, err := p.eachImage(ctx, func(_ int, of registry.PlatformImage) error { return p.boot(ctx, of, docs.Graph{}) })
 	return err
 }
 
@@ -119,7 +121,7 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	var unlisted error
 	// When the native image has been booted a core is free.
 	free, first := make(chan struct{}), sync.Once{}
-	images, err := p.eachImage(ctx, func(of registry.PlatformImage) error {
+	images, err := p.eachImage(ctx, func(_ int, of registry.PlatformImage) error {
 		var listing sync.WaitGroup
 		defer listing.Wait()
 		defer first.Do(func() { close(free) })

@@ -21,14 +21,14 @@ import (
 func (p *Pipeline) graph(ctx context.Context, of registry.PlatformImage) (found docs.Graph, err error) {
 	key := registry.Key(of.Platform)
 	err = p.stage(ctx, report.Key{Stage: "graph", Platform: key}, func(ctx context.Context, log io.Writer) (err error) {
-		if found, err = p.Documents().Look(ctx, log, of.Platform, of.Image); err != nil {
+		if found, err = p.documents().Look(ctx, log, of.Platform, of.Image); err != nil {
 			return err
 		}
 		fmt.Fprintf(log, "%d edges\n", len(found.Edges))
 		p.report.Platform(key, func(r *report.Platform) {
 			r.Drift, r.Mermaid = failure.Lines(errors.Join(found.Drift...)), found.Mermaid()
 		})
-		p.showGraph(of.Platform)
+		p.showGraph(key, found)
 		return join(found.Drift...)
 	})
 	return found, err
@@ -36,11 +36,10 @@ func (p *Pipeline) graph(ctx context.Context, of registry.PlatformImage) (found 
 
 // showGraph puts the pictures of a platform into the report. Where there is
 // none, drawing has said why.
-func (p *Pipeline) showGraph(platform v1.Platform) {
-	key := registry.Key(platform)
+func (p *Pipeline) showGraph(key string, graph docs.Graph) {
 	var drawings []report.Drawing
 	for _, look := range initgraph.Looks() {
-		if svg, err := p.Documents().Picture(platform, look); err == nil {
+		if svg, err := graph.Picture(look); err == nil {
 			name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
 			drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
 		}
@@ -54,15 +53,15 @@ func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Pl
 	if graph.Graph == nil || len(failed) == 0 {
 		return
 	}
-	if err := p.Documents().Draw(ctx, log, platform, graph, failed...); err != nil {
+	if err := p.documents().Draw(ctx, log, platform, &graph, failed...); err != nil {
 		fmt.Fprintf(log, "no picture of what failed: %v\n", err)
 		return
 	}
-	p.showGraph(platform)
+	p.showGraph(registry.Key(platform), graph)
 }
 
-// Documents are those of the repository, with what graph left for each platform.
-func (p *Pipeline) Documents() docs.Documents {
+// documents are those of the repository.
+func (p *Pipeline) documents() docs.Documents {
 	return docs.Documents{Repo: p.Repo, Output: p.Output, D2: p.D2}
 }
 
@@ -70,6 +69,6 @@ func (p *Pipeline) Documents() docs.Documents {
 // *docs.Drift says how it differs.
 func (p *Pipeline) checkReadme(ctx context.Context) error {
 	return p.stage(ctx, report.Key{Stage: "readme"}, func(ctx context.Context, log io.Writer) error {
-		return p.Documents().Check()
+		return p.documents().Check()
 	})
 }

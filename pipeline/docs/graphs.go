@@ -29,12 +29,23 @@ import (
 // has an error with file and line for each difference to the documented one.
 type Graph struct {
 	*initgraph.Graph
-	Tree  *s6rc.Tree
-	Drift []error
+	Tree     *s6rc.Tree
+	Drift    []error
+	pictures map[string][]byte // SVG by the name of its look
+}
+
+// Picture is the graph with its differences. Where d2 could not be had there is
+// none.
+func (g Graph) Picture(look initgraph.Look) ([]byte, error) {
+	svg, ok := g.pictures[look.Name]
+	if !ok {
+		return nil, errors.New("find the picture of the init graph: there is none: see above why d2 could not draw it")
+	}
+	return svg, nil
 }
 
 // Look reads the init graph out of the image of a platform, checks its structure
-// and compares it with the documented one. Drawing and Picture are left under the
+// and compares it with the documented one. Text and pictures are left under the
 // output directory.
 func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found Graph, err error) {
 	vars, _, err := d.vars()
@@ -56,7 +67,7 @@ func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform
 		}
 		found.Drift = append(found.Drift, fmt.Errorf("%s:%d: %w", readme.File, line, differs))
 	}
-	if err := d.Draw(ctx, log, platform, found); err != nil {
+	if err := d.Draw(ctx, log, platform, &found); err != nil {
 		return found, fmt.Errorf("draw the init graph: %w", err)
 	}
 	return found, nil
@@ -108,27 +119,28 @@ func documented(vars *readme.Vars) (*initgraph.Graph, error) {
 // nobody waits much longer for what is only nice to have.
 const pictureLimit = 5 * time.Minute
 
-// Draw leaves the graph as text and as pictures. A picture that cannot be had
-// is written to log: no graph is wrong for that.
-func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph Graph, failed ...string) error {
+// Draw leaves the graph as text and as pictures. Why a picture cannot be had is
+// written to log: no graph is wrong for that.
+func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *Graph, failed ...string) error {
 	var drifts []initgraph.Drift
 	for _, err := range graph.Drift {
 		if drift, ok := errors.AsType[initgraph.Drift](err); ok {
 			drifts = append(drifts, drift)
 		}
 	}
-	text := d.file(platform, "d2")
-	if err := os.MkdirAll(filepath.Dir(text), 0o755); err != nil {
+	file := filepath.Join(d.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+".")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	if err := outdir.WriteFile(text, []byte(graph.D2())); err != nil {
+	if err := outdir.WriteFile(file+"d2", []byte(graph.D2())); err != nil {
 		return err
 	}
+	graph.pictures = map[string][]byte{}
 	ctx, cancel := context.WithTimeoutCause(ctx, pictureLimit, fmt.Errorf("not done after %s", pictureLimit))
 	defer cancel()
 	for _, look := range initgraph.Looks() {
-		file := d.file(platform, look.Name+".svg")
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		picture := file + look.Name + ".svg"
+		if err := os.Remove(picture); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		// Mostly the picture is the one that README.md shows.
@@ -144,31 +156,12 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 			fmt.Fprintf(log, "no picture of the init graph: %v\n", err)
 			continue
 		}
-		if err := outdir.WriteFile(file, svg); err != nil {
+		if err := outdir.WriteFile(picture, svg); err != nil {
 			return err
 		}
+		graph.pictures[look.Name] = svg
 	}
 	return nil
-}
-
-func (d Documents) file(platform v1.Platform, suffix string) string {
-	return filepath.Join(d.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+"."+suffix)
-}
-
-// Drawing is the d2 text that Look left for a platform.
-func (d Documents) Drawing(platform v1.Platform) (string, error) {
-	text, err := os.ReadFile(d.file(platform, "d2"))
-	return string(text), err
-}
-
-// Picture is the SVG that Look left for a platform. Where d2 could not be had
-// there is none.
-func (d Documents) Picture(platform v1.Platform, look initgraph.Look) ([]byte, error) {
-	svg, err := os.ReadFile(d.file(platform, look.Name+".svg"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("find the picture of the init graph of %s: there is none, see above why d2 could not draw it", registry.Key(platform))
-	}
-	return svg, err
 }
 
 // InImage reads the init graph out of the image of a platform, and checks its

@@ -125,17 +125,16 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 		return "", failure.Usagef("draw the init graph as %q: pass d2, svg or svg-dark", format)
 	}
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
-		if err := p.GraphAll(ctx); err != nil {
-			return err
-		}
-		text, err := p.Documents().Drawing(p.Platforms[0])
-		drawing, suffix := []byte(text), ".d2"
-		if picture && err == nil {
-			drawing, err = p.Documents().Picture(p.Platforms[0], look)
-			suffix = ".svg"
-		}
+		graph, err := p.GraphAll(ctx)
 		if err != nil {
 			return err
+		}
+		drawing, suffix := []byte(graph.D2()), ".d2"
+		if picture {
+			suffix = ".svg"
+			if drawing, err = graph.Picture(look); err != nil {
+				return err
+			}
 		}
 		file = filepath.Join(c.Output, "graph"+suffix)
 		return os.WriteFile(file, drawing, 0o644)
