@@ -126,7 +126,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 			defer cancel()
 			start := time.Now()
 			r := p.check(ctx, how[c.ID])
-			r.Check, r.Seconds = c.ID, time.Since(start).Seconds()
+			r.Check, r.Seconds = c.ID, time.Since(start).Round(time.Millisecond).Seconds()
 			ended <- r
 		}()
 		return true
@@ -139,7 +139,6 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 			if !known {
 				break
 			}
-			r.Seconds = float64(int(r.Seconds*1000)) / 1000
 			r.Asked, r.Got = p.hide(r.Asked), p.hide(r.Got)
 			sum.Checks++
 			if !r.OK {

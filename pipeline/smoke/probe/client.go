@@ -57,19 +57,12 @@ func (c *client) session() *client {
 type request struct {
 	method string
 	path   string // absolute, with its query
-	host   string // other than the client's, when set
 	note   string
-	header map[string]string
+	header map[string]string // Host is the client's unless it is here
 	body   []byte
 }
 
-func (q request) String() string {
-	s := q.method + " " + q.path
-	if q.host != "" {
-		s += " of host " + q.host
-	}
-	return s + q.note
-}
+func (q request) String() string { return q.method + " " + q.path + q.note }
 
 // but is the request with a note on what is special about it.
 func (q request) but(note string) request {
@@ -96,7 +89,7 @@ func (c *client) do(ctx context.Context, q request) (r reply) {
 		r.err = err
 		return r
 	}
-	req.Host = cmp.Or(q.host, c.name)
+	req.Host = cmp.Or(q.header["Host"], c.name)
 	for k, v := range q.header {
 		req.Header.Set(k, v)
 	}

@@ -160,17 +160,13 @@ func (p *probe) ancestry(all map[int]process, id int) (ids []int) {
 
 // readProcesses reads all processes that stay long enough to be read.
 func readProcesses(root string) (map[int]process, error) {
-	entries, err := os.ReadDir(root)
+	dirs, err := filepath.Glob(filepath.Join(root, "[1-9]*"))
 	if err != nil {
 		return nil, err
 	}
 	all := map[int]process{}
-	for _, e := range entries {
-		id, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		status, err := os.ReadFile(filepath.Join(root, e.Name(), "status"))
+	for _, dir := range dirs {
+		status, err := os.ReadFile(filepath.Join(dir, "status"))
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
 			continue
 		}
@@ -182,16 +178,14 @@ func readProcesses(root string) (map[int]process, error) {
 			key, value, _ := strings.Cut(line, ":")
 			fields[key] = strings.TrimSpace(value)
 		}
-		proc := process{id: id, name: fields["Name"], uids: strings.Fields(fields["Uid"])}
-		if proc.parent, err = strconv.Atoi(fields["PPid"]); err != nil {
-			return nil, fmt.Errorf("reading the status of process %d: %w", id, err)
+		id, err := strconv.Atoi(filepath.Base(dir))
+		parent, parentErr := strconv.Atoi(fields["PPid"])
+		uids := strings.Fields(fields["Uid"])
+		if err != nil || parentErr != nil || len(uids) != 4 {
+			return nil, fmt.Errorf("reading the process of %s: its parent is %q, its users are %q", dir, fields["PPid"], uids)
 		}
-		if len(proc.uids) != 4 {
-			return nil, fmt.Errorf("reading the status of process %d: %d user ids instead of 4", id, len(proc.uids))
-		}
-		command, _ := os.ReadFile(filepath.Join(root, e.Name(), "cmdline")) // empty once it is gone
-		proc.command = strings.Split(strings.TrimRight(string(command), "\x00"), "\x00")
-		all[id] = proc
+		command, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // empty once it is gone
+		all[id] = process{id, parent, fields["Name"], uids, strings.Split(strings.TrimRight(string(command), "\x00"), "\x00")}
 	}
 	return all, nil
 }

@@ -69,7 +69,9 @@ func (p *probe) static(t *talk) string {
 
 // wrongHost asks for a host that ALLOWED_HOST does not name.
 func (p *probe) wrongHost(t *talk) string {
-	t.ask(request{method: http.MethodGet, path: "/login/", host: smoke.RefusedHost}, http.StatusBadRequest)
+	q := get("/login/").but("of host " + smoke.RefusedHost)
+	q.header = map[string]string{"Host": smoke.RefusedHost}
+	t.ask(q, http.StatusBadRequest)
 	return "400"
 }
 
