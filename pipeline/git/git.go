@@ -3,6 +3,7 @@ package git
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,30 +38,23 @@ func (c Checkout) Revision() string {
 
 // Short is the revision with seven characters of the commit.
 func (c Checkout) Short() string {
-	short := c
-	short.Commit = c.Commit[:min(7, len(c.Commit))]
-	return short.Revision()
+	c.Commit = c.Commit[:min(7, len(c.Commit))]
+	return c.Revision()
 }
 
 // Head asks git about the working tree at dir. The error of a directory that
 // is not a work tree, or has no commit, is a failure.Usage.
 func Head(ctx context.Context, dir string) (Checkout, error) {
-	out, err := git(ctx, dir, "log", "-1", "--format=%H %ct")
-	if err != nil {
+	head, err := git(ctx, dir, "log", "-1", "--format=%H %ct")
+	status, statusErr := git(ctx, dir, "status", "--porcelain")
+	shallow, shallowErr := git(ctx, dir, "rev-parse", "--is-shallow-repository")
+	if err := cmp.Or(err, statusErr, shallowErr); err != nil {
 		return Checkout{}, err
 	}
-	commit, seconds, _ := strings.Cut(strings.TrimSpace(out), " ")
+	commit, seconds, _ := strings.Cut(strings.TrimSpace(head), " ")
 	unix, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		return Checkout{}, fmt.Errorf("read the last commit of %s: git printed %q instead of a commit and its time", dir, out)
-	}
-	status, err := git(ctx, dir, "status", "--porcelain")
-	if err != nil {
-		return Checkout{}, err
-	}
-	shallow, err := git(ctx, dir, "rev-parse", "--is-shallow-repository")
-	if err != nil {
-		return Checkout{}, err
+		return Checkout{}, fmt.Errorf("read the last commit of %s: git printed %q instead of a commit and its time", dir, head)
 	}
 	return Checkout{
 		Commit: commit, Time: time.Unix(unix, 0).UTC(), Dirty: strings.TrimSpace(status) != "",
@@ -227,10 +221,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", failure.Usagef("ask git %s about %s: %w: there is no git on this machine: install it: apt-get install git", args[0], dir, errNoRepository)
 	case strings.Contains(reason, "dubious ownership"):
-		owned, absErr := filepath.Abs(dir)
-		if absErr != nil {
-			owned = dir
-		}
+		owned, _ := filepath.Abs(dir) // which git has found
 		return "", failure.Usagef("ask git %s about %s: the directory belongs to another user: run: git config --global --add safe.directory '%s'", args[0], dir, owned)
 	case strings.Contains(reason, "not a git repository"):
 		return "", failure.Usagef("ask git %s about %s: %w: run it in a clone: git clone %s", args[0], dir, errNoRepository, "https://github.com/linuxserver/docker-netbox")

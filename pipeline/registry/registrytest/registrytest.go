@@ -41,20 +41,16 @@ func Image(t testing.TB, platform v1.Platform, labels map[string]string, layers 
 
 // New is Image for who has no test.
 func New(platform v1.Platform, labels map[string]string, layers ...v1.Layer) (v1.Image, error) {
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), &v1.ConfigFile{
+		OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
+		Config: v1.Config{Labels: labels}, RootFS: v1.RootFS{Type: "layers"},
+	})
 	for _, layer := range layers {
-		var err error
-		if img, err = mutate.Append(img, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "base"}}); err != nil {
-			return nil, err
+		if err == nil {
+			img, err = mutate.Append(img, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "base"}})
 		}
 	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Variant, config.Config.Labels = platform.OS, platform.Architecture, platform.Variant, labels
-	return mutate.ConfigFile(img, config)
+	return img, err
 }
 
 // Layer is a layer of random bytes.
