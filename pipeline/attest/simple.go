@@ -73,47 +73,43 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 	return img, nil
 }
 
-// readSimple reads an image of that form, whose signatures must all be of digest,
-// and reports whether one is by a demanded key.
-func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Verifier) (ours bool, err error) {
+// readSimple reads an image of that form, and reports how many signatures it has
+// and whether one is by a demanded key. All must be of digest.
+func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Verifier) (signatures int, ours bool, err error) {
 	manifest, err := img.Manifest()
 	if err != nil {
-		return false, fmt.Errorf("its manifest cannot be read: %w", err)
+		return 0, false, fmt.Errorf("its manifest cannot be read: %w", err)
 	}
-	signatures := len(manifest.Layers)
+	signatures = len(manifest.Layers)
 	if signatures == 0 || signatures > simpleMostLayers {
-		return false, fmt.Errorf("it holds %d signatures", signatures)
+		return 0, false, fmt.Errorf("it holds %d signatures", signatures)
 	}
 	if err := registry.CopyBlob(ctx, img, manifest.Config, io.Discard); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	key, asked := demanded.(PublicKey)
 	for _, described := range manifest.Layers {
 		if described.MediaType != simpleType {
-			return false, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
+			return 0, false, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
 		}
 		payload, err := registry.ReadBlob(ctx, img, described)
 		if err != nil {
-			return false, err
+			return 0, false, err
 		}
 		var s simple
 		if err := json.Unmarshal(payload, &s); err != nil {
-			return false, fmt.Errorf("what is signed is damaged: %w", err)
+			return 0, false, fmt.Errorf("what is signed is damaged: %w", err)
 		}
 		if s.Critical.Type != simpleWhat || s.Critical.Image.Digest != digest.String() {
-			return false, fmt.Errorf("it is of %q (%s)", s.Critical.Image.Digest, s.Critical.Type)
+			return 0, false, fmt.Errorf("it is of %q (%s)", s.Critical.Image.Digest, s.Critical.Type)
 		}
 		signature, err := base64.StdEncoding.DecodeString(described.Annotations[simpleSignature])
 		if err != nil {
-			return false, fmt.Errorf("its signature is damaged: %w", err)
+			return 0, false, fmt.Errorf("its signature is damaged: %w", err)
 		}
 		ours = ours || asked && key.hasSigned(payload, signature)
 	}
-	// A key signs in both forms: one that fits nothing was tampered with.
-	if asked && !ours {
-		return false, fmt.Errorf("%d signatures, none by %s", signatures, key)
-	}
-	return ours, nil
+	return signatures, ours, nil
 }
 
 // digestOf is the digest of a text in memory.

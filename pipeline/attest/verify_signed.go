@@ -50,7 +50,7 @@ func (v *verification) checkSignature(s *subject) {
 	switch {
 	case demanded == nil && len(ours) > 0:
 		v.add(Unproven, s.name, whatSignature, "it is signed by %s, who was not asked for (--key or --identity)", signers(ours))
-	case demanded == nil && s.simple:
+	case demanded == nil && s.simple > 0:
 		v.add(Unproven, s.name, whatSignature, "it is signed by a key that was not asked for (--key)")
 	case demanded == nil:
 		v.absent(s.name, whatSignature, "nobody signed it")
@@ -63,6 +63,10 @@ func (v *verification) checkSignature(s *subject) {
 		if by != "" {
 			v.add(Unproven, s.name, whatSignature, "it is also signed by %s", by)
 		}
+	}
+	// A key signs in both forms: one that fits nothing was tampered with.
+	if _, key := demanded.(PublicKey); key && s.simple > 0 && !s.simplyOurs {
+		v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), s.simple, demanded)
 	}
 }
 

@@ -26,8 +26,8 @@ type subject struct {
 	statements []signed
 	documents  []report.Document // lists of packages, and the report
 	others     []string          // types
-	simple     bool              // it has signatures of that form
-	simplyOurs bool              // one of them is by the demanded signer
+	simple     int               // signatures of that form
+	simplyOurs bool              // one of them is by the demanded key
 }
 
 // collect reads all that is attached.
@@ -56,8 +56,7 @@ func (v *verification) collect(ctx context.Context) error {
 		if tagged == nil {
 			continue
 		}
-		s.simplyOurs, err = readSimple(ctx, tagged, s.digest, v.demand.Signer)
-		if s.simple = err == nil; err != nil {
+		if s.simple, s.simplyOurs, err = readSimple(ctx, tagged, s.digest, v.demand.Signer); err != nil {
 			v.add(Wrong, s.name, whatSignature, "%s: %v", simpleTag(s.digest), err)
 		}
 	}
