@@ -3,7 +3,7 @@ package enginetest
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,20 +25,43 @@ func (c *contract) image(t *testing.T, p v1.Platform) v1.Image {
 	return img
 }
 
-// script is a container of the tiny image that runs a script.
-func (c *contract) script(t *testing.T, name, script string) engine.Container {
+// script is a container of the tiny image that runs a script, and is ready once a
+// command of the image succeeds.
+func (c *contract) script(t *testing.T, name, script string, ready ...string) engine.Container {
 	t.Helper()
-	return engine.Container{Name: name, Image: c.image(t, c.Platforms[0]), Args: []string{"/bin/sh", "-c", script}}
+	return engine.Container{Name: name, Image: c.image(t, c.Platforms[0]), Args: []string{"/bin/sh", "-c", script}, Ready: ready}
 }
 
-// run runs a request that has to come to its end.
+// run runs a request that has to come to its end. Each line of the main container
+// has to be handed out once, as it is in the result.
 func (c *contract) run(t *testing.T, req engine.RunRequest) engine.RunResult {
 	t.Helper()
+	var mu sync.Mutex
+	var heard []engine.Line
+	req.OnLine = func(container string, line engine.Line) {
+		mu.Lock()
+		defer mu.Unlock()
+		if container == req.Main.Name {
+			heard = append(heard, line)
+		}
+	}
 	result, err := c.tryRun(t, req)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text(result.Lines))
 	}
+	if !slices.Equal(heard, result.Lines) {
+		t.Errorf("OnLine heard %v, want each line once: %v", heard, result.Lines)
+	}
 	return result
+}
+
+// prints checks what the command of an image prints.
+func (c *contract) prints(t *testing.T, img v1.Image, want string) {
+	t.Helper()
+	result := c.run(t, engine.RunRequest{Main: engine.Container{Name: "main", Image: img}})
+	if got := text(result.Lines); got != want {
+		t.Errorf("the image's command printed %q, want %q", got, want)
+	}
 }
 
 func (c *contract) tryRun(t *testing.T, req engine.RunRequest) (engine.RunResult, error) {
@@ -73,36 +96,20 @@ func (c *contract) runs(t *testing.T, p v1.Platform) {
 	main := c.script(t, "main", "pid; warn oops; print $GREETING; exit 3")
 	main.Image = c.image(t, p)
 	main.Env = map[string]string{"GREETING": "good morning"}
-	var mu sync.Mutex
-	var heard []string
 	began := time.Now()
-	result := c.run(t, engine.RunRequest{Main: main, OnLine: func(container string, line engine.Line) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard = append(heard, container+": "+line.Text)
-	}})
+	result := c.run(t, engine.RunRequest{Main: main})
 	if result.ExitCode != 3 {
 		t.Errorf("exit code is %d, want the command's, 3", result.ExitCode)
 	}
-	var streams [2][]string
+	streams := map[string][]string{}
 	for _, l := range result.Lines {
-		i := slices.Index([]string{"stdout", "stderr"}, l.Stream)
-		if i < 0 {
-			t.Fatalf("a line of stream %q", l.Stream)
-		}
-		streams[i] = append(streams[i], l.Text)
+		streams[l.Stream] = append(streams[l.Stream], l.Text)
 		if l.At <= 0 || l.At > time.Since(began) {
 			t.Errorf("line %q came at %s", l.Text, l.At)
 		}
 	}
-	if want := []string{"pid 1", "good morning"}; !slices.Equal(streams[0], want) {
-		t.Errorf("stdout is %q, want %q: the entrypoint is PID 1", streams[0], want)
-	}
-	if want := []string{"oops"}; !slices.Equal(streams[1], want) {
-		t.Errorf("stderr is %q, want %q", streams[1], want)
-	}
-	if !slices.Contains(heard, "main: good morning") || len(heard) != 3 {
-		t.Errorf("OnLine heard %q, want each line once", heard)
+	if want := map[string][]string{"stdout": {"pid 1", "good morning"}, "stderr": {"oops"}}; !maps.EqualFunc(streams, want, slices.Equal) {
+		t.Errorf("it wrote %q, want %q: the entrypoint is PID 1", streams, want)
 	}
 	if result.Started.Before(began) || !result.Ended.After(result.Started) {
 		t.Errorf("ran from %s to %s", result.Started, result.Ended)
@@ -110,13 +117,12 @@ func (c *contract) runs(t *testing.T, p v1.Platform) {
 }
 
 func (c *contract) sides(t *testing.T) {
-	database := c.script(t, "database", "serve :5432")
-	database.Ready = []string{"/bin/tiny", "get", "127.0.0.1:5432"}
-	cache := c.script(t, "cache", "sleep 300ms; serve :6379")
-	cache.Ready = []string{"/bin/tiny", "get", "127.0.0.1:6379"}
 	result := c.run(t, engine.RunRequest{
-		Main:  c.script(t, "main", "get database:5432; get cache:6379"),
-		Sides: []engine.Container{database, cache},
+		Main: c.script(t, "main", "get database:5432; get cache:6379"),
+		Sides: []engine.Container{
+			c.script(t, "database", "serve :5432", "/bin/tiny", "get", "127.0.0.1:5432"),
+			c.script(t, "cache", "sleep 300ms; serve :6379", "/bin/tiny", "get", "127.0.0.1:6379"),
+		},
 	})
 	if got := text(result.Lines); strings.Count(got, "hello from") != 2 || result.ExitCode != 0 {
 		t.Errorf("the main container ended with %d and wrote %q, want it to reach both by name", result.ExitCode, got)
@@ -129,8 +135,7 @@ func (c *contract) sides(t *testing.T) {
 }
 
 func (c *contract) sideThatEnds(t *testing.T) {
-	database := c.script(t, "database", "warn disk full; exit 1")
-	database.Ready = []string{"/bin/tiny", "get", "127.0.0.1:5432"}
+	database := c.script(t, "database", "warn disk full; exit 1", "/bin/tiny", "get", "127.0.0.1:5432")
 	result, err := c.tryRun(t, engine.RunRequest{Main: c.script(t, "main", "print started"), Sides: []engine.Container{database}})
 	c.blames(t, err, "database", "disk full")
 	if len(result.Lines) > 0 {
@@ -139,8 +144,7 @@ func (c *contract) sideThatEnds(t *testing.T) {
 }
 
 func (c *contract) sideNeverReady(t *testing.T) {
-	database := c.script(t, "database", "warn still recovering; hold")
-	database.Ready = []string{"/bin/tiny", "exit", "1"}
+	database := c.script(t, "database", "warn still recovering; hold", "/bin/tiny", "exit", "1")
 	_, err := c.tryRun(t, engine.RunRequest{
 		Main: c.script(t, "main", "print started"), Sides: []engine.Container{database}, Timeout: 6 * time.Second,
 	})
@@ -189,16 +193,10 @@ func (c *contract) secrets(t *testing.T) {
 	main := c.script(t, "main", "print password is $PASSWORD; warn again $PASSWORD; print short $SHORT; write /copy $PASSWORD")
 	main.Secrets = map[string]string{"PASSWORD": password, "SHORT": "abc"}
 	main.Capture = []string{"/copy"}
-	var mu sync.Mutex
-	heard := ""
-	result := c.run(t, engine.RunRequest{Main: main, OnLine: func(_ string, line engine.Line) {
-		mu.Lock()
-		defer mu.Unlock()
-		heard += line.Text + "\n"
-	}})
+	result := c.run(t, engine.RunRequest{Main: main})
 	all := text(result.Lines)
-	if strings.Contains(all+heard, password) {
-		t.Errorf("the secret is in the lines:\n%s\n%s", all, heard)
+	if strings.Contains(all, password) {
+		t.Errorf("the secret is in the lines:\n%s", all)
 	}
 	for _, want := range []string{"password is ***", "again ***", "short abc"} {
 		if !strings.Contains(all, want) {
@@ -229,12 +227,8 @@ func (c *contract) files(t *testing.T) {
 			t.Errorf("%q is not in the lines:\n%s", want, got)
 		}
 	}
-	files := map[string]string{}
-	for name, data := range result.Files {
-		files[name] = string(data)
-	}
-	if fmt.Sprint(files) != fmt.Sprint(want) {
-		t.Errorf("captured %q, want %q", files, want)
+	if !maps.EqualFunc(result.Files, want, func(got []byte, want string) bool { return string(got) == want }) {
+		t.Errorf("captured %q, want %q", result.Files, want)
 	}
 }
 
@@ -248,8 +242,7 @@ func (c *contract) noSuchProgram(t *testing.T) {
 func (c *contract) cancelRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	side := c.script(t, "side", "serve :80")
-	side.Ready = []string{"/bin/tiny", "get", "127.0.0.1:80"}
+	side := c.script(t, "side", "serve :80", "/bin/tiny", "get", "127.0.0.1:80")
 	began := time.Now()
 	_, err := c.Engine.Run(ctx, engine.RunRequest{
 		Main: c.script(t, "main", "spawn hold; print up; sleep 10m"), Sides: []engine.Container{side}, Timeout: 5 * time.Minute,

@@ -95,7 +95,8 @@ func run(words []string) {
 	case "signal": // to this process
 		n, err := strconv.Atoi(arg)
 		check(err)
-		signalSelf(syscall.Signal(n))
+		check(syscall.Kill(os.Getpid(), syscall.Signal(n))) // the kernel shields PID 1 from its own
+		time.Sleep(time.Second)
 	case "hold": // until SIGTERM
 		hold()
 	case "deaf": // to SIGTERM, from here on
@@ -115,13 +116,6 @@ func run(words []string) {
 	default:
 		check(fmt.Errorf("%s: not found", words[0]))
 	}
-}
-
-// signalSelf is for any process but PID 1, which the kernel shields from its
-// own signals.
-func signalSelf(sig syscall.Signal) {
-	check(syscall.Kill(os.Getpid(), sig))
-	time.Sleep(time.Second)
 }
 
 func hold() {
