@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -50,11 +49,8 @@ func Compile(ctx context.Context, _ io.Writer, p Program) error {
 		return fmt.Errorf("compile %s: %w", p.Package, err)
 	}
 	cmd := exec.CommandContext(ctx, "go", append(p.Args(), "-o", out, p.Package)...)
-	cmd.Dir = p.Dir
-	if cmd.Env = p.Environ; cmd.Env == nil {
-		cmd.Env = os.Environ()
-	}
-	cmd.Env = append(slices.Clone(cmd.Env), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.GOARCH)
+	cmd.Dir, cmd.Env = p.Dir, p.Environ
+	cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+p.GOARCH)
 	if err := proc.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, err)
 	}

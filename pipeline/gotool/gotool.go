@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -105,8 +106,7 @@ var replacement = regexp.MustCompile(`(?m)=> \./(\S+)$`)
 // sources are the files that decide what the programs are: go.mod, go.sum, and
 // the Go files of the module and of those in its directory that go.mod puts in
 // the place of others.
-func (m Module) sources() ([]string, error) {
-	names := []string{"go.mod", "go.sum"}
+func (m Module) sources() (names []string, err error) {
 	mod, err := os.ReadFile(filepath.Join(m.Dir, "go.mod"))
 	if err != nil {
 		return nil, err
@@ -114,29 +114,25 @@ func (m Module) sources() ([]string, error) {
 	roots := []string{"."}
 	for _, match := range replacement.FindAllStringSubmatch(string(mod), -1) {
 		roots = append(roots, path.Clean(match[1]))
-		names = append(names, path.Join(match[1], "go.mod"))
 	}
 	tree := os.DirFS(m.Dir)
-	for _, root := range roots {
-		err := fs.WalkDir(tree, root, func(name string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if d.IsDir() && name != root {
-				if _, err := fs.Stat(tree, path.Join(name, "go.mod")); err == nil {
-					return fs.SkipDir // a module of its own
-				}
-			}
-			if !d.IsDir() && path.Ext(name) == ".go" {
+	err = fs.WalkDir(tree, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.IsDir() {
+			if path.Ext(name) == ".go" || d.Name() == "go.mod" || name == "go.sum" {
 				names = append(names, name)
 			}
 			return nil
-		})
-		if err != nil {
-			return nil, err
 		}
-	}
-	return names, nil
+		if _, err := fs.Stat(tree, path.Join(name, "go.mod")); err == nil &&
+			!slices.ContainsFunc(roots, func(root string) bool { return root == name || strings.HasPrefix(root, name+"/") }) {
+			return fs.SkipDir // a module of its own
+		}
+		return nil
+	})
+	return names, err
 }
 
 // Program returns the file of the program that a package of the module makes.
