@@ -88,7 +88,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, opts pipeline.Op
 	if err := eng.Settle(ctx, e.err, again); err != nil {
 		return nil, nil, err
 	}
-	return eng, provider.Local{Engine: eng, Builder: builder, BaseName: opts.BaseName}, nil
+	return eng, provider.Local{Builder: builder, BaseName: opts.BaseName}, nil
 }
 
 // tools are the modules that pin programs that are built when first needed.

@@ -19,14 +19,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/base"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
-	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
 // Local makes everything on this machine, for the local engine.
 type Local struct {
-	Engine   *local.Engine
 	Builder  base.Builder // its Log is set for each use
 	BaseName string       // "local", "oci:DIR" or an image reference
 }
@@ -90,16 +88,12 @@ func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.
 }
 
 // Browser makes the browser from Debian packages.
-func (l Local) Browser(ctx context.Context, log io.Writer) (engine.Container, error) {
+func (l Local) Browser(ctx context.Context, log io.Writer) (_ engine.Container, err error) {
 	b := l.Builder
 	b.Log = log
-	img, err := b.Browser(ctx)
-	if err != nil {
-		return engine.Container{}, err
-	}
 	chromium := base.Chromium()
-	chromium.Image = img
-	return chromium, nil
+	chromium.Image, err = b.Browser(ctx)
+	return chromium, err
 }
 
 // Sidecars makes the services from Debian packages.
