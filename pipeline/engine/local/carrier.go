@@ -190,15 +190,18 @@ func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string)
 	if err != nil {
 		return err
 	}
-	device, err := attachLoop(file)
-	if err != nil {
+	if err := install(ctx, log, missing(need{"mount", []string{"mount"}})); err != nil {
 		return err
 	}
-	// The mount keeps the device, and the device ends with the last mount.
-	defer device.Close()
-	name := fmt.Sprintf("/proc/self/fd/%d", device.Fd())
-	if err := unix.Mount(name, dir, "ext4", unix.MS_NOATIME, "discard"); err != nil {
-		return fmt.Errorf("mounting %s: %w: remove the file", file, err)
+	if err := loopNodes(); err != nil {
+		return err
+	}
+	// mount attaches the file to one loop device for all processes that use it: two
+	// would each write their own file system over it. The device ends with the last
+	// mount.
+	cmd := exec.CommandContext(ctx, "mount", "-n", "-t", "ext4", "-o", "loop,noatime,discard", file, dir)
+	if err := proc.Run(ctx, cmd); err != nil {
+		return fmt.Errorf("mounting %s: %w: if it is damaged, remove it", file, err)
 	}
 	return promise(dir, below)
 }
@@ -239,10 +242,8 @@ func damaged(file string) bool {
 
 // makeDisk makes the file system, whole or not at all.
 func makeDisk(ctx context.Context, log io.Writer, file string) error {
-	if _, err := exec.LookPath("mkfs.ext4"); err != nil {
-		if err := install(ctx, log, []string{"e2fsprogs"}); err != nil {
-			return err
-		}
+	if err := install(ctx, log, missing(need{"e2fsprogs", []string{"mkfs.ext4"}})); err != nil {
+		return err
 	}
 	part := file + ".part"
 	defer os.Remove(part)
@@ -260,79 +261,25 @@ func makeDisk(ctx context.Context, log io.Writer, file string) error {
 	return os.Rename(part, file)
 }
 
-// attachLoop opens the loop device that shows a file, one for all processes
-// that use the file: two would each write their own file system over it.
-func attachLoop(file string) (*os.File, error) {
-	backing, err := os.OpenFile(file, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer backing.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(int(backing.Fd()), &st); err != nil {
-		return nil, err
-	}
-	var uuid [16]byte // of the ext4 file system: numbers of files are used again
-	if _, err := backing.ReadAt(uuid[:], 1024+0x68); err != nil {
-		return nil, err
-	}
-	config := unix.LoopConfig{Fd: uint32(backing.Fd()), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR}}
-	copy(config.Info.File_name[:], fmt.Sprintf("docker-netbox %x %x:%x", uuid, st.Dev, st.Ino))
-
-	bound, _ := filepath.Glob("/sys/block/loop*/loop") // fails for a bad pattern only
-	for _, dir := range bound {
-		n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(filepath.Dir(dir)), "loop"))
-		if err != nil {
-			continue
-		}
-		device, err := openLoop(n)
-		if err != nil {
-			continue // released meanwhile, or not ours to open
-		}
-		if info, err := unix.IoctlLoopGetStatus64(int(device.Fd())); err == nil && info.File_name == config.Info.File_name {
-			return device, nil
-		}
-		device.Close()
-	}
+// loopNodes makes the loop devices that /dev lacks: a container's has those that
+// there were when it started. One of them is free.
+func loopNodes() error {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
-		return nil, fmt.Errorf("finding a loop device: %w", err)
+		return fmt.Errorf("finding a loop device: %w", err)
 	}
 	defer control.Close()
-	for {
-		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return nil, fmt.Errorf("finding a free loop device: %w", err)
-		}
-		device, err := openLoop(n)
-		if err != nil {
-			return nil, fmt.Errorf("opening loop device %d: %w", n, err)
-		}
-		err = unix.IoctlLoopConfigure(int(device.Fd()), &config)
-		if err == nil {
-			return device, nil
-		}
-		device.Close()
-		if !errors.Is(err, unix.EBUSY) { // taken meanwhile by another program
-			return nil, fmt.Errorf("attaching %s to loop device %d: %w", file, n, err)
+	if _, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE); err != nil {
+		return fmt.Errorf("finding a free loop device: %w", err)
+	}
+	known, _ := filepath.Glob("/sys/block/loop*") // fails for a bad pattern only
+	for _, dir := range known {
+		n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), "loop"))
+		if err == nil { // if it is missing in the end, mount says so
+			_ = unix.Mknod(fmt.Sprintf("/dev/loop%d", n), unix.S_IFBLK|0o600, int(unix.Mkdev(7, uint32(n))))
 		}
 	}
-}
-
-// openLoop opens a loop device by number. A container's /dev has those that
-// there were when it started: another is made beside the others and removed.
-func openLoop(n int) (*os.File, error) {
-	name := fmt.Sprintf("/dev/loop%d", n)
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if !errors.Is(err, os.ErrNotExist) {
-		return f, err
-	}
-	name = fmt.Sprintf("/dev/docker-netbox-loop%d-%d", n, os.Getpid())
-	if err := unix.Mknod(name, unix.S_IFBLK|0o600, int(unix.Mkdev(7, uint32(n)))); err != nil {
-		return nil, err
-	}
-	defer os.Remove(name)
-	return os.OpenFile(name, os.O_RDWR, 0)
+	return nil
 }
 
 // fileSystem names the kind of file system that a directory lies on.

@@ -92,24 +92,16 @@ func leaveChroot() (changed bool, err error) {
 	if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
 		return false, err
 	}
-	var was, is unix.Statx_t
-	for dir, st := range map[int]*unix.Statx_t{root: &was, unix.AT_FDCWD: &is} {
-		if err := unix.Statx(dir, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, st); err != nil {
-			return false, err
-		}
+	if err := unix.Fchdir(root); err != nil {
+		return false, err
 	}
-	if changed = was.Mnt_id != is.Mnt_id || was.Ino != is.Ino; changed {
-		if err := unix.Fchdir(root); err != nil {
-			return false, err
-		}
-		if err := unix.PivotRoot(".", "."); err != nil {
-			return false, err
-		}
-		if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-			return false, err
-		}
+	switch err := unix.PivotRoot(".", "."); {
+	case errors.Is(err, unix.EBUSY): // it is the namespace's already
+		return false, unix.Chdir(wd)
+	case err != nil:
+		return false, err
 	}
-	return changed, unix.Chdir(wd)
+	return true, errors.Join(unix.Unmount(".", unix.MNT_DETACH), unix.Chdir(wd))
 }
 
 // namespace is a mount namespace and others, for as long as their first process

@@ -153,13 +153,17 @@ func (e *Engine) needs() []string {
 				need{"binfmt-support", []string{"update-binfmts"}})
 		}
 	}
-	var missing []string
+	return missing(needs...)
+}
+
+// missing are the packages of those needs that are not met.
+func missing(needs ...need) (pkgs []string) {
 	for _, n := range needs {
 		if !n.present() {
-			missing = append(missing, n.pkg)
+			pkgs = append(pkgs, n.pkg)
 		}
 	}
-	return missing
+	return pkgs
 }
 
 func isFile(path string) bool {
