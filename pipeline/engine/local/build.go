@@ -36,13 +36,11 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if !isFile(filepath.Join(req.Context, req.Dockerfile)) {
 		return nil, failure.Usagef("build %s: no Dockerfile at %s", req.Platform, filepath.Join(req.Context, req.Dockerfile))
 	}
-	if err := e.ensureTools(ctx); err != nil {
+	if err := e.Setup(ctx, e.opts.Log); err != nil {
 		return nil, err
 	}
-	if foreign(req.Platform.Architecture) {
-		if err := registerEmulator(ctx, req.Log, req.Platform.Architecture); err != nil {
-			return nil, err
-		}
+	if err := registerEmulator(ctx, req.Log, req.Platform.Architecture); err != nil {
+		return nil, err
 	}
 	if err := e.claim(ctx); err != nil {
 		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)

@@ -30,6 +30,21 @@ for n in 1 2 3 4 5 6 7 8 9 10; do
 done
 find ` + cgroupMount + ` -maxdepth 2 -name ` + cgroupTop + ` -exec rmdir {} + 2>/dev/null`
 
+// hierarchies are the control group file systems that are mounted: the unified
+// one, or those of version 1.
+func hierarchies(mount string) (dirs []string) {
+	for _, pattern := range []string{"cgroup.procs", "*/cgroup.procs"} {
+		found, _ := filepath.Glob(filepath.Join(mount, pattern))
+		for _, file := range found {
+			dirs = append(dirs, filepath.Dir(file))
+		}
+		if len(dirs) > 0 {
+			break // what lies beneath the unified one are its groups
+		}
+	}
+	return dirs
+}
+
 // cgroupDirs finds a cgroup in the unified hierarchy and in each of the old
 // ones. The name may have wildcards.
 func cgroupDirs(name string) []string {

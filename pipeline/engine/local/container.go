@@ -75,10 +75,8 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, e
 	if err != nil {
 		return nil, fmt.Errorf("container %s: reading the image's config: %w", spec.Name, err)
 	}
-	if foreign(config.Architecture) {
-		if err := registerEmulator(ctx, p.engine.opts.Log, config.Architecture); err != nil {
-			return nil, fmt.Errorf("container %s: %w", spec.Name, err)
-		}
+	if err := registerEmulator(ctx, p.engine.opts.Log, config.Architecture); err != nil {
+		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}
 	lower, err := p.engine.unpack(ctx, spec.Image)
 	if err != nil {

@@ -138,7 +138,7 @@ func TestLocalEngineKeepsTheContract(t *testing.T) {
 }
 
 func TestSetupOfAReadyMachineHasNothingToDo(t *testing.T) {
-	e := newEngine(t, testCache(t))
+	e := newUnclosed(t, testCache(t)) // which has set the machine up
 	var log bytes.Buffer
 	began := time.Now()
 	if err := e.Setup(t.Context(), &log); err != nil {

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -67,6 +68,11 @@ func (e *Engine) permitted() error {
 			}
 			return fmt.Errorf("making the mounts private: %w: %s", err, privileged)
 		}
+		for _, p := range e.opts.Platforms {
+			if err := mountBinfmt(p.Architecture, io.Discard); err != nil {
+				return err
+			}
+		}
 		// Over something that is there; this thread alone sees it.
 		if err := unix.Mount("tmpfs", "/proc", "tmpfs", 0, ""); err != nil {
 			return fmt.Errorf("mounting a tmpfs: %w: %s", err, privileged)
@@ -75,11 +81,6 @@ func (e *Engine) permitted() error {
 	})
 	if err == nil {
 		err = checkCgroups(cgroupMount)
-	}
-	for _, p := range e.opts.Platforms {
-		if err == nil && foreign(p.Architecture) {
-			err = checkEmulation(p.Architecture)
-		}
 	}
 	return failure.Usage(err)
 }
@@ -114,47 +115,18 @@ func checkCgroups(mount string) error {
 	return nil
 }
 
-// hierarchies are the control group file systems that are mounted: the unified
-// one, or those of version 1.
-func hierarchies(mount string) []string {
-	var dirs []string
-	for _, pattern := range []string{"cgroup.procs", "*/cgroup.procs"} {
-		found, _ := filepath.Glob(filepath.Join(mount, pattern))
-		for _, file := range found {
-			dirs = append(dirs, filepath.Dir(file))
-		}
-		if len(dirs) > 0 {
-			break // what lies beneath the unified one are its groups
-		}
-	}
-	return dirs
-}
-
-// checkEmulation finds out whether the kernel can be taught an architecture;
-// whether qemu is there to be installed shows later.
-func checkEmulation(arch string) error {
-	row, known := platform.Of(arch)
-	if !known || row.Emulated(platform.Binfmt) {
+// mountBinfmt mounts, unless it is there, what the kernel is taught an architecture
+// by, if the machine is of another; whether qemu is there to be installed shows
+// later.
+func mountBinfmt(arch string, log io.Writer) error {
+	if !foreign(arch) || isFile(filepath.Join(platform.Binfmt, "register")) {
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(platform.Binfmt, "register")); err == nil {
-		return nil
-	}
-	err := onThread(func() error {
-		if err := privateMounts(); err != nil {
-			return err
-		}
-		return unix.Mount("binfmt_misc", platform.Binfmt, "binfmt_misc", 0, "")
-	})
-	if err != nil {
-		return noEmulation(arch, fmt.Errorf("mounting binfmt_misc: %w", err))
+	fmt.Fprintf(log, "mounting %s\n", platform.Binfmt)
+	if err := unix.Mount("binfmt_misc", platform.Binfmt, "binfmt_misc", 0, ""); err != nil {
+		return failure.Usagef("emulating %s: mounting binfmt_misc: %w: run modprobe binfmt_misc on the machine itself, or leave %[1]s out with --platform linux/%[3]s", arch, err, runtime.GOARCH)
 	}
 	return nil
-}
-
-// noEmulation names both ways on: to mend the machine, and to do without.
-func noEmulation(arch string, err error) error {
-	return failure.Usagef("emulating %s: %w: run modprobe binfmt_misc on the machine itself, or leave %[1]s out with --platform linux/%[3]s", arch, err, runtime.GOARCH)
 }
 
 // lackingCapabilities are those of the required ones that this thread does not

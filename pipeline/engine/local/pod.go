@@ -64,7 +64,7 @@ type Sysctl struct{ Name, Value string }
 // NewPod makes an empty pod, whose network has these settings. The caller
 // closes it.
 func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err error) {
-	if err := e.ensureTools(ctx); err != nil {
+	if err := e.Setup(ctx, e.opts.Log); err != nil {
 		return nil, err
 	}
 	p := &Pod{engine: e, ns: map[int]*os.File{}, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
@@ -27,16 +26,15 @@ type tools struct{ buildkitd, buildctl, runc string }
 
 // Setup finds what the engine needs, and as root on Debian installs what is
 // missing. Each thing it does is a line on log; on a machine that has
-// everything it does nothing, in well under a second. What it may not or
-// cannot do itself is a failure.Usage error with the commands to run.
+// everything it does nothing, in well under a second, and done once it is not done
+// again. What it may not or cannot do itself is a failure.Usage error with the
+// commands to run.
 func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
-	return e.setUp(ctx, log)
-}
-
-// setUp is called with the lock held.
-func (e *Engine) setUp(ctx context.Context, log io.Writer) error {
+	if e.tools.runc != "" { // done
+		return nil
+	}
 	if err := e.permitted(); err != nil {
 		return err
 	}
@@ -61,24 +59,12 @@ func (e *Engine) setUp(ctx context.Context, log io.Writer) error {
 		return err
 	}
 	for _, p := range e.opts.Platforms {
-		if foreign(p.Architecture) {
-			if err := registerEmulator(ctx, log, p.Architecture); err != nil {
-				return err
-			}
+		if err := registerEmulator(ctx, log, p.Architecture); err != nil {
+			return err
 		}
 	}
 	e.tools = built
 	return nil
-}
-
-// ensureTools is Setup for a caller that did not.
-func (e *Engine) ensureTools(ctx context.Context) error {
-	e.setup.Lock()
-	defer e.setup.Unlock()
-	if e.tools.runc != "" {
-		return nil
-	}
-	return e.setUp(ctx, e.opts.Log)
 }
 
 // findRunc finds a runc that BuildKit can use: 1.1 or later, which knows
@@ -213,18 +199,19 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	return err
 }
 
-// registerEmulator makes the kernel run programs of arch through qemu.
+// registerEmulator makes the kernel run programs of arch through qemu, if the
+// machine is of another.
 func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
+	if !foreign(arch) {
+		return nil
+	}
 	row, known := platform.Of(arch)
 	if !known {
 		return failure.Usagef("emulating %s: the local engine can emulate %s", arch, strings.Join(platform.Architectures(), " and "))
 	}
 	name := row.Emulator()
-	if _, err := os.Stat(filepath.Join(platform.Binfmt, "register")); err != nil {
-		fmt.Fprintf(log, "mounting %s\n", platform.Binfmt)
-		if err := unix.Mount("binfmt_misc", platform.Binfmt, "binfmt_misc", 0, ""); err != nil {
-			return noEmulation(arch, fmt.Errorf("mounting binfmt_misc: %w", err))
-		}
+	if err := mountBinfmt(arch, log); err != nil {
+		return err
 	}
 	if row.Emulated(platform.Binfmt) {
 		return nil
