@@ -16,6 +16,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
@@ -187,7 +188,7 @@ func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []s
 		return err
 	}
 	cmd.Stderr = cmd.Stdout
-	p := newProgress(log)
+	p := &progress{log: log, steps: map[string]*step{}}
 	if err = cmd.Start(); err == nil {
 		p.read(out)
 		err = cmd.Wait()
@@ -231,11 +232,8 @@ func (e *Engine) layBase(index v1.ImageIndex) (dir string, digest v1.Hash, err e
 	}
 	dir = filepath.Join(e.dirs.bases, digest.Hex)
 	err = makeDir(dir, func(tmp string) error {
-		l, err := layout.Write(tmp, empty.Index)
-		if err != nil {
-			return err
-		}
-		return l.AppendIndex(index)
+		_, err := layout.Write(tmp, mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index}))
+		return err
 	})
 	if err != nil {
 		return "", digest, fmt.Errorf("writing the base image to %s: %w", dir, err)

@@ -52,10 +52,6 @@ type step struct {
 	output []string // its last lines
 }
 
-func newProgress(log io.Writer) *progress {
-	return &progress{log: log, steps: map[string]*step{}}
-}
-
 // read consumes events up to the end of r.
 func (p *progress) read(r io.Reader) {
 	for br := bufio.NewReader(r); ; {
@@ -99,8 +95,7 @@ func (p *progress) event(status solveStatus) {
 		}
 	}
 	for _, l := range status.Logs {
-		s := p.step(l.Vertex)
-		_, _ = s.log.Write(l.Data)
+		_, _ = p.step(l.Vertex).log.Write(l.Data)
 	}
 }
 
@@ -108,18 +103,16 @@ func (p *progress) step(digest string) *step {
 	s := p.steps[digest]
 	if s == nil {
 		s = &step{}
-		s.log.Line = func(line string) { p.output(s, line) }
+		s.log.Line = func(line string) {
+			if line = linebuf.Shown(line); line != "" {
+				s.output = append(s.output, line)
+				s.output = s.output[max(0, len(s.output)-engine.OutputLines):]
+				p.say(s, line)
+			}
+		}
 		p.steps[digest] = s
 	}
 	return s
-}
-
-func (p *progress) output(s *step, line string) {
-	if line = linebuf.Shown(line); line != "" {
-		s.output = append(s.output, line)
-		s.output = s.output[max(0, len(s.output)-engine.OutputLines):]
-		p.say(s, line)
-	}
 }
 
 // say writes a line of a step, with its number and how many steps are known.
