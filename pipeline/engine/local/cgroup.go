@@ -45,12 +45,11 @@ func hierarchies(mount string) (dirs []string) {
 	return dirs
 }
 
-// cgroupDirs finds a cgroup in the unified hierarchy and in each of the old
-// ones. The name may have wildcards.
-func cgroupDirs(name string) []string {
-	var dirs []string
-	for _, pattern := range []string{filepath.Join(cgroupMount, name), filepath.Join(cgroupMount, "*", name)} {
-		found, _ := filepath.Glob(pattern) // fails for a bad pattern only
+// cgroupDirs finds a cgroup below cgroupTop in each hierarchy. The name may have
+// wildcards.
+func cgroupDirs(name string) (dirs []string) {
+	for _, hierarchy := range hierarchies(cgroupMount) {
+		found, _ := filepath.Glob(filepath.Join(hierarchy, cgroupTop, name)) // fails for a bad pattern only
 		dirs = append(dirs, found...)
 	}
 	return dirs
@@ -59,7 +58,7 @@ func cgroupDirs(name string) []string {
 // sweepDead removes the empty cgroups of processes that are no more: of those
 // that were killed together with the first process of a namespace.
 func sweepDead() {
-	for _, dir := range cgroupDirs(filepath.Join(cgroupTop, "*-*")) {
+	for _, dir := range cgroupDirs("*-*") {
 		pid, _, _ := strings.Cut(filepath.Base(dir), "-")
 		if n, err := strconv.Atoi(pid); err == nil && errors.Is(unix.Kill(n, 0), unix.ESRCH) {
 			removeCgroup(dir)

@@ -30,9 +30,7 @@ type Container struct {
 	spec   engine.Container
 	config *v1.ConfigFile
 
-	id      string // runc's; also the last part but one of the cgroup
-	cgroup  string
-	disk    string // upper directory and volumes
+	id      string // runc's, the cgroup's below cgroupTop, and that of its directories in the pod's
 	process specs.Process
 
 	began time.Time
@@ -82,14 +80,7 @@ func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, e
 	if err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}
-	p.mu.Lock()
-	p.count++
-	id := fmt.Sprintf("%s-%d", p.id, p.count)
-	p.mu.Unlock()
-	c := &Container{
-		pod: p, spec: spec, config: config, id: id, cgroup: filepath.Join(cgroupTop, id),
-		disk: filepath.Join(p.dir, id),
-	}
+	c := &Container{pod: p, spec: spec, config: config, id: fmt.Sprintf("%s-%d", p.id, p.count.Add(1))}
 	if err := c.mount(lower); err != nil {
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}
@@ -118,19 +109,17 @@ func (c *Container) launch(ctx context.Context) error {
 		if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 			c.code = 128 + int(ws.Signal())
 		}
-		if err != nil {
-			if !p.has(c.pidFile()) {
-				c.fail = c.runcError(logFile)
-			}
+		if err != nil && !p.has(c.pidFile()) {
+			c.fail = c.runcError(logFile)
 		}
-		c.peak = peakMemory(c.cgroup)
+		c.peak = peakMemory(c.id)
 		close(c.done)
 	}()
 	// Started is what runc says it is.
 	for {
 		if p.has(c.pidFile()) {
 			if foreign(c.config.Architecture) { // what takes longest must not wait
-				favour(c.cgroup)
+				favour(c.id)
 			}
 			return nil
 		}
@@ -266,7 +255,7 @@ func (c *Container) Restart(ctx context.Context) (*Container, error) {
 	default:
 		return nil, fmt.Errorf("restarting container %s: it still runs", c.spec.Name)
 	}
-	again := &Container{pod: c.pod, spec: c.spec, config: c.config, id: c.id, cgroup: c.cgroup, disk: c.disk, process: c.process}
+	again := &Container{pod: c.pod, spec: c.spec, config: c.config, id: c.id, process: c.process}
 	if err := c.pod.files.Remove(c.pidFile()); err != nil {
 		return nil, fmt.Errorf("restarting container %s: %w", c.spec.Name, err)
 	}

@@ -46,15 +46,11 @@ const keepStorage = "4000,4000,16000"
 type daemon struct {
 	engine *Engine
 
-	mu    sync.Mutex
-	users int
-	run   *daemonRun
-}
-
-type daemonRun struct {
-	state  *os.File // the directory that buildkitd and its socket, "sock", are in
-	unlock func()
-	*namespace
+	mu     sync.Mutex
+	users  int
+	unlock func()     // nil when none runs
+	state  *os.File   // the directory that buildkitd and its socket, "sock", are in
+	run    *namespace // nil before its start
 }
 
 // acquire returns the address of a running daemon, to be released.
@@ -73,12 +69,13 @@ func (d *daemon) acquire(ctx context.Context, log io.Writer) (addr string, err e
 		}
 	}
 	if d.run == nil {
-		if d.run, err = d.start(ctx, log); err != nil {
+		if err := d.start(ctx, log); err != nil {
+			d.stop()
 			return "", err
 		}
 	}
 	d.users++
-	return "unix://" + d.run.socket(), nil
+	return "unix://" + d.socket(), nil
 }
 
 func (d *daemon) release() {
@@ -95,48 +92,43 @@ func (d *daemon) close() {
 	d.stop()
 }
 
-// stop is called with the mutex held.
+// stop is called with the mutex held, also after half a start.
 func (d *daemon) stop() {
-	if d.run == nil {
-		return
+	if d.run != nil {
+		d.run.end() // the script sees to the deadline
 	}
-	d.run.end() // the script sees to the deadline
-	os.Remove(d.run.socket())
-	d.run.state.Close()
-	d.run.unlock()
-	d.run = nil
+	if d.state != nil {
+		os.Remove(d.socket())
+		d.state.Close()
+	}
+	if d.unlock != nil {
+		d.unlock()
+	}
+	d.run, d.state, d.unlock = nil, nil, nil
 }
 
 // socket is a path of buildkitd's socket for this process and what it starts. It
 // is short wherever the cache lies: a socket's path may have 107 characters.
-func (r *daemonRun) socket() string {
-	return fmt.Sprintf("/proc/%d/fd/%d/sock", os.Getpid(), r.state.Fd())
+func (d *daemon) socket() string {
+	return fmt.Sprintf("/proc/%d/fd/%d/sock", os.Getpid(), d.state.Fd())
 }
 
 // start starts buildkitd and waits until it answers.
-func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err error) {
+func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 	e := d.engine
-	unlock, err := filelock.Lock(ctx, filepath.Join(e.dirs.state, "lock"), filelock.Exclusive, "the build cache", e.opts.LockWait, log)
-	if err != nil {
-		return nil, err
+	if d.unlock, err = filelock.Lock(ctx, filepath.Join(e.dirs.state, "lock"), filelock.Exclusive, "the build cache", e.opts.LockWait, log); err != nil {
+		return err
 	}
-	run := &daemonRun{unlock: unlock}
-	defer func() {
-		if err != nil {
-			run.state.Close()
-			unlock()
-		}
-	}()
-	cgroup := strings.Replace(e.id, "-", "-build-", 1)
+	cgroup := e.id + "-build"
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
 	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", filepath.Join(cgroupTop, cgroup))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return nil, fmt.Errorf("configuring buildkitd: %w", err)
+		return fmt.Errorf("configuring buildkitd: %w", err)
 	}
-	if run.state, err = os.Open(e.dirs.state); err != nil {
-		return nil, fmt.Errorf("starting buildkitd: %w", err)
+	if d.state, err = os.Open(e.dirs.state); err != nil {
+		return fmt.Errorf("starting buildkitd: %w", err)
 	}
-	os.Remove(run.socket())
+	os.Remove(d.socket())
 
 	// The engine's lock goes with a process that is killed; the daemon it had
 	// takes a moment more to go, and has this one.
@@ -148,17 +140,17 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 	cmd.Dir, cmd.Env = e.dirs.state, d.environ()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if run.namespace, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
-		return nil, fmt.Errorf("starting buildkitd: %w", err)
+	if d.run, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
+		return fmt.Errorf("starting buildkitd: %w", err)
 	}
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		conn, err := net.Dial("unix", run.socket())
+		conn, err := net.Dial("unix", d.socket())
 		if err == nil {
 			conn.Close()
-			return run, nil
+			return nil
 		}
 		select {
-		case <-run.done:
+		case <-d.run.done:
 			err = errors.New("it ended")
 		case <-ctx.Done():
 			err = context.Cause(ctx)
@@ -168,8 +160,8 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (_ *daemonRun, err er
 			}
 			err = fmt.Errorf("no answer on %s", filepath.Join(e.dirs.state, "sock"))
 		}
-		run.end()
-		return nil, fmt.Errorf("starting buildkitd: %w: %s", err, strings.Join(proc.LastLines(out.String(), 3), "; "))
+		d.run.end()
+		return fmt.Errorf("starting buildkitd: %w: %s", err, strings.Join(proc.LastLines(out.String(), 3), "; "))
 	}
 }
 

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,8 +46,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	unlock func() // of this process's directory, once it is claimed
-	pods   map[*Pod]bool
-	count  int // of the pods so far
+	pods   []*Pod // all so far
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -90,7 +87,6 @@ func New(opts Options) (*Engine, error) {
 		},
 	}
 	e.daemon.engine = e
-	e.pods = map[*Pod]bool{}
 	return e, nil
 }
 
@@ -102,10 +98,10 @@ func (e *Engine) Name() string { return "local" }
 func (e *Engine) Close() error {
 	e.space.close()
 	e.mu.Lock()
-	open := slices.Collect(maps.Keys(e.pods))
+	pods := e.pods
 	e.mu.Unlock()
 	var errs []error
-	for _, p := range open {
+	for _, p := range pods {
 		errs = append(errs, p.Close())
 	}
 	e.daemon.close()
@@ -148,10 +144,8 @@ func (e *Engine) claim(ctx context.Context) error {
 		if err != nil {
 			continue // it runs
 		}
-		for _, name := range []string{entry.Name() + "-*", strings.Replace(entry.Name(), "-", "-build-", 1)} {
-			for _, dir := range cgroupDirs(filepath.Join(cgroupTop, name)) {
-				removeCgroup(dir) // its number may be another process's by now
-			}
+		for _, dir := range cgroupDirs(entry.Name() + "-*") {
+			removeCgroup(dir) // its number may be another process's by now
 		}
 		if err := os.RemoveAll(left); err != nil {
 			fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)

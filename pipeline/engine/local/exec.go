@@ -36,10 +36,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 		return fail(err)
 	}
 	p := c.pod
-	p.mu.Lock()
-	p.count++
-	dir := filepath.Join(c.id, fmt.Sprintf("exec-%d", p.count))
-	p.mu.Unlock()
+	dir := filepath.Join(c.id, fmt.Sprintf("exec-%d", p.count.Add(1)))
 	file, pidFile := filepath.Join(dir, "process.json"), filepath.Join(dir, "pid")
 	if err := errors.Join(p.files.Mkdir(dir, 0o700), p.files.WriteFile(file, data, 0o600)); err != nil {
 		return fail(err)

@@ -26,7 +26,8 @@ func (c *Container) path(inside string) (string, error) {
 // mount lays out the root file system and all that is mounted in it, puts the
 // files in place and writes runc's configuration.
 func (c *Container) mount(lower []string) error {
-	upper, work := filepath.Join(c.disk, "upper"), filepath.Join(c.disk, "work")
+	disk := filepath.Join(c.pod.dir, c.id)
+	upper, work := filepath.Join(disk, "upper"), filepath.Join(disk, "work")
 	for _, dir := range []string{upper, work} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the root file system: %w", err)
@@ -40,7 +41,7 @@ func (c *Container) mount(lower []string) error {
 			return fmt.Errorf("mounting the root file system: %w", err)
 		}
 		for i, m := range c.spec.Mounts {
-			if err := c.mountOne(m, filepath.Join(c.disk, fmt.Sprintf("volume-%d", i))); err != nil {
+			if err := c.mountOne(m, filepath.Join(disk, fmt.Sprintf("volume-%d", i))); err != nil {
 				return fmt.Errorf("mounting %s: %w", m.Path, err)
 			}
 		}

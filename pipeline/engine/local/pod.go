@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -51,9 +52,10 @@ type Pod struct {
 	ns      map[int]*os.File // its namespaces, by the flag of unshare
 	secrets secret.Mask
 
+	count atomic.Int64 // of containers and commands so far
+
 	mu         sync.Mutex
 	closed     bool
-	count      int
 	names      []string
 	containers []*Container
 }
@@ -74,9 +76,8 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 		return nil, fmt.Errorf("making a pod: making its directory: %w", err)
 	}
 	e.mu.Lock()
-	e.count++
-	p.id = fmt.Sprintf("%s-%d", e.id, e.count)
-	e.pods[p] = true
+	e.pods = append(e.pods, p)
+	p.id = fmt.Sprintf("%s-%d", e.id, len(e.pods))
 	e.mu.Unlock()
 	p.dir = filepath.Join(e.own(), p.id)
 	p.state = filepath.Join(p.dir, "state")
@@ -111,7 +112,7 @@ func (p *Pod) start() error {
 			return err
 		}
 	}
-	err = p.in(unix.CLONE_NEWNET, func() error {
+	err = p.in(unix.CLONE_NEWNET|unix.CLONE_NEWNS, func() (err error) {
 		if err := bringUpLoopback(); err != nil {
 			return fmt.Errorf("bringing up the loopback interface: %w", err)
 		}
@@ -121,14 +122,8 @@ func (p *Pod) start() error {
 				return fmt.Errorf("setting %s: %w", set.Name, err)
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	// From within: below /proc/PID/root an absolute symbolic link on the way, such
-	// as a cache moved to another disk, would lead out again.
-	err = p.in(unix.CLONE_NEWNS, func() (err error) {
+		// From within: below /proc/PID/root an absolute symbolic link on the way, such
+		// as a cache moved to another disk, would lead out again.
 		p.files, err = os.OpenRoot(p.state)
 		return err
 	})
@@ -223,9 +218,6 @@ func (p *Pod) Close() error {
 	if p.files != nil {
 		p.files.Close()
 	}
-	p.engine.mu.Lock()
-	delete(p.engine.pods, p)
-	p.engine.mu.Unlock()
 	if err := os.RemoveAll(p.dir); err != nil {
 		return fmt.Errorf("removing the pod's directory: %w", err)
 	}

@@ -71,7 +71,7 @@ func (c *Container) Processes() []Process {
 			continue
 		}
 		dir := filepath.Join("/proc", entry.Name())
-		if cgroups, err := os.ReadFile(filepath.Join(dir, "cgroup")); err != nil || !bytes.Contains(cgroups, []byte(c.cgroup+"/")) {
+		if cgroups, err := os.ReadFile(filepath.Join(dir, "cgroup")); err != nil || !bytes.Contains(cgroups, []byte(filepath.Join(cgroupTop, c.id)+"/")) {
 			continue
 		}
 		if p, ok := readProcess(pid, dir); ok {

@@ -80,7 +80,7 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 		},
 		Linux: &specs.Linux{
 			Namespaces:  namespaces,
-			CgroupsPath: "/" + c.cgroup + "/c",
+			CgroupsPath: filepath.Join("/", cgroupTop, c.id, "c"),
 			Resources:   &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
 			MaskedPaths: []string{
 				"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
