@@ -15,7 +15,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
@@ -181,17 +182,11 @@ func (d Documents) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph
 	if err != nil {
 		return nil, err
 	}
-	own, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
-		r, w := io.Pipe()
-		go func() {
-			t := tar.NewWriter(w)
-			err := t.AddFS(os.DirFS(filepath.Join(d.Repo, "root")))
-			w.CloseWithError(cmp.Or(err, t.Close()))
-		}()
-		return r, nil
-	})
+	var own bytes.Buffer
+	files := tar.NewWriter(&own)
+	err = errors.Join(files.AddFS(os.DirFS(filepath.Join(d.Repo, "root"))), files.Close())
 	if err == nil {
-		base, err = mutate.AppendLayers(base, own)
+		base, err = mutate.AppendLayers(base, static.NewLayer(own.Bytes(), types.OCIUncompressedLayer))
 	}
 	var found *initgraph.Graph
 	if err == nil {
