@@ -155,14 +155,8 @@ func (v *Vars) entries() []entry {
 // inOrder sorts the entries that keep names by kind, those of one kind as they
 // come.
 func inOrder(entries []entry, keep func(entry) bool, order []kind) []entry {
-	var sorted []entry
-	for _, k := range order {
-		for _, e := range entries {
-			if e.kind == k && keep(e) {
-				sorted = append(sorted, e)
-			}
-		}
-	}
+	sorted := slices.DeleteFunc(entries, func(e entry) bool { return !keep(e) })
+	slices.SortStableFunc(sorted, func(a, b entry) int { return slices.Index(order, a.kind) - slices.Index(order, b.kind) })
 	return sorted
 }
 

@@ -110,9 +110,9 @@ type Params struct {
 
 // elsewhere are the fields of a parameter that other pages than ours show.
 type elsewhere struct {
-	Label   strictyaml.Ignored `yaml:"name"`
-	Choices strictyaml.Ignored `yaml:"env_options"`
-	Default strictyaml.Ignored `yaml:"default"`
+	Label   any `yaml:"name"`
+	Choices any `yaml:"env_options"`
+	Default any `yaml:"default"`
 }
 
 // Sponsor is a link under which the project can be supported.
@@ -129,9 +129,9 @@ type Architecture struct {
 
 // Version is a tag that stands for a line of releases.
 type Version struct {
-	Tag   Literal            `yaml:"tag"`
-	Desc  string             `yaml:"desc"`
-	Extra strictyaml.Ignored `yaml:"extra"`
+	Tag   Literal `yaml:"tag"`
+	Desc  string  `yaml:"desc"`
+	Extra any     `yaml:"extra"`
 }
 
 // EnvVar is an environment variable of the container.
@@ -184,12 +184,12 @@ type SecurityOption struct {
 
 // CustomParam is any other option of docker run.
 type CustomParam struct {
-	Name    string             `yaml:"name" required:""`
-	Compose string             `yaml:"name_compose"`
-	Value   Values             `yaml:"value"`
-	Desc    string             `yaml:"desc"`
-	Array   Toggle             `yaml:"array"` // compose takes a list here
-	Label   strictyaml.Ignored `yaml:"label"`
+	Name    string `yaml:"name" required:""`
+	Compose string `yaml:"name_compose"`
+	Value   Values `yaml:"value"`
+	Desc    string `yaml:"desc"`
+	Array   Toggle `yaml:"array"` // compose takes a list here
+	Label   any    `yaml:"label"`
 }
 
 // Change is an entry of the change log.
@@ -248,19 +248,11 @@ type Values struct {
 
 // UnmarshalYAML reads either form.
 func (v *Values) UnmarshalYAML(node *yaml.Node) error {
-	items := node.Content
-	switch node.Kind {
-	case yaml.ScalarNode:
-		items, v.Plain = []*yaml.Node{node}, true
-	case yaml.SequenceNode:
-	default:
+	switch {
+	case node.Kind == yaml.ScalarNode:
+		v.List, v.Plain = []string{node.Value}, true
+	case node.Kind != yaml.SequenceNode || node.Decode(&v.List) != nil:
 		return errors.New("want a value, or a list of values")
-	}
-	for _, item := range items {
-		if item.Kind != yaml.ScalarNode {
-			return errors.New("want a value, or a list of values")
-		}
-		v.List = append(v.List, item.Value)
 	}
 	return nil
 }

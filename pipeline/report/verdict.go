@@ -183,12 +183,10 @@ func (r Report) Outcomes() []Stage {
 
 // Good reports whether each of the stages has ended and passed.
 func (r Report) Good(keys ...Key) bool {
-	for _, key := range keys {
-		if s := r.stage(key); s == nil || s.Verdict() != Passed {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(keys, func(key Key) bool {
+		s := r.stage(key)
+		return s == nil || s.Verdict() != Passed
+	})
 }
 
 // PlatformVerdict is the worst of what was found out about one platform, and

@@ -78,8 +78,8 @@ func Parse(file string, data []byte) (*Document, error) {
 // Decode puts the document into the struct that into points to. Fields are
 // named by their `yaml` tag and may be strings, booleans, ints, slices,
 // structs, maps of strings to those, or implement yaml.Unmarshaler or
-// encoding.TextUnmarshaler, which receives any scalar as it is written. A
-// struct with a `prefix` tag lends its fields to the one around it, with the
+// encoding.TextUnmarshaler, which receives any scalar as it is written. An
+// interface stays nil, whatever the file has there. A struct with a `prefix` tag lends its fields to the one around it, with the
 // prefix before their names. An empty value leaves its field untouched. A text
 // with a `required` tag must have one. Every error is a failure.Usage; several
 // are joined.
@@ -115,12 +115,6 @@ func syntaxError(file string, data []byte, err error) error {
 	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
 }
 
-// Ignored is a value that nothing is done with.
-type Ignored struct{}
-
-// UnmarshalYAML takes anything.
-func (*Ignored) UnmarshalYAML(*yaml.Node) error { return nil }
-
 type decoder struct {
 	doc      *Document
 	problems []error
@@ -155,6 +149,7 @@ func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
 		return
 	}
 	switch into.Kind() {
+	case reflect.Interface: // nothing is done with it
 	case reflect.Struct:
 		d.decodeStruct(path, node, into)
 	case reflect.Map:
