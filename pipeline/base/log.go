@@ -2,9 +2,9 @@ package base
 
 import (
 	"io"
-	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
+	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
 // lineLog passes whole lines on, each with a prefix and without secrets, and
@@ -17,15 +17,12 @@ type lineLog struct {
 const remembered = 40
 
 func newLog(to io.Writer, prefix string, secrets []string) *lineLog {
-	var pairs []string
-	for _, s := range secrets {
-		pairs = append(pairs, s, "***")
-	}
-	redact := strings.NewReplacer(pairs...)
+	var mask secret.Mask
+	mask.Add(secrets...)
 	l := &lineLog{}
 	l.Line = func(text string) {
 		// apt redraws a progress line; its last state is the one to show.
-		text = redact.Replace(linebuf.Shown(text))
+		text = mask.Hide(linebuf.Shown(text))
 		l.last = append(l.last, text)
 		l.last = l.last[max(0, len(l.last)-remembered):]
 		if to != nil {

@@ -24,14 +24,12 @@ type Package struct {
 	Type    string `json:"type"` // deb, python and the like, as syft calls it
 }
 
-func compare(a, b Package) int {
-	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
-}
-
 // sorted puts packages in order and drops repetitions: files of one package can
 // lie in several places.
 func sorted(list []Package) []Package {
-	slices.SortFunc(list, compare)
+	slices.SortFunc(list, func(a, b Package) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
+	})
 	return slices.Compact(list)
 }
 

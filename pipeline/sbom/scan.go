@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
+	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
@@ -54,6 +56,30 @@ type Scan struct {
 	CycloneDX []byte // JSON
 	Table     []byte // for people
 	Packages  []Package
+}
+
+// The cache of scans lies beside the syft binary: another syft may find other
+// packages. It keeps the newest scans, and all of the last three hours.
+const (
+	keptScans = 8
+	keptFor   = 3 * time.Hour
+)
+
+// Keep returns the scan of an image that this syft has made before, or makes it
+// and keeps it; made says which. What cannot be kept is made again the next time.
+func Keep(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool, err error) {
+	all := filepath.Join(filepath.Dir(syft), "scans")
+	file := filepath.Join(all, fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, img))), "scan.json")
+	if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &s) == nil && len(s.Packages) > 0 {
+		return s, false, nil
+	}
+	if s, err = scan(); err != nil {
+		return Scan{}, true, err
+	}
+	if text, err := json.Marshal(s); err == nil && os.MkdirAll(filepath.Dir(file), 0o755) == nil && outdir.WriteFile(file, text) == nil {
+		_ = outdir.Prune(all, keptScans, keptFor) // they only take room
+	}
+	return s, true, nil
 }
 
 // Run has syft, a program of that path, look once into an image that lies with

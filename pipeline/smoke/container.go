@@ -4,7 +4,18 @@ import (
 	"crypto/rand"
 	"strconv"
 	"strings"
+
+	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
+
+// Probe is the probe of the repository at repoDir, to be compiled for
+// linux/goarch into outFile: a static program.
+func Probe(repoDir, goarch, outFile string) gotool.Program {
+	return gotool.Program{
+		Dir: repoDir, Files: []string{"go.mod", "go.sum", "pipeline"},
+		Package: "./pipeline/smoke/probe", GOARCH: goarch, Out: outFile,
+	}
+}
 
 // Env is the environment, beside Secrets, that the container under test needs
 // for the probe at that path to find what it expects. It has /init start the
