@@ -81,36 +81,31 @@ type spool struct {
 var upload = regexp.MustCompile(`^(/v2/.+/blobs/uploads/)([0-9]+)$`)
 
 func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	parts := upload.FindStringSubmatch(r.URL.Path)
-	if parts == nil {
-		s.next.ServeHTTP(w, r)
-		return
-	}
-	file := filepath.Join(s.dir, parts[2])
-	switch r.Method {
-	case http.MethodPatch:
-		if err := receive(file, r.Body); err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
+	if parts := upload.FindStringSubmatch(r.URL.Path); parts != nil {
+		file := filepath.Join(s.dir, parts[2])
+		switch r.Method {
+		case http.MethodPatch:
+			if err := receive(file, r.Body); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			w.Header().Set("Location", r.URL.Path)
+			w.WriteHeader(http.StatusAccepted)
 			return
+		case http.MethodPut:
+			f, err := os.Open(file)
+			if err != nil {
+				break // the blob is in the request itself
+			}
+			defer os.Remove(file)
+			defer f.Close()
+			// The registry takes a blob that comes in one request as a stream.
+			r = r.Clone(r.Context())
+			r.Method, r.URL.Path = http.MethodPost, parts[1]
+			r.Body, r.ContentLength = f, -1 // its digest is compared
 		}
-		w.Header().Set("Location", r.URL.Path)
-		w.WriteHeader(http.StatusAccepted)
-	case http.MethodPut:
-		f, err := os.Open(file)
-		if err != nil {
-			s.next.ServeHTTP(w, r) // the blob is in the request itself
-			return
-		}
-		defer os.Remove(file)
-		defer f.Close()
-		// The registry takes a blob that comes in one request as a stream.
-		whole := r.Clone(r.Context())
-		whole.Method, whole.URL.Path = http.MethodPost, parts[1]
-		whole.Body, whole.ContentLength = f, -1 // its digest is compared
-		s.next.ServeHTTP(w, whole)
-	default:
-		s.next.ServeHTTP(w, r)
 	}
+	s.next.ServeHTTP(w, r)
 }
 
 // receive keeps a body in a new file, whole or not at all.
