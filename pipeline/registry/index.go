@@ -230,7 +230,7 @@ func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to
 		return err
 	}
 	defer rc.Close()
-	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(contextReader{ctx, rc}, size+1), to))
+	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(rc, size+1), io.MultiWriter(untilDone{ctx}, to)))
 	if err != nil {
 		return err
 	}
@@ -240,16 +240,7 @@ func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to
 	return nil
 }
 
-// contextReader ends with the context's error: reading a large file stops at
-// Ctrl-C.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
+// untilDone takes all until its context ends: reading a large file stops at Ctrl-C.
+type untilDone struct{ context.Context }
 
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
-}
+func (u untilDone) Write(b []byte) (int, error) { return len(b), u.Err() }
