@@ -134,12 +134,13 @@ func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 // has none; nil when there is neither. The keychain of go-containerregistry reads
 // the same files, but cannot end a helper that hangs.
 func onMachine(getenv func(string) string) (*configfile.ConfigFile, error) {
-	home := getenv("HOME")
+	const nowhere = "/nonexistent" // a file of the directory at hand is nobody's configuration
+	home := cmp.Or(getenv("HOME"), nowhere)
 	for _, path := range []string{
-		in(cmp.Or(getenv("DOCKER_CONFIG"), in(home, ".docker")), "config.json"),
+		filepath.Join(cmp.Or(getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker")), "config.json"),
 		getenv("REGISTRY_AUTH_FILE"),
-		in(getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
-		in(cmp.Or(getenv("XDG_CONFIG_HOME"), in(home, ".config")), "containers/auth.json"),
+		filepath.Join(cmp.Or(getenv("XDG_RUNTIME_DIR"), nowhere), "containers/auth.json"),
+		filepath.Join(cmp.Or(getenv("XDG_CONFIG_HOME"), filepath.Join(home, ".config")), "containers/auth.json"),
 	} {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -155,15 +156,6 @@ func onMachine(getenv func(string) string) (*configfile.ConfigFile, error) {
 		return file, nil
 	}
 	return nil, nil
-}
-
-// in is a file in a directory, "", which no file is called, when the directory is
-// not known.
-func in(dir, file string) string {
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, file)
 }
 
 // resolve finds credentials in docker's configuration, or asks the helpers that it
