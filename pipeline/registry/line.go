@@ -125,13 +125,12 @@ func NewTransport(stall time.Duration, roots *x509.CertPool) *http.Transport {
 	if stall <= 0 {
 		stall = DefaultStall
 	}
-	dialer := &net.Dialer{Timeout: 30 * time.Second}
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	dial := t.DialContext
 	t.MaxIdleConnsPerHost = 16
 	t.TLSClientConfig = &tls.Config{RootCAs: roots}
-	t.ForceAttemptHTTP2 = true
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, addr)
+		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}

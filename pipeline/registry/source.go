@@ -140,10 +140,10 @@ func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
 // unread explains why something could not be read, after it was tried again
 // when that could have helped.
 func unread(err error) error {
-	if !passing(err) {
-		return explain(err)
+	if err = explain(err); passing(err) {
+		return fmt.Errorf("%w; try again later", err)
 	}
-	return explained{fmt.Sprintf("%v; try again later", explain(err)), err}
+	return err
 }
 
 // absent reports whether a registry said that there is no such thing. Some
