@@ -110,17 +110,10 @@ func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.H
 		return was, err
 	}
 	commit := ""
-	if err := r.try(ctx, publishing, "reading the tag "+t.tag.TagStr(), func(ctx context.Context) error {
-		got, err := r.puller.Get(ctx, r.repo.Digest(was.String()))
-		if err == nil {
-			commit = revisionOf(got)
+	if got, err := r.puller.Get(ctx, r.repo.Digest(was.String())); err == nil {
+		if commit = revisionOf(got); commit != "" {
+			commit = " of commit " + commit
 		}
-		return err
-	}); err != nil {
-		return was, err
-	}
-	if commit != "" {
-		commit = " of commit " + commit
 	}
 	return was, fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
 }
@@ -302,14 +295,12 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 // openUpload opens an upload of a blob and cancels it.
 func openUpload(ctx context.Context, door *door) error {
 	client, repo := http.Client{Transport: door}, door.repo
-	send := func(method, address string) (*http.Response, error) {
-		req, err := http.NewRequestWithContext(ctx, method, address, nil)
-		if err != nil {
-			return nil, err
-		}
-		return client.Do(req)
+	address := fmt.Sprintf("%s://%s/v2/%s/blobs/uploads/", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	if err != nil {
+		return err
 	}
-	resp, err := send(http.MethodPost, fmt.Sprintf("%s://%s/v2/%s/blobs/uploads/", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr()))
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
@@ -319,7 +310,8 @@ func openUpload(ctx context.Context, door *door) error {
 	}
 	// Some registries take no cancellation: they forget an upload by themselves.
 	if at, err := resp.Location(); err == nil {
-		if resp, err := send(http.MethodDelete, at.String()); err == nil {
+		req.Method, req.URL, req.Host = http.MethodDelete, at, at.Host
+		if resp, err := client.Do(req); err == nil {
 			resp.Body.Close()
 		}
 	}
