@@ -27,7 +27,11 @@ var (
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"mark": mark, "duration": duration, "size": size, "short": short, "count": count, "commands": commands, "loopback": loopback,
+		"duration": duration, "size": size, "short": short, "count": count, "commands": commands, "loopback": loopback,
+		"png": func(picture []byte) template.URL {
+			return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture))
+		},
+		"clean":  func(commit string) string { return strings.TrimSuffix(commit, "-dirty") },
 		"ms":     func(seconds float64) string { return fmt.Sprintf("%.0f", seconds*1000) },
 		"change": func(s sbom.Size) string { return fmt.Sprintf("%+.2f MB", megabytes(s.New-s.Old)) },
 	}).Parse(pageText)
@@ -44,7 +48,6 @@ type view struct {
 	Report
 	Style     template.CSS
 	Script    template.JS
-	CommitURL string
 	NextLog   string   // the log on the page that the failure names
 	Before    []string // the lines that show what went wrong
 	Platforms []platformView
@@ -63,8 +66,8 @@ type platformView struct {
 	Platform Platform
 	Verdict  Verdict
 	Why      string
-	Good     int // checks that passed
-	Pictures []pictureView
+	Good     int                // checks that passed
+	Checked  map[string]Verdict // by the check's name
 	Boot     *chart
 	Slowest  string
 }
@@ -84,12 +87,6 @@ type packageView struct {
 	Only string
 }
 
-type pictureView struct {
-	Platform, Promise string
-	Verdict           Verdict
-	Source            template.URL
-}
-
 // flush takes away the blanks that all lines begin with: logs align their times.
 func flush(lines []string) (out []string) {
 	indent := math.MaxInt
@@ -106,14 +103,11 @@ func flush(lines []string) (out []string) {
 
 func (r Report) view() view {
 	v := view{Report: r, Style: template.CSS(pageStyle), Script: template.JS(pageScript), Waterfall: r.waterfall(), Graphs: r.graphs()}
-	if commit := strings.TrimSuffix(r.Commit, "-dirty"); len(commit) == 40 {
-		v.CommitURL = "https://github.com/linuxserver/docker-netbox/commit/" + commit
-	}
 	v.NotRun = slices.DeleteFunc(r.Outcomes(), Stage.Ran)
 	for _, p := range r.Platforms {
 		pv := r.platform(p)
 		v.Platforms = append(v.Platforms, pv)
-		v.Looks = v.Looks || len(pv.Pictures) > 0
+		v.Looks = v.Looks || len(p.Pictures) > 0
 		v.Boots = v.Boots || pv.Boot != nil
 		v.Asked = v.Asked || len(p.Smoke) > 0
 		v.Sized = v.Sized || len(p.Layers) > 0
@@ -145,15 +139,11 @@ func (r Report) view() view {
 func (r Report) platform(p Platform) platformView {
 	v := platformView{Platform: p}
 	v.Verdict, v.Why = r.PlatformVerdict(p.Platform)
-	verdicts := map[string]Verdict{}
+	v.Checked = map[string]Verdict{}
 	for _, c := range p.Smoke {
-		if verdicts[c.Name] = c.Verdict(); c.Verdict() == Passed {
+		if v.Checked[c.Name] = c.Verdict(); c.Verdict() == Passed {
 			v.Good++
 		}
-	}
-	for _, picture := range p.Pictures {
-		v.Pictures = append(v.Pictures, pictureView{p.Platform, picture.Promise, cmp.Or(verdicts[picture.Check], Passed),
-			template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.PNG))})
 	}
 	v.Boot, v.Slowest = gantt(p.Boot)
 	return v
@@ -208,19 +198,6 @@ func (r Report) packageTable() (table []packageView, differ bool) {
 		return cmp.Or(strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
 	})
 	return table, differ
-}
-
-// mark makes a verdict be seen at a glance. It is drawn: not every font has
-// such signs.
-func mark(v Verdict) template.HTML {
-	line := "M3 3l10 10M13 3L3 13"
-	switch v {
-	case Passed:
-		line = "M2.5 8.5l4 4 7-9"
-	case Skipped:
-		line = "M3 8h10"
-	}
-	return template.HTML(`<svg class="mark" viewBox="0 0 16 16" role="img" aria-label="` + string(v) + `"><path d="` + line + `"/></svg>`)
 }
 
 // duration is a time as people say it.
