@@ -130,11 +130,7 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 		if doc.have != nil && bytes.Equal(doc.have, want) {
 			continue
 		}
-		err = os.MkdirAll(filepath.Dir(doc.file), 0o755)
-		if err == nil {
-			err = outdir.WriteFile(doc.file, want)
-		}
-		if err != nil {
+		if err := outdir.WriteFile(doc.file, want); err != nil {
 			return changed, fmt.Errorf("write %s: %w", doc.path, err)
 		}
 		changed = append(changed, doc.path)

@@ -130,9 +130,6 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 		}
 	}
 	file := filepath.Join(d.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+".")
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
 	if err := outdir.WriteFile(file+"d2", []byte(graph.D2())); err != nil {
 		return err
 	}

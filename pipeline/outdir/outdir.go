@@ -78,8 +78,11 @@ func sweep(parent, prefix string) error {
 }
 
 // WriteFile writes a file so that it is the old one or the new one, never half
-// of either.
+// of either. Its directory is made when absent.
 func WriteFile(name string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), partial(filepath.Base(name)))
 	if err != nil {
 		return err

@@ -31,11 +31,7 @@ func (r Report) Write(dir string, hide func(string) string) error {
 	if err == nil {
 		err = outdir.Replace(dir, func(tmp string) error {
 			for name, data := range files {
-				file := filepath.Join(tmp, name)
-				if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-					return err
-				}
-				if err := os.WriteFile(file, data, 0o644); err != nil {
+				if err := outdir.WriteFile(filepath.Join(tmp, name), data); err != nil {
 					return err
 				}
 			}

@@ -76,7 +76,7 @@ func Keep(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool,
 	if s, err = scan(); err != nil {
 		return Scan{}, true, err
 	}
-	if text, err := json.Marshal(s); err == nil && os.MkdirAll(filepath.Dir(file), 0o755) == nil && outdir.WriteFile(file, text) == nil {
+	if text, err := json.Marshal(s); err == nil && outdir.WriteFile(file, text) == nil {
 		_ = outdir.Prune(all, keptScans, keptFor) // they only take room
 	}
 	return s, true, nil
