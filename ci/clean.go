@@ -30,10 +30,6 @@ for runs that use them. Standard output carries the removed paths.`,
 		Example: `  go run ./ci clean
   go run ./ci clean --cache`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := cacheDir()
-			if err != nil {
-				return err
-			}
 			mode := filelock.Shared
 			output := e.flags.output
 			// Only what the verbs write: the directory may be anyone's.
@@ -43,9 +39,9 @@ for runs that use them. Standard output carries the removed paths.`,
 			}
 			if cache {
 				mode = filelock.Exclusive
-				paths = append(paths, dir)
+				paths = append(paths, e.flags.cache)
 			}
-			unlock, err := e.lock(cmd.Context(), dir, mode)
+			unlock, err := e.lock(cmd.Context(), mode)
 			if err != nil {
 				return err
 			}

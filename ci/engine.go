@@ -62,9 +62,9 @@ func (e env) base(engine string) string {
 }
 
 // newEngine makes the engine of a name, and the inputs that go with it.
-func (e env) newEngine(ctx context.Context, name, cache string, opts pipeline.Options) (engine.Engine, pipeline.Provider, error) {
+func (e env) newEngine(ctx context.Context, name string, opts pipeline.Options) (engine.Engine, pipeline.Provider, error) {
 	f, pins := e.flags, opts.Versions
-	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(cache, "base"), Suite: pins.Base.Local.Suite, CPU: pins.CPUs(), Wait: f.wait}
+	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(f.cache, "base"), Suite: pins.Base.Local.Suite, CPU: pins.CPUs(), Wait: f.wait}
 	if name == daggerEngine {
 		eng, err := dagger.New(ctx, dagger.Options{Repo: f.repo, QEMUCPU: pins.CPUs(), Environ: os.Environ(), Connect: dagger.Dial})
 		if err != nil {
@@ -73,7 +73,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, opts pipeline.Op
 		return eng, provider.Dagger{Engine: eng, Repo: f.repo, Services: pins.Sidecars, Builder: builder, BaseName: opts.BaseName}, nil
 	}
 	eng, err := local.New(local.Options{
-		Cache:     filepath.Join(cache, "engine"),
+		Cache:     filepath.Join(f.cache, "engine"),
 		Tools:     filepath.Join(f.repo, "tools"),
 		Platforms: opts.Platforms,
 		QEMUCPU:   pins.CPUs(),
@@ -91,7 +91,7 @@ func (e env) newEngine(ctx context.Context, name, cache string, opts pipeline.Op
 	return eng, provider.Local{Builder: builder, BaseName: opts.BaseName}, nil
 }
 
-// tools are the modules that pin programs that are built when first needed.
-func (e env) tools(cache string) func(name string) gotool.Module {
-	return setup.Tools(e.flags.repo, cache, os.Environ(), e.flags.wait)
+// tool is the module that pins a program that is built when first needed.
+func (e env) tool(name string) gotool.Module {
+	return setup.Tool(e.flags.repo, e.flags.cache, name, os.Environ(), e.flags.wait)
 }

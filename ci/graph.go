@@ -43,10 +43,7 @@ nor an engine.`,
 			if err != nil {
 				return err
 			}
-			g.env, g.platforms = e, platforms
-			if g.documents, err = e.documents(); err != nil {
-				return err
-			}
+			g.env, g.platforms, g.documents = e, platforms, e.documents()
 			if g.from != "" {
 				return g.ofLayout(cmd.Context())
 			}

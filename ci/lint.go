@@ -17,11 +17,7 @@ standard error. Standard output carries a line when nothing is found; no file is
 written.`,
 		Example: `  go run ./ci lint`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cache, err := cacheDir()
-			if err != nil {
-				return err
-			}
-			missing, err := lint.Repo{Dir: e.flags.repo, Tool: e.tools(cache)}.Check(cmd.Context(), e.err)
+			missing, err := lint.Repo{Dir: e.flags.repo, Tool: e.tool}.Check(cmd.Context(), e.err)
 			if err != nil {
 				return err
 			}

@@ -48,10 +48,7 @@ func (e env) pinBase(ctx context.Context, base string) error {
 	if err := e.renameBase(edits, was.Name, tag); err != nil {
 		return err
 	}
-	documents, err := e.documents()
-	if err != nil {
-		return err
-	}
+	documents := e.documents()
 	follow := func() error {
 		_, err := documents.WriteGraph(ctx, e.err, "bases", images, documents.OnBase)
 		return err

@@ -30,10 +30,7 @@ compared if --docs names it.`,
   go run ./ci readme --check
   go run ./ci readme --docs ../docs/docs/images/docker-netbox.md`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			documents, err := e.documents()
-			if err != nil {
-				return err
-			}
+			documents := e.documents()
 			documents.Docs = docs
 			if check {
 				err := documents.Check()
@@ -57,9 +54,8 @@ compared if --docs names it.`,
 }
 
 // documents are those of the repository, without the documentation site's page.
-func (e env) documents() (docs.Documents, error) {
-	cache, err := cacheDir()
-	return docs.Documents{Repo: e.flags.repo, Output: e.flags.output, D2: d2.Tool{Module: e.tools(cache)("d2")}}, err
+func (e env) documents() docs.Documents {
+	return docs.Documents{Repo: e.flags.repo, Output: e.flags.output, D2: d2.Tool{Module: e.tool("d2")}}
 }
 
 // written says what became of the documents.

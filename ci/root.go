@@ -31,6 +31,7 @@ type flags struct {
 	engine    string
 	base      string
 	output    string
+	cache     string // directory, of verbs that wait for others that use it
 	netbox    string
 	json      bool
 	timeout   time.Duration
@@ -68,6 +69,13 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		Args:                       cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			f.find(cmd.Flags())
+			if cmd.Flags().Lookup("wait") != nil {
+				dir, err := os.UserCacheDir()
+				if err != nil {
+					return failure.Usagef("find the cache directory: %w: set HOME or XDG_CACHE_HOME", err)
+				}
+				f.cache = filepath.Join(dir, pipeline.Project)
+			}
 			switch {
 			case f.timeout <= 0:
 				return failure.Usagef("read --timeout %s: pass a time above zero, such as 10m", f.timeout)

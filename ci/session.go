@@ -13,7 +13,6 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -38,12 +37,8 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err != nil {
 		return err
 	}
-	cache, err := cacheDir()
-	if err != nil {
-		return err
-	}
 	opts := pipeline.Options{
-		Repo: f.repo, Output: f.output, Timeout: f.timeout, Syft: e.tools(cache)("syft"), D2: d2.Tool{Module: e.tools(cache)("d2")},
+		Repo: f.repo, Output: f.output, Timeout: f.timeout, Syft: e.tool("syft"), D2: d2.Tool{Module: e.tool("d2")},
 		Attest: e.vouch, Mask: e.mask, Now: time.Now,
 	}
 	if e.keepTo != nil && e.keepTo.Whole() {
@@ -54,12 +49,12 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	}); err != nil {
 		return err
 	}
-	unlock, err := e.lock(ctx, cache, filelock.Shared)
+	unlock, err := e.lock(ctx, filelock.Shared)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	eng, in, err := e.newEngine(ctx, name, cache, opts)
+	eng, in, err := e.newEngine(ctx, name, opts)
 	if err != nil {
 		return err
 	}
@@ -84,7 +79,8 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 
 // lock keeps other runs from writing to the output directory and, with
 // Exclusive, from using the cache.
-func (e env) lock(ctx context.Context, cache string, mode filelock.Mode) (unlock func(), err error) {
+func (e env) lock(ctx context.Context, mode filelock.Mode) (unlock func(), err error) {
+	cache := e.flags.cache
 	unlockCache, err := filelock.Lock(ctx, cache+".lock", mode, "the cache "+cache, e.flags.wait, e.err)
 	if err != nil {
 		return nil, err
@@ -101,14 +97,6 @@ func (e env) lock(ctx context.Context, cache string, mode filelock.Mode) (unlock
 func (e env) lockOutput(ctx context.Context) (unlock func(), err error) {
 	output := e.flags.output
 	return filelock.Lock(ctx, filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory "+output, e.flags.wait, e.err)
-}
-
-func cacheDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", failure.Usagef("find the cache directory: %w: set HOME or XDG_CACHE_HOME", err)
-	}
-	return filepath.Join(dir, pipeline.Project), nil
 }
 
 // display shows progress on standard error, live when that is a terminal, until

@@ -24,11 +24,7 @@ func (e env) attesting() (pipeline.Attesting, error) {
 		if e.getenv("ACTIONS_ID_TOKEN_REQUEST_URL") == "" {
 			return a, failure.Usagef("sign keyless: this is no GitHub Actions job with the permission id-token: write: pass --sign-key FILE instead")
 		}
-		cosign, err := e.cosign()
-		if err != nil {
-			return a, err
-		}
-		a.Signer = cosign
+		a.Signer = e.cosign()
 	case key != "":
 		text, err := os.ReadFile(key)
 		if err != nil {
@@ -46,12 +42,6 @@ func (e env) attesting() (pipeline.Attesting, error) {
 }
 
 // cosign is the pinned program, built when it is first needed.
-func (e env) cosign() (attest.Cosign, error) {
-	cache, err := cacheDir()
-	if err != nil {
-		return attest.Cosign{}, err
-	}
-	return attest.Cosign{
-		Module: e.tools(cache)("cosign"), Environ: os.Environ(), Home: filepath.Join(cache, "sigstore"), Log: e.err,
-	}, nil
+func (e env) cosign() attest.Cosign {
+	return attest.Cosign{Module: e.tool("cosign"), Environ: os.Environ(), Home: filepath.Join(e.flags.cache, "sigstore"), Log: e.err}
 }

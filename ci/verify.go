@@ -121,11 +121,7 @@ func (e env) demand(f verifyFlags) (attest.Demand, error) {
 			return d, err
 		}
 	case f.identity != "":
-		cosign, err := e.cosign()
-		if err != nil {
-			return d, err
-		}
-		d.Signer = attest.Identity{Who: f.identity, Issuer: f.issuer, TrustedRoot: f.trustedRoot, Cosign: cosign}
+		d.Signer = attest.Identity{Who: f.identity, Issuer: f.issuer, TrustedRoot: f.trustedRoot, Cosign: e.cosign()}
 	}
 	return d, nil
 }

@@ -308,7 +308,7 @@ func (c Call) CheckReadme() error {
 // tool is a directory of tools/. Each call that needs its programs builds
 // them: nothing lasts in its container but what it returns.
 func (c Call) tool(name string, compile gotool.Compiler) gotool.Module {
-	module := session.Tools(c.Repo, filepath.Join(os.TempDir(), pipeline.Project), c.Environ, bootLimit)(name)
+	module := session.Tool(c.Repo, filepath.Join(os.TempDir(), pipeline.Project), name, c.Environ, bootLimit)
 	module.Compile = compile
 	return module
 }

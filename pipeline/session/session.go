@@ -63,10 +63,8 @@ func Complete(ctx context.Context, opts *pipeline.Options, asked Asked) (err err
 	return asked.Plan.Ready(opts.Source, pins.NetBox.Release)
 }
 
-// Tools are the directories of tools/ in a repository, whose programs are kept
-// under cache.
-func Tools(repo, cache string, environ []string, wait time.Duration) func(name string) gotool.Module {
-	return func(name string) gotool.Module {
-		return gotool.Module{Dir: filepath.Join(repo, "tools", name), Cache: filepath.Join(cache, "tools"), Environ: environ, Wait: wait}
-	}
+// Tool is a directory of tools/ in a repository, whose programs are kept under
+// cache.
+func Tool(repo, cache, name string, environ []string, wait time.Duration) gotool.Module {
+	return gotool.Module{Dir: filepath.Join(repo, "tools", name), Cache: filepath.Join(cache, "tools"), Environ: environ, Wait: wait}
 }
