@@ -162,18 +162,14 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 	}
 	fmt.Fprintf(log, "building %s\n", name)
 	began := time.Now()
-	tmp, err := os.MkdirTemp(dir, ".build-")
-	if err != nil {
-		return "", fmt.Errorf("building %s: %w", name, err)
-	}
-	defer os.RemoveAll(tmp)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
 	defer cancel()
 	p := Program{
-		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: filepath.Join(tmp, name),
+		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: file + ".part",
 		Flags: flags, Environ: append(slices.Clone(m.Environ), "GOWORK=off"),
 	}
+	defer os.Remove(p.Out)
 	compile := m.Compile
 	if compile == nil {
 		compile = Compile
