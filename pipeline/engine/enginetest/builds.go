@@ -8,10 +8,10 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -35,8 +35,9 @@ func (c *contract) tryBuild(ctx context.Context, t *testing.T, p v1.Platform, do
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "Dockerfile"), dockerfile)
-	write(t, filepath.Join(dir, "copied.txt"), "from the context")
+	if err := os.CopyFS(dir, fstest.MapFS{"Dockerfile": {Data: []byte(dockerfile)}, "copied.txt": {Data: []byte("from the context")}}); err != nil {
+		t.Fatal(err)
+	}
 	var log bytes.Buffer
 	req := engine.BuildRequest{
 		Platform: p, Context: dir, Dockerfile: "Dockerfile", Base: engine.Base{Index: c.base},
@@ -47,13 +48,6 @@ func (c *contract) tryBuild(ctx context.Context, t *testing.T, p v1.Platform, do
 	}
 	img, err := c.Build(ctx, req)
 	return img, log.String(), err
-}
-
-func write(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (c *contract) builds(t *testing.T, p v1.Platform) {
@@ -89,19 +83,12 @@ CMD ["/bin/tiny", "cat", "/version"]
 	}
 	noneNewer(t, img, config.Created.Time)
 	again, _ := c.build(t, p, dockerfile, args)
-	if a, b := digest(t, img), digest(t, again); a != b {
-		t.Errorf("the same inputs made %s, then %s", a, b)
+	first, err := img.Digest()
+	second, againErr := again.Digest()
+	if err := errors.Join(err, againErr); err != nil || first != second {
+		t.Errorf("the same inputs made %s, then %s: %v", first, second, err)
 	}
 	c.prints(t, img, version+" "+p.Architecture+" default")
-}
-
-func digest(t *testing.T, img v1.Image) v1.Hash {
-	t.Helper()
-	d, err := img.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
 }
 
 // noneNewer fails when an image has a file that is newer than a time: what is
