@@ -113,7 +113,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		t.Errorf("a build at once: %v\n%s", err, log.String())
 	}
 	eventually(t, time.Minute, func() error {
-		if left := append(leftovers(id), leftovers(strings.Replace(id, "-", "-build-", 1))...); len(left) > 0 {
+		if left := leftovers(id); len(left) > 0 {
 			return fmt.Errorf("%s", strings.Join(left, "\n"))
 		}
 		return errors.Join(noProcess(marker), noProcess(dir))

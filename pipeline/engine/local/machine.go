@@ -1,7 +1,6 @@
 package local
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -29,21 +28,16 @@ var required = map[string]int{
 	"CAP_SETUID": unix.CAP_SETUID, "CAP_SYS_ADMIN": unix.CAP_SYS_ADMIN, "CAP_SYS_CHROOT": unix.CAP_SYS_CHROOT,
 }
 
-// namespaces are those that the build daemon, the pods and runc make.
-var namespaces = []struct {
-	name string
-	flag int
-}{
-	{"mount", unix.CLONE_NEWNS}, {"PID", unix.CLONE_NEWPID}, {"network", unix.CLONE_NEWNET},
-	{"IPC", unix.CLONE_NEWIPC}, {"UTS", unix.CLONE_NEWUTS},
-}
-
 // permitted tries, in a few milliseconds and without a trace, what the engine
 // will do to this machine. What is missing would otherwise show late, and in
 // the words of whichever program met it first, or not at all.
 func (e *Engine) permitted() error {
-	if err := e.checkRoot(); err != nil {
-		return err
+	if os.Geteuid() != 0 {
+		var first string
+		if needs := e.needs(); len(needs) > 0 {
+			first = installCommand(needs) + " && "
+		}
+		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
 	}
 	if err := gotool.Trusted(e.opts.Environ, e.opts.Cache, filepath.Dir(e.opts.Cache), e.dirs.tools); err != nil {
 		return err
@@ -52,21 +46,17 @@ func (e *Engine) permitted() error {
 		return failure.Usagef("the local engine mounts and makes namespaces, which root may not do here: no %s: %s", strings.Join(missing, ", "), privileged)
 	}
 	err := onThread(func() error {
-		for _, ns := range namespaces {
-			switch err := unix.Unshare(ns.flag); {
-			case errors.Is(err, unix.EPERM):
-				return fmt.Errorf("making a %s namespace: %w, a seccomp filter perhaps: %s", ns.name, err, privileged)
-			case errors.Is(err, unix.ENOSPC):
-				return fmt.Errorf("making a %s namespace: this machine allows no more of them: see the files in /proc/sys/user", ns.name)
-			case err != nil:
-				return fmt.Errorf("making a %s namespace: %w: the kernel was built without them: use another machine, or --engine dagger", ns.name, err)
-			}
+		if err := privateMounts(); err != nil {
+			return err
 		}
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			if errors.Is(err, unix.EINVAL) {
-				return errors.New("making the mounts private: the root directory is no mount point: enter it by mount --bind DIR DIR && chroot DIR")
+		// Those that the build daemon, the pods and runc make besides.
+		for _, ns := range []struct {
+			kind string
+			flag int
+		}{{"PID", unix.CLONE_NEWPID}, {"network", unix.CLONE_NEWNET}, {"IPC", unix.CLONE_NEWIPC}, {"UTS", unix.CLONE_NEWUTS}} {
+			if err := unshare(ns.kind, ns.flag); err != nil {
+				return err
 			}
-			return fmt.Errorf("making the mounts private: %w: %s", err, privileged)
 		}
 		for _, p := range e.opts.Platforms {
 			if err := mountBinfmt(p.Architecture, io.Discard); err != nil {
@@ -79,10 +69,15 @@ func (e *Engine) permitted() error {
 		}
 		return checkDevices("/proc")
 	})
-	if err == nil {
-		err = checkCgroups(cgroupMount)
+	if err != nil {
+		return failure.Usage(err)
 	}
-	return failure.Usage(err)
+	for _, dir := range hierarchies(cgroupMount) {
+		if err := unix.Access(dir, unix.W_OK); err != nil {
+			return failure.Usagef("making a control group in %s: %w: %s", dir, err, privileged)
+		}
+	}
+	return nil
 }
 
 // checkDevices makes a device of a container and opens it: root of a user
@@ -101,16 +96,6 @@ func checkDevices(dir string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("making the device null as every container has it: %w: %s", err, privileged)
-	}
-	return nil
-}
-
-// checkCgroups finds out whether runc may make control groups.
-func checkCgroups(mount string) error {
-	for _, dir := range hierarchies(mount) {
-		if err := unix.Access(dir, unix.W_OK); err != nil {
-			return fmt.Errorf("making a control group in %s: %w: %s", dir, err, privileged)
-		}
 	}
 	return nil
 }

@@ -30,6 +30,33 @@ func onThread(fn func() error) error {
 	return <-done
 }
 
+// unshare puts the calling thread into a namespace of its own.
+func unshare(kind string, flag int) error {
+	switch err := unix.Unshare(flag); {
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("making a %s namespace: %w, a seccomp filter perhaps: %s", kind, err, privileged)
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("making a %s namespace: this machine allows no more of them: see the files in /proc/sys/user", kind)
+	case err != nil:
+		return fmt.Errorf("making a %s namespace: %w: the kernel was built without them: use another machine, or --engine dagger", kind, err)
+	}
+	return nil
+}
+
+// privateMounts puts the calling thread into a mount namespace of its own.
+func privateMounts() error {
+	if err := unshare("mount", unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	switch err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); {
+	case errors.Is(err, unix.EINVAL):
+		return errors.New("making the mounts private: the root directory is no mount point: enter it by mount --bind DIR DIR && chroot DIR")
+	case err != nil:
+		return fmt.Errorf("making the mounts private: %w: %s", err, privileged)
+	}
+	return nil
+}
+
 // bringUpLoopback is for the network namespace of the calling thread.
 func bringUpLoopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -43,17 +70,6 @@ func bringUpLoopback() error {
 	}
 	ifr.SetUint16(unix.IFF_UP)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
-}
-
-// privateMounts puts the calling thread into a mount namespace of its own.
-func privateMounts() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("making a mount namespace: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("making the mounts private: %w", err)
-	}
-	return nil
 }
 
 // unmount unmounts a directory. A program that another thread is just starting
@@ -126,10 +142,7 @@ func startNamespace(cmd *exec.Cmd, clone uintptr) (*namespace, error) {
 		Setpgid:      true,             // out of reach of a terminal's Ctrl-C
 	}
 	if err := cmd.Start(); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
-		}
-		return nil, err
+		return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
 	}
 	n := &namespace{stdin: stdin, done: make(chan struct{})}
 	go func() {

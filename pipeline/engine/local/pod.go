@@ -45,9 +45,6 @@ type Pod struct {
 	files  *os.Root // the same, for this process
 	sysctl []Sysctl
 
-	caps    []string // capabilities a container gets
-	unified bool     // the machine has cgroup v2 alone
-
 	inside  *namespace
 	ns      map[int]*os.File // its namespaces, by the flag of unshare
 	secrets secret.Mask
@@ -69,7 +66,7 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	if err := e.Setup(ctx, e.opts.Log); err != nil {
 		return nil, err
 	}
-	p := &Pod{engine: e, ns: map[int]*os.File{}, caps: availableCapabilities(), unified: isFile(filepath.Join(cgroupMount, "cgroup.controllers")),
+	p := &Pod{engine: e, ns: map[int]*os.File{},
 		// As Docker has it: a service need not be root for a low port.
 		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
 	if err := e.claim(ctx); err != nil {

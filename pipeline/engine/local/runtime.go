@@ -59,7 +59,7 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 		c.process.User.AdditionalGids = append(c.process.User.AdditionalGids, uint32(gid))
 	}
 	namespaces := []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}}
-	if c.pod.unified {
+	if isFile(filepath.Join(cgroupMount, "cgroup.controllers")) { // version 2 alone
 		namespaces = append(namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
 	}
 	return &specs.Spec{
@@ -115,8 +115,9 @@ func (c *Container) environ(home string) environ.Environment {
 // capabilities are those the container gets: all that there are, or of these
 // the ones that the container names.
 func (c *Container) capabilities() ([]string, error) {
+	available := availableCapabilities()
 	if c.spec.Capabilities == nil {
-		return c.pod.caps, nil
+		return available, nil
 	}
 	caps := []string{}
 	for _, name := range c.spec.Capabilities {
@@ -124,7 +125,7 @@ func (c *Container) capabilities() ([]string, error) {
 			return nil, failure.Usagef("keep capability %s: it is not one of Docker's defaults: keep one of %s",
 				name, strings.Join(slices.Sorted(maps.Keys(capabilities)), ", "))
 		}
-		if slices.Contains(c.pod.caps, name) {
+		if slices.Contains(available, name) {
 			caps = append(caps, name)
 		}
 	}

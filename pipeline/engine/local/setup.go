@@ -96,17 +96,6 @@ func findRunc(ctx context.Context) (string, error) {
 	return "", failure.Usagef("looking for a runc that can be used: %s: %w; update it, or remove it and run: %s", file, err, installCommand([]string{"runc"}))
 }
 
-func (e *Engine) checkRoot() error {
-	if os.Geteuid() != 0 {
-		var first string
-		if needs := e.needs(); len(needs) > 0 {
-			first = installCommand(needs) + " && "
-		}
-		return failure.Usagef("the local engine mounts and makes namespaces, which takes root: run as root: %ssudo --preserve-env=PATH,HOME COMMAND, with the same COMMAND", first)
-	}
-	return nil
-}
-
 // A need is a Debian package, and programs or files of which it has brought one.
 type need struct {
 	pkg    string
@@ -194,7 +183,7 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 		err = apt(args...)
 	}
 	if err != nil && ctx.Err() == nil {
-		return failure.Usagef("installing %s: %w; run: apt-get update && apt-get install --no-install-recommends %[1]s", strings.Join(pkgs, " "), err)
+		return failure.Usagef("installing %s: %w; run: %s", strings.Join(pkgs, " "), err, installCommand(pkgs))
 	}
 	return err
 }
