@@ -82,7 +82,7 @@ func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph do
 // unless it is known.
 func (p *Pipeline) netbox(of registry.PlatformImage, tree *s6rc.Tree, with Sidecars, browser engine.Container) (engine.Container, *s6rc.Tree, error) {
 	none, key := engine.Container{}, registry.Key(of.Platform)
-	probe, err := p.probe(p.provider.Program(of.Platform))
+	probe, err := p.probe[p.provider.Program(of.Platform)]()
 	if err != nil {
 		return none, nil, err
 	}

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -88,16 +89,10 @@ func (p *Pipeline) version() string {
 func (p *Pipeline) describe(img registry.PlatformImage, base engine.Base) error {
 	key := registry.Key(img.Platform)
 	digest, err := img.Image.Digest()
-	if err != nil {
+	manifest, notRead := img.Image.Manifest()
+	layers, unknown := imagesize.Layers(img.Image)
+	if err := cmp.Or(err, notRead, unknown); err != nil {
 		return fmt.Errorf("read the image of %s: %w", key, err)
-	}
-	manifest, err := img.Image.Manifest()
-	if err != nil {
-		return fmt.Errorf("read the manifest of %s: %w", key, err)
-	}
-	layers, err := imagesize.Layers(img.Image)
-	if err != nil {
-		return fmt.Errorf("read the layers of %s: %w", key, err)
 	}
 	size := manifest.Config.Size
 	for _, l := range layers {

@@ -157,7 +157,7 @@ func (p *Pipeline) makeSidecars(also ...func()) (wait func()) {
 	wg.Go(func() { _, _ = p.sidecars() })
 	wg.Go(func() { _, _ = p.browser() })
 	for _, platform := range p.Platforms {
-		wg.Go(func() { _, _ = p.probe(p.provider.Program(platform)) })
+		wg.Go(func() { _, _ = p.probe[p.provider.Program(platform)]() })
 	}
 	for _, do := range also {
 		wg.Go(do)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
@@ -87,8 +88,8 @@ func (p *Pipeline) scan(ctx context.Context, syft string, of registry.PlatformIm
 		if err != nil {
 			return sbom.Scan{}, err
 		}
-		layout := p.path(ScanDir, strings.ReplaceAll(registry.Key(of.Platform), "/", "-"))
-		defer os.Remove(p.path(ScanDir)) // by the last one
+		layout := filepath.Join(p.Output, ScanDir, strings.ReplaceAll(registry.Key(of.Platform), "/", "-"))
+		defer os.Remove(filepath.Join(p.Output, ScanDir)) // by the last one
 		defer os.RemoveAll(layout)
 		if err := registry.WriteLayout(layout, idx); err != nil {
 			return sbom.Scan{}, err

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -99,7 +98,7 @@ type Pipeline struct {
 	sidecars func() (Sidecars, error)
 	syft     func() (string, error) // where the program is
 	browser  func() (engine.Container, error)
-	probe    func(goarch string) ([]byte, error)
+	probe    map[string]func() ([]byte, error) // by architecture of the programs
 }
 
 // New makes a pipeline. Stages that several platforms need run once, when the
@@ -128,12 +127,11 @@ func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider
 	p.syft = once(ctx, p, "syft", func(ctx context.Context, log io.Writer) (string, error) {
 		return sbom.Syft(ctx, log, opts.Syft)
 	})
-	probes := map[string]func() ([]byte, error){}
+	p.probe = map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {
 		goarch := provider.Program(platform)
-		probes[goarch] = sync.OnceValues(func() ([]byte, error) { return p.buildProbe(ctx, goarch) })
+		p.probe[goarch] = sync.OnceValues(func() ([]byte, error) { return p.buildProbe(ctx, goarch) })
 	}
-	p.probe = func(goarch string) ([]byte, error) { return probes[goarch]() }
 	return p
 }
 
@@ -169,9 +167,4 @@ func join(errs ...error) error {
 		seen[err.Error()] = true
 		return again
 	})...)
-}
-
-// path is a file under the output directory.
-func (p *Pipeline) path(elem ...string) string {
-	return filepath.Join(append([]string{p.Output}, elem...)...)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,11 +25,11 @@ func (p *Pipeline) index(ctx context.Context, images []registry.PlatformImage) (
 		if err != nil {
 			return err
 		}
-		if err := registry.WriteLayout(p.path("image"), idx); err != nil {
+		if err := registry.WriteLayout(filepath.Join(p.Output, "image"), idx); err != nil {
 			return err
 		}
 		digest, err = idx.Digest()
-		fmt.Fprintf(log, "%s in %s\n", digest, p.path("image"))
+		fmt.Fprintf(log, "%s in %s\n", digest, filepath.Join(p.Output, "image"))
 		p.report.Change(func(r *report.Report) { r.Index = digest.String() })
 		return err
 	})
@@ -63,7 +64,7 @@ func about(version string, commit git.Checkout, base string) map[string]string {
 // With ByDigest no tag moves. The options' Booted, Step and Attach are set here.
 func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	return p.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
-		idx, err := registry.ReadLayout(ctx, p.path("image"))
+		idx, err := registry.ReadLayout(ctx, filepath.Join(p.Output, "image"))
 		if err != nil {
 			return err
 		}

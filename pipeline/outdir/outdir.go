@@ -26,8 +26,11 @@ func Replace(dir string, fill func(tmp string) error) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", dir, err)
 	}
-	if err := sweep(parent, prefix); err != nil {
-		return err
+	left, _ := fs.Glob(os.DirFS(parent), prefix+"*")
+	for _, name := range left {
+		if err := os.RemoveAll(filepath.Join(parent, name)); err != nil {
+			return fmt.Errorf("removing what a killed run left: %w", err)
+		}
 	}
 	work, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
@@ -61,21 +64,6 @@ func Replace(dir string, fill func(tmp string) error) (err error) {
 
 // partial is how the name of a sibling that is being filled begins.
 func partial(name string) string { return "." + name + ".partial-" }
-
-func sweep(parent, prefix string) error {
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return fmt.Errorf("looking for leftovers in %s: %w", parent, err)
-	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), prefix) {
-			if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
-				return fmt.Errorf("removing what a killed run left: %w", err)
-			}
-		}
-	}
-	return nil
-}
 
 // WriteFile writes a file so that it is the old one or the new one, never half
 // of either. Its directory is made when absent.

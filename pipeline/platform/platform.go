@@ -6,6 +6,7 @@ package platform
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -109,21 +110,14 @@ func Parse(names []string) (platforms []v1.Platform, err error) {
 // Emulator is the name under which Debian registers the emulator.
 func (p Platform) Emulator() string { return "qemu-" + p.Machine }
 
+// enabled is how the list of an emulator reads that Linux uses for any container.
+// Flag F is what counts: the kernel keeps the emulator open, so that a container
+// needs none inside.
+var enabled = regexp.MustCompile(`(?m)^enabled\s(.*\n)*flags:.*F`)
+
 // Emulated reports whether Linux runs the platform's programs through its
-// emulator, as the list in the directory binfmt says. Flag F is what counts:
-// the kernel keeps the emulator open, so that a container needs none inside.
+// emulator, as the list in the directory binfmt says.
 func (p Platform) Emulated(binfmt string) bool {
-	data, err := os.ReadFile(filepath.Join(binfmt, p.Emulator()))
-	if err != nil {
-		return false
-	}
-	enabled, fixed := false, false
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
-		enabled = enabled || line == "enabled"
-		if flags, ok := strings.CutPrefix(line, "flags:"); ok {
-			fixed = strings.Contains(flags, "F")
-		}
-	}
-	return enabled && fixed
+	data, _ := os.ReadFile(filepath.Join(binfmt, p.Emulator())) // without one it is not emulated
+	return enabled.Match(data)
 }
