@@ -157,16 +157,11 @@ func (s *subject) has(list report.Document) bool {
 // a CycloneDX document.
 func packagesOf(of *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) (string, []string) { return "", []string{fmt.Sprintf(format, args...)} }
-	type checksum struct {
-		Algorithm string `json:"algorithm"`
-		Value     string `json:"checksumValue"`
-	}
 	var list struct {
 		SPDX     string `json:"spdxVersion"`
 		Packages []struct {
-			Version   string     `json:"versionInfo"`
-			Purpose   string     `json:"primaryPackagePurpose"`
-			Checksums []checksum `json:"checksums"`
+			Version string `json:"versionInfo"`
+			Purpose string `json:"primaryPackagePurpose"`
 		} `json:"packages"`
 
 		Format   string `json:"bomFormat"`
@@ -184,7 +179,7 @@ func packagesOf(of *subject, doc report.Document) (text string, problems []strin
 		return bad("it is no SPDX document (%v)", err)
 	case doc.Type == sbom.SPDXType:
 		for _, p := range list.Packages {
-			if p.Purpose == "CONTAINER" && (p.Version == of.digest.String() || slices.Contains(p.Checksums, checksum{"SHA256", of.digest.Hex})) {
+			if p.Purpose == "CONTAINER" && p.Version == of.digest.String() {
 				return fmt.Sprintf("%s, %d packages, of this image", list.SPDX, len(list.Packages)-1), nil
 			}
 		}
