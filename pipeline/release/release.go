@@ -49,7 +49,7 @@ type Facts struct {
 	Published *Published // newest live image, nil when there is none yet
 	Rebuilt   *Rebuilt   // what came of building that one again, nil when not tried
 	Number    int        // that --number asks for, 0
-	Taken     []Taken    // versions that were planned and name something already
+	Taken     []Taken    // versions that were planned, in that order, and name something already
 	Force     bool       // release although nothing has changed, or it failed before
 
 	Attempts []Attempt // to release, before
@@ -247,15 +247,15 @@ func number(f Facts, p Plan) (Decision, error) {
 	default:
 		n, reason, next = was, "git tag "+f.Published.Version+" is at HEAD, and nothing has changed", false
 	}
-	if next {
-		free, passed := f.free(p.NetBox.Value, n)
-		if len(passed) > 0 {
-			reason += "; " + strings.Join(passed, ", ")
+	for _, t := range f.Taken { // as FindTaken found them, one number after the other
+		switch {
+		case t.Version != numbered(p.NetBox.Value, n):
+		case next:
+			reason += "; " + t.String()
+			n++
+		case t.Commit != f.Commit:
+			return Decision{}, failure.Usagef("plan release number %d: %s, and this is commit %s: a version names one image for ever: leave out --number, or pass the next one", n, t, f.Commit)
 		}
-		return Decision{strconv.Itoa(free), reason}, nil
-	}
-	if err := f.taken(p.NetBox.Value, n); err != nil {
-		return Decision{}, err
 	}
 	if n < was {
 		return Decision{}, failure.Usagef("plan release number %d: %s is published: release a number from %d on", n, f.Published.Version, was)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/git"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
@@ -57,29 +56,6 @@ func FindTaken(ctx context.Context, from registry.Source, repo string, plan Plan
 		return nil, err
 	}
 	return &Taken{plan.Version, "git tag " + plan.Version, "", commit}, nil
-}
-
-// free is the first number from n on whose version names nothing yet, and what
-// the numbers before it name.
-func (f Facts) free(netbox string, n int) (number int, passed []string) {
-	for {
-		i := slices.IndexFunc(f.Taken, func(t Taken) bool { return t.Version == numbered(netbox, n) })
-		if i < 0 {
-			return n, passed
-		}
-		passed = append(passed, f.Taken[i].String())
-		n++
-	}
-}
-
-// taken is who has a number, nil when nobody or the commit itself has it.
-func (f Facts) taken(netbox string, n int) error {
-	for _, t := range f.Taken {
-		if t.Version == numbered(netbox, n) && t.Commit != f.Commit {
-			return failure.Usagef("plan release number %d: %s, and this is commit %s: a version names one image for ever: leave out --number, or pass the next one", n, t, f.Commit)
-		}
-	}
-	return nil
 }
 
 // numbered is the version of a live image.
