@@ -14,15 +14,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// verifyFlags say what to insist on.
-type verifyFlags struct {
-	key, identity, issuer, trustedRoot string
-	require                            []string
-	rebuild                            bool
-}
-
 func newVerify(e env) *cobra.Command {
-	var f verifyFlags
+	var demand attest.Demand
+	var key string
+	var identity attest.Identity
+	var rebuild bool
 	cmd := &cobra.Command{
 		Use:   "verify REFERENCE",
 		Short: "Verify a published image and everything attached to it",
@@ -51,22 +47,22 @@ they explain is reported and does not fail the command.`,
 		Args:              cobra.ArbitraryArgs, // RunE checks them
 		ValidArgsFunction: e.completePinned(func(pins *versions.Versions) []string { return pins.Repositories.All() }),
 	}
-	cmd.Flags().StringVar(&f.key, "key", "", "require signatures by the key whose public half is in `file`")
-	cmd.Flags().StringVar(&f.identity, "identity", "", "require keyless signatures by `identity`, a workflow's URL or an email address; a final * matches anything")
-	cmd.Flags().StringVar(&f.issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of the issuer that vouches for --identity")
-	cmd.Flags().StringVar(&f.trustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity (default: ask Sigstore)")
-	cmd.Flags().StringSliceVar(&f.require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
-	cmd.Flags().BoolVar(&f.rebuild, "rebuild", false, "build the published commit again, in a clean checkout of it, and compare")
+	cmd.Flags().StringVar(&key, "key", "", "require signatures by the key whose public half is in `file`")
+	cmd.Flags().StringVar(&identity.Who, "identity", "", "require keyless signatures by `identity`, a workflow's URL or an email address; a final * matches anything")
+	cmd.Flags().StringVar(&identity.Issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of the issuer that vouches for --identity")
+	cmd.Flags().StringVar(&identity.TrustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity (default: ask Sigstore)")
+	cmd.Flags().StringSliceVar(&demand.Require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
+	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "build the published commit again, in a clean checkout of it, and compare")
 	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Demandable(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return failure.Usagef("verify: pass one REFERENCE, such as ghcr.io/linuxserver/netbox:latest; %d were given", len(args))
 		}
-		demand, err := e.demand(f)
-		if err != nil {
+		if err := e.complete(&demand, key, identity); err != nil {
 			return err
 		}
 		var at registry.Opened
+		var err error
 		if dir, ok := strings.CutPrefix(args[0], "oci:"); ok {
 			at, err = registry.OpenLayout(dir)
 		} else {
@@ -79,7 +75,7 @@ they explain is reported and does not fail the command.`,
 		if err != nil {
 			return err
 		}
-		if f.rebuild {
+		if rebuild {
 			if err := e.verifyRebuild(cmd.Context(), at, &result); err != nil {
 				return err
 			}
@@ -92,36 +88,36 @@ they explain is reported and does not fail the command.`,
 	return cmd
 }
 
-// demand is what the flags insist on.
-func (e env) demand(f verifyFlags) (attest.Demand, error) {
-	d := attest.Demand{Require: f.require}
+// complete checks what is demanded, and adds the platforms and the signer, who is
+// a key, in a file, or an identity.
+func (e env) complete(d *attest.Demand, key string, identity attest.Identity) error {
 	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {
-		return d, err
+		return err
 	}
 	for _, p := range platforms {
 		d.Platforms = append(d.Platforms, registry.Key(p))
 	}
-	for _, what := range f.require {
+	for _, what := range d.Require {
 		if what == "all" {
 			d.Require = attest.Demandable()
 		} else if !slices.Contains(attest.Demandable(), what) {
-			return d, failure.Usagef("verify: --require %q: there is no such thing to require: pass %s or all", what, strings.Join(attest.Demandable(), ", "))
+			return failure.Usagef("verify: --require %q: there is no such thing to require: pass %s or all", what, strings.Join(attest.Demandable(), ", "))
 		}
 	}
 	switch {
-	case f.key != "" && f.identity != "":
-		return d, failure.Usagef("verify: --key and --identity exclude each other: verify twice")
-	case f.key != "":
-		text, err := os.ReadFile(f.key)
+	case key != "" && identity.Who != "":
+		return failure.Usagef("verify: --key and --identity exclude each other: verify twice")
+	case key != "":
+		text, err := os.ReadFile(key)
 		if err != nil {
-			return d, failure.Usagef("read the public key: %w", err)
+			return failure.Usagef("read the public key: %w", err)
 		}
-		if d.Signer, err = attest.ReadPublicKey(f.key, text); err != nil {
-			return d, err
-		}
-	case f.identity != "":
-		d.Signer = attest.Identity{Who: f.identity, Issuer: f.issuer, TrustedRoot: f.trustedRoot, Cosign: e.cosign()}
+		d.Signer, err = attest.ReadPublicKey(key, text)
+		return err
+	case identity.Who != "":
+		identity.Cosign = e.cosign()
+		d.Signer = identity
 	}
-	return d, nil
+	return nil
 }

@@ -125,14 +125,13 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	if err := sign(provenancePredicate, r.Provenance, parts...); err != nil || r.Signer == nil {
 		return list, err
 	}
+	key, simply := r.Signer.(*Key)
 	for _, p := range parts {
 		// As cosign words it: the subject has no name.
 		if err := sign(signPredicate, struct{}{}, named{"", p.digest}); err != nil {
 			return nil, err
 		}
-	}
-	if key, ok := r.Signer.(*Key); ok {
-		for _, p := range parts {
+		if simply {
 			img, err := key.signSimply(p.digest, r.Repositories)
 			if err != nil {
 				return nil, err

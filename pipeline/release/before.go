@@ -96,7 +96,14 @@ func PackagesOf(ctx context.Context, store registry.Store, platform string, imag
 	if err != nil || packages != nil || platform != sbom.ListedPlatform {
 		return packages, err
 	}
-	return committed(ctx, repo, commit)
+	file, _, err := git.File(ctx, repo, strings.TrimSuffix(commit, "-dirty"), sbom.ListFile)
+	if err != nil || file == nil {
+		return nil, err
+	}
+	if packages, err = sbom.ParseTable(file); err != nil {
+		return nil, nil // who wrote another sort of list is not compared with
+	}
+	return packages, nil
 }
 
 // attached reads the packages in the list that is attached to an image; nil
@@ -128,17 +135,4 @@ func attached(ctx context.Context, store registry.Store, image v1.Hash) ([]sbom.
 		return sbom.ParseCycloneDX(text)
 	}
 	return nil, nil
-}
-
-// committed reads package_versions.txt of a commit; nil when that is not known.
-func committed(ctx context.Context, repo, commit string) ([]sbom.Package, error) {
-	file, _, err := git.File(ctx, repo, strings.TrimSuffix(commit, "-dirty"), sbom.ListFile)
-	if err != nil || file == nil {
-		return nil, err
-	}
-	packages, err := sbom.ParseTable(file)
-	if err != nil {
-		return nil, nil // who wrote another sort of list is not compared with
-	}
-	return packages, nil
 }
