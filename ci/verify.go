@@ -61,13 +61,7 @@ they explain is reported and does not fail the command.`,
 		if err := e.complete(&demand, key, identity); err != nil {
 			return err
 		}
-		var at registry.Opened
-		var err error
-		if dir, ok := strings.CutPrefix(args[0], "oci:"); ok {
-			at, err = registry.OpenLayout(dir)
-		} else {
-			at, err = e.registries().Open(cmd.Context(), args[0])
-		}
+		at, err := e.registries().Open(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}

@@ -171,9 +171,12 @@ type Store interface {
 	ByTag(tag string) (v1.Image, error)
 }
 
-// Open reads a reference, whose tag is latest when it has none. What is read
-// through it ends with ctx.
+// Open reads a reference, whose tag is latest when it has none, or oci:DIR, a
+// layout. What is read through it ends with ctx.
 func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
+	if dir, ok := strings.CutPrefix(reference, "oci:"); ok {
+		return OpenLayout(dir)
+	}
 	if last := reference[strings.LastIndex(reference, "/")+1:]; strings.Contains(reference, "/") && !strings.ContainsAny(last, ":@") {
 		reference += ":latest"
 	}
