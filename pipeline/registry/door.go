@@ -63,15 +63,13 @@ func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
 		return d.in, nil
 	}
 	auth, err := authn.Resolve(ctx, d.keys, d.repo)
+	if err == nil {
+		d.in, err = transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, d.scopes)
+	}
 	if err != nil {
 		return nil, marked{err, errLogin}
 	}
-	in, err := transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, d.scopes)
-	if err != nil {
-		return nil, marked{err, errLogin}
-	}
-	d.in = in
-	return in, nil
+	return d.in, nil
 }
 
 // RoundTrip is http.RoundTripper's.

@@ -216,28 +216,38 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 // sameBlob pulls a blob and compares it with its digest.
 func (r *repository) sameBlob(ctx context.Context, b blob) error {
 	pulled := &countedLayer{meter: &r.meter, total: new(atomic.Int64)}
-	return r.try(ctx, publishing, "pulling back blob "+b.digest.String(), twice(func(ctx context.Context) error {
-		var err error
+	return r.pull(ctx, "blob "+b.digest.String(), func(ctx context.Context) (err error) {
 		if pulled.Layer, err = r.puller.Layer(ctx, r.repo.Digest(b.digest.String())); err != nil {
 			return err
 		}
-		return late(copyBytes(ctx, pulled, b.digest, b.size, io.Discard))
-	}))
+		return copyBytes(ctx, pulled, b.digest, b.size, io.Discard)
+	})
 }
 
-// twice makes what was read and is not what it has to be be read once more: a
-// line or a cache may have spoiled it, not the registry.
-func twice(read func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
+// sameManifest pulls the manifest with a digest, which the client compares it with.
+func (r *repository) sameManifest(ctx context.Context, what string, digest v1.Hash) error {
+	return r.pull(ctx, what, func(ctx context.Context) error {
+		_, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
+		return err
+	})
+}
+
+// pull reads what has just been sent: "there is no such thing" is "not yet". What
+// is not what it has to be is read once more: a line or a cache may have spoiled
+// it, not the registry.
+func (r *repository) pull(ctx context.Context, what string, read func(context.Context) error) error {
+	return r.try(ctx, publishing, "pulling back "+what, func(ctx context.Context) error {
 		err := read(ctx)
-		if !corrupt(err) {
-			return err
+		if corrupt(err) {
+			if err = read(ctx); corrupt(err) {
+				return fmt.Errorf("%w; delete it there and publish again", err)
+			}
 		}
-		if err = read(ctx); corrupt(err) {
-			return fmt.Errorf("%w; delete it there and publish again", err)
+		if absent(err) {
+			return marked{err, errNotYet}
 		}
 		return err
-	}
+	})
 }
 
 // corrupt says if an error is neither of the connection nor of the registry:
@@ -249,14 +259,6 @@ func corrupt(err error) bool {
 // oneLine puts an error of many lines into one.
 func oneLine(err error) error {
 	return explained{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
-}
-
-// sameManifest pulls the manifest with a digest, which the client compares it with.
-func (r *repository) sameManifest(ctx context.Context, what string, digest v1.Hash) error {
-	return r.try(ctx, publishing, "pulling back "+what, twice(func(ctx context.Context) error {
-		_, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
-		return late(err)
-	}))
 }
 
 // Admit asks each repository of the targets whether it may be pushed to: an

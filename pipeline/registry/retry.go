@@ -80,14 +80,6 @@ func pause(n int) time.Duration {
 // looks are the waits for what a registry shows late, 30 s together.
 var looks = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
 
-// late takes "there is no such thing" for "not yet": it has just been sent.
-func late(err error) error {
-	if absent(err) {
-		return marked{err, errNotYet}
-	}
-	return err
-}
-
 // attemptKey finds the attempt in the context of its requests.
 type attemptKey struct{}
 
