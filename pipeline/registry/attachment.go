@@ -122,7 +122,7 @@ func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	r.attached = nil
 	for _, a := range p.attached {
-		sent, err := r.attach(ctx, a)
+		found, err := r.attach(ctx, a)
 		if err != nil && p.AttachOptional && !passing(err) && ctx.Err() == nil {
 			fmt.Fprintf(&r.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
 			r.attached = nil
@@ -131,7 +131,7 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 		if err != nil {
 			return err
 		}
-		r.attached = append(r.attached, sent)
+		r.attached = append(r.attached, found)
 	}
 	for _, part := range p.parts {
 		if err := r.list(ctx, part.digest); err != nil {
@@ -141,39 +141,52 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	return nil
 }
 
+// attached is an attachment as it is in a repository.
+type attached struct {
+	Attachment
+	v1.Descriptor // as registries list it
+}
+
 // attach sends one manifest. A registry that knows no artifacts gets it
 // in the form that was there before: what it is stands in the type of its
 // configuration.
-func (r *repository) attach(ctx context.Context, a Attachment) (Attachment, error) {
-	send := func(a Attachment) error {
-		digest, err := a.Image.Digest()
-		if err != nil {
-			return err
+func (r *repository) attach(ctx context.Context, a Attachment) (attached, error) {
+	send := func(a Attachment) (attached, error) {
+		d, descErr := partial.Descriptor(a.Image)
+		manifest, err := a.Image.Manifest()
+		if err = errors.Join(descErr, err); err != nil {
+			return attached{}, err
 		}
-		return r.try(ctx, sending, "attaching "+digest.String(), func(ctx context.Context) error {
-			if err := r.pusher.Push(ctx, r.repo.Digest(digest.String()), a.Image); err != nil || a.Tag == "" {
+		d.Annotations = manifest.Annotations
+		return attached{a, *d}, r.try(ctx, sending, "attaching "+d.Digest.String(), func(ctx context.Context) error {
+			if err := r.pusher.Push(ctx, r.repo.Digest(d.Digest.String()), a.Image); err != nil || a.Tag == "" {
 				return err
 			}
 			return r.pusher.Push(ctx, r.repo.Tag(a.Tag), a.Image)
 		})
 	}
-	err := send(a)
+	done, err := send(a)
 	if status := answer(err).StatusCode; a.old == nil || status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
-		return a, err
+		return done, err
 	}
 	fmt.Fprintf(&r.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
-	old := Attachment{Subject: a.Subject, Image: a.old}
-	if send(old) != nil {
-		return a, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
+	done, oldErr := send(Attachment{Subject: a.Subject, Image: a.old})
+	if oldErr != nil {
+		return done, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
 	}
-	return old, nil
+	return done, nil
 }
 
 // list sees to it that what is attached to a subject is listed with it.
 func (r *repository) list(ctx context.Context, subject v1.Hash) error {
-	want, err := referrersOf(r.attached, subject)
-	if err != nil || len(want) == 0 {
-		return err
+	var want []v1.Descriptor
+	for _, a := range r.attached {
+		if a.Subject == subject && a.Tag == "" {
+			want = append(want, a.Descriptor)
+		}
+	}
+	if len(want) == 0 {
+		return nil
 	}
 	what := "listing what is attached to " + subject.String()
 	if !r.unlisted {
@@ -257,26 +270,6 @@ func missing(have, want []v1.Descriptor) []v1.Descriptor {
 	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
 		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
 	})
-}
-
-// referrersOf describes what is attached to a subject, as a registry lists it.
-func referrersOf(attached []Attachment, subject v1.Hash) (list []v1.Descriptor, err error) {
-	for _, a := range attached {
-		if a.Subject != subject || a.Tag != "" {
-			continue
-		}
-		manifest, err := a.Image.Manifest()
-		if err != nil {
-			return nil, err
-		}
-		d, err := partial.Descriptor(a.Image)
-		if err != nil {
-			return nil, err
-		}
-		d.Annotations = manifest.Annotations
-		list = append(list, *d)
-	}
-	return list, nil
 }
 
 // rawIndex is an index as it is written.

@@ -113,7 +113,7 @@ type repository struct {
 	err      error // why nothing more is done there
 	right    bool  // all tags were, before anything was sent
 	// attached is what is attached to the index and its images, as it is there.
-	attached []Attachment
+	attached []attached
 	lists    bool         // what is attached: it has done so
 	unlisted bool         // it does not, or cannot now
 	blobs    atomic.Int64 // sent

@@ -188,11 +188,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 		}
 	}
 	for _, a := range r.attached {
-		digest, err := a.Image.Digest()
-		if err == nil {
-			err = r.sameManifest(ctx, "what is attached to "+a.Subject.String(), digest)
-		}
-		if err != nil {
+		if err := r.sameManifest(ctx, "what is attached to "+a.Subject.String(), a.Digest); err != nil {
 			return err
 		}
 	}
