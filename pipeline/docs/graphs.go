@@ -32,6 +32,7 @@ type Graph struct {
 	*initgraph.Graph
 	Tree     *s6rc.Tree
 	Drift    []error
+	drifts   []initgraph.Drift // the same
 	pictures map[string][]byte // SVG by the name of its look
 }
 
@@ -61,7 +62,8 @@ func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform
 		return found, err
 	}
 	found.Title, found.Bases = declared.Title, declared.Bases
-	for _, differs := range initgraph.Compare(declared, found.Graph) {
+	found.drifts = initgraph.Compare(declared, found.Graph)
+	for _, differs := range found.drifts {
 		line := vars.Line("init_diagram")
 		if differs.Line > 0 {
 			line += differs.Line
@@ -123,12 +125,6 @@ const pictureLimit = 5 * time.Minute
 // Draw leaves the graph as text and as pictures. Why a picture cannot be had is
 // written to log: no graph is wrong for that.
 func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *Graph, failed ...string) error {
-	var drifts []initgraph.Drift
-	for _, err := range graph.Drift {
-		if drift, ok := errors.AsType[initgraph.Drift](err); ok {
-			drifts = append(drifts, drift)
-		}
-	}
 	file := filepath.Join(d.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+".")
 	if err := outdir.WriteFile(file+"d2", []byte(graph.D2())); err != nil {
 		return err
@@ -146,7 +142,7 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		svg, err := d.D2.SVG(ctx, log, graph.Drawing(look, drifts, failed...), shown)
+		svg, err := d.D2.SVG(ctx, log, graph.Drawing(look, graph.drifts, failed...), shown)
 		if err != nil {
 			if err := ctx.Err(); errors.Is(err, context.Canceled) {
 				return err
