@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
 var (
@@ -164,9 +164,6 @@ func (v *Vars) checkTexts() (problems []error) {
 	return problems
 }
 
-// composeLine is the line that an error of the YAML library names.
-var composeLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s+)?line (\d+): `)
-
 // checkCompose finds a compose file that is none.
 func (v *Vars) checkCompose() error {
 	if line, err := notCompose(v.CustomCompose); err != nil {
@@ -183,17 +180,11 @@ func notCompose(text string) (line int, err error) {
 	var file struct {
 		Services map[string]yaml.Node `yaml:"services"`
 	}
-	err = yaml.Unmarshal([]byte(text), &file)
-	if err == nil && text != "" && len(file.Services) == 0 {
-		err = errors.New("it has no services")
-	}
-	if err == nil {
+	line, problem := 1, "it has no services"
+	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
+		line, problem = strictyaml.Syntax([]byte(text), err)
+	} else if text == "" || len(file.Services) > 0 {
 		return 0, nil
 	}
-	line = 1
-	if m := composeLine.FindStringSubmatch(err.Error()); m != nil {
-		line, _ = strconv.Atoi(m[1])
-	}
-	said := composeLine.ReplaceAllString(err.Error(), "")
-	return line, fmt.Errorf("not a compose file: %s", strings.Join(strings.Fields(said), " "))
+	return line, fmt.Errorf("not a compose file: %s", strings.Join(strings.Fields(problem), " "))
 }

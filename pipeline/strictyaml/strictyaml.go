@@ -90,7 +90,7 @@ func (d *Document) Decode(into any) error {
 }
 
 var (
-	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+	yamlError = regexp.MustCompile(`(?s)^yaml: (?:unmarshal errors:\s+)?(?:line (\d+): )?(.*)$`)
 	// The library counts lines from 0 in what its parser finds, and from 1 in
 	// what its scanner finds.
 	parserError = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',' or )`)
@@ -98,7 +98,13 @@ var (
 )
 
 func syntaxError(file string, data []byte, err error) error {
-	line, problem := 1, err.Error()
+	line, problem := Syntax(data, err)
+	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
+}
+
+// Syntax is what the YAML library found wrong with data, and in which line.
+func Syntax(data []byte, err error) (line int, problem string) {
+	line, problem = 1, err.Error()
 	if m := yamlError.FindStringSubmatch(problem); m != nil {
 		problem = m[2]
 		if n, err := strconv.Atoi(m[1]); err == nil {
@@ -112,7 +118,7 @@ func syntaxError(file string, data []byte, err error) error {
 		before, _, _ := bytes.Cut(data, []byte("*"+m[1]))
 		line = bytes.Count(before, []byte("\n")) + 1
 	}
-	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
+	return line, problem
 }
 
 type decoder struct {
