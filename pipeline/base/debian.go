@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
@@ -273,18 +274,11 @@ func runFiltered(ctx context.Context, cmd *exec.Cmd, w io.Writer, drop func(stri
 }
 
 func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
-	in, out := tar.NewReader(r), tar.NewWriter(w)
-	for {
-		h, err := in.Next()
-		if err == io.EOF {
-			return out.Close()
-		}
-		if err != nil {
-			return fmt.Errorf("reading the archive of mmdebstrap: %w", err)
-		}
+	out := tar.NewWriter(w)
+	err := archive.Walk(r, func(h *tar.Header, content io.Reader) error {
 		path := strings.TrimPrefix(h.Name, "./")
 		if path == "" || drop(path) {
-			continue
+			return nil
 		}
 		h.Name = path
 		if h.Typeflag == tar.TypeLink {
@@ -296,13 +290,16 @@ func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
 		h.ModTime = h.ModTime.Truncate(time.Second)
 		h.AccessTime, h.ChangeTime = time.Time{}, time.Time{}
 		h.Format = tar.FormatPAX
-		if err := out.WriteHeader(h); err != nil {
-			return fmt.Errorf("writing %s into the layer: %w", path, err)
+		err := out.WriteHeader(h)
+		if err == nil {
+			_, err = io.Copy(out, content)
 		}
-		if _, err := io.Copy(out, in); err != nil {
-			return fmt.Errorf("writing %s into the layer: %w", path, err)
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("passing on the archive of mmdebstrap: %w", err)
 	}
+	return out.Close()
 }
 
 // runnable reports what is missing on this machine before minutes are spent.

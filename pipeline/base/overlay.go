@@ -191,7 +191,7 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 	if o.sources != "" {
 		entries = append(entries, entry{Path: "etc/apt/sources.list.d/debian.list", Mode: 0o644, Data: []byte(o.sources)})
 	}
-	data, err := archive(entries)
+	data, err := pack(entries)
 	if err != nil {
 		return nil, fmt.Errorf("packing the layer of %s: %w", o.dir, err)
 	}
@@ -241,8 +241,8 @@ func (o overlay) files() ([]entry, error) {
 	return entries, nil
 }
 
-// archive packs entries, sorted, all root's and all of one age.
-func archive(entries []entry) ([]byte, error) {
+// pack makes an archive of entries, sorted, all root's and all of one age.
+func pack(entries []entry) ([]byte, error) {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.Path, b.Path) })
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)

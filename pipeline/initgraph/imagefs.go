@@ -16,6 +16,8 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
 const (
@@ -103,25 +105,16 @@ type layer struct {
 func readLayer(r io.Reader) (layer, error) {
 	directory := &fstest.MapFile{Mode: fs.ModeDir | 0o755}
 	l := layer{files: map[string]*fstest.MapFile{".": directory}, whiteouts: map[string]bool{}}
-	for t := tar.NewReader(r); ; {
-		h, err := t.Next()
-		if err == io.EOF {
-			// Rest behind the end mark; a compressed stream verifies its sum there.
-			_, err = io.Copy(io.Discard, r)
-			return l, err
-		}
-		if err != nil {
-			return l, err
-		}
+	err := archive.Walk(r, func(h *tar.Header, content io.Reader) error {
 		name := rooted("/" + h.Name)
 		dir, base := path.Split(name)
 		if base == ".wh..wh..opq" {
 			l.whiteouts[path.Clean(dir)] = false
-			continue
+			return nil
 		}
 		if hidden, found := strings.CutPrefix(base, ".wh."); found {
 			l.whiteouts[dir+hidden] = true
-			continue
+			return nil
 		}
 		file := &fstest.MapFile{Mode: h.FileInfo().Mode()}
 		switch h.Typeflag {
@@ -136,7 +129,7 @@ func readLayer(r io.Reader) (layer, error) {
 			keep := int64(0)
 			if strings.HasPrefix(name, keepAll) {
 				if keep = h.Size; keep > maxFile {
-					return l, fmt.Errorf("%s has %d bytes: too large for a service file", name, h.Size)
+					return fmt.Errorf("%s has %d bytes: too large for a service file", name, h.Size)
 				}
 			} else if file.Mode&0o111 != 0 {
 				keep = min(keepHead, h.Size)
@@ -145,15 +138,17 @@ func readLayer(r io.Reader) (layer, error) {
 				file.Sys = errNotKept
 			}
 			file.Data = make([]byte, keep)
-			if _, err := io.ReadFull(t, file.Data); err != nil {
-				return l, fmt.Errorf("reading %s: %w", name, err)
+			if _, err := io.ReadFull(content, file.Data); err != nil {
+				return fmt.Errorf("reading %s: %w", name, err)
 			}
 		}
 		l.files[name] = file
 		for dir := path.Dir(name); l.files[dir] == nil; dir = path.Dir(dir) { // not every archive names them
 			l.files[dir] = directory
 		}
-	}
+		return nil
+	})
+	return l, err
 }
 
 // imageFS is the flattened file system. Symbolic links have their target as

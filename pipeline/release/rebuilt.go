@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
@@ -95,24 +95,14 @@ func files(ctx context.Context, img v1.Image) (map[string]string, error) {
 	found := map[string]string{}
 	tree := mutate.Extract(img)
 	defer tree.Close()
-	for r := tar.NewReader(tree); ctx.Err() == nil; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			// The archive ends well even where a layer could not be read: why comes
-			// behind its end.
-			_, err = io.Copy(io.Discard, tree)
-			return found, err
-		}
+	return found, archive.Walk(tree, func(h *tar.Header, file io.Reader) error {
 		content := sha256.New()
-		if err == nil {
-			_, err = io.Copy(content, r)
-		}
-		if err != nil {
-			return nil, err
+		if _, err := io.Copy(content, file); err != nil {
+			return err
 		}
 		found["/"+strings.Trim(h.Name, "/")] = fmt.Sprint(h.Typeflag, h.Mode, h.Uid, h.Gid, h.ModTime.Unix(), h.Linkname, h.PAXRecords, content.Sum(nil))
-	}
-	return nil, ctx.Err()
+		return ctx.Err()
+	})
 }
 
 // Same reports whether the two are one image.

@@ -220,7 +220,7 @@ func shimProgram(repo, goarch, out string) gotool.Program {
 func rewriteProgram(repo, goarch, out string) gotool.Program {
 	return gotool.Program{
 		Dir: repo, Package: "./pipeline/engine/dagger/layers/rewrite", GOARCH: goarch, Out: out,
-		Files: []string{"go.mod", "go.sum", "pipeline/engine/*.go", "pipeline/engine/dagger/layers"},
+		Files: []string{"go.mod", "go.sum", "pipeline/archive", "pipeline/engine/*.go", "pipeline/engine/dagger/layers"},
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
@@ -97,17 +98,14 @@ func noneNewer(t *testing.T, img v1.Image, than time.Time) {
 	t.Helper()
 	r := mutate.Extract(img)
 	defer r.Close()
-	for files := tar.NewReader(r); ; {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	err := archive.Walk(r, func(h *tar.Header, _ io.Reader) error {
 		if h.ModTime.After(than) {
 			t.Errorf("%s has the time %s, want none after %s", h.Name, h.ModTime, than)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
@@ -28,29 +29,23 @@ func ReadArchive(file, dir string) (v1.Image, error) {
 		return nil, err
 	}
 	defer root.Close()
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = archive.Walk(f, func(h *tar.Header, content io.Reader) error {
 		if h.Typeflag != tar.TypeReg {
-			continue
+			return nil
 		}
 		name := path.Clean(h.Name)
 		if err := root.MkdirAll(path.Dir(name), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
+			return err
 		}
 		out, err := root.Create(name)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		_, err = io.Copy(out, r)
-		if err := errors.Join(err, out.Close()); err != nil {
-			return nil, err
-		}
+		_, err = io.Copy(out, content)
+		return errors.Join(err, out.Close())
+	})
+	if err != nil {
+		return nil, err
 	}
 	return engine.SoleImage(dir)
 }

@@ -2,13 +2,14 @@ package layers
 
 import (
 	"archive/tar"
-	"errors"
 	"io"
 	"maps"
 	"path"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
 // An engine with certificates of its own puts them into each container, in the
@@ -71,16 +72,10 @@ func headers(l v1.Layer) (map[string]*tar.Header, error) {
 	}
 	defer r.Close()
 	found := map[string]*tar.Header{}
-	for files := tar.NewReader(r); ; {
-		h, err := files.Next()
-		if errors.Is(err, io.EOF) {
-			return found, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	return found, archive.Walk(r, func(h *tar.Header, _ io.Reader) error {
 		found[entryName(h)] = h
-	}
+		return nil
+	})
 }
 
 func entryName(h *tar.Header) string { return strings.TrimPrefix(path.Clean(h.Name), "/") }

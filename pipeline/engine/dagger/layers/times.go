@@ -3,8 +3,8 @@ package layers
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
 // WithTimes writes the last layers of an image again, in dir, with no file newer
@@ -79,30 +81,22 @@ func rewriteLayer(layer v1.Layer, epoch time.Time, without map[string]bool, file
 	defer out.Close()
 	zip := gzip.NewWriter(out)
 	to := tar.NewWriter(zip)
-	for from := tar.NewReader(in); ; {
-		h, err := from.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = archive.Walk(in, func(h *tar.Header, content io.Reader) error {
 		if without[entryName(h)] {
-			continue
+			return nil
 		}
 		for _, at := range []*time.Time{&h.ModTime, &h.AccessTime, &h.ChangeTime} {
 			if at.After(epoch) {
 				*at = epoch
 			}
 		}
-		if err := to.WriteHeader(h); err != nil {
-			return nil, err
+		err := to.WriteHeader(h)
+		if err == nil {
+			_, err = io.Copy(to, content)
 		}
-		if _, err := io.Copy(to, from); err != nil {
-			return nil, err
-		}
-	}
-	if err := errors.Join(to.Close(), zip.Close(), out.Close()); err != nil {
+		return err
+	})
+	if err := cmp.Or(err, to.Close(), zip.Close(), out.Close()); err != nil {
 		return nil, err
 	}
 	return tarball.LayerFromFile(file, tarball.WithMediaType(types.OCILayer))
