@@ -236,14 +236,12 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 		}
 	})
 
-	errs := [len(phases)]error{}
-	errs[0] = bootErr
+	errs := [len(phases)]error{bootErr}
 	if b.phase >= 1 {
 		errs[1] = join(asked.Err(), restarted(texts))
 	}
-	if b.phase == 2 {
+	if b.phase == 2 && runErr == nil {
 		switch {
-		case runErr != nil:
 		case result.ExitCode != 0:
 			errs[2] = fmt.Errorf("stop netbox on %s: it ended with status %d after SIGTERM, want 0", b.key, result.ExitCode)
 		case stopped > stopLimit:

@@ -27,13 +27,23 @@ const File = "versions.yml"
 
 // Versions is what versions.yml says.
 type Versions struct {
-	NetBox       NetBox               `yaml:"netbox"`
-	Base         Base                 `yaml:"base"`
-	Sidecars     Sidecars             `yaml:"sidecars"`
-	Container    string               `yaml:"container"` // that the workflows build in: an image reference
-	Emulation    map[string]Emulation `yaml:"emulation"` // by architecture, as Go names it
-	Repositories Repositories         `yaml:"repositories"`
-	Epoch        string               `yaml:"epoch"` // day whose beginning, UTC, is stamped on the image's files
+	NetBox struct { // releases, as the Python package index names them
+		Release  string `yaml:"release"`  // what is built
+		Previous string `yaml:"previous"` // what upgrades are proven from
+	} `yaml:"netbox"`
+	Base struct { // images a build may start from
+		Local struct { // what the local base image is made from
+			Suite string `yaml:"suite"` // of Debian, such as trixie
+		} `yaml:"local"`
+		Published string `yaml:"published"` // image reference with a tag or digest
+	} `yaml:"base"`
+	Sidecars  Sidecars            `yaml:"sidecars"`
+	Container string              `yaml:"container"` // that the workflows build in: an image reference
+	Emulation map[string]struct { // how programs of an architecture, as Go names it, run on another
+		CPU string `yaml:"cpu"` // value of QEMU_CPU
+	} `yaml:"emulation"`
+	Repositories Repositories `yaml:"repositories"`
+	Epoch        string       `yaml:"epoch"` // day whose beginning, UTC, is stamped on the image's files
 }
 
 // Stamp is the time stamped on all files of an image.
@@ -51,23 +61,6 @@ func (v *Versions) CPUs() map[string]string {
 	return cpus
 }
 
-// NetBox names the releases, as the Python package index does.
-type NetBox struct {
-	Release  string `yaml:"release"`  // what is built
-	Previous string `yaml:"previous"` // what upgrades are proven from
-}
-
-// Base names the images a build may start from.
-type Base struct {
-	Local     Local  `yaml:"local"`
-	Published string `yaml:"published"` // image reference with a tag or digest
-}
-
-// Local says what the local base image is made from.
-type Local struct {
-	Suite string `yaml:"suite"` // of Debian, such as trixie
-}
-
 // Sidecars are the services NetBox needs beside it.
 type Sidecars struct {
 	Postgres Sidecar `yaml:"postgres"`
@@ -78,11 +71,6 @@ type Sidecars struct {
 type Sidecar struct {
 	Major int    `yaml:"major"`
 	Image string `yaml:"image"` // image reference with a tag or digest
-}
-
-// Emulation says how programs of one architecture are run on another.
-type Emulation struct {
-	CPU string `yaml:"cpu"` // value of QEMU_CPU
 }
 
 // Repositories are where images are published, by whom they are for. Each is
