@@ -31,12 +31,9 @@ const byHand = SourceURL + "#by-hand"
 // signatures.
 func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string, log io.Writer) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
 	return func(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
-		digest, err := idx.Digest()
-		if err != nil {
-			return nil, err
-		}
+		digest, digestErr := idx.Digest()
 		manifest, err := idx.IndexManifest()
-		if err != nil {
+		if err = cmp.Or(digestErr, err); err != nil {
 			return nil, err
 		}
 		build := attest.Build{

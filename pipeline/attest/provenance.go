@@ -196,11 +196,6 @@ func (p Provenance) commit() string {
 	return ""
 }
 
-// lists reports whether a document is among those that the provenance names.
-func (p Provenance) lists(digest v1.Hash) bool {
-	return statement{Subject: p.Details.Others}.about(digest)
-}
-
 // newStatement is the text of a statement, the same for the same.
 func newStatement(predicateType string, predicate any, on ...named) ([]byte, error) {
 	var subjects []Resource

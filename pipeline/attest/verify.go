@@ -30,7 +30,7 @@ func Verify(ctx context.Context, reference string, at registry.Opened, demand De
 		at: at, demand: demand, result: Result{Reference: reference, Digest: at.Digest.String()},
 		believed: map[string]Provenance{}, read: map[v1.Hash]bool{},
 	}
-	v.findImages()
+	v.findSubjects()
 	for _, img := range v.images {
 		v.checkImage(ctx, img)
 	}

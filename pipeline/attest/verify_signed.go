@@ -146,7 +146,7 @@ func (v *verification) vouched(doc report.Document) (verdict Verdict, but string
 		return Unproven, "; no provenance vouches for it"
 	}
 	for _, b := range v.believed {
-		if b.lists(digestOf(doc.Text)) {
+		if (statement{Subject: b.Details.Others}).about(digestOf(doc.Text)) {
 			return v.checked()
 		}
 	}

@@ -32,10 +32,6 @@ type subject struct {
 
 // collect reads all that is attached.
 func (v *verification) collect(ctx context.Context) error {
-	if v.at.Index != nil {
-		v.subjects = append(v.subjects, &subject{name: "index", digest: v.at.Digest})
-	}
-	v.subjects = append(v.subjects, v.images...)
 	for _, s := range v.subjects {
 		referrers, err := v.at.Referrers(s.digest)
 		if err != nil {
@@ -142,7 +138,9 @@ func names(list []Resource) string {
 	return strings.Join(parts, ", ")
 }
 
-func (v *verification) findImages() {
+// findSubjects finds the index and its images, or the one image.
+func (v *verification) findSubjects() {
+	defer func() { v.subjects = append(v.subjects, v.images...) }()
 	if v.at.Index == nil {
 		img := &subject{digest: v.at.Digest, image: v.at.Image, name: "image"}
 		if config, err := img.image.ConfigFile(); err == nil {
@@ -151,6 +149,7 @@ func (v *verification) findImages() {
 		v.images = []*subject{img}
 		return
 	}
+	v.subjects = []*subject{{name: "index", digest: v.at.Digest}}
 	manifest, err := v.at.Index.IndexManifest()
 	if err != nil {
 		v.add(Wrong, "index", whatIndex, "it cannot be read: %v", err)
@@ -158,16 +157,13 @@ func (v *verification) findImages() {
 	}
 	v.annotations = manifest.Annotations
 	var names []string
-	good := true
 	for _, d := range manifest.Manifests {
 		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "" || d.Platform.Architecture == "" || d.Platform.OS == "unknown" {
-			good = false
 			v.add(Wrong, "index", whatIndex, "its entry %s (%s) is not the image of a platform", d.Digest, d.Platform)
 			continue
 		}
 		img := &subject{name: registry.Key(*d.Platform), digest: d.Digest}
 		if slices.Contains(names, img.name) {
-			good = false
 			v.add(Wrong, img.name, whatIndex, "the index has two images for it")
 			continue
 		}
@@ -185,11 +181,10 @@ func (v *verification) findImages() {
 	}
 	for _, name := range v.demand.Platforms {
 		if !slices.Contains(names, name) {
-			good = false
 			v.add(Missing, name, whatIndex, "the index has no image for it")
 		}
 	}
-	if good {
+	if !slices.ContainsFunc(v.result.Lines, func(l Line) bool { return l.What == whatIndex }) {
 		v.add(Proven, "index", whatIndex, "it has an image for %s, and nothing else", strings.Join(names, " and for "))
 	}
 }
@@ -219,11 +214,7 @@ func (v *verification) checkLabels() {
 	if len(v.images) == 0 {
 		return
 	}
-	of := "index"
-	if v.at.Index == nil {
-		of = v.images[0].name
-	}
-	before := len(v.result.Lines)
+	of, before := v.subjects[0].name, len(v.result.Lines)
 	for _, label := range []string{registry.VersionLabel, registry.RevisionLabel, registry.SourceLabel} {
 		first := v.label(label)
 		for _, img := range v.images {

@@ -2,6 +2,7 @@ package release
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,12 +29,9 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	if idx == nil {
 		return nil, nil
 	}
-	digest, err := idx.Digest()
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", reference, err)
-	}
+	digest, digestErr := idx.Digest()
 	manifest, err := idx.IndexManifest()
-	if err != nil {
+	if err = cmp.Or(digestErr, err); err != nil {
 		return nil, fmt.Errorf("read %s: %w", reference, err)
 	}
 	images := linuxImages(manifest)

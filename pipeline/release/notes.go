@@ -82,8 +82,8 @@ func sizes(list []sbom.Size) *sizeTable {
 		row := []string{group}
 		for _, platform := range t.Platforms {
 			s := at[[2]string{platform, group}]
-			cell := fmt.Sprintf("%.1f", megabytes(s.New))
-			if change := fmt.Sprintf("%+.1f", megabytes(s.New-s.Old)); change != "+0.0" && change != "-0.0" {
+			cell := fmt.Sprintf("%.1f", float64(s.New)/1e6) // megabytes as registries count
+			if change := fmt.Sprintf("%+.1f", float64(s.New-s.Old)/1e6); change != "+0.0" && change != "-0.0" {
 				cell += " (" + change + ")"
 			}
 			row = append(row, cell)
@@ -92,9 +92,6 @@ func sizes(list []sbom.Size) *sizeTable {
 	}
 	return &t
 }
-
-// megabytes are 10^6 bytes, as registries count.
-func megabytes(n int64) float64 { return float64(n) / 1e6 }
 
 var special = regexp.MustCompile("[\\\\`*_{}\\[\\]()<>|~!]")
 

@@ -249,7 +249,7 @@ func number(f Facts, p Plan) (Decision, error) {
 	}
 	for _, t := range f.Taken { // as FindTaken found them, one number after the other
 		switch {
-		case t.Version != numbered(p.NetBox.Value, n):
+		case t.Version != fmt.Sprintf("v%s-ls%d", p.NetBox.Value, n):
 		case next:
 			reason += "; " + t.String()
 			n++

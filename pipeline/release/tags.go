@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
@@ -18,18 +17,16 @@ import (
 func name(p *Plan, f Facts) {
 	netbox := "v" + p.NetBox.Value
 	p.Semver = semver(p.NetBox.Value)
+	p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", netbox, p.Package.Value, f.Commit)
+	var more []string
 	switch p.Channel.Value {
 	case Live:
-		n, _ := strconv.Atoi(p.Number.Value)
-		p.Version = numbered(p.NetBox.Value, n)
-		p.Tags = []string{p.Version, "version-" + netbox, p.Semver, "latest"}
-	case Development:
-		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", netbox, p.Package.Value, f.Commit)
-		p.Tags = []string{p.Version}
+		p.Version = netbox + "-ls" + p.Number.Value
+		more = []string{"version-" + netbox, p.Semver, "latest"}
 	case PullRequest:
-		p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s-pr-%d", netbox, p.Package.Value, f.Commit, f.Pull)
-		p.Tags = []string{p.Version}
+		p.Version += fmt.Sprintf("-pr-%d", f.Pull)
 	}
+	p.Tags = append([]string{p.Version}, more...)
 	p.ImageTags = map[string][]string{}
 	for _, of := range platform.All() {
 		for _, tag := range p.Tags {

@@ -57,8 +57,3 @@ func FindTaken(ctx context.Context, from registry.Source, repo string, plan Plan
 	}
 	return &Taken{plan.Version, "git tag " + plan.Version, "", commit}, nil
 }
-
-// numbered is the version of a live image.
-func numbered(netbox string, n int) string {
-	return fmt.Sprintf("v%s-ls%d", netbox, n)
-}
