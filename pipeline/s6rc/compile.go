@@ -26,9 +26,13 @@ type Problems []Problem
 // Error is the message that s6-rc-compile ends with.
 func (p Problems) Error() string { return p[0].Message }
 
-// Compile reads the service source directories in dir, whose content is fsys, and
-// those that s6-overlay adds itself. See Load for what it returns.
-func Compile(dir string, fsys fs.FS) (*Tree, error) {
+// Load compiles the content of /etc/s6-overlay/s6-rc.d together with what
+// s6-overlay adds: the bundles base and top, and the oneshots fix-attrs,
+// legacy-cont-init and legacy-services. The commands of these are left empty:
+// what they run is the supervisor's own affair. The error is a [Problems]. The
+// tree is never nil: with an error it holds what could be read, to look at, not
+// to run.
+func Load(fsys fs.FS) (*Tree, error) {
 	c := &compiler{types: map[string]Type{OneshotRunner: Longrun, FdHolder: Longrun}}
 	for _, name := range []string{OneshotRunner, FdHolder} {
 		c.longruns = append(c.longruns, &Service{Name: name, Type: Longrun, NotificationFD: -1, Essential: true})
@@ -37,7 +41,7 @@ func Compile(dir string, fsys fs.FS) (*Tree, error) {
 	if err != nil {
 		panic(err) // a constant, valid path
 	}
-	c.addSource(dir, fsys)
+	c.addSource(Dir, fsys)
 	c.addSource(BuiltinDir, builtin)
 	c.tree.Services = append(c.longruns, c.oneshots...)
 	for i, s := range c.tree.Services {

@@ -10,7 +10,7 @@
 //
 // The error, if any, is a [Problems]: its Error is what the real program
 // prints behind "s6-rc-compile: fatal: ", its elements are everything that is
-// wrong. [Compile] is the same for explicit source directories.
+// wrong.
 //
 // A supervisor that plays s6-rc brings up the bundle "top":
 //

@@ -1,7 +1,6 @@
 package s6rc
 
 import (
-	"io/fs"
 	"slices"
 	"time"
 )
@@ -127,14 +126,4 @@ func (t *Tree) Closure(names ...string) []*Service {
 		}
 	}
 	return out
-}
-
-// Load compiles the content of /etc/s6-overlay/s6-rc.d together with what
-// s6-overlay adds: the bundles base and top, and the oneshots fix-attrs,
-// legacy-cont-init and legacy-services. The commands of these are left empty:
-// what they run is the supervisor's own affair. The error is a [Problems]. The
-// tree is never nil: with an error it holds what could be read, to look at, not
-// to run.
-func Load(fsys fs.FS) (*Tree, error) {
-	return Compile(Dir, fsys)
 }

@@ -31,9 +31,6 @@ type container struct {
 	// cannot end makes the container deaf to SIGTERM, as in the real one.
 	servicesMu sync.Mutex
 	services   *services
-
-	commandMu sync.Mutex
-	command   int // its pid while it runs
 }
 
 // say writes one line to standard error, if the container is that talkative.
@@ -62,6 +59,11 @@ func boot(args []string) int {
 	}
 	if c.keepEnv {
 		c.env = given
+	}
+	for _, name := range []string{"S6_CMD_RECEIVE_SIGNALS", "S6_LOGGING", "S6_RUNTIME_PROFILE"} {
+		if value := variable(given, name); value != "" && value != "0" {
+			c.say(1, "init: warning: %s=%s changes nothing, this base image has no such thing", name, value)
+		}
 	}
 	syscall.Umask(0o022)
 	if code := c.prepare(given); code != 0 {
@@ -95,23 +97,10 @@ func (c *container) prepare(env []string) int {
 		c.say(0, "%s: fatal: /run cannot be written by user %d (%s): start the container without a user, set PUID and PGID instead", preinit, user, s6rc.Errno(err))
 		return 100
 	}
-	if c.readOnlyRoot {
-		c.say(0, preinit+": info: read-only root")
-		if err := os.WriteFile("/run/test of writability", nil, 0o644); err != nil {
-			c.say(0, "/package/admin/s6-overlay-3.1.6.2/libexec/preinit: 31: cannot create /run/test of writability: %s", s6rc.Errno(err))
-			c.say(0, "s6-overlay-suexec: fatal: child failed with exit code 2")
-			return 2
-		}
-		os.Remove("/run/test of writability")
-		c.say(0, preinit+": info: writable /run. Checking for executability.")
-		switch options, mounted := mountOptions("/run"); {
-		case !mounted:
-			c.say(0, preinit+": warning: unable to find /run in /proc/mounts, check that your container manager pre-mounts /proc, and that /run is a tmpfs. The container is likely to crash soon, if /run is (incorrectly) mounted noexec.")
-		case strings.Contains(","+options+",", ",noexec,"):
-			c.say(0, preinit+": warning: your container manager pre-mounts run with the incorrect noexec option, which s6-overlay cannot work with; expect /init to crash soon. To fix the issue, either pre-mount /run with the exec option, or as a workaround give this container the CAP_SYS_ADMIN capability so s6-overlay can fix it at run time.")
-			c.say(0, "/package/admin/s6-overlay-3.1.6.2/libexec/stage0: 87: exec: /run/s6/basedir/bin/init: Permission denied")
-			return 126
-		}
+	var mounted unix.Statfs_t
+	if err := unix.Statfs("/run", &mounted); err == nil && mounted.Flags&unix.MS_NOEXEC != 0 {
+		c.say(0, "%s: fatal: /run is mounted noexec, and services are started from there: mount it with exec, such as by --tmpfs /run:exec", preinit)
+		return 126
 	}
 	if err := c.layOut(env); err != nil {
 		c.say(0, "s6-rmrf: fatal: unable to remove /run/s6: %s", s6rc.Errno(err))
@@ -151,21 +140,10 @@ func (c *container) layOut(env []string) error {
 	return storeEnvironment(env)
 }
 
-func mountOptions(dir string) (string, bool) {
-	text, _ := os.ReadFile("/proc/mounts")
-	options, found := "", false
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 3 && f[1] == dir {
-			options, found = f[3], true
-		}
-	}
-	return options, found
-}
-
 // bringUp is what rc.init does: hook, compile, services, command.
 func (c *container) bringUp(args []string) {
 	if len(c.hook) > 0 {
-		status := c.foreground(command{argv: c.hook, env: c.env, dir: "/", stdin: os.Stdin}, 26)
+		status := c.foreground(command{argv: c.hook, env: c.env, dir: "/", stdin: os.Stdin})
 		if status != 0 {
 			c.say(1, "%s: warning: hook %s exited %d", rcInit, strings.Join(c.hook, " "), status)
 		}
@@ -183,7 +161,7 @@ func (c *container) bringUp(args []string) {
 	if c.services == nil || len(args) == 0 || c.closing.Load() {
 		return
 	}
-	status := c.foreground(command{argv: args, env: append(c.env, "OLDPWD=/", "PWD="+c.cwd), dir: c.cwd, stdin: os.Stdin}, 76)
+	status := c.foreground(command{argv: args, env: append(c.env, "OLDPWD=/", "PWD="+c.cwd), dir: c.cwd, stdin: os.Stdin})
 	if !c.closing.Load() {
 		c.endWith(status)
 	}
@@ -197,8 +175,7 @@ func (c *container) start() int {
 	if c.closing.Load() {
 		return 0
 	}
-	dir := c.etc + "/s6-overlay/s6-rc.d"
-	tree, err := s6rc.Compile(dir, os.DirFS(dir))
+	tree, err := s6rc.Load(os.DirFS(s6rc.Dir))
 	for _, warning := range tree.Warnings {
 		c.say(2, "s6-rc-compile: warning: %s", warning)
 	}
@@ -231,26 +208,14 @@ func (c *container) supervise() error {
 	return nil
 }
 
-// foreground runs a program for rc.init, a script whose shell complains, with
-// the number of its line, when there is no such program. While it runs,
-// signals may be its.
-func (c *container) foreground(cmd command, line int) int {
-	c.commandMu.Lock()
+// foreground runs a program for rc.init.
+func (c *container) foreground(cmd command) int {
 	p, err := c.children.start(cmd)
-	c.command = p.pid
-	c.commandMu.Unlock()
 	if err != nil {
-		status, reason := execStatus(err), s6rc.Errno(err)
-		if status == 127 {
-			reason = "not found"
-		}
-		c.say(0, "%s: %d: %s: %s", rcInit, line, cmd.argv[0], reason)
-		return status
+		c.say(0, "%s: fatal: unable to exec %s: %s", rcInit, cmd.argv[0], s6rc.Errno(err))
+		return execStatus(err)
 	}
 	status := <-p.done
-	c.commandMu.Lock()
-	c.command = 0
-	c.commandMu.Unlock()
 	if sig := status.Signal(); status.Signaled() && sig != syscall.SIGINT && sig != syscall.SIGPIPE && !c.closing.Load() {
 		c.say(0, "%s", strings.ToUpper(sig.String()[:1])+sig.String()[1:]) // the shell's remark
 	}

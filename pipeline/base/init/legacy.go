@@ -35,11 +35,11 @@ func (c *container) leaveOut(by, dir, instead string) {
 
 // configured lists a directory of legacy configuration, sorted.
 func (c *container) configured(dir string) []string {
-	entries, _ := os.ReadDir(filepath.Join(c.etc, dir)) // mostly absent
+	entries, _ := os.ReadDir(filepath.Join("/etc", dir)) // mostly absent
 	var paths []string
 	for _, e := range entries {
 		if e.Name()[0] != '.' {
-			paths = append(paths, filepath.Join(c.etc, dir, e.Name()))
+			paths = append(paths, filepath.Join("/etc", dir, e.Name()))
 		}
 	}
 	return paths
@@ -73,7 +73,7 @@ func (t *transition) contFinish() {
 func (t *transition) legacyScript(by, file string, limit time.Duration) int {
 	p, err := t.children.start(command{argv: []string{file}, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
 	if err != nil {
-		t.say(0, "%s/%s: 20: %s: %s", scriptsDir, by, file, s6rc.Errno(err))
+		t.say(0, "%s/%s: fatal: unable to exec %s: %s", scriptsDir, by, file, s6rc.Errno(err))
 		return execStatus(err)
 	}
 	status, ok := within(p, limit, t.expired, syscall.SIGKILL)

@@ -11,9 +11,9 @@ import (
 )
 
 // haltRequest is the signal by which the commands halt, poweroff, reboot and
-// shutdown reach PID 1: SIGRTMIN+3. It is never diverted to the command. Nor are
-// the two behind it, by which others ask for a power-off or a reboot: to a
-// container all of that is its end, with the exit code in its file.
+// shutdown reach PID 1: SIGRTMIN+3. By the two behind it others ask for a
+// power-off or a reboot: to a container all of that is its end, with the exit
+// code in its file.
 const haltRequest = syscall.Signal(37)
 
 // halt asks PID 1 to end the container.
@@ -44,21 +44,8 @@ func (c *container) signals() <-chan os.Signal {
 }
 
 func (c *container) handle(sig os.Signal) {
-	number := sig.(syscall.Signal)
-	if number >= haltRequest {
-		c.end()
-		return
-	}
-	if c.cmdGetsSignals && number != syscall.SIGPIPE {
-		c.commandMu.Lock()
-		defer c.commandMu.Unlock()
-		if c.command > 0 {
-			syscall.Kill(c.command, number)
-			return
-		}
-	}
-	switch number {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR:
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR, haltRequest, haltRequest + 1, haltRequest + 2:
 		c.end()
 	}
 }
