@@ -44,9 +44,6 @@ func Load(fsys fs.FS) (*Tree, error) {
 	c.addSource(Dir, fsys)
 	c.addSource(BuiltinDir, builtin)
 	c.tree.Services = append(c.longruns, c.oneshots...)
-	for i, s := range c.tree.Services {
-		s.index = i
-	}
 	c.resolve()
 	c.findCycles()
 	for _, check := range c.late {

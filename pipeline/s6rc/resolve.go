@@ -41,43 +41,38 @@ func (c *compiler) expand(b *BundleDef, way []string) {
 // named are the services that names stand for, in ascending database index and
 // each once.
 func (c *compiler) named(names, way []string, during string) []*Service {
-	var found []*Service
+	found := map[*Service]bool{}
 	for _, name := range names {
 		if b := c.tree.bundle(name); b != nil {
 			c.expand(b, way)
-			found = append(found, b.Services...)
+			for _, s := range b.Services {
+				found[s] = true
+			}
 		} else if s := c.tree.Service(name); s != nil {
-			found = append(found, s)
+			found[s] = true
 		} else if _, declared := c.types[name]; !declared {
 			c.fail("during %s: undefined service name %s", during, name)
 		}
 	}
-	slices.SortFunc(found, func(a, b *Service) int { return a.index - b.index })
-	return slices.Compact(found)
+	return c.tree.sorted(found)
 }
 
 // findCycles walks as s6-rc-compile does, from the last service down, and
 // names what it names.
 func (c *compiler) findCycles() {
-	done := make([]bool, len(c.tree.Services))
-	var way []string
-	var walk func(s *Service)
-	walk = func(s *Service) {
-		if done[s.index] {
+	done := map[*Service]bool{}
+	var walk func(s *Service, way []string)
+	walk = func(s *Service, way []string) {
+		if done[s] || c.cycle(way, s.Name, "cyclic service dependency reached from %s and involving %s") {
 			return
 		}
-		if c.cycle(way, s.Name, "cyclic service dependency reached from %s and involving %s") {
-			return
-		}
-		way = append(way, s.Name)
 		for _, d := range s.Deps {
-			walk(d)
+			walk(d, append(way, s.Name))
 		}
-		way = way[:len(way)-1]
-		done[s.index] = true
+		done[s] = true
 	}
 	for _, s := range slices.Backward(c.tree.Services) {
-		walk(s)
+		walk(s, nil)
 	}
 }
 

@@ -55,8 +55,6 @@ type Service struct {
 	TimeoutUp, TimeoutDown time.Duration // 0: no limit
 
 	Essential bool // flag-essential: never stopped by "s6-rc -d change"
-
-	index int
 }
 
 // BundleDef is a bundle: a name for several services.
@@ -119,11 +117,12 @@ func (t *Tree) Closure(names ...string) []*Service {
 			add([]*Service{s})
 		}
 	}
-	var out []*Service
-	for _, s := range slices.Backward(t.Services) {
-		if wanted[s] {
-			out = append(out, s)
-		}
-	}
-	return out
+	found := t.sorted(wanted)
+	slices.Reverse(found)
+	return found
+}
+
+// sorted lists some services in ascending database index.
+func (t *Tree) sorted(some map[*Service]bool) []*Service {
+	return slices.DeleteFunc(slices.Clone(t.Services), func(s *Service) bool { return !some[s] })
 }
