@@ -21,36 +21,18 @@ import (
 // holds already: a file a mod, its digest inside.
 const applied = "var/lib/docker-mods"
 
-// mod is one image on its way to the root file system.
-type mod struct {
-	ref   string
-	image v1.Image
-	err   error
-	ready chan struct{}
-}
-
-// applyMods fetches all mods at once and lays them over the root file system
-// one after the other, in the order they are named.
+// applyMods lays the mods over the root file system in the order they are named.
 func (h hook) applyMods(ctx context.Context) {
-	var mods []*mod
 	for ref := range strings.SplitSeq(h.mods, "|") {
-		if ref = strings.TrimSpace(ref); ref != "" {
-			m := &mod{ref: ref, ready: make(chan struct{})}
-			mods = append(mods, m)
-			go func() {
-				defer close(m.ready)
-				m.image, m.err = h.fetch(ctx, m.ref)
-			}()
+		if ref = strings.TrimSpace(ref); ref == "" {
+			continue
 		}
-	}
-	for _, m := range mods {
-		<-m.ready
-		err := m.err
+		image, err := h.fetch(ctx, ref)
 		if err == nil {
-			err = h.apply(ctx, m)
+			err = h.apply(ctx, ref, image)
 		}
 		if err != nil {
-			h.say("[mod-init] %s: not applied: %v", m.ref, err)
+			h.say("[mod-init] %s: not applied: %v", ref, err)
 		}
 	}
 }
@@ -68,17 +50,17 @@ func (h hook) fetch(ctx context.Context, ref string) (v1.Image, error) {
 	return image, nil
 }
 
-func (h hook) apply(ctx context.Context, m *mod) error {
-	digest, err := m.image.Digest()
+func (h hook) apply(ctx context.Context, ref string, image v1.Image) error {
+	digest, err := image.Digest()
 	if err != nil {
 		return fmt.Errorf("reading its manifest: %w", err)
 	}
-	mark := h.path(applied, strings.NewReplacer("/", "_", ":", "_").Replace(m.ref))
+	mark := h.path(applied, strings.NewReplacer("/", "_", ":", "_").Replace(ref))
 	if old, _ := os.ReadFile(mark); string(old) == digest.String() {
-		h.say("[mod-init] %s: applied before, %s", m.ref, digest)
+		h.say("[mod-init] %s: applied before, %s", ref, digest)
 		return nil
 	}
-	if err := h.unpack(ctx, m.image); err != nil {
+	if err := h.unpack(ctx, image); err != nil {
 		return fmt.Errorf("unpacking it: %w", err)
 	}
 	err = os.MkdirAll(h.path(applied), 0o755)
@@ -88,7 +70,7 @@ func (h hook) apply(ctx context.Context, m *mod) error {
 	if err != nil {
 		return fmt.Errorf("recording it: %w", err)
 	}
-	h.say("[mod-init] %s: applied, %s", m.ref, digest)
+	h.say("[mod-init] %s: applied, %s", ref, digest)
 	return nil
 }
 
