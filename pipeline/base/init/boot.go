@@ -60,7 +60,7 @@ func boot(args []string) int {
 	if c.keepEnv {
 		c.env = given
 	}
-	for _, name := range []string{"S6_CMD_RECEIVE_SIGNALS", "S6_LOGGING", "S6_RUNTIME_PROFILE"} {
+	for _, name := range []string{"S6_CMD_RECEIVE_SIGNALS", "S6_KILL_FINISH_MAXTIME", "S6_LOGGING", "S6_RUNTIME_PROFILE"} {
 		if value := variable(given, name); value != "" && value != "0" {
 			c.say(1, "init: warning: %s=%s changes nothing, this base image has no such thing", name, value)
 		}

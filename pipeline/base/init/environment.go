@@ -16,13 +16,12 @@ import (
 
 // settings are what S6_* variables of the container ask for.
 type settings struct {
-	verbosity   int           // 0 to 5
-	keepEnv     bool          // services inherit the container's environment
-	hook        []string      // run before the services are compiled
-	onFailure   int           // 0 goes on, 1 warns, 2 stops the container
-	bootLimit   time.Duration // for all services to come up; 0: none
-	killGrace   time.Duration // between the final SIGTERM and SIGKILL
-	finishLimit time.Duration // for a cont-finish.d script; 0: none
+	verbosity int           // 0 to 5
+	keepEnv   bool          // services inherit the container's environment
+	hook      []string      // run before the services are compiled
+	onFailure int           // 0 goes on, 1 warns, 2 stops the container
+	bootLimit time.Duration // for all services to come up; 0: none
+	killGrace time.Duration // between the final SIGTERM and SIGKILL
 }
 
 func readSettings(env []string) settings {
@@ -37,13 +36,12 @@ func readSettings(env []string) settings {
 		return time.Duration(number(name, missing)) * time.Millisecond
 	}
 	return settings{
-		verbosity:   number("S6_VERBOSITY", 2),
-		keepEnv:     number("S6_KEEP_ENV", 0) != 0,
-		hook:        strings.Fields(variable(env, "S6_STAGE2_HOOK")),
-		onFailure:   number("S6_BEHAVIOUR_IF_STAGE2_FAILS", 0),
-		bootLimit:   ms("S6_CMD_WAIT_FOR_SERVICES_MAXTIME", 5000),
-		killGrace:   ms("S6_KILL_GRACETIME", 3000),
-		finishLimit: ms("S6_KILL_FINISH_MAXTIME", 0),
+		verbosity: number("S6_VERBOSITY", 2),
+		keepEnv:   number("S6_KEEP_ENV", 0) != 0,
+		hook:      strings.Fields(variable(env, "S6_STAGE2_HOOK")),
+		onFailure: number("S6_BEHAVIOUR_IF_STAGE2_FAILS", 0),
+		bootLimit: ms("S6_CMD_WAIT_FOR_SERVICES_MAXTIME", 5000),
+		killGrace: ms("S6_KILL_GRACETIME", 3000),
 	}
 }
 

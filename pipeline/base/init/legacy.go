@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
@@ -49,7 +48,7 @@ func (t *transition) contInit() int {
 	failed := false
 	for _, file := range t.configured("cont-init.d") {
 		t.say(2, "cont-init: info: running %s", file)
-		status := t.legacyScript("cont-init", file, 0)
+		status := t.legacyScript("cont-init", file)
 		t.say(2, "cont-init: info: %s exited %d", file, status)
 		failed = failed || status != 0
 	}
@@ -66,17 +65,17 @@ func (t *transition) contInit() int {
 func (t *transition) contFinish() {
 	for _, file := range t.configured("cont-finish.d") {
 		t.say(2, "cont-finish: info: running %s", file)
-		t.legacyScript("cont-finish", file, t.finishLimit)
+		t.legacyScript("cont-finish", file)
 	}
 }
 
-func (t *transition) legacyScript(by, file string, limit time.Duration) int {
+func (t *transition) legacyScript(by, file string) int {
 	p, err := t.children.start(command{argv: []string{file}, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
 	if err != nil {
 		t.say(0, "%s/%s: fatal: unable to exec %s: %s", scriptsDir, by, file, s6rc.Errno(err))
 		return execStatus(err)
 	}
-	status, ok := within(p, limit, t.expired, syscall.SIGKILL)
+	status, ok := within(p, 0, t.expired, syscall.SIGKILL)
 	if !ok {
 		return 128 + int(syscall.SIGKILL)
 	}

@@ -13,11 +13,12 @@
 //
 // What it does not do: logging inside the container (S6_LOGGING), signals for the
 // command (S6_CMD_RECEIVE_SIGNALS), another place for the configuration
-// (S6_RUNTIME_PROFILE), "s6-rc change", s6-rc-db, pipelines of services,
-// /etc/fix-attrs.d and /etc/services.d of s6-overlay v2, reboot(2), and the talk of
-// s6-rc-compile from verbosity 3 on. A root file system that is read-only needs no
-// S6_READ_ONLY_ROOT. The internal services s6rc-oneshot-runner and s6rc-fdholder
-// are names without a process: this program runs the oneshots itself.
+// (S6_RUNTIME_PROFILE), a limit for cont-finish.d (S6_KILL_FINISH_MAXTIME), the
+// commands s6-rc and s6-rc-db, pipelines of services, /etc/fix-attrs.d and
+// /etc/services.d of s6-overlay v2, reboot(2), and the talk of s6-rc-compile from
+// verbosity 3 on. A root file system that is read-only needs no S6_READ_ONLY_ROOT.
+// The internal services s6rc-oneshot-runner and s6rc-fdholder are names without a
+// process: this program runs the oneshots itself.
 //
 // The same binary is the small programs that services and operators call; its
 // name decides which. See [programs].
@@ -54,7 +55,7 @@ func programs() map[string]func(args []string) int {
 		"poweroff":     halt,
 		"reboot":       halt,
 		"shutdown":     halt,
-		"s6-rc":        inspect,
+		"s6-rc":        showShutdown,
 	}
 }
 

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
 )
@@ -19,15 +22,21 @@ type scope struct {
 
 // scopeOf looks a case up, and then its file.
 func scopeOf(c recording.Case) scope {
-	if s, ok := scopes()[c.Name()]; ok {
-		return s
+	s, ok := scopes()[c.Name()]
+	if !ok {
+		s = scopes()[c.File]
 	}
-	return scopes()[c.File]
+	lists := func(text string) bool { return strings.Contains(text, "s6-rc -a list") }
+	if slices.ContainsFunc(c.Command, lists) || slices.ContainsFunc(c.Lines, func(l recording.Line) bool { return lists(l.Text) }) {
+		s.why = cmp.Or(s.why, "what s6-rc lists, which no image and no mod asks for")
+		s.ignore = strings.Trim(s.ignore+`|^(ci|fix|init|legacy|s6rc|svc)-[a-z-]+$|^s6-rc: (usage: |fatal: unable to take locks: Resource busy$)`, "|")
+	}
+	return s
 }
 
 func scopes() map[string]scope {
 	const (
-		inspection = "s6-rc-db, s6-rc beyond \"-a list\", and the inner files of s6-rc and s6-linux-init: no image and no mod asks for them"
+		inspection = "s6-rc-db, s6-rc, and the inner files of s6-rc and s6-linux-init: no image and no mod asks for them"
 		version    = "another version of s6-overlay: this one plays 3.1.6.2, on s6 2.13"
 		linuxserv  = "linuxserver.io's own scripts: what ours do instead is tested in pipeline/base"
 		logging    = "S6_LOGGING: logs in files inside the container, which no image of ours asks for"
@@ -74,7 +83,7 @@ func scopes() map[string]scope {
 
 		"09-invalid-trees/35": {out: inspection},
 		"09-invalid-trees/59": {out: "a pipeline of services, which this one refuses in other words"},
-		"09-invalid-trees/3":  {why: processes + "; the links below /run/service and the files of s6-linux-init too", ignore: process + `|` + listed},
+		"09-invalid-trees/3":  {why: processes + "; the links below /run/service and the files of s6-linux-init too", ignore: process + `|` + listed, late: `^s6-rc: fatal: unable to take locks`},
 
 		"10-not-pid1/1": {why: "/run is empty in our image", ignore: listed},
 

@@ -21,7 +21,6 @@ type services struct {
 	tree *s6rc.Tree
 	up   map[*s6rc.Service]bool
 	dir  string // servicedirs, the real path
-	lock *os.File
 }
 
 // outcome is what became of an attempt to start or stop a service.
@@ -32,9 +31,9 @@ type outcome struct {
 
 func exited(code int) syscall.WaitStatus { return syscall.WaitStatus(code << 8) }
 
-// newServices does the part of s6-rc-compile and s6-rc-init that the file
-// system sees: a service directory for each longrun, each kept down, linked
-// where s6-svscan will look, and the database for the inspection commands.
+// newServices does the part of s6-rc-compile and s6-rc-init that s6 sees: a
+// service directory for each longrun, each kept down, linked where s6-svscan will
+// look.
 func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 	s := &services{container: c, tree: tree, up: map[*s6rc.Service]bool{}}
 	live := fmt.Sprintf("%s:s6-rc-init:%06x", liveDir, rand.N(1<<24))
@@ -43,10 +42,6 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 		return nil, err
 	}
 	if err := os.Symlink(filepath.Base(live), liveDir); err != nil {
-		return nil, err
-	}
-	var err error
-	if s.lock, err = os.OpenFile(liveDir+"/lock", os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return nil, err
 	}
 	for _, service := range tree.Services {
@@ -70,7 +65,7 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 			return nil, err
 		}
 	}
-	return s, s.storeState()
+	return s, nil
 }
 
 // copyServiceDir copies what s6-supervise reads from a longrun's source.
@@ -106,13 +101,8 @@ func copyServiceDir(from, to string) error {
 
 // change brings all of "top" up within limit (0: no limit), or everything
 // down. The result is what s6-rc would exit with: 0, 1 when a service failed,
-// 2 when time ran out. Only one change happens at a time.
+// 2 when time ran out. Only one change happens at a time, see servicesMu.
 func (s *services) change(up bool, limit time.Duration) int {
-	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX); err != nil {
-		s.say(0, "s6-rc: fatal: unable to take locks: %s", s6rc.Errno(err))
-		return 111
-	}
-	defer syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
 	t := &transition{
 		services: s,
 		toUp:     up,
@@ -235,9 +225,6 @@ func (t *transition) conclude(o outcome) {
 		return
 	}
 	t.up[o.service] = t.toUp
-	if err := t.storeState(); err != nil {
-		t.say(1, "s6-rc: warning: unable to write state: %s", s6rc.Errno(err))
-	}
 	t.say(2, "s6-rc: info: service %s successfully %s", o.service.Name, t.words.done)
 	t.pass(o.service)
 }

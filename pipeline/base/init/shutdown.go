@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -66,10 +67,8 @@ func (c *container) shutDown() {
 }
 
 func (c *container) bringDown() int {
-	// It waits beside us, and does nothing else: by it a script of a boot that
-	// takes long can see that the container ends, as in the real one.
-	waiting := command{argv: []string{"s6-rc", fmt.Sprintf("-v%d", c.verbosity), "-bda", "change"}, env: c.env, dir: "/"}
-	if _, err := c.children.start(waiting); err != nil {
+	shown := command{argv: []string{"s6-rc", fmt.Sprintf("-v%d", c.verbosity), "-bda", "change"}, env: c.env, dir: "/"}
+	if _, err := c.children.start(shown); err != nil {
 		c.say(1, "%s: warning: unable to exec s6-rc: %s", rcShutdown, s6rc.Errno(err))
 	}
 	c.servicesMu.Lock()
@@ -79,4 +78,18 @@ func (c *container) bringDown() int {
 		return 111
 	}
 	return c.services.change(false, 0)
+}
+
+// showShutdown is s6-rc. It does nothing, until shutDown ends every process: by
+// its name and arguments a script of a boot that takes long can see that the
+// container is to end, as in the real one. PID 1 itself brings services up and
+// down, so nobody else has a use for it.
+func showShutdown(args []string) int {
+	if os.Getppid() != 1 || !slices.Contains(args, "-bda") {
+		fmt.Fprintf(os.Stderr, "s6-rc: usage: to stop or restart a service use s6-svc -d, -u or -r %s/NAME, to look at it s6-svstat\n", scanDir)
+		return 100
+	}
+	for {
+		time.Sleep(time.Hour)
+	}
 }
