@@ -74,12 +74,12 @@ func boot(args []string) int {
 		return 111
 	}
 	c.children = newChildren()
-	signals := c.signals()
+	stop := stopSignals()
 	go c.bringUp(args)
 	for {
 		select {
-		case sig := <-signals:
-			c.handle(sig)
+		case <-stop:
+			c.end()
 		case code := <-c.ended:
 			return code
 		}

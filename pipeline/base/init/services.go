@@ -26,10 +26,8 @@ type services struct {
 // outcome is what became of an attempt to start or stop a service.
 type outcome struct {
 	service *s6rc.Service
-	status  syscall.WaitStatus
+	status  int // as of a shell
 }
-
-func exited(code int) syscall.WaitStatus { return syscall.WaitStatus(code << 8) }
 
 // newServices does the part of s6-rc-compile and s6-rc-init that s6 sees: a
 // service directory for each longrun, each kept down, linked where s6-svscan will
@@ -70,29 +68,22 @@ func (c *container) newServices(tree *s6rc.Tree) (*services, error) {
 
 // copyServiceDir copies what s6-supervise reads from a longrun's source.
 func copyServiceDir(from, to string) error {
-	for _, name := range []string{"run", "finish", "notification-fd", "lock-fd", "timeout-kill", "timeout-finish", "max-death-tally", "down-signal", "flag-newpidns", "data", "env"} {
-		src, dst := filepath.Join(from, name), filepath.Join(to, name)
-		info, err := os.Stat(src)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			continue
-		case err != nil:
-			return err
-		case info.IsDir():
-			if err := os.CopyFS(dst, os.DirFS(src)); err != nil {
-				return err
-			}
-			continue
+	for name, mode := range map[string]fs.FileMode{
+		"run": 0o755, "finish": 0o755, // whatever their source says
+		"notification-fd": 0o644, "lock-fd": 0o644, "timeout-kill": 0o644, "timeout-finish": 0o644,
+		"max-death-tally": 0o644, "down-signal": 0o644, "flag-newpidns": 0o644,
+	} {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), text, mode)
 		}
-		text, err := os.ReadFile(src)
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		mode := info.Mode().Perm()
-		if name == "run" || name == "finish" { // whatever its source says
-			mode = 0o755
-		}
-		if err := os.WriteFile(dst, text, mode); err != nil {
+	}
+	for _, name := range []string{"data", "env"} {
+		err := os.CopyFS(filepath.Join(to, name), os.DirFS(filepath.Join(from, name)))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -217,11 +208,7 @@ func (t *transition) pass(service *s6rc.Service) {
 func (t *transition) conclude(o outcome) {
 	if o.status != 0 {
 		t.failed = true
-		how := fmt.Sprintf("exited %d", o.status.ExitStatus())
-		if o.status.Signaled() {
-			how = fmt.Sprintf("crashed with signal %d", o.status.Signal())
-		}
-		t.say(1, "s6-rc: warning: unable to %s service %s: command %s", t.words.do, o.service.Name, how)
+		t.say(1, "s6-rc: warning: unable to %s service %s: command exited %d", t.words.do, o.service.Name, o.status)
 		return
 	}
 	t.up[o.service] = t.toUp
@@ -230,7 +217,7 @@ func (t *transition) conclude(o outcome) {
 }
 
 // attempt does what it takes to start or stop one service.
-func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
+func (t *transition) attempt(service *s6rc.Service) int {
 	limit, argv := service.TimeoutDown, service.Down
 	if t.toUp {
 		limit, argv = service.TimeoutUp, service.Up
@@ -239,7 +226,7 @@ func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
 		return t.longrun(service, limit)
 	}
 	if filepath.Dir(service.Path) == s6rc.BuiltinDir {
-		return exited(t.legacy(service.Name))
+		return t.legacy(service.Name)
 	}
 	if len(argv) == 0 {
 		return 0
@@ -247,14 +234,14 @@ func (t *transition) attempt(service *s6rc.Service) syscall.WaitStatus {
 	p, err := t.children.start(command{argv: argv, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
 	if err != nil {
 		t.say(0, "s6-rc-oneshot-run: fatal: unable to exec %s: %s", argv[0], s6rc.Errno(err))
-		return exited(execStatus(err))
+		return execStatus(err)
 	}
 	status, ok := within(p, limit, t.expired, syscall.SIGTERM, syscall.SIGCONT)
 	if !ok {
 		t.say(0, "s6-sudoc: fatal: unable to get exit status from server: Operation timed out")
-		return exited(111)
+		return 111
 	}
-	return exited(oneshotStatus(status))
+	return oneshotStatus(status)
 }
 
 // oneshotStatus is what the programs of s6 that hand on a oneshot's end make
@@ -268,7 +255,7 @@ func oneshotStatus(status syscall.WaitStatus) int {
 
 // longrun has s6 bring a service up or down and waits until s6 says it is:
 // ready if it can say so, or else spawned; down once its finish script is done.
-func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall.WaitStatus {
+func (t *transition) longrun(service *s6rc.Service, limit time.Duration) int {
 	dir := liveDir + "/servicedirs/" + service.Name
 	event, order := "-D", "-d"
 	switch {
@@ -296,11 +283,11 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 	p, err := t.children.start(command{argv: append(argv, "--", dir, "s6-svc", order, "--", dir), env: t.env, dir: "/"})
 	if err != nil {
 		t.say(0, "s6-rc: fatal: unable to exec s6-svlisten1: %s", s6rc.Errno(err))
-		return exited(execStatus(err))
+		return execStatus(err)
 	}
 	status, ok := within(p, 0, t.expired)
 	if !ok {
-		return exited(111)
+		return 111
 	}
 	switch {
 	case t.toUp && status == 0:
@@ -313,7 +300,7 @@ func (t *transition) longrun(service *s6rc.Service, limit time.Duration) syscall
 		}
 		<-down.done
 	}
-	return status
+	return exitCode(status)
 }
 
 // awaitSupervisor waits until s6-svscan has started the supervisor of a

@@ -33,22 +33,16 @@ func (c *container) end() {
 	}
 }
 
-// signals are those PID 1 answers to and those it must survive: Go would end
-// the program for some of them.
-func (c *container) signals() <-chan os.Signal {
-	arrived := make(chan os.Signal, 16)
+// stopSignals are those that end the container.
+func stopSignals() <-chan os.Signal {
+	arrived := make(chan os.Signal, 1)
 	signal.Notify(arrived,
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR,
-		syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGPIPE,
 		haltRequest, haltRequest+1, haltRequest+2)
+	// PID 1 survives these, by some of which Go would end it. They are not ignored,
+	// because then every process that it starts would ignore them too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGPIPE)
 	return arrived
-}
-
-func (c *container) handle(sig os.Signal) {
-	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR, haltRequest, haltRequest + 1, haltRequest + 2:
-		c.end()
-	}
 }
 
 // shutDown brings the services down, then ends every process, then the
