@@ -61,20 +61,28 @@ func (d *definition) refuse(file, why string) bool {
 	return err == nil
 }
 
-func (d *definition) timeout(file string) time.Duration {
+// number reads a file that holds one on its first line. invalid is the complaint
+// about anything else.
+func (d *definition) number(file string, missing int, invalid string) int {
 	text, err := d.read(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0
+		return missing
 	}
 	if err != nil {
 		d.c.fail("unable to read %s: %s", d.path(file), Errno(err))
-		return 0
+		return missing
 	}
-	ms, err := strconv.ParseUint(strings.TrimRight(text, "\n"), 10, 32)
+	text, _, _ = strings.Cut(text, "\n")
+	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		d.c.fail("invalid %s", d.path(file))
+		d.c.fail(invalid, d.path(file))
+		return missing
 	}
-	return time.Duration(ms) * time.Millisecond
+	return int(n)
+}
+
+func (d *definition) timeout(file string) time.Duration {
+	return time.Duration(d.number(file, 0, "invalid %s")) * time.Millisecond
 }
 
 func (d *definition) script(file string, mandatory bool) []string {
@@ -102,23 +110,9 @@ func (d *definition) script(file string, mandatory bool) []string {
 
 // supervision reads what s6-rc-compile copies for s6-supervise at its very end.
 func (d *definition) supervision(s *Service) {
-	number := func(file string) int {
-		text, err := d.read(file)
-		if errors.Is(err, fs.ErrNotExist) {
-			return -1
-		}
-		if err == nil {
-			text, _, _ = strings.Cut(text, "\n")
-			if n, malformed := strconv.ParseUint(text, 10, 32); malformed == nil {
-				return int(n)
-			}
-			err = syscall.EINVAL
-		}
-		d.c.fail("unable to read %s: %s", d.path(file), Errno(err))
-		return -1
-	}
+	const invalid = "unable to read %s: Invalid argument"
 	descriptor := func(file string) int {
-		fd := number(file)
+		fd := d.number(file, -1, invalid)
 		if 0 <= fd && fd < 3 {
 			d.c.warn("longrun %s has a %s of %d", d.name, file, fd)
 		}
@@ -129,6 +123,6 @@ func (d *definition) supervision(s *Service) {
 		d.c.fail("longrun %s has the same value for notification-fd and lock-fd", d.name)
 	}
 	for _, file := range []string{"timeout-kill", "timeout-finish", "max-death-tally"} { // s6-supervise's own affair
-		number(file)
+		d.number(file, -1, invalid)
 	}
 }

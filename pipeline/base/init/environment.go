@@ -62,16 +62,10 @@ func searchPath(path string, set bool) string {
 	return path
 }
 
-// identifier reports whether a shell could hold a variable of that name. Not by
-// a regular expression: every start of with-contenv would compile it.
+// identifier reports whether a shell could hold a variable of that name.
 func identifier(name string) bool {
-	for i, r := range name {
-		letter := r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return name != ""
+	const letters, digits = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_", "0123456789"
+	return name != "" && strings.Trim(name, letters+digits) == "" && !strings.Contains(digits, name[:1])
 }
 
 // containerEnvironment is the environment that services may ask for: what the

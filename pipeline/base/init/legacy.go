@@ -20,7 +20,9 @@ func (t *transition) legacy(oneshot string) int {
 	case oneshot == "legacy-cont-init" && t.toUp:
 		return t.contInit()
 	case oneshot == "legacy-cont-init":
-		t.contFinish()
+		for _, file := range t.configured("cont-finish.d") {
+			t.legacyScript("cont-finish", file)
+		}
 	}
 	return 0
 }
@@ -47,7 +49,6 @@ func (c *container) configured(dir string) []string {
 func (t *transition) contInit() int {
 	failed := false
 	for _, file := range t.configured("cont-init.d") {
-		t.say(2, "cont-init: info: running %s", file)
 		status := t.legacyScript("cont-init", file)
 		t.say(2, "cont-init: info: %s exited %d", file, status)
 		failed = failed || status != 0
@@ -62,14 +63,8 @@ func (t *transition) contInit() int {
 	return 1
 }
 
-func (t *transition) contFinish() {
-	for _, file := range t.configured("cont-finish.d") {
-		t.say(2, "cont-finish: info: running %s", file)
-		t.legacyScript("cont-finish", file)
-	}
-}
-
 func (t *transition) legacyScript(by, file string) int {
+	t.say(2, "%s: info: running %s", by, file)
 	p, err := t.children.start(command{argv: []string{file}, env: t.env, dir: filepath.Join(t.dir, s6rc.OneshotRunner)})
 	if err != nil {
 		t.say(0, "%s/%s: fatal: unable to exec %s: %s", scriptsDir, by, file, s6rc.Errno(err))
