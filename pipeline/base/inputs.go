@@ -1,7 +1,9 @@
 package base
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -21,14 +23,26 @@ type Inputs struct {
 // Inputs finds them. The Go of this package is among them: it says of which
 // packages the image is made, and how.
 func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
-	packages, err := b.goPackages(ctx)
+	list, err := b.goList(ctx, "amd64", "-json=Dir,EmbedFiles,Module")
 	if err != nil {
 		return Inputs{}, err
 	}
 	in := Inputs{trees: []string{rootfs}, code: []string{path.Dir(rootfs)}}
-	for _, pkg := range packages {
+	for dec := json.NewDecoder(bytes.NewReader(list)); dec.More(); {
+		var pkg struct {
+			Dir        string
+			EmbedFiles []string
+			Module     *struct {
+				Path, Dir string
+				Main      bool
+			}
+		}
+		if err := dec.Decode(&pkg); err != nil {
+			return Inputs{}, fmt.Errorf("listing the sources of the base image's programs: %w", err)
+		}
 		switch {
-		case pkg.own():
+		case pkg.Module == nil: // of Go itself
+		case pkg.Module.Main:
 			dir, err := filepath.Rel(pkg.Module.Dir, pkg.Dir)
 			if err != nil {
 				return Inputs{}, fmt.Errorf("finding the sources of the base image: %w", err)
@@ -39,7 +53,7 @@ func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
 				top, _, _ := strings.Cut(filepath.ToSlash(file), "/")
 				in.trees = append(in.trees, path.Join(dir, top))
 			}
-		case pkg.Module != nil:
+		default:
 			in.modules = append(in.modules, pkg.Module.Path)
 		}
 	}
