@@ -71,20 +71,25 @@ func ParseD2(text string) (*Graph, error) {
 		fail := func(format string, args ...any) error {
 			return fmt.Errorf("reading init_diagram line %d: "+format, append([]any{number}, args...)...)
 		}
-		words, open, err := splitD2(line)
-		switch {
-		case err != nil:
-			return nil, fail("%w", err)
-		case len(words) == 0 && !open:
-			continue
-		case len(words) == 1 && words[0] == (d2Word{text: "}"}) && !open:
-			if len(boxes) == 0 {
-				return nil, fail("} closes nothing")
+		var quoted []string
+		line = d2Atom.ReplaceAllStringFunc(line, func(atom string) string {
+			name, ok := strings.CutPrefix(atom, `"`)
+			if !ok { // a comment
+				return ""
 			}
+			quoted = append(quoted, unescape.Replace(name[:len(name)-1]))
+			return aQuoted
+		})
+		switch line = strings.TrimSpace(line); {
+		case line == "":
+			continue
+		case line == "}" && len(boxes) == 0:
+			return nil, fail("} closes nothing")
+		case line == "}":
 			boxes = boxes[:len(boxes)-1]
 			continue
 		}
-		names, edges, err := readPath(words, number)
+		names, edges, open, err := readD2(line, quoted, number)
 		if err != nil {
 			return nil, fail("%w", err)
 		}
@@ -131,80 +136,55 @@ func ParseD2(text string) (*Graph, error) {
 	return g, nil
 }
 
-// d2Word is a name, an arrow or a brace.
-type d2Word struct {
-	text   string
-	quoted bool
-}
+// aQuoted stands for a quoted name in a line that is taken apart.
+const aQuoted = `"…"`
 
 var (
-	d2Sign   = regexp.MustCompile(`->|<-|["{}:;|\[\]]`)
-	d2Quoted = regexp.MustCompile(`^"((?:[^"\\]|\\.)*)"`)
+	d2Atom   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|(?:^|\s)#.*`) // what is not looked into
+	d2Arrow  = regexp.MustCompile(`->|<-`)
 	unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 )
 
-// splitD2 takes a line apart; open reports that it ends by opening a box.
-func splitD2(line string) (words []d2Word, open bool, err error) {
-	for rest := strings.TrimSpace(line); rest != "" && rest[0] != '#'; rest = strings.TrimSpace(rest) {
-		if open {
-			return nil, false, fmt.Errorf("%q behind a {: it belongs on a line of its own", rest)
-		}
-		at := d2Sign.FindStringIndex(rest)
-		if at == nil {
-			at = []int{len(rest), len(rest)}
-		}
-		sign, behind := rest[at[0]:at[1]], rest[at[1]:]
-		if bare := strings.TrimSpace(rest[:at[0]]); bare != "" {
-			if sign == `"` {
-				return nil, false, fmt.Errorf("a quote in the middle of the name %q", bare)
-			}
-			words, rest = append(words, d2Word{text: bare}), rest[at[0]:]
-		}
-		switch sign {
-		case "":
-		case "->", "<-", "}":
-			words = append(words, d2Word{text: sign})
-		case "{":
-			open = true
-		case ":":
-			if !strings.HasPrefix(strings.TrimSpace(behind), "{") {
-				return nil, false, fmt.Errorf("labels are not read: only { may follow a colon")
-			}
-		case `"`:
-			name := d2Quoted.FindStringSubmatch(rest)
-			if name == nil {
-				return nil, false, fmt.Errorf("a quote is never closed: %s", rest)
-			}
-			words = append(words, d2Word{text: unescape.Replace(name[1]), quoted: true})
-			behind = rest[len(name[0]):]
-		default:
-			return nil, false, fmt.Errorf("%q is not part of the d2 that init diagrams are written in", sign)
-		}
-		rest = behind
+// readD2 reads NAME [ARROW NAME]... or, with open, NAME {.
+func readD2(line string, quoted []string, number int) (names []string, edges []Edge, open bool, err error) {
+	line, behind, open := strings.Cut(line, "{")
+	if open {
+		line = strings.TrimSuffix(strings.TrimSpace(line), ":")
 	}
-	return words, open, nil
-}
-
-// readPath reads NAME [ARROW NAME]...
-func readPath(words []d2Word, line int) (names []string, edges []Edge, err error) {
-	for i, w := range words {
-		arrow := !w.quoted && (w.text == "->" || w.text == "<-")
-		if arrow != (i%2 == 1) || !w.quoted && w.text == "}" {
-			return nil, nil, fmt.Errorf("%q is out of place: a line is a name, NAME -> NAME, or NAME {", w.text)
+	if behind != "" {
+		return nil, nil, false, fmt.Errorf("%q behind a {: it belongs on a line of its own", strings.TrimSpace(behind))
+	}
+	arrows := d2Arrow.FindAllString(line, -1)
+	for i, name := range d2Arrow.Split(line, -1) {
+		name = strings.TrimSpace(name)
+		sign := strings.IndexAny(name, `":}{;|[]`)
+		switch {
+		case name == aQuoted:
+			name, quoted = quoted[0], quoted[1:]
+		case name == "" && i == len(arrows):
+			err = fmt.Errorf("a name is missing")
+		case name == "":
+			err = fmt.Errorf("%q is out of place: a line is a name, NAME -> NAME, or NAME {", arrows[i])
+		case sign < 0:
+		case name[sign] == ':':
+			err = fmt.Errorf("labels are not read: only { may follow a colon")
+		case name[sign] == '"' && sign == 0 && !strings.HasPrefix(name, aQuoted):
+			err = fmt.Errorf("a quote is never closed: %s", name)
+		case name[sign] == '"':
+			err = fmt.Errorf("a quote in the middle of the name %q", name)
+		default:
+			err = fmt.Errorf("%q is not part of the d2 that init diagrams are written in", name[sign:sign+1])
 		}
-		if arrow {
-			continue
+		if err != nil {
+			return nil, nil, false, err
 		}
-		if names = append(names, w.text); i > 0 {
-			e := Edge{From: names[len(names)-2], To: w.text, Line: line}
-			if words[i-1].text == "<-" {
+		if names = append(names, name); i > 0 {
+			e := Edge{From: names[i-1], To: name, Line: number}
+			if arrows[i-1] == "<-" {
 				e.From, e.To = e.To, e.From
 			}
 			edges = append(edges, e)
 		}
 	}
-	if len(words)%2 == 0 {
-		return nil, nil, fmt.Errorf("a name is missing")
-	}
-	return names, edges, nil
+	return names, edges, open, nil
 }
