@@ -51,37 +51,25 @@ func Index(images []PlatformImage, annotations map[string]string) (v1.ImageIndex
 	if len(images) == 0 {
 		return nil, errors.New("assembling an index: no image given")
 	}
-	images = slices.Clone(images)
-	for i := range images {
-		images[i].Platform = platform.Canonical(images[i].Platform)
-	}
-	slices.SortFunc(images, func(a, b PlatformImage) int { return strings.Compare(a.Platform.String(), b.Platform.String()) })
-
 	var adds []mutate.IndexAddendum
-	for i, img := range images {
-		platform := img.Platform
-		if i > 0 && platform.String() == images[i-1].Platform.String() {
-			return nil, fmt.Errorf("assembling an index: two images for %s", platform)
-		}
+	for _, img := range images {
+		of := platform.Canonical(img.Platform)
 		config, err := img.Image.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("reading the configuration of the image for %s: %w", platform, err)
+			return nil, fmt.Errorf("reading the configuration of the image for %s: %w", of, err)
 		}
-		if got := config.Platform(); got == nil || !got.Equals(platform) {
-			return nil, fmt.Errorf("assembling an index: the image for %s says it is for %s", platform, got)
+		if got := config.Platform(); got == nil || !got.Equals(of) {
+			return nil, fmt.Errorf("assembling an index: the image for %s says it is for %s", of, got)
 		}
-		adds = append(adds, mutate.IndexAddendum{
-			Add:        plain{img.Image},
-			Descriptor: v1.Descriptor{Platform: &platform},
-		})
+		if slices.ContainsFunc(adds, func(a mutate.IndexAddendum) bool { return a.Platform.Equals(of) }) {
+			return nil, fmt.Errorf("assembling an index: two images for %s", of)
+		}
+		adds = append(adds, mutate.IndexAddendum{Add: plain{img.Image}, Descriptor: v1.Descriptor{Platform: &of}})
 	}
-	index := mutate.AppendManifests(empty.Index, adds...)
+	slices.SortFunc(adds, func(a, b mutate.IndexAddendum) int { return strings.Compare(a.Platform.String(), b.Platform.String()) })
 	annotations = maps.Clone(annotations)
 	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
-	if len(annotations) > 0 {
-		index = mutate.Annotations(index, annotations).(v1.ImageIndex)
-	}
-	return index, nil
+	return mutate.Annotations(mutate.AppendManifests(empty.Index, adds...), annotations).(v1.ImageIndex), nil
 }
 
 // plain is an image that is no artifact: go-containerregistry would put the
