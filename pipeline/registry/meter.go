@@ -70,8 +70,7 @@ func (m *meter) add(n int64) {
 type countedLayer struct {
 	v1.Layer
 	meter *meter
-	total *atomic.Int64 // of all layers and attempts
-	n     atomic.Int64  // bytes that have moved in this attempt
+	n     atomic.Int64 // bytes that have moved in this attempt
 }
 
 // set brings the count to n.
@@ -91,9 +90,7 @@ func (l *countedLayer) Compressed() (io.ReadCloser, error) {
 
 // Write counts what has been read.
 func (l *countedLayer) Write(b []byte) (int, error) {
-	n := int64(len(b))
-	l.n.Add(n)
-	l.total.Add(n)
-	l.meter.add(n)
+	l.n.Add(int64(len(b)))
+	l.meter.add(int64(len(b)))
 	return len(b), nil
 }

@@ -56,7 +56,7 @@ type Published struct {
 	Target    Target
 	Digest    v1.Hash // what the tag points at; of the index when ByDigest
 	Blobs     int     // blobs sent to the target's repository
-	Bytes     int64   // bytes sent for them
+	Bytes     int64   // of these blobs
 	Unchanged bool    // nothing had to be sent and the tag was right already
 	Err       error   // why an optional registry does not have it; nil when it has
 }

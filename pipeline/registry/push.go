@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -35,7 +34,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 	r.meter.begin("sending to "+r.text, p.blobs)
 	for _, b := range p.blobs {
 		g.Go(func() error {
-			sent := &countedLayer{Layer: b.layer, meter: &r.meter, total: &r.bytes}
+			sent := &countedLayer{Layer: b.layer, meter: &r.meter}
 			var layer v1.Layer = sent
 			if r.first != nil {
 				layer = &remote.MountableLayer{Layer: sent, Reference: r.first.repo.Digest(b.digest.String())}
@@ -47,6 +46,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 			}
 			if sent.n.Load() > 0 {
 				r.blobs.Add(1)
+				r.bytes.Add(b.size)
 			}
 			sent.set(b.size) // it is there, sent or not
 			return nil
@@ -211,7 +211,7 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 
 // sameBlob pulls a blob and compares it with its digest.
 func (r *repository) sameBlob(ctx context.Context, b blob) error {
-	pulled := &countedLayer{meter: &r.meter, total: new(atomic.Int64)}
+	pulled := &countedLayer{meter: &r.meter}
 	return r.pull(ctx, "blob "+b.digest.String(), func(ctx context.Context) (err error) {
 		if pulled.Layer, err = r.puller.Layer(ctx, r.repo.Digest(b.digest.String())); err != nil {
 			return err
