@@ -27,11 +27,7 @@ each check.`,
 				var text strings.Builder
 				for _, p := range r.Platforms {
 					for _, c := range p.Smoke {
-						verdict := "passed"
-						if c.Error != "" {
-							verdict = "failed"
-						}
-						fmt.Fprintf(&text, "%s %s %s: %s\n", p.Platform, verdict, c.Name, c.Got)
+						fmt.Fprintf(&text, "%s %s %s: %s\n", p.Platform, c.Verdict(), c.Name, c.Got)
 					}
 				}
 				return errors.Join(err, s.printResult(r, text.String()))

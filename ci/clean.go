@@ -5,9 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
@@ -71,19 +71,13 @@ for runs that use them. Standard output carries the removed paths.`,
 // be read. A file with several names counts once.
 func diskUse(path string) (bytes int64) {
 	seen := map[uint64]bool{}
-	_ = filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // what cannot be read is not counted
-		}
-		info, err := entry.Info()
-		if err != nil {
-			return nil
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && !seen[stat.Ino] {
+	_ = filepath.WalkDir(path, func(file string, _ fs.DirEntry, _ error) error {
+		var stat unix.Stat_t
+		if unix.Lstat(file, &stat) == nil && !seen[stat.Ino] {
 			seen[stat.Ino] = true
 			bytes += stat.Blocks * 512
 		}
-		return nil
+		return nil // what cannot be read is not counted
 	})
 	return bytes
 }

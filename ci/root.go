@@ -110,13 +110,13 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		info, err := os.Stat(filepath.Join(f.repo, file))
 		return err == nil && info.Mode().IsRegular()
 	}, mask.Hide)
-	var warned sync.Once
+	warn := sync.OnceFunc(func() {
+		fmt.Fprintf(io.err, "warning: a password or token of this run has fewer than %d characters: the log shows *** wherever they occur: use a longer one\n", secret.Short)
+	})
 	mask.Known = func(text string) {
 		// The runner drops every output that a secret occurs in, digests too.
 		if len(text) < secret.Short {
-			warned.Do(func() {
-				fmt.Fprintf(io.err, "warning: a password or token of this run has fewer than %d characters: the log shows *** wherever they occur: use a longer one\n", secret.Short)
-			})
+			warn()
 			return
 		}
 		sink.Mask(text)

@@ -240,14 +240,6 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	if b.phase >= 1 {
 		errs[1] = join(asked.Err(), restarted(texts))
 	}
-	if b.phase == 2 && runErr == nil {
-		switch {
-		case result.ExitCode != 0:
-			errs[2] = fmt.Errorf("stop netbox on %s: it ended with status %d after SIGTERM, want 0", b.key, result.ExitCode)
-		case stopped > stopLimit:
-			errs[2] = fmt.Errorf("stop netbox on %s: it took %.1f s from SIGTERM to its end, the limit is %s", b.key, stopped.Seconds(), stopLimit)
-		}
-	}
 	// What ended the run belongs to the phase it ended in, and comes first.
 	switch {
 	case runErr != nil:
@@ -258,6 +250,10 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	case b.phase == 1 && errs[1] == nil:
 		errs[1] = fmt.Errorf("ask netbox on %s: it ended with status %d before it was asked to stop%s",
 			b.key, result.ExitCode, engine.LastLines(result.Lines))
+	case b.phase == 2 && result.ExitCode != 0:
+		errs[2] = fmt.Errorf("stop netbox on %s: it ended with status %d after SIGTERM, want 0", b.key, result.ExitCode)
+	case b.phase == 2 && stopped > stopLimit:
+		errs[2] = fmt.Errorf("stop netbox on %s: it took %.1f s from SIGTERM to its end, the limit is %s", b.key, stopped.Seconds(), stopLimit)
 	}
 
 	log := logName("netbox", b.key)

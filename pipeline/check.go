@@ -117,21 +117,16 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return v1.Hash{}, err
 	}
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
-	var mu sync.Mutex
-	var unlisted error
+	unlisted := make([]error, len(p.Platforms))
 	// When the native image has been booted a core is free.
 	free, first := make(chan struct{}), sync.Once{}
-	images, err := p.eachImage(ctx, func(_ int, of registry.PlatformImage) error {
+	images, err := p.eachImage(ctx, func(i int, of registry.PlatformImage) error {
 		var listing sync.WaitGroup
 		defer listing.Wait()
 		defer first.Do(func() { close(free) })
 		listing.Go(func() {
 			<-free
-			if err := p.listPackages(ctx, of); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				unlisted = join(unlisted, err)
-			}
+			unlisted[i] = p.listPackages(ctx, of)
 		})
 		graph, drift := p.graph(ctx, of)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
@@ -140,10 +135,10 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return join(drift, p.boot(ctx, of, graph)) // one round shows all that is wrong
 	})
 	if err != nil {
-		return v1.Hash{}, join(err, unlisted)
+		return v1.Hash{}, join(err, join(unlisted...))
 	}
 	digest, err := p.index(ctx, images)
-	if err = join(err, unlisted); err != nil || p.Before == nil {
+	if err = join(err, join(unlisted...)); err != nil || p.Before == nil {
 		return digest, err
 	}
 	return digest, p.compare(ctx, p.Before)

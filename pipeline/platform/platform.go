@@ -68,12 +68,12 @@ func Architectures() (archs []string) {
 
 // Of finds the row of an architecture, as Go names it.
 func Of(arch string) (p Platform, found bool) {
-	all := All()
-	i := slices.IndexFunc(all, func(p Platform) bool { return p.OCI.Architecture == arch })
-	if i < 0 {
-		return Platform{}, false
+	for _, p := range All() {
+		if p.OCI.Architecture == arch {
+			return p, true
+		}
 	}
-	return all[i], true
+	return Platform{}, false
 }
 
 // Linux is Linux on an architecture, as an index names it.
