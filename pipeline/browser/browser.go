@@ -25,6 +25,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // quiet is how long nothing may be on its way for a page to count as loaded.
@@ -103,19 +105,19 @@ func (t *Tab) follow(event any) {
 		if e.ExceptionDetails.Exception != nil {
 			text += " " + e.ExceptionDetails.Exception.Description
 		}
-		t.console = append(t.console, firstLine(text))
+		t.console = append(t.console, linebuf.First(text))
 	case *runtime.EventConsoleAPICalled:
 		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeAssert {
 			var words []string
 			for _, a := range e.Args {
 				words = append(words, strings.Trim(string(a.Value), `"`)+a.Description)
 			}
-			t.console = append(t.console, firstLine(strings.Join(words, " ")))
+			t.console = append(t.console, linebuf.First(strings.Join(words, " ")))
 		}
 	case *log.EventEntryAdded:
 		// What it says of a site without TLS is no error of the page's.
 		if e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "origin was untrustworthy") {
-			t.console = append(t.console, firstLine(e.Entry.Text+" "+e.Entry.URL))
+			t.console = append(t.console, linebuf.First(e.Entry.Text+" "+e.Entry.URL))
 		}
 	}
 }
@@ -283,9 +285,4 @@ func (t *Tab) Look(ctx context.Context) (p Page, err error) {
 		return p, errors.New("look at the page: the browser returned no picture")
 	}
 	return p, nil
-}
-
-func firstLine(s string) string {
-	first, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return first
 }

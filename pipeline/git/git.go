@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // Checkout is a commit, and whether the tree differs from it.
@@ -216,7 +217,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	if err == nil {
 		return string(out), nil
 	}
-	reason, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n")
+	reason := linebuf.First(stderr.String())
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", failure.Usagef("ask git %s about %s: %w: there is no git on this machine: install it: apt-get install git", args[0], dir, errNoRepository)

@@ -53,3 +53,9 @@ func Shown(line string) string {
 	line = strings.TrimRight(line, "\r ")
 	return line[strings.LastIndexByte(line, '\r')+1:]
 }
+
+// First is the first line of a text that is not blank.
+func First(text string) string {
+	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return strings.TrimSpace(first)
+}

@@ -77,7 +77,7 @@ func (p *progress) event(status solveStatus) {
 		if v.Started != nil && s.number == 0 {
 			p.count++
 			s.number = p.count
-			p.say(s, firstLine(s.name))
+			p.say(s, linebuf.First(s.name))
 		}
 		if v.Completed == nil || s.ended {
 			continue
@@ -87,7 +87,7 @@ func (p *progress) event(status solveStatus) {
 		switch {
 		case v.Error != "":
 			s.err = v.Error
-			p.say(s, "ERROR: "+firstLine(v.Error))
+			p.say(s, "ERROR: "+linebuf.First(v.Error))
 		case v.Cached:
 			p.say(s, "cached")
 		case v.Started != nil:
@@ -135,10 +135,10 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 		if s.err == "" || strings.Contains(s.err, "context canceled") {
 			continue
 		}
-		be.Step = stepPrefix.ReplaceAllString(firstLine(s.name), "")
+		be.Step = stepPrefix.ReplaceAllString(linebuf.First(s.name), "")
 		be.Output = s.output
 		// The step says already which process it is that did not complete.
-		be.Err = errors.New(cmp.Or(exitStatus.FindString(firstLine(s.err)), firstLine(s.err)))
+		be.Err = errors.New(cmp.Or(exitStatus.FindString(linebuf.First(s.err)), linebuf.First(s.err)))
 	}
 	plain := p.plain.String()
 	if m := sourceLine.FindStringSubmatch(plain); m != nil {
@@ -155,9 +155,4 @@ func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildErro
 		}
 	}
 	return be
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return strings.TrimSpace(line)
 }

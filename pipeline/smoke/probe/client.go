@@ -17,6 +17,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
 // client speaks HTTP to one address under one host name, whatever that name
@@ -153,7 +155,7 @@ func explain(media string, body []byte) string {
 			Exception string `json:"exception"`
 		}
 		if json.Unmarshal(body, &e) == nil && e.Error != "" {
-			return firstLine(e.Exception + ": " + e.Error)
+			return linebuf.First(e.Exception + ": " + e.Error)
 		}
 		return string(body)
 	}
@@ -166,10 +168,5 @@ func explain(media string, body []byte) string {
 			return strings.Join(strings.Fields(text), " ")
 		}
 	}
-	return firstLine(string(body))
-}
-
-func firstLine(s string) string {
-	first, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return first
+	return linebuf.First(string(body))
 }
