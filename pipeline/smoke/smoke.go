@@ -24,9 +24,9 @@ type Check struct {
 	Needs   []string // checks without whose success this one cannot be asked
 }
 
-// Checks are all checks of a run, in the order they are begun and reported: what
-// takes longest, and what others wait for, comes early. Each must be reported
-// exactly once for a run to count as passed.
+// Checks are all checks of a run, in the order they are begun: what takes longest,
+// and what others wait for, comes early. Each must be reported exactly once for a
+// run to count as passed.
 func Checks() []Check {
 	return []Check{
 		{"ready", "the log-in page answers 200", "the log of svc-netbox-prepare and svc-netbox", nil},

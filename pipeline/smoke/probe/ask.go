@@ -99,25 +99,36 @@ func (p *probe) checks() map[string]func(*talk) (got string) {
 }
 
 // ask makes the checks, in the order of smoke.Checks as far as those that each
-// needs have passed, and writes the findings in that order.
+// needs have passed, and writes each finding when it is there.
 //
 // All at once they would share the processors, and those that take longest or
 // that others wait for would end last. One more than there are processors: some
 // of them only wait.
-func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
+func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
 	p.life = ctx
-	list, how := smoke.Checks(), p.checks()
+	how := p.checks()
 	ended := make(chan smoke.Result)
-	results := make(map[string]smoke.Result, len(list))
-	running, written := 0, 0
+	passed := map[string]bool{} // only those that have ended
+	running := 0
+	report := func(r smoke.Result) {
+		passed[r.Check] = r.OK
+		sum.Checks++
+		if !r.OK {
+			sum.Failed++
+		}
+		r.Asked, r.Got = p.hide(r.Asked), p.hide(r.Got)
+		// A finding that cannot be written is missing from the stream, which
+		// its reader counts as a failure.
+		_ = smoke.Message{Result: &r}.Write(out)
+	}
 	// begin starts a check if it may start, and says if it is dealt with.
 	begin := func(c smoke.Check) bool {
 		for _, need := range c.Needs {
-			switch r, known := results[need]; {
+			switch ok, known := passed[need]; {
 			case !known:
 				return false
-			case !r.OK:
-				results[c.ID] = smoke.Result{Check: c.ID, Asked: "nothing", Got: "not asked, because check " + need + " failed", Needs: need}
+			case !ok:
+				report(smoke.Result{Check: c.ID, Asked: "nothing", Got: "not asked, because check " + need + " failed", Needs: need})
 				return true
 			}
 		}
@@ -135,31 +146,14 @@ func (p *probe) ask(ctx context.Context, out io.Writer) smoke.Summary {
 		}()
 		return true
 	}
-	var sum smoke.Summary
-	for waiting := list; ; {
-		waiting = slices.DeleteFunc(slices.Clone(waiting), begin)
-		for ; written < len(list); written++ {
-			r, known := results[list[written].ID]
-			if !known {
-				break
-			}
-			r.Asked, r.Got = p.hide(r.Asked), p.hide(r.Got)
-			sum.Checks++
-			if !r.OK {
-				sum.Failed++
-			}
-			// A finding that cannot be written is missing from the stream, which
-			// its reader counts as a failure.
-			_ = smoke.Message{Result: &r}.Write(out)
-		}
+	for waiting := smoke.Checks(); ; {
+		waiting = slices.DeleteFunc(waiting, begin)
 		if running == 0 {
-			break
+			return sum
 		}
-		r := <-ended
-		results[r.Check] = r
+		report(<-ended)
 		running--
 	}
-	return sum
 }
 
 // check makes one check.
