@@ -86,26 +86,21 @@ plan, or a reference with digest for each published tag.`,
 		if err := plan.Text(e.err); err != nil {
 			return err
 		}
-		return e.release(cmd.Context(), plan)
+		targets, err := plan.Targets()
+		if err != nil {
+			return err
+		}
+		return e.planned(plan).session(cmd.Context(), func(s *session) error {
+			if _, err := s.check(cmd.Context(), targets, plan.Optional); err != nil {
+				return err
+			}
+			if err := s.writeNotes(plan, s.pipeline.Report()); err != nil {
+				return err
+			}
+			return s.printPublished()
+		})
 	}
 	return cmd
-}
-
-// release carries a plan out.
-func (e env) release(ctx context.Context, plan release.Plan) error {
-	targets, err := plan.Targets()
-	if err != nil {
-		return err
-	}
-	return e.planned(plan).session(ctx, func(s *session) error {
-		if _, err := s.check(ctx, targets, plan.Optional); err != nil {
-			return err
-		}
-		if err := e.writeNotes(plan, s.pipeline.Report()); err != nil {
-			return err
-		}
-		return s.printPublished()
-	})
 }
 
 // notesDir is the directory under the output directory for what a release says

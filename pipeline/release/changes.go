@@ -45,7 +45,7 @@ func changes(f Facts, p Plan) []Change {
 	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil && len(*f.Listed) == 0:
 		add("packages", false, "%s differs from the published one", sbom.ListFile)
 	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil:
-		add("packages", true, "%s is not what is published: %s", sbom.ListFile, someChanges(*f.Listed))
+		add("packages", true, "%s is not what is published: %s", sbom.ListFile, some(*f.Listed))
 	case slices.Contains(f.Changed, sbom.ListFile):
 		add("packages", true, "%s has changed", sbom.ListFile)
 	case f.Package == nil:
@@ -74,7 +74,7 @@ func changes(f Facts, p Plan) []Change {
 	case len(r.Differs) == 0:
 		add("rebuild", false, "the published image, built again for %s, is the same to the byte", r.Platform)
 	case len(r.Packages) > 0:
-		add("rebuild", true, "the published image, built again for %s, has other packages: %s", r.Platform, someChanges(r.Packages))
+		add("rebuild", true, "the published image, built again for %s, has other packages: %s", r.Platform, some(r.Packages))
 	default:
 		add("rebuild", true, "the published image, built again for %s, differs in %s", r.Platform, some(r.Differs))
 	}

@@ -130,10 +130,10 @@ func (r Rebuilt) String() string {
 		text += fmt.Sprintf("; %d files: %s", len(r.Files), some(r.Files))
 	}
 	if system := r.packages(false); len(system) > 0 {
-		text += "; the distribution has changed packages since: " + someChanges(system)
+		text += "; the distribution has changed packages since: " + some(system)
 	}
 	if python := r.packages(true); len(python) > 0 {
-		text += "; Python packages differ, which are locked: " + someChanges(python)
+		text += "; Python packages differ, which are locked: " + some(python)
 	}
 	return text
 }

@@ -302,19 +302,15 @@ func short(id string) string {
 }
 
 // some names the first few of many.
-func some(names []string) string {
+func some[T any](list []T) string {
 	const few = 3
-	if len(names) <= few {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
-}
-
-// someChanges names the first few of many packages.
-func someChanges(changes []sbom.Change) string {
 	var names []string
-	for _, c := range changes {
-		names = append(names, c.String())
+	for _, each := range list[:min(few, len(list))] {
+		names = append(names, fmt.Sprint(each))
 	}
-	return some(names)
+	text := strings.Join(names, ", ")
+	if len(list) > few {
+		text += fmt.Sprintf(" and %d more", len(list)-few)
+	}
+	return text
 }

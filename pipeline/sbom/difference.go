@@ -118,16 +118,14 @@ func changes(before, after map[string]Contents) []Change {
 		changes = append(changes, Change{c.name, c.kind, c.old, c.new, platforms})
 	}
 	slices.SortFunc(changes, func(a, b Change) int {
-		return cmp.Or(first(a)-first(b), strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), slices.Compare(a.Platforms, b.Platforms))
+		return cmp.Or(rank(a)-rank(b), strings.Compare(a.Type, b.Type), strings.Compare(a.Name, b.Name), slices.Compare(a.Platforms, b.Platforms))
 	})
 	return changes
 }
 
-func isNetBox(c Change) bool { return c.Name == "netbox" && c.Type == "python" }
-
-// first is 0 for what comes first.
-func first(c Change) int {
-	if isNetBox(c) {
+// rank is 0 for NetBox, which comes first.
+func rank(c Change) int {
+	if c.Name == "netbox" && c.Type == "python" {
 		return 0
 	}
 	return 1
@@ -175,7 +173,7 @@ func Compare(before *Before, after map[string]Contents) Difference {
 	}
 	d := Difference{Since: &before.Since, Commits: before.Commits, Unknown: slices.Clone(before.Unknown)}
 	d.Platforms, d.Packages = shared(before.Images, after), changes(before.Images, after)
-	if len(d.Packages) > 0 && isNetBox(d.Packages[0]) {
+	if len(d.Packages) > 0 && rank(d.Packages[0]) == 0 {
 		d.NetBox = new(d.Packages[0])
 	}
 	if before.Images == nil {
