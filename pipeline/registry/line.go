@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -25,17 +23,12 @@ import (
 type guard struct {
 	next  http.RoundTripper
 	clock Clock
-	plain []string // hosts that plain http was asked for
-}
-
-// newGuard guards a transport; nil is the network.
-func newGuard(next http.RoundTripper, clock Clock, plain ...string) guard {
-	return guard{cmp.Or[http.RoundTripper](next, NewTransport(0, nil)), clock, plain}
+	plain string // host that plain http was asked for, or ""
 }
 
 // RoundTrip is http.RoundTripper's.
 func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && !slices.Contains(g.plain, req.URL.Host) && !isLoopback(req.URL.Host) {
+	if req.URL.Scheme != "https" && req.URL.Host != g.plain && !isLoopback(req.URL.Host) {
 		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
 	}
 	req, err := renewed(req)

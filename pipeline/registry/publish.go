@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,11 +170,7 @@ func (p *publisher) published() []Published {
 // group sorts targets by repository, in the order given. A target given twice
 // counts once.
 func group(targets []Target, opts Options) ([]*repository, error) {
-	var plain []string
-	for _, t := range targets {
-		plain = append(plain, t.plain)
-	}
-	line := newGuard(opts.Transport, opts.Clock, plain...) // one for all
+	line := cmp.Or[http.RoundTripper](opts.Transport, NewTransport(0, nil)) // one for all
 	var repositories []*repository
 	for _, t := range targets {
 		if opts.ByDigest {
@@ -188,7 +185,7 @@ func group(targets []Target, opts Options) ([]*repository, error) {
 				optional: slices.Contains(opts.Optional, registry), done: map[string]bool{},
 				meter: meter{step: silence{}, clock: opts.Clock},
 			}
-			r.door = newDoor(t.tag.Context(), transport.PushScope, opts.Keychain, line, &r.meter)
+			r.door = newDoor(t.tag.Context(), transport.PushScope, opts.Keychain, guard{line, opts.Clock, t.plain}, &r.meter)
 			if i := slices.IndexFunc(repositories, func(o *repository) bool { return o.repo.Registry == r.repo.Registry }); i >= 0 {
 				r.first = repositories[i]
 				r.scopes = append(r.scopes, r.first.repo.Scope(transport.PullScope))

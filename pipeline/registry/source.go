@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,8 @@ func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (
 	if err != nil {
 		return nil, repositoryStore{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
-	return ref, repositoryStore{ctx, newDoor(ref.Context(), transport.PullScope, s.Keychain, newGuard(s.Transport, s.Clock, plain), s.Log)}, nil
+	line := cmp.Or[http.RoundTripper](s.Transport, NewTransport(0, nil))
+	return ref, repositoryStore{ctx, newDoor(ref.Context(), transport.PullScope, s.Keychain, guard{line, s.Clock, plain}, s.Log)}, nil
 }
 
 // get reads what a reference points at, nil when there is no such thing.
