@@ -124,7 +124,8 @@ func head(in http.RoundTripper, req *http.Request) (*http.Response, error) {
 		if resp, err = in.RoundTrip(get); err != nil || resp.StatusCode != http.StatusOK {
 			return resp, err
 		}
-		body, err := readSome(resp.Body)
+		body, err := io.ReadAll(io.LimitReader(resp.Body, longestManifest))
+		_ = resp.Body.Close()
 		if err != nil {
 			return nil, err
 		}
@@ -138,11 +139,6 @@ func head(in http.RoundTripper, req *http.Request) (*http.Response, error) {
 
 // longestManifest is how much of an answer is held in memory.
 const longestManifest = 32 << 20
-
-func readSome(body io.ReadCloser) ([]byte, error) {
-	defer body.Close()
-	return io.ReadAll(io.LimitReader(body, longestManifest))
-}
 
 // referrers asks a registry what it lists with a subject. Whatever answers with
 // anything but an OCI index does not list: a page, a redirect to one, a refusal.
@@ -161,7 +157,7 @@ func (d *door) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descri
 	if passingStatus(resp.StatusCode) {
 		return nil, false, transport.CheckError(resp)
 	}
-	body, err := readSome(resp.Body)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, longestManifest))
 	if err != nil {
 		return nil, false, err
 	}

@@ -73,12 +73,11 @@ func renewed(req *http.Request) (*http.Request, error) {
 // broken names a failure of the line as such, except when somebody wanted it, a
 // file that is sent could not be read, or it would be the same the next time.
 func broken(ctx context.Context, err error) error {
-	var certificate *tls.CertificateVerificationError
-	var record tls.RecordHeaderError
 	var unknown *net.DNSError
 	var file *fs.PathError // the transport closes it when the line breaks
-	if ctx.Err() != nil || errors.As(err, &file) && !errors.Is(err, fs.ErrClosed) || errors.As(err, &certificate) || errors.As(err, &record) ||
-		errors.As(err, &unknown) && unknown.IsNotFound || errors.Is(err, http.ErrSchemeMismatch) {
+	if ctx.Err() != nil || errors.Is(err, http.ErrSchemeMismatch) ||
+		errors.As(err, &file) && !errors.Is(err, fs.ErrClosed) || errors.As(err, &unknown) && unknown.IsNotFound ||
+		errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) {
 		return err
 	}
 	return marked{err, errDropped}
@@ -140,16 +139,12 @@ type stallConn struct {
 }
 
 func (c stallConn) Read(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(c.stall)); err != nil {
-		return 0, err
-	}
+	_ = c.SetDeadline(time.Now().Add(c.stall)) // of a closed one, as what follows says
 	return c.Conn.Read(p)
 }
 
 func (c stallConn) Write(p []byte) (int, error) {
-	if err := c.SetDeadline(time.Now().Add(c.stall)); err != nil {
-		return 0, err
-	}
+	_ = c.SetDeadline(time.Now().Add(c.stall)) // of a closed one, as what follows says
 	return c.Conn.Write(p)
 }
 
