@@ -169,6 +169,7 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: file + ".part",
 		Flags: flags, Environ: append(slices.Clone(m.Environ), "GOWORK=off"),
 	}
+	_ = os.Remove(p.Out) // of a build that was killed: go overwrites no file that is not a program
 	defer os.Remove(p.Out)
 	compile := m.Compile
 	if compile == nil {
