@@ -36,13 +36,10 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 		return fail(err)
 	}
 	p := c.pod
-	dir := filepath.Join(c.id, fmt.Sprintf("exec-%d", p.count.Add(1)))
-	file, pidFile := filepath.Join(dir, "process.json"), filepath.Join(dir, "pid")
-	if err := errors.Join(p.files.Mkdir(dir, 0o700), p.files.WriteFile(file, data, 0o600)); err != nil {
-		return fail(err)
-	}
-	defer p.files.RemoveAll(dir)
-	cmd := p.runc(ctx, filepath.Join(dir, "log"), "exec", "--process", file, "--pid-file", pidFile, c.id)
+	pidFile := filepath.Join(c.id, fmt.Sprintf("exec-%d", p.count.Add(1)))
+	defer p.files.Remove(pidFile)
+	cmd := p.runc(ctx, os.DevNull, "exec", "--process", "/proc/self/fd/0", "--pid-file", pidFile, c.id)
+	cmd.Stdin = bytes.NewReader(data)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
 		pid, _ := p.files.ReadFile(pidFile) // a number in the pod
