@@ -17,19 +17,6 @@ const (
 	cgroupTop = "docker-netbox"
 )
 
-// endScript ends the script of a namespace's first process. It kills all others
-// and removes their control groups, $1 below cgroupTop, wildcards allowed: so a
-// process of this program that is killed leaves none. The kernel takes a moment
-// to forget killed processes.
-const endScript = `
-kill -9 -1
-for n in 1 2 3 4 5 6 7 8 9 10; do
-  left=$(find ` + cgroupMount + ` -depth -type d -path "*/` + cgroupTop + `/$1*" ! -exec rmdir {} \; -print 2>/dev/null)
-  [ "$left" ] || break
-  sleep 0.1
-done
-find ` + cgroupMount + ` -maxdepth 2 -name ` + cgroupTop + ` -exec rmdir {} + 2>/dev/null`
-
 // hierarchies are the control group file systems that are mounted: the unified
 // one, or those of version 1.
 func hierarchies(mount string) (dirs []string) {

@@ -20,22 +20,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// daemonScript is the first process of the daemon's namespaces. It ends when
-// buildkitd does; when its standard input closes it stops buildkitd, kindly
-// first. With it go all that BuildKit left running and mounted, and its temporary
-// files: it forgets directories that it has mounted something in.
-const daemonScript = `mount -t proc proc /proc || exit 125
-mkdir -p "$TMPDIR" && mount -t tmpfs -o mode=0700 tmpfs "$TMPDIR" || exit 125
-exec 3<&0
-cgroup=$1
-shift
-"$@" </dev/null 3<&- & d=$!
-{ cat <&3 >/dev/null; kill $d; sleep 2; kill -9 $d; } &
-wait $d
-code=$?
-set -- "$cgroup"` + endScript + `
-exit $code`
-
 // keepStorage bounds buildkitd's cache, in MB: kept at least, left free on the
 // disk, used at most.
 const keepStorage = "4000,4000,16000"
@@ -119,7 +103,7 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 	if d.unlock, err = filelock.Lock(ctx, filepath.Join(e.dirs.state, "lock"), filelock.Exclusive, "the build cache", e.opts.LockWait, log); err != nil {
 		return err
 	}
-	cgroup := e.id + "-build"
+	cgroup, tmp := e.id+"-build", filepath.Join(e.dirs.state, "tmp") // BuildKit forgets directories that it has mounted something in
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
 	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", filepath.Join(cgroupTop, cgroup))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -132,12 +116,12 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 
 	// The engine's lock goes with a process that is killed; the daemon it had
 	// takes a moment more to go, and has this one.
-	cmd := exec.Command("sh", "-c", daemonScript, "buildkitd-ns", cgroup, "flock", "--no-fork", "daemon.lock", e.tools.buildkitd,
+	cmd := exec.Command("sh", "-c", namespaceScript, "buildkitd-ns", cgroup, tmp, "flock", "--no-fork", "daemon.lock", e.tools.buildkitd,
 		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://sock",
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
 		"--oci-worker-binary="+e.tools.runc, "--oci-worker-net=host",
 		"--oci-worker-gc=true", "--oci-worker-gc-keepstorage="+keepStorage)
-	cmd.Dir, cmd.Env = e.dirs.state, d.environ()
+	cmd.Dir, cmd.Env = e.dirs.state, append(d.environ(), "TMPDIR="+tmp)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if d.run, err = startNamespace(cmd, unix.CLONE_NEWPID); err != nil {
@@ -166,8 +150,7 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 }
 
 // environ passes on what a pull needs, the proxy and the CA, and no more.
-func (d *daemon) environ() []string {
-	environ := []string{"TMPDIR=" + filepath.Join(d.engine.dirs.state, "tmp")}
+func (d *daemon) environ() (environ []string) {
 	for k, v := range d.engine.env {
 		switch strings.ToUpper(k) {
 		case "PATH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR":

@@ -120,6 +120,30 @@ func leaveChroot() (changed bool, err error) {
 	return true, errors.Join(unix.Unmount(".", unix.MNT_DETACH), unix.Chdir(wd))
 }
 
+// namespaceScript is the first process of a namespace. It mounts a tmpfs at $2,
+// runs the program that follows, and ends when that does. When its standard input
+// closes it stops the program, kindly first. With it go all that was left running
+// and mounted, and their control groups, $1 below cgroupTop, wildcards allowed: so
+// a process of this program that is killed leaves none. The kernel takes a moment
+// to forget killed processes.
+const namespaceScript = `mount -t proc proc /proc || exit 125
+mkdir -p "$2" && mount -t tmpfs -o nosuid,nodev,mode=0700 tmpfs "$2" || exit 125
+exec 3<&0
+cgroup=$1
+shift 2
+"$@" </dev/null 3<&- & p=$!
+{ cat <&3 >/dev/null; kill $p; sleep 2; kill -9 $p; } &
+wait $p
+code=$?
+kill -9 -1
+for n in 1 2 3 4 5 6 7 8 9 10; do
+  left=$(find ` + cgroupMount + ` -depth -type d -path "*/` + cgroupTop + `/$cgroup*" ! -exec rmdir {} \; -print 2>/dev/null)
+  [ "$left" ] || break
+  sleep 0.1
+done
+find ` + cgroupMount + ` -maxdepth 2 -name ` + cgroupTop + ` -exec rmdir {} + 2>/dev/null
+exit $code`
+
 // namespace is a mount namespace and others, for as long as their first process
 // runs.
 type namespace struct {

@@ -22,15 +22,6 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
-// holderScript is the first process of a pod. It holds the namespaces, reaps
-// orphans, and ends when its standard input closes.
-const holderScript = `mount -t proc proc /proc && mount -t tmpfs -o nosuid,nodev,mode=0700 tmpfs "$2" || exit 125
-exec 3<&0
-cat <&3 >/dev/null 3<&- &
-exec 3<&-
-echo ready
-wait $!` + endScript
-
 // ofPod are the namespaces that a pod has of its own.
 const ofPod = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID
 
@@ -89,7 +80,7 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 }
 
 func (p *Pod) start() error {
-	cmd := exec.Command("sh", "-c", holderScript, "docker-netbox-pod", p.id+"-*", p.state)
+	cmd := exec.Command("sh", "-c", namespaceScript, "docker-netbox-pod", p.id+"-*", p.state, "sh", "-c", "echo ready; exec sleep infinity")
 	cmd.Env = []string{"PATH=" + p.engine.env["PATH"]}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
