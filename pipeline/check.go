@@ -105,7 +105,7 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	if stale != nil && len(targets) > 0 {
 		return digest, stale // a red check moves no tag
 	}
-	return digest, join(p.Publish(ctx, targets, p.Report(), opts), stale)
+	return digest, join(p.Publish(ctx, targets, p.report.Report(), opts), stale)
 }
 
 // prove builds and boots every platform and joins what was proven in an index.

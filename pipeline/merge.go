@@ -63,7 +63,7 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	}
 	err = s.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted = booted
-		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.report.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
 		return s.push(ctx, log, idx, opts.Targets, opts.Publish)
 	})
 	return s.Report(), err
