@@ -104,7 +104,7 @@ func (v *Vars) page(name string, c content) (string, error) {
 	if v.Narrow {
 		narrow = breakable
 	}
-	t, err := template.New(name).Funcs(template.FuncMap{
+	t := template.Must(template.New(name).Funcs(template.FuncMap{
 		"cell":    func(s string) string { return cell(narrow(widestDesc, s)) },
 		"name":    func(s string) string { return cell(narrow(widestName, code(s))) },
 		"indent":  indent,
@@ -114,10 +114,7 @@ func (v *Vars) page(name string, c content) (string, error) {
 		"escape":  func(s string) string { return strings.NewReplacer("<", `\<`, ">", `\>`).Replace(s) },
 		"badge":   func(s string) string { return strings.NewReplacer("-", "--", "_", "__", " ", "%20").Replace(s) },
 		"plain":   func(s string) string { return strings.TrimSuffix(s, ":") },
-	}).ParseFS(templates, "*.md.tmpl")
-	if err != nil {
-		return "", fmt.Errorf("reading the templates: %w", err)
-	}
+	}).ParseFS(templates, "*.md.tmpl"))
 	var out strings.Builder
 	if err := t.Execute(&out, c); err != nil {
 		return "", err

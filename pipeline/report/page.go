@@ -26,7 +26,7 @@ var (
 
 // page is the report as one page that needs no other file and no network.
 func (r Report) page() ([]byte, error) {
-	t, err := template.New("page").Funcs(template.FuncMap{
+	t := template.Must(template.New("page").Funcs(template.FuncMap{
 		"duration": duration, "size": size, "short": short, "count": count, "commands": commands, "loopback": loopback,
 		"png": func(picture []byte) template.URL {
 			return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(picture))
@@ -34,12 +34,9 @@ func (r Report) page() ([]byte, error) {
 		"clean":  func(commit string) string { return strings.TrimSuffix(commit, "-dirty") },
 		"ms":     func(seconds float64) string { return fmt.Sprintf("%.0f", seconds*1000) },
 		"change": func(s sbom.Size) string { return fmt.Sprintf("%+.2f MB", megabytes(s.New-s.Old)) },
-	}).Parse(pageText)
-	if err != nil {
-		return nil, err
-	}
+	}).Parse(pageText))
 	var b bytes.Buffer
-	err = t.Execute(&b, r.view())
+	err := t.Execute(&b, r.view())
 	return b.Bytes(), err
 }
 

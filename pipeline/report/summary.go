@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bytes"
 	_ "embed"
 	"fmt"
 	"io"
@@ -21,20 +20,11 @@ var summaryText string
 // platform. Long lines are wrapped to the width, in columns; 0 leaves them as
 // they are.
 func (r Report) Summary(w io.Writer, width int) error {
-	t, err := template.New("summary").Funcs(template.FuncMap{
+	return template.Must(template.New("summary").Funcs(template.FuncMap{
 		"table": table, "notes": notes, "changes": changes, "counts": sbom.Counts,
 		"megabytes": megabytes, "seconds": Seconds, "short": short,
 		"wrap": func(line string) string { return wrap(line, width) },
-	}).Parse(summaryText)
-	if err != nil {
-		return err
-	}
-	var b bytes.Buffer
-	if err := t.Execute(&b, r); err != nil {
-		return err
-	}
-	_, err = b.WriteTo(w)
-	return err
+	}).Parse(summaryText)).Execute(w, r)
 }
 
 // table shows the stages, and the whole run in its last row.
