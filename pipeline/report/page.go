@@ -61,8 +61,7 @@ type view struct {
 
 type platformView struct {
 	Platform Platform
-	Verdict  Verdict
-	Why      string
+	Worst    Stage
 	Good     int                // checks that passed
 	Checked  map[string]Verdict // by the check's name
 	Boot     *chart
@@ -134,9 +133,7 @@ func (r Report) view() view {
 }
 
 func (r Report) platform(p Platform) platformView {
-	v := platformView{Platform: p}
-	v.Verdict, v.Why = r.PlatformVerdict(p.Platform)
-	v.Checked = map[string]Verdict{}
+	v := platformView{Platform: p, Worst: r.Worst(p.Platform), Checked: map[string]Verdict{}}
 	for _, c := range p.Smoke {
 		if v.Checked[c.Name] = c.Verdict(); c.Verdict() == Passed {
 			v.Good++

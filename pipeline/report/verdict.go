@@ -92,10 +92,9 @@ func (r Report) Failures() (all []Failure) {
 	if all = append(all, readme...); len(all) > 0 {
 		return all
 	}
-	all = r.found()
-	for _, s := range r.Outcomes() {
+	for _, s := range append(r.found(), r.Outcomes()...) {
 		switch {
-		case s.Verdict() == Missing:
+		case s.Verdict() == Failed || s.Verdict() == Missing:
 			all = append(all, Failure{Key: s.Key, What: s.Why(), Next: general})
 		case s.Verdict() == Skipped && slices.Contains(r.Expected, s.Key):
 			all = append(all, Failure{Key: s.Key, What: "it was skipped: " + s.Why(), Next: general})
@@ -108,16 +107,16 @@ func (r Report) Failures() (all []Failure) {
 }
 
 // found are the checks of a running application that failed, and the differences
-// of init graphs.
-func (r Report) found() (all []Failure) {
+// of init graphs, as stages that failed.
+func (r Report) found() (all []Stage) {
 	for _, p := range r.Platforms {
 		for _, c := range p.Smoke {
 			if c.Error != "" {
-				all = append(all, Failure{Key: Key{"smoke", p.Platform}, What: c.Name + ": " + c.Error, Next: general})
+				all = append(all, Stage{Key: Key{"smoke", p.Platform}, Errors: []string{c.Name + ": " + c.Error}})
 			}
 		}
 		for _, d := range p.Drift {
-			all = append(all, Failure{Key: Key{"graph", p.Platform}, What: d, Next: general})
+			all = append(all, Stage{Key: Key{"graph", p.Platform}, Errors: []string{d}})
 		}
 	}
 	return all
@@ -189,19 +188,13 @@ func (r Report) Good(keys ...Key) bool {
 	})
 }
 
-// PlatformVerdict is the worst of what was found out about one platform, and
-// the first reason for it.
-func (r Report) PlatformVerdict(platform string) (worst Verdict, why string) {
-	worst = Passed
-	for _, s := range r.Outcomes() {
-		if v := s.Verdict(); s.Platform == platform && v != Passed && (worst == Passed || worst != Failed && v == Failed) {
-			worst, why = v, s.Stage+": "+s.Why()
+// Worst is the worst that was found out about one platform, and the first of its
+// kind: a stage, and one without a name when all is well.
+func (r Report) Worst(platform string) (worst Stage) {
+	for _, s := range append(r.Outcomes(), r.found()...) {
+		if v, than := s.Verdict(), worst.Verdict(); s.Platform == platform && v != Passed && (than == Passed || than != Failed && v == Failed) {
+			worst = s
 		}
 	}
-	for _, f := range r.found() {
-		if f.Key.Platform == platform && worst != Failed {
-			worst, why = Failed, f.Key.Stage+": "+f.What
-		}
-	}
-	return worst, why
+	return worst
 }

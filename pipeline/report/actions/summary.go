@@ -54,12 +54,6 @@ type summary struct {
 	Run, Repository, Mermaid string
 }
 
-// Worst is the verdict of one platform.
-func (s summary) Worst(platform string) report.Verdict {
-	worst, _ := s.PlatformVerdict(platform)
-	return worst
-}
-
 // Notes are all failures, what was skipped and why, and how the packages differ,
 // in Markdown.
 func (s summary) Notes() (notes []string) {
