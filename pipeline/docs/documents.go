@@ -87,17 +87,19 @@ func (d Documents) Check() error {
 	return drift
 }
 
-// Render returns each file as it should be, by its path.
-func (d Documents) Render(ctx context.Context, log io.Writer) (map[string][]byte, error) {
+// Render returns the text of each file as it should be, by its path.
+func (d Documents) Render(ctx context.Context, log io.Writer) (map[string]string, error) {
 	all, _, err := d.all()
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{}
+	files := map[string]string{}
 	for _, doc := range all {
-		if files[doc.path], err = d.render(ctx, log, doc); err != nil {
+		text, err := d.render(ctx, log, doc)
+		if err != nil {
 			return nil, err
 		}
+		files[doc.path] = string(text)
 	}
 	return files, nil
 }

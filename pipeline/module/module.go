@@ -286,12 +286,7 @@ func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 	draw := d2.Tool{Module: c.tool("d2", func(ctx context.Context, log io.Writer, p gotool.Program) error {
 		return c.engine(ctx, nil, func(eng *enginedagger.Engine) error { return eng.Compile(ctx, log, p) })
 	})}
-	rendered, err := docs.Documents{Repo: c.Repo, D2: draw}.Render(ctx, c.Log)
-	files := map[string]string{}
-	for path, text := range rendered {
-		files[path] = string(text)
-	}
-	return files, err
+	return docs.Documents{Repo: c.Repo, D2: draw}.Render(ctx, c.Log)
 }
 
 // CheckReadme fails when README.md or a picture in it is not what

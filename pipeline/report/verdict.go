@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -61,12 +62,8 @@ func (r Report) Failure() *Failure {
 // Because is the report with the cause of its first failure put before what the
 // stage itself said, which may read like anything else.
 func (r Report) Because(cause error) Report {
-	f := r.Failure()
-	if f == nil {
-		return r
-	}
 	r.Stages = slices.Clone(r.Stages)
-	if s := r.stage(f.Key); s != nil {
+	if s := r.stage(cmp.Or(r.Failure(), &Failure{}).Key); s != nil {
 		s.Errors = slices.Concat([]string{cause.Error()}, s.Errors)
 	}
 	return r
