@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rivo/uniseg"
@@ -142,16 +141,14 @@ func (p *Display) footer() []piece {
 // row fits a line into columns.
 func (t *Terminal) row(line []piece, columns int) row {
 	var r row
-	var b strings.Builder
 	for _, piece := range line {
 		text := cut(t.legible(piece.text), columns-r.cells, t.legible("…"))
 		r.cells += uniseg.StringWidth(text)
 		if t.Color && piece.style != plain && text != "" {
 			text = "\x1b[" + piece.style + "m" + text + "\x1b[0m"
 		}
-		b.WriteString(text)
+		r.text += text
 	}
-	r.text = b.String()
 	return r
 }
 

@@ -46,7 +46,7 @@ func (v *Vars) tables() []table {
 	}
 	others := table{Title: "Miscellaneous Options", Column: "Parameter"}
 	kinds := []kind{port, environment, volume, device}
-	for _, e := range inOrder(v.entries(), shown, tableOrder[:]) {
+	for _, e := range v.rows() {
 		in := &others
 		if i := slices.Index(kinds, e.kind); i >= 0 {
 			in = &tables[i]

@@ -72,7 +72,7 @@ func Load(dir string) (*Vars, Extra, error) {
 
 // README renders the page for GitHub.
 func (v *Vars) README(extra Extra) ([]byte, error) {
-	page, err := v.page("readme.md.tmpl", content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: inOrder(v.entries(), shown, tableOrder[:])}}})
+	page, err := v.page("readme.md.tmpl", content{Extra: extra, Tables: []table{{Column: "Parameter", Rows: v.rows()}}})
 	if err != nil {
 		return nil, fmt.Errorf("rendering %s: %w", Page, err)
 	}

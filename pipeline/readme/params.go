@@ -24,13 +24,14 @@ const (
 	port
 	device
 	custom
+	mentioned // in a table only
 )
 
 // The orders in which people expect the kinds.
 var (
 	composeOrder = [...]kind{privileged, hostname, macAddress, network, capability, securityOption, environment, volume, port, device, custom}
 	cliOrder     = [...]kind{hostname, macAddress, network, privileged, capability, securityOption, environment, port, volume, device, custom}
-	tableOrder   = [...]kind{hostname, macAddress, network, port, environment, volume, device, privileged, capability, securityOption, custom}
+	tableOrder   = [...]kind{hostname, macAddress, network, port, environment, volume, device, privileged, capability, securityOption, custom, mentioned}
 )
 
 // entry is one parameter as each of the three places shows it.
@@ -43,7 +44,6 @@ type entry struct {
 	Param    string // in a table
 	Desc     string // what it is for, as a table says it
 	optional bool
-	row      bool // it is shown in a table only
 	again    bool // it is one more value of the entry before, which a table shows once
 }
 
@@ -144,7 +144,7 @@ func (v *Vars) entries() []entry {
 	}
 	rows := func(on bool, name, param, desc string) {
 		if on && !slices.ContainsFunc(all, func(e entry) bool { return e.kind == custom && e.key == name }) {
-			add(entry{kind: custom, Param: param, Desc: desc, row: true})
+			add(entry{kind: mentioned, Param: param, Desc: desc})
 		}
 	}
 	rows(v.ReadOnly, "read_only", "--read-only=true", "Runs the container with a [read-only file system](#read-only-operation).")
@@ -152,19 +152,17 @@ func (v *Vars) entries() []entry {
 	return all
 }
 
-// inOrder sorts the entries that keep names by kind, those of one kind as they
-// come.
-func inOrder(entries []entry, keep func(entry) bool, order []kind) []entry {
-	sorted := slices.DeleteFunc(entries, func(e entry) bool { return !keep(e) })
+// inOrder are the entries of the kinds in order, those of one kind as they come.
+func (v *Vars) inOrder(order []kind) []entry {
+	sorted := slices.DeleteFunc(v.entries(), func(e entry) bool { return !slices.Contains(order, e.kind) })
 	slices.SortStableFunc(sorted, func(a, b entry) int { return slices.Index(order, a.kind) - slices.Index(order, b.kind) })
 	return sorted
 }
 
-// used are the entries that a command has.
-func used(e entry) bool { return !e.row }
-
-// shown are the entries that a table has.
-func shown(e entry) bool { return !e.again }
+// rows are the entries as a table shows them.
+func (v *Vars) rows() []entry {
+	return slices.DeleteFunc(v.inOrder(tableOrder[:]), func(e entry) bool { return e.again })
+}
 
 // Image is the reference people pull.
 func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":latest" }
@@ -175,11 +173,10 @@ func (v *Vars) Compose() string {
 	if v.CustomCompose != "" {
 		return strings.TrimSpace(v.CustomCompose) + v.externalCompose()
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
+	file := fmt.Sprintf("---\nservices:\n  %s:\n    image: %s\n    container_name: %s\n", v.ContainerName, v.Image(), v.ContainerName)
 	var keys []string
 	text := map[string]string{}
-	for _, e := range inOrder(v.entries(), used, composeOrder[:]) {
+	for _, e := range v.inOrder(composeOrder[:]) {
 		line := yamlQuote(e.value, e.kind == privileged || e.kind == custom && !e.list)
 		if e.optional {
 			line += " #optional"
@@ -196,10 +193,9 @@ func (v *Vars) Compose() string {
 		text[e.key] += line
 	}
 	for _, key := range keys {
-		b.WriteString(text[key] + "\n")
+		file += text[key] + "\n"
 	}
-	b.WriteString("    restart: unless-stopped")
-	return b.String() + v.externalCompose()
+	return file + "    restart: unless-stopped" + v.externalCompose()
 }
 
 // external is what stands above the other container that an image needs.
@@ -225,7 +221,7 @@ func (v *Vars) externalCompose() string {
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
 	given := v.composed()
-	for _, e := range inOrder(v.entries(), used, cliOrder[:]) {
+	for _, e := range v.inOrder(cliOrder[:]) {
 		line := e.flag
 		if name, _, _ := strings.Cut(e.value, "="); e.optional && e.kind == environment && len(given) > 0 {
 			if _, shown := given[name]; !shown {

@@ -99,7 +99,7 @@ func (v *Vars) validate(mistyped error) error {
 		}
 	}
 	lists := map[string]bool{}
-	for _, e := range inOrder(v.entries(), used, composeOrder[:]) {
+	for _, e := range v.inOrder(composeOrder[:]) {
 		if list, again := lists[e.key]; again && !(list && e.list) {
 			problem("custom_params", "%s would be in the compose file twice; where it takes a list, set array: true", e.key)
 		}
