@@ -213,7 +213,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 	// Own namespaces, and a kernel that kills all of them with the first: a
 	// cancelled or killed run leaves no process and no mount.
 	args = append([]string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}, args...)
-	cmd := exec.Command("unshare", args...)
+	cmd := exec.CommandContext(ctx, "unshare", args...)
 	cmd.Env = environ
 	if cpu := b.CPU[d.arch]; cpu != "" {
 		cmd.Env = append(cmd.Env, "QEMU_CPU="+cpu)
@@ -226,7 +226,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 	var runErr error
 	go func() {
 		defer close(ended)
-		runErr = runFiltered(ctx, cmd, pw, d.drop)
+		runErr = runFiltered(cmd, pw, d.drop)
 		pw.CloseWithError(runErr)
 	}()
 	layer := stream.NewLayer(pr, stream.WithMediaType(types.OCILayer), stream.WithCompressionLevel(d.level))
@@ -252,16 +252,14 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 
 // runFiltered runs a command that writes a tar archive, and writes that
 // archive without what drop names and with nothing younger than epoch.
-func runFiltered(ctx context.Context, cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
+func runFiltered(cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
 	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = proc.Start(cmd)
+	}
 	if err != nil {
 		return err
 	}
-	if err := proc.Start(cmd); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { cmd.Process.Kill() })
-	defer stop()
 	filterErr := filterTar(out, w, drop)
 	if filterErr != nil {
 		cmd.Process.Kill()
