@@ -140,7 +140,7 @@ func ParseD2(text string) (*Graph, error) {
 const aQuoted = `"…"`
 
 var (
-	d2Atom   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|(?:^|\s)#.*`) // what is not looked into
+	d2Atom   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|#.*`) // what is not looked into
 	d2Arrow  = regexp.MustCompile(`->|<-`)
 	unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 )

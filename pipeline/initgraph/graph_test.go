@@ -64,7 +64,7 @@ func TestParseD2UnderstandsVariations(t *testing.T) {
 	g := parse(t, `# a comment
 "x: \"y\"": { # behind
   "a" -> b c -> "d->e"
-  f <- g
+  f <- g#h
   box { 
     inside
   }
