@@ -3,11 +3,8 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -321,19 +318,4 @@ func (p *Pipeline) savePictures(key string, result engine.RunResult) {
 			})
 		}
 	}
-}
-
-// buildProbe compiles the probe and hands it over as a file to put into
-// containers.
-func (p *Pipeline) buildProbe(ctx context.Context, goarch string) ([]byte, error) {
-	dir, err := os.MkdirTemp("", Project+"-probe-")
-	if err != nil {
-		return nil, fmt.Errorf("make room for the probe: %w", err)
-	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "probe")
-	if err := p.Compile(ctx, io.Discard, smoke.Probe(p.Repo, goarch, file)); err != nil {
-		return nil, err
-	}
-	return os.ReadFile(file)
 }

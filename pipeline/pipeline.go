@@ -22,6 +22,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
+	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
@@ -130,7 +131,7 @@ func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider
 	p.probe = map[string]func() ([]byte, error){}
 	for _, platform := range opts.Platforms {
 		goarch := provider.Program(platform)
-		p.probe[goarch] = sync.OnceValues(func() ([]byte, error) { return p.buildProbe(ctx, goarch) })
+		p.probe[goarch] = sync.OnceValues(func() ([]byte, error) { return gotool.Bytes(ctx, opts.Compile, smoke.Probe(opts.Repo, goarch)) })
 	}
 	return p
 }

@@ -12,7 +12,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -81,29 +80,17 @@ func (b *Builder) goList(ctx context.Context, arch string, flags ...string) ([]b
 
 // build cross-compiles the programs.
 func (p *programs) build(ctx context.Context, arch string) ([]entry, error) {
-	dir, err := os.MkdirTemp("", "docker-netbox-base-")
-	if err != nil {
-		return nil, fmt.Errorf("making a directory to compile into: %w", err)
-	}
-	defer os.RemoveAll(dir)
+	packages := slices.Sorted(maps.Keys(installed))
+	built := make([]entry, len(packages))
 	g, ctx := errgroup.WithContext(ctx)
-	for pkg, path := range installed {
+	for i, pkg := range packages {
 		g.Go(func() error {
-			return gotool.Compile(ctx, io.Discard, gotool.Program{Dir: p.root, Package: pkg, GOARCH: arch, Out: filepath.Join(dir, path)})
+			data, err := gotool.Bytes(ctx, gotool.Compile, gotool.Program{Dir: p.root, Package: pkg, GOARCH: arch})
+			built[i] = entry{Path: installed[pkg], Mode: 0o755, Data: data}
+			return err
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	var built []entry
-	for _, path := range installed {
-		data, err := os.ReadFile(filepath.Join(dir, path))
-		if err != nil {
-			return nil, fmt.Errorf("reading what was compiled: %w", err)
-		}
-		built = append(built, entry{Path: path, Mode: 0o755, Data: data})
-	}
-	return built, nil
+	return built, g.Wait()
 }
 
 // key identifies what layer makes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -55,4 +56,19 @@ func Compile(ctx context.Context, _ io.Writer, p Program) error {
 		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, err)
 	}
 	return nil
+}
+
+// Bytes compiles a program that goes into something else, and returns it; its Out
+// does not count.
+func Bytes(ctx context.Context, compile Compiler, p Program) ([]byte, error) {
+	dir, err := os.MkdirTemp("", "docker-netbox-program-")
+	if err != nil {
+		return nil, fmt.Errorf("compile %s: %w", p.Package, err)
+	}
+	defer os.RemoveAll(dir)
+	p.Out = filepath.Join(dir, "program")
+	if err := compile(ctx, io.Discard, p); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(p.Out)
 }

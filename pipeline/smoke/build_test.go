@@ -14,10 +14,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
+// probe is the probe of this repository, to be compiled into a file.
+func probe(arch, out string) gotool.Program {
+	p := Probe("../..", arch)
+	p.Out = out
+	return p
+}
+
 func TestTheProbeIsAStaticProgramOfTheArchitectureAskedFor(t *testing.T) {
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
 		out := filepath.Join(t.TempDir(), "probe")
-		if err := gotool.Compile(t.Context(), io.Discard, Probe("../..", arch, out)); err != nil {
+		if err := gotool.Compile(t.Context(), io.Discard, probe(arch, out)); err != nil {
 			t.Fatal(err)
 		}
 		f, err := elf.Open(out)
@@ -44,13 +51,13 @@ func TestTheProbeIsAStaticProgramOfTheArchitectureAskedFor(t *testing.T) {
 }
 
 func TestABuildThatFailsSaysWhy(t *testing.T) {
-	err := gotool.Compile(t.Context(), io.Discard, Probe("../..", "vax", filepath.Join(t.TempDir(), "probe")))
+	err := gotool.Compile(t.Context(), io.Discard, probe("vax", filepath.Join(t.TempDir(), "probe")))
 	if err == nil || !strings.Contains(err.Error(), "vax") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := gotool.Compile(ctx, io.Discard, Probe("../..", runtime.GOARCH, filepath.Join(t.TempDir(), "probe"))); !errors.Is(err, context.Canceled) {
+	if err := gotool.Compile(ctx, io.Discard, probe(runtime.GOARCH, filepath.Join(t.TempDir(), "probe"))); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -9,11 +9,11 @@ import (
 )
 
 // Probe is the probe of the repository at repoDir, to be compiled for
-// linux/goarch into outFile: a static program.
-func Probe(repoDir, goarch, outFile string) gotool.Program {
+// linux/goarch: a static program.
+func Probe(repoDir, goarch string) gotool.Program {
 	return gotool.Program{
 		Dir: repoDir, Files: []string{"go.mod", "go.sum", "pipeline"},
-		Package: "./pipeline/smoke/probe", GOARCH: goarch, Out: outFile,
+		Package: "./pipeline/smoke/probe", GOARCH: goarch,
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"io"
-	"os"
-	"path/filepath"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,14 +34,9 @@ func Base(t *testing.T, platforms ...v1.Platform) v1.ImageIndex {
 
 func tinyImage(t *testing.T, p v1.Platform) v1.Image {
 	t.Helper()
-	exe := filepath.Join(t.TempDir(), "tiny")
-	err := gotool.Compile(t.Context(), io.Discard, gotool.Program{
-		Package: "github.com/linuxserver/docker-netbox/pipeline/engine/enginetest/tiny", GOARCH: p.Architecture, Out: exe,
+	program, err := gotool.Bytes(t.Context(), gotool.Compile, gotool.Program{
+		Package: "github.com/linuxserver/docker-netbox/pipeline/engine/enginetest/tiny", GOARCH: p.Architecture,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(exe)
 	if err != nil {
 		t.Fatal(err)
 	}
