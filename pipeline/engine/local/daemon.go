@@ -103,7 +103,9 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 	if d.unlock, err = filelock.Lock(ctx, filepath.Join(e.dirs.state, "lock"), filelock.Exclusive, "the build cache", e.opts.LockWait, log); err != nil {
 		return err
 	}
-	cgroup, tmp := e.id+"-build", filepath.Join(e.dirs.state, "tmp") // BuildKit forgets directories that it has mounted something in
+	cgroup := e.id + "-build"
+	// What BuildKit forgets there goes with the namespace.
+	tmp := filepath.Join(e.dirs.state, "tmp")
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
 	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", filepath.Join(cgroupTop, cgroup))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -166,7 +166,10 @@ func startNamespace(cmd *exec.Cmd, clone uintptr) (*namespace, error) {
 		Setpgid:      true,             // out of reach of a terminal's Ctrl-C
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
+		if errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("making namespaces: %w; the local engine needs root with CAP_SYS_ADMIN", err)
+		}
+		return nil, err
 	}
 	n := &namespace{stdin: stdin, done: make(chan struct{})}
 	go func() {
