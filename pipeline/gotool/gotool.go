@@ -162,15 +162,19 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 	}
 	fmt.Fprintf(log, "building %s\n", name)
 	began := time.Now()
+	// Of its own: go outlives a process that is killed, and writes its program then.
+	tmp, err := os.MkdirTemp(dir, ".build-")
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
+	}
+	defer os.RemoveAll(tmp)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit,
 		fmt.Errorf("not done after %s; see with go mod download there whether the modules can be had", limit))
 	defer cancel()
 	p := Program{
-		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: file + ".part",
+		Dir: m.Dir, Package: pkg, GOARCH: runtime.GOARCH, Out: filepath.Join(tmp, name),
 		Flags: flags, Environ: append(slices.Clone(m.Environ), "GOWORK=off"),
 	}
-	_ = os.Remove(p.Out) // of a build that was killed: go overwrites no file that is not a program
-	defer os.Remove(p.Out)
 	compile := m.Compile
 	if compile == nil {
 		compile = Compile

@@ -112,21 +112,6 @@ func TestABuildThatFailsLeavesNoProgram(t *testing.T) {
 	}
 }
 
-// What a killed build left is no program, which go would not overwrite.
-func TestABuildGoesOnAfterOneThatWasKilled(t *testing.T) {
-	m := hello(t)
-	bin, err := m.Bin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.MkdirAll(bin, 0o755), os.WriteFile(filepath.Join(bin, "hello.part"), []byte("half"), 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Program(t.Context(), t.Output(), "example.test/hello"); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
