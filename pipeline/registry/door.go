@@ -179,10 +179,13 @@ func (d *door) again(req *http.Request, read int64) (resp *http.Response, err er
 		case passingStatus(resp.StatusCode):
 			err = transport.CheckError(resp)
 		case resp.StatusCode == http.StatusOK:
-			_, err = io.CopyN(io.Discard, resp.Body, read)
+			if _, err = io.CopyN(io.Discard, resp.Body, read); err == io.EOF {
+				err = io.ErrUnexpectedEOF // nobody may take it for the end
+			}
 		}
 		if err != nil {
 			_ = resp.Body.Close()
+			resp = nil
 		}
 		return err
 	})

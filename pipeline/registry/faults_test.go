@@ -269,3 +269,33 @@ func TestARegistryThatStallsIsADroppedConnection(t *testing.T) {
 		})
 	}
 }
+
+func TestABodyThatIsShorterWhenItIsReadOnIsNotTakenForItsEnd(t *testing.T) {
+	reg := newFaulty(t)
+	idx, booted := index(t)
+	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{})
+	must(t, err)
+	images, err := registry.Source{Clock: new(waits).clock()}.Fetch(t.Context(), reg.host+"/netbox", booted)
+	must(t, err)
+	layers, err := images[0].Image.Layers()
+	must(t, err)
+	size, err := layers[0].Size()
+	must(t, err)
+	var asked atomic.Int64
+	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if asked.Add(1) > 1 {
+			fmt.Fprint(w, "less than before")
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		fmt.Fprint(w, strings.Repeat("x", 5000))
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	rc, err := layers[0].Compressed()
+	must(t, err)
+	defer rc.Close()
+	if n, err := io.Copy(io.Discard, rc); n != 5000 || err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("read %d bytes: %v", n, err)
+	}
+}
