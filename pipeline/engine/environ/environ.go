@@ -3,7 +3,6 @@
 package environ
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -99,20 +98,16 @@ var pipSettings = []string{"index-url", "extra-index-url", "proxy", "trusted-hos
 func (env Environment) PipConf() []byte {
 	settings := map[string]string{}
 	read := func(path string) {
-		f, err := os.Open(path)
-		if err != nil {
-			return
-		}
-		defer f.Close()
+		text, _ := os.ReadFile(path) // none says nothing
 		section, last := "", ""
-		for s := bufio.NewScanner(f); s.Scan(); {
-			line := strings.TrimSpace(s.Text())
+		for whole := range strings.Lines(string(text)) {
+			line := strings.TrimSpace(whole)
 			switch {
 			case line == "" || line[0] == '#' || line[0] == ';':
 			case line[0] == '[':
 				section, last = strings.Trim(line, "[]"), ""
 			case section != "global" && section != "install" && section != "download":
-			case (s.Text()[0] == ' ' || s.Text()[0] == '\t') && last != "":
+			case (whole[0] == ' ' || whole[0] == '\t') && last != "":
 				settings[last] = strings.TrimSpace(settings[last] + "\n    " + line)
 			default:
 				if k, v, ok := strings.Cut(line, "="); ok {
