@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,7 +28,8 @@ const (
 type Release struct {
 	Provenance Provenance // its Others are set here
 	// Documents are found by their types: sbom.SPDXType, sbom.CycloneDXType or
-	// ReportType. What describes all images has no platform.
+	// ReportType. What describes all images has no platform. They are in an order
+	// that does not depend on that of their making, as in a report.
 	Documents []report.Document
 	// Repositories it is published in, REGISTRY/NAME.
 	Repositories []string
@@ -91,13 +91,8 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		}, on...)
 	}
 
-	// The order does not depend on that of the files' making.
-	documents := slices.Clone(r.Documents)
-	slices.SortFunc(documents, func(a, b report.Document) int {
-		return cmp.Or(cmp.Compare(a.Platform, b.Platform), cmp.Compare(a.Name, b.Name))
-	})
 	r.Provenance.Details.Others = nil
-	for _, d := range documents {
+	for _, d := range r.Documents {
 		other := resource(d.Name, digestOf(d.Text))
 		other.MediaType = d.Type
 		r.Provenance.Details.Others = append(r.Provenance.Details.Others, other)
