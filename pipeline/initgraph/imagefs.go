@@ -10,7 +10,6 @@ import (
 	"maps"
 	"path"
 	"runtime"
-	"slices"
 	"strings"
 	"testing/fstest"
 
@@ -73,47 +72,46 @@ func OpenImage(img v1.Image) (fs.FS, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	root, opaque, removed := imageFS{}, map[string]bool{}, &fstest.MapFile{}
-	for _, l := range slices.Backward(contents) { // what an upper layer has stays
-		for name, file := range l.files {
-			if !root.hides(name, opaque) {
-				root[name] = file
-			}
-		}
-		for name, file := range l.files { // also of one that is covered: nothing was below it
-			if !file.Mode.IsDir() {
-				opaque[name] = true
-			}
-		}
-		for name, goes := range l.whiteouts { // speak of the layers below only
-			opaque[name] = true
-			if goes && root[name] == nil {
-				root[name] = removed
-			}
-		}
+	root := imageFS{}
+	for _, l := range contents {
+		maps.DeleteFunc(root, func(name string, _ *fstest.MapFile) bool { return l.hides(name) })
+		maps.Copy(root, l.files)
 	}
-	maps.DeleteFunc(root, func(_ string, file *fstest.MapFile) bool { return file == removed })
 	return root, nil
 }
 
 // layer is what one layer says.
 type layer struct {
-	files     map[string]*fstest.MapFile
-	whiteouts map[string]bool // directories that lose what lower layers have in them; true: the name itself goes too
+	files map[string]*fstest.MapFile
+	// hidden are names below which nothing of lower layers is left: files and what
+	// is removed, which are true, and directories that begin anew.
+	hidden map[string]bool
+}
+
+// hides reports whether what lower layers have by a name is gone.
+func (l layer) hides(name string) bool {
+	gone := l.hidden[name]
+	for name != "." && !gone {
+		name = path.Dir(name)
+		_, gone = l.hidden[name]
+	}
+	return gone
 }
 
 func readLayer(r io.Reader) (layer, error) {
 	directory := &fstest.MapFile{Mode: fs.ModeDir | 0o755}
-	l := layer{files: map[string]*fstest.MapFile{".": directory}, whiteouts: map[string]bool{}}
+	l := layer{files: map[string]*fstest.MapFile{".": directory}, hidden: map[string]bool{}}
 	err := archive.Walk(r, func(h *tar.Header, content io.Reader) error {
 		name := rooted("/" + h.Name)
 		dir, base := path.Split(name)
 		if base == ".wh..wh..opq" {
-			l.whiteouts[path.Clean(dir)] = false
+			if dir = path.Clean(dir); !l.hidden[dir] {
+				l.hidden[dir] = false
+			}
 			return nil
 		}
 		if hidden, found := strings.CutPrefix(base, ".wh."); found {
-			l.whiteouts[dir+hidden] = true
+			l.hidden[dir+hidden] = true
 			return nil
 		}
 		file := &fstest.MapFile{Mode: h.FileInfo().Mode()}
@@ -143,6 +141,9 @@ func readLayer(r io.Reader) (layer, error) {
 			}
 		}
 		l.files[name] = file
+		if !file.Mode.IsDir() {
+			l.hidden[name] = true
+		}
 		for dir := path.Dir(name); l.files[dir] == nil; dir = path.Dir(dir) { // not every archive names them
 			l.files[dir] = directory
 		}
@@ -154,17 +155,6 @@ func readLayer(r io.Reader) (layer, error) {
 // imageFS is the flattened file system. Symbolic links have their target as
 // content.
 type imageFS fstest.MapFS
-
-// hides reports whether the layers above the one that has name hide it: by one
-// of that name, by a directory that is something else there, or by a whiteout.
-func (f imageFS) hides(name string, opaque map[string]bool) bool {
-	hidden := f[name] != nil
-	for dir := name; dir != "." && !hidden; {
-		dir = path.Dir(dir)
-		hidden = opaque[dir] || f[dir] != nil && !f[dir].Mode.IsDir()
-	}
-	return hidden
-}
 
 // Open follows symbolic links, and opens what is there as a MapFS does.
 func (f imageFS) Open(name string) (fs.File, error) {
