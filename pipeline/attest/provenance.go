@@ -186,16 +186,6 @@ type Metadata struct {
 	Finished     time.Time `json:"finishedOn,omitzero"`
 }
 
-// commit is the digest that git has for the source.
-func (p Provenance) commit() string {
-	for _, r := range p.Definition.Inputs {
-		if hash := r.Digest["gitCommit"]; hash != "" {
-			return hash
-		}
-	}
-	return ""
-}
-
 // newStatement is the text of a statement, the same for the same.
 func newStatement(predicateType string, predicate any, on ...named) ([]byte, error) {
 	var subjects []Resource

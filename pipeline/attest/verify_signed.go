@@ -115,11 +115,18 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 			}
 		}
 	}
+	digests, source := 0, "" // of the inputs, and that of the commit
+	for _, r := range d.Inputs {
+		if len(r.Digest) > 0 {
+			digests++
+		}
+		source = cmp.Or(source, r.Digest["gitCommit"])
+	}
 	commit := v.label(registry.RevisionLabel)
 	base, _, _ := strings.Cut(d.External.Base, "@") // the index names it without the digest it had
 	for _, c := range []struct{ what, is, whose, want string }{
 		{"it says commit", d.External.Revision, "the images", commit},
-		{"its input is commit", p.commit(), "the images are of", strings.TrimSuffix(commit, "-dirty")},
+		{"its input is commit", source, "the images are of", strings.TrimSuffix(commit, "-dirty")},
 		{"it says version", d.External.Version, "the images", v.label(registry.VersionLabel)},
 		{"it says base", base, "the index", cmp.Or(v.annotations[registry.BaseNameLabel], base)},
 	} {
@@ -129,12 +136,6 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 	}
 	if len(v.result.Lines) > before {
 		return
-	}
-	digests := 0
-	for _, r := range d.Inputs {
-		if len(r.Digest) > 0 {
-			digests++
-		}
 	}
 	v.add(verdict, s.name, whatProvenance, "%s built it from commit %s of %s: NetBox %s on %s, %d inputs by digest%s",
 		p.Details.Builder.ID, d.External.Revision, d.External.Source, d.External.NetBox, d.External.Base, digests, but)
