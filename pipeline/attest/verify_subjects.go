@@ -26,8 +26,8 @@ type subject struct {
 	statements []signed
 	documents  []report.Document // lists of packages, and the report
 	others     []string          // types
-	simple     int               // signatures of that form
-	simplyOurs bool              // one of them is by the demanded key
+	simple     int               // signatures in the older form
+	simplyOurs bool              // one of these is by the demanded key
 }
 
 // collect reads all that is attached.
