@@ -103,6 +103,13 @@ func TestFaults(t *testing.T) {
 				fmt.Fprint(w, `{"schemaVersion":2,"manifests":[]}`)
 			}),
 			error: []string{"pulling back the index"}},
+		{name: "another manifest comes back, and says that it is an old one with signatures in it",
+			spoil: on(http.MethodGet, "/manifests/", func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				w.Header().Set("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws")
+				w.Header().Set("Docker-Content-Digest", path.Base(r.URL.Path))
+				fmt.Fprint(w, `{"schemaVersion":1}`)
+			}),
+			error: []string{"pulling back the index"}},
 		{name: "500 for ever", spoil: always(500, nil), waits: 4, wait: 100 * time.Second,
 			error: []string{"the registry answered 500 Internal Server Error, 5 times in"}},
 		{name: "the tag cannot be set", spoil: on(http.MethodPut, "/manifests/new", always(503, nil)), waits: 4,

@@ -223,7 +223,10 @@ func (r *repository) sameBlob(ctx context.Context, b blob) error {
 // sameManifest pulls the manifest with a digest, which the client compares it with.
 func (r *repository) sameManifest(ctx context.Context, what string, digest v1.Hash) error {
 	return r.pull(ctx, what, func(ctx context.Context) error {
-		_, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
+		got, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
+		if err == nil && got.MediaType.IsSchema1() { // of these it believes the registry
+			err = fmt.Errorf("what came back is not what was sent as %s", digest)
+		}
 		return err
 	})
 }
