@@ -9,19 +9,14 @@ import (
 
 // status is the verdict as the tools around linuxserver.io images read it.
 func (r Report) status() ([]byte, error) {
-	if r.Verdict() == Passed {
-		return []byte("CI: 'PASS'\n"), nil
-	}
-	return []byte("CI: 'FAIL'\n"), nil
+	return fmt.Appendf(nil, "CI: '%s'\n", map[Verdict]string{Passed: "PASS", Failed: "FAIL"}[r.Verdict()]), nil
 }
 
 // badge is the verdict as a picture for other pages. A letter is taken to be
 // 6.5 pixels wide.
 func (r Report) badge() ([]byte, error) {
-	verdict, label, colour := r.Verdict(), "NetBox "+r.Version, "#2e7d32"
-	if verdict != Passed {
-		colour = "#c62828"
-	}
+	verdict, label := r.Verdict(), "NetBox "+r.Version
+	colour := map[Verdict]string{Passed: "#2e7d32", Failed: "#c62828"}[verdict]
 	left, right := 12+len(label)*13/2, 12+len(verdict)*13/2
 	return fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" width="%[1]d" height="20" role="img" aria-label="%[3]s: %[4]s">`+
 		`<title>%[3]s: %[4]s</title><clipPath id="r"><rect width="%[1]d" height="20" rx="3"/></clipPath>`+

@@ -28,6 +28,8 @@ type Document struct {
 	File  string
 	Root  *yaml.Node // of the only document in the file
 	lines map[string]int
+
+	problems []error // that Decode has found
 }
 
 // Line returns the line of the value at path ("base.local.suite",
@@ -84,9 +86,8 @@ func Parse(file string, data []byte) (*Document, error) {
 // with a `required` tag must have one. Every error is a failure.Usage; several
 // are joined.
 func (d *Document) Decode(into any) error {
-	dec := decoder{doc: d}
-	dec.decode("", d.Root, reflect.ValueOf(into).Elem())
-	return errors.Join(dec.problems...)
+	d.decode("", d.Root, reflect.ValueOf(into).Elem())
+	return errors.Join(d.problems...)
 }
 
 var (
@@ -121,21 +122,16 @@ func Syntax(data []byte, err error) (line int, problem string) {
 	return line, problem
 }
 
-type decoder struct {
-	doc      *Document
-	problems []error
+func (d *Document) problem(node *yaml.Node, path, format string, args ...any) {
+	d.problems = append(d.problems, d.ProblemAt(node, path, format, args...))
 }
 
-func (d *decoder) problem(node *yaml.Node, path, format string, args ...any) {
-	d.problems = append(d.problems, d.doc.ProblemAt(node, path, format, args...))
-}
-
-func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
+func (d *Document) decode(path string, node *yaml.Node, into reflect.Value) {
 	if node.Kind == yaml.AliasNode {
 		node = node.Alias
 	}
-	if _, seen := d.doc.lines[path]; !seen {
-		d.doc.lines[path] = node.Line
+	if _, seen := d.lines[path]; !seen {
+		d.lines[path] = node.Line
 	}
 	if node.ShortTag() == "!!null" && path != "" {
 		return
@@ -195,7 +191,7 @@ func (d *decoder) decode(path string, node *yaml.Node, into reflect.Value) {
 
 // eachKey calls visit for every key of a mapping that is text and stands there
 // for the first time; it returns false when there is no mapping.
-func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) bool {
+func (d *Document) eachKey(path string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) bool {
 	if node.Kind != yaml.MappingNode {
 		d.problem(node, path, "want keys with values, got %s", kindOf(node))
 		return false
@@ -213,7 +209,7 @@ func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path str
 			continue
 		}
 		first[key.Value] = key.Line
-		d.doc.lines[inner] = key.Line
+		d.lines[inner] = key.Line
 		visit(key.Value, inner, value)
 	}
 	return true
@@ -222,7 +218,7 @@ func (d *decoder) eachKey(path string, node *yaml.Node, visit func(key, path str
 // within is the path of a key in what stands at path.
 func within(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
 
-func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
+func (d *Document) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
 	fields := map[string]field{}
 	collect(into, "", fields)
 	wrong := map[string]bool{} // keys of which something is said already
@@ -231,7 +227,7 @@ func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value)
 		if !known {
 			meant, hint := suggestion(key, fields)
 			wrong[meant] = true
-			d.problem(&yaml.Node{Line: d.doc.lines[inner]}, inner, "unknown key%s", hint)
+			d.problem(&yaml.Node{Line: d.lines[inner]}, inner, "unknown key%s", hint)
 			return
 		}
 		before := len(d.problems)
@@ -240,12 +236,12 @@ func (d *decoder) decodeStruct(path string, node *yaml.Node, into reflect.Value)
 	})
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if f := fields[key]; mapping && f.required && !wrong[key] && strings.TrimSpace(f.String()) == "" {
-			d.problems = append(d.problems, d.doc.Problem(within(path, key), "missing"))
+			d.problems = append(d.problems, d.Problem(within(path, key), "missing"))
 		}
 	}
 }
 
-func (d *decoder) decodeMap(path string, node *yaml.Node, into reflect.Value) {
+func (d *Document) decodeMap(path string, node *yaml.Node, into reflect.Value) {
 	into.Set(reflect.MakeMap(into.Type()))
 	d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
 		item := reflect.New(into.Type().Elem()).Elem()
