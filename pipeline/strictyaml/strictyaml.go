@@ -168,22 +168,20 @@ func (d *Document) decode(path string, node *yaml.Node, into reflect.Value) {
 			}
 			d.decode(fmt.Sprintf("%s[%d]", path, i), item, into.Index(i))
 		}
-	case reflect.String:
-		switch tag := node.ShortTag(); {
-		case tag == "!!str":
-			into.SetString(node.Value)
+	case reflect.String, reflect.Bool, reflect.Int:
+		tag := map[reflect.Kind]string{reflect.String: "!!str", reflect.Bool: "!!bool", reflect.Int: "!!int"}[into.Kind()]
+		if node.ShortTag() == tag && node.Decode(into.Addr().Interface()) == nil {
+			return
+		}
+		hint := ""
+		switch {
+		case tag != "!!str":
 		case node.Kind == yaml.ScalarNode:
-			d.problem(node, path, "want text, got %s; put it in quotes", kindOf(node))
+			hint = "; put it in quotes"
 		case node.Style&yaml.FlowStyle != 0:
-			d.problem(node, path, "want text, got %s; text that begins with { or [ needs quotes", kindOf(node))
-		default:
-			d.problem(node, path, "want text, got %s", kindOf(node))
+			hint = "; text that begins with { or [ needs quotes"
 		}
-	case reflect.Bool, reflect.Int:
-		tag := "!!" + into.Kind().String()
-		if node.ShortTag() != tag || node.Decode(into.Addr().Interface()) != nil {
-			d.problem(node, path, "want %s, got %s", kinds[tag], kindOf(node))
-		}
+		d.problem(node, path, "want %s, got %s%s", kinds[tag], kindOf(node), hint)
 	default:
 		panic(fmt.Sprintf("strictyaml: no way to decode into %s", into.Type()))
 	}
