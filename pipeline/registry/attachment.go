@@ -32,7 +32,7 @@ type Attachment struct {
 	// "sha256-….sig". Without one the manifest has to name its subject.
 	Tag string
 
-	old v1.Image // the image as OCI 1.0 knows it, nil when it is that already
+	legacy v1.Image // the image as OCI 1.0 knows it, nil when it is that already
 }
 
 // Document is what Attach attaches.
@@ -51,17 +51,17 @@ const (
 
 // Attach makes a document an attachment of idx or of one of its images.
 func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error) {
-	whole, err := partial.Descriptor(idx)
+	indexDescriptor, err := partial.Descriptor(idx)
 	if err != nil {
 		return Attachment{}, fmt.Errorf("reading the index: %w", err)
 	}
-	parts, err := idx.IndexManifest()
+	indexManifest, err := idx.IndexManifest()
 	if err != nil {
 		return Attachment{}, fmt.Errorf("reading the index: %w", err)
 	}
-	all := append([]v1.Descriptor{*whole}, parts.Manifests...)
-	at := slices.IndexFunc(all, func(d v1.Descriptor) bool { return d.Digest == subject })
-	if at < 0 {
+	subjects := append([]v1.Descriptor{*indexDescriptor}, indexManifest.Manifests...)
+	i := slices.IndexFunc(subjects, func(d v1.Descriptor) bool { return d.Digest == subject })
+	if i < 0 {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: the index has no %s", doc.Type, subject)
 	}
 	blobs := []v1.Layer{static.NewLayer([]byte(emptyConfig), emptyConfigType), static.NewLayer(doc.Data, types.MediaType(doc.Type))}
@@ -73,15 +73,15 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	manifest := v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: doc.Type,
 		Config: *config, Layers: []v1.Descriptor{*data}, Annotations: doc.Annotations,
-		Subject: &v1.Descriptor{MediaType: all[at].MediaType, Size: all[at].Size, Digest: subject},
+		Subject: &v1.Descriptor{MediaType: subjects[i].MediaType, Size: subjects[i].Size, Digest: subject},
 	}
 	img, imgErr := newDocument(manifest, blobs)
 	manifest.ArtifactType, manifest.Config.MediaType = "", types.MediaType(doc.Type)
-	old, oldErr := newDocument(manifest, blobs)
-	if err := errors.Join(imgErr, oldErr); err != nil {
+	legacy, legacyErr := newDocument(manifest, blobs)
+	if err := errors.Join(imgErr, legacyErr); err != nil {
 		return Attachment{}, fmt.Errorf("attach a document of type %s: %w", doc.Type, err)
 	}
-	return Attachment{Subject: subject, Image: img, old: old}, nil
+	return Attachment{Subject: subject, Image: img, legacy: legacy}, nil
 }
 
 // ArtifactType is what an attachment is. As OCI 1.0 knows it, it has its type
@@ -123,7 +123,7 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	r.attached = nil
 	for _, a := range p.attached {
 		found, err := r.attach(ctx, a)
-		if err != nil && p.AttachOptional && !passing(err) && ctx.Err() == nil {
+		if err != nil && p.AttachOptional && !isTemporary(err) && ctx.Err() == nil {
 			fmt.Fprintf(&r.meter, "%s: %v; it is published without what is attached, --attach=optional allows that\n", r.text, err)
 			r.attached = nil
 			return nil
@@ -133,16 +133,16 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 		}
 		r.attached = append(r.attached, found)
 	}
-	for _, part := range p.parts {
-		if err := r.list(ctx, part.digest); err != nil {
+	for _, part := range p.entries {
+		if err := r.ensureListed(ctx, part.digest); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// attached is an attachment as it is in a repository.
-type attached struct {
+// attachedManifest is an attachment as it is in a repository.
+type attachedManifest struct {
 	Attachment
 	v1.Descriptor // as registries list it
 }
@@ -150,35 +150,35 @@ type attached struct {
 // attach sends one manifest. A registry that knows no artifacts gets it
 // in the form that was there before: what it is stands in the type of its
 // configuration.
-func (r *repository) attach(ctx context.Context, a Attachment) (attached, error) {
-	send := func(a Attachment) (attached, error) {
+func (r *repository) attach(ctx context.Context, a Attachment) (attachedManifest, error) {
+	send := func(a Attachment) (attachedManifest, error) {
 		d, descErr := partial.Descriptor(a.Image)
 		manifest, err := a.Image.Manifest()
 		if err = errors.Join(descErr, err); err != nil {
-			return attached{}, err
+			return attachedManifest{}, err
 		}
 		d.Annotations = manifest.Annotations
-		return attached{a, *d}, r.try(ctx, sending, "attaching "+d.Digest.String(), func(ctx context.Context) error {
+		return attachedManifest{a, *d}, r.try(ctx, sendPolicy, "attaching "+d.Digest.String(), func(ctx context.Context) error {
 			if err := r.pusher.Push(ctx, r.repo.Digest(d.Digest.String()), a.Image); err != nil || a.Tag == "" {
 				return err
 			}
 			return r.pusher.Push(ctx, r.repo.Tag(a.Tag), a.Image)
 		})
 	}
-	done, err := send(a)
-	if status := answer(err).StatusCode; a.old == nil || status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
-		return done, err
+	sent, err := send(a)
+	if status := responseError(err).StatusCode; a.legacy == nil || status != http.StatusBadRequest && status != http.StatusUnsupportedMediaType {
+		return sent, err
 	}
 	fmt.Fprintf(&r.meter, "%s: %v; it is tried without artifactType\n", r.text, err)
-	done, oldErr := send(Attachment{Subject: a.Subject, Image: a.old})
-	if oldErr != nil {
-		return done, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
+	sent, legacyErr := send(Attachment{Subject: a.Subject, Image: a.legacy})
+	if legacyErr != nil {
+		return sent, fmt.Errorf("%w; the registry takes no artifacts: publish without what is attached by --attach=optional", err)
 	}
-	return done, nil
+	return sent, nil
 }
 
-// list sees to it that what is attached to a subject is listed with it.
-func (r *repository) list(ctx context.Context, subject v1.Hash) error {
+// ensureListed sees to it that what is attached to a subject is listed with it.
+func (r *repository) ensureListed(ctx context.Context, subject v1.Hash) error {
 	var want []v1.Descriptor
 	for _, a := range r.attached {
 		if a.Subject == subject && a.Tag == "" {
@@ -189,70 +189,70 @@ func (r *repository) list(ctx context.Context, subject v1.Hash) error {
 		return nil
 	}
 	what := "listing what is attached to " + subject.String()
-	if !r.unlisted {
-		how := asking
-		if r.lists {
-			how = publishing
+	if !r.useReferrersTag {
+		policy := referrersPolicy
+		if r.listsReferrers {
+			policy = publishPolicy
 		}
-		err := r.try(ctx, how, what, func(ctx context.Context) error {
+		err := r.try(ctx, policy, what, func(ctx context.Context) error {
 			have, lists, err := r.referrers(ctx, subject)
 			if err != nil || !lists {
-				r.unlisted = err == nil
+				r.useReferrersTag = err == nil
 				return err
 			}
-			r.lists = true
+			r.listsReferrers = true
 			if n := len(missing(have, want)); n > 0 {
-				return marked{fmt.Errorf("%d of %d are listed", len(want)-n, len(want)), errNotYet}
+				return classifiedError{fmt.Errorf("%d of %d are listed", len(want)-n, len(want)), errNotYet}
 			}
 			return nil
 		})
 		switch {
-		case err == nil && !r.unlisted:
+		case err == nil && !r.useReferrersTag:
 			return nil
-		case err != nil && !errors.Is(err, errNotYet) && (r.lists || !passing(err)):
+		case err != nil && !errors.Is(err, errNotYet) && (r.listsReferrers || !isTemporary(err)):
 			return err
 		}
-		r.unlisted = true // it says that it lists, and does not, or it cannot say
+		r.useReferrersTag = true // it says that it lists, and does not, or it cannot say
 	}
-	return r.writeList(ctx, r.repo.Tag(listTag(subject)), what, want)
+	return r.updateReferrersTag(ctx, r.repo.Tag(referrersTag(subject)), what, want)
 }
 
-// writeList adds to the list that a tag has until all is in it: two runs that
+// updateReferrersTag adds to the list that a tag has until all is in it: two runs that
 // write it at once have each read what was there before.
-func (r *repository) writeList(ctx context.Context, tag name.Tag, what string, want []v1.Descriptor) error {
-	var seen []v1.Descriptor // when it was written
+func (r *repository) updateReferrersTag(ctx context.Context, tag name.Tag, what string, want []v1.Descriptor) error {
+	var overwritten []v1.Descriptor // when it was written
 	written := false
-	return r.try(ctx, publishing, what, func(ctx context.Context) error {
-		have, err := listOf(ctx, r.puller, tag)
-		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(seen, have))+len(missing(have, seen)) > 0) {
-			if err := r.pusher.Put(ctx, tag, listWith(have, want)); err != nil {
+	return r.try(ctx, publishPolicy, what, func(ctx context.Context) error {
+		have, err := readReferrersTag(ctx, r.puller, tag)
+		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(overwritten, have))+len(missing(have, overwritten)) > 0) {
+			if err := r.pusher.Put(ctx, tag, mergeReferrers(have, want)); err != nil {
 				return err
 			}
-			seen, written = have, true
-			have, err = listOf(ctx, r.puller, tag)
+			overwritten, written = have, true
+			have, err = readReferrersTag(ctx, r.puller, tag)
 		}
 		if n := len(missing(have, want)); err == nil && n > 0 {
-			return marked{fmt.Errorf("%d of %d are listed: another run has just written the list there, or it is broken: if so, delete it", len(want)-n, len(want)), errNotYet}
+			return classifiedError{fmt.Errorf("%d of %d are listed: another run has just written the list there, or it is broken: if so, delete it", len(want)-n, len(want)), errNotYet}
 		}
 		return err
 	})
 }
 
-// listWith is a list with more in it.
-func listWith(have, more []v1.Descriptor) rawIndex {
+// mergeReferrers is a list with more in it.
+func mergeReferrers(have, more []v1.Descriptor) rawIndex {
 	all := append(slices.Clone(have), missing(have, more)...)
 	slices.SortFunc(all, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
 	raw, _ := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all}) // it cannot fail
 	return raw
 }
 
-// listTag is the tag that has the list of what is attached to a subject.
-func listTag(subject v1.Hash) string { return strings.Replace(subject.String(), ":", "-", 1) }
+// referrersTag is the tag that has the list of what is attached to a subject.
+func referrersTag(subject v1.Hash) string { return strings.Replace(subject.String(), ":", "-", 1) }
 
-// listOf reads the list that a tag has, empty when there is no such tag.
-func listOf(ctx context.Context, puller *remote.Puller, tag name.Tag) ([]v1.Descriptor, error) {
+// readReferrersTag reads the list that a tag has, empty when there is no such tag.
+func readReferrersTag(ctx context.Context, puller *remote.Puller, tag name.Tag) ([]v1.Descriptor, error) {
 	got, err := puller.Get(ctx, tag)
-	if absent(err) {
+	if isNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {

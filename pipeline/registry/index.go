@@ -51,34 +51,34 @@ func Index(images []PlatformImage, annotations map[string]string) (v1.ImageIndex
 	if len(images) == 0 {
 		return nil, errors.New("assembling an index: no image given")
 	}
-	var adds []mutate.IndexAddendum
+	var addenda []mutate.IndexAddendum
 	for _, img := range images {
-		of := platform.Canonical(img.Platform)
+		want := platform.Canonical(img.Platform)
 		config, err := img.Image.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("reading the configuration of the image for %s: %w", of, err)
+			return nil, fmt.Errorf("reading the configuration of the image for %s: %w", want, err)
 		}
-		if got := config.Platform(); got == nil || !got.Equals(of) {
-			return nil, fmt.Errorf("assembling an index: the image for %s says it is for %s", of, got)
+		if got := config.Platform(); got == nil || !got.Equals(want) {
+			return nil, fmt.Errorf("assembling an index: the image for %s says it is for %s", want, got)
 		}
-		if slices.ContainsFunc(adds, func(a mutate.IndexAddendum) bool { return a.Platform.Equals(of) }) {
-			return nil, fmt.Errorf("assembling an index: two images for %s", of)
+		if slices.ContainsFunc(addenda, func(a mutate.IndexAddendum) bool { return a.Platform.Equals(want) }) {
+			return nil, fmt.Errorf("assembling an index: two images for %s", want)
 		}
-		adds = append(adds, mutate.IndexAddendum{Add: plain{img.Image}, Descriptor: v1.Descriptor{Platform: &of}})
+		addenda = append(addenda, mutate.IndexAddendum{Add: plainImage{img.Image}, Descriptor: v1.Descriptor{Platform: &want}})
 	}
-	slices.SortFunc(adds, func(a, b mutate.IndexAddendum) int { return strings.Compare(a.Platform.String(), b.Platform.String()) })
+	slices.SortFunc(addenda, func(a, b mutate.IndexAddendum) int { return strings.Compare(a.Platform.String(), b.Platform.String()) })
 	annotations = maps.Clone(annotations)
 	maps.DeleteFunc(annotations, func(_, value string) bool { return value == "" })
-	return mutate.Annotations(mutate.AppendManifests(empty.Index, adds...), annotations).(v1.ImageIndex), nil
+	return mutate.Annotations(mutate.AppendManifests(empty.Index, addenda...), annotations).(v1.ImageIndex), nil
 }
 
-// plain is an image that is no artifact: go-containerregistry would put the
+// plainImage is an image that is no artifact: go-containerregistry would put the
 // type of its configuration into the index as artifactType, which no other tool
 // does, and which registries older than OCI 1.1 refuse.
-type plain struct{ v1.Image }
+type plainImage struct{ v1.Image }
 
 // ArtifactType is what go-containerregistry asks before it guesses.
-func (plain) ArtifactType() (string, error) { return "", nil }
+func (plainImage) ArtifactType() (string, error) { return "", nil }
 
 // Images returns the images of an index with their platforms. Whatever is not an
 // image of a known platform is an error: attestations are referrers, never
@@ -144,18 +144,18 @@ func ReadLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
 	}
 	images, err := Images(o.Index)
 	if err != nil {
-		return nil, damaged(dir, err)
+		return nil, layoutError(dir, err)
 	}
 	for _, img := range images {
 		if _, _, err := CheckImage(ctx, img.Image); err != nil {
-			return nil, damaged(dir, err)
+			return nil, layoutError(dir, err)
 		}
 	}
 	return o.Index, nil
 }
 
-// damaged is an error of an image layout that is there.
-func damaged(dir string, err error) error {
+// layoutError is an error of an image layout that is there.
+func layoutError(dir string, err error) error {
 	return fmt.Errorf("read the image layout %s: %w; make it again with `go run ./ci build`", dir, err)
 }
 
@@ -184,13 +184,13 @@ func CheckImage(ctx context.Context, img v1.Image) (layers int, size int64, err 
 	return len(manifest.Layers), size, nil
 }
 
-// largestDocument bounds what is read into memory, in bytes.
-const largestDocument = 64 << 20
+// maxDocumentSize bounds what is read into memory, in bytes.
+const maxDocumentSize = 64 << 20
 
 // ReadBlob reads a document among the blobs of an image, and compares it with
 // its digest.
 func ReadBlob(ctx context.Context, img v1.Image, d v1.Descriptor) ([]byte, error) {
-	if d.Size > largestDocument {
+	if d.Size > maxDocumentSize {
 		return nil, fmt.Errorf("blob %s has %d bytes, too many for a document", d.Digest, d.Size)
 	}
 	var text bytes.Buffer
@@ -218,7 +218,7 @@ func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to
 		return err
 	}
 	defer rc.Close()
-	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(rc, size+1), io.MultiWriter(untilDone{ctx}, to)))
+	got, n, err := v1.SHA256(io.TeeReader(io.LimitReader(rc, size+1), io.MultiWriter(contextWriter{ctx}, to)))
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to
 	return nil
 }
 
-// untilDone takes all until its context ends: reading a large file stops at Ctrl-C.
-type untilDone struct{ context.Context }
+// contextWriter takes all until its context ends: reading a large file stops at Ctrl-C.
+type contextWriter struct{ context.Context }
 
-func (u untilDone) Write(b []byte) (int, error) { return len(b), u.Err() }
+func (u contextWriter) Write(b []byte) (int, error) { return len(b), u.Err() }

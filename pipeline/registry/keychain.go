@@ -38,12 +38,12 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 		limit = DefaultStall
 	}
 	var lock sync.Mutex // held by who may run a helper: it may ask somebody something
-	return hiding(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
-		suffix := variable(resource.RegistryStr())
+	return reportingSecrets(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+		suffix := variableSuffix(resource.RegistryStr())
 		if password := getenv("REGISTRY_PASSWORD_" + suffix); password != "" {
 			return &authn.Basic{Username: getenv("REGISTRY_USERNAME_" + suffix), Password: password}, nil
 		}
-		file, err := onMachine(getenv)
+		file, err := loadDockerConfig(getenv)
 		if file == nil || err != nil {
 			return authn.Anonymous, err
 		}
@@ -73,10 +73,10 @@ func (k keychain) ResolveContext(ctx context.Context, resource authn.Resource) (
 	return k(ctx, resource)
 }
 
-// hiding reports the secrets that a keychain returns.
-func hiding(find keychain, hide func(...string)) keychain {
+// reportingSecrets reports the secrets that a keychain returns.
+func reportingSecrets(source keychain, hide func(...string)) keychain {
 	return func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
-		auth, err := find(ctx, resource)
+		auth, err := source(ctx, resource)
 		if err != nil || auth == authn.Anonymous {
 			return auth, err
 		}
@@ -92,8 +92,8 @@ func hiding(find keychain, hide func(...string)) keychain {
 	}
 }
 
-// variable is how the names of a registry's variables end.
-func variable(registry string) string {
+// variableSuffix is how the names of a registry's variables end.
+func variableSuffix(registry string) string {
 	if registry == name.DefaultRegistry {
 		registry = "docker.io" // as people know it
 	}
@@ -107,7 +107,7 @@ func variable(registry string) string {
 
 // Password opens one registry, and no other.
 func Password(registry, username, password string, hide func(...string)) authn.Keychain {
-	return hiding(func(_ context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	return reportingSecrets(func(_ context.Context, resource authn.Resource) (authn.Authenticator, error) {
 		if resource.RegistryStr() != registry {
 			return authn.Anonymous, nil
 		}
@@ -125,21 +125,21 @@ func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
 	}
 	file.CredentialsStore, file.CredentialHelpers = "", nil
-	return hiding(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
+	return reportingSecrets(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 		return resolve(ctx, file, resource)
 	}, hide), nil
 }
 
-// onMachine is docker's configuration on this machine, or podman's where docker
+// loadDockerConfig is docker's configuration on this machine, or podman's where docker
 // has none; nil when there is neither. The keychain of go-containerregistry reads
 // the same files, but cannot end a helper that hangs.
-func onMachine(getenv func(string) string) (*configfile.ConfigFile, error) {
-	const nowhere = "/nonexistent" // a file of the directory at hand is nobody's configuration
-	home := cmp.Or(getenv("HOME"), nowhere)
+func loadDockerConfig(getenv func(string) string) (*configfile.ConfigFile, error) {
+	const noDir = "/nonexistent" // a file of the directory at hand is nobody's configuration
+	home := cmp.Or(getenv("HOME"), noDir)
 	for _, path := range []string{
 		filepath.Join(cmp.Or(getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker")), "config.json"),
 		getenv("REGISTRY_AUTH_FILE"),
-		filepath.Join(cmp.Or(getenv("XDG_RUNTIME_DIR"), nowhere), "containers/auth.json"),
+		filepath.Join(cmp.Or(getenv("XDG_RUNTIME_DIR"), noDir), "containers/auth.json"),
 		filepath.Join(cmp.Or(getenv("XDG_CONFIG_HOME"), filepath.Join(home, ".config")), "containers/auth.json"),
 	} {
 		text, err := os.ReadFile(path)
@@ -165,7 +165,7 @@ func resolve(ctx context.Context, file *configfile.ConfigFile, resource authn.Re
 		if key == name.DefaultRegistry {
 			key = authn.DefaultAuthKey
 		}
-		auth, err := find(ctx, file, key)
+		auth, err := findCredentials(ctx, file, key)
 		if err != nil {
 			return nil, err
 		}
@@ -176,25 +176,25 @@ func resolve(ctx context.Context, file *configfile.ConfigFile, resource authn.Re
 	return authn.Anonymous, nil
 }
 
-// find asks the helper that is named for a registry or, when none is, the file.
-func find(ctx context.Context, file *configfile.ConfigFile, key string) (authn.AuthConfig, error) {
-	named, ok := file.CredentialHelpers[key]
+// findCredentials asks the helper that is named for a registry or, when none is, the file.
+func findCredentials(ctx context.Context, file *configfile.ConfigFile, key string) (authn.AuthConfig, error) {
+	helperName, ok := file.CredentialHelpers[key]
 	if !ok {
-		named = file.CredentialsStore
+		helperName = file.CredentialsStore
 	}
-	if named == "" {
+	if helperName == "" {
 		auth, err := file.GetAuthConfig(key)
 		return authn.AuthConfig{
 			Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
 			IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken,
 		}, err
 	}
-	found, err := client.Get(func(args ...string) client.Program { return newHelper(ctx, named, args) }, key)
+	found, err := client.Get(func(args ...string) client.Program { return newHelper(ctx, helperName, args) }, key)
 	switch {
 	case credentials.IsErrCredentialsNotFound(err):
 		return authn.AuthConfig{}, nil
 	case err != nil:
-		return authn.AuthConfig{}, fmt.Errorf("ask the credential helper docker-credential-%s: %w", named, err)
+		return authn.AuthConfig{}, fmt.Errorf("ask the credential helper docker-credential-%s: %w", helperName, err)
 	case found.Username == "<token>":
 		return authn.AuthConfig{IdentityToken: found.Secret}, nil
 	}

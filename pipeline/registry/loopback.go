@@ -77,15 +77,15 @@ type spool struct {
 	next http.Handler
 }
 
-// upload matches the address of an upload that was opened.
-var upload = regexp.MustCompile(`^(/v2/.+/blobs/uploads/)([0-9]+)$`)
+// uploadPath matches the address of an upload that was opened.
+var uploadPath = regexp.MustCompile(`^(/v2/.+/blobs/uploads/)([0-9]+)$`)
 
 func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if parts := upload.FindStringSubmatch(r.URL.Path); parts != nil {
+	if parts := uploadPath.FindStringSubmatch(r.URL.Path); parts != nil {
 		file := filepath.Join(s.dir, parts[2])
 		switch r.Method {
 		case http.MethodPatch:
-			if err := receive(file, r.Body); err != nil {
+			if err := saveUpload(file, r.Body); err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
 			}
@@ -108,8 +108,8 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.next.ServeHTTP(w, r)
 }
 
-// receive keeps a body in a new file, whole or not at all.
-func receive(file string, body io.Reader) error {
+// saveUpload keeps a body in a new file, whole or not at all.
+func saveUpload(file string, body io.Reader) error {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -18,15 +18,15 @@ type Step interface {
 	End(err error)
 }
 
-// silence shows nothing.
-type silence struct{}
+// discardStep shows nothing.
+type discardStep struct{}
 
-func (silence) Write(b []byte) (int, error) { return len(b), nil }
-func (silence) Show(string)                 {}
-func (silence) End(error)                   {}
+func (discardStep) Write(b []byte) (int, error) { return len(b), nil }
+func (discardStep) Show(string)                 {}
+func (discardStep) End(error)                   {}
 
-// logEvery is the least time between two lines that say how far it is.
-const logEvery = 10 * time.Second
+// logInterval is the least time between two lines that say how far it is.
+const logInterval = 10 * time.Second
 
 // meter counts the bytes that move to and from one repository.
 type meter struct {
@@ -60,7 +60,7 @@ func (m *meter) add(n int64) {
 	m.done += n
 	text := fmt.Sprintf("%s: %.1f of %.1f MB", m.what, float64(m.done)/1e6, float64(m.total)/1e6)
 	m.step.Show(text)
-	if now := m.clock.now(); now.Sub(m.logged) >= logEvery {
+	if now := m.clock.now(); now.Sub(m.logged) >= logInterval {
 		m.logged = now
 		fmt.Fprintln(m.step, text)
 	}

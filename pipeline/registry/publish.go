@@ -84,7 +84,7 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 	}
 	for _, r := range p.repositories {
 		switch {
-		case opts.Step != nil && r.first == nil:
+		case opts.Step != nil && r.mountFrom == nil:
 			r.meter.step = opts.Step(r.registry)
 		case opts.Step != nil:
 			r.meter.step = opts.Step(r.text)
@@ -92,10 +92,10 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 		defer func() { r.meter.step.End(r.err) }()
 	}
 
-	err = everywhere(p.repositories, func(r *repository) error { return p.complete(ctx, r) })
+	err = forEachRepository(p.repositories, func(r *repository) error { return p.pushAndVerify(ctx, r) })
 	for _, latest := range []bool{false, true} {
 		if err == nil && !opts.ByDigest {
-			err = everywhere(p.repositories, func(r *repository) error { return p.moveTags(ctx, r, latest) })
+			err = forEachRepository(p.repositories, func(r *repository) error { return p.moveTags(ctx, r, latest) })
 		}
 	}
 	return p.published(), err
@@ -103,28 +103,28 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 
 // repository is one repository of a registry, with the targets in it.
 type repository struct {
-	*door
-	text     string // as people write it
-	registry string // as people write it
-	optional bool
-	first    *repository   // of the registry, nil for itself: the others mount its blobs
-	sent     chan struct{} // closed when it has them, or never will
-	targets  []Target
-	meter    meter
-	err      error // why nothing more is done there
-	right    bool  // all tags were, before anything was sent
+	*repoClient
+	text        string // as people write it
+	registry    string // as people write it
+	optional    bool
+	mountFrom   *repository   // of the registry, nil for itself: the others mount its blobs
+	pushDone    chan struct{} // closed when it has them, or never will
+	targets     []Target
+	meter       meter
+	err         error // why nothing more is done there
+	tagsCurrent bool  // all tags were, before anything was sent
 	// attached is what is attached to the index and its images, as it is there.
-	attached []attached
-	lists    bool         // what is attached: it has done so
-	unlisted bool         // it does not, or cannot now
-	blobs    atomic.Int64 // sent
-	bytes    atomic.Int64
-	done     map[string]bool // tags that are right, by Target.String; true when they were before
+	attached        []attachedManifest
+	listsReferrers  bool         // what is attached: it has done so
+	useReferrersTag bool         // it does not, or cannot now
+	blobs           atomic.Int64 // sent
+	bytes           atomic.Int64
+	tagsDone        map[string]bool // tags that are right, by Target.String; true when they were before
 }
 
-// everywhere runs a phase on all repositories at once where nothing has failed,
+// forEachRepository runs a phase on all repositories at once where nothing has failed,
 // and returns the failures of those that may not fail.
-func everywhere(repositories []*repository, phase func(*repository) error) error {
+func forEachRepository(repositories []*repository, phase func(*repository) error) error {
 	var wg sync.WaitGroup
 	for _, r := range repositories {
 		if r.err == nil {
@@ -150,11 +150,11 @@ func (p *publisher) published() []Published {
 	var list []Published
 	for _, r := range p.repositories {
 		for _, t := range r.targets {
-			out := Published{Target: t, Digest: p.part(t).digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
-			before, right := r.done[t.String()]
+			out := Published{Target: t, Digest: p.entryFor(t).digest, Blobs: int(r.blobs.Load()), Bytes: r.bytes.Load()}
+			before, current := r.tagsDone[t.String()]
 			switch {
 			case p.ByDigest && r.err == nil:
-			case right:
+			case current:
 				out.Unchanged = before && out.Blobs == 0
 			case r.optional && r.err != nil:
 				out.Err = r.err
@@ -167,10 +167,10 @@ func (p *publisher) published() []Published {
 	return list
 }
 
-// group sorts targets by repository, in the order given. A target given twice
+// groupByRepository sorts targets by repository, in the order given. A target given twice
 // counts once.
-func group(targets []Target, opts Options) ([]*repository, error) {
-	line := cmp.Or[http.RoundTripper](opts.Transport, NewTransport(0, nil)) // one for all
+func groupByRepository(targets []Target, opts Options) ([]*repository, error) {
+	base := cmp.Or[http.RoundTripper](opts.Transport, NewTransport(0, nil)) // one for all
 	var repositories []*repository
 	for _, t := range targets {
 		if opts.ByDigest {
@@ -181,14 +181,14 @@ func group(targets []Target, opts Options) ([]*repository, error) {
 			at = len(repositories)
 			registry, _, _ := strings.Cut(t.text, "/")
 			r := &repository{
-				text: t.Repository(), registry: registry, sent: make(chan struct{}),
-				optional: slices.Contains(opts.Optional, registry), done: map[string]bool{},
-				meter: meter{step: silence{}, clock: opts.Clock},
+				text: t.Repository(), registry: registry, pushDone: make(chan struct{}),
+				optional: slices.Contains(opts.Optional, registry), tagsDone: map[string]bool{},
+				meter: meter{step: discardStep{}, clock: opts.Clock},
 			}
-			r.door = newDoor(t.tag.Context(), transport.PushScope, opts.Keychain, guard{line, opts.Clock, t.plain}, &r.meter)
+			r.repoClient = newRepoClient(t.tag.Context(), transport.PushScope, opts.Keychain, baseTransport{base, opts.Clock, t.plain}, &r.meter)
 			if i := slices.IndexFunc(repositories, func(o *repository) bool { return o.repo.Registry == r.repo.Registry }); i >= 0 {
-				r.first = repositories[i]
-				r.scopes = append(r.scopes, r.first.repo.Scope(transport.PullScope))
+				r.mountFrom = repositories[i]
+				r.scopes = append(r.scopes, r.mountFrom.repo.Scope(transport.PullScope))
 			}
 			repositories = append(repositories, r)
 		}
@@ -212,19 +212,19 @@ func group(targets []Target, opts Options) ([]*repository, error) {
 // jobs is how many blobs of a repository move at once.
 const jobs = 4
 
-// part is a manifest that is published, and that tags may point at.
-type part struct {
+// entry is a manifest that is published, and that tags may point at.
+type entry struct {
 	manifest remote.Taggable
 	digest   v1.Hash
 	platform string // as in Target
-	what     string
+	name     string
 }
 
 // publisher holds what all targets share.
 type publisher struct {
 	Options
 	digest   v1.Hash // of the index
-	parts    []part  // the images, and the index
+	entries  []entry // the images, and the index
 	attached []Attachment
 	blobs    []blob // of all of them
 
@@ -237,7 +237,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	}
 	p := &publisher{Options: opts}
 	var err error
-	if p.repositories, err = group(targets, opts); err != nil {
+	if p.repositories, err = groupByRepository(targets, opts); err != nil {
 		return nil, err
 	}
 	if p.digest, err = idx.Digest(); err != nil {
@@ -251,14 +251,14 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		return nil, err
 	}
 	for _, img := range images {
-		p.parts = append(p.parts, part{img.Image, img.Digest, Key(img.Platform), "the manifest for " + img.Platform.String()})
+		p.entries = append(p.entries, entry{img.Image, img.Digest, Key(img.Platform), "the manifest for " + img.Platform.String()})
 		if p.blobs, err = appendBlobs(p.blobs, img.Image); err != nil {
 			return nil, fmt.Errorf("reading the image for %s: %w", img.Platform, err)
 		}
 	}
-	p.parts = append(p.parts, part{idx, p.digest, "", "the index"})
+	p.entries = append(p.entries, entry{idx, p.digest, "", "the index"})
 	for _, t := range targets {
-		if p.part(t).manifest == nil {
+		if p.entryFor(t).manifest == nil {
 			return nil, fmt.Errorf("publishing to %s: the index has no image for %s; leave the tag out or build it", t, t.platform)
 		}
 	}
@@ -271,7 +271,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 		}
 	}
 	for _, a := range p.attached {
-		if !slices.ContainsFunc(p.parts, func(part part) bool { return part.digest == a.Subject }) {
+		if !slices.ContainsFunc(p.entries, func(entry entry) bool { return entry.digest == a.Subject }) {
 			return nil, fmt.Errorf("publishing: something is attached to %s, but the index has no such image", a.Subject)
 		}
 		if p.blobs, err = appendBlobs(p.blobs, a.Image); err != nil {
@@ -281,10 +281,10 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	return p, nil
 }
 
-// part is what a target's tag is for.
-func (p *publisher) part(t Target) (found part) {
-	if i := slices.IndexFunc(p.parts, func(part part) bool { return part.platform == t.platform }); i >= 0 {
-		found = p.parts[i]
+// entry is what a target's tag is for.
+func (p *publisher) entryFor(t Target) (found entry) {
+	if i := slices.IndexFunc(p.entries, func(entry entry) bool { return entry.platform == t.platform }); i >= 0 {
+		found = p.entries[i]
 	}
 	return found
 }
@@ -308,14 +308,14 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 	return nil
 }
 
-// complete brings everything below the tags to a repository and proves that it
+// pushAndVerify brings everything below the tags to a repository and proves that it
 // can be pulled from there.
-func (p *publisher) complete(ctx context.Context, r *repository) error {
-	if r.first != nil {
-		<-r.first.sent
+func (p *publisher) pushAndVerify(ctx context.Context, r *repository) error {
+	if r.mountFrom != nil {
+		<-r.mountFrom.pushDone
 	}
 	err := p.push(ctx, r)
-	close(r.sent)
+	close(r.pushDone)
 	if err == nil {
 		err = p.pullBack(ctx, r)
 	}
@@ -342,8 +342,8 @@ func (p *publisher) moveTags(ctx context.Context, r *repository, latest bool) er
 }
 
 // try is retry with an error that says what was tried.
-func (r *repository) try(ctx context.Context, how patience, what string, f func(context.Context) error) error {
-	if err := r.retry(ctx, how, what, f); err != nil {
+func (r *repository) try(ctx context.Context, policy retryPolicy, what string, f func(context.Context) error) error {
+	if err := r.retry(ctx, policy, what, f); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

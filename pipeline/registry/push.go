@@ -20,13 +20,13 @@ import (
 // then the index, by digest. A tag that may not move is refused before that.
 func (p *publisher) push(ctx context.Context, r *repository) error {
 	if !p.ByDigest {
-		r.right = true
+		r.tagsCurrent = true
 		for _, t := range r.targets {
-			was, err := p.look(ctx, r, t)
+			current, err := p.lookUpTag(ctx, r, t)
 			if err != nil {
 				return err
 			}
-			r.right = r.right && was == p.part(t).digest
+			r.tagsCurrent = r.tagsCurrent && current == p.entryFor(t).digest
 		}
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -36,10 +36,10 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 		g.Go(func() error {
 			sent := &countedLayer{Layer: b.layer, meter: &r.meter}
 			var layer v1.Layer = sent
-			if r.first != nil {
-				layer = &remote.MountableLayer{Layer: sent, Reference: r.first.repo.Digest(b.digest.String())}
+			if r.mountFrom != nil {
+				layer = &remote.MountableLayer{Layer: sent, Reference: r.mountFrom.repo.Digest(b.digest.String())}
 			}
-			if err := r.try(gctx, sending, "sending blob "+b.digest.String(), func(ctx context.Context) error {
+			if err := r.try(gctx, sendPolicy, "sending blob "+b.digest.String(), func(ctx context.Context) error {
 				return r.pusher.Upload(ctx, r.repo, layer)
 			}); err != nil {
 				return err
@@ -56,9 +56,9 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 		return err
 	}
 	fmt.Fprintf(&r.meter, "%s: %d blobs are there, %d of them sent (%.1f MB)\n", r.text, len(p.blobs), r.blobs.Load(), float64(r.bytes.Load())/1e6)
-	for _, part := range p.parts {
-		if err := r.try(ctx, sending, "sending "+part.what, func(ctx context.Context) error {
-			return r.pusher.Push(ctx, r.repo.Digest(part.digest.String()), part.manifest)
+	for _, entry := range p.entries {
+		if err := r.try(ctx, sendPolicy, "sending "+entry.name, func(ctx context.Context) error {
+			return r.pusher.Push(ctx, r.repo.Digest(entry.digest.String()), entry.manifest)
 		}); err != nil {
 			return err
 		}
@@ -92,61 +92,61 @@ func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
 	return blobs, nil
 }
 
-// look returns the digest that a tag points at, or none when there is no such
+// lookUpTag returns the digest that a tag points at, or none when there is no such
 // tag, and refuses to move the tag of a version to another image.
-func (p *publisher) look(ctx context.Context, r *repository, t Target) (was v1.Hash, err error) {
-	err = r.try(ctx, sending, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+func (p *publisher) lookUpTag(ctx context.Context, r *repository, t Target) (current v1.Hash, err error) {
+	err = r.try(ctx, sendPolicy, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := r.puller.Head(ctx, t.tag)
-		if absent(err) {
+		if isNotFound(err) {
 			return nil
 		}
 		if err == nil {
-			was = desc.Digest
+			current = desc.Digest
 		}
 		return err
 	})
-	to := p.part(t).digest
-	if err != nil || t.moves || p.Move || was == (v1.Hash{}) || was == to {
-		return was, err
+	want := p.entryFor(t).digest
+	if err != nil || t.movable || p.Move || current == (v1.Hash{}) || current == want {
+		return current, err
 	}
 	commit := ""
-	if got, err := r.puller.Get(ctx, r.repo.Digest(was.String())); err == nil {
+	if got, err := r.puller.Get(ctx, r.repo.Digest(current.String())); err == nil {
 		if commit = revisionOf(got); commit != "" {
 			commit = " of commit " + commit
 		}
 	}
-	return was, fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), was, commit, to)
+	return current, fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), current, commit, want)
 }
 
 // moveTag makes the target's tag point at what it is for, and asks whether it
 // does.
 func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error {
-	digest := p.part(t).digest
-	was, err := p.look(ctx, r, t)
+	digest := p.entryFor(t).digest
+	previous, err := p.lookUpTag(ctx, r, t)
 	if err != nil {
 		return err
 	}
-	if was == digest {
+	if previous == digest {
 		fmt.Fprintf(&r.meter, "%s is %s already: nothing to do\n", t, digest)
-		r.done[t.String()] = true
+		r.tagsDone[t.String()] = true
 		return nil
 	}
-	if err := r.try(ctx, publishing, "moving the tag", func(ctx context.Context) error {
-		return r.pusher.Put(ctx, t.tag, p.part(t).manifest)
+	if err := r.try(ctx, publishPolicy, "moving the tag", func(ctx context.Context) error {
+		return r.pusher.Put(ctx, t.tag, p.entryFor(t).manifest)
 	}); err != nil {
 		return err
 	}
-	if err := r.try(ctx, publishing, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
+	if err := r.try(ctx, publishPolicy, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := r.puller.Head(ctx, t.tag)
 		switch {
-		case absent(err):
-			return marked{fmt.Errorf("it was set to %s, but is not there", digest), errNotYet}
+		case isNotFound(err):
+			return classifiedError{fmt.Errorf("it was set to %s, but is not there", digest), errNotYet}
 		case err != nil || desc.Digest == digest:
 			return err
-		case desc.Digest == was:
-			return marked{fmt.Errorf("it was set to %s, but is %s as before", digest, was), errNotYet}
+		case desc.Digest == previous:
+			return classifiedError{fmt.Errorf("it was set to %s, but is %s as before", digest, previous), errNotYet}
 		}
-		if _, err := r.puller.Head(ctx, r.repo.Digest(desc.Digest.String())); absent(err) {
+		if _, err := r.puller.Head(ctx, r.repo.Digest(desc.Digest.String())); isNotFound(err) {
 			return fmt.Errorf("it was set to %s, but the registry says %s, which it does not have: its answer is wrong; publish again", digest, desc.Digest)
 		}
 		return fmt.Errorf("it was set to %s, but is %s: another run publishes to it too; publish again when that has ended", digest, desc.Digest)
@@ -154,17 +154,17 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 		return err
 	}
 	fmt.Fprintf(&r.meter, "%s is now %s\n", t, digest)
-	r.done[t.String()] = false
+	r.tagsDone[t.String()] = false
 	return nil
 }
 
 // revisionOf says which commit something published is of, if it says so.
 func revisionOf(got *remote.Descriptor) string {
-	var says struct {
+	var annotated struct {
 		Annotations map[string]string `json:"annotations"`
 	}
-	_ = json.Unmarshal(got.Manifest, &says)
-	commit := says.Annotations[RevisionLabel]
+	_ = json.Unmarshal(got.Manifest, &annotated)
+	commit := annotated.Annotations[RevisionLabel]
 	if img, err := got.Image(); commit == "" && !got.MediaType.IsIndex() && err == nil {
 		if config, err := img.ConfigFile(); err == nil {
 			commit = config.Config.Labels[RevisionLabel]
@@ -182,17 +182,17 @@ func revisionOf(got *remote.Descriptor) string {
 // already were read when these were set: their presence has just been asked
 // for, they are not read again.
 func (p *publisher) pullBack(ctx context.Context, r *repository) error {
-	for _, part := range slices.Backward(p.parts) { // from the index on
-		if err := r.sameManifest(ctx, part.what, part.digest); err != nil {
+	for _, entry := range slices.Backward(p.entries) { // from the index on
+		if err := r.verifyManifest(ctx, entry.name, entry.digest); err != nil {
 			return err
 		}
 	}
 	for _, a := range r.attached {
-		if err := r.sameManifest(ctx, "what is attached to "+a.Subject.String(), a.Digest); err != nil {
+		if err := r.verifyManifest(ctx, "what is attached to "+a.Subject.String(), a.Digest); err != nil {
 			return err
 		}
 	}
-	if r.right && r.blobs.Load() == 0 {
+	if r.tagsCurrent && r.blobs.Load() == 0 {
 		return nil
 	}
 
@@ -200,17 +200,17 @@ func (p *publisher) pullBack(ctx context.Context, r *repository) error {
 	g.SetLimit(jobs)
 	r.meter.begin("pulling back from "+r.text, p.blobs)
 	for _, b := range p.blobs {
-		g.Go(func() error { return r.sameBlob(gctx, b) })
+		g.Go(func() error { return r.verifyBlob(gctx, b) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	fmt.Fprintf(&r.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.parts)-1, len(p.blobs))
+	fmt.Fprintf(&r.meter, "%s: pulled back %s whole: %d images, %d blobs\n", r.text, p.digest, len(p.entries)-1, len(p.blobs))
 	return nil
 }
 
-// sameBlob pulls a blob and compares it with its digest.
-func (r *repository) sameBlob(ctx context.Context, b blob) error {
+// verifyBlob pulls a blob and compares it with its digest.
+func (r *repository) verifyBlob(ctx context.Context, b blob) error {
 	pulled := &countedLayer{meter: &r.meter}
 	return r.pull(ctx, "blob "+b.digest.String(), func(ctx context.Context) (err error) {
 		if pulled.Layer, err = r.puller.Layer(ctx, r.repo.Digest(b.digest.String())); err != nil {
@@ -220,8 +220,8 @@ func (r *repository) sameBlob(ctx context.Context, b blob) error {
 	})
 }
 
-// sameManifest pulls the manifest with a digest, which the client compares it with.
-func (r *repository) sameManifest(ctx context.Context, what string, digest v1.Hash) error {
+// verifyManifest pulls the manifest with a digest, which the client compares it with.
+func (r *repository) verifyManifest(ctx context.Context, what string, digest v1.Hash) error {
 	return r.pull(ctx, what, func(ctx context.Context) error {
 		got, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
 		if err == nil && got.MediaType.IsSchema1() { // of these it believes the registry
@@ -235,29 +235,29 @@ func (r *repository) sameManifest(ctx context.Context, what string, digest v1.Ha
 // is not what it has to be is read once more: a line or a cache may have spoiled
 // it, not the registry.
 func (r *repository) pull(ctx context.Context, what string, read func(context.Context) error) error {
-	return r.try(ctx, publishing, "pulling back "+what, func(ctx context.Context) error {
+	return r.try(ctx, publishPolicy, "pulling back "+what, func(ctx context.Context) error {
 		err := read(ctx)
-		if corrupt(err) {
-			if err = read(ctx); corrupt(err) {
+		if isCorrupt(err) {
+			if err = read(ctx); isCorrupt(err) {
 				return fmt.Errorf("%w; delete it there and publish again", err)
 			}
 		}
-		if absent(err) {
-			return marked{err, errNotYet}
+		if isNotFound(err) {
+			return classifiedError{err, errNotYet}
 		}
 		return err
 	})
 }
 
-// corrupt says if an error is neither of the connection nor of the registry:
+// isCorrupt says if an error is neither of the connection nor of the registry:
 // something came back, but not what had been sent.
-func corrupt(err error) bool {
-	return err != nil && !passing(err) && answer(err).StatusCode == 0 && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
+func isCorrupt(err error) bool {
+	return err != nil && !isTemporary(err) && responseError(err).StatusCode == 0 && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
 }
 
 // oneLine puts an error of many lines into one.
 func oneLine(err error) error {
-	return explained{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
+	return rephrasedError{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
 }
 
 // Admit asks each repository of the targets whether it may be pushed to: an
@@ -267,16 +267,16 @@ func oneLine(err error) error {
 // refused are the answers of optional registries. A registry that is out of
 // reach for now refuses nothing: there is time until it is needed.
 func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
-	repositories, err := group(targets, opts)
+	repositories, err := groupByRepository(targets, opts)
 	if err != nil {
 		return nil, err
 	}
 	for _, first := range []bool{true, false} {
-		err = everywhere(repositories, func(r *repository) error {
-			if first != (r.first == nil) || !first && r.first.err != nil {
+		err = forEachRepository(repositories, func(r *repository) error {
+			if first != (r.mountFrom == nil) || !first && r.mountFrom.err != nil {
 				return nil
 			}
-			if err := openUpload(ctx, r.door); err != nil && !passing(err) {
+			if err := openUpload(ctx, r.repoClient); err != nil && !isTemporary(err) {
 				return fmt.Errorf("ask whether %s may be pushed to: %w", r.text, explain(err))
 			}
 			return nil
@@ -294,7 +294,7 @@ func Admit(ctx context.Context, targets []Target, opts Options) (refused []error
 }
 
 // openUpload opens an upload of a blob and cancels it.
-func openUpload(ctx context.Context, door *door) error {
+func openUpload(ctx context.Context, door *repoClient) error {
 	client, repo := http.Client{Transport: door}, door.repo
 	address := fmt.Sprintf("%s://%s/v2/%s/blobs/uploads/", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)

@@ -37,9 +37,9 @@ type Source struct {
 	Log       io.Writer // what is waited for; nil is silence
 }
 
-// at is a reference, and the repository that it is in.
-func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (name.Reference, repositoryStore, error) {
-	rest, plain := cutPlain(reference)
+// open is a reference, and the repository that it is in.
+func (s Source) open(ctx context.Context, reference string, opts ...name.Option) (name.Reference, repositoryStore, error) {
+	rest, plain := cutHTTP(reference)
 	if plain != "" {
 		opts = append(opts, name.Insecure)
 	}
@@ -47,31 +47,31 @@ func (s Source) at(ctx context.Context, reference string, opts ...name.Option) (
 	if err != nil {
 		return nil, repositoryStore{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
-	line := cmp.Or[http.RoundTripper](s.Transport, NewTransport(0, nil))
-	return ref, repositoryStore{ctx, newDoor(ref.Context(), transport.PullScope, s.Keychain, guard{line, s.Clock, plain}, s.Log)}, nil
+	base := cmp.Or[http.RoundTripper](s.Transport, NewTransport(0, nil))
+	return ref, repositoryStore{ctx, newRepoClient(ref.Context(), transport.PullScope, s.Keychain, baseTransport{base, s.Clock, plain}, s.Log)}, nil
 }
 
 // get reads what a reference points at, nil when there is no such thing.
 func (s Source) get(ctx context.Context, reference string) (*remote.Descriptor, repositoryStore, error) {
-	ref, at, err := s.at(ctx, reference, name.StrictValidation)
+	ref, store, err := s.open(ctx, reference, name.StrictValidation)
 	if err != nil {
-		return nil, at, err
+		return nil, store, err
 	}
-	got, err := at.puller.Get(ctx, ref)
-	if absent(err) {
-		return nil, at, nil
+	got, err := store.puller.Get(ctx, ref)
+	if isNotFound(err) {
+		return nil, store, nil
 	}
 	if err != nil {
-		return nil, at, fmt.Errorf("read %s: %w", reference, unread(err))
+		return nil, store, fmt.Errorf("read %s: %w", reference, readError(err))
 	}
-	return got, at, nil
+	return got, store, nil
 }
 
-// cutPlain takes the http:// off a name. plain is the registry that plain http
+// cutHTTP takes the http:// off a name. plain is the registry that plain http
 // is asked for, or "".
-func cutPlain(reference string) (rest, plain string) {
-	rest, asked := strings.CutPrefix(reference, "http://")
-	if host, _, _ := strings.Cut(rest, "/"); asked || isLoopback(host) {
+func cutHTTP(reference string) (rest, plain string) {
+	rest, insecure := strings.CutPrefix(reference, "http://")
+	if host, _, _ := strings.Cut(rest, "/"); insecure || isLoopback(host) {
 		plain = host
 	}
 	return rest, plain
@@ -82,23 +82,23 @@ func cutPlain(reference string) (rest, plain string) {
 func (s Source) Fetch(ctx context.Context, repository string, digests map[string]v1.Hash) ([]PlatformImage, error) {
 	var images []PlatformImage
 	for key, digest := range digests {
-		_, at, err := s.at(ctx, repository+"@"+digest.String(), name.StrictValidation)
+		_, store, err := s.open(ctx, repository+"@"+digest.String(), name.StrictValidation)
 		if err != nil {
 			return nil, err
 		}
-		img, err := at.ByDigest(digest)
+		img, err := store.ByDigest(digest)
 		if err != nil {
 			return nil, fmt.Errorf("read the image of %s from %s@%s: %w", key, repository, digest, err)
 		}
 		config, err := img.ConfigFile()
 		if err != nil {
-			return nil, fmt.Errorf("read the configuration of %s@%s: %w", repository, digest, unread(err))
+			return nil, fmt.Errorf("read the configuration of %s@%s: %w", repository, digest, readError(err))
 		}
-		is := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
-		if Key(is) != key {
-			return nil, fmt.Errorf("read the image of %s: %s@%s is for %s", key, repository, digest, is)
+		got := v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
+		if Key(got) != key {
+			return nil, fmt.Errorf("read the image of %s: %s@%s is for %s", key, repository, digest, got)
 		}
-		images = append(images, PlatformImage{Platform: platform.Canonical(is), Image: img})
+		images = append(images, PlatformImage{Platform: platform.Canonical(got), Image: img})
 	}
 	return images, nil
 }
@@ -128,31 +128,31 @@ func (s Source) Tagged(ctx context.Context, reference string) (digest, commit st
 
 // Digest asks a registry what a reference points at.
 func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
-	ref, at, err := s.at(ctx, reference)
+	ref, store, err := s.open(ctx, reference)
 	if err != nil {
 		return v1.Hash{}, err
 	}
-	desc, err := at.puller.Head(ctx, ref)
+	desc, err := store.puller.Head(ctx, ref)
 	if err != nil {
-		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, unread(err))
+		return v1.Hash{}, fmt.Errorf("ask for the digest of %s: %w", reference, readError(err))
 	}
 	return desc.Digest, nil
 }
 
-// unread explains why something could not be read, after it was tried again
+// readError explains why something could not be read, after it was tried again
 // when that could have helped.
-func unread(err error) error {
-	if err = explain(err); passing(err) {
+func readError(err error) error {
+	if err = explain(err); isTemporary(err) {
 		return fmt.Errorf("%w; try again later", err)
 	}
 	return err
 }
 
-// absent reports whether a registry said that there is no such thing. Some
+// isNotFound reports whether a registry said that there is no such thing. Some
 // registries answer 401 for every repository that does not exist, ghcr.io 403;
 // taking those for absent would start a project from nothing when a token has expired.
-func absent(err error) bool {
-	return answer(err).StatusCode == http.StatusNotFound
+func isNotFound(err error) bool {
+	return responseError(err).StatusCode == http.StatusNotFound
 }
 
 // Opened is an index, or one image, where it lies, with what is beside it.
@@ -182,14 +182,14 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 	if last := reference[strings.LastIndex(reference, "/")+1:]; strings.Contains(reference, "/") && !strings.ContainsAny(last, ":@") {
 		reference += ":latest"
 	}
-	got, at, err := s.get(ctx, reference)
+	got, store, err := s.get(ctx, reference)
 	if err != nil {
 		return Opened{}, err
 	}
 	if got == nil {
 		return Opened{}, fmt.Errorf("read %s: the registry has no such thing", reference)
 	}
-	o := Opened{Digest: got.Digest, Store: at}
+	o := Opened{Digest: got.Digest, Store: store}
 	if got.MediaType.IsIndex() {
 		o.Index, err = got.ImageIndex()
 	} else {
@@ -204,21 +204,21 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 // repositoryStore is a repository of a registry.
 type repositoryStore struct {
 	ctx context.Context
-	*door
+	*repoClient
 }
 
 // Referrers are those that the registry lists, and when it lists none those of
 // the tag that has the list in registries that cannot.
 func (r repositoryStore) Referrers(subject v1.Hash) (list []v1.Descriptor, err error) {
-	err = r.retry(r.ctx, asking, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
-		list, _, err = r.door.referrers(ctx, subject)
+	err = r.retry(r.ctx, referrersPolicy, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
+		list, _, err = r.repoClient.referrers(ctx, subject)
 		return err
 	})
 	if err == nil && len(list) == 0 {
-		list, err = listOf(r.ctx, r.puller, r.repo.Tag(listTag(subject)))
+		list, err = readReferrersTag(r.ctx, r.puller, r.repo.Tag(referrersTag(subject)))
 	}
 	if err != nil {
-		return nil, unread(err)
+		return nil, readError(err)
 	}
 	return list, nil
 }
@@ -229,7 +229,7 @@ func (r repositoryStore) ByDigest(digest v1.Hash) (v1.Image, error) {
 
 func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
 	img, err := r.image(r.repo.Tag(tag))
-	if absent(err) {
+	if isNotFound(err) {
 		return nil, nil
 	}
 	return img, err
@@ -238,7 +238,7 @@ func (r repositoryStore) ByTag(tag string) (v1.Image, error) {
 func (r repositoryStore) image(ref name.Reference) (v1.Image, error) {
 	got, err := r.puller.Get(r.ctx, ref)
 	if err != nil {
-		return nil, unread(err)
+		return nil, readError(err)
 	}
 	return got.Image()
 }
@@ -246,7 +246,7 @@ func (r repositoryStore) image(ref name.Reference) (v1.Image, error) {
 // OpenLayout reads the one index of an OCI layout, such as dist/image. What
 // else the layout lists may name it as its subject.
 func OpenLayout(dir string) (Opened, error) {
-	bad := func(err error) (Opened, error) { return Opened{}, damaged(dir, err) }
+	bad := func(err error) (Opened, error) { return Opened{}, layoutError(dir, err) }
 	root, err := layout.ImageIndexFromPath(dir)
 	if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
 		return Opened{}, failure.Usagef("read the image layout %s: there is none; make it with `go run ./ci build`", dir)

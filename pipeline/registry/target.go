@@ -20,7 +20,7 @@ type Target struct {
 	text     string // as people write it, with the tag
 	plain    string // the registry, when plain http is asked for
 	platform string // Key of the image the tag is for, "" for the index
-	moves    bool   // from image to image; any other tag names one for ever
+	movable  bool   // from image to image; any other tag names one for ever
 }
 
 // For is the target with its tag meant for the image of a platform, named as
@@ -33,7 +33,7 @@ func (t Target) For(platform string) Target {
 // Moving is the target with a tag that may move to another image than the one
 // it has, as latest is anyway.
 func (t Target) Moving() Target {
-	t.moves = true
+	t.movable = true
 	return t
 }
 
@@ -66,37 +66,37 @@ var (
 // sent to Docker Hub. Registries speak https, those on loopback also plain
 // http; a leading http:// allows plain http to any other.
 func ParseTarget(s string) (Target, error) {
-	bad := func(format string, args ...any) (Target, error) {
+	usageError := func(format string, args ...any) (Target, error) {
 		return Target{}, failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
 	}
-	rest, plain := cutPlain(s)
+	rest, plain := cutHTTP(s)
 	host, path, slash := strings.Cut(rest, "/")
 	path, tag, found := strings.Cut(path, ":")
 	if !found {
 		tag = "latest"
 	}
-	wrong := badHost(host)
+	hostError := badHost(host)
 	parts := strings.Split(path, "/")
-	odd := slices.IndexFunc(parts, func(part string) bool { return !pathPart.MatchString(part) })
+	badPart := slices.IndexFunc(parts, func(part string) bool { return !pathPart.MatchString(part) })
 	switch {
 	case rest == "":
-		return bad("the name is empty")
+		return usageError("the name is empty")
 	case strings.ContainsAny(rest, " \t\r\n"):
-		return bad("there is white space in it")
+		return usageError("there is white space in it")
 	case strings.Contains(rest, "://"):
-		return bad("leave out %q", rest[:strings.Index(rest, "://")+3])
+		return usageError("leave out %q", rest[:strings.Index(rest, "://")+3])
 	case strings.Contains(rest, "@"):
-		return bad("a digest cannot be published to, only a tag")
+		return usageError("a digest cannot be published to, only a tag")
 	case !slash || !strings.ContainsAny(host, ".:") && host != "localhost":
-		return bad("it does not begin with a registry")
-	case wrong != "":
-		return bad("the registry %q %s", host, wrong)
+		return usageError("it does not begin with a registry")
+	case hostError != "":
+		return usageError("the registry %q %s", host, hostError)
 	case (host == "docker.io" || host == "index.docker.io") && len(parts) == 1:
-		return bad("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
+		return usageError("Docker Hub wants a namespace and a name, %[2]s/NAMESPACE/%[3]s or %[2]s/%[3]s/NAME", host, path)
 	case !tagPattern.MatchString(tag):
-		return bad("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
-	case odd >= 0:
-		return bad("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", parts[odd])
+		return usageError("the tag %q is not made of 1 to 128 letters, digits, '_', '.' and '-', beginning with none of the last two", tag)
+	case badPart >= 0:
+		return usageError("the part %q of the name is not made of lower-case letters and digits with single '.', '_' or '-' between", parts[badPart])
 	}
 
 	text := host + "/" + path + ":" + tag
@@ -106,10 +106,10 @@ func ParseTarget(s string) (Target, error) {
 	}
 	ref, err := name.NewTag(text, opts...)
 	if err != nil {
-		return bad("%v", err)
+		return usageError("%v", err)
 	}
 	t := Target{tag: ref, text: text, plain: plain}
-	t.moves = t.latest()
+	t.movable = t.latest()
 	return t, nil
 }
 

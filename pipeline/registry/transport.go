@@ -17,29 +17,29 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// guard is the transport under every request: it sends each with a body of its
+// baseTransport is the transport under every request: it sends each with a body of its
 // own, names what broke on the line as such, notes Retry-After for retry, heeds
-// orSend and keeps plain http on loopback.
-type guard struct {
+// assumeMissing and keeps plain http on loopback.
+type baseTransport struct {
 	next  http.RoundTripper
 	clock Clock
 	plain string // host that plain http was asked for, or ""
 }
 
 // RoundTrip is http.RoundTripper's.
-func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
+func (g baseTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && req.URL.Host != g.plain && !isLoopback(req.URL.Host) {
 		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
 	}
-	req, err := renewed(req)
+	req, err := withFreshBody(req)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := g.next.RoundTrip(req)
 	if err != nil {
-		return nil, broken(req.Context(), err)
+		return nil, classifyError(req.Context(), err)
 	}
-	resp.Body = lineBody{resp.Body, req.Context()}
+	resp.Body = responseBody{resp.Body, req.Context()}
 	this, ok := req.Context().Value(attemptKey{}).(*attempt)
 	if !ok {
 		return resp, nil
@@ -47,16 +47,16 @@ func (g guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if d := retryAfter(resp.Header.Get("Retry-After"), g.clock.now()); d > 0 {
 		this.retryAfter.Store(int64(d))
 	}
-	if this.n > 0 && this.orSend && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
+	if this.number > 0 && this.assumeMissing && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
 		resp.StatusCode, resp.Status = http.StatusNotFound, "404 Not Found"
 	}
 	return resp, nil
 }
 
-// renewed is a request with a body that nobody has read. One that is sent again
+// withFreshBody is a request with a body that nobody has read. One that is sent again
 // after the registry asked for a new token has had its body read already: over
 // HTTP/2 it would go out empty (go-containerregistry#1004).
-func renewed(req *http.Request) (*http.Request, error) {
+func withFreshBody(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil || req.Body == nil || req.Body == http.NoBody {
 		return req, nil
 	}
@@ -65,14 +65,14 @@ func renewed(req *http.Request) (*http.Request, error) {
 		return nil, err
 	}
 	_ = req.Body.Close()
-	again := *req
-	again.Body = body
-	return &again, nil
+	fresh := *req
+	fresh.Body = body
+	return &fresh, nil
 }
 
-// broken names a failure of the line as such, except when somebody wanted it, a
+// classifyError names a failure of the line as such, except when somebody wanted it, a
 // file that is sent could not be read, or it would be the same the next time.
-func broken(ctx context.Context, err error) error {
+func classifyError(ctx context.Context, err error) error {
 	var unknown *net.DNSError
 	var file *fs.PathError // the transport closes it when the line breaks
 	if ctx.Err() != nil || errors.Is(err, http.ErrSchemeMismatch) ||
@@ -80,19 +80,19 @@ func broken(ctx context.Context, err error) error {
 		errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) {
 		return err
 	}
-	return marked{err, errDropped}
+	return classifiedError{err, errDropped}
 }
 
-// lineBody is the body of an answer.
-type lineBody struct {
+// responseBody is the body of an answer.
+type responseBody struct {
 	io.ReadCloser
 	ctx context.Context
 }
 
-func (b lineBody) Read(p []byte) (int, error) {
+func (b responseBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = broken(b.ctx, err)
+		err = classifyError(b.ctx, err)
 	}
 	return n, err
 }

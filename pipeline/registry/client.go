@@ -19,30 +19,30 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// door is the one way into a repository: who pushes and who pulls go in with the
+// repoClient is the one way into a repository: who pushes and who pulls go in with the
 // same token, which is asked for when the first request comes. It puts answers
 // that registries word differently into the one form that clients know.
-type door struct {
-	repo   name.Repository
-	keys   authn.Keychain
-	line   http.RoundTripper
-	action string // transport.PullScope is for who reads: nobody above repeats those requests
-	scopes []string
-	clock  Clock
-	log    io.Writer
+type repoClient struct {
+	repo     name.Repository
+	keychain authn.Keychain
+	base     http.RoundTripper
+	action   string // transport.PullScope is for who reads: nobody above repeats those requests
+	scopes   []string
+	clock    Clock
+	log      io.Writer
 
-	lock sync.Mutex        // held by who logs in
-	in   http.RoundTripper // nil before
+	lock          sync.Mutex        // held by who logs in
+	authenticated http.RoundTripper // nil before
 
 	// Clients that go in by the door. They do not log in, and repeat nothing.
 	pusher *remote.Pusher
 	puller *remote.Puller // remembers no content
 }
 
-func newDoor(repo name.Repository, action string, keys authn.Keychain, line guard, log io.Writer) *door {
-	d := &door{
-		repo: repo, action: action, scopes: []string{repo.Scope(action)}, keys: cmp.Or[authn.Keychain](keys, authn.DefaultKeychain), line: transport.NewUserAgent(line, userAgent),
-		clock: line.clock, log: cmp.Or(log, io.Discard),
+func newRepoClient(repo name.Repository, action string, keychain authn.Keychain, base baseTransport, log io.Writer) *repoClient {
+	d := &repoClient{
+		repo: repo, action: action, scopes: []string{repo.Scope(action)}, keychain: cmp.Or[authn.Keychain](keychain, authn.DefaultKeychain), base: transport.NewUserAgent(base, userAgent),
+		clock: base.clock, log: cmp.Or(log, io.Discard),
 	}
 	opts := []remote.Option{
 		remote.WithTransport(d),
@@ -55,65 +55,65 @@ func newDoor(repo name.Repository, action string, keys authn.Keychain, line guar
 	return d
 }
 
-// enter logs in, once.
-func (d *door) enter(ctx context.Context) (http.RoundTripper, error) {
+// authenticate logs in, once.
+func (d *repoClient) authenticate(ctx context.Context) (http.RoundTripper, error) {
 	d.lock.Lock()
 	defer d.lock.Unlock()
-	if d.in != nil {
-		return d.in, nil
+	if d.authenticated != nil {
+		return d.authenticated, nil
 	}
-	auth, err := authn.Resolve(ctx, d.keys, d.repo)
+	auth, err := authn.Resolve(ctx, d.keychain, d.repo)
 	if err == nil {
-		d.in, err = transport.NewWithContext(ctx, d.repo.Registry, auth, d.line, d.scopes)
+		d.authenticated, err = transport.NewWithContext(ctx, d.repo.Registry, auth, d.base, d.scopes)
 	}
 	if err != nil {
-		return nil, marked{err, errLogin}
+		return nil, classifiedError{err, errLogin}
 	}
-	return d.in, nil
+	return d.authenticated, nil
 }
 
 // RoundTrip is http.RoundTripper's.
-func (d *door) RoundTrip(req *http.Request) (*http.Response, error) {
+func (d *repoClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.URL.Path == "/v2/": // the client's greeting: whether to log in is seen to here
-		return nod(req), nil
+		return emptyOK(req), nil
 	case strings.Contains(req.URL.Path, "/referrers/sha256:"):
 		// The client asks when it has written what is attached, and would write
 		// a list as often as it gets longer. We do, once for all of it.
-		return nod(req), nil
+		return emptyOK(req), nil
 	case d.action != transport.PullScope:
-		return d.pass(req)
+		return d.send(req)
 	}
-	resp, err := d.again(req, 0)
+	resp, err := d.sendWithRetry(req, 0)
 	if err == nil && req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
-		resp.Body = &resumed{ReadCloser: resp.Body, door: d, req: req, size: resp.ContentLength}
+		resp.Body = &resumingBody{ReadCloser: resp.Body, client: d, req: req, size: resp.ContentLength}
 	}
 	return resp, err
 }
 
-// nod is an answer that no registry made.
-func nod(req *http.Request) *http.Response {
+// emptyOK is an answer that no registry made.
+func emptyOK(req *http.Request) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{}, Body: http.NoBody, Request: req,
 	}
 }
 
-func (d *door) pass(req *http.Request) (*http.Response, error) {
-	in, err := d.enter(req.Context())
+func (d *repoClient) send(req *http.Request) (*http.Response, error) {
+	authenticated, err := d.authenticate(req.Context())
 	if err != nil {
 		return nil, err
 	}
 	if req.Method == http.MethodHead && strings.Contains(req.URL.Path, "/manifests/") {
-		return head(in, req)
+		return headManifest(authenticated, req)
 	}
-	return in.RoundTrip(req)
+	return authenticated.RoundTrip(req)
 }
 
-// head asks by GET for the digest of a manifest where a registry does not say it by
+// headManifest asks by GET for the digest of a manifest where a registry does not say it by
 // HEAD. The client insists on a length and a type too, which nobody looks at.
-func head(in http.RoundTripper, req *http.Request) (*http.Response, error) {
-	resp, err := in.RoundTrip(req)
+func headManifest(authenticated http.RoundTripper, req *http.Request) (*http.Response, error) {
+	resp, err := authenticated.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusMethodNotAllowed {
 		return resp, err
 	}
@@ -121,10 +121,10 @@ func head(in http.RoundTripper, req *http.Request) (*http.Response, error) {
 		_ = resp.Body.Close()
 		get := req.Clone(req.Context())
 		get.Method = http.MethodGet
-		if resp, err = in.RoundTrip(get); err != nil || resp.StatusCode != http.StatusOK {
+		if resp, err = authenticated.RoundTrip(get); err != nil || resp.StatusCode != http.StatusOK {
 			return resp, err
 		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, longestManifest))
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifestSize))
 		_ = resp.Body.Close()
 		if err != nil {
 			return nil, err
@@ -137,27 +137,27 @@ func head(in http.RoundTripper, req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// longestManifest is how much of an answer is held in memory.
-const longestManifest = 32 << 20
+// maxManifestSize is how much of an answer is held in memory.
+const maxManifestSize = 32 << 20
 
 // referrers asks a registry what it lists with a subject. Whatever answers with
 // anything but an OCI index does not list: a page, a redirect to one, a refusal.
-func (d *door) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descriptor, lists bool, err error) {
+func (d *repoClient) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descriptor, lists bool, err error) {
 	address := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", d.repo.Scheme(), d.repo.RegistryStr(), d.repo.RepositoryStr(), subject)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, false, err
 	}
 	req.Header.Set("Accept", string(types.OCIImageIndex))
-	resp, err := d.pass(req)
+	resp, err := d.send(req)
 	if err != nil {
 		return nil, false, err
 	}
 	defer resp.Body.Close()
-	if passingStatus(resp.StatusCode) {
+	if isTemporaryStatus(resp.StatusCode) {
 		return nil, false, transport.CheckError(resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, longestManifest))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxManifestSize))
 	if err != nil {
 		return nil, false, err
 	}
@@ -168,15 +168,15 @@ func (d *door) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descri
 	return index.Manifests, lists, nil
 }
 
-// again repeats what failed and passes by itself. Of an answer that has all of a
+// sendWithRetry repeats what failed and passes by itself. Of an answer that has all of a
 // body it skips what has been read.
-func (d *door) again(req *http.Request, read int64) (resp *http.Response, err error) {
-	err = d.retry(req.Context(), reading, "reading from "+d.repo.String(), func(ctx context.Context) error {
-		if resp, err = d.pass(req.Clone(ctx)); err != nil {
+func (d *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Response, err error) {
+	err = d.retry(req.Context(), readPolicy, "reading from "+d.repo.String(), func(ctx context.Context) error {
+		if resp, err = d.send(req.Clone(ctx)); err != nil {
 			return err
 		}
 		switch {
-		case passingStatus(resp.StatusCode):
+		case isTemporaryStatus(resp.StatusCode):
 			err = transport.CheckError(resp)
 		case resp.StatusCode == http.StatusOK:
 			if _, err = io.CopyN(io.Discard, resp.Body, read); err == io.EOF {
@@ -192,33 +192,33 @@ func (d *door) again(req *http.Request, read int64) (resp *http.Response, err er
 	return resp, err
 }
 
-// resumed is a body that is asked for again where it broke off.
-type resumed struct {
+// resumingBody is a body that is asked for again where it broke off.
+type resumingBody struct {
 	io.ReadCloser
-	door *door
-	req  *http.Request
-	size int64 // -1 when nobody knows
-	read int64
-	n    int // times that it broke
+	client  *repoClient
+	req     *http.Request
+	size    int64 // -1 when nobody knows
+	read    int64
+	retries int // times that it broke
 }
 
-func (r *resumed) Read(p []byte) (int, error) {
+func (r *resumingBody) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
 	r.read += int64(n)
-	if !passing(err) || r.n == reading.attempts-1 {
+	if !isTemporary(err) || r.retries == readPolicy.attempts-1 {
 		return n, err
 	}
-	if slept := r.door.clock.sleep(r.req.Context(), pause(r.n)); slept != nil {
-		return n, slept
+	if sleepErr := r.client.clock.sleep(r.req.Context(), backoff(r.retries)); sleepErr != nil {
+		return n, sleepErr
 	}
-	r.n++
+	r.retries++
 	req := r.req.Clone(r.req.Context())
 	if r.size > r.read {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.read, r.size-1)) // not all take an open end
 	}
-	resp, failed := r.door.again(req, r.read)
-	if failed != nil {
-		return n, failed
+	resp, retryErr := r.client.sendWithRetry(req, r.read)
+	if retryErr != nil {
+		return n, retryErr
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusPartialContent {
 		_ = resp.Body.Close()
