@@ -16,19 +16,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// Attesting is who vouches for what is published. The zero value is nobody.
+// Attesting configures how published images are attested. The zero value signs nothing.
 type Attesting struct {
 	Signer  attest.Signer
-	Builder string // URI of who builds, when it is not a person
+	Builder string // URI of the build service, "" when a person runs the build
 	Run     string // URL of the run
 }
 
-// byHand is the builder when no service runs the pipeline.
+// byHand is the builder's URI when no service runs the pipeline.
 const byHand = SourceURL + "#by-hand"
 
-// attachments returns what is attached to the index of the images that a report
-// proves: who built them from what, their packages, the report, and
-// signatures.
+// attachments returns a function that creates the attachments of an index:
+// provenance, lists of packages, the report of the images' check, and signatures.
 func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string, log io.Writer) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
 	return func(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 		digest, digestErr := idx.Digest()
@@ -53,7 +52,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		if err != nil {
 			return nil, err
 		}
-		// The list for people is not for programs to find.
+		// The plain-text list is for people: programs read SPDX or CycloneDX.
 		release.Documents = slices.DeleteFunc(append(slices.Clone(proven.Documents), doc), func(d report.Document) bool { return d.Type == sbom.ListType })
 		for _, t := range targets {
 			release.Repositories = append(release.Repositories, t.Repository())

@@ -15,10 +15,10 @@ import (
 // ReportType is the media type of report.json.
 const ReportType = "application/vnd.linuxserver.ci-report.v1+json"
 
-// Annotations of what is attached.
+// Annotations of attachments.
 const (
 	platformAnnotation = "org.linuxserver.platform"
-	// Of bundles, as cosign sets them; and of statements that nobody signed.
+	// The first two are set on bundles, as cosign does, the last on unsigned statements.
 	contentAnnotation   = "dev.sigstore.bundle.content"
 	predicateAnnotation = "dev.sigstore.bundle.predicateType"
 	statementAnnotation = "in-toto.io/predicate-type"
@@ -27,21 +27,21 @@ const (
 // Release is everything that is attached to an index.
 type Release struct {
 	Provenance Provenance // its Others are set here
-	// Documents are found by their types: sbom.SPDXType, sbom.CycloneDXType or
-	// ReportType. What describes all images has no platform. They are in an order
-	// that does not depend on that of their making, as in a report.
+	// Documents are identified by their types: sbom.SPDXType, sbom.CycloneDXType or
+	// ReportType. A document without a platform describes all images. Their order is
+	// that of a report, whichever was created first.
 	Documents []report.Document
-	// Repositories it is published in, REGISTRY/NAME.
+	// Repositories are those that the index is published in, each REGISTRY/NAME.
 	Repositories []string
-	// Signer may be nil: then nobody vouches for anything.
+	// Signer may be nil: then nothing is signed.
 	Signer Signer
 }
 
-// Attach makes the attachments of an index and of its images. A document of
-// one platform is attached to its image and to the index, any other to all of
-// them; so is the provenance, which names the documents by digest. Lists of
-// packages are attached as signed statements too, if the signer takes them. The
-// index and each image is signed for itself.
+// Attach creates the attachments of an index and its images. A document of one
+// platform is attached to that platform's image and to the index; any other
+// document is attached to all of them, and so is the provenance, which names the
+// documents by digest. Lists of packages are also attached as signed statements,
+// unless they exceed the signer's limit. The index and each image are signed.
 func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 	images, err := registry.Images(idx)
 	if err != nil {
@@ -108,7 +108,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 			on = []named{parts[0], parts[i]}
 		}
 		err := add(registry.Document{Type: d.Type, Data: d.Text, Annotations: annotations}, on...)
-		// Others look for the lists of packages among what is signed.
+		// Other tools look for lists of packages among the signed statements.
 		if predicate := predicates[d.Type]; err == nil && predicate != "" && r.Signer != nil {
 			err = sign(predicate, json.RawMessage(d.Text), on...)
 		}
@@ -122,7 +122,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	}
 	key, simply := r.Signer.(*Key)
 	for _, p := range parts {
-		// As cosign words it: the subject has no name.
+		// The subject has no name, as in statements by cosign.
 		if err := sign(signPredicate, struct{}{}, named{"", p.digest}); err != nil {
 			return nil, err
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
 )
 
-// bundleType is the sigstore bundle's, as cosign attaches it
+// bundleType is the media type of a sigstore bundle, as cosign attaches it
 // (cosign, specs/BUNDLE_SPEC.md).
 const bundleType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
@@ -28,20 +28,20 @@ type Signer interface {
 	String() string
 }
 
-// Limited is a Signer that does not sign what is too long.
+// Limited is a Signer that limits the length of a statement.
 type Limited interface {
 	Signer
 	Limit() int // in bytes
 }
 
-// bundle is what this package reads and writes of sigstore's message Bundle.
+// bundle has the fields of sigstore's message Bundle that this package uses.
 type bundle struct {
 	MediaType            string       `json:"mediaType"`
 	VerificationMaterial material     `json:"verificationMaterial"`
 	DSSEEnvelope         dsseEnvelope `json:"dsseEnvelope"`
 }
 
-// material says whom the signature is by: one of the two is set.
+// material identifies the signer: one of the two fields is set.
 type material struct {
 	PublicKey   *publicKeyHint `json:"publicKey,omitempty"`
 	Certificate *certificate   `json:"certificate,omitempty"`
@@ -65,8 +65,8 @@ type dsseSignature struct {
 	Sig []byte `json:"sig"`
 }
 
-// Sign is Signer's. A key's bundle has no entry of a transparency log: nothing
-// but the registry sees it.
+// Sign implements Signer. The bundle has no entry of a transparency log: it is
+// sent to the registry only.
 func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	signature, err := k.sign(dsse.PAE(statementType, statement))
 	if err != nil {
@@ -84,10 +84,10 @@ type signed struct {
 	bundle
 	statement
 	text []byte // of the bundle
-	err  error  // nil when the demanded signer has signed it, or nobody is demanded
+	err  error  // nil when the demanded signer signed it, or no signer is demanded
 }
 
-// readStatement reads a statement in a sigstore bundle, or one that nobody signed.
+// readStatement parses a statement in a sigstore bundle, or an unsigned one.
 func readStatement(kind string, text []byte) (s signed, err error) {
 	s.text = text
 	if kind == bundleType {
@@ -107,11 +107,11 @@ func readStatement(kind string, text []byte) (s signed, err error) {
 	return s, nil
 }
 
-// Verifier knows one signer's signatures: a PublicKey or an Identity.
+// Verifier verifies the signatures of one signer: a PublicKey or an Identity.
 type Verifier interface {
 	// verify checks the signature of a statement that has subject among its
-	// subjects. errOtherSigner says that it is somebody else's or has none, which
-	// makes nothing wrong with it.
+	// subjects. It returns errOtherSigner for a statement that is unsigned or signed
+	// by another signer, which is not wrong in itself.
 	verify(ctx context.Context, s signed, subject v1.Hash) error
 	// String names the signer for people.
 	String() string
@@ -119,7 +119,7 @@ type Verifier interface {
 
 var errOtherSigner = errors.New("someone else signed it")
 
-// verify is Verifier's.
+// verify implements Verifier.
 func (k PublicKey) verify(_ context.Context, s signed, _ v1.Hash) error {
 	message := dsse.PAE(s.DSSEEnvelope.PayloadType, s.DSSEEnvelope.Payload)
 	if slices.ContainsFunc(s.DSSEEnvelope.Signatures, func(each dsseSignature) bool { return k.hasSigned(message, each.Sig) }) {
@@ -131,7 +131,7 @@ func (k PublicKey) verify(_ context.Context, s signed, _ v1.Hash) error {
 	return errOtherSigner
 }
 
-// signer is whom a statement says that it is signed by, for people.
+// signer describes the claimed signer of a statement for people.
 func (s signed) signer() string {
 	by := s.VerificationMaterial
 	if by.PublicKey != nil {
@@ -151,8 +151,8 @@ func (s signed) signer() string {
 	return "an unknown signer"
 }
 
-// identity is whom a certificate is for, and who vouched for that towards Fulcio.
-// It proves nothing by itself.
+// identity returns the identity that a certificate was issued for, and the OIDC
+// issuer that confirmed it to Fulcio. It does not verify the certificate.
 func (c certificate) identity() (who, issuer string, err error) {
 	cert, err := x509.ParseCertificate(c.Raw)
 	if err != nil {
@@ -170,7 +170,7 @@ func (c certificate) identity() (who, issuer string, err error) {
 			if _, err := asn1.Unmarshal(e.Value, &issuer); err != nil {
 				return "", "", fmt.Errorf("its certificate is damaged: %w", err)
 			}
-		case "1.3.6.1.4.1.57264.1.1": // Issuer, as it was before
+		case "1.3.6.1.4.1.57264.1.1": // Issuer (V1), which V2 replaces
 			if issuer == "" {
 				issuer = string(e.Value)
 			}

@@ -20,30 +20,30 @@ import (
 // CosignPackage is the Go package of cosign.
 const CosignPackage = "github.com/sigstore/cosign/v3/cmd/cosign"
 
-// cosignLimit bounds one signature, which takes a few seconds: Fulcio, Rekor
-// and the time stamp authority are asked.
+// cosignLimit limits one run of cosign. A signature takes a few seconds for the
+// requests to Fulcio, Rekor and the time stamp authority.
 const cosignLimit = 3 * time.Minute
 
-// Cosign is the program that is left to deal with Sigstore: identities and
-// their certificates, the transparency log, its roots of trust.
+// Cosign signs and verifies keyless. The cosign program handles all of Sigstore:
+// identities and their certificates, the transparency log, the roots of trust.
 type Cosign struct {
-	Module  gotool.Module // that pins it
-	Environ []string      // where it finds the identity's token, in Actions
-	Home    string        // directory that it keeps Sigstore's roots in
+	Module  gotool.Module // pins cosign's version
+	Environ []string      // cosign reads the identity token of GitHub Actions from it
+	Home    string        // directory in which cosign keeps Sigstore's roots of trust
 	Log     io.Writer
 
-	flags []string // more of them, in tests
+	flags []string // additional ones, set by tests
 }
 
 func (c Cosign) String() string { return "the job's identity, by cosign" }
 
-// Limit is Limited's. What is signed keyless goes whole into the public log, which
-// promises to take 100 kB and closes the connection for lists of a few megabytes
+// Limit implements Limited. Keyless signing uploads the whole statement to the public
+// log, which guarantees 100 kB and closes the connection on lists of a few megabytes
 // (github.com/sigstore/rekor, issue 2808): the release would fail.
 func (c Cosign) Limit() int { return 100_000 }
 
-// Sign is Signer's: keyless, as the identity at hand. Its signatures differ
-// from run to run, for each has a key of its own.
+// Sign implements Signer: it signs keyless with the identity of the job. Signatures
+// differ from run to run, because each has its own ephemeral key.
 func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err error) {
 	err = inFile(statement, func(file string) error {
 		if err := c.run(ctx, "attest-blob", "--yes", "--statement", file, "--bundle", file+".bundle"); err != nil {
@@ -58,7 +58,7 @@ func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err 
 	return bundle, nil
 }
 
-// inFile hands on a text in a file that is alone in its directory.
+// inFile calls use with a temporary file that holds text, alone in its directory.
 func inFile(text []byte, use func(file string) error) error {
 	dir, err := os.MkdirTemp("", "docker-netbox-cosign-")
 	if err != nil {
@@ -72,13 +72,13 @@ func inFile(text []byte, use func(file string) error) error {
 	return use(file)
 }
 
-// run calls cosign.
+// run runs cosign.
 func (c Cosign) run(ctx context.Context, args ...string) error {
 	program, err := c.Module.Program(ctx, c.Log, CosignPackage)
 	if err != nil {
 		return err
 	}
-	// One at a time: each brings Sigstore's roots in Home up to date.
+	// One at a time: each run updates Sigstore's roots of trust in Home.
 	unlock, err := filelock.Lock(ctx, filepath.Join(c.Home, "lock"), filelock.Exclusive, "Sigstore's roots of trust in "+c.Home, c.Module.Wait, c.Log)
 	if err != nil {
 		return err
@@ -91,21 +91,21 @@ func (c Cosign) run(ctx context.Context, args ...string) error {
 	return proc.Run(ctx, cmd)
 }
 
-// Identity is a Verifier for what was signed keyless.
+// Identity is a Verifier of keyless signatures.
 type Identity struct {
-	Who    string // URL of a workflow, or an e-mail address; a * at its end stands for any end
-	Issuer string // URL of who vouched for that
-	// TrustedRoot is a file with Sigstore's roots of trust; without one cosign
-	// gets them from Sigstore.
+	Who    string // URL of a workflow or an e-mail address; a * at the end matches any suffix
+	Issuer string // URL of the OIDC issuer
+	// TrustedRoot is a file with Sigstore's roots of trust; when it is "", cosign
+	// downloads them from Sigstore.
 	TrustedRoot string
 	Cosign      Cosign
 }
 
 func (i Identity) String() string { return i.Who }
 
-// verify is Verifier's.
+// verify implements Verifier.
 func (i Identity) verify(ctx context.Context, s signed, subject v1.Hash) error {
-	// Cosign says the same of another's signature and of a bad one.
+	// Cosign reports the same error for another signer and for a bad signature.
 	certificate := s.VerificationMaterial.Certificate
 	if certificate == nil {
 		return errOtherSigner

@@ -2,9 +2,9 @@
 // index: who signed the index and its images, from which commit and inputs they
 // were built, what they contain, and what their check found.
 //
-// The formats are those that others read: signatures as cosign writes them
+// The formats are those of other tools: signatures as cosign writes them
 // (sigstore bundles as OCI referrers, and the tag sha256-….sig that podman and
 // older programs look for), provenance as an in-toto statement of SLSA v1,
-// lists of packages as SPDX and CycloneDX. The provenance names each other
-// document by its digest: who trusts its signature can trust them.
+// lists of packages as SPDX and CycloneDX. The provenance names every other
+// document by its digest, so its signature covers them too.
 package attest

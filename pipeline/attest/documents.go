@@ -14,8 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// checkDocuments looks into the documents of a type that are attached to a
-// subject. read returns what one says, or what is wrong with it.
+// checkDocuments checks the documents of one type that are attached to a subject.
+// read returns a summary of a document, or the problems with it.
 func (v *verification) checkDocuments(s *subject, kind, what, none string, read func(*subject, report.Document) (text string, problems []string)) {
 	found := false
 	for _, doc := range s.documents {
@@ -41,8 +41,8 @@ func (v *verification) checkReport(s *subject) {
 	v.checkDocuments(s, ReportType, whatReport, "none is attached", v.reported)
 }
 
-// reported is what a report says, in short, or what in it contradicts what it is
-// attached to.
+// reported summarizes a report, or returns where it contradicts the images that it
+// is attached to.
 func (v *verification) reported(_ *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	var r report.Report
@@ -86,11 +86,11 @@ func (v *verification) reported(_ *subject, doc report.Document) (text string, p
 	return r.Why() + ": " + strings.Join(booted, "; "), problems
 }
 
-// Reported is a report as it is attached: of what was proven of the images,
-// which ends before they are published. The same proof is the same text.
+// Reported returns the report to attach to an index: that of the images' check,
+// without the stages of publishing. The same check results in the same text.
 func Reported(r report.Report, index v1.Hash, hide func(string) string) (report.Document, error) {
 	r.Index, r.Published, r.Missed = index.String(), nil, nil
-	// What the images are compared with changes with every release.
+	// The published images that these are compared with change with every release.
 	r.Difference = nil
 	early := func(k report.Key) bool {
 		return slices.Contains([]string{"access", "merge", "difference", "publish"}, k.Stage)
@@ -107,18 +107,18 @@ func Reported(r report.Report, index v1.Hash, hide func(string) string) (report.
 	return report.Document{Name: "report.json", Type: ReportType, Text: text}, nil
 }
 
-// Predicates of lists of packages, as cosign calls them spdxjson and cyclonedx.
+// Predicate types of lists of packages: cosign's spdxjson and cyclonedx.
 const (
 	spdxPredicate      = "https://spdx.dev/Document"
 	cycloneDXPredicate = "https://cyclonedx.org/bom"
 )
 
-// predicates are those of the documents that others look for as signed
-// statements too, by their types.
+// predicates are the predicate types of documents that other tools look for as
+// signed statements too, by media type.
 var predicates = map[string]string{sbom.SPDXType: spdxPredicate, sbom.CycloneDXType: cycloneDXPredicate}
 
-// attached reports whether the list of packages that a bundle signs is one of the
-// documents beside it.
+// attached reports whether the list of packages in a signed statement is also
+// attached as a document.
 func (s *subject) attached(b signed) bool {
 	return slices.ContainsFunc(s.documents, func(doc report.Document) bool {
 		raw, err := json.Marshal(json.RawMessage(doc.Text)) // as a statement holds it
@@ -138,23 +138,23 @@ func (v *verification) checkPackages(s *subject) {
 		}
 		return
 	}
-	for _, doc := range s.documents { // of the index, which has those of its images
+	for _, doc := range s.documents { // an index has the lists of its images
 		if contents[doc.Type] == whatPackages && !slices.ContainsFunc(v.images, func(img *subject) bool { return img.has(doc) }) {
 			v.add(Wrong, s.name, whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.Name, digestOf(doc.Text))
 		}
 	}
 }
 
-// has reports whether a list of packages is attached.
+// has reports whether a list of packages is attached to the subject.
 func (s *subject) has(list report.Document) bool {
 	return slices.ContainsFunc(s.documents, func(doc report.Document) bool {
 		return contents[doc.Type] == whatPackages && bytes.Equal(doc.Text, list.Text)
 	})
 }
 
-// packagesOf names the format of a list of packages, if it is of the image: the
-// package that an SPDX 2 document describes, or the component in the metadata of
-// a CycloneDX document.
+// packagesOf summarizes a list of packages and checks that it describes the image
+// of: by the package of purpose CONTAINER in an SPDX 2 document, or by the component
+// in the metadata of a CycloneDX document.
 func packagesOf(of *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) (string, []string) { return "", []string{fmt.Sprintf(format, args...)} }
 	var list struct {

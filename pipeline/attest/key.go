@@ -17,18 +17,18 @@ import (
 
 const howToMakeAKey = `make one with "cosign generate-key-pair" or "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"`
 
-// Key signs. It is an ECDSA key on the curve P-256, what cosign makes.
+// Key is a private key to sign with: ECDSA on the curve P-256, as cosign creates.
 type Key struct {
 	private *ecdsa.PrivateKey
 	PublicKey
 }
 
-// PublicKey is what a Key's signatures are checked with.
+// PublicKey verifies the signatures of a Key.
 type PublicKey struct{ key *ecdsa.PublicKey }
 
-// ReadKey reads a private key as PEM: PKCS #8 in plain, SEC 1, or as cosign
-// encrypts it. password is asked for the latter only. file is how errors call
-// it; they never show any part of the key.
+// ReadKey parses a private key in PEM: unencrypted PKCS #8, SEC 1, or encrypted by
+// cosign. password is called for an encrypted key only. Errors name the key by
+// file; they never contain any part of the key.
 func ReadKey(file string, text []byte, password func() string) (*Key, error) {
 	bad := func(format string, args ...any) (*Key, error) {
 		return nil, failure.Usagef("read the key %s: "+format, append([]any{file}, args...)...)
@@ -63,8 +63,8 @@ func ReadKey(file string, text []byte, password func() string) (*Key, error) {
 	return &Key{private, PublicKey{&private.PublicKey}}, nil
 }
 
-// ReadPublicKey reads a public key as PEM (PKIX), what cosign writes to
-// cosign.pub. file is how errors call it.
+// ReadPublicKey parses a public key in PEM (PKIX), as in cosign's cosign.pub. Errors
+// name the key by file.
 func ReadPublicKey(file string, text []byte) (PublicKey, error) {
 	bad := func(format string, args ...any) (PublicKey, error) {
 		return PublicKey{}, failure.Usagef("read the public key %s: "+format, append([]any{file}, args...)...)
@@ -85,11 +85,11 @@ func ReadPublicKey(file string, text []byte) (PublicKey, error) {
 }
 
 func (k PublicKey) der() []byte {
-	der, _ := x509.MarshalPKIXPublicKey(k.key) // a key on P-256 has that form
+	der, _ := x509.MarshalPKIXPublicKey(k.key) // cannot fail for a key on P-256
 	return der
 }
 
-// PEM is the key as ReadPublicKey reads it.
+// PEM encodes the key in the form that ReadPublicKey parses.
 func (k PublicKey) PEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.der()})
 }
@@ -99,20 +99,20 @@ func (k PublicKey) hash() []byte {
 	return sum[:]
 }
 
-// String names the key for people: the beginning of its hash.
+// String returns a short name for people: the first 8 bytes of the key's hash.
 func (k PublicKey) String() string { return "key " + hex.EncodeToString(k.hash()[:8]) }
 
-// hint is how a bundle names the key that signed it, as cosign makes it.
+// hint returns the name of the key in a bundle, computed as cosign does.
 func (k PublicKey) hint() string { return base64.StdEncoding.EncodeToString(k.hash()) }
 
-// hasSigned reports whether signature is the key's under message.
+// hasSigned reports whether signature is the key's signature of message.
 func (k PublicKey) hasSigned(message, signature []byte) bool {
 	sum := sha256.Sum256(message)
 	return ecdsa.VerifyASN1(k.key, sum[:], signature)
 }
 
-// sign returns the signature of message, always the same (RFC 6979): publishing
-// the same again then finds it there.
+// sign returns the signature of message. It is deterministic (RFC 6979), so that
+// publishing the same again finds the signature already there.
 func (k *Key) sign(message []byte) ([]byte, error) {
 	sum := sha256.Sum256(message)
 	return k.private.Sign(nil, sum[:], crypto.SHA256)

@@ -15,23 +15,23 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// PinFiles are the files of the repository that pin what is downloaded for a
-// build, versions.yml the first.
+// PinFiles returns the files of the repository that pin the downloads of a build,
+// versions.yml first.
 func PinFiles() []string {
 	return []string{versions.File, "build/requirements.txt", "build/extensions.txt", "build/extras.txt", "build/tools.txt"}
 }
 
-// Build is what is known of the making of the images.
+// Build describes the build of the images.
 type Build struct {
 	Source  string            // URL of the repository
-	Version string            // that the images call themselves
-	Pins    map[string][]byte // PinFiles and their content
+	Version string            // of the images, as in their labels
+	Pins    map[string][]byte // contents of the PinFiles
 	Report  report.Report     // of the run that built and booted the images
-	Builder string            // URI of who ran it
+	Builder string            // URI of the builder
 	Run     string            // URL of the run, "" when it has none
 }
 
-// Provenance puts it into SLSA's words.
+// Provenance converts the build to SLSA provenance.
 func (b Build) Provenance() (Provenance, error) {
 	pins, err := versions.Parse(versions.File, b.Pins[versions.File])
 	if err != nil {
@@ -83,17 +83,17 @@ func (b Build) Provenance() (Provenance, error) {
 	}, nil
 }
 
-// Types of in-toto (github.com/in-toto/attestation, spec/v1).
+// Media and predicate types of in-toto (github.com/in-toto/attestation, spec/v1).
 const (
 	statementType    = "application/vnd.in-toto+json"
 	statementVersion = "https://in-toto.io/Statement/v1"
-	// signPredicate is that of a statement which says nothing but that its
-	// subject is signed, as cosign makes it.
+	// signPredicate is the predicate type of a statement that only states that its
+	// subject is signed, as cosign writes it.
 	signPredicate       = "https://sigstore.dev/cosign/sign/v1"
 	provenancePredicate = "https://slsa.dev/provenance/v1"
 )
 
-// statement says something of its subjects.
+// statement is an in-toto statement.
 type statement struct {
 	Type          string          `json:"_type"`
 	Subject       []Resource      `json:"subject"`
@@ -101,14 +101,14 @@ type statement struct {
 	Predicate     json.RawMessage `json:"predicate"`
 }
 
-// about reports whether a digest is among the subjects.
+// about reports whether digest is one of the subjects.
 func (s statement) about(digest v1.Hash) bool {
 	return slices.ContainsFunc(s.Subject, func(r Resource) bool {
 		return len(digest.Hex) > 0 && r.Digest[digest.Algorithm] == digest.Hex
 	})
 }
 
-// Resource is in-toto's ResourceDescriptor: something by its digests.
+// Resource is in-toto's ResourceDescriptor.
 type Resource struct {
 	Name        string            `json:"name,omitempty"`
 	URI         string            `json:"uri,omitempty"`
@@ -117,76 +117,76 @@ type Resource struct {
 	Annotations map[string]any    `json:"annotations,omitempty"`
 }
 
-// named is something with a digest.
+// named is a digest with a name.
 type named struct {
 	name   string
 	digest v1.Hash
 }
 
-// resource names something by its digest.
+// resource returns a Resource with a name and a digest.
 func resource(name string, digest v1.Hash) Resource {
 	return Resource{Name: name, Digest: map[string]string{digest.Algorithm: digest.Hex}}
 }
 
-// Provenance is the predicate of SLSA v1: what was built from what, by whom
-// (slsa.dev/spec/v1.1/provenance).
+// Provenance is the predicate of SLSA v1: how, by which builder and from which
+// inputs the images were built (slsa.dev/spec/v1.1/provenance).
 type Provenance struct {
 	Definition Definition `json:"buildDefinition"`
 	Details    Details    `json:"runDetails"`
 }
 
-// Definition is all that decides what a build makes.
+// Definition is SLSA's BuildDefinition: the inputs and parameters of a build.
 type Definition struct {
 	BuildType string `json:"buildType"`
-	// External is what whoever started the build chose, Internal what the
-	// builder did.
+	// External are the parameters set by whoever started the build, Internal those
+	// set by the builder.
 	External External `json:"externalParameters"`
 	Internal Internal `json:"internalParameters"`
-	// Inputs are SLSA's resolvedDependencies: the commit, the base images, the
-	// files that pin the rest.
+	// Inputs are the commit, the base images, and the files that pin all other
+	// downloads.
 	Inputs []Resource `json:"resolvedDependencies"`
 }
 
-// External are the parameters of a build.
+// External are the parameters set by whoever started the build.
 type External struct {
 	Source    string   `json:"source"`   // URL of the repository
 	Revision  string   `json:"revision"` // commit, with "-dirty" for a changed tree
 	NetBox    string   `json:"netbox"`   // release
-	Version   string   `json:"version"`  // that the image calls itself
+	Version   string   `json:"version"`  // of the image, as in its labels
 	Base      string   `json:"base"`     // name of the base image
 	Platforms []string `json:"platforms"`
 }
 
-// Internal is how the builder went about it.
+// Internal are the parameters set by the builder.
 type Internal struct {
 	Engine    string            `json:"engine"`
 	Epoch     string            `json:"epoch"` // day stamped on the image's files
 	Emulation map[string]string `json:"emulation,omitempty"`
-	// BootedWith are the services that the images were booted with, and found
-	// good.
+	// BootedWith are the major versions of the services that the images passed
+	// their check with.
 	BootedWith map[string]string `json:"bootedWith,omitempty"`
 }
 
-// Details is one run of a build.
+// Details is SLSA's RunDetails: one run of a build.
 type Details struct {
 	Builder  Builder    `json:"builder"`
 	Metadata Metadata   `json:"metadata"`
 	Others   []Resource `json:"byproducts,omitempty"` // the other documents that are attached
 }
 
-// Builder is who ran the build.
+// Builder identifies the builder.
 type Builder struct {
 	ID string `json:"id"` // URI
 }
 
-// Metadata is which run it was.
+// Metadata identifies the run.
 type Metadata struct {
 	InvocationID string    `json:"invocationId,omitempty"` // URL of the run
 	Started      time.Time `json:"startedOn,omitzero"`
 	Finished     time.Time `json:"finishedOn,omitzero"`
 }
 
-// newStatement is the text of a statement, the same for the same.
+// newStatement encodes a statement. The same arguments result in the same bytes.
 func newStatement(predicateType string, predicate any, on ...named) ([]byte, error) {
 	var subjects []Resource
 	for _, s := range on {

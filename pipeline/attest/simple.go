@@ -18,10 +18,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// Simple signing is the older form, which podman, skopeo and older cosigns
-// know: the image that the tag sha256-….sig points at has a layer for each
-// payload, and the signature in an annotation (cosign,
-// specs/SIGNATURE_SPEC.md).
+// Simple signing is the older format, which podman, skopeo and older versions of
+// cosign read: the image with the tag sha256-….sig has a layer for each payload,
+// with the signature in an annotation (cosign, specs/SIGNATURE_SPEC.md).
 const (
 	simpleType       = "application/vnd.dev.cosign.simplesigning.v1+json"
 	simpleSignature  = "dev.cosignproject.cosign/signature"
@@ -29,7 +28,7 @@ const (
 	simpleMostLayers = 100
 )
 
-// simple is what is signed.
+// simple is the payload that is signed.
 type simple struct {
 	Critical struct {
 		Identity struct {
@@ -43,11 +42,11 @@ type simple struct {
 	Optional any `json:"optional"`
 }
 
-// simpleTag is where the signatures of a digest are.
+// simpleTag returns the tag of the image with the signatures of a digest.
 func simpleTag(digest v1.Hash) string { return digest.Algorithm + "-" + digest.Hex + ".sig" }
 
-// signSimply makes the image with the key's signatures of a digest, one for
-// each repository that it is published in: podman compares the name.
+// signSimply returns an image with the key's signatures of a digest, one for each
+// repository that it is published in, because podman compares the repository.
 func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, repository := range repositories {
@@ -73,8 +72,8 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 	return img, nil
 }
 
-// readSimple reads an image of that form, and reports how many signatures it has
-// and whether one is by a demanded key. All must be of digest.
+// readSimple reads an image of signatures. It returns their number, and whether one
+// of them is by the demanded key. All must be signatures of digest.
 func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Verifier) (signatures int, ours bool, err error) {
 	manifest, err := img.Manifest()
 	if err != nil {
@@ -112,7 +111,7 @@ func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Veri
 	return signatures, ours, nil
 }
 
-// digestOf is the digest of a text in memory.
+// digestOf returns the SHA-256 digest of text.
 func digestOf(text []byte) v1.Hash {
 	sum := sha256.Sum256(text)
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}

@@ -14,17 +14,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// Demand is what Verify insists on. What is there must be right in any case.
+// Demand is what Verify requires to be attached. What is attached must always be
+// valid.
 type Demand struct {
 	Platforms []string // registry.Key of each image that an index must have
-	Require   []string // of Demandable
-	// Signer, unless nil, must have signed the index and each image; then only
-	// provenance that is signed by it is believed.
+	Require   []string // what must be attached, of Demandable
+	// Signer, unless nil, must have signed the index and each image. Then only
+	// provenance signed by it is trusted.
 	Signer Verifier
 }
 
-// Verify checks an index, or one image, and all that is attached to it. The
-// error is one of the reading itself; what was found wrong is in the Result.
+// Verify checks an index or one image, and everything attached to it. The error is
+// non-nil when reading fails; failed checks are in the Result.
 func Verify(ctx context.Context, reference string, at registry.Opened, demand Demand) (Result, error) {
 	v := &verification{
 		at: at, demand: demand, result: Result{Reference: reference, Digest: at.Digest.String()},
@@ -56,13 +57,13 @@ type verification struct {
 
 	images   []*subject
 	subjects []*subject // the index, when there is one, and the images
-	// believed are the provenances that count, by their text.
+	// believed are the trusted provenances, by their text.
 	believed map[string]Provenance
-	read     map[v1.Hash]bool // reports
+	read     map[v1.Hash]bool // digests of the reports read so far
 }
 
-// add notes what came of a check. What registries send may hold anything: it
-// is shown without control characters.
+// add records the result of a check. It replaces control characters, which text
+// from a registry may contain.
 func (v *verification) add(verdict Verdict, of, what, format string, args ...any) {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -73,7 +74,7 @@ func (v *verification) add(verdict Verdict, of, what, format string, args ...any
 	v.result.Lines = append(v.result.Lines, Line{verdict, of, what, text})
 }
 
-// absent notes that something is not there.
+// absent records that something is not attached.
 func (v *verification) absent(of, what, format string, args ...any) {
 	verdict := Unproven
 	if slices.Contains(v.demand.Require, what) || what == whatSignature && v.demand.Signer != nil {
@@ -82,8 +83,8 @@ func (v *verification) absent(of, what, format string, args ...any) {
 	v.add(verdict, of, what, format, args...)
 }
 
-// checked is the verdict on what agrees with a provenance: it is proven when
-// the demanded signer vouches for that.
+// checked returns the verdict on what agrees with a trusted provenance: Proven when
+// a signer was demanded, which then signed that provenance.
 func (v *verification) checked() (verdict Verdict, but string) {
 	if v.demand.Signer == nil {
 		return Unproven, "; nobody was asked to vouch for it (--key or --identity)"
@@ -102,11 +103,10 @@ func (v *verification) tellOthers(s *subject) {
 	}
 }
 
-// Verdict is what came of one check.
+// Verdict is the result of one check.
 type Verdict string
 
-// Verdicts. Unproven is what is not there, or could not be checked, and was
-// not asked for either.
+// Verdicts. Unproven is what was not demanded, and is absent or cannot be checked.
 const (
 	Proven   Verdict = "proven"
 	Unproven Verdict = "unproven"
@@ -114,7 +114,7 @@ const (
 	Missing  Verdict = "missing"
 )
 
-// What is checked.
+// Subjects of checks, the values of Line.What.
 const (
 	whatIndex      = "index"
 	whatImage      = "image"
@@ -127,12 +127,12 @@ const (
 	whatRebuild    = "rebuild"
 )
 
-// Demandable lists what a Demand can require to be there.
+// Demandable returns what a Demand can require to be attached.
 func Demandable() []string {
 	return []string{whatSignature, whatProvenance, whatPackages, whatReport}
 }
 
-// Line is one thing that was checked.
+// Line is the result of one check.
 type Line struct {
 	Verdict Verdict `json:"verdict"`
 	Of      string  `json:"of"` // "index" or a platform
@@ -140,7 +140,7 @@ type Line struct {
 	Text    string  `json:"text"`
 }
 
-// Result is all that was found out of a reference.
+// Result is the results of all checks of a reference.
 type Result struct {
 	Reference string `json:"reference"`
 	Digest    string `json:"digest"`
@@ -148,8 +148,8 @@ type Result struct {
 	Lines     []Line `json:"lines"`
 }
 
-// Rebuilt adds what came of building the image of a platform again. Another image
-// is wrong, unless what was built from has changed since and explains it.
+// Rebuilt adds the result of rebuilding the image of a platform. A different image
+// is wrong, unless changed inputs explain the difference.
 func (r *Result) Rebuilt(platform, commit string, same, explained bool, text string) {
 	verdict := Wrong
 	switch {
@@ -162,7 +162,7 @@ func (r *Result) Rebuilt(platform, commit string, same, explained bool, text str
 	r.Passed = r.Err() == nil
 }
 
-// Err is nil unless something is wrong or something demanded is missing.
+// Err returns an error when a check found something wrong or missing.
 func (r Result) Err() error {
 	bad := slices.DeleteFunc(slices.Clone(r.Lines), func(l Line) bool { return l.Verdict != Wrong && l.Verdict != Missing })
 	if len(bad) == 0 {

@@ -11,8 +11,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// signed are the statements of a type that the demanded signer has signed, all
-// when nobody is demanded, and the others.
+// signed returns the statements of a predicate type, split into those that the
+// demanded signer signed, or all when no signer is demanded, and the others.
 func (s *subject) signed(predicate string) (ours, others []signed) {
 	for _, each := range s.statements {
 		switch {
@@ -26,7 +26,7 @@ func (s *subject) signed(predicate string) (ours, others []signed) {
 	return ours, others
 }
 
-// signers are those of a list of statements.
+// signers lists the claimed signers of statements.
 func signers(list []signed) string {
 	var names []string
 	for _, each := range list {
@@ -64,7 +64,7 @@ func (v *verification) checkSignature(s *subject) {
 			v.add(Unproven, s.name, whatSignature, "it is also signed by %s", by)
 		}
 	}
-	// A key signs in both forms: one that fits nothing was tampered with.
+	// A key signs in both formats: a signature that does not match was tampered with.
 	if _, key := demanded.(PublicKey); key && s.simple > 0 && !s.simplyOurs {
 		v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), s.simple, demanded)
 	}
@@ -73,7 +73,7 @@ func (v *verification) checkSignature(s *subject) {
 func (v *verification) checkProvenance(s *subject) {
 	ours, others := s.signed(provenancePredicate)
 	for i, p := range ours {
-		// Who signs keyless signs the same text once more with each publishing.
+		// Keyless signing adds another signature of the same text at each publishing.
 		if !slices.ContainsFunc(ours[:i], func(o signed) bool { return bytes.Equal(o.DSSEEnvelope.Payload, p.DSSEEnvelope.Payload) }) {
 			v.checkOneProvenance(s, p)
 		}
@@ -115,7 +115,7 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 			}
 		}
 	}
-	digests, source := 0, "" // of the inputs, and that of the commit
+	digests, source := 0, "" // number of inputs with a digest, and the commit
 	for _, r := range d.Inputs {
 		if len(r.Digest) > 0 {
 			digests++
@@ -123,7 +123,7 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 		source = cmp.Or(source, r.Digest["gitCommit"])
 	}
 	commit := v.label(registry.RevisionLabel)
-	base, _, _ := strings.Cut(d.External.Base, "@") // the index names it without the digest it had
+	base, _, _ := strings.Cut(d.External.Base, "@") // the index has its name without a digest
 	for _, c := range []struct{ what, is, whose, want string }{
 		{"it says commit", d.External.Revision, "the images", commit},
 		{"its input is commit", source, "the images are of", strings.TrimSuffix(commit, "-dirty")},
@@ -141,7 +141,7 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 		p.Details.Builder.ID, d.External.Revision, d.External.Source, d.External.NetBox, d.External.Base, digests, but)
 }
 
-// vouched reports what the provenance says of a document.
+// vouched checks that a trusted provenance names a document by its digest.
 func (v *verification) vouched(doc report.Document) (verdict Verdict, but string) {
 	if len(v.believed) == 0 {
 		return Unproven, "; no provenance vouches for it"

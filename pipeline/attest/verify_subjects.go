@@ -17,20 +17,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// subject is the index or an image, with what is attached to it.
+// subject is the index or an image, with its attachments.
 type subject struct {
 	name       string // "index" or registry.Key
 	digest     v1.Hash
 	image      v1.Image       // nil for the index
-	config     *v1.ConfigFile // of the image, nil when it cannot be read
+	config     *v1.ConfigFile // of the image, nil when unreadable
 	statements []signed
 	documents  []report.Document // lists of packages, and the report
-	others     []string          // types
-	simple     int               // signatures in the older form
+	others     []string          // types of attachments that are not checked
+	simple     int               // number of simple signatures
 	simplyOurs bool              // one of these is by the demanded key
 }
 
-// collect reads all that is attached.
+// collect reads all attachments.
 func (v *verification) collect(ctx context.Context) error {
 	for _, s := range v.subjects {
 		referrers, err := v.at.Referrers(s.digest)
@@ -59,15 +59,15 @@ func (v *verification) collect(ctx context.Context) error {
 	return nil
 }
 
-// contents are what attachments are, by their types and by the predicates of
-// bundles.
+// contents maps media types of attachments and predicate types of bundles to what
+// they contain.
 var contents = map[string]string{
 	sbom.SPDXType: whatPackages, sbom.CycloneDXType: whatPackages, ReportType: whatReport,
 	statementType: whatProvenance, bundleType: whatSignature,
 	provenancePredicate: whatProvenance, spdxPredicate: whatPackages, cycloneDXPredicate: whatPackages,
 }
 
-// take reads one attachment. The error is what is wrong with it.
+// take reads one attachment. The error describes what is wrong with it.
 func (v *verification) take(ctx context.Context, s *subject, digest v1.Hash) (what string, err error) {
 	var manifest *v1.Manifest
 	img, err := v.at.ByDigest(digest)
@@ -79,7 +79,7 @@ func (v *verification) take(ctx context.Context, s *subject, digest v1.Hash) (wh
 	}
 	kind := registry.ArtifactType(manifest)
 	what, ok := contents[kind]
-	if !ok || strings.Contains(kind, "://") { // only a bundle names what it is by a predicate
+	if !ok || strings.Contains(kind, "://") { // a predicate type is valid only in a bundle
 		s.others = append(s.others, kind)
 		return "", nil
 	}
@@ -138,7 +138,7 @@ func names(list []Resource) string {
 	return strings.Join(parts, ", ")
 }
 
-// findSubjects finds the index and its images, or the one image.
+// findSubjects sets the subjects: the index and its images, or the one image.
 func (v *verification) findSubjects() {
 	defer func() { v.subjects = append(v.subjects, v.images...) }()
 	if v.at.Index == nil {
@@ -189,7 +189,8 @@ func (v *verification) findSubjects() {
 	}
 }
 
-// checkImage reads everything under an image.
+// checkImage reads the image's manifest, configuration and layers, and checks their
+// digests.
 func (v *verification) checkImage(ctx context.Context, img *subject) {
 	layers, size, err := registry.CheckImage(ctx, img.image)
 	if err != nil {
@@ -200,7 +201,7 @@ func (v *verification) checkImage(ctx context.Context, img *subject) {
 		img.digest, layers, float64(size)/1e6)
 }
 
-// label is what the images say, "" when none could be read.
+// label returns a label of the images, "" when none is readable.
 func (v *verification) label(name string) string {
 	for _, img := range v.images {
 		if img.config != nil {
