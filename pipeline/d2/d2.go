@@ -1,5 +1,5 @@
-// Package d2 draws d2 text as SVG, with the d2 that tools/d2 pins. d2 includes
-// its layout engine and fonts: nothing is downloaded while it draws.
+// Package d2 renders d2 text as SVG, with the d2 version that tools/d2 pins. d2
+// includes its layout engine and fonts, so rendering downloads nothing.
 package d2
 
 import (
@@ -21,30 +21,29 @@ import (
 
 const program = "oss.terrastruct.com/d2"
 
-// limit bounds one drawing; it takes about a second.
+// limit is the timeout for one picture, which takes about a second.
 const limit = 2 * time.Minute
 
-// flags make a picture that is as wide as it has to be, and the same each
-// time. The distances are a good deal below ELK's, so that a chain of twenty
-// services fits a screen.
+// flags make pictures compact and reproducible. The distances are well below
+// ELK's defaults, so that a chain of twenty services fits a screen.
 var flags = [...]string{
 	"--layout=elk", "--elk-nodeNodeBetweenLayers=22", "--elk-edgeNodeBetweenLayers=11",
 	"--pad=8", "--scale=1", "--omit-version", "--no-xml-tag", "--stdout-format=svg",
 }
 
-// Tool is the program, which is built when it is first needed.
+// Tool runs d2, which is built on first use.
 type Tool struct {
 	Module gotool.Module // the directory that pins it
 }
 
-// Pinned reports whether there is a directory that pins d2.
+// Pinned reports whether the directory that pins d2 exists.
 func (t Tool) Pinned() bool {
 	_, err := os.Stat(filepath.Join(t.Module.Dir, "go.mod"))
 	return err == nil
 }
 
-// SVG draws text. have is what it was drawn as before: when that is of the same
-// text, made by the same d2, it is returned and no program runs.
+// SVG renders text. have is an earlier picture: if the same d2 made it from the
+// same text, SVG returns it without running d2.
 func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) ([]byte, error) {
 	stamp, err := t.Stamp(text)
 	if err != nil || bytes.HasSuffix(have, []byte("\n"+stamp)) {
@@ -63,8 +62,7 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 	defer cancel()
 	var svg bytes.Buffer
 	cmd := exec.CommandContext(ctx, file, append(flags[:], "-", "-")...)
-	// Variables of the caller's would be options to d2, and plugins on its PATH
-	// would run.
+	// d2 takes options from the environment and runs plugins found on PATH.
 	cmd.Env = []string{"HOME=" + work, "PATH="}
 	cmd.Dir = work
 	cmd.Stdin = strings.NewReader(text)
@@ -76,16 +74,17 @@ func (t Tool) SVG(ctx context.Context, log io.Writer, text string, have []byte) 
 	return append(drawn, "\n"+stamp...), nil
 }
 
-// font matches where d2 names the font that it brings along, for which there
-// has to be another where a page forbids fonts.
+// font matches d2's embedded font, which needs a fallback for pages that forbid
+// fonts.
 var font = regexp.MustCompile(`(font-family: "d2-[^"]+");`)
 
-// edition is raised when what becomes of d2's output changes.
+// edition must be raised when the processing of d2's output changes.
 const edition = 1
 
 var version = regexp.MustCompile(`(?m)^(?:require)?\s*` + regexp.QuoteMeta(program) + ` (v\S+)`)
 
-// Stamp is the last line of an SVG of text, which says what it was made of.
+// Stamp returns the last line of the SVG of text: a comment with the d2 version
+// and a hash of the input.
 func (t Tool) Stamp(text string) (string, error) {
 	mod, err := os.ReadFile(filepath.Join(t.Module.Dir, "go.mod"))
 	if err != nil {

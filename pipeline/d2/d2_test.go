@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// tool keeps d2 in the pipeline's own cache: it takes half a minute to build.
+// tool uses the pipeline's cache, because building d2 takes half a minute.
 func tool(t *testing.T) d2.Tool {
 	t.Helper()
 	cache, err := os.UserCacheDir()

@@ -1,5 +1,5 @@
-// Package docs keeps what is documented in step: README.md and its pictures with
-// readme-vars.yml, and the init graph there with that of the images.
+// Package docs keeps the documentation up to date: README.md and its pictures
+// with readme-vars.yml, and the documented init graph with that of the images.
 package docs
 
 import (
@@ -21,41 +21,40 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 )
 
-// Drift is a file not being what readme-vars.yml makes of it.
+// Drift is the error for generated files that do not match readme-vars.yml.
 type Drift struct {
 	File string
-	Diff string // unified, from the files to what they should be; of several files in a row
+	Diff string // unified diffs from the files to their expected content
 }
 
 func (d Drift) Error() string {
 	return fmt.Sprintf("compare %s with %s: they differ: run \"go run ./ci readme\" and commit the result", cmp.Or(d.File, readme.Page), readme.File)
 }
 
-// Lines is the difference.
+// Lines returns the lines of the diff.
 func (d Drift) Lines() []string { return strings.Split(strings.TrimRight(d.Diff, "\n"), "\n") }
 
-// Documents are the files that readme-vars.yml makes: README.md with the
-// pictures in it, and the page of the documentation site, which lives in
-// another repository. The init graphs of images are compared with what they
-// show.
+// Documents generates the files that derive from readme-vars.yml: README.md with
+// its pictures, and the page of the documentation site, which is in another
+// repository. It also compares the init graphs of images with the documented one.
 type Documents struct {
-	Repo   string  // the repository's directory
-	Output string  // directory that the graphs of images go to
-	D2     d2.Tool // draws the pictures
+	Repo   string  // directory of the repository
+	Output string  // directory for the graphs of images
+	D2     d2.Tool // renders the pictures
 	Docs   string  // file of the documentation site's page; empty for none
 }
 
-// document is one of them.
+// document is one generated file.
 type document struct {
-	path string // in the repository, or as Docs has it
+	path string // relative to the repository, or the value of Docs
 	file string
-	have []byte // nil when there is none
-	want []byte // nil when there is only drawing
-	draw string // d2 text, for a picture
+	have []byte // nil when the file does not exist
+	want []byte // nil for a picture
+	draw string // d2 text of a picture
 }
 
-// Check compares the files with what they should be, without drawing: a
-// *Drift says how they differ.
+// Check compares the files with their expected content, without rendering
+// pictures. It returns a *Drift if they differ.
 func (d Documents) Check() error {
 	if err := git.CheckLineEnds(d.Repo); err != nil {
 		return err
@@ -72,8 +71,8 @@ func (d Documents) Check() error {
 			if err != nil {
 				return err
 			}
-			// The last line says what the picture was made of; the others are too
-			// long for anyone to read.
+			// The last line identifies the picture's input; a diff of the others
+			// would be unreadable.
 			have, want = have[bytes.LastIndexByte(bytes.TrimRight(have, "\n"), '\n')+1:], []byte(stamp)
 		}
 		if diff := readme.Diff(doc.path, have, want); diff != "" {
@@ -87,7 +86,7 @@ func (d Documents) Check() error {
 	return drift
 }
 
-// Render returns the text of each file as it should be, by its path.
+// Render returns the expected content of each file, by path.
 func (d Documents) Render(ctx context.Context, log io.Writer) (map[string]string, error) {
 	all, _, err := d.all()
 	if err != nil {
@@ -115,7 +114,7 @@ func (d Documents) render(ctx context.Context, log io.Writer, doc document) ([]b
 	return svg, nil
 }
 
-// Write makes the files what they should be, and names those that it changed.
+// Write updates the files and returns the paths of those it changed.
 func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, err error) {
 	all, notes, err := d.all()
 	if err != nil {
@@ -140,13 +139,14 @@ func (d Documents) Write(ctx context.Context, log io.Writer) (changed []string, 
 	return changed, nil
 }
 
-// all lists the files, README.md first, and what in the variables no page shows.
+// all returns the files, README.md first, and the notes about variables that no
+// page shows.
 func (d Documents) all() (all []document, notes []string, err error) {
 	vars, extra, err := readme.Load(d.Repo)
 	if err != nil {
 		return nil, nil, err
 	}
-	// An image whose repository has no d2 shows the graph as text alone.
+	// Without d2 in the repository, the page shows the graph as text only.
 	extra.Pictures = vars.InitDiagram != "" && d.D2.Pinned()
 	page, err := vars.README(extra)
 	if err != nil {
@@ -186,10 +186,10 @@ func (d Documents) all() (all []document, notes []string, err error) {
 	return all, vars.Notes, nil
 }
 
-// themes are those of d2 for the looks of a picture.
+// themes maps the name of a look to the id of a d2 theme.
 var themes = map[string]int{initgraph.Light.Name: 0, initgraph.Dark.Name: 200}
 
-// drawings are the pictures of the d2 files under docs, which lie beside them.
+// drawings returns the pictures of the d2 files under docs, stored beside them.
 func (d Documents) drawings() (all []document, err error) {
 	if !d.D2.Pinned() {
 		return nil, nil
@@ -214,7 +214,7 @@ func (d Documents) drawings() (all []document, err error) {
 	return all, nil
 }
 
-// String names the files, for people.
+// String lists the files, for log messages.
 func (d Documents) String() string {
 	names := []string{readme.Page + " with its pictures"}
 	if d.Docs != "" {

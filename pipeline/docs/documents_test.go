@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/readme"
 )
 
-// The check of README.md looks at the last line of its pictures only.
+// Documents.Check compares only the last line of pictures.
 func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

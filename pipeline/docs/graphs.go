@@ -26,18 +26,19 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// Graph is the init graph of an image, and the services it was read from. Drift
-// has an error with file and line for each difference to the documented one.
+// Graph is the init graph of an image and the service tree it was read from.
+// Drift has an error with file and line for each difference from the documented
+// graph.
 type Graph struct {
 	*initgraph.Graph
 	Tree     *s6rc.Tree
 	Drift    []error
-	drifts   []initgraph.Drift // the same
+	drifts   []initgraph.Drift // the same, unformatted
 	pictures map[string][]byte // SVG by the name of its look
 }
 
-// Picture is the graph with its differences. Where d2 could not be had there is
-// none.
+// Picture returns the SVG of the graph with its differences. It fails if d2 was
+// not available.
 func (g Graph) Picture(look initgraph.Look) ([]byte, error) {
 	svg, ok := g.pictures[look.Name]
 	if !ok {
@@ -46,8 +47,8 @@ func (g Graph) Picture(look initgraph.Look) ([]byte, error) {
 	return svg, nil
 }
 
-// Look reads the init graph out of the image of a platform, checks its structure
-// and compares it with the documented one. Text and pictures are left under the
+// Look reads the init graph from the image of a platform, checks its structure
+// and compares it with the documented one. It writes text and pictures to the
 // output directory.
 func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found Graph, err error) {
 	vars, _, err := d.vars()
@@ -76,8 +77,8 @@ func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform
 	return found, nil
 }
 
-// read returns the init graph of an image, whose structure it checks, and the
-// services it was read from.
+// read returns the init graph of an image and the service tree it was read from,
+// after checking its structure.
 func read(platform v1.Platform, img v1.Image) (*initgraph.Graph, *s6rc.Tree, error) {
 	key := registry.Key(platform)
 	root, err := initgraph.OpenImage(img)
@@ -94,7 +95,7 @@ func read(platform v1.Platform, img v1.Image) (*initgraph.Graph, *s6rc.Tree, err
 	return found, tree, nil
 }
 
-// vars are the variables of the repository, and their text.
+// vars reads readme-vars.yml and returns its variables and its text.
 func (d Documents) vars() (*readme.Vars, []byte, error) {
 	text, err := os.ReadFile(filepath.Join(d.Repo, readme.File))
 	if err != nil {
@@ -104,8 +105,8 @@ func (d Documents) vars() (*readme.Vars, []byte, error) {
 	return vars, text, err
 }
 
-// documented is the init graph that readme-vars.yml promises. Where there is
-// none, or none that can be read, it has nothing but the image's name.
+// documented returns the init graph declared in readme-vars.yml. If there is none
+// or it is invalid, the graph has only the image's name.
 func documented(vars *readme.Vars) (*initgraph.Graph, error) {
 	nothing := &initgraph.Graph{Title: vars.Name + ":latest"}
 	if vars.InitDiagram == "" {
@@ -118,12 +119,12 @@ func documented(vars *readme.Vars) (*initgraph.Graph, error) {
 	return graph, nil
 }
 
-// pictureLimit bounds the drawing of pictures, d2 built on the way included:
-// nobody waits much longer for what is only nice to have.
+// pictureLimit is the timeout for rendering pictures, including the build of d2.
+// Pictures are optional, so a run does not wait longer for them.
 const pictureLimit = 5 * time.Minute
 
-// Draw leaves the graph as text and as pictures. Why a picture cannot be had is
-// written to log: no graph is wrong for that.
+// Draw writes the graph as text and as pictures. A picture that cannot be
+// rendered is reported to log and is not an error.
 func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform, graph *Graph, failed ...string) error {
 	file := filepath.Join(d.Output, "graph", strings.ReplaceAll(registry.Key(platform), "/", "-")+".")
 	if err := outdir.WriteFile(file+"d2", []byte(graph.D2())); err != nil {
@@ -137,7 +138,7 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 		if err := os.Remove(picture); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		// Mostly the picture is the one that README.md shows.
+		// Usually the picture is the same as in README.md.
 		shown, err := os.ReadFile(filepath.Join(d.Repo, readme.Picture(look.Name)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -158,19 +159,19 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 	return nil
 }
 
-// InImage reads the init graph out of the image of a platform, and checks its
+// InImage reads the init graph from the image of a platform and checks its
 // structure.
 func (Documents) InImage(platform v1.Platform, img v1.Image) (*initgraph.Graph, error) {
 	found, _, err := read(platform, img)
 	return found, err
 }
 
-// OnBase is the init graph that the image has on a base: that of the base with
-// the repository's own services. What they run is not looked at.
+// OnBase returns the init graph of the base image with the repository's own
+// services added. It does not check the programs that they run.
 func (d Documents) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, error) {
 	vars, _, err := d.vars()
 	if err == nil {
-		_, err = documented(vars) // it keeps the names of the bases in it
+		_, err = documented(vars) // an invalid graph would lose the names of its bases
 	}
 	if err != nil {
 		return nil, err
@@ -191,8 +192,9 @@ func (d Documents) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph
 	return found, nil
 }
 
-// WriteGraph makes readme-vars.yml document the one init graph that read finds in
-// all images, and writes what follows from it. It names the files that it changed.
+// WriteGraph writes the init graph that read returns for all images to
+// readme-vars.yml, then updates the generated files. It fails if the images'
+// graphs differ, and returns the files it changed.
 func (d Documents) WriteGraph(ctx context.Context, log io.Writer, what string, images []registry.PlatformImage, read func(v1.Platform, v1.Image) (*initgraph.Graph, error)) (changed []string, err error) {
 	var graph *initgraph.Graph
 	for _, img := range images {
@@ -209,7 +211,7 @@ func (d Documents) WriteGraph(ctx context.Context, log io.Writer, what string, i
 	if err != nil {
 		return nil, err
 	}
-	declared, _ := documented(vars) // what cannot be read is replaced
+	declared, _ := documented(vars) // an invalid graph is replaced
 	graph.Title, graph.Bases = declared.Title, declared.Bases
 	want := have
 	if updated := graph.Update(vars.InitDiagram); updated != vars.InitDiagram {

@@ -1,4 +1,4 @@
 package progress
 
-// UTF8Locale is for the tests.
+// UTF8Locale exports utf8Locale for tests.
 var UTF8Locale = utf8Locale

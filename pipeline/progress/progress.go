@@ -1,6 +1,6 @@
-// Package progress shows the running steps of a pipeline to people: on a
-// terminal a live tree of stages and platforms, elsewhere plain lines with the
-// time in front.
+// Package progress shows the running steps of a pipeline. A terminal shows a
+// live tree of stages and platforms; any other writer gets plain lines that
+// start with the time.
 package progress
 
 import (
@@ -19,32 +19,31 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// Options of New. Now is required.
+// Options configures New. Now is required.
 type Options struct {
-	Terminal *Terminal        // what w is; nil for anything that is no terminal
-	Now      func() time.Time // the clock, in the zone that times are shown in
+	Terminal *Terminal        // nil when w is not a terminal
+	Now      func() time.Time // the clock, in the time zone to print times in
 	Hide     func(string) string
-	// Hide takes the secrets out of every line shown; nil shows lines as
-	// they come.
+	// Hide removes secrets from every line; nil leaves lines unchanged.
 }
 
-// repaint is the time between two looks at a terminal's tree.
+// repaint is the time between two redraws of a terminal's tree.
 const repaint = 100 * time.Millisecond
 
-// Display shows steps. It may be used by many goroutines at once.
+// Display shows steps. It is safe for concurrent use.
 type Display struct {
 	opts  Options
 	start time.Time
 
 	mu          sync.Mutex
 	w           io.Writer
-	steps       []*Step // in order of their start
+	steps       []*Step // in start order
 	interrupted bool
 	closed      bool
-	painted     []row // on the terminal now, above the cursor
+	painted     []row // the rows on the terminal, above the cursor
 }
 
-// New shows steps on w. Close it.
+// New returns a Display that writes to w. The caller must close it.
 func New(w io.Writer, opts Options) *Display {
 	if opts.Hide == nil {
 		opts.Hide = func(s string) string { return s }
@@ -56,7 +55,7 @@ func New(w io.Writer, opts Options) *Display {
 	return p
 }
 
-// tick paints the tree again and again, until the display is closed.
+// tick redraws the tree periodically until the display is closed.
 func (p *Display) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,7 +65,7 @@ func (p *Display) tick() {
 	}
 }
 
-// Interrupt shows that the steps are being stopped, which takes them a moment.
+// Interrupt shows that the steps are being stopped, which takes a moment.
 func (p *Display) Interrupt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,9 +82,9 @@ func (p *Display) Interrupt() {
 
 const stopping = "interrupted: stopping everything that was started"
 
-// Close reports steps that have not ended, and takes the tree off the
-// terminal: what came of the steps is for a table to say. Whatever steps do
-// later is not shown. Close may be called twice.
+// Close reports unfinished steps as stopped and removes the tree from the
+// terminal; the caller prints the results as a table. Later events of steps are
+// not shown. Close may be called twice.
 func (p *Display) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,8 +102,8 @@ func (p *Display) Close() {
 	p.closed = true
 }
 
-// Step starts a step: a stage, of one platform unless platform is empty. What
-// is written to it are the lines of its log.
+// Step starts a step: a stage, of one platform unless platform is empty. Lines
+// written to the step are its log.
 func (p *Display) Step(stage, platform string) *Step {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,12 +119,12 @@ func (p *Display) Step(stage, platform string) *Step {
 	return s
 }
 
-// state is how far a step is.
+// state is the state of a step.
 type state int
 
 const (
 	running state = iota
-	worked        // its work is done, what it came to is not known yet
+	worked        // its work is done, its result is not known yet
 	passed
 	failed
 	skipped
@@ -140,28 +139,28 @@ type Step struct {
 
 	// Under p.mu.
 	start  time.Time
-	waited time.Duration // for another process, since start
+	waited time.Duration // since start, for another process
 	state  state
-	end    time.Time    // of its work
-	last   string       // the last line of log; what came of the step when it has ended
+	end    time.Time    // end of its work
+	last   string       // the last line of the log; the reason once the step has ended
 	log    bytes.Buffer // all lines, with their times since start
 }
 
-// mostLog bounds the log that is kept of one step, in bytes. What comes first
-// is dropped first: the end says what went wrong.
+// mostLog limits the log kept for one step, in bytes. The oldest lines are
+// dropped first, because the end shows what went wrong.
 const mostLog = 8 << 20
 
-// Write takes lines of log in pieces of any size. It never fails.
+// Write appends to the log, in chunks of any size. It never fails.
 func (s *Step) Write(b []byte) (int, error) { return s.lines.Write(b) }
 
-// line takes a line of log.
+// line adds one line to the log and shows it.
 func (s *Step) line(text string) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	fmt.Fprintf(&s.log, "%9.3f %s\n", s.p.opts.Now().Sub(s.start).Seconds(), strings.TrimRight(text, "\r "))
 	if over := s.log.Len() - mostLog; over > 0 {
 		s.log.Next(over)
-		_, _ = s.log.ReadBytes('\n') // the rest of a line that was cut
+		_, _ = s.log.ReadBytes('\n') // the rest of a truncated line
 	}
 	text = strings.TrimRight(s.p.opts.Hide(clean(text)), " ")
 	if text != "" && s.state <= worked {
@@ -170,8 +169,8 @@ func (s *Step) line(text string) {
 	}
 }
 
-// Show reports how far the step is, in the place of its last line of log. It
-// comes too often to be kept: nobody but a terminal shows it.
+// Show shows the step's progress in place of its last log line. Only a terminal
+// shows it; it changes too often to be logged.
 func (s *Step) Show(text string) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -180,8 +179,8 @@ func (s *Step) Show(text string) {
 	}
 }
 
-// Log is the whole log, with the secrets that are in it. Its lines have their
-// times since the step's start, as the logs of containers do.
+// Log returns the whole log, including any secrets in it. Each line starts with
+// the time since the step's start, as in the logs of containers.
 func (s *Step) Log() []byte {
 	s.lines.Flush()
 	s.p.mu.Lock()
@@ -189,8 +188,8 @@ func (s *Step) Log() []byte {
 	return bytes.Clone(s.log.Bytes())
 }
 
-// Waited takes the time that another process kept the step waiting off its
-// clock: that is no part of its work.
+// Waited subtracts time that the step spent waiting for another process: it is
+// not part of its work.
 func (s *Step) Waited(d time.Duration) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
@@ -199,16 +198,16 @@ func (s *Step) Waited(d time.Duration) {
 	}
 }
 
-// Work is when the work of the step began, which may have waited, and how long it
-// took so far.
+// Work returns when the step's work began, after any waiting, and how long it
+// has taken so far.
 func (s *Step) Work() (began time.Time, took time.Duration) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	return s.start.Add(s.waited), s.elapsed()
 }
 
-// Worked reports that the work of the step is done, and stops its clock. What it
-// came to is found out later, which End reports.
+// Worked reports that the step's work is done and stops its clock. Its result is
+// determined later, and End reports it.
 func (s *Step) Worked() {
 	s.lines.Flush()
 	p := s.p
@@ -226,7 +225,7 @@ func (s *Step) Worked() {
 // End reports how the step went. Only the first End or Skip counts.
 func (s *Step) End(err error) { s.EndAt(time.Time{}, err) }
 
-// EndAt is End of a step whose work was done at an earlier moment.
+// EndAt is like End, for a step whose work was done earlier.
 func (s *Step) EndAt(done time.Time, err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -238,11 +237,11 @@ func (s *Step) EndAt(done time.Time, err error) {
 	}
 }
 
-// Skip reports that the step was not done, and why.
+// Skip reports that the step was skipped, and why.
 func (s *Step) Skip(why string) { s.settle(time.Time{}, skipped, why) }
 
-// settle ends a step that has not ended. done is when its work was, if that is
-// not known already; zero for now.
+// settle ends a step unless it has ended. done is when its work ended, if that
+// is not known yet; zero means now.
 func (s *Step) settle(done time.Time, to state, why string) {
 	s.lines.Flush()
 	s.p.mu.Lock()
@@ -257,21 +256,21 @@ func (s *Step) settle(done time.Time, to state, why string) {
 	s.p.paint()
 }
 
-// settle ends a step with a reason, if there is one.
+// settle ends a step, with an optional reason.
 func (p *Display) settle(s *Step, to state, why string) {
 	if s.end.IsZero() {
 		s.end = p.opts.Now()
 	}
 	s.state, s.last = to, why
 	verdict := map[state]string{passed: "passed in ", failed: "failed after ", skipped: "skipped after ", stopped: "stopped after "}[to] + s.took()
-	// Of why it failed the tree shows the beginning, the summary all of it.
+	// On a terminal, the tree shows the start of a failure and the summary all of it.
 	if why != "" && (p.opts.Terminal == nil || to != failed) {
 		verdict += ": " + why
 	}
 	p.say(s, verdict)
 }
 
-// took is the time of the step's work so far, in words.
+// took formats the duration of the step's work so far.
 func (s *Step) took() string {
 	return fmt.Sprintf("%.1f s", s.elapsed().Seconds())
 }
@@ -286,8 +285,8 @@ func (s *Step) elapsed() time.Duration {
 
 func (s *Step) name() string { return strings.TrimSuffix(s.stage+" "+s.platform, " ") }
 
-// say writes a line that stays. Of what the tree shows a terminal keeps only
-// what did not pass.
+// say prints a permanent line. A terminal prints one only for steps that did not
+// pass, because the tree shows the rest.
 func (p *Display) say(s *Step, text string) {
 	if p.opts.Terminal == nil {
 		fmt.Fprintf(p.w, "%s %s: %s\n", p.opts.Now().Format(time.TimeOnly), s.name(), text)
@@ -299,9 +298,9 @@ func (p *Display) say(s *Step, text string) {
 	}
 }
 
-// paint writes the tree in the place of the one on the terminal, in one write
-// so that it does not flicker. After each write the terminal is as sane as it
-// was before, for the process may be killed at any time.
+// paint replaces the tree on the terminal, in one write so that it does not
+// flicker. Each write leaves the terminal's modes as they were, because the
+// process may be killed at any time.
 func (p *Display) paint() {
 	if p.closed || p.opts.Terminal == nil {
 		return
@@ -324,12 +323,12 @@ func (p *Display) paint() {
 const (
 	hideCursor    = "\x1b[?25l"
 	showCursor    = "\x1b[?25h"
-	stopWrapping  = "\x1b[?7l" // so that a wrongly measured character costs its line only
+	stopWrapping  = "\x1b[?7l" // so that a character of unexpected width affects its line only
 	startWrapping = "\x1b[?7h"
 )
 
-// erase returns what takes the tree off the terminal. A terminal that has become
-// narrower since may have wrapped its rows, as nearly all do.
+// erase returns the sequence that removes the tree from the terminal. It assumes
+// that a terminal that has become narrower wrapped the rows, as nearly all do.
 func (p *Display) erase() string {
 	if len(p.painted) == 0 {
 		return ""

@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 )
 
-// ticking is a clock that is moved by hand.
+// ticking is a clock that the test advances.
 type ticking struct {
 	mu  sync.Mutex
 	now time.Time
@@ -106,13 +106,13 @@ func TestSecretsAreHiddenAlsoWhenTheyArriveInPieces(t *testing.T) {
 	}
 }
 
-// screen is as much of a terminal as the display needs.
+// screen emulates the part of a terminal that the display uses.
 type screen struct {
 	t        *testing.T
 	lines    []string
 	row      int
 	hidden   bool
-	straight bool // lines are not wrapped
+	straight bool // line wrapping is off
 }
 
 var control = regexp.MustCompile("^\x1b\\[(\\?(25|7)[hl]|[0-9;]*[AJm])")
@@ -161,7 +161,7 @@ func (s *screen) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// shows holds the screen against what is wanted, without trailing blanks.
+// shows compares the screen with want, ignoring trailing blanks.
 func (s *screen) shows(want string) {
 	s.t.Helper()
 	var got strings.Builder
@@ -173,7 +173,7 @@ func (s *screen) shows(want string) {
 	}
 }
 
-// terminal is one of that size, which may change.
+// terminal returns a terminal of the given size, which the test may change.
 func terminal(columns, rows *int) *progress.Terminal {
 	return &progress.Terminal{Unicode: true, Size: func() (int, int) { return *columns, *rows }}
 }

@@ -9,17 +9,16 @@ import (
 	"golang.org/x/term"
 )
 
-// Terminal is what a terminal can show.
+// Terminal describes the capabilities of a terminal.
 type Terminal struct {
-	// Size is its columns and rows now, which may change; below 1 for what it
-	// does not know.
+	// Size returns the current columns and rows; below 1 when unknown.
 	Size    func() (columns, rows int)
 	Color   bool
-	Unicode bool // it may be sent more than ASCII
+	Unicode bool // whether it shows more than ASCII
 }
 
-// Detect finds out what can be shown on f; nil when that is no terminal, or
-// one that cannot move its cursor. getenv returns TERM, NO_COLOR and the locale.
+// Detect returns the capabilities of the terminal f; nil when f is not a terminal
+// or cannot move its cursor. It reads TERM, NO_COLOR and the locale with getenv.
 func Detect(f *os.File, getenv func(string) string) *Terminal {
 	name := getenv("TERM")
 	if name == "" || name == "dumb" || !term.IsTerminal(int(f.Fd())) {
@@ -27,7 +26,7 @@ func Detect(f *os.File, getenv func(string) string) *Terminal {
 	}
 	return &Terminal{
 		Size: func() (columns, rows int) {
-			columns, rows, _ = term.GetSize(int(f.Fd())) // below 1 when they are not known
+			columns, rows, _ = term.GetSize(int(f.Fd())) // below 1 when unknown
 			return columns, rows
 		},
 		Color:   getenv("NO_COLOR") == "", // https://no-color.org
@@ -35,7 +34,7 @@ func Detect(f *os.File, getenv func(string) string) *Terminal {
 	}
 }
 
-// Width is how many columns the terminal behind w has; 0 when w is none.
+// Width returns the columns of the terminal w; 0 when w is not a terminal.
 func Width(w io.Writer, getenv func(string) string) int {
 	if f, ok := w.(*os.File); ok {
 		if t := Detect(f, getenv); t != nil {
@@ -46,14 +45,14 @@ func Width(w io.Writer, getenv func(string) string) int {
 	return 0
 }
 
-// utf8Locale reports whether the locale for characters is one of UTF-8. The
-// first variable that is set decides (POSIX.1-2017, 8.2).
+// utf8Locale reports whether the locale's encoding is UTF-8. The first variable
+// that is set decides (POSIX.1-2017, 8.2).
 func utf8Locale(getenv func(string) string) bool {
 	locale := strings.ToLower(cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG")))
 	return strings.HasSuffix(locale, "utf-8") || strings.HasSuffix(locale, "utf8")
 }
 
-// size is Size, with a guess for what the terminal does not know.
+// size returns Size, with defaults for what is unknown.
 func (t *Terminal) size() (columns, rows int) {
 	columns, rows = t.Size()
 	if columns < 1 {
@@ -65,10 +64,10 @@ func (t *Terminal) size() (columns, rows int) {
 	return columns, rows
 }
 
-// ascii has what stands for the signs of the tree on a terminal without them.
+// ascii maps the symbols of the tree to ASCII, for terminals without Unicode.
 var ascii = map[rune]rune{'●': '*', '○': 'o', '✓': '+', '✗': 'x', '├': '|', '└': '`', '…': '.'}
 
-// legible is text without characters that the terminal does not know.
+// legible replaces characters that the terminal cannot show.
 func (t *Terminal) legible(text string) string {
 	if t.Unicode {
 		return text

@@ -8,13 +8,12 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// escapes are the sequences programs colour, move and title with (ECMA-48):
-// CSI, the string sequences (OSC, DCS, APC, PM, SOS) and the short ones.
+// escapes matches terminal escape sequences (ECMA-48): CSI, the string sequences
+// (OSC, DCS, APC, PM, SOS) and the short ones.
 var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b[\\]PX^_][^\x07\x1b]*(\x07|\x1b\\\\)?|\x1b[ -/]*[0-~]?")
 
-// clean makes one line of text harmless to a terminal: no escape sequence, no
-// control character. Of a line that was written over with carriage returns,
-// what was seen last is left.
+// clean removes escape sequences and control characters from a line. Of a line
+// overwritten by carriage returns, it keeps the last version.
 func clean(s string) string {
 	s = escapes.ReplaceAllString(strings.ToValidUTF8(s, "\uFFFD"), "")
 	s = strings.TrimRight(s, "\r")
@@ -30,9 +29,9 @@ func clean(s string) string {
 	}, s)
 }
 
-// cut returns as much of s as fits into columns, with more, which takes one
-// column, where something is left out. What is seen as one character, such as a
-// letter with its accents or a flag, stays whole.
+// cut truncates s to columns and appends more, which takes one column, if
+// anything is cut off. It does not split grapheme clusters, such as a letter with
+// its accents or a flag.
 func cut(s string, columns int, more string) string {
 	if columns < 1 {
 		return ""

@@ -17,9 +17,9 @@ func TestCutKeepsToTheColumns(t *testing.T) {
 		{"e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301"},
 		{"e\u0301e\u0301e\u0301", 2, "e\u0301…"},
 		{"🚀🚀", 3, "🚀…"},
-		{"🇩🇪🇫🇷", 4, "🇩🇪🇫🇷"}, // flags: two characters of Unicode each
+		{"🇩🇪🇫🇷", 4, "🇩🇪🇫🇷"}, // flags: two code points each
 		{"🇩🇪🇫🇷", 3, "🇩🇪…"},
-		{"👩‍🚀👩‍🚀", 4, "👩‍🚀👩‍🚀"}, // joined out of three
+		{"👩‍🚀👩‍🚀", 4, "👩‍🚀👩‍🚀"}, // three code points each
 		{"👩‍🚀👩‍🚀", 3, "👩‍🚀…"},
 		{"abc", 0, ""},
 		{"abc", -5, ""},

@@ -11,14 +11,14 @@ import (
 
 // row is one row of the tree.
 type row struct {
-	text  string // with its colours
-	cells int    // columns it takes
+	text  string // with colours
+	cells int    // its width in columns
 }
 
 // piece is a part of a row in one style.
 type piece struct{ text, style string }
 
-// Styles, as parameters of SGR (ECMA-48).
+// Styles, as SGR parameters (ECMA-48).
 const (
 	plain = ""
 	bold  = "1"
@@ -28,7 +28,7 @@ const (
 	cyan  = "36"
 )
 
-// looks are the marks of the states.
+// looks maps each state to its symbol.
 var looks = [...]piece{
 	running: {"●", cyan},
 	worked:  {"○", cyan},
@@ -38,33 +38,33 @@ var looks = [...]piece{
 	stopped: {"✗", red},
 }
 
-// tree is all steps, those of a platform under its name; only the running
-// steps when the terminal has no room for more.
+// tree returns all steps, grouped by platform. If they do not fit the terminal,
+// it returns the compact form.
 func (p *Display) tree(columns, rows int) []row {
 	if len(p.steps) == 0 {
 		return nil
 	}
 	lines := p.whole()
-	// The cursor needs a row too.
+	// One row is left for the cursor.
 	if room := max(1, rows-1); len(lines) > room {
 		lines = p.folded(room)
 	}
 	tree := make([]row, len(lines))
 	for i, line := range lines {
-		// The last column stays free: some terminals wrap when it is filled.
+		// The last column stays empty: some terminals wrap when it is filled.
 		tree[i] = p.opts.Terminal.row(line, columns-1)
 	}
 	return tree
 }
 
-// whole is the tree with a line for each step: those of platforms together,
-// where the first of them stands.
+// whole returns the tree with one line for each step. The platforms' steps are
+// grouped at the position of the first of them.
 func (p *Display) whole() (lines [][]piece) {
 	width := p.widest(func(s *Step) string { return s.stage }) + 2
 	steps := slices.Clone(p.steps)
 	if first := slices.IndexFunc(steps, func(s *Step) bool { return s.platform != "" }); first >= 0 {
 		slices.SortStableFunc(steps[first:], func(a, b *Step) int {
-			return cmp.Compare(cmp.Or(a.platform, "~"), cmp.Or(b.platform, "~")) // which comes after any name
+			return cmp.Compare(cmp.Or(a.platform, "~"), cmp.Or(b.platform, "~")) // sorts after any name
 		})
 	}
 	for i, s := range steps {
@@ -84,8 +84,7 @@ func (p *Display) whole() (lines [][]piece) {
 	return append(lines, p.footer())
 }
 
-// folded is the tree in at most room lines: steps that have passed are only
-// counted.
+// folded returns the tree in at most room lines: passed steps are only counted.
 func (p *Display) folded(room int) (lines [][]piece) {
 	width := p.widest((*Step).name)
 	count := 0
@@ -98,21 +97,21 @@ func (p *Display) folded(room int) (lines [][]piece) {
 	}
 	footer := append(p.footer(), piece{fmt.Sprintf(", %d steps passed", count), faint})
 	if more := len(lines) + 1 - room; more > 0 {
-		lines = lines[min(len(lines), more):] // the latest say the most
+		lines = lines[min(len(lines), more):] // the latest are the most useful
 		footer = append(footer, piece{fmt.Sprintf(", %d not shown", more), faint})
 	}
 	return append(lines, footer)
 }
 
 func (p *Display) widest(name func(*Step) string) int {
-	width := 13 // most names fit, so that the columns stay where they are
+	width := 13 // most names fit, so that the columns do not move
 	for _, s := range p.steps {
 		width = max(width, len(name(s)))
 	}
 	return width
 }
 
-// line is one step.
+// line formats one step.
 func (p *Display) line(branch string, s *Step, name string, width int) []piece {
 	took := s.took()
 	if s.state == running {
@@ -129,7 +128,7 @@ func (p *Display) line(branch string, s *Step, name string, width int) []piece {
 	return line
 }
 
-// footer is the time since the start, and what a person may do.
+// footer shows the elapsed time and a hint.
 func (p *Display) footer() []piece {
 	note := "Ctrl-C stops everything that was started"
 	if p.interrupted {
@@ -138,7 +137,7 @@ func (p *Display) footer() []piece {
 	return []piece{{clock(p.opts.Now().Sub(p.start)), bold}, {"  " + note, faint}}
 }
 
-// row fits a line into columns.
+// row renders a line, cut to columns.
 func (t *Terminal) row(line []piece, columns int) row {
 	var r row
 	for _, piece := range line {
@@ -152,7 +151,7 @@ func (t *Terminal) row(line []piece, columns int) row {
 	return r
 }
 
-// clock is a time that still runs.
+// clock formats the time of a running step.
 func clock(d time.Duration) string {
 	s := int(d.Seconds())
 	if s < 60 {
