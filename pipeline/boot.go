@@ -23,27 +23,27 @@ import (
 
 const (
 	probePath = "/netbox-probe"
-	// browserPort is where the container of Provider.Browser is debugged.
+	// browserPort is the debugging port of the container that Provider.Browser returns.
 	browserPort = 9222
-	// stopLimit is how long a container may take from SIGTERM to its end:
-	// what `docker stop` allows, and some.
+	// stopLimit is how long a container may take to exit after SIGTERM: a little
+	// more than `docker stop` allows.
 	stopLimit = 15 * time.Second
-	// slowness is what emulation costs at most, against the machine's own
-	// programs.
+	// slowness is how many times slower emulated programs run than native ones, at
+	// most.
 	slowness = 20
 )
 
-// phases are the stages of one run of a container, in order. Each begins where
-// the one before ends, as the container's own lines show.
+// phases are the stages of one run of a container, in order. Each starts when the
+// previous one ends, which the container's output shows.
 var phases = [...]string{"boot", "smoke", "stop"}
 
-// boot runs the image of one platform against real services: it comes up, answers
-// everything the probe asks, and goes down. graph is the zero value when nobody
-// has looked it over.
+// boot runs the image of one platform against real services: it waits until the
+// image is up, runs the smoke test and stops it. graph is the zero value when the
+// init graph was not checked.
 func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph docs.Graph) error {
 	key := registry.Key(of.Platform)
 	sidecars, err := p.sidecars()
-	if err != nil { // a stage of its own reports it
+	if err != nil { // the sidecars stage reports it
 		return err
 	}
 	browser, err := p.browser()
@@ -66,7 +66,7 @@ func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph do
 		OnLine:  b.line,
 	})
 	if ctx.Err() == nil && run.Err() != nil {
-		err = context.Cause(run) // the container was stopped for it
+		err = context.Cause(run) // the reason why the container was stopped
 	}
 	p.saveLogs(key, result)
 	p.savePictures(key, result)
@@ -75,8 +75,8 @@ func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph do
 	return err
 }
 
-// netbox is the container under test, and the tree of its services, which is read
-// unless it is known.
+// netbox returns the container under test and its service tree. It reads the tree
+// from the image when tree is nil.
 func (p *Pipeline) netbox(of registry.PlatformImage, tree *s6rc.Tree, with Sidecars, browser engine.Container) (engine.Container, *s6rc.Tree, error) {
 	none, key := engine.Container{}, registry.Key(of.Platform)
 	probe, err := p.probe[p.provider.Program(of.Platform)]()
@@ -115,21 +115,21 @@ func (p *Pipeline) netbox(of registry.PlatformImage, tree *s6rc.Tree, with Sidec
 	}, tree, nil
 }
 
-// boot follows one run and shows it as the phases it goes through.
+// boot follows one run of a container and shows its phases.
 type boot struct {
 	p   *Pipeline
 	key string
 
-	giveUp context.CancelCauseFunc // ends the run
+	giveUp context.CancelCauseFunc // stops the run
 
-	services int // that come up
+	services int // how many the image starts
 
 	mu      sync.Mutex
 	deaths  deaths
-	up      int           // services
-	asked   int           // checks of the smoke test
+	up      int           // services that have started
+	asked   int           // checks of the smoke test that have run
 	firstOK time.Duration // from the container's start until the log-in page answered; 0 before
-	phase   int           // index into phases of the one that is going on
+	phase   int           // index of the current one in phases
 	steps   [len(phases)]*progress.Step
 }
 
@@ -143,7 +143,7 @@ func (b *boot) begin() {
 	b.steps[b.phase] = b.p.display.Step(phases[b.phase], b.key)
 }
 
-// line takes a line of any container of the run as it appears.
+// line handles each output line of the run's containers as it appears.
 func (b *boot) line(container string, line engine.Line) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -168,8 +168,8 @@ func (b *boot) line(container string, line engine.Line) {
 	}
 }
 
-// counted is a line with how far the phase is: which service is up of how many,
-// and which check was asked of how many.
+// counted returns line with the progress of the phase: the number of services that
+// are up, or of checks that have run, and their total.
 func (b *boot) counted(line string) string {
 	if s6rc.ParseLine(line).Kind == s6rc.KindStarted {
 		b.up++
@@ -187,12 +187,12 @@ func (b *boot) counted(line string) string {
 	return line
 }
 
-// judge says what each phase came to, once the run has ended. failed names the
-// services that did not come up.
+// judge reports the result of each phase after the run has ended. failed names the
+// services that did not start.
 func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (failed []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	// The services it ran against take their own time to stop.
+	// Not now: the sidecars stop after the container, which takes time.
 	ended := result.Ended
 	if ended.IsZero() {
 		ended = b.p.now()
@@ -237,7 +237,7 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	if b.phase >= 1 {
 		errs[1] = join(asked.Err(), restarted(texts))
 	}
-	// What ended the run belongs to the phase it ended in, and comes first.
+	// The error that ended the run belongs to the last phase, before its other errors.
 	switch {
 	case runErr != nil:
 		errs[b.phase] = join(runErr, errs[b.phase])
@@ -265,8 +265,8 @@ func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (fa
 	return failed, join(errs[:]...)
 }
 
-// restarted finds what svc-netbox, which keeps its own processes, says of one
-// that ended.
+// restarted returns an error if svc-netbox, which supervises its own processes,
+// logged the restart of one.
 func restarted(lines []string) error {
 	for _, line := range lines {
 		if strings.HasPrefix(line, "[netbox] ") && strings.Contains(line, ": starting it again in ") {
@@ -276,8 +276,8 @@ func restarted(lines []string) error {
 	return nil
 }
 
-// logName names the file of a log: of a container or a stage, of one platform
-// unless key is empty.
+// logName returns the name of the log file of a container or stage. key is its
+// platform, or empty.
 func logName(of, key string) string {
 	if key != "" {
 		of += "-" + strings.ReplaceAll(key, "/", "-")
@@ -297,7 +297,7 @@ func (p *Pipeline) saveLogs(key string, result engine.RunResult) {
 	}
 }
 
-// pictures are the files that the probe makes.
+// pictures returns the paths of the pictures that the probe writes.
 func pictures() (files []string) {
 	for _, c := range smoke.Checks() {
 		if file := smoke.Picture(c.ID); file != "" {

@@ -16,10 +16,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// SourceURL is where the project lives, as the labels of its images say.
+// SourceURL is the address of the project in the labels of its images.
 const SourceURL = "https://github.com/linuxserver/docker-netbox"
 
-// Build makes the image of one platform.
+// Build builds the image of one platform.
 func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) (registry.PlatformImage, error) {
 	made := registry.PlatformImage{Platform: platform}
 	if err := p.prepare(); err != nil {
@@ -38,15 +38,14 @@ func (p *Pipeline) Build(ctx context.Context, platform v1.Platform) (registry.Pl
 	return made, err
 }
 
-// checkBuilds finds what an engine can find wrong with the builds before
-// anything is made for them.
+// checkBuilds has the engine check the builds before anything is built, if it can.
 func (p *Pipeline) checkBuilds(ctx context.Context) error {
 	checker, ok := p.engine.(engine.Checker)
 	if !ok {
 		return nil
 	}
 	base, err := p.base()
-	if err != nil || base.Reference == "" { // one at hand is there, and takes time to hand over
+	if err != nil || base.Reference == "" { // a local base exists, and sending it takes time
 		return err
 	}
 	return p.eachPlatform(func(_ int, platform v1.Platform) error {
@@ -77,7 +76,7 @@ func (p *Pipeline) buildRequest(of v1.Platform, base engine.Base, log io.Writer)
 	}
 }
 
-// version is what the image calls itself.
+// version returns the version label of the image.
 func (p *Pipeline) version() string {
 	if p.Version != "" {
 		return p.Version
@@ -85,7 +84,7 @@ func (p *Pipeline) version() string {
 	return fmt.Sprintf("v%s-%s", p.Versions.NetBox.Release, p.Source.Short())
 }
 
-// describe reports the figures of a built image.
+// describe adds the digest, size and layers of a built image to the report.
 func (p *Pipeline) describe(img registry.PlatformImage, base engine.Base) error {
 	key := registry.Key(img.Platform)
 	digest, err := img.Image.Digest()

@@ -13,16 +13,16 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// Directories under the output directory that a caller writes the report of
-// Check and of BootAll to. They are two because what Check has proven stays
-// proven when a person boots the image again.
+// Directories under the output directory that callers write the reports of Check
+// and BootAll to. They are separate so that booting the image again by hand does
+// not replace the report of the check.
 const (
 	CheckReport = "report"
 	BootReport  = "boot"
 )
 
-// expect says which stages this run must have passed to be good: stages of
-// each platform, and stages of the whole run.
+// expect sets the stages that must pass in this run: stages of each platform, and
+// stages of the whole run.
 func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
 	var keys []report.Key
 	for _, stage := range ofRun {
@@ -36,8 +36,8 @@ func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
 	p.report.Change(func(r *report.Report) { r.Expected = keys })
 }
 
-// BuildAll builds the images of all platforms and joins them into the index,
-// whose digest it returns.
+// BuildAll builds the images of all platforms and joins them into the index. It
+// returns the images and the index's digest.
 func (p *Pipeline) BuildAll(ctx context.Context) (images []registry.PlatformImage, digest v1.Hash, err error) {
 	p.expect([]string{"build"}, "prerequisites", "base", "index")
 	images, err = p.eachImage(ctx, func(int, registry.PlatformImage) error { return nil })
@@ -47,8 +47,8 @@ func (p *Pipeline) BuildAll(ctx context.Context) (images []registry.PlatformImag
 	return images, digest, err
 }
 
-// GraphAll builds the images of all platforms and looks over their init graphs.
-// It returns that of the first platform, whose Graph is nil when it could not be
+// GraphAll builds the images of all platforms and checks their init graphs. It
+// returns the graph of the first platform, whose Graph is nil when it could not be
 // read.
 func (p *Pipeline) GraphAll(ctx context.Context) (docs.Graph, error) {
 	p.expect([]string{"build", "graph"}, "prerequisites", "base")
@@ -60,7 +60,7 @@ func (p *Pipeline) GraphAll(ctx context.Context) (docs.Graph, error) {
 	return graphs[0], err
 }
 
-// eachImage builds the images of all platforms and goes on with do for each.
+// eachImage builds the images of all platforms and calls do for each.
 func (p *Pipeline) eachImage(ctx context.Context, do func(i int, of registry.PlatformImage) error) ([]registry.PlatformImage, error) {
 	images := make([]registry.PlatformImage, len(p.Platforms))
 	err := p.eachPlatform(func(i int, platform v1.Platform) (err error) {
@@ -83,8 +83,8 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 	return err
 }
 
-// Check does everything but publish to the outside, or also that when targets
-// are given. It returns the digest of the index that was proven.
+// Check builds, boots and checks the images of all platforms, and publishes them
+// when there are targets. It returns the digest of the checked index.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts registry.Options) (v1.Hash, error) {
 	ofRun := []string{"prerequisites", "base", "sidecars", "browser", "syft", "index", "publish", "readme"}
 	if p.Before != nil {
@@ -97,18 +97,18 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	if err := p.access(ctx, targets, opts); err != nil {
 		return v1.Hash{}, err
 	}
-	stale := p.checkReadme(ctx) // early, for it takes no time
+	stale := p.checkReadme(ctx) // first, because it is fast
 	digest, err := p.prove(ctx)
 	if err != nil {
 		return digest, join(err, stale)
 	}
 	if stale != nil && len(targets) > 0 {
-		return digest, stale // a red check moves no tag
+		return digest, stale // nothing is published when a check fails
 	}
 	return digest, join(p.Publish(ctx, targets, p.report.Report(), opts), stale)
 }
 
-// prove builds and boots every platform and joins what was proven in an index.
+// prove builds and checks the image of every platform and joins them into an index.
 func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
@@ -118,7 +118,7 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	}
 	defer p.makeSidecars(func() { _, _ = p.syft() })()
 	unlisted := make([]error, len(p.Platforms))
-	// When the native image has been booted a core is free.
+	// Packages are listed once the native image has been booted: then a core is free.
 	free, first := make(chan struct{}), sync.Once{}
 	images, err := p.eachImage(ctx, func(i int, of registry.PlatformImage) error {
 		var listing sync.WaitGroup
@@ -132,7 +132,7 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
 			return drift // the services are not valid
 		}
-		return join(drift, p.boot(ctx, of, graph)) // one round shows all that is wrong
+		return join(drift, p.boot(ctx, of, graph)) // one run shows all errors
 	})
 	if err != nil {
 		return v1.Hash{}, join(err, join(unlisted...))
@@ -144,9 +144,9 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 	return digest, p.compare(ctx, p.Before)
 }
 
-// makeSidecars makes the services, the browser and the probe while the images are
-// built, whose Boot reports an error, and what else is to be made. wait returns
-// when that has ended: nothing may outlive the run.
+// makeSidecars prepares the services, the browser and the probe, and calls also,
+// while the images are built. boot reports their errors. wait returns when all of
+// it has ended: nothing may outlive the run.
 func (p *Pipeline) makeSidecars(also ...func()) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = p.sidecars() })

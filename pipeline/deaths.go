@@ -9,36 +9,35 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// mostDeaths is how often a service, or a process of NetBox's, may end during a
-// boot before the boot is given up: what ends for the third time ends for the
-// thirtieth.
+// mostDeaths is the number of exits of one service, or one NetBox process, after
+// which a boot is stopped: further restarts would not help.
 const mostDeaths = 3
 
 var (
-	// death is the line in which the image says that a process ended, which is then
-	// started again.
+	// death matches the line that the image logs when a process exits, before it
+	// restarts the process.
 	death  = regexp.MustCompile(`^\[netbox\] (\S+) (ended with status -?\d+|was killed by (?:signal )?\w+)(?:: starting it again in .*)?$`)
 	number = regexp.MustCompile(`\d+`)
 )
 
-// deaths follows how often the services of a container, and the processes of
-// NetBox's, end during its boot. s6 logs no end of a service: the probe does.
+// deaths counts the exits of the services and NetBox processes of a container
+// during its boot. s6 does not log the exit of a service: the probe does.
 type deaths struct {
-	lines []string        // of all services and processes
-	ended map[string]ends // by who says so and what ended
+	lines []string        // output of all services and processes
+	ended map[string]ends // by "reporter: service or process"
 }
 
-// ends is how often something ended, and how many lines there were the last two
-// times.
+// ends holds the number of exits of a service or process, and the number of output
+// lines at the last two.
 type ends struct{ count, before, last int }
 
-// add reads a line of the container. The error says that something ends again
-// and again, and with which last words.
+// add reads an output line of the container. It returns an error with the last
+// output of a service or process that has exited mostDeaths times.
 func (d *deaths) add(line string) error {
 	if m := death.FindStringSubmatch(line); m != nil {
 		return d.end("the image", m[1], m[2])
 	}
-	// A line that cannot be read counts as any other, and fails the smoke test.
+	// A malformed probe line is ordinary output here; it fails the smoke test.
 	if said, _ := smoke.Find(line); said.Death != nil {
 		return d.end("the probe", said.Death.Service, said.Death.How)
 	}
@@ -62,8 +61,8 @@ func (d *deaths) end(by, name, how string) error {
 	return fmt.Errorf("%s ended %d times, the last time it %s%s", name, e.count, how, lastWords(before, since))
 }
 
-// lastWords finds the last line that something wrote before it ended, among
-// those that others wrote meanwhile: it wrote it the time before as well.
+// lastWords finds the last line that a service or process wrote before it exited,
+// among the lines of others: it is the last one that also precedes the exit before.
 func lastWords(before, since []string) string {
 	form := func(line string) string { return number.ReplaceAllString(line, "0") } // times and process ids differ
 	for _, line := range slices.Backward(since) {

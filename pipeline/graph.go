@@ -16,8 +16,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// graph looks over the init graph of the image of one platform. What differs from
-// the documented graph is an error as well.
+// graph checks the init graph of the image of one platform. A difference from the
+// documented graph is an error.
 func (p *Pipeline) graph(ctx context.Context, of registry.PlatformImage) (found docs.Graph, err error) {
 	key := registry.Key(of.Platform)
 	err = p.stage(ctx, report.Key{Stage: "graph", Platform: key}, func(ctx context.Context, log io.Writer) (err error) {
@@ -34,8 +34,8 @@ func (p *Pipeline) graph(ctx context.Context, of registry.PlatformImage) (found 
 	return found, err
 }
 
-// showGraph puts the pictures of a platform into the report. Where there is
-// none, drawing has said why.
+// showGraph adds the drawings of a platform to the report. When there is none, the
+// log has the reason.
 func (p *Pipeline) showGraph(key string, graph docs.Graph) {
 	var drawings []report.Drawing
 	for _, look := range initgraph.Looks() {
@@ -48,7 +48,7 @@ func (p *Pipeline) showGraph(key string, graph docs.Graph) {
 }
 
 // markFailed draws the init graph of a platform again, with the services that
-// did not come up in red.
+// did not start in red.
 func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Platform, graph docs.Graph, failed []string) {
 	if graph.Graph == nil || len(failed) == 0 {
 		return
@@ -60,13 +60,13 @@ func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Pl
 	p.showGraph(registry.Key(platform), graph)
 }
 
-// documents are those of the repository.
+// documents returns the documents of the repository.
 func (p *Pipeline) documents() docs.Documents {
 	return docs.Documents{Repo: p.Repo, Output: p.Output, D2: p.D2}
 }
 
-// checkReadme compares what readme-vars.yml makes with what it should be; a
-// *docs.Drift says how it differs.
+// checkReadme compares the documents with what readme-vars.yml renders to. The
+// error of a difference is a *docs.Drift.
 func (p *Pipeline) checkReadme(ctx context.Context) error {
 	return p.stage(ctx, report.Key{Stage: "readme"}, func(ctx context.Context, log io.Writer) error {
 		return p.documents().Check()

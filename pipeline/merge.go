@@ -16,20 +16,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// MergeOptions say what is joined, and where it goes. Of the options of a run
-// they need Repo, BaseName, Version, Source, Before, Attest, Mask and Now.
+// MergeOptions configure Merge. Of Options it uses only Repo, BaseName, Version,
+// Source, Before, Attest, Mask and Now.
 type MergeOptions struct {
 	Options
-	Proven  []report.Report // of the runs that built and booted the images
+	Proven  []report.Report // of the runs that built and checked the images
 	Images  string          // repository that holds the images by digest
 	From    registry.Source
 	Targets []registry.Target
 	Publish registry.Options // Booted, Step and Attach are set here
 }
 
-// Merge joins images that were built, booted and pushed one by one into an
-// index, and publishes that. The runs must agree on commit, version and base.
-// The report it returns has all that theirs have, and the joining.
+// Merge joins images that separate runs built, booted and pushed into an index,
+// and publishes it. The runs must have the same commit, version and base. Merge
+// returns their reports as one, with its own stages added.
 func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (report.Report, error) {
 	whole, booted, err := agree(opts)
 	if err != nil {
@@ -69,8 +69,8 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	return s.Report(), err
 }
 
-// asProven is a joined report without the time of its joining: it began when
-// the first machine did and ended with the last, however often it is joined.
+// asProven returns a merged report with the times of the checks: from the start of
+// the first to the end of the last. It is the same however often they are merged.
 func asProven(whole report.Report, proven []report.Report) report.Report {
 	end := func(r report.Report) time.Time { return r.Started.Add(time.Duration(r.Seconds * float64(time.Second))) }
 	whole.Started = slices.MinFunc(proven, func(a, b report.Report) int { return a.Started.Compare(b.Started) }).Started
@@ -78,8 +78,8 @@ func asProven(whole report.Report, proven []report.Report) report.Report {
 	return whole
 }
 
-// agree joins the reports of single platforms into one, and returns the digests
-// of the images they proved.
+// agree merges the reports of single platforms into one, and returns the digests
+// of the images that passed. It fails when the reports do not match.
 func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 	whole := report.Report{
 		Project: Project, Commit: opts.Source.Revision(), Base: report.Base{Name: opts.BaseName, Digests: map[string]string{}},
@@ -127,7 +127,7 @@ func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 	return whole, booted, nil
 }
 
-// sameLabels asks an image itself whether it is what its report says.
+// sameLabels checks that the labels of an image match the plan.
 func sameLabels(img registry.PlatformImage, opts MergeOptions) error {
 	config, err := img.Image.ConfigFile()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// compare compares what the reported images hold with what was held before.
+// compare compares the contents of the reported images with those published before.
 func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.Before, error)) error {
 	return s.stage(ctx, report.Key{Stage: "difference"}, func(ctx context.Context, log io.Writer) error {
 		before, err := find(ctx)
@@ -64,7 +64,7 @@ func (p *Pipeline) listPackages(ctx context.Context, of registry.PlatformImage) 
 		if err != nil {
 			return err
 		}
-		// It is no error: Debian changes packages whenever it likes.
+		// Not an error: Debian updates packages at any time.
 		if len(changes) > 0 {
 			fmt.Fprintf(log, "%s lists others: %s\n", sbom.ListFile, sbom.Counts(changes))
 		}
@@ -76,7 +76,8 @@ func (p *Pipeline) listPackages(ctx context.Context, of registry.PlatformImage) 
 // ScanDir is the directory under the output directory for images that syft reads.
 const ScanDir = "scan"
 
-// scan has syft read a built image that it has not read before.
+// scan lists the packages of a built image with syft. made is false when it returns
+// the kept scan of the same image.
 func (p *Pipeline) scan(ctx context.Context, syft string, of registry.PlatformImage) (scan sbom.Scan, made bool, err error) {
 	digest, err := of.Image.Digest()
 	if err != nil {
@@ -89,7 +90,7 @@ func (p *Pipeline) scan(ctx context.Context, syft string, of registry.PlatformIm
 			return sbom.Scan{}, err
 		}
 		layout := filepath.Join(p.Output, ScanDir, strings.ReplaceAll(registry.Key(of.Platform), "/", "-"))
-		defer os.Remove(filepath.Join(p.Output, ScanDir)) // by the last one
+		defer os.Remove(filepath.Join(p.Output, ScanDir)) // succeeds for the last platform
 		defer os.RemoveAll(layout)
 		if err := registry.WriteLayout(layout, idx); err != nil {
 			return sbom.Scan{}, err
@@ -108,7 +109,7 @@ func (p *Pipeline) PackagesOf(ctx context.Context, of registry.PlatformImage) ([
 	return scan.Packages, err
 }
 
-// documents are what a scan of an image finds, as a report keeps them.
+// documents returns the results of a scan as documents of the report.
 func documents(platform string, scan sbom.Scan) []report.Document {
 	name := "netbox-" + strings.ReplaceAll(platform, "/", "-")
 	return []report.Document{

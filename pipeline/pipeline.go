@@ -1,6 +1,6 @@
-// Package pipeline has the stages that turn a commit into a checked image, and
-// their order. The packages below do the work of a stage; this package decides
-// which stage waits for which, and records the results.
+// Package pipeline runs the stages that turn a commit into a checked image. The
+// packages below it do the work of each stage; this package orders the stages and
+// records the results.
 package pipeline
 
 import (
@@ -26,33 +26,33 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Project is the project's name, as files and reports call it.
+// Project is the project's name in files and reports.
 const Project = "docker-netbox"
 
-// Provider makes or finds what an image is built on and booted against. Each
-// engine has one.
+// Provider provides the base image, the sidecars and the browser. Each engine has
+// its own.
 type Provider interface {
-	// Base returns the base image for the platforms, and for the one that builds
-	// natively. What does not depend on the platform is built once when all
-	// builds start from the same base.
+	// Base returns the base image for the platforms and for the native one. Build
+	// stages that do not depend on the platform run once when all builds start from
+	// the same base.
 	Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error)
 	// Sidecars returns the services an image is booted against.
 	Sidecars(ctx context.Context, log io.Writer) (Sidecars, error)
-	// Browser returns a headless Chromium, debugged on port 9222.
+	// Browser returns a headless Chromium whose debugging port is 9222.
 	Browser(ctx context.Context, log io.Writer) (engine.Container, error)
-	// Native is the platform that runs without emulation, the only one.
+	// Native returns the only platform that runs without emulation.
 	Native() v1.Platform
-	// Program is the architecture of the programs that are put into a
-	// container of the platform: an emulator may run no other but its own.
+	// Program returns the architecture of the programs that are copied into a
+	// container of the platform: an emulator may only run its own architecture.
 	Program(platform v1.Platform) (goarch string)
 }
 
-// Sidecars are containers that lack nothing but their secrets.
+// Sidecars are the containers of the services that NetBox needs.
 type Sidecars struct {
 	Postgres, Redis engine.Container
 }
 
-// Settings are those with which NetBox finds the services.
+// Settings returns the variables with which NetBox reaches the services.
 func (s Sidecars) Settings() (env, secrets map[string]string) {
 	return map[string]string{
 			"TZ":         "Etc/UTC",
@@ -66,28 +66,28 @@ func (s Sidecars) Settings() (env, secrets map[string]string) {
 		}
 }
 
-// Options say what is to be done.
+// Options configure a pipeline.
 type Options struct {
 	Repo      string        // the repository's directory
 	Output    string        // directory that all files go to
-	Platforms []v1.Platform // what to work on
-	BaseName  string        // what --base said
-	Version   string        // what the image calls itself; empty for the NetBox release and the commit
+	Platforms []v1.Platform // to work on
+	BaseName  string        // base image, as --base names it
+	Version   string        // label of the image; empty for the NetBox release and the commit
 	Timeout   time.Duration // limit for one boot
 	Versions  *versions.Versions
 	Source    git.Checkout
 	Syft      gotool.Module   // that pins syft
 	D2        d2.Tool         // draws the init graph
 	Compile   gotool.Compiler // of the probe; nil is this machine's go command
-	// Before finds out what the published images hold, nil when there are none;
-	// without it nothing is compared.
+	// Before returns the contents of the published images, nil when there are none.
+	// Without it nothing is compared.
 	Before func(context.Context) (*sbom.Before, error)
 	Attest Attesting
-	Mask   *secret.Mask // learns every secret that a stage makes
+	Mask   *secret.Mask // receives every secret that a stage generates
 	Now    func() time.Time
 }
 
-// Pipeline runs stages, shows them as they run and collects what they find.
+// Pipeline runs stages, shows their progress and collects their results.
 type Pipeline struct {
 	Options
 	stages
@@ -97,13 +97,13 @@ type Pipeline struct {
 	prepare  func() error
 	base     func() (engine.Base, error)
 	sidecars func() (Sidecars, error)
-	syft     func() (string, error) // where the program is
+	syft     func() (string, error) // path of the program
 	browser  func() (engine.Container, error)
 	probe    map[string]func() ([]byte, error) // by architecture of the programs
 }
 
-// New makes a pipeline. Stages that several platforms need run once, when the
-// first one asks for them; ctx ends them.
+// New returns a pipeline. A stage that several platforms need runs once, when it
+// is first needed; ctx cancels it.
 func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider, display *progress.Display) *Pipeline {
 	if opts.Compile == nil {
 		opts.Compile = gotool.Compile
@@ -136,7 +136,8 @@ func New(ctx context.Context, opts Options, eng engine.Engine, provider Provider
 	return p
 }
 
-// once is a stage that makes something for all who ask for it.
+// once returns a function that runs a stage at its first call and returns the result
+// at every call.
 func once[T any](ctx context.Context, p *Pipeline, name string, do func(context.Context, io.Writer) (T, error)) func() (T, error) {
 	return sync.OnceValues(func() (made T, err error) {
 		err = p.stage(ctx, report.Key{Stage: name}, func(ctx context.Context, log io.Writer) error {
@@ -147,8 +148,8 @@ func once[T any](ctx context.Context, p *Pipeline, name string, do func(context.
 	})
 }
 
-// eachPlatform runs do for all platforms at once. A platform that fails does
-// not end the others: who reads a red check wants to see all that is wrong.
+// eachPlatform runs do for all platforms at once. A platform that fails does not
+// stop the others, so that one run shows all errors.
 func (p *Pipeline) eachPlatform(do func(i int, platform v1.Platform) error) error {
 	errs := make([]error, len(p.Platforms))
 	var wg sync.WaitGroup
@@ -159,8 +160,8 @@ func (p *Pipeline) eachPlatform(do func(i int, platform v1.Platform) error) erro
 	return join(errs...)
 }
 
-// join is errors.Join, flat and without repetitions: platforms that wait for
-// the same stage fail with the same error.
+// join is errors.Join without nesting and repetitions: platforms that wait for the
+// same stage fail with the same error.
 func join(errs ...error) error {
 	seen := map[string]bool{}
 	return errors.Join(slices.DeleteFunc(failure.All(errors.Join(errs...)), func(err error) bool {

@@ -36,7 +36,7 @@ func (p *Pipeline) index(ctx context.Context, images []registry.PlatformImage) (
 	return digest, err
 }
 
-// about is what an index says of itself.
+// about returns the annotations of an index.
 func about(version string, commit git.Checkout, base string) map[string]string {
 	base, digest, _ := strings.Cut(base, "@")
 	created := ""
@@ -56,12 +56,11 @@ func about(version string, commit git.Checkout, base string) map[string]string {
 	}
 }
 
-// Publish pushes the index under the output directory to the targets, or, when
-// there is none, to a registry of its own on loopback, so that pushing is
-// proven all the same. Only images that the report says were booted and passed
-// are published.
+// Publish pushes the index under the output directory to the targets. Without
+// targets it pushes to a temporary registry on loopback, to test the push. It only
+// publishes images that were booted and passed according to the report.
 //
-// With ByDigest no tag moves. The options' Booted, Step and Attach are set here.
+// With ByDigest no tag moves. Publish sets Booted, Step and Attach of the options.
 func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	return p.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
 		idx, err := registry.ReadLayout(ctx, filepath.Join(p.Output, "image"))
@@ -90,15 +89,14 @@ func (p *Pipeline) Publish(ctx context.Context, targets []registry.Target, prove
 			targets = append(targets, target)
 		}
 		opts.Booted = booted
-		if !opts.ByDigest { // merge attaches to what is joined of several
+		if !opts.ByDigest { // otherwise Merge attaches to the joined index
 			opts.Attach = p.Attest.attachments(p.Repo, proven, targets, p.Mask.Hide, log)
 		}
 		return p.push(ctx, log, idx, targets, opts)
 	})
 }
 
-// access finds out whether the targets may be pushed to, before hours of work
-// go into what could not be.
+// access checks that the targets accept a push, before hours of work.
 func (p *Pipeline) access(ctx context.Context, targets []registry.Target, opts registry.Options) error {
 	if len(targets) == 0 {
 		return nil
@@ -112,7 +110,7 @@ func (p *Pipeline) access(ctx context.Context, targets []registry.Target, opts r
 	})
 }
 
-// push publishes an index, and shows and reports what came of each target.
+// push publishes an index and reports the result for each target.
 func (s stages) push(ctx context.Context, log io.Writer, idx v1.ImageIndex, targets []registry.Target, opts registry.Options) error {
 	opts.Step = func(host string) registry.Step { return s.display.Step("publish", host) }
 	published, err := registry.Publish(ctx, idx, targets, opts)
@@ -150,8 +148,8 @@ func (s stages) push(ctx context.Context, log io.Writer, idx v1.ImageIndex, targ
 	return err
 }
 
-// bootedDigests returns the digest of each image that a run booted and found
-// good, by registry.Key.
+// bootedDigests returns the digests of the images of a report by registry.Key. It
+// fails unless each was booted and passed.
 func bootedDigests(r report.Report) (map[string]v1.Hash, error) {
 	booted := map[string]v1.Hash{}
 	for _, platform := range r.Platforms {
@@ -168,7 +166,7 @@ func bootedDigests(r report.Report) (map[string]v1.Hash, error) {
 	return booted, nil
 }
 
-// PublishProven publishes what an earlier run has proven, as its only stage.
+// PublishProven publishes the images that an earlier run checked, as its only stage.
 func (p *Pipeline) PublishProven(ctx context.Context, targets []registry.Target, proven report.Report, opts registry.Options) error {
 	p.report.Change(func(r *report.Report) { r.Expected = []report.Key{{Stage: "publish"}} })
 	return p.Publish(ctx, targets, proven, opts)

@@ -10,15 +10,15 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// stages shows stages while they run and reports them when they have ended.
+// stages runs stages: it shows their progress and reports their results.
 type stages struct {
 	display *progress.Display
 	now     func() time.Time
 	report  *report.Builder
 }
 
-// stage runs one stage: it is shown while it runs and reported when it ended.
-// The report keeps the log of every build, and of every stage that fails.
+// stage runs one stage, shows its progress and reports its result. The report keeps
+// the log of every build and of every stage that fails.
 func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.Context, log io.Writer) error) error {
 	if err := ctx.Err(); err != nil {
 		s.report.Skip(key, "interrupted")
@@ -27,7 +27,7 @@ func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.C
 	step := s.display.Step(key.Stage, key.Platform)
 	err := do(ctx, step)
 	if err != nil && ctx.Err() != nil {
-		err = ctx.Err() // how a killed program ended says nothing
+		err = ctx.Err() // the exit status of a killed program means nothing
 	}
 	name := ""
 	if log := step.Log(); len(log) > 0 && (err != nil || key.Stage == "build") {
@@ -38,17 +38,17 @@ func (s stages) stage(ctx context.Context, key report.Key, do func(ctx context.C
 	return err
 }
 
-// end shows and reports what came of a stage, whose work was done at a moment that
-// is zero for now. log names the log that shows more.
+// end shows and reports the result of a stage that ended at done, or now when done is
+// zero. log is the name of its log.
 func (s stages) end(step *progress.Step, key report.Key, done time.Time, err error, log string) {
 	step.EndAt(done, err)
 	began, took := step.Work()
 	s.report.End(key, began, took, err, log)
 }
 
-// Report is what was found so far. Where something failed, what was expected and
-// is not there was skipped for it: the reason is what failed for that platform, or
-// for all of them. Before anything is begun nothing is skipped.
+// Report returns the report so far. It marks the expected stages that have not run as
+// skipped when a stage of the same platform, or of the whole run, has failed. Failures
+// of access and prerequisites do not count: nothing was started then.
 func (s stages) Report() report.Report {
 	r := s.report.Report()
 	for _, missing := range r.Outcomes() {
