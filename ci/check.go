@@ -45,7 +45,7 @@ digest of the index.`,
 	}
 }
 
-// check checks everything, publishes to the targets and writes the report.
+// check runs the check, publishes to the targets and writes the report.
 func (s *session) check(ctx context.Context, targets []registry.Target, optional []string) (v1.Hash, error) {
 	digest, err := s.pipeline.Check(ctx, targets, s.publishing(optional))
 	diff := diffOf(err)
@@ -54,7 +54,7 @@ func (s *session) check(ctx context.Context, targets []registry.Target, optional
 	return digest, err
 }
 
-// withPlan is e with the plan of --plan to keep to, if one is named.
+// withPlan returns e with the plan of the flag --plan, if it is set.
 func (e env) withPlan() (env, error) {
 	if e.flags.plan == "" {
 		return e, nil

@@ -32,7 +32,7 @@ for runs that use them. Standard output carries the removed paths.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			mode := filelock.Shared
 			output := e.flags.output
-			// Only what the verbs write: the directory may be anyone's.
+			// Only what the verbs write: the directory may contain other files.
 			var paths []string
 			for _, name := range []string{"image", "graph", "docs", notesDir, pipeline.CheckReport, pipeline.BootReport, pipeline.ScanDir} {
 				paths = append(paths, filepath.Join(output, name))
@@ -67,8 +67,8 @@ for runs that use them. Standard output carries the removed paths.`,
 	return cmd
 }
 
-// diskUse is how many bytes of disk a file or directory takes, as far as it can
-// be read. A file with several names counts once.
+// diskUse returns the disk space in bytes of a file or directory. It counts a file
+// with several hard links once and skips what it cannot read.
 func diskUse(path string) (bytes int64) {
 	seen := map[uint64]bool{}
 	_ = filepath.WalkDir(path, func(file string, _ fs.DirEntry, _ error) error {
@@ -77,7 +77,7 @@ func diskUse(path string) (bytes int64) {
 			seen[stat.Ino] = true
 			bytes += stat.Blocks * 512
 		}
-		return nil // what cannot be read is not counted
+		return nil // skip what cannot be read
 	})
 	return bytes
 }

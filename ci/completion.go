@@ -46,8 +46,8 @@ Standard output carries the script; no file is written.`,
 	}
 }
 
-// completeFlags says what each flag of the verbs can be set to: by its name
-// or by what its help calls the value.
+// completeFlags registers the completion of the verbs' flags, by the flag's name or by
+// the kind of value in its help.
 func (e env) completeFlags(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	repositories := e.completePinned(func(pins *versions.Versions) []string { return pins.Repositories.All() })
@@ -68,14 +68,14 @@ func (e env) completeFlags(root *cobra.Command) {
 			kind, _ := pflag.UnquoteUsage(flag)
 			for _, complete := range []cobra.CompletionFunc{byName[flag.Name], byKind[kind]} {
 				if complete != nil {
-					_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // the first one counts, of verbs that share a flag as well
+					_ = cmd.RegisterFlagCompletionFunc(flag.Name, complete) // the first one wins, also for shared flags
 				}
 			}
 		})
 	}
 }
 
-// complete completes a flag with values, after those that stand before a comma.
+// complete completes a comma-separated flag with the values that it does not have yet.
 func complete(values func() []string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, _ []string, typed string) (all []string, _ cobra.ShellCompDirective) {
 		before := typed[:strings.LastIndex(typed, ",")+1]
@@ -88,7 +88,7 @@ func complete(values func() []string) cobra.CompletionFunc {
 	}
 }
 
-// completePinned completes what versions.yml names.
+// completePinned completes with names from versions.yml.
 func (e env) completePinned(names func(*versions.Versions) []string) cobra.CompletionFunc {
 	return complete(func() []string {
 		pins, err := versions.Load(e.flags.repo)
@@ -99,8 +99,7 @@ func (e env) completePinned(names func(*versions.Versions) []string) cobra.Compl
 	})
 }
 
-// completeBase completes local, the published base, and directories after
-// oci:.
+// completeBase completes local, the published base, and directories after oci:.
 func (e env) completeBase(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	const layout = "oci:"
 	goOn := cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace

@@ -20,13 +20,13 @@ import (
 	setup "github.com/linuxserver/docker-netbox/pipeline/session"
 )
 
-// Names of the engines, as --engine takes them.
+// Names of the engines, as --engine accepts them.
 const (
 	localEngine  = "local"
 	daggerEngine = "dagger"
 )
 
-// chooseEngine reports which engine to use, and why.
+// chooseEngine returns the name of the engine to use, and the reason.
 func (e env) chooseEngine() (name, why string, err error) {
 	switch f := e.flags.engine; f {
 	case localEngine, daggerEngine:
@@ -52,8 +52,8 @@ func (e env) lookPath(program string) (string, error) {
 	return "", &exec.Error{Name: program, Err: exec.ErrNotFound}
 }
 
-// base is what --base says, or what the engine builds on when it says nothing;
-// "" is the published base.
+// base returns the base image of --base or the engine's default; "" means the
+// published base.
 func (e env) base(engine string) string {
 	if engine == localEngine {
 		return cmp.Or(e.flags.base, provider.LocalBase)
@@ -61,7 +61,7 @@ func (e env) base(engine string) string {
 	return e.flags.base
 }
 
-// newEngine makes the engine of a name, and the inputs that go with it.
+// newEngine returns the engine with the given name, and its provider.
 func (e env) newEngine(ctx context.Context, name string, opts pipeline.Options) (engine.Engine, pipeline.Provider, error) {
 	f, pins := e.flags, opts.Versions
 	builder := baseimage.Builder{Source: f.repo, Cache: filepath.Join(f.cache, "base"), Suite: pins.Base.Local.Suite, CPU: pins.CPUs(), Wait: f.wait}
@@ -91,7 +91,8 @@ func (e env) newEngine(ctx context.Context, name string, opts pipeline.Options) 
 	return eng, provider.Local{Builder: builder, BaseName: opts.BaseName}, nil
 }
 
-// tool is the module that pins a program that is built when first needed.
+// tool returns the module in a directory of tools/. Its program is built when it is
+// first needed.
 func (e env) tool(name string) gotool.Module {
 	return setup.Tool(e.flags.repo, e.flags.cache, name, os.Environ(), e.flags.wait)
 }

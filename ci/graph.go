@@ -65,7 +65,7 @@ type graphVerb struct {
 	documents docs.Documents
 }
 
-// ofBuild looks at images that it builds.
+// ofBuild builds the images and checks their graphs.
 func (g graphVerb) ofBuild(ctx context.Context) error {
 	return g.session(ctx, func(s *session) error {
 		if g.write {
@@ -80,7 +80,7 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 		if first.Graph == nil {
 			return err
 		}
-		// What differs is to be seen in the picture.
+		// The pictures also show a difference, so they are written despite err.
 		if err := errors.Join(err, g.leavePictures(first)); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 	})
 }
 
-// ofLayout looks at images in an OCI layout. No engine is needed for that.
+// ofLayout checks the graphs of the images in an OCI layout, without an engine.
 func (g graphVerb) ofLayout(ctx context.Context) error {
 	dir, ok := strings.CutPrefix(g.from, "oci:")
 	if !ok {
@@ -117,8 +117,8 @@ func (g graphVerb) ofLayout(ctx context.Context) error {
 	return g.look(ctx, images)
 }
 
-// look looks at each platform's image and does with its graph what was asked
-// for.
+// look checks the graph of each platform's image, and writes and prints it according
+// to the flags.
 func (g graphVerb) look(ctx context.Context, images []registry.PlatformImage) error {
 	var changed []string
 	if g.write {
@@ -153,12 +153,12 @@ type graphResult struct {
 	D2 string `json:"d2"` // of the first platform
 }
 
-// printGraph is the result.
+// printGraph prints the result.
 func (g graphVerb) printGraph(of docs.Graph) error {
 	return g.printResult(graphResult{D2: of.D2()}, of.D2())
 }
 
-// leavePictures writes the pictures of a graph where they were asked for.
+// leavePictures writes the pictures of a graph to the files of --svg, if it is set.
 func (g graphVerb) leavePictures(of docs.Graph) error {
 	if g.svg == "" {
 		return nil

@@ -4,8 +4,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// usage is what --help says after what a verb is for. Flags are wrapped to
-// what a terminal has at least.
+// usage is the template of the help after a verb's description. It wraps the flags
+// to 80 columns.
 const usage = `Usage:
   go run ./{{if .HasParent}}{{.UseLine}}{{else}}ci VERB [flags]{{end}}{{if .HasExample}}
 
@@ -21,8 +21,7 @@ Flags:
 Exit status: 0 success, 1 a check failed, 2 wrong use or a missing prerequisite.
 `
 
-// setHelp has cobra's verb help refuse a verb that there is not, which it takes
-// for success.
+// setHelp makes the verb help fail for an unknown verb: cobra's own exits with 0.
 func setHelp(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	help, _, _ := root.Find([]string{"help"}) // it is there now

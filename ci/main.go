@@ -1,6 +1,6 @@
 // Command ci is the project's command line: `go run ./ci VERB`. It imports the
-// library under pipeline, never the reverse. Standard output carries the result,
-// standard error everything for people.
+// library under pipeline, never the reverse. It prints results to standard output
+// and everything else to standard error.
 package main
 
 import (
@@ -20,20 +20,19 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// A second signal ends the process at once: the first one restores the
-	// default handling.
+	// A second signal kills the process: the first one restores the default handling.
 	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr}, os.Getenv)
 	stop()
 	os.Exit(code)
 }
 
-// streams are the process's own, handed in so that a test can read them.
+// streams are the standard streams, passed in so that a test can read them.
 type streams struct {
 	out, err io.Writer
 }
 
-// run is the whole program but for the process around it.
+// run runs the command line and returns its exit code.
 func run(ctx context.Context, args []string, std streams, getenv func(string) string) int {
 	var written counter
 	std.out = io.MultiWriter(std.out, &written)
@@ -53,19 +52,19 @@ func run(ctx context.Context, args []string, std streams, getenv func(string) st
 	return failure.ExitCode(err)
 }
 
-// failed is the result as JSON of a verb that failed before it had one.
+// failed is the JSON result of a verb that failed before it printed one.
 type failed struct {
 	Errors []string `json:"errors"`
 	Status int      `json:"status"` // the exit status
 }
 
-// wantsJSON also finds --json behind a flag that could not be read.
+// wantsJSON reports whether --json is set, even after a flag that failed to parse.
 func wantsJSON(cmd *cobra.Command, args []string) bool {
 	flag := cmd.Flags().Lookup("json")
 	return flag != nil && (flag.Value.String() == "true" || slices.Contains(args, "--json"))
 }
 
-// counter counts what is written.
+// counter is a writer that counts the bytes written to it.
 type counter int
 
 func (c *counter) Write(p []byte) (int, error) {
@@ -73,7 +72,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// unprinted is err without what people have read already.
+// unprinted returns err without the errors that were already printed.
 func unprinted(err error) error {
 	return errors.Join(slices.DeleteFunc(failure.All(err), func(err error) bool {
 		_, printed := errors.AsType[printedError](err)

@@ -84,7 +84,7 @@ dist/release. Standard output carries the digest of the index.`,
 			Proven: proven, Images: p.Repositories[0], From: e.registries(), Targets: targets, Publish: publish,
 		}, display)
 		display.Close()
-		if r.Started.IsZero() { // nothing was begun
+		if r.Started.IsZero() { // nothing was started
 			return err
 		}
 		if err := e.finishReport(r, err, pipeline.CheckReport); err != nil {
@@ -118,7 +118,7 @@ func loadReports(dir string) ([]report.Report, error) {
 	return list, errors.Join(errs...)
 }
 
-// printPublished is what was published, for programs or for people to copy.
+// printPublished prints the published references.
 func (s *session) printPublished() error {
 	published := s.pipeline.Report().Published
 	var text string
@@ -128,7 +128,7 @@ func (s *session) printPublished() error {
 	return s.printResult(published, text)
 }
 
-// targets are the places that --to names, or those of the plan.
+// targets returns the targets of --to or of the plan.
 func (e env) targets(byDigest bool) ([]registry.Target, error) {
 	if e.keepTo == nil {
 		return registry.ParseTargets(e.flags.to)
@@ -136,7 +136,7 @@ func (e env) targets(byDigest bool) ([]registry.Target, error) {
 	if len(e.flags.to) > 0 {
 		return nil, failure.Usagef("publish: --to and --plan exclude each other: the plan names its repositories")
 	}
-	if byDigest { // one platform has no use for the tags of another
+	if byDigest { // no tag moves
 		return registry.ParseTargets(e.keepTo.Repositories)
 	}
 	return e.keepTo.Targets()

@@ -54,7 +54,7 @@ were added, changed or removed.`,
 			return fmt.Errorf("read the list of the last check: %w", err)
 		}
 		changes, err := sbom.Outdated(have, packages)
-		if err != nil { // it is no list: all of it is new
+		if err != nil { // the file is not a list: all packages are new
 			changes, err = sbom.Outdated(nil, packages)
 		}
 		if err == nil {
@@ -75,7 +75,7 @@ were added, changed or removed.`,
 	return cmd
 }
 
-// printChanges is the result for programs or for people.
+// printChanges prints the result.
 func (e env) printChanges(changes []sbom.Change) error {
 	return e.print(append([]sbom.Change{}, changes...), func(w io.Writer) error { // no changes are [], not null
 		return sbom.Text(w, changes, []string{sbom.ListedPlatform})

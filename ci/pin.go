@@ -22,7 +22,7 @@ import (
 // pinResult is the result as JSON.
 type pinResult struct {
 	NetBox string   `json:"netbox,omitempty"`
-	Images []string `json:"images,omitempty"` // pinned now, with their digests
+	Images []string `json:"images,omitempty"` // with the digests that are pinned now
 }
 
 func newPin(e env) *cobra.Command {
@@ -65,7 +65,7 @@ to the changelog.
 	return cmd
 }
 
-// readPins reads versions.yml, and what it says.
+// readPins reads and parses versions.yml.
 func (e env) readPins() (file string, text []byte, pins *versions.Versions, err error) {
 	file = filepath.Join(e.flags.repo, versions.File)
 	if text, err = os.ReadFile(file); err != nil {
@@ -101,7 +101,7 @@ func (e env) pinNetBox(ctx context.Context, netbox string) error {
 	return e.printPinned(pinResult{NetBox: netbox}, "NetBox "+netbox)
 }
 
-// pinImages pins all images as their tags are now.
+// pinImages pins all images by the current digests of their tags.
 func (e env) pinImages(ctx context.Context) error {
 	file, text, pins, err := e.readPins()
 	if err != nil {
@@ -137,7 +137,7 @@ func (e env) pinImages(ctx context.Context) error {
 	return e.printPinned(result, names...)
 }
 
-// printPinned prints what is pinned now, a line each.
+// printPinned prints a line for each pin in what.
 func (e env) printPinned(result pinResult, what ...string) error {
 	text := ""
 	for _, w := range what {
@@ -146,9 +146,8 @@ func (e env) printPinned(result pinResult, what ...string) error {
 	return e.printResult(result, text)
 }
 
-// replaceAll writes files, then does what depends on them. When that fails, all
-// of them and those that match the patterns of also are as before: half a pin is
-// none.
+// replaceAll writes files and then calls then. If that fails, it restores the files
+// and those that match the patterns in also, so that no half pin remains.
 func replaceAll(files map[string][]byte, then func() error, also ...string) (err error) {
 	before := map[string][]byte{}
 	for _, pattern := range slices.AppendSeq(also, maps.Keys(files)) {

@@ -18,8 +18,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
-// pinBase moves the repository to another published base: whatever names the
-// base, and whatever follows from it.
+// pinBase moves the repository to another published base: it updates everything that
+// names the base or depends on it.
 func (e env) pinBase(ctx context.Context, base string) error {
 	tag, err := name.NewTag(base, name.StrictValidation)
 	if err != nil {
@@ -61,8 +61,8 @@ func (e env) pinBase(ctx context.Context, base string) error {
 
 var baseDefault = regexp.MustCompile(`(?m)^ARG BASE_IMAGE=.*$`)
 
-// setDefaults sets the base that the Dockerfiles build on by default.
-// A digest is that of the index, so that it does for the building machine too.
+// setDefaults sets the default base of the Dockerfiles. Its digest is that of the
+// index, which works on a build machine of any platform.
 func (e env) setDefaults(edits map[string][]byte, reference string) error {
 	colon := strings.LastIndex(strings.SplitN(reference, "@", 2)[0], ":") + 1
 	bases := map[string]string{"pipeline/base/browser/Dockerfile": reference}
@@ -83,8 +83,8 @@ func (e env) setDefaults(edits map[string][]byte, reference string) error {
 	return nil
 }
 
-// renameBase has the documentation name the new base, and adds a line to the
-// changelog, when the base has another name or tag than before.
+// renameBase updates the documentation and adds a line to the changelog, if the name
+// or tag of the base has changed.
 func (e env) renameBase(edits map[string][]byte, was string, now name.Tag) error {
 	if was == now.String() {
 		return nil
@@ -115,7 +115,7 @@ func (e env) renameBase(edits map[string][]byte, was string, now name.Tag) error
 	return nil
 }
 
-// title is how people call a base: baseimage-alpine:3.23 is Alpine 3.23.
+// title returns the common name of a base: Alpine 3.23 for baseimage-alpine:3.23.
 func title(base name.Tag) string {
 	of := strings.TrimPrefix(path.Base(base.RepositoryStr()), "baseimage-")
 	return strings.ToUpper(of[:1]) + of[1:] + " " + base.TagStr()

@@ -53,12 +53,12 @@ compared if --docs names it.`,
 	return cmd
 }
 
-// documents are those of the repository, without the documentation site's page.
+// documents returns the repository's documents, without the documentation site's page.
 func (e env) documents() docs.Documents {
 	return docs.Documents{Repo: e.flags.repo, Output: e.flags.output, D2: d2.Tool{Module: e.tool("d2")}}
 }
 
-// written says what became of the documents.
+// written returns the line that lists the written documents, or says that there are none.
 func written(changed []string, documents docs.Documents) string {
 	if len(changed) == 0 {
 		return "up to date: " + documents.String() + "\n"
@@ -73,7 +73,7 @@ type readmeResult struct {
 	Diff    string   `json:"diff,omitempty"`
 }
 
-// diffOf finds the difference of the documents in what went wrong.
+// diffOf returns the diff of the documents in err, or "".
 func diffOf(err error) string {
 	if drift, ok := errors.AsType[*docs.Drift](err); ok {
 		return drift.Diff

@@ -20,8 +20,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// rebuild builds the published image of the first platform again, from the tree
-// at hand, and compares the two.
+// rebuild builds the published image of the first platform again, from the working
+// tree, and compares the two.
 func (e env) rebuild(ctx context.Context, registries registry.Source, published release.Published) (*release.Rebuilt, error) {
 	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {
@@ -41,10 +41,10 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 	return again[0], nil
 }
 
-// again builds the images of an index again, under the version they have, and
-// compares their layers and, where those differ, their packages and withFiles
-// their files. listedAt is the commit whose package_versions.txt may stand in for
-// the packages of a published image, or "".
+// again builds the images of an index again, under the same version, and compares
+// their layers. If those differ, it compares their packages and, if withFiles is set,
+// their files. listedAt is the commit whose package_versions.txt replaces a missing
+// package list of a published image, or "".
 func (e env) again(ctx context.Context, at registry.Opened, version, listedAt string, withFiles bool) (list []*release.Rebuilt, err error) {
 	err = e.planned(release.Plan{Version: version}).session(ctx, func(s *session) error {
 		for _, platform := range s.pipeline.Platforms {
@@ -78,8 +78,8 @@ func (e env) again(ctx context.Context, at registry.Opened, version, listedAt st
 	return list, err
 }
 
-// verifyRebuild builds a published index again, from a clean checkout of its
-// commit, and adds what came of it to a result.
+// verifyRebuild builds a published index again, from a clean checkout of its commit,
+// and adds the outcome to result.
 func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *attest.Result) error {
 	if at.Index == nil {
 		return failure.Usagef("verify --rebuild %s: it is one image: pass the tag or the digest of the index", result.Reference)
@@ -116,7 +116,8 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 	return nil
 }
 
-// checkout puts a commit of a repository into a directory, and nothing else.
+// checkout checks out a commit of a repository in a new clone under dir, and returns
+// the clone's path.
 func checkout(ctx context.Context, repo, commit, dir string) (string, error) {
 	repo, err := filepath.Abs(repo)
 	if err != nil {

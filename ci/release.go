@@ -26,7 +26,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// releaseFlags say what to plan: facts, and where others are found.
+// releaseFlags are the flags of the verb: facts of the plan, and where to find others.
 type releaseFlags struct {
 	release.Facts
 	newest, rebuild     bool
@@ -103,12 +103,11 @@ plan, or a reference with digest for each published tag.`,
 	return cmd
 }
 
-// notesDir is the directory under the output directory for what a release says
-// of itself.
+// notesDir is the directory under the output directory for the text of a release.
 const notesDir = "release"
 
-// writeNotes leaves the text of a release's page, its title and its git tag, and
-// the list of packages to commit, where the release is one that has a page.
+// writeNotes writes the text of a release's page, its title and git tag, and the list
+// of packages to commit. It does nothing outside the live channel, which alone has pages.
 func (e env) writeNotes(plan release.Plan, r report.Report) error {
 	if plan.Channel.Value != release.Live {
 		return nil
@@ -134,13 +133,13 @@ func (e env) writeNotes(plan release.Plan, r report.Report) error {
 	})
 }
 
-// planned is e with a plan to keep to.
+// planned returns e with a plan.
 func (e env) planned(plan release.Plan) env {
 	e.keepTo = &plan
 	return e
 }
 
-// plan finds out all that a plan is made of, and makes it.
+// plan collects the facts that a plan depends on, and returns the plan.
 func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	none := release.Plan{}
 	pins, err := versions.Load(e.flags.repo)
@@ -161,7 +160,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	if e.actions != nil {
 		facts.Owner = e.getenv("GITHUB_REPOSITORY_OWNER")
 	}
-	// What is at hand is looked at before anybody is asked.
+	// Local facts come first: their errors are found before any network request.
 	var errs [5]error
 	facts.Branch, facts.Tag, facts.Pull, errs[0] = e.where(ctx, f.Pull)
 	facts.Tags, errs[1] = git.Tags(ctx, e.flags.repo)
@@ -210,8 +209,8 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 }
 
-// since adds what has changed since the published image: files, those of them that
-// the image is made of, and how package_versions.txt differs from what is in it.
+// since adds what has changed since the published image: files, those of them that the
+// image is built from, and how package_versions.txt differs from the image's packages.
 func (e env) since(ctx context.Context, registries registry.Source, facts *release.Facts) (err error) {
 	var known bool
 	facts.Changed, known, err = git.Changed(ctx, e.flags.repo, facts.Published.Commit)
@@ -238,7 +237,7 @@ func (e env) since(ctx context.Context, registries registry.Source, facts *relea
 		return err
 	}
 	published := before.Images[sbom.ListedPlatform].Packages
-	if published == nil { // nobody knows them
+	if published == nil { // unknown
 		return nil
 	}
 	listed, err := sbom.ParseTable(facts.Package)
@@ -249,9 +248,9 @@ func (e env) since(ctx context.Context, registries registry.Source, facts *relea
 	return nil
 }
 
-// before is how the pipeline finds out what the published images hold. Nothing
-// that is proven depends on it: what cannot be read is reported as unknown, and
-// fails no release.
+// before returns the function that reads the contents of the published images. No
+// check depends on them: contents that cannot be read are reported as unknown and do
+// not fail a release.
 func (e env) before(published *release.Published) func(context.Context) (*sbom.Before, error) {
 	return func(ctx context.Context) (*sbom.Before, error) {
 		before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, published)
@@ -262,8 +261,8 @@ func (e env) before(published *release.Published) func(context.Context) (*sbom.B
 	}
 }
 
-// where reports which branch, git tag or pull request is at hand: Actions says
-// it in its variables, elsewhere git knows.
+// where returns the branch, git tag or pull request that is built: from the variables
+// of GitHub Actions, or else from git.
 func (e env) where(ctx context.Context, pull int) (branch, tag string, number int, err error) {
 	ref := e.getenv("GITHUB_REF")
 	if e.actions == nil || ref == "" {
@@ -285,12 +284,12 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 	return branch, tag, pull, err
 }
 
-// registries are read with the credentials at hand.
+// registries returns the source for reading from registries, with credentials.
 func (e env) registries() registry.Source {
 	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Log: e.err}
 }
 
-// publishing is how anything is pushed; the optional registries may fail.
+// publishing returns the options of a push. Optional registries may fail.
 func (e env) publishing(optional []string) registry.Options {
 	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
 }

@@ -50,8 +50,8 @@ failed.`,
 	return cmd
 }
 
-// openReport serves the directory of a report until ctx ends. It is read again
-// for each request: the page of the next check is a reload away.
+// openReport serves the directory of a report until ctx ends. It reads the files for
+// each request, so that a reload shows the report of the next check.
 func (e env) openReport(ctx context.Context, dir string) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -65,7 +65,7 @@ func (e env) openReport(ctx context.Context, dir string) error {
 	if err == nil {
 		browser := exec.CommandContext(ctx, opener, url)
 		if err = browser.Start(); err == nil {
-			go func() { _ = browser.Wait() }() // it may stay as long as the browser does
+			go func() { _ = browser.Wait() }() // xdg-open may run as long as the browser
 		}
 	}
 	if err != nil {

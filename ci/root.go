@@ -31,23 +31,23 @@ type flags struct {
 	engine    string
 	base      string
 	output    string
-	cache     string // directory, of verbs that wait for others that use it
+	cache     string // directory; only set for verbs with --wait
 	netbox    string
 	json      bool
 	timeout   time.Duration
 	wait      time.Duration
 
-	// Of verbs that talk to registries.
+	// Of verbs that connect to registries.
 	stall        time.Duration
-	ca           string // file with authorities that they trust
+	ca           string // file with CA certificates to trust
 	roots        *x509.CertPool
 	to, optional []string
-	move         bool // any tag to another image
+	move         bool // allow any tag to move
 	attach       string
 	plan         string // file
 	signKey      string // file
 	signKeyless  bool
-	// line is the one transport to registries.
+	// line returns the shared transport to registries.
 	line func() *http.Transport
 }
 
@@ -63,7 +63,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		Example: `  go run ./ci check
   go run ./ci boot --platform linux/amd64`,
 		SilenceErrors: true,
-		// How many letters a verb may be off and still be suggested.
+		// The largest edit distance at which a verb is suggested.
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
 		Args:                       cobra.ArbitraryArgs,
@@ -114,7 +114,8 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		fmt.Fprintf(io.err, "warning: a password or token of this run has fewer than %d characters: the log shows *** wherever they occur: use a longer one\n", secret.Short)
 	})
 	mask.Known = func(text string) {
-		// The runner drops every output that a secret occurs in, digests too.
+		// Not registered when short: the runner drops every output that contains a
+		// secret, even a digest.
 		if len(text) < secret.Short {
 			warn()
 			return
@@ -163,7 +164,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 	return root, sink
 }
 
-// shared are the flags that several verbs have.
+// shared returns the flags that several verbs have.
 func (f *flags) shared() *pflag.FlagSet {
 	p := pflag.NewFlagSet("shared", pflag.ContinueOnError)
 	p.StringVar(&f.repo, "repo", f.repo, "the repository's `directory`")
@@ -186,8 +187,8 @@ func (f *flags) shared() *pflag.FlagSet {
 	return p
 }
 
-// find looks for the repository upwards, as git does. The output directory
-// lies in it, wherever in it the program is run.
+// find searches for the repository in the parent directories, as git does, and puts
+// the output directory into it.
 func (f *flags) find(given *pflag.FlagSet) {
 	if given.Changed("repo") {
 		return
@@ -198,7 +199,7 @@ func (f *flags) find(given *pflag.FlagSet) {
 			break
 		}
 		if abs, err := filepath.Abs(dir); err != nil || abs == filepath.Dir(abs) {
-			return // reading it says where it was looked for
+			return // reading versions.yml fails with a better error
 		}
 	}
 	if !given.Changed("output") {
@@ -206,18 +207,18 @@ func (f *flags) find(given *pflag.FlagSet) {
 	}
 }
 
-// env is what every verb works with.
+// env is the environment of a verb.
 type env struct {
 	streams
 	getenv  func(string) string
 	flags   *flags
 	mask    *secret.Mask
 	actions *actions.Sink // nil outside GitHub Actions
-	keepTo  *release.Plan // what the images are made for, nil when nothing is planned
+	keepTo  *release.Plan // nil without a plan
 	vouch   pipeline.Attesting
 }
 
-// unknownVerb names the verb that was asked for and the nearest there is.
+// unknownVerb returns an error for an unknown verb, with the most similar one.
 func unknownVerb(root *cobra.Command, verb string) error {
 	if near := root.SuggestionsFor(verb); len(near) > 0 {
 		return failure.Usagef("run verb %q: there is no such verb: did you mean %q?", verb, near[0])
@@ -231,7 +232,7 @@ func unknownVerb(root *cobra.Command, verb string) error {
 	return failure.Usagef("run verb %q: there is no such verb: pass one of %s", verb, strings.Join(verbs, ", "))
 }
 
-// noArguments refuses what a verb has no use for.
+// noArguments returns an error if a verb without arguments got any.
 func noArguments(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return failure.Usagef("%s %s: it takes no argument: leave %q out", cmd.CommandPath(), strings.Join(args, " "), args[0])

@@ -19,18 +19,18 @@ import (
 	setup "github.com/linuxserver/docker-netbox/pipeline/session"
 )
 
-// session is a pipeline with everything around it, for one verb.
+// session is the pipeline of one verb, with its display and log group.
 type session struct {
 	env
 	pipeline *pipeline.Pipeline
 	display  *progress.Display
 	endGroup func()
 
-	full      func(error) error // explains an error by a full disk, where it is one
-	explained bool              // the report does so
+	full      func(error) error // returns an error if a full disk is the cause
+	explained bool              // the report already names the full disk
 }
 
-// session sets a pipeline up, hands it to do, and takes everything down again.
+// session creates a session, passes it to do and closes it.
 func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	f := e.flags
 	name, why, err := e.chooseEngine()
@@ -77,8 +77,7 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	return do(s)
 }
 
-// lock keeps other runs from writing to the output directory and, with
-// Exclusive, from using the cache.
+// lock locks the output directory against other runs and, with Exclusive, the cache.
 func (e env) lock(ctx context.Context, mode filelock.Mode) (unlock func(), err error) {
 	cache := e.flags.cache
 	unlockCache, err := filelock.Lock(ctx, cache+".lock", mode, "the cache "+cache, e.flags.wait, e.err)
@@ -93,14 +92,14 @@ func (e env) lock(ctx context.Context, mode filelock.Mode) (unlock func(), err e
 	return func() { unlockOutput(); unlockCache() }, nil
 }
 
-// lockOutput keeps other runs from writing to the output directory.
+// lockOutput locks the output directory against other runs.
 func (e env) lockOutput(ctx context.Context) (unlock func(), err error) {
 	output := e.flags.output
 	return filelock.Lock(ctx, filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory "+output, e.flags.wait, e.err)
 }
 
-// display shows progress on standard error, live when that is a terminal, until
-// ctx ends the run.
+// display returns the display of progress on standard error, live if that is a
+// terminal, until ctx ends.
 func (e env) display(ctx context.Context) *progress.Display {
 	opts := progress.Options{Now: time.Now, Hide: e.mask.Hide}
 	if f, ok := e.err.(*os.File); ok {
@@ -111,13 +110,12 @@ func (e env) display(ctx context.Context) *progress.Display {
 	return display
 }
 
-// printedError is an error that people have read already.
+// printedError is an error that was already printed.
 type printedError struct{ error }
 
 func (p printedError) Unwrap() error { return p.error }
 
-// print prints the result of a verb: for programs with --json, else the text for
-// people.
+// print prints the result of a verb, as JSON with --json, else as text.
 func (e env) print(result any, text func(io.Writer) error) error {
 	if e.flags.json {
 		return e.printJSON(result)
@@ -128,7 +126,7 @@ func (e env) print(result any, text func(io.Writer) error) error {
 	return nil
 }
 
-// printResult is print for a text at hand.
+// printResult is print with the text as a string.
 func (e env) printResult(result any, text string) error {
 	return e.print(result, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
@@ -136,7 +134,7 @@ func (e env) printResult(result any, text string) error {
 	})
 }
 
-// printJSON is the result of a verb for programs.
+// printJSON prints the result of a verb as JSON.
 func (e env) printJSON(v any) error {
 	enc := json.NewEncoder(e.out)
 	enc.SetIndent("", "  ")
@@ -146,8 +144,7 @@ func (e env) printJSON(v any) error {
 	return nil
 }
 
-// finish writes the summary for people and the report, unless reportDir is
-// empty.
+// finish prints the summary and, unless reportDir is empty, writes the report.
 func (s *session) finish(err error, reportDir string) error {
 	s.display.Close()
 	s.endGroup()
@@ -155,7 +152,7 @@ func (s *session) finish(err error, reportDir string) error {
 	return s.finishReport(r, err, reportDir)
 }
 
-// explain names a full disk as the cause of an error, where it is one.
+// explain adds a full disk to the error and the report, if it is the cause.
 func (s *session) explain(r report.Report, err error) (report.Report, error) {
 	if full := s.full(err); full != nil {
 		s.explained = true
@@ -164,7 +161,7 @@ func (s *session) explain(r report.Report, err error) (report.Report, error) {
 	return r, err
 }
 
-// finishReport is finish for a report at hand.
+// finishReport is finish for the given report.
 func (e env) finishReport(r report.Report, err error, reportDir string) error {
 	if reportDir != "" {
 		// Nothing is compared when there is no earlier report, or one that cannot be read.
@@ -180,7 +177,7 @@ func (e env) finishReport(r report.Report, err error, reportDir string) error {
 		}
 		fmt.Fprintf(e.err, "report: %s\n", dir)
 	}
-	mermaid := "" // of the first platform whose graph was looked over
+	mermaid := "" // of the first platform with a graph
 	for _, p := range r.Platforms {
 		mermaid = cmp.Or(mermaid, p.Mermaid)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// attesting is who vouches for what is published.
+// attesting returns the signer and builder for the attestations of published images.
 func (e env) attesting() (pipeline.Attesting, error) {
 	key := e.flags.signKey
 	a := pipeline.Attesting{}
@@ -41,7 +41,7 @@ func (e env) attesting() (pipeline.Attesting, error) {
 	return a, nil
 }
 
-// cosign is the pinned program, built when it is first needed.
+// cosign returns the pinned cosign, which is built when it is first needed.
 func (e env) cosign() attest.Cosign {
 	return attest.Cosign{Module: e.tool("cosign"), Environ: os.Environ(), Home: filepath.Join(e.flags.cache, "sigstore"), Log: e.err}
 }

@@ -82,8 +82,8 @@ they explain is reported and does not fail the command.`,
 	return cmd
 }
 
-// complete checks what is demanded, and adds the platforms and the signer, who is
-// a key, in a file, or an identity.
+// complete checks the requirements, and adds the platforms and the signer: the key in
+// a file, or an identity.
 func (e env) complete(d *attest.Demand, key string, identity attest.Identity) error {
 	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {

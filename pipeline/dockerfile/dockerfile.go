@@ -1,5 +1,4 @@
-// Package dockerfile reads the parts of a Dockerfile that programs other than
-// the builder need.
+// Package dockerfile parses the parts of a Dockerfile that the pipeline needs.
 package dockerfile
 
 import (
@@ -9,14 +8,14 @@ import (
 	"strings"
 )
 
-// Instruction is one of a Dockerfile, its continued lines joined.
+// Instruction is an instruction of a Dockerfile, with its continued lines joined.
 type Instruction struct {
-	Line int // of its beginning, from 1
+	Line int // number of its first line, from 1
 	Word string
 	Rest string
 }
 
-// Instructions lists those of a Dockerfile.
+// Instructions returns the instructions of a Dockerfile.
 func Instructions(text string) []Instruction {
 	var found []Instruction
 	lines := strings.Split(text, "\n")
@@ -37,9 +36,8 @@ func Instructions(text string) []Instruction {
 	return found
 }
 
-// Sources lists the files and directories of its context that a Dockerfile
-// copies or mounts. One that it names by a pattern or a variable is "."; so is
-// one in a form that is not read here.
+// Sources returns the files and directories of the build context that a Dockerfile
+// copies or mounts. A source with a pattern, a variable or an unsupported form is ".".
 func Sources(text string) []string {
 	var found []string
 	add := func(sources ...string) {
@@ -76,7 +74,7 @@ func Sources(text string) []string {
 	return slices.Compact(found)
 }
 
-// mounted is what a mount takes from the context, if anything.
+// mounted returns the source of a mount, and whether it is in the build context.
 func mounted(mount string) (source string, ok bool) {
 	kind := "bind"
 	for _, option := range strings.Split(mount, ",") {

@@ -1,5 +1,4 @@
-// Package failure maps errors to exit codes, and formats each as the one line a
-// person reads.
+// Package failure maps errors to exit codes and formats each error as one line.
 package failure
 
 import (
@@ -11,13 +10,13 @@ import (
 
 // Exit codes of every verb.
 const (
-	ExitGood  = 0 // everything asked for was done and proven
+	ExitGood  = 0 // success
 	ExitCheck = 1 // a check failed
 	ExitUsage = 2 // wrong use, or a missing prerequisite
 )
 
-// usage marks an error that the caller can mend without touching the
-// repository: a wrong flag, a malformed file, a missing prerequisite.
+// usage marks an error that the caller can fix without changing the repository: a
+// wrong flag, a malformed file, a missing prerequisite.
 type usage struct{ err error }
 
 func (u usage) Error() string { return u.err.Error() }
@@ -36,7 +35,7 @@ func Usagef(format string, args ...any) error {
 	return Usage(fmt.Errorf(format, args...))
 }
 
-// ExitCode is the code that a process ending with err returns.
+// ExitCode returns the exit code of a process that ends with err.
 func ExitCode(err error) int {
 	if err == nil {
 		return ExitGood
@@ -47,7 +46,7 @@ func ExitCode(err error) int {
 	return ExitCheck
 }
 
-// All are the errors that err joins, however deep: err alone when it joins none.
+// All returns the errors that err joins, at any depth, or err alone when it joins none.
 func All(err error) (all []error) {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok && err != nil {
@@ -61,8 +60,7 @@ func All(err error) (all []error) {
 	return all
 }
 
-// Lines returns the lines that describe err to people: one for each joined error,
-// each a single line.
+// Lines returns one line for each error that err joins.
 func Lines(err error) (lines []string) {
 	if errors.Is(err, context.Canceled) {
 		return []string{"interrupted: everything that was started has been stopped"}

@@ -1,4 +1,4 @@
-// Package imagesize lists the parts of an image and the size of each.
+// Package imagesize computes the sizes of the parts of an image.
 package imagesize
 
 import (
@@ -9,15 +9,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Group is a part of an image: one layer or several.
+// Group is a part of an image: one or more layers.
 type Group struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"` // compressed, in bytes
 }
 
-// parts are the groups of the image by a word of the Dockerfile's instruction
-// that makes their layer. What comes before the first of them is the base,
-// what is none of them is the rest.
+// parts are the groups by a string in the Dockerfile instruction that creates their
+// layer. Layers before the first of them are the base, all others are the rest.
 var parts = []struct{ name, instruction string }{
 	{"packages", "/build/packages run"},
 	{"Python", "COPY /lsiopy "},
@@ -30,10 +29,10 @@ type Layer struct {
 	Digest  string  `json:"digest"`
 	Content v1.Hash `json:"-"`              // unpacked
 	Size    int64   `json:"size"`           // compressed, in bytes
-	From    string  `json:"from,omitempty"` // the instruction that makes it, "" when nobody knows
+	From    string  `json:"from,omitempty"` // the instruction that creates it, "" when unknown
 }
 
-// Layers are the layers of an image. The instructions are known when its history
+// Layers returns the layers of an image. From is set when the image's history
 // describes each layer.
 func Layers(img v1.Image) ([]Layer, error) {
 	manifest, err := img.Manifest()
@@ -59,9 +58,9 @@ func Layers(img v1.Image) ([]Layer, error) {
 	return layers, nil
 }
 
-// Groups lists the parts of an image in the order of their first layer; their
-// sizes add up to that of all layers. There are none when the image's history
-// does not describe each layer.
+// Groups returns the parts of an image in the order of their first layer. Their
+// sizes add up to that of all layers. It returns nil when the image's history does
+// not describe each layer.
 func Groups(layers []Layer) []Group {
 	var groups []Group
 	name := "base"

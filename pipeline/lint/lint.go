@@ -1,5 +1,5 @@
-// Package lint checks the repository's sources with linters: Go code, workflows
-// and shell scripts. tools/ pins those that come neither with Go nor with Debian.
+// Package lint runs linters on the repository's Go code, workflows and shell scripts.
+// tools/ pins the linters that are part of neither Go nor Debian.
 package lint
 
 import (
@@ -34,12 +34,12 @@ type Repo struct {
 type linter struct {
 	name string
 	args []string
-	path string // the program on the PATH, where it has another name
-	pkg  string // the program's package, when it is not on the PATH
+	path string // the program's name on the PATH, when it is not name
+	pkg  string // the program's Go package, when it is not on the PATH
 	of   string // the directory of tools/ that pins the package
 }
 
-// Check returns an error for each finding, and the linters that are not
+// Check returns an error for each finding, and the names of the linters that are not
 // installed. log receives a line for each linter.
 func (r Repo) Check(ctx context.Context, log io.Writer) (missing []string, err error) {
 	linters, err := r.linters()
@@ -89,7 +89,7 @@ func (r Repo) linters() ([]linter, error) {
 	return linters, err
 }
 
-// commands are those of the linters that look at single files, and these files.
+// commands returns the commands of the linters that check single files, and the files.
 func (r Repo) commands() (map[string][]string, error) {
 	files := map[string][]string{}
 	repo := os.DirFS(r.Dir)
@@ -105,14 +105,14 @@ func (r Repo) commands() (map[string][]string, error) {
 		case path.Ext(file) == ".go":
 			command = "gofmt -l"
 		case path.Ext(file) == ".yml" && path.Dir(file) == ".github/workflows":
-			command = "actionlint -no-color -oneline" // without names it takes those of a clone, which this may not be
+			command = "actionlint -no-color -oneline" // without file names it needs a git clone
 		default:
 			shell, err := shellOf(repo, file)
 			if shell == "" {
 				return err
 			}
 			command = "shellcheck --norc --format=gcc --shell=" + shell
-			if strings.HasPrefix(file, "build/") { // a failure that the shell does not see would end up in the image
+			if strings.HasPrefix(file, "build/") { // an error that the shell ignores would break the image
 				command += " --enable=check-extra-masked-returns,check-set-e-suppressed"
 			}
 		}
@@ -122,7 +122,7 @@ func (r Repo) commands() (map[string][]string, error) {
 	return files, err
 }
 
-// shellOf is the shell that a file names in its first line, if it does.
+// shellOf returns the shell in the first line of a script, or "".
 func shellOf(repo fs.FS, file string) (string, error) {
 	data, err := fs.ReadFile(repo, file)
 	first, _, _ := strings.Cut(string(data[:min(len(data), 100)]), "\n")
@@ -136,7 +136,7 @@ func shellOf(repo fs.FS, file string) (string, error) {
 	return "", err
 }
 
-// run runs a linter and returns what it finds, a line each.
+// run runs a linter and returns its findings, each as one line.
 func (r Repo) run(ctx context.Context, log io.Writer, l linter) ([]string, error) {
 	file, environ := cmp.Or(l.path, l.name), os.Environ()
 	if l.pkg != "" {
@@ -164,7 +164,7 @@ func (r Repo) run(ctx context.Context, log io.Writer, l linter) ([]string, error
 		case line == name || filepath.Ext(name) == "" && l.name != "shellcheck":
 			continue // a heading, or progress of the go command
 		case l.name == "deadcode" && strings.HasPrefix(line, "pipeline/module/"):
-			continue // called by ci/dagger, which compiles only with what Dagger generates
+			continue // called by ci/dagger, which only compiles with Dagger's generated code
 		}
 		findings = append(findings, line)
 	}

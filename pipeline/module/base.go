@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Check refuses a call that cannot work, in one line.
+// Check returns a one-line error for a call that cannot work.
 func (c Call) Check() error {
 	for _, file := range []string{versions.File, "Dockerfile", "go.mod"} {
 		if _, err := os.Stat(filepath.Join(c.Repo, file)); err != nil {
@@ -30,7 +30,7 @@ func (c Call) Check() error {
 	return c.reword(err)
 }
 
-// base names the base image as a session takes it.
+// base returns the base image in the form that a session accepts.
 func (c Call) base() (string, error) {
 	switch {
 	case c.Base != "":
@@ -47,11 +47,11 @@ func (c Call) base() (string, error) {
 	return "oci:" + dir, nil
 }
 
-// logIn is how the command line gets credentials, which a module does not see.
+// logIn matches the ways to log in on the command line, which a module does not have.
 var logIn = regexp.MustCompile(`\(docker login, or the variables REGISTRY_USERNAME_\S+ and REGISTRY_PASSWORD_[^\s)]+\)`)
 
-// reword is an error in the words of the module: its flags, and files as the
-// repository has them.
+// reword returns err with the module's flags in place of the command line's, and
+// with paths relative to the repository.
 func (c Call) reword(err error) error {
 	if err == nil {
 		return nil

@@ -1,7 +1,6 @@
-// Package module is what the Dagger module asks of the pipeline. A module
-// function runs in a container of its own with a session in its environment:
-// the repository has to be brought there, and results lie in files that Dagger
-// takes back.
+// Package module runs the pipeline for the functions of the Dagger module. Each
+// function runs in its own container, with a Dagger session in its environment.
+// Dagger copies the repository into that container and the result files out of it.
 package module
 
 import (
@@ -40,24 +39,23 @@ import (
 type Call struct {
 	Repo      string   // the repository's directory
 	Output    string   // directory that all files go to
-	Platforms []string // empty for those of a release
+	Platforms []string // empty for all platforms of a release
 	Base      string   // base image in a registry; empty for Layout, Archive or the published one
 	Layout    string   // instead of Base: an OCI layout
 	Archive   string   // instead of Base: an OCI archive of one image
 	Release   string   // NetBox release; empty for the pinned one
 	Log       io.Writer
 	Environ   []string // as os.Environ returns it
-	// Go is the ID of the container that programs are compiled in; empty is the
-	// Go image of the version that go.mod names.
+	// Go is the ID of the container that programs are compiled in. Empty means the
+	// Go image of the version in go.mod.
 	Go      string
 	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
 }
 
-// bootLimit bounds one boot of one platform.
+// bootLimit is the time limit for one boot of one platform.
 const bootLimit = 15 * time.Minute
 
-// pipeline puts the pipeline of a call together, hands it to do and takes it
-// down again.
+// pipeline creates the pipeline of a call, passes it to do and closes it.
 func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) (err error) {
 	defer func() { err = c.reword(err) }()
 	if len(c.Platforms) == 0 {
@@ -84,8 +82,8 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 	})
 }
 
-// engine hands the session's engine to do, and takes it down again. It compiles
-// programs in a container of its own: nothing of a module's container lasts.
+// engine passes the session's engine to do and closes it. The engine compiles
+// programs in a separate container, because the module's own is discarded.
 func (c Call) engine(ctx context.Context, cpu map[string]string, do func(*enginedagger.Engine) error) (err error) {
 	in := func(client *dagger.Client) *dagger.Container {
 		return dagger.Ref[*dagger.Container](client, dagger.ID(c.Go))
@@ -105,8 +103,8 @@ func (c Call) engine(ctx context.Context, cpu map[string]string, do func(*engine
 	return do(eng)
 }
 
-// Build builds every platform's image and leaves the index under the output
-// directory; it returns where.
+// Build builds every platform's image, writes the index under the output directory
+// and returns its path.
 func (c Call) Build(ctx context.Context) (dir string, err error) {
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		_, _, err := p.BuildAll(ctx)
@@ -142,15 +140,15 @@ func (c Call) Graph(ctx context.Context, format string) (file string, err error)
 	return file, err
 }
 
-// Boot boots every platform's image and asks it everything.
+// Boot boots every platform's image and runs all smoke checks.
 func (c Call) Boot(ctx context.Context) error {
 	return c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
 		return p.BootAll(ctx)
 	})
 }
 
-// Report does all that a check does and leaves its report, red or green, under
-// the output directory; it returns where.
+// Report runs the whole check, writes its report under the output directory whether
+// it passed or failed, and returns the report's path.
 func (c Call) Report(ctx context.Context) (dir string, err error) {
 	dir = filepath.Join(c.Output, pipeline.CheckReport)
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, _ *enginedagger.Engine) error {
@@ -160,25 +158,25 @@ func (c Call) Report(ctx context.Context) (dir string, err error) {
 		}
 		r := p.Report()
 		if checkErr != nil && r.Verdict() == report.Passed {
-			return checkErr // the report does not show it
+			return checkErr // the report does not contain it
 		}
 		return r.Write(dir, p.Mask.Hide)
 	})
 	return dir, err
 }
 
-// Credentials open the registries that are published to: a password the only
-// one there is, the text of docker's config.json several. Without any it is
+// Credentials are for the registries that are published to: a password for a single
+// registry, the text of docker's config.json for several. The zero value means
 // docker's configuration on this machine.
 type Credentials struct{ Username, Password, Config string }
 
-// Signing is the private key that what is published is signed with, as PEM, and
-// its password. Without one it is not signed.
+// Signing is the private key that signs published images, as PEM, and its password.
+// Without a key they are not signed.
 type Signing struct{ Key, Password string }
 
-// Publish checks everything and then pushes the index to every address under
-// every tag. Registries that are optional may fail. It returns a reference with
-// a digest for each tag.
+// Publish runs the whole check and then pushes the index to every address under
+// every tag. Optional registries may fail. It returns a reference with a digest for
+// each tag.
 func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, with Credentials, by Signing) ([]string, error) {
 	var attesting pipeline.Attesting
 	if by.Key != "" {
@@ -221,7 +219,7 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 	return published, err
 }
 
-// keychain has the credentials of each registry of the targets.
+// keychain returns the credentials for the registries of the targets.
 func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (authn.Keychain, error) {
 	switch {
 	case c.Config != "":
@@ -237,8 +235,8 @@ func (c Credentials) keychain(targets []registry.Target, hide func(...string)) (
 	return registry.Password(targets[0].Registry(), c.Username, c.Password, hide), nil
 }
 
-// Container is the built image of the call's first platform, as an object of
-// Dagger's.
+// Container builds the image of the call's first platform and returns the ID of its
+// Dagger container.
 func (c Call) Container(ctx context.Context) (id dagger.ID, err error) {
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine) error {
 		built, err := p.Build(ctx, p.Platforms[0])
@@ -254,8 +252,8 @@ func (c Call) Container(ctx context.Context) (id dagger.ID, err error) {
 // webPort is where NetBox listens.
 const webPort = 8000
 
-// NetBox is the built image as a service, with a PostgreSQL and a Redis and
-// the account admin of that password.
+// NetBox builds the image and returns the ID of a Dagger service that runs it with
+// PostgreSQL and Redis. The account admin has that password.
 func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err error) {
 	err = c.pipeline(ctx, func(p *pipeline.Pipeline, eng *enginedagger.Engine) error {
 		native, err := eng.Native()
@@ -280,8 +278,8 @@ func (c Call) NetBox(ctx context.Context, password string) (id dagger.ID, err er
 	return id, err
 }
 
-// Readme renders README.md and its pictures from readme-vars.yml, by
-// their paths in the repository.
+// Readme renders README.md and its pictures from readme-vars.yml and returns them
+// by their paths in the repository.
 func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 	draw := d2.Tool{Module: c.tool("d2", func(ctx context.Context, log io.Writer, p gotool.Program) error {
 		return c.engine(ctx, nil, func(eng *enginedagger.Engine) error { return eng.Compile(ctx, log, p) })
@@ -289,8 +287,8 @@ func (c Call) Readme(ctx context.Context) (map[string]string, error) {
 	return docs.Documents{Repo: c.Repo, D2: draw}.Render(ctx, c.Log)
 }
 
-// CheckReadme fails when README.md or a picture in it is not what
-// readme-vars.yml makes of it.
+// CheckReadme fails when README.md or one of its pictures differs from what
+// readme-vars.yml renders to.
 func (c Call) CheckReadme() error {
 	err := docs.Documents{Repo: c.Repo, D2: d2.Tool{Module: c.tool("d2", nil)}}.Check()
 	var drift *docs.Drift
@@ -300,15 +298,15 @@ func (c Call) CheckReadme() error {
 	return err
 }
 
-// tool is a directory of tools/. Each call that needs its programs builds
-// them: nothing lasts in its container but what it returns.
+// tool returns the module of a directory of tools/. Each call builds the programs it
+// needs, because its container is discarded.
 func (c Call) tool(name string, compile gotool.Compiler) gotool.Module {
 	module := session.Tool(c.Repo, filepath.Join(os.TempDir(), pipeline.Project), name, c.Environ, bootLimit)
 	module.Compile = compile
 	return module
 }
 
-// Lint fails on what the linters of the verb lint find.
+// Lint runs the verb lint and fails if it reports findings.
 func (c Call) Lint(ctx context.Context) error {
 	return c.engine(ctx, nil, func(eng *enginedagger.Engine) error {
 		return eng.Go(ctx, c.Repo, "go", "run", "./ci", "lint")

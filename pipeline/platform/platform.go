@@ -1,6 +1,6 @@
-// Package platform is the table of the platforms that there is an image for,
-// with all that varies by platform. A new one is a row here; the test of this
-// package names what else in the repository it needs.
+// Package platform has the table of the supported platforms, with everything that
+// varies by platform. To support another platform, add a row; the test of this package
+// lists what else in the repository needs a change.
 package platform
 
 import (
@@ -15,21 +15,21 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Binfmt is the directory in which Linux lists the emulators that it knows.
+// Binfmt is the directory where Linux lists the registered emulators.
 const Binfmt = "/proc/sys/fs/binfmt_misc"
 
-// Platform is a row of the table. Debian calls its architecture as Go does,
-// Alpine as Machine.
+// Platform is a row of the table. Debian names the architecture like Go, Alpine like
+// Machine.
 type Platform struct {
-	OCI        v1.Platform // as an index names it
-	Machine    string      // the CPU as uname, qemu and Python's wheels name it
-	Label      string      // the CPU as users know it, and readme-vars.yml
+	OCI        v1.Platform // as in an index
+	Machine    string      // CPU, as uname, qemu and Python wheels name it
+	Label      string      // CPU, as users and readme-vars.yml name it
 	Dockerfile string      // that the image is built from
-	TagPrefix  string      // what the tags of its images begin with
-	BasePrefix string      // what the tag of its published base begins with
+	TagPrefix  string      // of the tags of its images
+	BasePrefix string      // of the tag of its published base
 }
 
-// All are the platforms of a release, in order.
+// All returns the platforms of a release, in order.
 func All() []Platform {
 	return []Platform{{
 		OCI:        v1.Platform{OS: "linux", Architecture: "amd64"},
@@ -47,10 +47,10 @@ func All() []Platform {
 	}}
 }
 
-// Name is the platform without its variant: "linux/arm64".
+// Name returns the platform without its variant, such as "linux/arm64".
 func (p Platform) Name() string { return p.OCI.OS + "/" + p.OCI.Architecture }
 
-// Names are the names of all platforms.
+// Names returns the names of all platforms.
 func Names() (names []string) {
 	for _, p := range All() {
 		names = append(names, p.Name())
@@ -58,7 +58,7 @@ func Names() (names []string) {
 	return names
 }
 
-// Architectures are those of all platforms, as Go names them.
+// Architectures returns the architectures of all platforms, as Go names them.
 func Architectures() (archs []string) {
 	for _, p := range All() {
 		archs = append(archs, p.OCI.Architecture)
@@ -66,7 +66,7 @@ func Architectures() (archs []string) {
 	return archs
 }
 
-// Of finds the row of an architecture, as Go names it.
+// Of returns the row of an architecture, as Go names it.
 func Of(arch string) (p Platform, found bool) {
 	for _, p := range All() {
 		if p.OCI.Architecture == arch {
@@ -76,12 +76,12 @@ func Of(arch string) (p Platform, found bool) {
 	return Platform{}, false
 }
 
-// Linux is Linux on an architecture, as an index names it.
+// Linux returns the canonical platform of Linux on an architecture.
 func Linux(arch string) v1.Platform {
 	return Canonical(v1.Platform{OS: "linux", Architecture: arch})
 }
 
-// Canonical is a platform as an index names it: arm64 is always variant v8.
+// Canonical returns a platform as it appears in an index: arm64 always has variant v8.
 func Canonical(p v1.Platform) v1.Platform {
 	if row, found := Of(p.Architecture); found && p.OS == row.OCI.OS && p.Variant == "" {
 		p.Variant = row.OCI.Variant
@@ -89,8 +89,8 @@ func Canonical(p v1.Platform) v1.Platform {
 	return p
 }
 
-// Parse reads what people write for platforms, "linux/arm64/v8" for
-// "linux/arm64" included, and sorts them. Repetitions are dropped.
+// Parse parses the names of platforms, with or without their variant, and returns
+// them sorted and without duplicates.
 func Parse(names []string) (platforms []v1.Platform, err error) {
 	for _, name := range names {
 		p, err := v1.ParsePlatform(name)
@@ -107,17 +107,16 @@ func Parse(names []string) (platforms []v1.Platform, err error) {
 	return slices.CompactFunc(platforms, v1.Platform.Equals), nil
 }
 
-// Emulator is the name under which Debian registers the emulator.
+// Emulator returns the name under which Debian registers the emulator.
 func (p Platform) Emulator() string { return "qemu-" + p.Machine }
 
-// enabled is how the list of an emulator reads that Linux uses for any container.
-// Flag F is what counts: the kernel keeps the emulator open, so that a container
-// needs none inside.
+// enabled matches the binfmt_misc entry of an emulator that works in any container.
+// With flag F the kernel keeps the emulator open, so containers do not need a copy.
 var enabled = regexp.MustCompile(`(?m)^enabled\s(.*\n)*flags:.*F`)
 
-// Emulated reports whether Linux runs the platform's programs through its
-// emulator, as the list in the directory binfmt says.
+// Emulated reports whether Linux runs the platform's programs through its emulator,
+// according to the entry in the directory binfmt.
 func (p Platform) Emulated(binfmt string) bool {
-	data, _ := os.ReadFile(filepath.Join(binfmt, p.Emulator())) // without one it is not emulated
+	data, _ := os.ReadFile(filepath.Join(binfmt, p.Emulator())) // no entry: not emulated
 	return enabled.Match(data)
 }

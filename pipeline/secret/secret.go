@@ -1,4 +1,4 @@
-// Package secret masks the secrets of a run in everything the run prints.
+// Package secret masks the secrets of a run in all its output.
 package secret
 
 import (
@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// Mask knows secrets and hides them in text. The zero value knows none. It may
-// be used by many goroutines at once.
+// Mask replaces secrets in text. The zero value has none. It is safe for concurrent
+// use.
 type Mask struct {
-	// Known receives every secret once, when it becomes known. It may be nil.
+	// Known is called once with each secret when it is added. It may be nil.
 	Known func(secret string)
 
 	mu       sync.RWMutex
@@ -18,7 +18,7 @@ type Mask struct {
 	replacer *strings.Replacer
 }
 
-// Add makes values secret from now on. Empty ones are ignored.
+// Add adds secrets. Empty values are ignored.
 func (m *Mask) Add(values ...string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -30,7 +30,7 @@ func (m *Mask) Add(values ...string) {
 			}
 		}
 	}
-	// The longest first: a secret that begins with another is hidden whole.
+	// Longest first: a secret that begins with another one is hidden whole.
 	slices.SortStableFunc(m.values, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, v := range m.values {
@@ -39,16 +39,15 @@ func (m *Mask) Add(values ...string) {
 	m.replacer = strings.NewReplacer(pairs...)
 }
 
-// Short is how long a secret has to be at least: a shorter one occurs in
-// innocent text, and where it is hidden it stands apart from what is around it.
+// Short is the length in bytes below which a secret is too short: it also occurs in
+// unrelated text, where masking damages the text and reveals the secret.
 const Short = 8
 
-// minLength is the length from which AddLines makes a value secret: shorter
-// ones occur in innocent text everywhere.
+// minLength is the length from which AddLines adds a line as a secret: shorter lines
+// occur in unrelated text everywhere.
 const minLength = 4
 
-// AddLines makes every line of the values secret: in a log, a secret of
-// several lines shows up line by line.
+// AddLines adds every line of the values as a secret: logs are written line by line.
 func (m *Mask) AddLines(values ...string) {
 	for _, value := range values {
 		for part := range strings.Lines(value) {

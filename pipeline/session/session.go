@@ -1,5 +1,5 @@
-// Package session finds out what a run of the pipeline is made from, for the
-// command line and for the Dagger module alike.
+// Package session determines the inputs of a run of the pipeline, for the command
+// line and for the Dagger module.
 package session
 
 import (
@@ -19,18 +19,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Asked is what somebody wants a run to be made from.
+// Asked holds the inputs that the caller of a run chooses.
 type Asked struct {
-	Platforms []string      // as people write them
+	Platforms []string      // as platform.Parse accepts them
 	Base      string        // base image; empty for the published one
 	Release   string        // NetBox release; empty for the pinned one
-	Plan      *release.Plan // what the images are made for, nil when nothing is planned
-	Log       io.Writer     // receives what is to be known before anything starts
+	Plan      *release.Plan // the release that the images are for, nil for none
+	Log       io.Writer     // receives warnings
 }
 
-// Complete adds to the options of a run what it is made from: platforms, pinned
-// versions, base image, commit. It refuses what no run can be made from; nothing
-// is locked or started for that.
+// Complete sets the inputs in the options of a run: platforms, pinned versions, base
+// image and commit. It fails when they are invalid, before anything is locked or
+// started.
 func Complete(ctx context.Context, opts *pipeline.Options, asked Asked) (err error) {
 	if opts.Platforms, err = platform.Parse(asked.Platforms); err != nil {
 		return err
@@ -50,7 +50,7 @@ func Complete(ctx context.Context, opts *pipeline.Options, asked Asked) (err err
 	if err := git.CheckLineEnds(opts.Repo); err != nil {
 		return err
 	}
-	if asked.Plan == nil { // only what is planned needs history
+	if asked.Plan == nil { // only a release needs the history
 		opts.Source, err = git.Tree(ctx, opts.Repo, pins.Stamp())
 		if opts.Source.Commit == git.Unknown {
 			fmt.Fprintf(asked.Log, "source: %s is not a git clone: the image gets the commit %q; only a release needs a clone\n", opts.Repo, git.Unknown)
@@ -63,7 +63,7 @@ func Complete(ctx context.Context, opts *pipeline.Options, asked Asked) (err err
 	return asked.Plan.Ready(opts.Source, pins.NetBox.Release)
 }
 
-// Tool is a directory of tools/ in a repository, whose programs are kept under
+// Tool returns the module in a directory of tools/. Its programs are cached under
 // cache.
 func Tool(repo, cache, name string, environ []string, wait time.Duration) gotool.Module {
 	return gotool.Module{Dir: filepath.Join(repo, "tools", name), Cache: filepath.Join(cache, "tools"), Environ: environ, Wait: wait}
