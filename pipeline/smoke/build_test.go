@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// probe is the probe of this repository, to be compiled into a file.
+// probe returns the probe of this repository, to be compiled to out.
 func probe(arch, out string) gotool.Program {
 	p := Probe("../..", arch)
 	p.Out = out

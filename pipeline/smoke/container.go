@@ -8,8 +8,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// Probe is the probe of the repository at repoDir, to be compiled for
-// linux/goarch: a static program.
+// Probe returns the probe of the repository at repoDir as a static program for
+// linux/goarch.
 func Probe(repoDir, goarch string) gotool.Program {
 	return gotool.Program{
 		Dir: repoDir, Files: []string{"go.mod", "go.sum", "pipeline"},
@@ -17,10 +17,10 @@ func Probe(repoDir, goarch string) gotool.Program {
 	}
 }
 
-// Env is the environment, beside Secrets, that the container under test needs
-// for the probe at that path to find what it expects. It has /init start the
-// probe before any service, to report each service that ends, in the place of
-// the image's own hook, which is run as before.
+// Env returns the environment variables, besides Secrets, of the container under
+// test. They make /init start the probe at the given path before any service, to
+// report each service that exits. The probe replaces the image's own hook and
+// runs it.
 func Env(probe, hook string) map[string]string {
 	return map[string]string{
 		"ALLOWED_HOST":    "netbox.test",
@@ -31,8 +31,8 @@ func Env(probe, hook string) map[string]string {
 	}
 }
 
-// Secrets are the superuser's password and API token, new ones each time. With a
-// token that is there from the start, no check waits for one to be made.
+// Secrets returns a new password and API token for the superuser. Since the token
+// exists from the start, no check waits for one to be created.
 func Secrets() map[string]string {
 	return map[string]string{
 		"SUPERUSER_PASSWORD":  rand.Text(),
@@ -40,10 +40,11 @@ func Secrets() map[string]string {
 	}
 }
 
-// Command is what follows /init: the probe at that path inside the container,
-// which takes the rest of what it needs from the container's environment. That
-// release must answer. A Chromium in a container beside is debugged at browser, a
-// host and a port. All limits are stretched by slowness: 1 on a native machine.
+// Command returns the arguments of /init: the probe at the given path inside the
+// container, which reads its other settings from the environment. release is the
+// expected NetBox release. browser is the host and port at which a Chromium in
+// another container is debugged. slowness multiplies all timeouts: 1 on a native
+// machine.
 func Command(probe, release, browser string, slowness float64) []string {
 	return []string{"with-contenv", probe, "-version", release, "-browser", browser,
 		"-slowness", strconv.FormatFloat(slowness, 'g', -1, 64)}

@@ -1,8 +1,8 @@
-// Package smoke is the smoke test of a booted NetBox: the list of checks, the
-// stream in which the probe inside the container reports them, and the verdict
-// on that stream.
+// Package smoke defines the smoke test of a booted NetBox: the list of checks, the
+// stream in which the probe inside the container reports results, and the
+// evaluation of that stream.
 //
-// It is shared by the pipeline and the probe, so it needs nothing but the
+// The pipeline and the probe share it, so it imports little more than the
 // standard library.
 package smoke
 
@@ -12,21 +12,20 @@ import (
 	"strings"
 )
 
-// RefusedHost is a name under which nobody reaches NetBox: the check "host" asks
-// for it.
+// RefusedHost is a host name that NetBox must refuse. The check "host" requests
+// it.
 const RefusedHost = "other-host.invalid"
 
-// Check is one promise that is asked of NetBox.
+// Check is one check of the running NetBox.
 type Check struct {
 	ID      string
-	Promise string   // what holds when the check passes
-	Look    string   // where a person looks when it does not
-	Needs   []string // checks without whose success this one cannot be asked
+	Promise string   // what a pass proves
+	Look    string   // where to look after a failure
+	Needs   []string // checks that must pass before this one runs
 }
 
-// Checks are all checks of a run, in the order they are begun: what takes longest,
-// and what others wait for, comes early. Each must be reported exactly once for a
-// run to count as passed.
+// Checks returns all checks of a run in start order: slow checks, and those that
+// others need, come first. A run passes only if each is reported exactly once.
 func Checks() []Check {
 	return []Check{
 		{"ready", "the log-in page answers 200", "the log of svc-netbox-prepare and svc-netbox", nil},
@@ -54,8 +53,8 @@ func Checks() []Check {
 	}
 }
 
-// Picture is the file inside the container that the check's picture lies in
-// once it was made, "" for a check that looks at nothing.
+// Picture returns the path of the check's screenshot inside the container, "" for
+// a check without one.
 func Picture(check string) string {
 	if page, looks := strings.CutPrefix(check, "see-"); looks {
 		return "/netbox-probe-pictures/" + page + ".png"
@@ -63,17 +62,17 @@ func Picture(check string) string {
 	return ""
 }
 
-// Result is what came of one check.
+// Result is the result of one check.
 type Result struct {
 	Check   string  `json:"check"`
 	OK      bool    `json:"ok"`
-	Asked   string  `json:"asked"`           // what was asked, as a person would say it
-	Got     string  `json:"got"`             // what came back
-	Needs   string  `json:"needs,omitempty"` // the failed check that kept this one from being asked
-	Seconds float64 `json:"seconds"`         // how long the check took
+	Asked   string  `json:"asked"`           // the request, in words
+	Got     string  `json:"got"`             // the response, in words
+	Needs   string  `json:"needs,omitempty"` // the failed check because of which this one was skipped
+	Seconds float64 `json:"seconds"`         // duration of the check
 }
 
-// String is the result as one line for a person.
+// String formats the result as one line.
 func (r Result) String() string {
 	if r.OK {
 		return fmt.Sprintf("%s: ok: asked %s, got %s", r.Check, r.Asked, r.Got)
@@ -85,7 +84,7 @@ func (r Result) String() string {
 	return s
 }
 
-// Summary is the probe's last word on its findings.
+// Summary counts the results. The probe writes it after them.
 type Summary struct {
 	Checks int `json:"checks"`
 	Failed int `json:"failed"`

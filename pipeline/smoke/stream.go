@@ -12,31 +12,31 @@ import (
 	"unicode"
 )
 
-// prefix marks the probe's lines among those of the services.
+// prefix distinguishes the probe's lines from those of the services.
 const prefix = "netbox-probe: "
 
-// limit in bytes of each of a finding's two texts. It keeps a line below
-// PIPE_BUF (4096 bytes), up to which other writers never tear a write to a
-// pipe apart: without control characters escaping at most doubles a text.
+// limit is the maximum length, in bytes, of each of a result's two texts. It keeps
+// a line below PIPE_BUF (4096 bytes), up to which writes to a pipe are atomic.
+// Escaping at most doubles a text without control characters.
 const limit = 800
 
 // Message is one line of the stream; exactly one field is set.
 type Message struct {
 	Result      *Result    `json:"result,omitempty"`
-	Summary     *Summary   `json:"summary,omitempty"`     // ends the results
-	Terminating *time.Time `json:"terminating,omitempty"` // when PID 1 is about to be sent SIGTERM
+	Summary     *Summary   `json:"summary,omitempty"`     // follows the results
+	Terminating *time.Time `json:"terminating,omitempty"` // just before PID 1 is sent SIGTERM
 	Death       *Death     `json:"death,omitempty"`
 }
 
-// Death is the end of a service that s6 supervises, and starts again.
+// Death is one exit of a service that s6 supervises and restarts.
 type Death struct {
 	Service string `json:"service"`
-	Count   int    `json:"count"` // how often it has ended since the container's start
-	How     string `json:"how"`   // it ended: with which status, by which signal
+	Count   int    `json:"count"` // number of exits since the container's start
+	How     string `json:"how"`   // exit status or signal, in words
 }
 
-// Write writes the message to the stream, in one write: no other writer gets in
-// between.
+// Write writes the message to the stream in one write, so that it is not
+// interleaved with others.
 func (m Message) Write(w io.Writer) error {
 	if m.Result != nil {
 		r := *m.Result
@@ -45,7 +45,7 @@ func (m Message) Write(w io.Writer) error {
 	}
 	line := bytes.NewBufferString(prefix)
 	enc := json.NewEncoder(line)
-	enc.SetEscapeHTML(false) // people read these lines too
+	enc.SetEscapeHTML(false) // for readability in logs
 	if err := enc.Encode(m); err != nil {
 		return fmt.Errorf("writing a finding: %w", err)
 	}
@@ -53,7 +53,7 @@ func (m Message) Write(w io.Writer) error {
 	return err
 }
 
-// clip makes a text one line of bounded length.
+// clip reduces a text to one line of limited length.
 func clip(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -68,32 +68,31 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
-// Report is what the lines of a container say of the smoke test.
+// Report is the outcome of a smoke test, parsed from a container's log.
 type Report struct {
-	Results     []Result  // in the order of Checks; those reported only
-	Summary     *Summary  // nil when the probe did not come to its end
-	Terminating time.Time // when the probe sent PID 1 its SIGTERM, by the container's clock; zero when it did not
-	Deaths      []Death   // of services, before they were asked to stop
-	problems    []error   // what is wrong with the stream itself
+	Results     []Result  // reported results, in the order of Checks
+	Summary     *Summary  // nil when the probe did not finish
+	Terminating time.Time // when the probe sent SIGTERM to PID 1, by the container's clock; zero if it did not
+	Deaths      []Death   // exits of services before the stop
+	problems    []error   // errors of the stream itself
 }
 
-// Find reads the message in a line, whatever is glued to either end of it. A line
-// of anything else has none.
+// Find parses the message in a line, ignoring text before and after it. It
+// returns a zero Message for a line without one.
 func Find(line string) (m Message, err error) {
 	at := strings.Index(line, prefix+"{")
 	if at < 0 {
 		return m, nil
 	}
-	// A decoder stops at the end of the object.
+	// A Decoder ignores text after the object; Unmarshal would not.
 	if err := json.NewDecoder(strings.NewReader(line[at+len(prefix):])).Decode(&m); err != nil {
 		return Message{}, fmt.Errorf("smoke test: unreadable finding %q: %w; look at the container's log", clip(line[at:]), err)
 	}
 	return m, nil
 }
 
-// Parse reads the probe's findings out of the lines a container wrote. Lines
-// of services in between, and text glued to either end of a finding, do not
-// matter.
+// Parse reads the probe's results from a container's log. It ignores the lines of
+// services, and text before and after a message.
 func Parse(lines []string) Report {
 	var rep Report
 	seen := map[string][]Result{}
@@ -149,14 +148,14 @@ func Parse(lines []string) Report {
 	return rep
 }
 
-// failed are the checks that did not pass.
+// failed returns the checks that did not pass.
 func (r Report) failed() []Result {
 	return slices.DeleteFunc(slices.Clone(r.Results), func(res Result) bool { return res.OK })
 }
 
-// Err is nil when each check was reported once, passed, and the probe came to
-// its end. Else it joins one error a cause: checks that could not be asked
-// because another one failed are left out.
+// Err returns nil if each check was reported once and passed, and the probe
+// finished. Otherwise it joins one error per cause: it omits checks that were
+// skipped because another one failed.
 func (r Report) Err() error {
 	failed := r.failed()
 	if own := slices.DeleteFunc(r.failed(), func(res Result) bool { return res.Needs != "" }); len(own) > 0 {

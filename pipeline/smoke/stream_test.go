@@ -17,7 +17,7 @@ func write(t *testing.T, w io.Writer, m Message) {
 	}
 }
 
-// passing is the stream of a run in which all is well, a line each.
+// passing returns the lines of a run in which every check passes.
 func passing(t *testing.T) []string {
 	t.Helper()
 	var buf bytes.Buffer
@@ -28,7 +28,7 @@ func passing(t *testing.T) []string {
 	return strings.Split(strings.TrimSpace(buf.String()), "\n")
 }
 
-// index is where the finding of a check stands in passing's lines.
+// index returns the position of a check in the lines of passing.
 func index(id string) int {
 	return slices.IndexFunc(Checks(), func(c Check) bool { return c.ID == id })
 }
@@ -82,7 +82,7 @@ func TestTheTimeOfTheStopComesBack(t *testing.T) {
 	}
 }
 
-// A stream that is not whole must never count as passed.
+// An incomplete stream must never count as passed.
 func TestAStreamThatIsNotWholeFails(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -133,7 +133,7 @@ func TestAFailedCheckIsOneLineOfWhatWasAskedAndWhereToLook(t *testing.T) {
 	}
 }
 
-// Only then a pipe keeps each in one piece among the lines of others.
+// Only writes up to PIPE_BUF are atomic.
 func TestNoLineIsLongerThanAPipeTakesAtOnce(t *testing.T) {
 	for _, worst := range []string{`"`, `\`, "\x01", "\u2028", "\xff", "<", "a", "界"} {
 		var buf bytes.Buffer

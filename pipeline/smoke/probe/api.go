@@ -18,21 +18,21 @@ import (
 	"strings"
 )
 
-// api is a request to the REST API as the superuser.
+// api returns a request to the REST API as the superuser.
 func (p *probe) api(method, path string, in any) request { return api(p.bearer, method, path, in) }
 
-// api is a request to the REST API with a token.
+// api returns a request to the REST API with the given token.
 func api(bearer, method, path string, in any) request {
 	q := request{method: method, path: path, header: map[string]string{"Accept": "application/json", "Authorization": "Bearer " + bearer}}
 	if in != nil {
-		q.body, _ = json.Marshal(in) // never fails: texts and numbers
+		q.body, _ = json.Marshal(in) // never fails for strings and numbers
 		q.header["Content-Type"] = "application/json"
 	}
 	return q
 }
 
-// token makes an API token of version 2 and uses it. Asking for one with the
-// password would cost a third hash of it, seconds where the image is emulated.
+// token creates a version 2 API token and uses it. Creating it with the password
+// would hash the password a third time, which takes seconds under emulation.
 func (p *probe) token(t *talk) string {
 	var made struct {
 		Version int
@@ -44,8 +44,7 @@ func (p *probe) token(t *talk) string {
 	}), http.StatusCreated), &made)
 	t.expect(made.Version == 2 && made.Key != "" && made.Token != "",
 		"201, but a token of version %d with a key of %d and a secret of %d characters", made.Version, len(made.Key), len(made.Token))
-	// A token that differs in its secret only must not pass, or the good one
-	// passing would say nothing.
+	// A token with a wrong secret must fail, or the next check would prove nothing.
 	const who = "/api/authentication-check/"
 	bearer := "nbt_" + made.Key + "."
 	wrong := api(bearer+strings.Repeat("x", len(made.Token)), http.MethodGet, who, nil)
@@ -57,7 +56,7 @@ func (p *probe) token(t *talk) string {
 	return fmt.Sprintf("a version-2 token that is known as %s's", p.user)
 }
 
-// status is the answer of /api/status/.
+// status is the response of /api/status/.
 type status struct {
 	Version string `json:"netbox-version"`
 	Workers int    `json:"rq-workers-running"`
@@ -82,7 +81,7 @@ func (p *probe) workers(t *talk) string {
 	})
 }
 
-// object is the part all objects of the API have in common.
+// object has the fields of API objects that the checks read.
 type object struct {
 	ID      int
 	Name    string
@@ -90,7 +89,7 @@ type object struct {
 	Address netip.Prefix
 }
 
-// create makes an object and reads it back. The path is that of the object.
+// create creates an object and reads it back. It returns the object and its path.
 func (p *probe) create(t *talk, endpoint string, in any) (o object, at string) {
 	var made object
 	t.read(t.ask(p.api(http.MethodPost, endpoint, in), http.StatusCreated), &made)
@@ -108,8 +107,8 @@ func (p *probe) site(t *talk) string {
 	return fmt.Sprintf("site %d with its name", o.ID)
 }
 
-// network draws a documentation network at random, so that a database that
-// was asked before has room for it.
+// network returns a random documentation network, so that repeated runs against
+// the same database do not collide.
 func network() netip.Prefix {
 	a := netip.MustParseAddr("2001:db8::").As16()
 	_, _ = rand.Read(a[4:8]) // never fails
@@ -151,7 +150,8 @@ func (p *probe) graphql(t *talk) string {
 	return p.user
 }
 
-// delete takes away what was made. The site goes last: it holds the others.
+// delete deletes the created objects. The site is last because the others refer to
+// it.
 func (p *probe) delete(t *talk) string {
 	all := []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)}
 	for _, at := range all {
@@ -164,10 +164,10 @@ func (p *probe) delete(t *talk) string {
 	return "204, then 404 for each"
 }
 
-// image uploads a picture, finds its file and fetches it back.
+// image uploads a picture, checks its file and downloads it again.
 func (p *probe) image(t *talk) string {
 	t.about("an image to send")
-	noise := image.NewGray(image.Rect(0, 0, 8, 8)) // like no other
+	noise := image.NewGray(image.Rect(0, 0, 8, 8)) // random, so unique
 	_, _ = rand.Read(noise.Pix)                    // never fails
 	var picture, body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -211,8 +211,8 @@ func (p *probe) image(t *talk) string {
 	return fmt.Sprintf("the same image, and as %s", kept)
 }
 
-// job has a worker read a folder into the database: it takes the queue, the
-// worker, the database and the file system to get there.
+// job makes a worker read a folder into the database, which needs the queue, the
+// worker, the database and the file system.
 func (p *probe) job(t *talk) string {
 	t.about("a folder to read")
 	folder, err := os.MkdirTemp(p.config, ".smoke-")
@@ -240,7 +240,7 @@ func (p *probe) job(t *talk) string {
 	return got
 }
 
-// finished asks for the job of a data source.
+// finished checks that the job of a data source is completed.
 func (p *probe) finished(t *talk, source int) string {
 	var jobs struct {
 		Results []struct {

@@ -15,36 +15,36 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// Limits on a native machine; pace stretches them.
+// Timeouts on a native machine; pace scales them.
 const (
 	requestLimit = 45 * time.Second
 	checkLimit   = time.Minute
 	stopLimit    = time.Minute
 )
 
-// pace is how much slower than natively all goes: how patient the probe is.
+// pace is the factor by which the machine is slower than a native one.
 type pace float64
 
-// stretch returns the limit that holds on the machine at hand.
+// stretch scales a timeout.
 func (p pace) stretch(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * float64(p))
 }
 
-// patience is how long one answer may take: short of the limit of a whole boot,
-// so that what hangs is named.
+// patience returns the timeout of one request. It stays below the timeout of a
+// whole boot, so that the error names the request that hangs.
 func (p pace) patience() time.Duration { return min(p.stretch(requestLimit), 5*time.Minute) }
 
-// interval is the time between two tries. It grows with slowness up to a
-// second: being asked costs an emulated NetBox much of its time.
+// interval returns the time between two attempts. It grows with slowness up to a
+// second, because requests slow an emulated NetBox down considerably.
 func (p pace) interval() time.Duration {
 	return min(p.stretch(200*time.Millisecond), time.Second)
 }
 
-// probe is what is known of the NetBox under test, and what the checks learn.
+// probe has the settings of the NetBox under test and the state of the checks.
 type probe struct {
 	pace     pace
 	web      *client
-	browser  string // where it is debugged
+	browser  string // host:port at which it is debugged
 	version  string
 	user     string
 	password string
@@ -56,21 +56,21 @@ type probe struct {
 	proc     string
 	services string          // directory of the supervised services
 	self     int             // the probe's own process id
-	life     context.Context // ends with the probe: the tab outlasts a check
+	life     context.Context // lasts as long as the probe, because the tab outlives a check
 
-	// Learned. Each is written by one check and read only by checks that need
-	// that one.
+	// State. Each field is written by one check and read only by checks that need
+	// that check.
 	loginPage []byte
 	tab       *browser.Tab
 	closeTab  func()
 	session   *client
 	siteID    int
 	siteName  string
-	made      struct{ prefix, address, image string } // their API paths
+	made      struct{ prefix, address, image string } // API paths
 }
 
-// checks says how each check of smoke.Checks is made, and what it got where all is
-// well.
+// checks returns the function of each check of smoke.Checks. A function returns
+// what it got if the check passes.
 func (p *probe) checks() map[string]func(*talk) (got string) {
 	return map[string]func(*talk) string{
 		"ready":         p.ready,
@@ -98,17 +98,17 @@ func (p *probe) checks() map[string]func(*talk) (got string) {
 	}
 }
 
-// ask makes the checks, in the order of smoke.Checks as far as those that each
-// needs have passed, and writes each finding when it is there.
+// ask runs the checks and writes each result as soon as it is known. It starts them
+// in the order of smoke.Checks, each after those it needs have passed.
 //
-// All at once they would share the processors, and those that take longest or
-// that others wait for would end last. One more than there are processors: some
-// of them only wait.
+// It does not start all at once: the slow checks, and those that others need,
+// would finish last. It runs one more than there are processors, because some
+// checks only wait.
 func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
 	p.life = ctx
 	how := p.checks()
 	ended := make(chan smoke.Result)
-	passed := map[string]bool{} // only those that have ended
+	passed := map[string]bool{} // finished checks only
 	running := 0
 	report := func(r smoke.Result) {
 		passed[r.Check] = r.OK
@@ -117,11 +117,11 @@ func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
 			sum.Failed++
 		}
 		r.Asked, r.Got = p.hide(r.Asked), p.hide(r.Got)
-		// A finding that cannot be written is missing from the stream, which
-		// its reader counts as a failure.
+		// Write errors are ignored: the reader treats a missing result as a
+		// failure.
 		_ = smoke.Message{Result: &r}.Write(out)
 	}
-	// begin starts a check if it may start, and says if it is dealt with.
+	// begin starts or skips a check; it returns false if the check has to wait.
 	begin := func(c smoke.Check) bool {
 		for _, need := range c.Needs {
 			switch ok, known := passed[need]; {
@@ -156,14 +156,14 @@ func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
 	}
 }
 
-// check makes one check.
+// check runs one check.
 func (p *probe) check(ctx context.Context, how func(*talk) (got string)) smoke.Result {
 	t := &talk{ctx: ctx, web: p.web}
 	return t.result(how(t))
 }
 
-// until takes a step until it goes well or the time is up. A step that the end of
-// the time has spoilt does not count.
+// until retries step until it succeeds or the timeout expires. The result of an
+// attempt that the timeout interrupted is discarded.
 func (p *probe) until(t *talk, step func(*talk) (got string)) (got string) {
 	start := time.Now()
 	var last talk
@@ -187,19 +187,20 @@ func (p *probe) until(t *talk, step func(*talk) (got string)) (got string) {
 	return got
 }
 
-// talk is what one check asks, step by step. The first answer that is wrong ends
-// it: no more is asked then, and what is expected after it does not count.
+// talk is one run of a check: a sequence of requests and expectations. After the
+// first failure it sends no requests and ignores further expectations.
 type talk struct {
 	ctx   context.Context
 	web   *client
 	asked []string
-	wrong string // what came instead of what was expected, of what was asked last; "" while all is well
+	wrong string // the first failure, which is that of the last request; "" if none
 }
 
-// about says what is asked, in the place of all that was asked before.
+// about replaces the descriptions of all earlier requests.
 func (t *talk) about(asked string) { t.asked = []string{asked} }
 
-// ask sends a request. Any status wanted is right, or any at all.
+// ask sends a request and expects one of the wanted statuses, or any if none is
+// given.
 func (t *talk) ask(q request, want ...int) reply {
 	if t.wrong != "" {
 		return reply{}
@@ -210,7 +211,7 @@ func (t *talk) ask(q request, want ...int) reply {
 	return r
 }
 
-// read expects a reply to be JSON that fits.
+// read decodes a JSON reply.
 func (t *talk) read(r reply, into any) {
 	if t.wrong == "" {
 		err := json.Unmarshal(r.body, into)
@@ -221,15 +222,16 @@ func (t *talk) read(r reply, into any) {
 // try expects no error.
 func (t *talk) try(err error) bool { return t.expect(err == nil, "%v", err) }
 
-// expect reports whether all is well up to here.
+// expect records a failure unless ok. It reports whether there is no failure so
+// far.
 func (t *talk) expect(ok bool, format string, args ...any) bool {
 	if !ok && t.wrong == "" {
-		t.wrong = cmp.Or(fmt.Sprintf(format, args...), "nothing") // no failure goes without words
+		t.wrong = cmp.Or(fmt.Sprintf(format, args...), "nothing") // a failure must not be empty
 	}
 	return t.wrong == ""
 }
 
-// result is what the check came to, with what was got where all is well.
+// result returns the check's result; got describes a pass.
 func (t *talk) result(got string) smoke.Result {
 	if t.wrong != "" {
 		return smoke.Result{Asked: t.asked[len(t.asked)-1], Got: t.wrong}

@@ -21,11 +21,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// client speaks HTTP to one address under one host name, whatever that name
-// resolves to, and follows no redirect.
+// client is an HTTP client for one address and one host name, whatever that name
+// resolves to. It does not follow redirects.
 type client struct {
 	http  *http.Client
-	name  string // host:port as a browser would have it
+	name  string // host:port as in a browser's address bar
 	limit time.Duration
 }
 
@@ -47,32 +47,32 @@ func newClient(address, host string, limit time.Duration) *client {
 	}
 }
 
-// session returns a client that shares the connections and keeps cookies.
+// session returns a client with its own cookies that shares the connections.
 func (c *client) session() *client {
 	s, kept := *c, *c.http
-	kept.Jar, _ = cookiejar.New(nil) // which never fails without options
+	kept.Jar, _ = cookiejar.New(nil) // never fails without options
 	s.http = &kept
 	return &s
 }
 
-// request is one thing to ask.
+// request is one HTTP request.
 type request struct {
 	method string
-	path   string // absolute, with its query
+	path   string // absolute, with the query
 	note   string
-	header map[string]string // Host is the client's unless it is here
+	header map[string]string // Host overrides the client's host name
 	body   []byte
 }
 
 func (q request) String() string { return q.method + " " + q.path + q.note }
 
-// but is the request with a note on what is special about it.
+// but returns the request with a note for messages.
 func (q request) but(note string) request {
 	q.note = " " + note
 	return q
 }
 
-// reply is what came back.
+// reply is the response to a request, or its error.
 type reply struct {
 	status int
 	header http.Header
@@ -106,16 +106,16 @@ func (c *client) do(ctx context.Context, q request) (r reply) {
 	return r
 }
 
-// get is a request for a page.
+// get returns a GET request.
 func get(path string) request { return request{method: http.MethodGet, path: path} }
 
-// media is the content type without its parameters.
+// media returns the content type without its parameters.
 func (r reply) media() string {
 	media, _, _ := mime.ParseMediaType(r.header.Get("Content-Type"))
 	return media
 }
 
-// got shows a person what came back: a body only where it explains an error.
+// got summarizes the reply. It includes the body only to explain an error.
 func (r reply) got() string {
 	if errors.Is(r.err, context.DeadlineExceeded) {
 		return "no answer within " + r.took.Round(100*time.Millisecond).String()
@@ -123,7 +123,7 @@ func (r reply) got() string {
 	if r.err != nil {
 		var u *url.Error
 		if errors.As(r.err, &u) {
-			return u.Err.Error() // the address is in what was asked
+			return u.Err.Error() // the address is in the request already
 		}
 		return r.err.Error()
 	}
@@ -140,14 +140,14 @@ func (r reply) got() string {
 }
 
 var (
-	// NetBox's own page for an unforeseen exception: its class, then its text.
+	// NetBox's error page for an exception: its class, then its text.
 	exception = regexp.MustCompile(`(?s)<pre class="block"><strong>(.*?)</strong><br\s*/?>\s*([^\n]*)`)
 	title     = regexp.MustCompile(`(?s)<title>(.*?)</title>`)
 	alert     = regexp.MustCompile(`(?s)<div class="alert alert-danger[^>]*>(.*?)</div>`)
 	tag       = regexp.MustCompile(`(?s)<[^>]*>`)
 )
 
-// explain finds in an error's body the one line worth showing.
+// explain returns the most useful line of an error's body.
 func explain(media string, body []byte) string {
 	if media == "application/json" {
 		var e struct {

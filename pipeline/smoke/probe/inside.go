@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// imports has the image's own Python load what is hard to build.
+// imports loads the packages that are hard to build with the image's own Python.
 func (p *probe) imports(t *talk) string {
 	const program = "import ldap, django_auth_ldap.backend, PIL.Image, psycopg; PIL.Image.core; print(psycopg.pq.__impl__)"
 	t.about(p.python + " to import ldap, django_auth_ldap, PIL and psycopg")
@@ -29,7 +29,7 @@ func (p *probe) imports(t *talk) string {
 	return "all of them, psycopg's implementation in C"
 }
 
-// secretFiles looks at who may read what must stay secret.
+// secretFiles checks the owner and mode of the secrets.
 func (p *probe) secretFiles(t *talk) string {
 	t.about("mode and owner of " + p.secrets)
 	names, err := filepath.Glob(p.secrets)
@@ -44,11 +44,11 @@ func (p *probe) secretFiles(t *talk) string {
 	return fmt.Sprintf("0600 of user %d for all (%d)", p.uid, len(names))
 }
 
-// owner is the user that a file belongs to.
+// owner returns the id of the user that owns a file.
 func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) }
 
-// steady looks at what s6 remembers of the services it supervises: it brings
-// one that ended back after a second, without a word in the log.
+// steady checks s6's record of service exits: s6 restarts a service after a second
+// without logging it.
 func (p *probe) steady(t *talk) string {
 	t.about("the deaths that s6 counted under " + p.services)
 	tallies, err := readTallies(p.services)
@@ -64,9 +64,9 @@ func (p *probe) steady(t *talk) string {
 	return fmt.Sprintf("none of %d services", len(tallies))
 }
 
-// readTallies reads how each supervised service ended each time, as s6-supervise
-// keeps it for s6-svdt: 12 bytes of time, the exit code, and the signal that
-// killed it.
+// readTallies returns a description of each exit of each supervised service. It
+// reads the records that s6-supervise keeps for s6-svdt: 12 bytes of time, the
+// exit code, and the signal that killed the service.
 func readTallies(services string) (map[string][]string, error) {
 	const record = 14
 	files, err := filepath.Glob(filepath.Join(services, "*", "supervise", "death_tally"))
@@ -95,7 +95,7 @@ func readTallies(services string) (map[string][]string, error) {
 	return tallies, nil
 }
 
-// process is what the kernel knows of one.
+// process is a process as described in /proc.
 type process struct {
 	id, parent int
 	name       string
@@ -103,8 +103,8 @@ type process struct {
 	command    []string
 }
 
-// processes looks for root where it has no business. Its business are PID 1
-// and s6's supervisors, the base's cron service (which becomes each crontab's
+// processes checks that only expected processes run as root: PID 1, s6's
+// supervisors, the base image's cron service (which switches to each crontab's
 // user), and what was started from outside: the probe, twice, and a health check.
 func (p *probe) processes(t *talk) string {
 	t.about("the users of all processes")
@@ -133,20 +133,20 @@ func (p *probe) processes(t *talk) string {
 	return fmt.Sprintf("%d of user %d, none of root but supervisors", servants, p.uid)
 }
 
-// supervises says whether the process is part of the init system.
+// supervises reports whether the process is part of the init system.
 func (p process) supervises() bool {
 	return p.id == 1 || strings.HasPrefix(p.name, "s6-")
 }
 
-// watches says whether the process is the one that watches services for the
-// probe. Under emulation the kernel puts qemu in front of its command, though
-// not of the one that a process reads of itself.
+// watches reports whether the process is the probe's watcher of services. Under
+// emulation the kernel prepends qemu to its command, but not to the command that a
+// process reads of itself.
 func (p process) watches(probe process) bool {
 	last := len(p.command) - 1
 	return last > 0 && p.command[last] == watching && slices.Contains(p.command[:last], probe.command[0])
 }
 
-// ancestry is a process and all above it.
+// ancestry returns the ids of a process and its ancestors.
 func (p *probe) ancestry(all map[int]process, id int) (ids []int) {
 	for {
 		proc, known := all[id]
@@ -158,7 +158,7 @@ func (p *probe) ancestry(all map[int]process, id int) (ids []int) {
 	}
 }
 
-// readProcesses reads all processes that stay long enough to be read.
+// readProcesses reads all processes, and skips those that exit meanwhile.
 func readProcesses(root string) (map[int]process, error) {
 	dirs, err := filepath.Glob(filepath.Join(root, "[1-9]*"))
 	if err != nil {
@@ -184,7 +184,7 @@ func readProcesses(root string) (map[int]process, error) {
 		if err != nil || parentErr != nil || len(uids) != 4 {
 			return nil, fmt.Errorf("reading the process of %s: its parent is %q, its users are %q", dir, fields["PPid"], uids)
 		}
-		command, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // empty once it is gone
+		command, _ := os.ReadFile(filepath.Join(dir, "cmdline")) // empty after its exit
 		all[id] = process{id, parent, fields["Name"], uids, strings.Split(strings.TrimRight(string(command), "\x00"), "\x00")}
 	}
 	return all, nil

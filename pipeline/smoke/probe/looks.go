@@ -14,8 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// look goes on to a page, keeps a picture of it and judges it by what it must
-// show.
+// look navigates to a page, saves a screenshot and checks that the page shows the
+// wanted texts.
 func (p *probe) look(t *talk, check, asked string, goOn func() error, wants ...string) string {
 	t.about(asked + " in Chromium")
 	err := goOn()
@@ -23,7 +23,7 @@ func (p *probe) look(t *talk, check, asked string, goOn func() error, wants ...s
 		t.try(err)
 		return ""
 	}
-	// Also when the time is up: the picture shows the most.
+	// The screenshot is taken after a timeout too, because it shows the most.
 	limit, cancel := context.WithTimeout(p.life, p.pace.patience())
 	defer cancel()
 	seen, lookErr := p.tab.Look(limit)
@@ -39,8 +39,8 @@ func (p *probe) look(t *talk, check, asked string, goOn func() error, wants ...s
 	return got
 }
 
-// seeLogin opens the tab that all checks look into. The others need this one, and
-// each other: one at a time has the tab.
+// seeLogin opens the tab that all browser checks share. They depend on each other,
+// so that only one uses the tab at a time.
 func (p *probe) seeLogin(t *talk) string {
 	return p.look(t, "see-login", "the log-in page /login/", func() (err error) {
 		if p.tab, p.closeTab, err = browser.Open(p.life, p.browser, p.web.http.Transport); err != nil {
@@ -50,7 +50,7 @@ func (p *probe) seeLogin(t *talk) string {
 	}, "NetBox", "Username", "Password")
 }
 
-// seeDashboard logs in as a person does.
+// seeDashboard logs in through the form.
 func (p *probe) seeDashboard(t *talk) string {
 	return p.look(t, "see-dashboard", "to fill in the log-in form, then the dashboard /", func() error {
 		return p.tab.Do(t.ctx,

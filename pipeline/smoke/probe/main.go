@@ -1,12 +1,12 @@
-// Command probe runs inside a booted container, as the command of its /init, and
-// runs the smoke test. It prints one line for each result and, if every check
-// passed, stops the container with a SIGTERM to PID 1. It uses nothing of the container's userland but the
-// Python whose packages it lists, so it runs natively even if the container is
-// emulated. A browser in a container beside it renders the pages; the probe
-// fetches them for it, because that container cannot reach this one.
+// Command probe runs the smoke test inside a booted container, as the command of
+// its /init. It prints one line for each result and, if every check passed, stops
+// the container with a SIGTERM to PID 1. It uses nothing of the container's
+// userland except Python, so it runs natively even if the container is emulated.
+// A browser in another container renders the pages; the probe fetches them for
+// it, because that container cannot reach this one.
 //
-// As the hook of /init, it stays beside the services from before the first one
-// and reports each that ends: see watch.go.
+// As the hook of /init, it starts before the first service and reports each
+// service that exits: see watch.go.
 package main
 
 import (
@@ -37,8 +37,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// run asks everything, has the container stop if all is well, and returns the
-// exit code.
+// run runs all checks, stops the container if they pass, and returns the exit
+// code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	p, err := newProbe(args, getenv)
 	if err != nil {
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return p.run(ctx, stdout, stderr)
 }
 
-// newProbe is the probe of a container that was set up by smoke.Env and
+// newProbe returns the probe of a container that was set up with smoke.Env and
 // smoke.Command.
 func newProbe(args []string, getenv func(string) string) (*probe, error) {
 	p := &probe{
@@ -88,10 +88,10 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 
 func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
 	summary := p.ask(ctx, stdout)
-	if p.closeTab != nil { // what its page asks for would reach a NetBox that stops
+	if p.closeTab != nil { // its page must not send requests to a NetBox that is stopping
 		p.closeTab()
 	}
-	p.web.http.CloseIdleConnections() // nginx waits for one that was opened and has asked nothing yet
+	p.web.http.CloseIdleConnections() // nginx waits for open connections without a request
 	if err := (smoke.Message{Summary: &summary}).Write(stdout); err != nil || summary.Failed > 0 {
 		return 1
 	}
@@ -102,7 +102,7 @@ func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "probe: sending SIGTERM to PID 1: %v\n", err)
 		return 1
 	}
-	// An orderly stop ends this process too.
+	// A clean stop terminates this process too.
 	limit := p.pace.stretch(stopLimit)
 	select {
 	case <-ctx.Done():

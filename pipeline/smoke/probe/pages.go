@@ -28,7 +28,7 @@ var (
 	asset     = regexp.MustCompile(`(?s)<(?:link|script|img)\b[^>]*?\s(?:href|src)="([^"]+)"`)
 )
 
-// types are the content types a file's name allows.
+// types maps a file extension to its allowed content types.
 var types = map[string][]string{
 	".css": {"text/css"},
 	".js":  {"text/javascript", "application/javascript"},
@@ -37,7 +37,7 @@ var types = map[string][]string{
 	".ico": {"image/x-icon", "image/vnd.microsoft.icon"},
 }
 
-// static fetches what the log-in page makes a browser fetch.
+// static fetches the static files that the log-in page refers to.
 func (p *probe) static(t *talk) string {
 	seen := map[string]int{}
 	files := map[string]bool{}
@@ -67,7 +67,7 @@ func (p *probe) static(t *talk) string {
 	return "200 and the right type for each"
 }
 
-// wrongHost asks for a host that ALLOWED_HOST does not name.
+// wrongHost requests a host that ALLOWED_HOST does not name.
 func (p *probe) wrongHost(t *talk) string {
 	q := get("/login/").but("of host " + smoke.RefusedHost)
 	q.header = map[string]string{"Host": smoke.RefusedHost}
@@ -75,7 +75,7 @@ func (p *probe) wrongHost(t *talk) string {
 	return "400"
 }
 
-// submit fills in the log-in form in a fresh session, which the talk goes on in.
+// submit submits the log-in form in a new session, which t keeps using.
 func (p *probe) submit(t *talk, password string) reply {
 	t.web = p.web.session()
 	m := csrfField.FindSubmatch(t.ask(get("/login/"), http.StatusOK).body)
@@ -95,7 +95,7 @@ func (p *probe) submit(t *talk, password string) reply {
 
 func (p *probe) wrongPassword(t *talk) string {
 	r := p.submit(t, p.password+"-wrong")
-	// The form comes back, with its complaint.
+	// NetBox shows the form again, with an error message.
 	t.expect(r.status == http.StatusOK && alert.Match(r.body), "%s", r.got())
 	t.ask(get("/").but("with a wrong password"), http.StatusFound)
 	return "the form again, and no way in"
@@ -111,7 +111,7 @@ func (p *probe) login(t *talk) string {
 	return fmt.Sprintf("302, then the dashboard of %s", p.user)
 }
 
-// hide keeps the password and the token out of what is printed, whoever echoes them.
+// hide masks the password and the token in printed texts.
 func (p *probe) hide(s string) string {
 	return strings.NewReplacer(p.password, "***", p.bearer, "***").Replace(s)
 }

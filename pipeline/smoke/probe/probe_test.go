@@ -22,18 +22,18 @@ const (
 	token    = "nbt_key.secret"
 )
 
-// from returns an environment.
+// from returns a getenv function.
 func from(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
-// ask runs the probe as /init would, against the NetBox at that address, and
-// returns its exit code and its lines.
+// ask runs the probe as /init would, against the NetBox at address, and returns
+// its exit code and output lines.
 func ask(t *testing.T, address string, slowness float64, change func(*probe)) (int, []string) {
 	t.Helper()
 	env := smoke.Env("/probe", "")
 	env["SUPERUSER_PASSWORD"], env["SUPERUSER_API_TOKEN"] = password, token
-	// Command begins with `with-contenv PROBE`.
+	// The command starts with `with-contenv PROBE`.
 	p, err := newProbe(smoke.Command("/probe", "4.7.3", "127.0.0.1:1", slowness)[2:], from(env))
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestAnErrorPageIsToldInItsOwnWords(t *testing.T) {
 	}
 }
 
-// tree writes processes as the kernel shows them: "id parent uid name command...".
+// tree writes a /proc directory for processes: "id parent uid name command...".
 func tree(t *testing.T, processes ...string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -185,7 +185,7 @@ func TestOnlySupervisorsAndTheProbeMayBeRoot(t *testing.T) {
 		"10 1 0 s6-svscan s6-svscan -d4 -- /run/service",
 		"20 10 0 s6-supervise s6-supervise svc-netbox",
 		"21 20 1000 python /lsiopy/bin/python -m web",
-		// Under emulation the kernel puts qemu in front.
+		// Under emulation the kernel prepends qemu.
 		"30 10 0 s6-supervise /usr/libexec/qemu-binfmt/aarch64-binfmt-P /usr/bin/s6-supervise s6-supervise svc-cron",
 		"31 30 0 cron /usr/libexec/qemu-binfmt/aarch64-binfmt-P /usr/sbin/cron cron -f",
 		"40 1 0 rc.init sh -e /run/s6/basedir/scripts/rc.init top /probe",

@@ -14,12 +14,12 @@ import (
 
 const (
 	services = "/run/service" // the directory that s6 supervises
-	watching = "-watching"    // the argument of the process that watches
+	watching = "-watching"    // the argument of the watcher process
 	interval = 200 * time.Millisecond
 )
 
-// startWatch starts a process that watches the services, and becomes the hook
-// of the image, if there is one.
+// startWatch starts a process that watches the services, then executes the image's
+// hook, if any.
 func startWatch(self string, hook []string, stdout *os.File, stderr io.Writer) int {
 	cmd := exec.Command(self, watching)
 	cmd.Stdout = stdout
@@ -39,12 +39,12 @@ func startWatch(self string, hook []string, stdout *os.File, stderr io.Writer) i
 	return 127
 }
 
-// watch writes the death of each service. s6 starts it again a second later,
-// and logs neither. A SIGTERM at the container's end is what ends the watch.
+// watch reports each exit of a service. s6 restarts a service after a second and
+// logs neither. The SIGTERM at the container's stop terminates the watcher.
 func watch(ctx context.Context, services string, out io.Writer) {
 	known := map[string]int{}
 	for ctx.Err() == nil {
-		tallies, _ := readTallies(services) // what is being written is read the next time
+		tallies, _ := readTallies(services) // a record that is being written is read in the next round
 		for service, deaths := range tallies {
 			for ; known[service] < len(deaths); known[service]++ {
 				n := known[service]

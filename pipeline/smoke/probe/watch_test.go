@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// As the hook of /init, this program is the probe.
+// TestMain runs the probe when the test binary is started as the hook of /init.
 func TestMain(m *testing.M) {
 	if os.Getenv("PROBE_IS_A_HOOK") != "" {
 		main()
@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// What ends is written once each time, from the first time on.
+// Each exit is reported once, including the first.
 func TestEachDeathOfAServiceIsWritten(t *testing.T) {
 	dir := t.TempDir()
 	tally := filepath.Join(dir, "svc-cron", "supervise", "death_tally")
@@ -65,14 +65,14 @@ func TestEachDeathOfAServiceIsWritten(t *testing.T) {
 	<-done
 }
 
-// The image's own hook runs as before, and what it exits with counts.
+// The image's own hook runs, and its exit code is returned.
 func TestTheHookOfTheImageRuns(t *testing.T) {
 	for script, want := range map[string]int{"exit 3": 3, "true": 0} {
 		argv := strings.Fields(smoke.Env(os.Args[0], "sh -s")["S6_STAGE2_HOOK"])
 		cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 		cmd.Env = append(os.Environ(), "PROBE_IS_A_HOOK=1")
 		cmd.Stdin = strings.NewReader(script)
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // files: the process that watches holds them on
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // files: the watcher process keeps them open
 		err := cmd.Run()
 		if code := cmd.ProcessState.ExitCode(); code != want {
 			t.Errorf("%s: status %d, want %d: %v", script, code, want, err)
@@ -88,7 +88,7 @@ func TestTheHookOfTheImageRuns(t *testing.T) {
 				if err := syscall.Kill(id, syscall.SIGTERM); err != nil {
 					t.Error(err)
 				}
-				for range 1000 { // it is not to be found by the next round
+				for range 1000 { // the next round must not find it
 					if now, err := readProcesses("/proc"); err != nil || !slices.Equal(now[id].command, p.command) {
 						break
 					}
