@@ -9,21 +9,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Attempt is a run of the workflow that releases, as gh prints it.
+// Attempt is a run of the release workflow, as gh prints it.
 type Attempt struct {
 	Commit     string    `json:"headSha"`
-	Event      string    `json:"event"` // that started it
+	Event      string    `json:"event"` // that triggered the run
 	Title      string    `json:"displayTitle"`
 	Conclusion string    `json:"conclusion"` // "" while it runs
 	Created    time.Time `json:"createdAt"`
 	URL        string    `json:"url"`
 }
 
-// attemptFields are what gh is asked for.
+// attemptFields are the fields to request from gh.
 const attemptFields = "headSha,event,displayTitle,conclusion,createdAt,url"
 
-// ReadAttempts reads the runs that gh has listed into a file; none when file is
-// "".
+// ReadAttempts reads a list of runs that gh wrote to a file; none when file is "".
 func ReadAttempts(file string) ([]Attempt, error) {
 	if file == "" {
 		return nil, nil
@@ -41,11 +40,11 @@ func ReadAttempts(file string) ([]Attempt, error) {
 	return attempts, nil
 }
 
-// longestWait is how long a release that keeps failing waits at most.
+// longestWait limits the wait between attempts at a release that keeps failing.
 const longestWait = 24 * time.Hour
 
-// wait says why a release that is due has to wait: it was tried not long ago,
-// and failed. The wait doubles with each try.
+// wait returns the reason to delay a release that is due: a recent attempt failed.
+// The delay doubles with each failed attempt.
 func wait(f Facts, p Plan) string {
 	var tries int
 	var last Attempt
@@ -76,10 +75,9 @@ func wait(f Facts, p Plan) string {
 		times, short(p.Commit), last.URL, next.UTC().Format("2006-01-02 15:04"))
 }
 
-// sameInputs reports whether an attempt was made for what is due now. Those that
-// upstream.yml starts name the reasons in their title, which GitHub may cut. A
-// push is made for all that the commit itself decides; what its base was then,
-// nobody has written down.
+// sameInputs reports whether an attempt had the inputs of the plan. The title of a run
+// that upstream.yml started names the reasons, and GitHub may truncate it. A run for a
+// push has all inputs that the commit decides; its base is not recorded.
 func sameInputs(a Attempt, p Plan) bool {
 	if a.Event == "push" {
 		return !slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Changed && c.What == "base" })

@@ -15,10 +15,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// FindBefore finds out what the images of a published index hold, and which
-// commits the repository has since; nil when nothing is published. The packages
-// are those of the list that is attached to an image or, where none is, of
-// package_versions.txt at its commit.
+// FindBefore reads the packages and sizes of the images of a published index, and the
+// commits since; nil when nothing is published. The packages come from the list
+// attached to an image or, without one, from package_versions.txt at its commit.
 func FindBefore(ctx context.Context, from registry.Source, repo string, published *Published) (*sbom.Before, error) {
 	if published == nil {
 		return nil, nil
@@ -65,11 +64,10 @@ func FindBefore(ctx context.Context, from registry.Source, repo string, publishe
 	return b, nil
 }
 
-// Open opens the published index that was planned with, whatever its tag names
-// by now.
+// Open opens the published index by its digest, because its tag may have moved.
 func (p Published) Open(ctx context.Context, from registry.Source) (registry.Opened, error) {
 	at, _, _ := strings.Cut(p.Reference, "@")
-	at += "@" + p.Digest // which counts, not the tag
+	at += "@" + p.Digest
 	opened, err := from.Open(ctx, at)
 	switch {
 	case err != nil:
@@ -80,17 +78,16 @@ func (p Published) Open(ctx context.Context, from registry.Source) (registry.Ope
 	return opened, nil
 }
 
-// linuxImages describes the images of an index. Older ones carry attestations as
-// entries, of a platform that is not known.
+// linuxImages returns the descriptors of an index's images. Older indexes also have
+// entries for attestations, with an unknown platform.
 func linuxImages(manifest *v1.IndexManifest) []v1.Descriptor {
 	return slices.DeleteFunc(slices.Clone(manifest.Manifests), func(d v1.Descriptor) bool {
 		return !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS != "linux"
 	})
 }
 
-// PackagesOf reads the packages of a published image; nil when nobody knows them.
-// Where no list of them is attached, package_versions.txt does that commit has,
-// unless commit is "".
+// PackagesOf reads the packages of a published image; nil when unknown. When no list
+// is attached, it reads package_versions.txt at commit, unless commit is "".
 func PackagesOf(ctx context.Context, store registry.Store, platform string, image v1.Hash, repo, commit string) ([]sbom.Package, error) {
 	packages, err := attached(ctx, store, image)
 	if err != nil || packages != nil || platform != sbom.ListedPlatform {
@@ -101,13 +98,12 @@ func PackagesOf(ctx context.Context, store registry.Store, platform string, imag
 		return nil, err
 	}
 	if packages, err = sbom.ParseTable(file); err != nil {
-		return nil, nil // who wrote another sort of list is not compared with
+		return nil, nil // an older format, which is not compared
 	}
 	return packages, nil
 }
 
-// attached reads the packages in the list that is attached to an image; nil
-// when there is none.
+// attached reads the list of packages attached to an image; nil when there is none.
 func attached(ctx context.Context, store registry.Store, image v1.Hash) ([]sbom.Package, error) {
 	referrers, err := store.Referrers(image)
 	if err != nil {

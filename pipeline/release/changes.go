@@ -7,7 +7,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// changes compares with the published image.
+// changes compares the plan with the published image.
 func changes(f Facts, p Plan) []Change {
 	was := f.Published
 	if was == nil {

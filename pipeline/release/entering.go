@@ -18,10 +18,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// FindEntering picks those of the changed files that the image is made of: the
-// Dockerfiles and what they take from their context, the pinned versions, and
-// what the base takes, nil unless it is made here. What changes the way an image is
-// built and no file of it, --rebuild finds.
+// FindEntering returns those of the changed files that are inputs of the image: the
+// Dockerfiles, the files they copy from their context, the pinned versions, and the
+// inputs of the base, nil unless the base is built here. It does not find changes in
+// how the image is built; --rebuild does.
 func FindEntering(ctx context.Context, repo, since string, changed []string, takes *base.Inputs) ([]string, error) {
 	sources := []string{versions.File, ".dockerignore"}
 	for _, p := range platform.All() {
@@ -51,8 +51,8 @@ func FindEntering(ctx context.Context, repo, since string, changed []string, tak
 	return entering, nil
 }
 
-// requiresOther reports whether go.mod has changed in what the base's programs
-// are compiled from.
+// requiresOther reports whether go.mod has changed for modules that the programs in
+// the base are compiled from.
 func requiresOther(ctx context.Context, repo, since string, takes *base.Inputs) (bool, error) {
 	was, _, err := git.File(ctx, repo, since, "go.mod")
 	if err != nil {

@@ -24,7 +24,7 @@ func Load(file string) (Plan, error) {
 	return p, nil
 }
 
-// readJSON reads a file; hint says where it comes from.
+// readJSON parses a JSON file. hint is the end of errors: how to create the file.
 func readJSON(what, file, hint string, into any) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -36,11 +36,11 @@ func readJSON(what, file, hint string, into any) error {
 	return nil
 }
 
-// Whole reports whether it is a plan to release, not just a version for images.
+// Whole reports whether p is the plan of a release, not only a version for images.
 func (p Plan) Whole() bool { return p.Commit != "" }
 
-// Ready reports whether the plan may be carried out from a working tree with a
-// release of NetBox pinned: nil, or what stands in the way.
+// Ready returns an error when the plan cannot be executed from a working tree that
+// pins a NetBox release.
 func (p Plan) Ready(tree git.Checkout, pinned string) error {
 	switch {
 	case p.Skip != "":

@@ -14,22 +14,22 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// PinnedImage is an image that versions.yml pins.
+// PinnedImage is an image pinned in versions.yml.
 type PinnedImage struct {
 	Key     string `json:"key"`               // in versions.yml
 	Name    string `json:"name"`              // with its tag
-	Digest  string `json:"digest,omitempty"`  // "" when it is pinned by the tag alone
-	Now     string `json:"now,omitempty"`     // what the tag is, "" when nobody asked
-	Problem string `json:"problem,omitempty"` // why that is not known
+	Digest  string `json:"digest,omitempty"`  // "" when pinned by tag only
+	Now     string `json:"now,omitempty"`     // current digest of the tag, "" when unknown
+	Problem string `json:"problem,omitempty"` // why Now is unknown
 }
 
-// Reference is the image as versions.yml has it.
+// Reference returns the image reference in versions.yml.
 func (p PinnedImage) Reference() string { return Base{p.Name, p.Digest}.Reference() }
 
-// Behind reports whether the tag has moved on.
+// Behind reports whether the tag has moved since the image was pinned.
 func (p PinnedImage) Behind() bool { return p.Digest != "" && p.Now != "" && p.Now != p.Digest }
 
-// State says how the pin and the tag go together.
+// State describes for people whether the pin is up to date.
 func (p PinnedImage) State() string {
 	const move = `: run "go run ./ci pin --images"`
 	switch {
@@ -43,7 +43,7 @@ func (p PinnedImage) State() string {
 	return "pinned at " + short(p.Digest) + ", as the tag is now"
 }
 
-// PinnedImages are all that versions.yml pins, the base first.
+// PinnedImages returns the images pinned in versions.yml, the base first.
 func PinnedImages(v *versions.Versions) []PinnedImage {
 	list := []PinnedImage{
 		{Key: "base.published", Name: v.Base.Published},
@@ -57,11 +57,11 @@ func PinnedImages(v *versions.Versions) []PinnedImage {
 	return list
 }
 
-// pinPatience bounds asking registries how far behind the pins are: a plan can
-// do without the answer.
+// pinPatience limits the wait for registries' answers: a plan does not depend on
+// them.
 const pinPatience = 10 * time.Second
 
-// FindPins asks the registries what the tags of the images are that versions.yml
+// FindPins looks up the current digests of the tags of the images that versions.yml
 // pins by digest.
 func FindPins(ctx context.Context, source registry.Source, v *versions.Versions) []PinnedImage {
 	ctx, cancel := context.WithTimeoutCause(ctx, pinPatience, fmt.Errorf("no answer after %s", pinPatience))
@@ -89,7 +89,7 @@ func FindPins(ctx context.Context, source registry.Source, v *versions.Versions)
 	return list
 }
 
-// Resolve looks an image up by its tag, and returns the digest of its index and
+// Resolve looks up an image by its tag. It returns the digest of its index and
 // the image of each platform.
 func Resolve(ctx context.Context, source registry.Source, name string) (digest string, images []registry.PlatformImage, err error) {
 	index, err := source.Index(ctx, name)

@@ -19,8 +19,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// FindPublished reads what the index at reference says of itself; nil when
-// there is nothing yet.
+// FindPublished reads the labels and annotations of the index at reference; nil when
+// nothing is published yet.
 func FindPublished(ctx context.Context, source registry.Source, reference string) (*Published, error) {
 	idx, err := source.Index(ctx, reference)
 	if err != nil {
@@ -59,8 +59,8 @@ func FindPublished(ctx context.Context, source registry.Source, reference string
 	}, nil
 }
 
-// FindBase reports what a published base image is now. One that is made on the
-// spot, or lies in a directory, has no digest in any registry.
+// FindBase looks up the current digest of a base image. A base that is built locally
+// or lies in a directory has none.
 func FindBase(ctx context.Context, source registry.Source, name string) (Base, error) {
 	if name == "local" || strings.HasPrefix(name, "oci:") {
 		return Base{Name: name}, nil
@@ -75,12 +75,12 @@ func FindBase(ctx context.Context, source registry.Source, name string) (Base, e
 	return Base{Name: name, Digest: digest.String()}, nil
 }
 
-// FindUpstream asks pip which release of NetBox it would install: the newest
-// stable one that was not withdrawn, from the index it is configured for.
+// FindUpstream asks pip which NetBox release it would install: the newest stable one
+// that was not yanked, from the package index it is configured for.
 func FindUpstream(ctx context.Context) (string, error) {
 	pip := exec.CommandContext(ctx, "python3", "-m", "pip", "install", "netbox", "--dry-run", "--report", "-", "--quiet",
 		"--no-deps", "--ignore-installed", "--only-binary=:all:",
-		"--ignore-requires-python") // it is for the image's Python, not this one
+		"--ignore-requires-python") // the image has its own Python
 	var out bytes.Buffer
 	pip.Stdout = &out
 	if err := proc.Run(ctx, pip); err != nil {
@@ -96,7 +96,7 @@ func FindUpstream(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		return "", fmt.Errorf("ask pip for the newest NetBox: its report is no JSON: %w: name a release with --netbox", err)
 	}
-	if len(report.Install) == 0 { // --no-deps: it is NetBox alone
+	if len(report.Install) == 0 { // with --no-deps it lists only NetBox
 		return "", errors.New("ask pip for the newest NetBox: it would install none: name a release with --netbox")
 	}
 	newest := report.Install[0].Metadata.Version

@@ -12,8 +12,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// longestNotes is what GitHub takes for a release, 125,000 characters, less a
-// line that says so.
+// longestNotes is GitHub's limit for the notes of a release, 125,000 characters, less
+// room for the line about the cut.
 const longestNotes = 124_000
 
 //go:embed notes.md.tmpl
@@ -26,9 +26,8 @@ var notes = template.Must(template.New("notes").Funcs(template.FuncMap{
 	"sizes":   sizes,
 }).Parse(notesText))
 
-// Notes is what a release says of itself where it is announced, in GitHub's
-// Markdown. r is what came of carrying the plan out, run the page of that, ""
-// when it has none.
+// Notes returns the release notes in GitHub's Markdown. r is the report of the run
+// that released, run the URL of its page, or "".
 func (p Plan) Notes(r report.Report, run string) (string, error) {
 	about := struct {
 		Plan   Plan
@@ -51,14 +50,14 @@ func (p Plan) Notes(r report.Report, run string) (string, error) {
 	return body, nil
 }
 
-// sizeTable has a row for each group of files and one for all, and a column for
-// each platform.
+// sizeTable has a row for each group of files and one for their sum, and a column
+// for each platform.
 type sizeTable struct {
 	Platforms []string
 	Rows      [][]string
 }
 
-// sizes lists the size of each group by platform; nil when none is known.
+// sizes returns a table of the groups' sizes by platform; nil when none is known.
 func sizes(list []sbom.Size) *sizeTable {
 	if len(list) == 0 {
 		return nil
@@ -82,7 +81,7 @@ func sizes(list []sbom.Size) *sizeTable {
 		row := []string{group}
 		for _, platform := range t.Platforms {
 			s := at[[2]string{platform, group}]
-			cell := fmt.Sprintf("%.1f", float64(s.New)/1e6) // megabytes as registries count
+			cell := fmt.Sprintf("%.1f", float64(s.New)/1e6) // MB, as registries display
 			if change := fmt.Sprintf("%+.1f", float64(s.New-s.Old)/1e6); change != "+0.0" && change != "-0.0" {
 				cell += " (" + change + ")"
 			}
@@ -95,8 +94,8 @@ func sizes(list []sbom.Size) *sizeTable {
 
 var special = regexp.MustCompile("[\\\\`*_{}\\[\\]()<>|~!]")
 
-// escape has a text read as it is: what somebody calls a commit or a package is
-// no Markdown, and must not call on people.
+// escape escapes Markdown and @mentions: names of packages and subjects of commits
+// must neither format the notes nor notify people.
 func escape(text string) string {
 	text = strings.ReplaceAll(text, "&", "&amp;")
 	text = special.ReplaceAllString(text, `\$0`)

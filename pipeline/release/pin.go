@@ -9,9 +9,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Pin returns versions.yml with another release of NetBox pinned, of which
-// today's files are; upgrades are proven from the one that was pinned before.
-// Everything else in the text, comments included, stays as it is.
+// Pin returns the text of versions.yml with another NetBox release pinned. The release
+// pinned before becomes the previous one, which upgrades are tested from, and today
+// the epoch. All else, including comments, is kept.
 func Pin(text []byte, release string, today time.Time) ([]byte, error) {
 	was, err := versions.Parse(versions.File, text)
 	if err != nil {
@@ -37,8 +37,8 @@ func Pin(text []byte, release string, today time.Time) ([]byte, error) {
 	return text, err
 }
 
-// SetImage returns the text of versions.yml with another reference for an image.
-// Everything else in it stays as it is.
+// SetImage returns the text of versions.yml with another reference for an image. All
+// else is kept.
 func SetImage(text []byte, pin PinnedImage, reference string) ([]byte, error) {
 	text, err := setLine(reference, text, pin.Key[strings.LastIndex(pin.Key, ".")+1:], pin.Reference(), reference)
 	if err == nil {
@@ -47,8 +47,8 @@ func SetImage(text []byte, pin PinnedImage, reference string) ([]byte, error) {
 	return text, err
 }
 
-// setLine changes the value in the one line of versions.yml that has a key and its
-// old value. Its quotes and its comment stay.
+// setLine replaces the value in the one line of versions.yml that has the key and its
+// old value. Quotes and comments are kept.
 func setLine(what string, text []byte, key, old, value string) ([]byte, error) {
 	line := regexp.MustCompile(`(?m)^( *` + key + `: *"?)` + regexp.QuoteMeta(old) + `("?(?: *#.*)?)$`)
 	if n := len(line.FindAllIndex(text, -1)); n != 1 {

@@ -20,8 +20,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// CompareImages compares the image that an index has for a platform with one
-// built again: their layers and, withFiles and where those differ, their files.
+// CompareImages compares the published image of a platform with a rebuilt one, by
+// their layers. When layers differ and withFiles is set, it also compares files.
 func CompareImages(ctx context.Context, platform v1.Platform, published v1.ImageIndex, built v1.Image, withFiles bool) (*Rebuilt, error) {
 	r := &Rebuilt{Platform: registry.Key(platform)}
 	manifest, err := published.IndexManifest()
@@ -54,7 +54,7 @@ func CompareImages(ctx context.Context, platform v1.Platform, published v1.Image
 		seen[l.Content] = true
 	}
 	for _, l := range after {
-		// One layer holds when the image was made, and is allowed to.
+		// The layer with the build time always differs.
 		if !seen[l.Content] && !strings.Contains(l.From, "/build_version") {
 			r.Differs = append(r.Differs, cmp.Or(l.From, short(l.Content.String())))
 		}
@@ -70,7 +70,7 @@ func CompareImages(ctx context.Context, platform v1.Platform, published v1.Image
 	return r, nil
 }
 
-// differingFiles are the paths that are not the same in two images.
+// differingFiles returns the paths of files that differ between two images.
 func differingFiles(ctx context.Context, was, is v1.Image) ([]string, error) {
 	before, err := files(ctx, was)
 	if err != nil {
@@ -87,10 +87,10 @@ func differingFiles(ctx context.Context, was, is v1.Image) ([]string, error) {
 			after[path] = file
 		}
 	}
-	return slices.Sorted(maps.Keys(after)), nil // what is left of after differs
+	return slices.Sorted(maps.Keys(after)), nil // only differing files are left
 }
 
-// files are those in an image, with all that its layers say of each.
+// files returns the metadata and content hash of each file of an image, by path.
 func files(ctx context.Context, img v1.Image) (map[string]string, error) {
 	found := map[string]string{}
 	tree := mutate.Extract(img)
@@ -105,19 +105,19 @@ func files(ctx context.Context, img v1.Image) (map[string]string, error) {
 	})
 }
 
-// Same reports whether the two are one image.
+// Same reports whether the two images are identical.
 func (r Rebuilt) Same() bool { return r.Was == r.Is }
 
-// Explained reports whether packages that the distribution has changed since then
-// are in the image: they are not pinned.
+// Explained reports whether updated packages of the distribution, which are not
+// pinned, explain the difference.
 func (r Rebuilt) Explained() bool { return len(r.packages(false)) > 0 }
 
-// packages are those of Python that differ, or those of the distribution.
+// packages returns the differing Python packages, or those of the distribution.
 func (r Rebuilt) packages(python bool) []sbom.Change {
 	return slices.DeleteFunc(slices.Clone(r.Packages), func(c sbom.Change) bool { return (c.Type == "python") != python })
 }
 
-// String is the difference in one line.
+// String describes the difference in one line.
 func (r Rebuilt) String() string {
 	if r.Same() {
 		return "it is the same image to the byte"

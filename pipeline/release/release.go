@@ -18,55 +18,55 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Channels are whom an image is for. Each has repositories of its own.
+// Release channels. Each has its own repositories.
 const (
 	Live        = "live"
 	Development = "development"
 	PullRequest = "pull request"
 )
 
-// Facts are all that a plan is made of.
+// Facts are the inputs of a plan.
 type Facts struct {
-	Pinned   string // release of NetBox that versions.yml and the locks are of
-	Asked    string // release that --netbox names, or ""
-	Upstream string // newest final release, or "" when nobody asked for it
+	Pinned   string // NetBox release in versions.yml and the lock files
+	Asked    string // NetBox release of --netbox, or ""
+	Upstream string // newest final NetBox release, or "" when not looked up
 
-	Commit   string   // that HEAD is at
+	Commit   string   // of HEAD
 	Dirty    bool     // files differ from it
 	Shallow  bool     // the clone lacks older commits and tags
 	Branch   string   // checked out, "" when HEAD is detached
-	Tag      string   // git tag that is being released, ""
+	Tag      string   // git tag to release, or ""
 	Tags     []string // git tags at HEAD
-	Pull     int      // number of the pull request, 0
+	Pull     int      // number of the pull request, or 0
 	Changed  []string // paths that differ between the published commit and HEAD
-	Entering []string // those of them that the image is made of
+	Entering []string // those of Changed that are inputs of the image
 	Unknown  bool     // the published commit is not in this clone
-	Package  []byte   // package_versions.txt, nil when there is none
+	Package  []byte   // package_versions.txt, nil when missing
 
-	Listed *[]sbom.Change // what Package has that is not published, or lacks; nil when nobody knows
+	Listed *[]sbom.Change // differences of Package from the published packages; nil when unknown
 
 	Base      Base
 	Published *Published // newest live image, nil when there is none yet
-	Rebuilt   *Rebuilt   // what came of building that one again, nil when not tried
-	Number    int        // that --number asks for, 0
-	Taken     []Taken    // versions that were planned, in that order, and name something already
-	Force     bool       // release although nothing has changed, or it failed before
+	Rebuilt   *Rebuilt   // result of rebuilding Published, nil when not rebuilt
+	Number    int        // of --number, or 0
+	Taken     []Taken    // planned versions that are already in use, in the order planned
+	Force     bool       // release although nothing has changed, or a release failed before
 
-	Attempts []Attempt // to release, before
-	Now      time.Time // that their age is counted from
+	Attempts []Attempt // earlier ones to release
+	Now      time.Time
 
-	Images       []PinnedImage // that versions.yml pins
+	Images       []PinnedImage // pinned in versions.yml
 	Repositories versions.Repositories
-	Owner        string // of the repository on GitHub that a workflow runs in, ""
+	Owner        string // of the GitHub repository that the workflow runs in, or ""
 }
 
-// Base is the image that is built on.
+// Base is the base image.
 type Base struct {
-	Name   string `json:"name"`             // as --base says
-	Digest string `json:"digest,omitempty"` // of a published one, now
+	Name   string `json:"name"`             // as in --base
+	Digest string `json:"digest,omitempty"` // current one of a published image
 }
 
-// Reference is the argument of --base: the base that was looked at.
+// Reference returns the argument of --base that selects exactly this base.
 func (b Base) Reference() string {
 	if b.Digest == "" {
 		return b.Name
@@ -74,62 +74,61 @@ func (b Base) Reference() string {
 	return b.Name + "@" + b.Digest
 }
 
-// Published is what the newest published image says of itself.
+// Published is the newest published image, as its labels describe it.
 type Published struct {
 	sbom.Since        // its Version is "" when the label has another form than v4.7.3-ls12
-	Label      string `json:"label"` // build_version, as found
+	Label      string `json:"label"` // unparsed build_version
 	Base       Base   `json:"base"`
 }
 
-// Rebuilt compares the published image with one built again from the same commit
-// under the same name: builds are reproducible, so a difference is one of the
-// packages.
+// Rebuilt compares the published image with a rebuild of the same commit under the
+// same name. Builds are reproducible, so only packages can differ.
 type Rebuilt struct {
 	Platform string
 	Was      v1.Hash       // digest of the published image, zero when there is none
-	Is       v1.Hash       // digest of the one built again
-	Differs  []string      // layers, by the instruction that makes them
-	Files    []string      // paths, when they were compared
-	Packages []sbom.Change // that differ, when the published ones are known
+	Is       v1.Hash       // digest of the rebuilt image
+	Differs  []string      // differing layers, by the instruction that creates them
+	Files    []string      // paths of differing files, when compared
+	Packages []sbom.Change // differing packages, when the published ones are known
 }
 
-// Decision is a value and why it is that one.
+// Decision is a value and the reason for it.
 type Decision struct {
 	Value  string `json:"value"`
 	Reason string `json:"reason"`
 }
 
-// Change is one thing that may have changed since the published image.
+// Change reports whether one thing has changed since the published image.
 type Change struct {
 	What    string `json:"what"`
 	Changed bool   `json:"changed"`
 	Reason  string `json:"reason"`
 }
 
-// Plan is what a release would be.
+// Plan describes a release.
 type Plan struct {
 	NetBox       Decision            `json:"netbox"`
 	Channel      Decision            `json:"channel"`
 	Number       Decision            `json:"number"`
 	Package      Decision            `json:"package"` // names the packages in development and pull-request tags
-	Version      string              `json:"version"` // what the image calls itself
+	Version      string              `json:"version"` // of the image, as in its label
 	Semver       string              `json:"semver"`
 	Commit       string              `json:"commit"`
 	Base         Base                `json:"base"`
 	Published    *Published          `json:"published,omitempty"`
 	Changes      []Change            `json:"changes"`
-	Images       []PinnedImage       `json:"images,omitempty"` // pinned, and how far behind
-	Skip         string              `json:"skip,omitempty"`   // why nothing is to be released
-	Pin          string              `json:"pin,omitempty"`    // the release to pin first, when it is not the pinned one
-	Next         []string            `json:"next,omitempty"`   // what has to be done before the release
+	Images       []PinnedImage       `json:"images,omitempty"` // pinned images and their state
+	Skip         string              `json:"skip,omitempty"`   // reason not to release
+	Pin          string              `json:"pin,omitempty"`    // NetBox release to pin first, when another one is pinned
+	Next         []string            `json:"next,omitempty"`   // steps to do before the release
 	Repositories []string            `json:"repositories"`
-	Optional     []string            `json:"optional,omitempty"` // registries of them that may fail
-	Tags         []string            `json:"tags"`               // of the index, the most general one last
+	Optional     []string            `json:"optional,omitempty"` // registries that may fail
+	Tags         []string            `json:"tags"`               // of the index, most general last
 	ImageTags    map[string][]string `json:"imageTags"`          // of the image of each platform
 }
 
-// Make decides. Facts that no release can be made of are a failure.Usage of
-// one line.
+// Make plans a release. It returns a failure.Usage of one line when the facts allow
+// no release.
 func Make(f Facts) (Plan, error) {
 	p := Plan{Commit: f.Commit, Base: f.Base, Published: f.Published, Images: f.Images}
 	var err error
@@ -181,7 +180,7 @@ func Make(f Facts) (Plan, error) {
 	return p, nil
 }
 
-// netbox chooses the release of NetBox.
+// netbox chooses the NetBox release.
 func netbox(f Facts) (Decision, error) {
 	d := Decision{f.Pinned, "versions.yml pins it"}
 	switch {
@@ -200,7 +199,7 @@ func netbox(f Facts) (Decision, error) {
 	return d, nil
 }
 
-// channel decides whom the images are for, from where the commit is.
+// channel chooses the channel and its repositories by pull request, tag or branch.
 func channel(f Facts) (Decision, []string, error) {
 	switch {
 	case f.Pull > 0:
@@ -218,14 +217,14 @@ func channel(f Facts) (Decision, []string, error) {
 	return Decision{Development, "branch " + f.Branch + " is not main"}, f.Repositories.Development, nil
 }
 
-// number chooses N of lsN. A number never names two different images: it is
-// used again only for the commit and the inputs it was made for.
+// number chooses N of lsN. A number never names two different images: it is reused
+// only for the same commit and inputs.
 func number(f Facts, p Plan) (Decision, error) {
 	was := 0
 	if f.Published != nil {
 		_, was, _ = parseVersion(f.Published.Version)
 	}
-	n, reason, next := was+1, "", true // or one that somebody chose
+	n, reason, next := was+1, "", true // next: a number in use is skipped
 	switch {
 	case f.Number < 0:
 		return Decision{}, failure.Usagef("plan release number %d: numbers begin with 1: pass --number 1", f.Number)
@@ -233,7 +232,7 @@ func number(f Facts, p Plan) (Decision, error) {
 		n, reason, next = f.Number, "--number asks for it", false
 	case f.Tag != "":
 		var release string
-		release, n, _ = parseVersion(f.Tag) // channel has seen that it is one
+		release, n, _ = parseVersion(f.Tag) // channel has validated it
 		if release != p.NetBox.Value {
 			return Decision{}, failure.Usagef("plan the release of git tag %s: it is of NetBox %s, but %s is to be released: tag the commit v%s-ls%d", f.Tag, release, p.NetBox.Value, p.NetBox.Value, n)
 		}
@@ -247,7 +246,7 @@ func number(f Facts, p Plan) (Decision, error) {
 	default:
 		n, reason, next = was, "git tag "+f.Published.Version+" is at HEAD, and nothing has changed", false
 	}
-	for _, t := range f.Taken { // as FindTaken found them, one number after the other
+	for _, t := range f.Taken { // by ascending number, see FindTaken
 		switch {
 		case t.Version != fmt.Sprintf("v%s-ls%d", p.NetBox.Value, n):
 		case next:
@@ -263,8 +262,8 @@ func number(f Facts, p Plan) (Decision, error) {
 	return Decision{strconv.Itoa(n), reason}, nil
 }
 
-// older refuses to go back: a database that a newer NetBox has migrated cannot
-// be used by an older one.
+// older returns an error for a NetBox release older than the published one: it
+// cannot use a database that a newer NetBox has migrated.
 func older(f Facts, p Plan) error {
 	if f.Published == nil || f.Force || p.Channel.Value != Live {
 		return nil
@@ -276,32 +275,32 @@ func older(f Facts, p Plan) error {
 	return failure.Usagef("plan the release of NetBox %s: %s is published, and no database goes back to an older NetBox: release %s or later, or pass --force", p.NetBox.Value, f.Published.Version, release)
 }
 
-// skip reports why nothing is to be released, or nothing.
+// skip returns the reason not to release, "" when a release is due.
 func skip(f Facts, p Plan) string {
 	if f.Force || len(p.reasons(true)) > 0 || p.Channel.Value != Live {
 		return ""
 	}
 	if f.Tag != "" && f.Published != nil && f.Published.Version != p.Version {
-		return "" // who tags a commit wants it released
+		return "" // tagging a commit requests its release
 	}
 	return "nothing has changed since " + f.Published.Reference + " " + f.Published.Version + " (" + strings.Join(p.reasons(false), "; ") + ")"
 }
 
-// foreign reports whether a repository of images on GitHub's registry belongs to
-// somebody else: a fork has the repositories of what it was forked from.
+// foreign reports whether an image repository on GitHub's registry belongs to
+// another owner: versions.yml of a fork names the repositories of the original.
 func foreign(repository, owner string) bool {
 	rest, ok := strings.CutPrefix(repository, "ghcr.io/")
 	namespace, _, _ := strings.Cut(rest, "/")
 	return ok && owner != "" && !strings.EqualFold(namespace, owner)
 }
 
-// short is the beginning of a commit or a digest, enough for people to recognise it.
+// short abbreviates a commit or a digest for people.
 func short(id string) string {
 	id = strings.TrimPrefix(id, "sha256:")
 	return id[:min(12, len(id))]
 }
 
-// some names the first few of many.
+// some formats the first few elements of a list, and the number of the others.
 func some[T any](list []T) string {
 	const few = 3
 	var names []string

@@ -35,8 +35,8 @@ func name(p *Plan, f Facts) {
 	}
 }
 
-// Targets are all tags in all repositories, in the order in which they are to
-// move: those of single images first, latest last.
+// Targets returns all tags in all repositories, in the order of publishing: those of
+// single images first, latest last.
 func (p Plan) Targets() ([]registry.Target, error) {
 	var targets []registry.Target
 	for _, repository := range p.Repositories {
@@ -60,16 +60,16 @@ func (p Plan) Targets() ([]registry.Target, error) {
 	return targets, nil
 }
 
-// moves says which tags another release moves to another image. A
-// numbered version names one for ever. Those that name a NetBox are for its
-// newest build, which has the distribution's updates, and that of a branch is
-// for the newest build of its commit.
+// moves reports whether a later release moves the tag to another image. A numbered
+// version always names the same image. A tag of a NetBox release names its newest
+// build, with the distribution's updates; a tag of a branch the newest build of its
+// commit.
 func (p Plan) moves(tag string) bool {
 	return p.Channel.Value != Live || !strings.HasSuffix(tag, p.Version)
 }
 
-// packageTag names the packages in the image, by what users of these images
-// know: eight characters of the list's MD5.
+// packageTag returns the tag part that identifies the image's packages: eight
+// characters of the list's MD5, which users of these images know.
 func packageTag(list []byte) Decision {
 	if list == nil {
 		return Decision{"none", "there is no " + sbom.ListFile}

@@ -11,12 +11,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// Taken is a version that names an image or a commit already.
+// Taken is a version that is already in use for an image or a commit.
 type Taken struct {
 	Version string
-	Where   string // the image, or the git tag
+	Where   string // reference of the image, or the git tag
 	Digest  string // of the image
-	Commit  string // "" when the image names none
+	Commit  string // "" when the image has no label for it
 }
 
 func (t Taken) String() string {
@@ -30,14 +30,14 @@ func (t Taken) String() string {
 	return text
 }
 
-// FindTaken looks whether the version of a plan is free: for a git tag of repo at
-// another commit, and in every repository of images that has to have it. It is
-// nil when nothing has it. A registry that cannot say so decides nothing, and log
-// has why: publish asks again before it sends anything.
+// FindTaken returns where the version of a plan is already in use: in an image
+// repository that is not optional, or as a git tag of repo at another commit; nil
+// when it is free. A registry's error is only logged: publish checks again before it
+// pushes anything.
 func FindTaken(ctx context.Context, from registry.Source, repo string, plan Plan, log io.Writer) (*Taken, error) {
 	for _, repository := range plan.Repositories {
 		if slices.ContainsFunc(plan.Optional, func(host string) bool { return strings.HasPrefix(repository, host+"/") }) {
-			continue // it may be out of reach, and then it is said when it is published to
+			continue // it may be unreachable, which publish reports
 		}
 		reference := repository + ":" + plan.Version
 		digest, commit, err := from.Tagged(ctx, reference)

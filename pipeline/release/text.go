@@ -21,7 +21,7 @@ func (p Plan) Text(w io.Writer) error {
 	return errors.Join(planTemplate.Execute(t, p), t.Flush())
 }
 
-// Headline is the plan in one line.
+// Headline summarizes the plan in one line.
 func (p Plan) Headline() string {
 	if p.Skip != "" {
 		return "skip: " + p.Skip
@@ -29,7 +29,7 @@ func (p Plan) Headline() string {
 	return fmt.Sprintf("release %s", p.Version)
 }
 
-// reasons are what has changed since the published image, or what has not.
+// reasons lists what has changed since the published image, or what has not.
 func (p Plan) reasons(changed bool) []string {
 	var reasons []string
 	for _, c := range p.Changes {
@@ -40,7 +40,7 @@ func (p Plan) reasons(changed bool) []string {
 	return reasons
 }
 
-// Why is all of them in one line.
+// Why returns the reasons for the release in one line.
 func (p Plan) Why() string {
 	if reasons := p.reasons(true); len(reasons) > 0 {
 		return strings.Join(reasons, "; ")
@@ -48,7 +48,7 @@ func (p Plan) Why() string {
 	return "it is asked for"
 }
 
-// pinFirst says how another release of NetBox is pinned.
+// pinFirst returns the instruction to pin another NetBox release.
 func pinFirst(netbox string) string {
 	return fmt.Sprintf("run \"go run ./ci pin --netbox %s\" and commit the result", netbox)
 }
@@ -56,7 +56,7 @@ func pinFirst(netbox string) string {
 // Row is a line of the plan's table.
 type Row struct{ What, Value, Reason string }
 
-// Rows are the decisions, one a line.
+// Rows returns the decisions, one in each row.
 func (p Plan) Rows() []Row {
 	rows := []Row{
 		{"NetBox", p.NetBox.Value, p.NetBox.Reason},

@@ -12,7 +12,7 @@ import (
 
 var labelled = regexp.MustCompile(`^Linuxserver\.io version:- (\S+) Build-date:- \S+$`)
 
-// versionIn finds the version in the label build_version, or "".
+// versionIn parses the version in the label build_version, "" when it has none.
 func versionIn(label string) string {
 	m := labelled.FindStringSubmatch(label)
 	if m == nil {
@@ -26,7 +26,7 @@ func versionIn(label string) string {
 
 var version = regexp.MustCompile(`^v?([0-9.]+)-ls([1-9][0-9]{0,8})$`)
 
-// parseVersion takes v4.7.3-ls12 apart.
+// parseVersion parses a version such as v4.7.3-ls12.
 func parseVersion(v string) (netbox string, number int, ok bool) {
 	m := version.FindStringSubmatch(v)
 	if m == nil || !versions.IsRelease(m[1]) {
@@ -36,10 +36,10 @@ func parseVersion(v string) (netbox string, number int, ok bool) {
 	return m[1], number, err == nil
 }
 
-// numbers are those of a final release, three at least: 4.7 is 4.7.0.
+// numbers parses a final release into three numbers or more: 4.7 is 4.7.0.
 func numbers(release string) (list []int) {
 	for part := range strings.SplitSeq(release, ".") {
-		n, _ := strconv.Atoi(part) // versions.IsRelease has seen that it is one
+		n, _ := strconv.Atoi(part) // versions.IsRelease has validated it
 		list = append(list, n)
 	}
 	list = append(list, make([]int, max(0, 3-len(list)))...)
@@ -52,7 +52,7 @@ func numbers(release string) (list []int) {
 // Compare orders two final releases by their numbers.
 func Compare(a, b string) int { return slices.Compare(numbers(a), numbers(b)) }
 
-// semver is a release in just three numbers.
+// semver returns the first three numbers of a release.
 func semver(release string) string {
 	n := numbers(release)
 	return fmt.Sprintf("%d.%d.%d", n[0], n[1], n[2])
