@@ -1,4 +1,4 @@
-// Package git asks git about a working tree: its commit, its history, its files.
+// Package git reads the commit, history and files of a working tree with git.
 package git
 
 import (
@@ -19,17 +19,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// Checkout is a commit, and whether the tree differs from it.
+// Checkout is the commit that is checked out, and the state of the tree.
 type Checkout struct {
 	Commit string    // full object name
 	Time   time.Time // when it was committed, UTC
-	Dirty  bool      // a file differs from it or is new
-	// Shallow says that the clone lacks older commits, and tags with them.
+	Dirty  bool      // a file is changed or untracked
+	// Shallow reports whether the clone lacks older commits and their tags.
 	Shallow bool
 }
 
-// Revision is the commit as a label names it: an image made from a changed
-// tree must not claim to be the commit's.
+// Revision returns the commit for a label, with "-dirty" for a changed tree: an image
+// built from it must not claim to be built from the commit.
 func (c Checkout) Revision() string {
 	if c.Dirty {
 		return c.Commit + "-dirty"
@@ -37,14 +37,14 @@ func (c Checkout) Revision() string {
 	return c.Commit
 }
 
-// Short is the revision with seven characters of the commit.
+// Short returns the revision with the commit abbreviated to seven characters.
 func (c Checkout) Short() string {
 	c.Commit = c.Commit[:min(7, len(c.Commit))]
 	return c.Revision()
 }
 
-// Head asks git about the working tree at dir. The error of a directory that
-// is not a work tree, or has no commit, is a failure.Usage.
+// Head returns the checkout at dir. The error is a failure.Usage when dir is not a
+// work tree or has no commit.
 func Head(ctx context.Context, dir string) (Checkout, error) {
 	head, err := git(ctx, dir, "log", "-1", "--format=%H %ct")
 	status, statusErr := git(ctx, dir, "status", "--porcelain")
@@ -66,8 +66,8 @@ func Head(ctx context.Context, dir string) (Checkout, error) {
 // Unknown is the commit of a tree without history.
 const Unknown = "unknown"
 
-// Tree is Head for what needs no history: a tree that is no repository of its
-// own, such as an unpacked archive, counts as commit Unknown of the time given.
+// Tree is like Head, but also accepts a tree without a repository of its own, such as
+// an unpacked archive: its commit is Unknown, and its time is stamp.
 func Tree(ctx context.Context, dir string, stamp time.Time) (Checkout, error) {
 	above, err := git(ctx, dir, "rev-parse", "--show-cdup")
 	switch {
@@ -79,11 +79,11 @@ func Tree(ctx context.Context, dir string, stamp time.Time) (Checkout, error) {
 	return Checkout{}, err
 }
 
-// Index makes the index that a copy of a clone came without: git would take every
-// file for deleted and new.
+// Index creates the index of a clone that was copied without it. Without an index, git
+// reports every file as deleted and untracked.
 func Index(ctx context.Context, dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, ".git", "HEAD")); err != nil {
-		return nil // no clone; of a work tree added to one, .git is a file
+		return nil // no clone; in an added work tree, .git is a file
 	}
 	if _, err := os.Stat(filepath.Join(dir, ".git", "index")); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -92,30 +92,30 @@ func Index(ctx context.Context, dir string) error {
 	return err
 }
 
-// errNoRepository is the error of a directory that is no work tree, and of a
+// errNoRepository is the error for a directory that is no work tree, and for a
 // machine without git.
 var errNoRepository = errors.New("it is no git repository")
 
-// Branch is the branch that is checked out, "" when HEAD is detached.
+// Branch returns the branch that is checked out, "" when HEAD is detached.
 func Branch(ctx context.Context, dir string) (string, error) {
 	out, err := git(ctx, dir, "branch", "--show-current")
 	return strings.TrimSpace(out), err
 }
 
-// Tags are the tags at the commit that is checked out.
+// Tags returns the tags at the commit that is checked out.
 func Tags(ctx context.Context, dir string) ([]string, error) {
 	out, err := git(ctx, dir, "tag", "--points-at", "HEAD")
 	return strings.Fields(out), err
 }
 
-// TagCommit is the commit that a tag is at, "" when there is no such tag.
+// TagCommit returns the commit of a tag, "" when there is no such tag.
 func TagCommit(ctx context.Context, dir, tag string) (string, error) {
 	out, err := git(ctx, dir, "for-each-ref", "--format=%(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)", "refs/tags/"+tag)
 	return strings.TrimSpace(out), err
 }
 
-// Changed are the paths that differ between a commit and the one that is
-// checked out. known is false when the repository does not have that commit.
+// Changed returns the paths that differ between the commit since and the one that is
+// checked out. known is false when the repository does not have since.
 func Changed(ctx context.Context, dir, since string) (paths []string, known bool, err error) {
 	if !has(ctx, dir, since) {
 		return nil, false, ctx.Err()
@@ -127,19 +127,18 @@ func Changed(ctx context.Context, dir, since string) (paths []string, known bool
 	return strings.FieldsFunc(out, func(r rune) bool { return r == 0 }), true, nil
 }
 
-// Commit is a commit, as git log lists it.
+// Commit is a commit in git log.
 type Commit struct {
 	Commit  string `json:"commit"`  // full object name
 	Subject string `json:"subject"` // first line of its message
 }
 
-// manyCommits is where a list of commits ends: who has more to read reads them
-// in git.
+// manyCommits limits a list of commits.
 const manyCommits = 100
 
-// Commits are those since a commit up to the one that is checked out, newest
-// first; merges, which only repeat what they join, are left out. known is false
-// when the repository does not have that commit, or has it elsewhere.
+// Commits returns the commits after since up to the one that is checked out, newest
+// first, without merges, which only repeat the commits that they join. known is false
+// when since is not an ancestor of the commit that is checked out.
 func Commits(ctx context.Context, dir, since string) (list []Commit, known bool, err error) {
 	if !commitName.MatchString(since) {
 		return nil, false, nil
@@ -158,8 +157,8 @@ func Commits(ctx context.Context, dir, since string) (list []Commit, known bool,
 	return list, true, nil
 }
 
-// File is what a file of the repository was at a commit, nil when it was not
-// there. known is false when the repository does not have that commit.
+// File returns the content of a file at a commit, nil when it did not exist. known is
+// false when the repository does not have that commit.
 func File(ctx context.Context, dir, commit, path string) (text []byte, known bool, err error) {
 	if !has(ctx, dir, commit) {
 		return nil, false, ctx.Err()
@@ -181,13 +180,12 @@ func has(ctx context.Context, dir, commit string) bool {
 	return err == nil
 }
 
-// commitName is a full object name; nothing else is handed to git, which would
-// take it for an option or a range.
+// commitName matches a full object name. Nothing else is passed to git, which might
+// parse it as an option or a range.
 var commitName = regexp.MustCompile(`^[0-9a-f]{40}([0-9a-f]{24})?$`)
 
-// Read returns a file of the repository at dir as it is in a revision, which is
-// as Checkout.Revision returns it: that of a changed tree, and of one without
-// history, is the tree itself.
+// Read returns the content of a file at a revision, as Checkout.Revision formats it.
+// For a changed tree, or one without history, it reads the working tree.
 func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
 	if revision == Unknown || strings.HasSuffix(revision, "-dirty") {
 		text, err := os.ReadFile(filepath.Join(dir, file))
@@ -210,7 +208,7 @@ func Read(ctx context.Context, dir, revision, file string) ([]byte, error) {
 
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, args...)...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C") // the messages are read below
+	cmd.Env = append(os.Environ(), "LC_ALL=C") // its messages are parsed below
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -222,7 +220,7 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	case errors.Is(err, exec.ErrNotFound):
 		return "", failure.Usagef("ask git %s about %s: %w: there is no git on this machine: install it: apt-get install git", args[0], dir, errNoRepository)
 	case strings.Contains(reason, "dubious ownership"):
-		owned, _ := filepath.Abs(dir) // which git has found
+		owned, _ := filepath.Abs(dir)
 		return "", failure.Usagef("ask git %s about %s: the directory belongs to another user: run: git config --global --add safe.directory '%s'", args[0], dir, owned)
 	case strings.Contains(reason, "not a git repository"):
 		return "", failure.Usagef("ask git %s about %s: %w: run it in a clone: git clone %s", args[0], dir, errNoRepository, "https://github.com/linuxserver/docker-netbox")

@@ -10,12 +10,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// lineEnds are the files that images and the README are made of.
+// lineEnds are patterns of the files that images and the README are built from.
 var lineEnds = []string{"Dockerfile*", "build", "root", "pipeline/base/rootfs", "pipeline/base/sidecars", "readme-vars.yml", "README.md"}
 
-// CheckLineEnds finds Windows line ends in what the repository at dir makes
-// images of: no container could run such a script. The error is one line, and a
-// failure.Usage.
+// CheckLineEnds returns an error, a failure.Usage of one line, when files that images
+// are built from have Windows line ends: no container could run such a script.
 func CheckLineEnds(dir string) error {
 	var found []string
 	tree := os.DirFS(dir)
@@ -33,7 +32,7 @@ func CheckLineEnds(dir string) error {
 		return err
 	}
 	for _, pattern := range lineEnds {
-		paths, _ := fs.Glob(tree, pattern) // fails for a bad pattern alone
+		paths, _ := fs.Glob(tree, pattern) // fails only for a bad pattern
 		for _, path := range paths {
 			if err := fs.WalkDir(tree, path, look); err != nil {
 				return fmt.Errorf("look for Windows line ends: %w", err)

@@ -18,21 +18,21 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 )
 
-// Contents are what an image holds.
+// Contents are the packages and sizes of an image.
 type Contents struct {
-	Packages []Package         // nil when nobody knows
-	Groups   []imagesize.Group // nil when its history does not show it
+	Packages []Package         // nil when unknown
+	Groups   []imagesize.Group // nil when the history does not show them
 }
 
-// Before is the published index that is compared with.
+// Before is the published index to compare with.
 type Before struct {
 	Since
-	Images  map[string]Contents // by platform; nil when nobody knows
-	Commits []git.Commit        // since, newest first
-	Unknown []string            // what could not be found out, and why
+	Images  map[string]Contents // by platform; nil when unknown
+	Commits []git.Commit        // since then, newest first
+	Unknown []string            // what could not be compared, and why
 }
 
-// Since names a published index.
+// Since identifies a published index.
 type Since struct {
 	Reference string `json:"reference"`
 	Digest    string `json:"digest"`
@@ -40,16 +40,16 @@ type Since struct {
 	Commit    string `json:"commit,omitempty"`
 }
 
-// Change is a package that is not as it was.
+// Change is a package that was added, removed or changed.
 type Change struct {
 	Name      string   `json:"name"`
 	Type      string   `json:"type"`
 	Old       string   `json:"old,omitempty"` // version; empty when the package is new
 	New       string   `json:"new,omitempty"` // version; empty when it is gone
-	Platforms []string `json:"platforms"`     // whose images it is so in
+	Platforms []string `json:"platforms"`     // whose images have this change
 }
 
-// Kind reports what has happened to the package.
+// Kind returns "added", "removed" or "changed".
 func (c Change) Kind() string {
 	switch {
 	case c.Old == "":
@@ -60,7 +60,7 @@ func (c Change) Kind() string {
 	return "changed"
 }
 
-// Size is the size of a part of an image, before and now.
+// Size is the size of a group of an image's files, before and now.
 type Size struct {
 	Platform string `json:"platform"`
 	Group    string `json:"group"`
@@ -68,7 +68,7 @@ type Size struct {
 	New      int64  `json:"new"`
 }
 
-// Difference is what is new in an index since the published one.
+// Difference is the difference between an index and the published one.
 type Difference struct {
 	Since     *Since       `json:"since,omitempty"` // nil when nothing is published yet
 	Unknown   []string     `json:"unknown,omitempty" hide:""`
@@ -79,15 +79,15 @@ type Difference struct {
 	Commits   []git.Commit `json:"commits,omitempty"` // newest first
 }
 
-// Packages compares the packages of one platform's images; nothing is said where
-// one of the two lists is nil.
+// Packages compares two lists of packages of one platform. It returns nil when one of
+// the lists is nil.
 func Packages(platform string, before, after []Package) []Change {
 	return changes(map[string]Contents{platform: {Packages: before}}, map[string]Contents{platform: {Packages: after}})
 }
 
-// changes compares images, by platform. Platforms whose packages only one of the
-// two sides knows are left out; a change that is the same on several is one. The
-// first is that of NetBox itself.
+// changes compares images by platform, without platforms whose packages are unknown on
+// one side. The same change on several platforms is listed once. That of NetBox is
+// first.
 func changes(before, after map[string]Contents) []Change {
 	type name struct{ name, kind string }
 	versions := func(list []Package) map[name]string {
@@ -123,7 +123,7 @@ func changes(before, after map[string]Contents) []Change {
 	return changes
 }
 
-// rank is 0 for NetBox, which comes first.
+// rank is 0 for NetBox, which is sorted first, and 1 for all else.
 func rank(c Change) int {
 	if c.Name == "netbox" && c.Type == "python" {
 		return 0
@@ -131,7 +131,7 @@ func rank(c Change) int {
 	return 1
 }
 
-// ReadList returns package_versions.txt of the repository, nil when it has none.
+// ReadList reads package_versions.txt of the repository; nil when it is missing.
 func ReadList(repo string) ([]byte, error) {
 	list, err := os.ReadFile(filepath.Join(repo, ListFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -140,8 +140,8 @@ func ReadList(repo string) ([]byte, error) {
 	return list, nil
 }
 
-// Outdated reports how package_versions.txt, nil when there is none, differs from
-// the packages in the image that it lists.
+// Outdated compares package_versions.txt, nil when it is missing, with the packages in
+// the image of ListedPlatform.
 func Outdated(file []byte, packages []Package) ([]Change, error) {
 	listed := []Package{}
 	if file != nil {
@@ -153,7 +153,7 @@ func Outdated(file []byte, packages []Package) ([]Change, error) {
 	return Packages(ListedPlatform, listed, packages), nil
 }
 
-// shared are the platforms whose packages both sides know.
+// shared returns the platforms whose packages are known on both sides.
 func shared(before, after map[string]Contents) []string {
 	var both []string
 	for _, platform := range slices.Sorted(maps.Keys(after)) {
@@ -164,9 +164,8 @@ func shared(before, after map[string]Contents) []string {
 	return both
 }
 
-// Compare reports what is new in images, by platform, since the published ones;
-// before is nil when there are none. What has happened to NetBox is reported too
-// apart.
+// Compare compares images, by platform, with the published ones; before is nil when
+// nothing is published. Difference.NetBox repeats the change of NetBox.
 func Compare(before *Before, after map[string]Contents) Difference {
 	if before == nil {
 		return Difference{}
@@ -193,7 +192,7 @@ func Compare(before *Before, after map[string]Contents) Difference {
 	return d
 }
 
-// sizes are those of the groups that an image has now, and of those it had.
+// sizes compares the sizes of the groups that an image has now or had before.
 func sizes(platform string, before, after []imagesize.Group) (list []Size) {
 	if before == nil || after == nil {
 		return nil
@@ -212,7 +211,7 @@ func sizes(platform string, before, after []imagesize.Group) (list []Size) {
 	return list
 }
 
-// Headline is the difference of the packages in one line.
+// Headline summarizes the changes of packages in one line.
 func (d Difference) Headline() string {
 	if d.Since == nil {
 		return "nothing is published yet"
@@ -224,7 +223,7 @@ func (d Difference) Headline() string {
 	return Counts(d.Packages) + " " + since
 }
 
-// Counts reports how many packages were added, changed and removed.
+// Counts summarizes how many packages were added, changed and removed.
 func Counts(changes []Change) string {
 	if len(changes) == 0 {
 		return "no package has changed"
@@ -246,8 +245,8 @@ func Counts(changes []Change) string {
 	return noun + strings.Join(parts, ", ")
 }
 
-// Text writes changes of packages for people, a line each. Platforms are named
-// where a change is not the same on all of them.
+// Text writes changes of packages for people, one in each line. It names the platforms
+// of a change that is not on all of them.
 func Text(w io.Writer, changes []Change, platforms []string) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 2, 0, 2, ' ', 0)
@@ -263,14 +262,13 @@ func Text(w io.Writer, changes []Change, platforms []string) error {
 	return err
 }
 
-// blankEnds are blanks at the ends of lines: editors and git take them for a
-// mistake.
+// blankEnds matches trailing blanks, which editors and git flag as mistakes.
 var blankEnds = regexp.MustCompile(`(?m) +$`)
 
-// String is the change in a few words.
+// String describes the change in a few words.
 func (c Change) String() string { return c.Name + " " + c.step() }
 
-// step is what a change leads from and to.
+// step describes the old and new version.
 func (c Change) step() string {
 	switch c.Kind() {
 	case "added":

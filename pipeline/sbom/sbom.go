@@ -1,5 +1,5 @@
-// Package sbom lists the packages in an image, as syft finds them, in
-// documents for programs and in a list for people, and compares two images.
+// Package sbom lists the packages in an image with syft, in documents for programs
+// and a table for people, and compares the packages of images.
 package sbom
 
 import (
@@ -21,11 +21,11 @@ const (
 type Package struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	Type    string `json:"type"` // deb, python and the like, as syft calls it
+	Type    string `json:"type"` // of syft, such as deb or python
 }
 
-// sorted puts packages in order and drops repetitions: files of one package can
-// lie in several places.
+// sorted sorts packages and removes duplicates: a package can have files in several
+// places.
 func sorted(list []Package) []Package {
 	slices.SortFunc(list, func(a, b Package) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Type, b.Type), strings.Compare(a.Version, b.Version))
@@ -33,8 +33,8 @@ func sorted(list []Package) []Package {
 	return slices.Compact(list)
 }
 
-// ParseCycloneDX reads the packages in a CycloneDX document that syft wrote.
-// Files and the operating system, which it also has, are no packages.
+// ParseCycloneDX returns the packages in a CycloneDX document that syft wrote. It
+// skips the components for files and the operating system.
 func ParseCycloneDX(document []byte) ([]Package, error) {
 	var doc struct {
 		BOMFormat  string
@@ -60,8 +60,8 @@ func ParseCycloneDX(document []byte) ([]Package, error) {
 	return sorted(list), nil
 }
 
-// ParseTable reads the packages in a table that syft wrote. Its columns are as
-// wide as they must be, and names can hold blanks.
+// ParseTable returns the packages in a table that syft wrote. It splits columns by
+// their position in the header, because names can contain blanks.
 func ParseTable(table []byte) ([]Package, error) {
 	header, rows, _ := strings.Cut(string(table), "\n")
 	version, kind := strings.Index(header, " VERSION"), strings.Index(header, " TYPE")
@@ -79,7 +79,7 @@ func ParseTable(table []byte) ([]Package, error) {
 		if len(row) <= kind {
 			return nil, fmt.Errorf("read a list of packages: line %d has no type: %q", line, row)
 		}
-		// What follows a type counts its copies.
+		// The type may be followed by the number of duplicates.
 		list = append(list, Package{
 			Name:    strings.TrimSpace(row[:version]),
 			Version: strings.TrimSpace(row[version:kind]),

@@ -28,29 +28,29 @@ import (
 const (
 	SPDXType      = "application/spdx+json"
 	CycloneDXType = "application/vnd.cyclonedx+json"
-	ListType      = "text/plain" // the table for people
+	ListType      = "text/plain" // a table for people
 )
 
-// Syft returns the file of the program that looks into images: tools/syft, which
-// leaves out of Anchore's what no image here needs. Without inlining it takes
-// 0.7 s more for an image, which nobody waits for.
+// Syft builds tools/syft, Anchore's syft without the parts that no image here needs,
+// and returns the path of the program. Without inlining, a scan takes 0.7 s longer,
+// but nothing waits for it.
 func Syft(ctx context.Context, log io.Writer, tools gotool.Module) (string, error) {
 	return tools.Program(ctx, log, "github.com/linuxserver/docker-netbox/tools/syft", gotool.WithoutInlining...)
 }
 
-// limit bounds the scan of one image, which takes some 10 seconds.
+// limit limits the scan of one image, which takes about 10 seconds.
 const limit = 10 * time.Minute
 
-// Image is what a scan cannot see in an image itself.
+// Image describes an image to scan: what its documents need beside its content.
 type Image struct {
 	Name     string // of the project
 	Source   string // URL of the project
 	Platform v1.Platform
 	Digest   v1.Hash   // of its manifest
-	Time     time.Time // of the commit it was made from
+	Time     time.Time // of the commit it was built from
 }
 
-// Scan is what was found in an image, in each form that somebody reads.
+// Scan is the result of a scan, in each format.
 type Scan struct {
 	SPDX      []byte // JSON
 	CycloneDX []byte // JSON
@@ -58,15 +58,15 @@ type Scan struct {
 	Packages  []Package
 }
 
-// The cache of scans lies beside the syft binary: another syft may find other
+// The cache of scans is beside the syft binary, because another syft may find other
 // packages. It keeps the newest scans, and all of the last three hours.
 const (
 	keptScans = 8
 	keptFor   = 3 * time.Hour
 )
 
-// Keep returns the scan of an image that this syft has made before, or makes it
-// and keeps it; made says which. What cannot be kept is made again the next time.
+// Keep returns the cached scan of an image by this syft, or calls scan and caches its
+// result; made reports whether it called scan. Failures to write the cache are ignored.
 func Keep(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool, err error) {
 	all := filepath.Join(filepath.Dir(syft), "scans")
 	file := filepath.Join(all, fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, img))), "scan.json")
@@ -77,16 +77,15 @@ func Keep(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool,
 		return Scan{}, true, err
 	}
 	if text, err := json.Marshal(s); err == nil && outdir.WriteFile(file, text) == nil {
-		_ = outdir.Prune(all, keptScans, keptFor) // they only take room
+		_ = outdir.Prune(all, keptScans, keptFor) // a failure costs only disk space
 	}
 	return s, true, nil
 }
 
-// Run has syft, a program of that path, look once into an image that lies with
-// others in an OCI layout. The same image produces the same bytes on any machine:
-// syft stamps its documents with the time and with random numbers, which are
-// replaced by the time of the commit and by one made from the image's digest. No
-// network is used, nor any setting of the person who runs it.
+// Run scans one image of an OCI layout with the syft program at a path. The same image
+// results in the same bytes on any machine: Run replaces the times and random
+// identifiers in syft's documents by the time of the commit and by identifiers made
+// from the image's digest. It uses neither the network nor settings of the user.
 func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	what := fmt.Sprintf("list the packages of %s/%s", img.Platform.OS, img.Platform.Architecture)
 	version, err := versionOf(syft)
@@ -113,8 +112,8 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	cmd.Env = []string{"HOME=" + dir, "TMPDIR=" + dir, "SYFT_CHECK_FOR_APP_UPDATE=false"}
 	ran := make(chan error)
 	go func() {
-		// Syft inherits the priority of the thread, which ends here: the containers
-		// that boot meanwhile come first.
+		// Syft inherits the low priority of this thread, which ends with the function:
+		// containers that boot at the same time have priority.
 		runtime.LockOSThread()
 		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 10)
 		ran <- proc.Run(ctx, cmd)
@@ -138,8 +137,8 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	if err != nil {
 		return Scan{}, fmt.Errorf("%s: %w", what, err)
 	}
-	// The list in the repository is compared with the document of a published
-	// image: the two must be the same.
+	// The list in the repository is compared with the document of a published image,
+	// so both formats must list the same packages.
 	if !slices.Equal(listed, s.Packages) {
 		return Scan{}, fmt.Errorf("%s: syft lists %d packages in its table and %d in its CycloneDX document: pin another version in tools/syft/go.mod", what, len(listed), len(s.Packages))
 	}
@@ -149,10 +148,10 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 	return s, nil
 }
 
-// module is Anchore's.
+// module is the module path of Anchore's syft.
 const module = "github.com/anchore/syft"
 
-// versionOf is the version of Anchore's module that a program was made from.
+// versionOf returns the version of Anchore's syft that a program was built from.
 func versionOf(program string) (string, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
@@ -166,7 +165,7 @@ func versionOf(program string) (string, error) {
 	return "", fmt.Errorf("%s was not made from %s", program, module)
 }
 
-// settle takes out of the documents what differs from run to run.
+// settle replaces everything in the documents that differs from run to run.
 func (s *Scan) settle(img Image, version string) error {
 	at := img.Time.UTC().Format(time.RFC3339)
 	for _, change := range []struct {
@@ -188,8 +187,7 @@ func (s *Scan) settle(img Image, version string) error {
 	return nil
 }
 
-// uuid makes an identifier of what there is one document of (RFC 9562, version
-// 8).
+// uuid returns a UUID made from the hash of its arguments (RFC 9562, version 8).
 func uuid(of ...string) string {
 	id := sha256.Sum256([]byte(strings.Join(of, " ")))
 	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80

@@ -1,6 +1,6 @@
-// Package versions reads versions.yml, the one file that pins every input of
-// the build: the NetBox release, the base images, the real services an image
-// is booted against, and the CPU a foreign architecture is emulated with.
+// Package versions reads versions.yml, which pins every input of the build: the NetBox
+// release, the base images, the services that an image is booted with, and the CPU
+// that emulates a foreign architecture.
 package versions
 
 import (
@@ -25,34 +25,34 @@ import (
 // File is the name of the file at the root of the repository.
 const File = "versions.yml"
 
-// Versions is what versions.yml says.
+// Versions is the content of versions.yml.
 type Versions struct {
 	NetBox struct { // releases, as the Python package index names them
 		Release  string `yaml:"release"`  // what is built
-		Previous string `yaml:"previous"` // what upgrades are proven from
+		Previous string `yaml:"previous"` // what upgrades are tested from
 	} `yaml:"netbox"`
-	Base struct { // images a build may start from
-		Local struct { // what the local base image is made from
+	Base struct { // base images
+		Local struct { // the locally built base image
 			Suite string `yaml:"suite"` // of Debian, such as trixie
 		} `yaml:"local"`
 		Published string `yaml:"published"` // image reference with a tag or digest
 	} `yaml:"base"`
 	Sidecars  Sidecars            `yaml:"sidecars"`
-	Container string              `yaml:"container"` // that the workflows build in: an image reference
-	Emulation map[string]struct { // how programs of an architecture, as Go names it, run on another
+	Container string              `yaml:"container"` // image reference of the workflows' build container
+	Emulation map[string]struct { // by architecture (GOARCH), for running it on another one
 		CPU string `yaml:"cpu"` // value of QEMU_CPU
 	} `yaml:"emulation"`
 	Repositories Repositories `yaml:"repositories"`
-	Epoch        string       `yaml:"epoch"` // day whose beginning, UTC, is stamped on the image's files
+	Epoch        string       `yaml:"epoch"` // date whose start (UTC) is the time stamp of the image's files
 }
 
-// Stamp is the time stamped on all files of an image.
+// Stamp returns the time stamp of all files of an image.
 func (v *Versions) Stamp() time.Time {
-	t, _ := time.Parse(time.DateOnly, v.Epoch) // Parse has seen that it is one
+	t, _ := time.Parse(time.DateOnly, v.Epoch) // Parse has validated it
 	return t
 }
 
-// CPUs are the values of QEMU_CPU by architecture.
+// CPUs returns the values of QEMU_CPU by architecture.
 func (v *Versions) CPUs() map[string]string {
 	cpus := map[string]string{}
 	for arch, emulation := range v.Emulation {
@@ -61,20 +61,20 @@ func (v *Versions) CPUs() map[string]string {
 	return cpus
 }
 
-// Sidecars are the services NetBox needs beside it.
+// Sidecars are the services that NetBox needs.
 type Sidecars struct {
 	Postgres Sidecar `yaml:"postgres"`
 	Redis    Sidecar `yaml:"redis"`
 }
 
-// Sidecar is one service: its major version and an image that has it.
+// Sidecar is one service: its major version and an image of that version.
 type Sidecar struct {
 	Major int    `yaml:"major"`
 	Image string `yaml:"image"` // image reference with a tag or digest
 }
 
-// Repositories are where images are published, by whom they are for. Each is
-// REGISTRY/NAME. Optional are registries of them that may fail.
+// Repositories are the image repositories to publish to, by channel. Each is
+// REGISTRY/NAME. Optional lists the registries that may fail.
 type Repositories struct {
 	Live        []string `yaml:"live"`        // releases
 	Development []string `yaml:"development"` // branches
@@ -82,11 +82,11 @@ type Repositories struct {
 	Optional    []string `yaml:"optional"`
 }
 
-// All are the repositories of everybody.
+// All returns the repositories of all channels.
 func (r Repositories) All() []string { return slices.Concat(r.Live, r.Development, r.PullRequest) }
 
-// IsRelease reports whether a version is a final release of PEP 440: no epoch,
-// pre-, post- or development part.
+// IsRelease reports whether a version is a final release as in PEP 440, without epoch
+// and pre-, post- or development part.
 func IsRelease(version string) bool { return finalRelease.MatchString(version) }
 
 // Load reads versions.yml of the repository at dir.
@@ -104,9 +104,8 @@ var (
 	cpuModel     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(,[A-Za-z0-9._=-]+)*$`)
 )
 
-// Parse reads the text of versions.yml; name is how messages call it. Every
-// error is a failure.Usage on one line with file and line number; all of them
-// are joined.
+// Parse parses the text of versions.yml; errors name it by file. It joins all errors,
+// each a failure.Usage of one line with file and line number.
 func Parse(file string, data []byte) (*Versions, error) {
 	doc, err := strictyaml.Parse(file, data)
 	if err != nil {
@@ -188,7 +187,7 @@ func Parse(file string, data []byte) (*Versions, error) {
 	return &v, nil
 }
 
-// onRegistry reports whether a repository is one of a registry's.
+// onRegistry reports whether a repository is on the registry host.
 func onRegistry(repository, host string) bool { return strings.HasPrefix(repository, host+"/") }
 
 func strictReference(value string) bool {
