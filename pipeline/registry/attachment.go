@@ -18,38 +18,38 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Attachment is what is attached to a published index or to one of its images:
-// a list of packages, a provenance, a signature. It is a manifest of its own
-// that names its subject (OCI 1.1), never an entry of the index, where clients
-// would take it for the image of an unknown platform.
+// Attachment is a document attached to a published index or to one of its images: an
+// SBOM, a provenance, a signature. It is a separate manifest that names its subject
+// (OCI 1.1), never an entry of the index, which clients would take for the image of
+// an unknown platform.
 //
-// The same index must get the same attachments, to the byte: publishing
-// again sends what is not there yet.
+// The attachments of an index must be reproducible byte for byte: publishing again
+// sends only what is missing.
 type Attachment struct {
 	Subject v1.Hash  // of the index or of one of its images
 	Image   v1.Image // the manifest and its blobs
-	// Tag is where clients look that know no referrers, as cosign does for
-	// "sha256-….sig". Without one the manifest has to name its subject.
+	// Tag also names the manifest, for clients that do not read referrers, such as
+	// cosign's "sha256-….sig". If it is empty, the manifest must name its subject.
 	Tag string
 
-	legacy v1.Image // the image as OCI 1.0 knows it, nil when it is that already
+	legacy v1.Image // the manifest in OCI 1.0 form; nil if Image has that form
 }
 
-// Document is what Attach attaches.
+// Document is the content of an attachment.
 type Document struct {
-	Type        string // of Data, and what is attached: a media type
+	Type        string // media type of Data, and the artifact type
 	Data        []byte
-	Annotations map[string]string // of the manifest; listed with the referrers
+	Annotations map[string]string // of the manifest; registries list them with referrers
 }
 
-// The configuration of a manifest that has none (OCI 1.1, "Guidance
-// for an empty descriptor").
+// The empty configuration of an artifact manifest (OCI 1.1, "Guidance for an empty
+// descriptor").
 const (
 	emptyConfig     = "{}"
 	emptyConfigType = "application/vnd.oci.empty.v1+json"
 )
 
-// Attach makes a document an attachment of idx or of one of its images.
+// Attach returns an attachment of idx, or of one of its images, with the document.
 func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error) {
 	indexDescriptor, err := partial.Descriptor(idx)
 	if err != nil {
@@ -84,16 +84,17 @@ func Attach(idx v1.ImageIndex, subject v1.Hash, doc Document) (Attachment, error
 	return Attachment{Subject: subject, Image: img, legacy: legacy}, nil
 }
 
-// ArtifactType is what an attachment is. As OCI 1.0 knows it, it has its type
-// where others have that of their configuration.
+// ArtifactType returns the type of an attachment. In OCI 1.0 form, the media type of
+// the configuration is the artifact type.
 func ArtifactType(m *v1.Manifest) string {
 	return cmp.Or(m.ArtifactType, string(m.Config.MediaType))
 }
 
-// document is the core of an image that has one layer and no configuration.
+// document implements partial.CompressedImageCore with one layer and an empty
+// configuration.
 type document struct {
 	manifest []byte
-	blobs    []v1.Layer // the layer, and the configuration that says nothing
+	blobs    []v1.Layer // the empty configuration and the layer
 }
 
 func newDocument(manifest v1.Manifest, blobs []v1.Layer) (v1.Image, error) {
@@ -116,9 +117,9 @@ func (d document) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 	return nil, fmt.Errorf("the attachment has no blob %s", h)
 }
 
-// pushAttachments sends the manifests of the attachments, and sees to it that
-// clients find them: registries that list referrers do so by themselves, in
-// others a tag has the list (OCI distribution 1.1, "Referrers Tag Schema").
+// pushAttachments sends the manifests of the attachments, and ensures that clients
+// find them: by the registry's referrers API or, if it has none, by a tag (OCI
+// distribution 1.1, "Referrers Tag Schema").
 func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	r.attached = nil
 	for _, a := range p.attached {
@@ -141,15 +142,14 @@ func (p *publisher) pushAttachments(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// attachedManifest is an attachment as it is in a repository.
+// attachedManifest is an attachment in the form that a repository accepted.
 type attachedManifest struct {
 	Attachment
-	v1.Descriptor // as registries list it
+	v1.Descriptor // as listed with the referrers
 }
 
-// attach sends one manifest. A registry that knows no artifacts gets it
-// in the form that was there before: what it is stands in the type of its
-// configuration.
+// attach sends one manifest. If the registry rejects artifacts, it sends the OCI 1.0
+// form, whose configuration has the artifact type.
 func (r *repository) attach(ctx context.Context, a Attachment) (attachedManifest, error) {
 	send := func(a Attachment) (attachedManifest, error) {
 		d, descErr := partial.Descriptor(a.Image)
@@ -177,7 +177,7 @@ func (r *repository) attach(ctx context.Context, a Attachment) (attachedManifest
 	return sent, nil
 }
 
-// ensureListed sees to it that what is attached to a subject is listed with it.
+// ensureListed ensures that the attachments of a subject are listed as its referrers.
 func (r *repository) ensureListed(ctx context.Context, subject v1.Hash) error {
 	var want []v1.Descriptor
 	for _, a := range r.attached {
@@ -212,15 +212,15 @@ func (r *repository) ensureListed(ctx context.Context, subject v1.Hash) error {
 		case err != nil && !errors.Is(err, errNotYet) && (r.listsReferrers || !isTemporary(err)):
 			return err
 		}
-		r.useReferrersTag = true // it says that it lists, and does not, or it cannot say
+		r.useReferrersTag = true // the registry claims to list them but does not, or keeps failing
 	}
 	return r.updateReferrersTag(ctx, r.repo.Tag(referrersTag(subject)), what, want)
 }
 
-// updateReferrersTag adds to the list that a tag has until all is in it: two runs that
-// write it at once have each read what was there before.
+// updateReferrersTag adds to the list of a referrers tag until it has all entries. A
+// concurrent run may overwrite the list with one based on the same earlier list.
 func (r *repository) updateReferrersTag(ctx context.Context, tag name.Tag, what string, want []v1.Descriptor) error {
-	var overwritten []v1.Descriptor // when it was written
+	var overwritten []v1.Descriptor // the list before the last write
 	written := false
 	return r.try(ctx, publishPolicy, what, func(ctx context.Context) error {
 		have, err := readReferrersTag(ctx, r.puller, tag)
@@ -238,18 +238,18 @@ func (r *repository) updateReferrersTag(ctx context.Context, tag name.Tag, what 
 	})
 }
 
-// mergeReferrers is a list with more in it.
+// mergeReferrers returns an index of have and those of more that it lacks, sorted.
 func mergeReferrers(have, more []v1.Descriptor) rawIndex {
 	all := append(slices.Clone(have), missing(have, more)...)
 	slices.SortFunc(all, func(a, b v1.Descriptor) int { return cmp.Compare(a.Digest.String(), b.Digest.String()) })
-	raw, _ := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all}) // it cannot fail
+	raw, _ := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: all}) // cannot fail
 	return raw
 }
 
-// referrersTag is the tag that has the list of what is attached to a subject.
+// referrersTag returns the tag that lists the referrers of a subject.
 func referrersTag(subject v1.Hash) string { return strings.Replace(subject.String(), ":", "-", 1) }
 
-// readReferrersTag reads the list that a tag has, empty when there is no such tag.
+// readReferrersTag reads the list of a referrers tag; it is empty without such a tag.
 func readReferrersTag(ctx context.Context, puller *remote.Puller, tag name.Tag) ([]v1.Descriptor, error) {
 	got, err := puller.Get(ctx, tag)
 	if isNotFound(err) {
@@ -265,14 +265,14 @@ func readReferrersTag(ctx context.Context, puller *remote.Puller, tag name.Tag) 
 	return index.Manifests, nil
 }
 
-// missing are those of want that have lacks.
+// missing returns those of want that are not in have.
 func missing(have, want []v1.Descriptor) []v1.Descriptor {
 	return slices.DeleteFunc(slices.Clone(want), func(w v1.Descriptor) bool {
 		return slices.ContainsFunc(have, func(h v1.Descriptor) bool { return h.Digest == w.Digest })
 	})
 }
 
-// rawIndex is an index as it is written.
+// rawIndex is the JSON text of an index.
 type rawIndex []byte
 
 func (r rawIndex) RawManifest() ([]byte, error)        { return r, nil }

@@ -19,24 +19,24 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// repoClient is the one way into a repository: who pushes and who pulls go in with the
-// same token, which is asked for when the first request comes. It puts answers
-// that registries word differently into the one form that clients know.
+// repoClient sends all requests to one repository. Pushes and pulls share a
+// token, which is fetched before the first request. Responses that vary between
+// registries are normalized to the form that go-containerregistry expects.
 type repoClient struct {
 	repo     name.Repository
 	keychain authn.Keychain
 	base     http.RoundTripper
-	action   string // transport.PullScope is for who reads: nobody above repeats those requests
+	action   string // with transport.PullScope requests are retried here, as no caller does it
 	scopes   []string
 	clock    Clock
 	log      io.Writer
 
-	lock          sync.Mutex        // held by who logs in
-	authenticated http.RoundTripper // nil before
+	lock          sync.Mutex        // guards authenticated
+	authenticated http.RoundTripper // nil before the login
 
-	// Clients that go in by the door. They do not log in, and repeat nothing.
+	// Both use the repoClient as their transport. They neither log in nor retry.
 	pusher *remote.Pusher
-	puller *remote.Puller // remembers no content
+	puller *remote.Puller // caches no content
 }
 
 func newRepoClient(repo name.Repository, action string, keychain authn.Keychain, base baseTransport, log io.Writer) *repoClient {
@@ -50,12 +50,12 @@ func newRepoClient(repo name.Repository, action string, keychain authn.Keychain,
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryStatusCodes(),
 	}
-	d.pusher, _ = remote.NewPusher(opts...) // only two ways to log in would be an error
+	d.pusher, _ = remote.NewPusher(opts...) // fails only when two ways to log in are set
 	d.puller, _ = remote.NewPuller(opts...)
 	return d
 }
 
-// authenticate logs in, once.
+// authenticate logs in once and returns the transport that carries the token.
 func (d *repoClient) authenticate(ctx context.Context) (http.RoundTripper, error) {
 	d.lock.Lock()
 	defer d.lock.Unlock()
@@ -72,14 +72,14 @@ func (d *repoClient) authenticate(ctx context.Context) (http.RoundTripper, error
 	return d.authenticated, nil
 }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (d *repoClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
-	case req.URL.Path == "/v2/": // the client's greeting: whether to log in is seen to here
+	case req.URL.Path == "/v2/": // the client's ping: authenticate handles the login
 		return emptyOK(req), nil
 	case strings.Contains(req.URL.Path, "/referrers/sha256:"):
-		// The client asks when it has written what is attached, and would write
-		// a list as often as it gets longer. We do, once for all of it.
+		// After each attachment the client checks whether referrers are listed, and
+		// updates the referrers tag if not. ensureListed updates it once for all.
 		return emptyOK(req), nil
 	case d.action != transport.PullScope:
 		return d.send(req)
@@ -91,7 +91,7 @@ func (d *repoClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// emptyOK is an answer that no registry made.
+// emptyOK returns an empty 200 response without sending the request.
 func emptyOK(req *http.Request) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -99,6 +99,7 @@ func emptyOK(req *http.Request) *http.Response {
 	}
 }
 
+// send sends one request, after logging in if necessary.
 func (d *repoClient) send(req *http.Request) (*http.Response, error) {
 	authenticated, err := d.authenticate(req.Context())
 	if err != nil {
@@ -110,8 +111,8 @@ func (d *repoClient) send(req *http.Request) (*http.Response, error) {
 	return authenticated.RoundTrip(req)
 }
 
-// headManifest asks by GET for the digest of a manifest where a registry does not say it by
-// HEAD. The client insists on a length and a type too, which nobody looks at.
+// headManifest falls back to GET when a registry's response to HEAD has no digest.
+// The client also requires a length and a media type; nothing uses these.
 func headManifest(authenticated http.RoundTripper, req *http.Request) (*http.Response, error) {
 	resp, err := authenticated.RoundTrip(req)
 	if err != nil || resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusMethodNotAllowed {
@@ -137,11 +138,11 @@ func headManifest(authenticated http.RoundTripper, req *http.Request) (*http.Res
 	return resp, nil
 }
 
-// maxManifestSize is how much of an answer is held in memory.
+// maxManifestSize limits how much of a response is read into memory, in bytes.
 const maxManifestSize = 32 << 20
 
-// referrers asks a registry what it lists with a subject. Whatever answers with
-// anything but an OCI index does not list: a page, a redirect to one, a refusal.
+// referrers returns the referrers that a registry lists for a subject. lists is
+// false when the response is not an OCI index: a page, a redirect to one, a refusal.
 func (d *repoClient) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descriptor, lists bool, err error) {
 	address := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", d.repo.Scheme(), d.repo.RegistryStr(), d.repo.RepositoryStr(), subject)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
@@ -168,8 +169,8 @@ func (d *repoClient) referrers(ctx context.Context, subject v1.Hash) (list []v1.
 	return index.Manifests, lists, nil
 }
 
-// sendWithRetry repeats what failed and passes by itself. Of an answer that has all of a
-// body it skips what has been read.
+// sendWithRetry retries temporary failures. If the response has the whole body, it
+// skips the bytes that have been read already.
 func (d *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Response, err error) {
 	err = d.retry(req.Context(), readPolicy, "reading from "+d.repo.String(), func(ctx context.Context) error {
 		if resp, err = d.send(req.Clone(ctx)); err != nil {
@@ -180,7 +181,7 @@ func (d *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Re
 			err = transport.CheckError(resp)
 		case resp.StatusCode == http.StatusOK:
 			if _, err = io.CopyN(io.Discard, resp.Body, read); err == io.EOF {
-				err = io.ErrUnexpectedEOF // nobody may take it for the end
+				err = io.ErrUnexpectedEOF // a plain io.EOF would look like the end of the body
 			}
 		}
 		if err != nil {
@@ -192,14 +193,14 @@ func (d *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Re
 	return resp, err
 }
 
-// resumingBody is a body that is asked for again where it broke off.
+// resumingBody is a response body that resumes where the connection broke.
 type resumingBody struct {
 	io.ReadCloser
 	client  *repoClient
 	req     *http.Request
-	size    int64 // -1 when nobody knows
+	size    int64 // -1 when unknown
 	read    int64
-	retries int // times that it broke
+	retries int
 }
 
 func (r *resumingBody) Read(p []byte) (int, error) {
@@ -214,7 +215,7 @@ func (r *resumingBody) Read(p []byte) (int, error) {
 	r.retries++
 	req := r.req.Clone(r.req.Context())
 	if r.size > r.read {
-		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.read, r.size-1)) // not all take an open end
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", r.read, r.size-1)) // some registries reject an open end
 	}
 	resp, retryErr := r.client.sendWithRetry(req, r.read)
 	if retryErr != nil {

@@ -1,7 +1,7 @@
-// Package registry assembles the multi-arch index, keeps it as an OCI layout
-// and publishes it so that a tag never points at anything incomplete.
+// Package registry assembles the multi-arch index, stores it as an OCI layout
+// and publishes it. A tag never points at incomplete content.
 //
-// Publishing has phases, each finished at every registry before the next begins:
-// blobs, manifests, the index and what is attached to it, by digest, all of it
-// pulled back and compared; then the tags that name a version; then "latest".
+// Publishing has three phases. Each completes at every registry before the next
+// begins: first the blobs, the manifests, the index and its attachments are pushed
+// by digest, pulled back and compared; then version tags are set; then "latest".
 package registry

@@ -24,11 +24,11 @@ import (
 type PlatformImage struct {
 	Platform v1.Platform
 	Image    v1.Image
-	Digest   v1.Hash // as Images finds it; zero elsewhere
+	Digest   v1.Hash // set by Images only
 }
 
-// Names of the OCI image specification, for the annotations of an index and the
-// labels of an image.
+// Annotations of an index and labels of an image, defined by the OCI image
+// specification.
 const (
 	TitleLabel      = "org.opencontainers.image.title"
 	VersionLabel    = "org.opencontainers.image.version"
@@ -38,15 +38,15 @@ const (
 	BaseDigestLabel = "org.opencontainers.image.base.digest"
 )
 
-// Key names a platform without its variant: "linux/arm64".
+// Key returns the name of a platform without its variant: "linux/arm64".
 func Key(p v1.Platform) string { return p.OS + "/" + p.Architecture }
 
-// Index assembles the OCI index of images, one manifest a platform, in the
-// order of the platforms' names: the same images give the same digest.
+// Index assembles the OCI index of images, one manifest per platform, sorted by
+// platform: the same images result in the same digest.
 //
-// An image whose own configuration names another platform is refused, the
-// variant included: clients choose by the index but check the configuration.
-// Annotations without a value are left out.
+// It fails if the configuration of an image names another platform or variant:
+// clients choose by the index but check the configuration. Annotations without a
+// value are omitted.
 func Index(images []PlatformImage, annotations map[string]string) (v1.ImageIndex, error) {
 	if len(images) == 0 {
 		return nil, errors.New("assembling an index: no image given")
@@ -72,17 +72,16 @@ func Index(images []PlatformImage, annotations map[string]string) (v1.ImageIndex
 	return mutate.Annotations(mutate.AppendManifests(empty.Index, addenda...), annotations).(v1.ImageIndex), nil
 }
 
-// plainImage is an image that is no artifact: go-containerregistry would put the
-// type of its configuration into the index as artifactType, which no other tool
-// does, and which registries older than OCI 1.1 refuse.
+// plainImage is an image without an artifactType. go-containerregistry would write
+// the media type of the configuration into the index as artifactType, which no other
+// tool does and registries older than OCI 1.1 reject.
 type plainImage struct{ v1.Image }
 
-// ArtifactType is what go-containerregistry asks before it guesses.
+// ArtifactType overrides the default of go-containerregistry.
 func (plainImage) ArtifactType() (string, error) { return "", nil }
 
-// Images returns the images of an index with their platforms. Whatever is not an
-// image of a known platform is an error: attestations are referrers, never
-// entries.
+// Images returns the images of an index with their platforms. Any other entry is an
+// error: attestations are referrers, never entries.
 func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
 	manifest, err := idx.IndexManifest()
 	if err != nil {
@@ -105,8 +104,8 @@ func Images(idx v1.ImageIndex) ([]PlatformImage, error) {
 	return out, nil
 }
 
-// ImageIn is an image of an index, whose manifest is what its digest says: not
-// every source of an index compares the two.
+// ImageIn returns an image of an index and checks the digest of its manifest, which
+// not every implementation of v1.ImageIndex does.
 func ImageIn(idx v1.ImageIndex, digest v1.Hash) (v1.Image, error) {
 	img, err := idx.Image(digest)
 	if err != nil {
@@ -119,8 +118,8 @@ func ImageIn(idx v1.ImageIndex, digest v1.Hash) (v1.Image, error) {
 	return img, err
 }
 
-// WriteLayout puts idx into dir as an OCI image layout with one entry. A
-// layout that is there already is replaced as a whole.
+// WriteLayout writes idx to dir as an OCI image layout with one entry. It replaces
+// an existing layout as a whole.
 func WriteLayout(dir string, idx v1.ImageIndex) error {
 	return outdir.Replace(dir, func(tmp string) error {
 		path, err := layout.Write(tmp, empty.Index)
@@ -134,9 +133,8 @@ func WriteLayout(dir string, idx v1.ImageIndex) error {
 	})
 }
 
-// ReadLayout is the index that WriteLayout put into dir, after reading every
-// blob of it and comparing it with its digest. A dir that is absent is a
-// missing prerequisite.
+// ReadLayout returns the index that WriteLayout wrote to dir, after checking the
+// digest of every blob. If dir does not exist, the error is a usage error.
 func ReadLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
 	o, err := OpenLayout(dir)
 	if err != nil {
@@ -154,13 +152,14 @@ func ReadLayout(ctx context.Context, dir string) (v1.ImageIndex, error) {
 	return o.Index, nil
 }
 
-// layoutError is an error of an image layout that is there.
+// layoutError wraps the error of an existing but invalid image layout.
 func layoutError(dir string, err error) error {
 	return fmt.Errorf("read the image layout %s: %w; make it again with `go run ./ci build`", dir, err)
 }
 
-// CheckImage reads the layers and the configuration of an image, and compares
-// each with its digest. The error names all that are damaged.
+// CheckImage checks the digests of the layers and the configuration of an image, and
+// returns the number of layers and the size of all blobs in bytes. The error lists
+// every damaged blob.
 func CheckImage(ctx context.Context, img v1.Image) (layers int, size int64, err error) {
 	manifest, err := img.Manifest()
 	if err != nil {
@@ -184,11 +183,10 @@ func CheckImage(ctx context.Context, img v1.Image) (layers int, size int64, err 
 	return len(manifest.Layers), size, nil
 }
 
-// maxDocumentSize bounds what is read into memory, in bytes.
+// maxDocumentSize limits the size of a blob that is read into memory, in bytes.
 const maxDocumentSize = 64 << 20
 
-// ReadBlob reads a document among the blobs of an image, and compares it with
-// its digest.
+// ReadBlob returns a blob of an image that is a document, and checks its digest.
 func ReadBlob(ctx context.Context, img v1.Image, d v1.Descriptor) ([]byte, error) {
 	if d.Size > maxDocumentSize {
 		return nil, fmt.Errorf("blob %s has %d bytes, too many for a document", d.Digest, d.Size)
@@ -198,8 +196,7 @@ func ReadBlob(ctx context.Context, img v1.Image, d v1.Descriptor) ([]byte, error
 	return text.Bytes(), err
 }
 
-// CopyBlob copies a layer or the configuration of an image, and compares it with
-// its digest.
+// CopyBlob copies a layer or the configuration of an image, and checks its digest.
 func CopyBlob(ctx context.Context, img v1.Image, d v1.Descriptor, to io.Writer) error {
 	layer, err := img.LayerByDigest(d.Digest)
 	if err == nil {
@@ -211,7 +208,7 @@ func CopyBlob(ctx context.Context, img v1.Image, d v1.Descriptor, to io.Writer) 
 	return nil
 }
 
-// copyBytes reads a blob to its end and compares it with its digest and size.
+// copyBytes copies a blob, and checks its digest and size.
 func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to io.Writer) error {
 	rc, err := layer.Compressed()
 	if err != nil {
@@ -228,7 +225,7 @@ func copyBytes(ctx context.Context, layer v1.Layer, want v1.Hash, size int64, to
 	return nil
 }
 
-// contextWriter takes all until its context ends: reading a large file stops at Ctrl-C.
+// contextWriter fails once its context is done, so that Ctrl-C stops a long copy.
 type contextWriter struct{ context.Context }
 
 func (u contextWriter) Write(b []byte) (int, error) { return len(b), u.Err() }

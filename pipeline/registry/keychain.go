@@ -28,16 +28,16 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// Environment finds credentials in variables, two a registry: for ghcr.io
-// REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. A registry without
-// them gets docker's configuration, whose credential helper may take as long as
-// limit; DefaultStall when that is not above zero. hide receives every password
-// and token that is used, also in the form that requests carry it in.
+// Environment returns a keychain that reads two variables per registry: for ghcr.io
+// REGISTRY_USERNAME_GHCR_IO and REGISTRY_PASSWORD_GHCR_IO. For other registries it
+// reads docker's configuration, whose credential helper is killed after limit; zero
+// or less means DefaultStall. hide is called with every password and token that is
+// used, also in the encoding of the request header.
 func Environment(getenv func(string) string, hide func(...string), limit time.Duration) authn.Keychain {
 	if limit <= 0 {
 		limit = DefaultStall
 	}
-	var lock sync.Mutex // held by who may run a helper: it may ask somebody something
+	var lock sync.Mutex // serializes helpers, which may prompt the user
 	return reportingSecrets(func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 		suffix := variableSuffix(resource.RegistryStr())
 		if password := getenv("REGISTRY_PASSWORD_" + suffix); password != "" {
@@ -60,20 +60,20 @@ func Environment(getenv func(string) string, hide func(...string), limit time.Du
 	}, hide)
 }
 
-// keychain is an authn.Keychain, and one that ends with a context.
+// keychain implements authn.Keychain and authn.ContextKeychain.
 type keychain func(context.Context, authn.Resource) (authn.Authenticator, error)
 
-// Resolve is authn.Keychain's.
+// Resolve implements authn.Keychain.
 func (k keychain) Resolve(resource authn.Resource) (authn.Authenticator, error) {
 	return k(context.Background(), resource)
 }
 
-// ResolveContext is authn.ContextKeychain's.
+// ResolveContext implements authn.ContextKeychain.
 func (k keychain) ResolveContext(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 	return k(ctx, resource)
 }
 
-// reportingSecrets reports the secrets that a keychain returns.
+// reportingSecrets wraps a keychain and passes the secrets that it returns to hide.
 func reportingSecrets(source keychain, hide func(...string)) keychain {
 	return func(ctx context.Context, resource authn.Resource) (authn.Authenticator, error) {
 		auth, err := source(ctx, resource)
@@ -92,7 +92,7 @@ func reportingSecrets(source keychain, hide func(...string)) keychain {
 	}
 }
 
-// variableSuffix is how the names of a registry's variables end.
+// variableSuffix returns the suffix of the names of a registry's variables.
 func variableSuffix(registry string) string {
 	if registry == name.DefaultRegistry {
 		registry = "docker.io" // as people know it
@@ -105,7 +105,7 @@ func variableSuffix(registry string) string {
 	}, strings.ToUpper(registry))
 }
 
-// Password opens one registry, and no other.
+// Password returns a keychain with the credentials of a single registry.
 func Password(registry, username, password string, hide func(...string)) authn.Keychain {
 	return reportingSecrets(func(_ context.Context, resource authn.Resource) (authn.Authenticator, error) {
 		if resource.RegistryStr() != registry {
@@ -115,13 +115,13 @@ func Password(registry, username, password string, hide func(...string)) authn.K
 	}, hide)
 }
 
-// DockerConfig finds credentials in the text of docker's config.json, and
-// nowhere else: helpers that it names are not run. hide gets every secret
-// that is used.
+// DockerConfig returns a keychain of the credentials in text, in the format of
+// docker's config.json. It runs no credential helpers. hide is called with every
+// secret that is used.
 func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 	file, err := config.LoadFromReader(strings.NewReader(text))
 	if err != nil {
-		// The error may quote what it stumbled over.
+		// The error may quote a secret.
 		return nil, failure.Usagef("read the credentials: they are not as docker's config.json, {\"auths\": {\"ghcr.io\": {\"auth\": \"…\"}}}")
 	}
 	file.CredentialsStore, file.CredentialHelpers = "", nil
@@ -130,11 +130,11 @@ func DockerConfig(text string, hide func(...string)) (authn.Keychain, error) {
 	}, hide), nil
 }
 
-// loadDockerConfig is docker's configuration on this machine, or podman's where docker
-// has none; nil when there is neither. The keychain of go-containerregistry reads
-// the same files, but cannot end a helper that hangs.
+// loadDockerConfig reads docker's configuration on this machine or, if there is none,
+// podman's; it returns nil if there is neither. go-containerregistry's keychain reads
+// the same files, but cannot stop a helper that hangs.
 func loadDockerConfig(getenv func(string) string) (*configfile.ConfigFile, error) {
-	const noDir = "/nonexistent" // a file of the directory at hand is nobody's configuration
+	const noDir = "/nonexistent" // without HOME, do not read the working directory
 	home := cmp.Or(getenv("HOME"), noDir)
 	for _, path := range []string{
 		filepath.Join(cmp.Or(getenv("DOCKER_CONFIG"), filepath.Join(home, ".docker")), "config.json"),
@@ -150,7 +150,7 @@ func loadDockerConfig(getenv func(string) string) (*configfile.ConfigFile, error
 			return nil, fmt.Errorf("read the credentials of this machine: %w", err)
 		}
 		file, err := config.LoadFromReader(bytes.NewReader(text))
-		if err != nil { // it may quote what it stumbled over
+		if err != nil { // it may quote a secret
 			return nil, failure.Usagef("read the credentials of this machine: %s is not as docker's config.json: log in again with docker login", path)
 		}
 		return file, nil
@@ -158,8 +158,8 @@ func loadDockerConfig(getenv func(string) string) (*configfile.ConfigFile, error
 	return nil, nil
 }
 
-// resolve finds credentials in docker's configuration, or asks the helpers that it
-// names.
+// resolve returns the credentials for a repository or, if there are none, for its
+// registry.
 func resolve(ctx context.Context, file *configfile.ConfigFile, resource authn.Resource) (authn.Authenticator, error) {
 	for _, key := range []string{resource.String(), resource.RegistryStr()} {
 		if key == name.DefaultRegistry {
@@ -176,7 +176,7 @@ func resolve(ctx context.Context, file *configfile.ConfigFile, resource authn.Re
 	return authn.Anonymous, nil
 }
 
-// findCredentials asks the helper that is named for a registry or, when none is, the file.
+// findCredentials runs the configured helper or, without one, reads the file.
 func findCredentials(ctx context.Context, file *configfile.ConfigFile, key string) (authn.AuthConfig, error) {
 	helperName, ok := file.CredentialHelpers[key]
 	if !ok {
@@ -201,17 +201,17 @@ func findCredentials(ctx context.Context, file *configfile.ConfigFile, key strin
 	return authn.AuthConfig{Username: found.Username, Password: found.Secret}, nil
 }
 
-// helper is a run of a credential helper, which ends with its context, and all
-// that it has started with it.
+// helper runs a credential helper. The helper and its child processes are killed when
+// the context is done.
 type helper struct{ *exec.Cmd }
 
 func newHelper(ctx context.Context, named string, args []string) helper {
 	cmd := exec.CommandContext(ctx, "docker-credential-"+named, args...)
 	proc.Group(cmd)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Stderr = os.Stderr // what it wants of somebody
+	cmd.Stderr = os.Stderr // prompts
 	return helper{cmd}
 }
 
-// Input is client.Program's.
+// Input implements client.Program.
 func (h helper) Input(in io.Reader) { h.Stdin = in }

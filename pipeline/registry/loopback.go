@@ -17,15 +17,14 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
 
-// Server is a registry inside this process, on loopback.
+// Server is a registry in this process that listens on loopback.
 type Server struct {
 	Host  string       // address and port: the REGISTRY of a target
 	Close func() error // stops the registry at once and waits until it has stopped
 }
 
-// Loopback starts a registry on a free port of 127.0.0.1. Blobs are kept as
-// files under blobDir, manifests and tags in memory. It ends with ctx or with
-// Close, whichever comes first.
+// Loopback starts a registry on a free port of 127.0.0.1. It stores blobs in files
+// under blobDir, manifests and tags in memory. It stops when ctx is done or on Close.
 func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
@@ -56,7 +55,7 @@ func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(listener) // always http.ErrServerClosed: only Close ends it
+		_ = server.Serve(listener) // always http.ErrServerClosed: only Close stops it
 	}()
 	end := sync.OnceValue(func() error {
 		err := server.Close()
@@ -70,14 +69,14 @@ func Loopback(ctx context.Context, blobDir string) (_ *Server, err error) {
 	return &Server{listener.Addr().String(), end}, nil
 }
 
-// spool keeps uploads in files while they come in. The registry behind it
-// would hold each in memory, several times over: a gigabyte for an image.
+// spool writes uploads to files while they arrive. The registry behind it would
+// buffer each in memory several times: a gigabyte for an image.
 type spool struct {
 	dir  string
 	next http.Handler
 }
 
-// uploadPath matches the address of an upload that was opened.
+// uploadPath matches the path of an open upload.
 var uploadPath = regexp.MustCompile(`^(/v2/.+/blobs/uploads/)([0-9]+)$`)
 
 func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -95,20 +94,20 @@ func (s spool) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case http.MethodPut:
 			f, err := os.Open(file)
 			if err != nil {
-				break // the blob is in the request itself
+				break // the blob is in this request
 			}
 			defer os.Remove(file)
 			defer f.Close()
-			// The registry takes a blob that comes in one request as a stream.
+			// The registry streams a blob that arrives in a single request.
 			r = r.Clone(r.Context())
 			r.Method, r.URL.Path = http.MethodPost, parts[1]
-			r.Body, r.ContentLength = f, -1 // its digest is compared
+			r.Body, r.ContentLength = f, -1 // no length: the registry checks the digest
 		}
 	}
 	s.next.ServeHTTP(w, r)
 }
 
-// saveUpload keeps a body in a new file, whole or not at all.
+// saveUpload writes a body to a new file, and removes the file on failure.
 func saveUpload(file string, body io.Reader) error {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -10,31 +10,30 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Step shows what happens in one repository while it happens. Package progress
-// has them.
+// Step shows the progress of one repository. Package progress implements it.
 type Step interface {
 	io.Writer         // lines of log
-	Show(text string) // how far it is now; comes often and replaces what was shown
+	Show(text string) // current progress; called often, replaces the previous text
 	End(err error)
 }
 
-// discardStep shows nothing.
+// discardStep is a Step that shows nothing.
 type discardStep struct{}
 
 func (discardStep) Write(b []byte) (int, error) { return len(b), nil }
 func (discardStep) Show(string)                 {}
 func (discardStep) End(error)                   {}
 
-// logInterval is the least time between two lines that say how far it is.
+// logInterval is the minimum time between two progress lines in the log.
 const logInterval = 10 * time.Second
 
-// meter counts the bytes that move to and from one repository.
+// meter counts the bytes transferred to and from one repository.
 type meter struct {
 	step  Step
 	clock Clock
 
 	mu          sync.Mutex
-	what        string // is being done
+	what        string // the operation
 	done, total int64  // bytes
 	logged      time.Time
 }
@@ -42,7 +41,7 @@ type meter struct {
 // Write adds lines to the log.
 func (m *meter) Write(b []byte) (int, error) { return m.step.Write(b) }
 
-// begin starts to count from zero.
+// begin resets the count for a new operation.
 func (m *meter) begin(what string, blobs []blob) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +52,7 @@ func (m *meter) begin(what string, blobs []blob) {
 	m.logged = m.clock.now()
 }
 
-// add counts bytes that have moved, or takes back those of a failed attempt.
+// add counts transferred bytes; n is negative to undo a failed attempt.
 func (m *meter) add(n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,14 +65,14 @@ func (m *meter) add(n int64) {
 	}
 }
 
-// countedLayer counts what is read of a layer, in any attempt.
+// countedLayer counts the bytes read from a layer; each attempt starts at zero.
 type countedLayer struct {
 	v1.Layer
 	meter *meter
-	n     atomic.Int64 // bytes that have moved in this attempt
+	n     atomic.Int64 // bytes read in this attempt
 }
 
-// set brings the count to n.
+// set changes the count of this layer to n.
 func (l *countedLayer) set(n int64) { l.meter.add(n - l.n.Swap(n)) }
 
 func (l *countedLayer) Compressed() (io.ReadCloser, error) {
@@ -88,7 +87,7 @@ func (l *countedLayer) Compressed() (io.ReadCloser, error) {
 	}{io.TeeReader(rc, l), rc}, nil
 }
 
-// Write counts what has been read.
+// Write counts bytes that have been read.
 func (l *countedLayer) Write(b []byte) (int, error) {
 	l.n.Add(int64(len(b)))
 	l.meter.add(int64(len(b)))

@@ -20,63 +20,59 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Options of Publish. The zero value works.
+// Options configures Publish. The zero value is usable.
 type Options struct {
 	// Booted holds the manifest digest of each image that was booted, by
-	// Key. When not nil, just these images are published, to the byte.
+	// Key. When not nil, Publish refuses any other images.
 	Booted map[string]v1.Hash
-	// Optional are the registries (HOST[:PORT], as in the targets) that may
-	// fail: it is reported, and nothing else fails with them.
+	// Optional lists registries (HOST[:PORT], as in the targets) that may fail. A
+	// failure there is reported in Published.Err and fails nothing else.
 	Optional []string
-	// Keychain has the credentials; nil is docker's configuration and its
-	// helpers.
+	// Keychain has the credentials; nil is docker's configuration and its helpers.
 	Keychain authn.Keychain
-	// Transport carries the requests; nil is the network, by NewTransport.
+	// Transport sends the requests; nil is NewTransport's.
 	Transport http.RoundTripper
-	// Move allows any tag to move to another image, not only those that are
-	// made for it.
+	// Move allows every tag to move to another image, not only movable ones.
 	Move  bool
 	Clock Clock
-	// Step starts to show what happens in a repository, the first of its registry
-	// under the registry's name; nil is silence.
+	// Step starts the progress display of a repository. name is the registry for its
+	// first repository, the repository for others. nil shows nothing.
 	Step func(name string) Step
-	// Attach returns what is to be attached to the index and its images, once it
-	// is known what is published; nil is nothing. It is all there before any
-	// tag moves.
+	// Attach returns the attachments of the index and its images. It is called after
+	// the index has been checked; nil attaches nothing. All attachments are in place
+	// before any tag moves.
 	Attach func(ctx context.Context, idx v1.ImageIndex) ([]Attachment, error)
-	// AttachOptional publishes without attachments where a registry refuses
-	// them for good.
+	// AttachOptional publishes without attachments to registries that reject them.
 	AttachOptional bool
-	// ByDigest leaves the tags alone: everything is there to be pulled by its
-	// digest, and nothing points at it.
+	// ByDigest sets no tags: the content can be pulled by digest only.
 	ByDigest bool
 }
 
-// Published is what came of one target.
+// Published is the result for one target.
 type Published struct {
 	Target    Target
-	Digest    v1.Hash // what the tag points at; of the index when ByDigest
+	Digest    v1.Hash // that the tag points at; the index's when ByDigest
 	Blobs     int     // blobs sent to the target's repository
 	Bytes     int64   // of these blobs
-	Unchanged bool    // nothing had to be sent and the tag was right already
-	Err       error   // why an optional registry does not have it; nil when it has
+	Unchanged bool    // no blob was sent and the tag was correct before
+	Err       error   // why publishing to an optional registry failed, or nil
 }
 
-// Publish brings idx to all targets in phases, each of which begins when the
-// one before has ended well at every registry:
+// Publish pushes idx to all targets in phases. Each phase begins when the previous
+// one has succeeded at every registry:
 //
-//  1. blobs, the manifests of all images, the index, and what is attached, by
-//     digest, and all of it pulled back and compared;
-//  2. the tags that name a version;
-//  3. "latest", also of the single images: what people pull without thinking.
+//  1. push the blobs, the manifests of all images, the index and the attachments by
+//     digest, pull all of it back and compare it;
+//  2. set the tags that name a version;
+//  3. set "latest", also of single images: the tags that people pull by default.
 //
-// So a tag never points at anything incomplete, and "latest" not at what has
-// no version everywhere. Running it again sends what is missing, or nothing.
+// So a tag never points at incomplete content, and "latest" never at an index whose
+// version is missing at a registry. Another run sends only what is missing.
 //
-// Repositories are served in parallel; in a phase each goes on when another
-// fails, so that all failures are reported at once. The first of a registry is
-// sent to before the others, which mount its blobs. On failure the targets whose
-// tag points at idx are returned besides the error.
+// Repositories are processed in parallel. Within a phase a failure does not stop the
+// other repositories, so that all failures are reported at once. The first repository
+// of a registry is pushed before its others, which mount its blobs. On failure
+// Publish also returns the targets whose tag points at idx.
 func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Options) ([]Published, error) {
 	p, err := newPublisher(ctx, idx, targets, opts)
 	if err != nil {
@@ -107,29 +103,29 @@ type repository struct {
 	text        string // as people write it
 	registry    string // as people write it
 	optional    bool
-	mountFrom   *repository   // of the registry, nil for itself: the others mount its blobs
-	pushDone    chan struct{} // closed when it has them, or never will
+	mountFrom   *repository   // the first of the registry, whose blobs are mounted; nil for itself
+	pushDone    chan struct{} // closed when the push has ended, also on failure
 	targets     []Target
 	meter       meter
-	err         error // why nothing more is done there
-	tagsCurrent bool  // all tags were, before anything was sent
-	// attached is what is attached to the index and its images, as it is there.
+	err         error // skips the remaining phases
+	tagsCurrent bool  // all tags were correct before the push
+	// attached holds the attachments in the form that the registry accepted.
 	attached        []attachedManifest
-	listsReferrers  bool         // what is attached: it has done so
-	useReferrersTag bool         // it does not, or cannot now
+	listsReferrers  bool         // has listed them before
+	useReferrersTag bool         // does not list them, or failed to
 	blobs           atomic.Int64 // sent
 	bytes           atomic.Int64
-	tagsDone        map[string]bool // tags that are right, by Target.String; true when they were before
+	tagsDone        map[string]bool // correct tags by Target.String; true if correct before
 }
 
-// forEachRepository runs a phase on all repositories at once where nothing has failed,
-// and returns the failures of those that may not fail.
+// forEachRepository runs a phase in parallel on all repositories that have not failed,
+// and returns the errors of those that are not optional.
 func forEachRepository(repositories []*repository, phase func(*repository) error) error {
 	var wg sync.WaitGroup
 	for _, r := range repositories {
 		if r.err == nil {
 			wg.Go(func() {
-				if err := phase(r); err != nil { // others may read r.err meanwhile
+				if err := phase(r); err != nil { // others may read r.err concurrently: write it only on failure
 					r.err = err
 				}
 			})
@@ -145,7 +141,7 @@ func forEachRepository(repositories []*repository, phase func(*repository) error
 	return errors.Join(errs...)
 }
 
-// published reports what came of the targets.
+// published returns the results of the targets.
 func (p *publisher) published() []Published {
 	var list []Published
 	for _, r := range p.repositories {
@@ -167,10 +163,10 @@ func (p *publisher) published() []Published {
 	return list
 }
 
-// groupByRepository sorts targets by repository, in the order given. A target given twice
-// counts once.
+// groupByRepository groups the targets by repository, in the given order, and drops
+// duplicates.
 func groupByRepository(targets []Target, opts Options) ([]*repository, error) {
-	base := cmp.Or[http.RoundTripper](opts.Transport, NewTransport(0, nil)) // one for all
+	base := cmp.Or[http.RoundTripper](opts.Transport, NewTransport(0, nil)) // shared by all
 	var repositories []*repository
 	for _, t := range targets {
 		if opts.ByDigest {
@@ -193,7 +189,7 @@ func groupByRepository(targets []Target, opts Options) ([]*repository, error) {
 			repositories = append(repositories, r)
 		}
 		r := repositories[at]
-		// By digest its tags would differ in nothing.
+		// With ByDigest all tags of a repository are the same target.
 		if !slices.ContainsFunc(r.targets, func(other Target) bool { return opts.ByDigest || other.tag.Name() == t.tag.Name() }) {
 			r.targets = append(r.targets, t)
 		}
@@ -209,18 +205,18 @@ func groupByRepository(targets []Target, opts Options) ([]*repository, error) {
 	return repositories, nil
 }
 
-// jobs is how many blobs of a repository move at once.
+// jobs is the number of blobs that a repository transfers in parallel.
 const jobs = 4
 
-// entry is a manifest that is published, and that tags may point at.
+// entry is a manifest to publish: the index or one of its images.
 type entry struct {
 	manifest remote.Taggable
 	digest   v1.Hash
-	platform string // as in Target
+	platform string // see Target
 	name     string
 }
 
-// publisher holds what all targets share.
+// publisher holds the state that all targets share.
 type publisher struct {
 	Options
 	digest   v1.Hash // of the index
@@ -281,7 +277,7 @@ func newPublisher(ctx context.Context, idx v1.ImageIndex, targets []Target, opts
 	return p, nil
 }
 
-// entry is what a target's tag is for.
+// entryFor returns the entry that a target's tag points at.
 func (p *publisher) entryFor(t Target) (found entry) {
 	if i := slices.IndexFunc(p.entries, func(entry entry) bool { return entry.platform == t.platform }); i >= 0 {
 		found = p.entries[i]
@@ -289,7 +285,7 @@ func (p *publisher) entryFor(t Target) (found entry) {
 	return found
 }
 
-// sameAsBooted compares the images with the digests of those that were booted.
+// sameAsBooted checks that exactly the booted images are published.
 func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 	if booted == nil {
 		return nil
@@ -308,7 +304,7 @@ func sameAsBooted(images []PlatformImage, booted map[string]v1.Hash) error {
 	return nil
 }
 
-// pushAndVerify brings everything below the tags to a repository and proves that it
+// pushAndVerify pushes everything but the tags to a repository, and verifies that it
 // can be pulled from there.
 func (p *publisher) pushAndVerify(ctx context.Context, r *repository) error {
 	if r.mountFrom != nil {
@@ -325,10 +321,9 @@ func (p *publisher) pushAndVerify(ctx context.Context, r *repository) error {
 	return nil
 }
 
-// moveTags makes the tags of a repository point at what they are for: those that
-// are latest, or all others. One moves after the other: docker-registry rewrites
-// the links of a manifest with each tag, and refuses an index whose links it finds
-// half-written.
+// moveTags sets the tags of a repository: the latest ones, or all others. It sets
+// them one by one: docker-registry rewrites the links of a manifest with each tag,
+// and rejects an index whose links are half-written.
 func (p *publisher) moveTags(ctx context.Context, r *repository, latest bool) error {
 	for _, t := range r.targets {
 		if t.latest() != latest {
@@ -341,7 +336,7 @@ func (p *publisher) moveTags(ctx context.Context, r *repository, latest bool) er
 	return nil
 }
 
-// try is retry with an error that says what was tried.
+// try is retry with what prefixed to the error.
 func (r *repository) try(ctx context.Context, policy retryPolicy, what string, f func(context.Context) error) error {
 	if err := r.retry(ctx, policy, what, f); err != nil {
 		return fmt.Errorf("%s: %w", what, err)

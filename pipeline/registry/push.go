@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// push sends the blobs that are missing, then the manifests of the images,
-// then the index, by digest. A tag that may not move is refused before that.
+// push sends the missing blobs, then by digest the manifests of the images and the
+// index, then the attachments. It fails first if a tag that may not move would move.
 func (p *publisher) push(ctx context.Context, r *repository) error {
 	if !p.ByDigest {
 		r.tagsCurrent = true
@@ -48,7 +48,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 				r.blobs.Add(1)
 				r.bytes.Add(b.size)
 			}
-			sent.set(b.size) // it is there, sent or not
+			sent.set(b.size) // the registry has it, whether or not it was sent
 			return nil
 		})
 	}
@@ -66,7 +66,7 @@ func (p *publisher) push(ctx context.Context, r *repository) error {
 	return p.pushAttachments(ctx, r)
 }
 
-// blob is a layer or a configuration.
+// blob is a layer or a configuration file.
 type blob struct {
 	layer  v1.Layer
 	digest v1.Hash
@@ -92,8 +92,8 @@ func appendBlobs(blobs []blob, img v1.Image) ([]blob, error) {
 	return blobs, nil
 }
 
-// lookUpTag returns the digest that a tag points at, or none when there is no such
-// tag, and refuses to move the tag of a version to another image.
+// lookUpTag returns the digest that a tag points at, zero if the tag does not exist.
+// It fails if the tag points at another image and may not move.
 func (p *publisher) lookUpTag(ctx context.Context, r *repository, t Target) (current v1.Hash, err error) {
 	err = r.try(ctx, sendPolicy, "asking for the tag "+t.tag.TagStr(), func(ctx context.Context) error {
 		desc, err := r.puller.Head(ctx, t.tag)
@@ -118,8 +118,7 @@ func (p *publisher) lookUpTag(ctx context.Context, r *repository, t Target) (cur
 	return current, fmt.Errorf("the tag %s is %s%s and names that image for ever, this one is %s: publish it under another number or tag, or pass --move", t.tag.TagStr(), current, commit, want)
 }
 
-// moveTag makes the target's tag point at what it is for, and asks whether it
-// does.
+// moveTag sets the target's tag and verifies what it points at.
 func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error {
 	digest := p.entryFor(t).digest
 	previous, err := p.lookUpTag(ctx, r, t)
@@ -158,7 +157,7 @@ func (p *publisher) moveTag(ctx context.Context, r *repository, t Target) error 
 	return nil
 }
 
-// revisionOf says which commit something published is of, if it says so.
+// revisionOf returns the commit in the revision annotation or label, or "".
 func revisionOf(got *remote.Descriptor) string {
 	var annotated struct {
 		Annotations map[string]string `json:"annotations"`
@@ -173,16 +172,16 @@ func revisionOf(got *remote.Descriptor) string {
 	return commit
 }
 
-// pullBack reads all that a client would read, by digest, and compares each
-// byte by way of the digests: what comes back is the index that was pushed, and
-// so are its images and their blobs. That a layer unpacks to what its image says
-// was found out before the boot, by initgraph.OpenImage.
+// pullBack pulls by digest all that a client would pull: the index, the images,
+// their blobs and the attachments. It compares all content with the digests. That
+// the layers match the diff IDs of the images was checked by initgraph.OpenImage
+// before the boot.
 //
-// Blobs of a repository to which nothing was sent and whose tags are all right
-// already were read when these were set: their presence has just been asked
-// for, they are not read again.
+// If no blob was sent and all tags were correct before, the blobs are not pulled
+// again: they were verified when the tags were set, and push has just checked that
+// they exist.
 func (p *publisher) pullBack(ctx context.Context, r *repository) error {
-	for _, entry := range slices.Backward(p.entries) { // from the index on
+	for _, entry := range slices.Backward(p.entries) { // the index first
 		if err := r.verifyManifest(ctx, entry.name, entry.digest); err != nil {
 			return err
 		}
@@ -220,20 +219,20 @@ func (r *repository) verifyBlob(ctx context.Context, b blob) error {
 	})
 }
 
-// verifyManifest pulls the manifest with a digest, which the client compares it with.
+// verifyManifest pulls a manifest; the client compares it with its digest.
 func (r *repository) verifyManifest(ctx context.Context, what string, digest v1.Hash) error {
 	return r.pull(ctx, what, func(ctx context.Context) error {
 		got, err := r.puller.Get(ctx, r.repo.Digest(digest.String()))
-		if err == nil && got.MediaType.IsSchema1() { // of these it believes the registry
+		if err == nil && got.MediaType.IsSchema1() { // whose digests the client does not compare
 			err = fmt.Errorf("what came back is not what was sent as %s", digest)
 		}
 		return err
 	})
 }
 
-// pull reads what has just been sent: "there is no such thing" is "not yet". What
-// is not what it has to be is read once more: a line or a cache may have spoiled
-// it, not the registry.
+// pull retries read for content that has just been sent: 404 means "not yet".
+// Corrupt content is read once more, as a connection or a cache may have damaged it
+// rather than the registry.
 func (r *repository) pull(ctx context.Context, what string, read func(context.Context) error) error {
 	return r.try(ctx, publishPolicy, "pulling back "+what, func(ctx context.Context) error {
 		err := read(ctx)
@@ -249,23 +248,22 @@ func (r *repository) pull(ctx context.Context, what string, read func(context.Co
 	})
 }
 
-// isCorrupt says if an error is neither of the connection nor of the registry:
-// something came back, but not what had been sent.
+// isCorrupt reports whether the registry returned other content than was sent: the
+// error is neither a connection failure nor an error response.
 func isCorrupt(err error) bool {
 	return err != nil && !isTemporary(err) && responseError(err).StatusCode == 0 && !errors.Is(err, errLogin) && !errors.Is(err, context.Canceled)
 }
 
-// oneLine puts an error of many lines into one.
+// oneLine joins the lines of an error.
 func oneLine(err error) error {
 	return rephrasedError{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
 }
 
-// Admit asks each repository of the targets whether it may be pushed to: an
-// upload is opened there and cancelled. So a wrong password is known before
-// anything is built for it. Of each registry the first is asked before the
-// others, and these only if it does not refuse: wrong passwords lock accounts.
-// refused are the answers of optional registries. A registry that is out of
-// reach for now refuses nothing: there is time until it is needed.
+// Admit checks that each repository of the targets accepts pushes, by opening an
+// upload and cancelling it. This finds a wrong password before the build. The first
+// repository of a registry is checked before its others, and these only if it
+// succeeds: wrong passwords lock accounts. refused holds the errors of optional
+// registries. Temporary failures are ignored: the registry is needed only later.
 func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
 	repositories, err := groupByRepository(targets, opts)
 	if err != nil {
@@ -309,7 +307,7 @@ func openUpload(ctx context.Context, door *repoClient) error {
 	if err := transport.CheckError(resp, http.StatusAccepted, http.StatusCreated); err != nil {
 		return err
 	}
-	// Some registries take no cancellation: they forget an upload by themselves.
+	// Ignore errors: some registries reject cancellation and expire uploads themselves.
 	if at, err := resp.Location(); err == nil {
 		req.Method, req.URL, req.Host = http.MethodDelete, at, at.Host
 		if resp, err := client.Do(req); err == nil {

@@ -19,8 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Clock is the time as Publish and Source know it. The zero value is the
-// machine's.
+// Clock provides the time to Publish and Source. The zero value is the system clock.
 type Clock struct {
 	Now   func() time.Time
 	Sleep func(ctx context.Context, d time.Duration) error
@@ -44,54 +43,51 @@ func (c Clock) sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// retryPolicy is how often something is tried before a passing failure counts as a
-// lasting one.
+// retryPolicy limits the attempts after temporary failures.
 type retryPolicy struct {
 	attempts      int
-	loginAttempts int           // attempts when already the login fails
-	maxWait       time.Duration // Retry-After that is obeyed
-	advice        string        // added to the last failure
-	// assumeMissing takes a registry that again and again cannot say whether it has
-	// something to lack it, so that it is sent: what a full disk leaves in
-	// docker-registry is a link to nothing, which answers 500 until it is written
-	// again.
+	loginAttempts int           // attempts when the login fails
+	maxWait       time.Duration // a longer Retry-After is an error
+	advice        string        // added to the last error
+	// assumeMissing treats a HEAD request that still gets 500 when retried as 404, so
+	// that the content is sent. After a full disk, docker-registry has links to missing
+	// content, and responds with 500 until it is written again.
 	assumeMissing bool
 }
 
 var (
 	publishPolicy = retryPolicy{5, 5, 5 * time.Minute, "; try again later, what is there already is kept", false}
 	sendPolicy    = retryPolicy{5, 5, 5 * time.Minute, publishPolicy.advice, true}
-	// Who reads may have the wrong port: nobody has answered yet.
+	// Fewer logins: when reading, the port may be wrong, as nothing has responded yet.
 	readPolicy = retryPolicy{5, 3, 5 * time.Minute, "", false}
-	// A registry that does not say what is attached can do without.
+	// Fewer attempts: the referrers tag is the fallback.
 	referrersPolicy = retryPolicy{3, 3, 10 * time.Second, "", false}
 )
 
-// DefaultStall is how long a connection may carry no byte in either direction.
+// DefaultStall is how long a connection may be idle in both directions.
 const DefaultStall = 2 * time.Minute
 
-// backoff is the time to wait after failed attempt n (0 is the first): 1, 5,
-// 25, 125 s, each up to a fifth longer or shorter so that many clients do not
-// come back together.
+// backoff returns the time to wait after failed attempt n (0 is the first): 1, 5,
+// 25, 125 s, each with a jitter of 20 % so that clients do not retry all at once.
 func backoff(n int) time.Duration {
 	return time.Duration(float64(time.Second) * math.Pow(5, float64(n)) * (0.8 + 0.4*rand.Float64()))
 }
 
-// pollDelays are the waits for what a registry shows late, 30 s together.
+// pollDelays are the waits until a registry shows what was sent, 30 s in total.
 var pollDelays = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second}
 
-// attemptKey finds the attempt in the context of its requests.
+// attemptKey is the key of the attempt in the context of its requests.
 type attemptKey struct{}
 
-// attempt is what the transport and retry know of one attempt.
+// attempt is the state of one attempt, shared by retry and baseTransport.
 type attempt struct {
 	number        int          // 0 is the first
-	assumeMissing bool         // as in patience
+	assumeMissing bool         // see retryPolicy
 	retryAfter    atomic.Int64 // nanoseconds that the registry asked for
 }
 
-// retry calls f until it succeeds, fails for good, has failed too often, or has
-// not seen for 30 s what has just been sent. what names the work in the log.
+// retry calls f until it succeeds, fails permanently, reaches the limit of attempts,
+// or has returned errNotYet for 30 s. what names the operation in the log.
 func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string, f func(context.Context) error) error {
 	var n, polls int
 	var waited time.Duration
@@ -134,8 +130,8 @@ func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string,
 	}
 }
 
-// brokenAdvice is the way out when an error does not pass by itself: a full disk
-// leaves what docker-registry then keeps, and cannot read, for ever.
+// brokenAdvice returns a hint for status 500, which may be permanent: after a full
+// disk docker-registry keeps content that it cannot read.
 func brokenAdvice(err error) string {
 	if responseError(err).StatusCode == http.StatusInternalServerError {
 		return "; if it stays so, it is broken there: delete it"
@@ -143,48 +139,48 @@ func brokenAdvice(err error) string {
 	return ""
 }
 
-// isTemporary says if a failure is one that goes away by itself.
+// isTemporary reports whether a retry may succeed.
 func isTemporary(err error) bool {
-	if errors.Is(err, errDropped) { // though another way may have been tried as well: plain http on loopback
+	if errors.Is(err, errDropped) { // even if an attempt by plain http, on loopback, failed too
 		return true
 	}
 	a := responseError(err)
 	return isTemporaryStatus(a.StatusCode) ||
-		// It has lost an upload half-way, or does not see yet what was just pushed to
-		// it. To start the upload again, or to wait a moment, helps.
+		// The registry lost an upload, or does not see yet what was just pushed. Starting
+		// the upload again, or waiting a moment, helps.
 		hasCode(a, transport.BlobUploadUnknownErrorCode, transport.BlobUploadInvalidErrorCode, transport.ManifestBlobUnknownErrorCode) ||
-		a.Request.Method == http.MethodPut && hasCode(a, transport.ManifestUnknownErrorCode) // of an index whose images it does not see yet
+		a.Request.Method == http.MethodPut && hasCode(a, transport.ManifestUnknownErrorCode) // an index whose images the registry does not see yet
 }
 
 func isTemporaryStatus(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500
 }
 
-// isDigestMismatch says if a registry found something else in an upload than was sent: the
-// line broke, and the transport sent a part of it, or its end, once more. What lies
-// here may be damaged too, so the upload is begun again twice at most.
+// isDigestMismatch reports whether a registry received other bytes than the digest
+// says. When a connection breaks, the transport may send a part twice. The local blob
+// may be damaged too, so the upload is retried at most twice.
 func isDigestMismatch(err error) bool {
 	a := responseError(err)
 	return !strings.Contains(a.Request.URL.Path, "/manifests/") && hasCode(a, transport.DigestInvalidErrorCode)
 }
 
-// isTokenExpired says if a token was refused that had just been issued: it may have
-// lived for less than its way took.
+// isTokenExpired reports whether a registry refused a token that it had just issued:
+// the token may have expired on its way.
 func isTokenExpired(err error) bool {
 	a := responseError(err)
 	return a.StatusCode == http.StatusUnauthorized && strings.HasPrefix(a.Request.Header.Get("Authorization"), "Bearer ")
 }
 
-// urlQuery matches what an address asks for: registries put tokens there.
+// urlQuery matches a URL with a query, in which registries put tokens.
 var urlQuery = regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`)
 
-// outOfSpace matches how registries say that there is no room left.
+// outOfSpace matches the messages of registries that have no space left.
 var outOfSpace = regexp.MustCompile(`(?i)quota|storage|exceed|disk|limit`)
 
-// explain puts a registry's answer into a few words, with the way out where
-// there is one.
+// explain shortens a registry's error and adds what to do about it, if known. It
+// removes the queries of URLs.
 func explain(err error) error {
-	if login, ok := errors.AsType[classifiedError](err); ok && login.class == errLogin { // without the request that came too early
+	if login, ok := errors.AsType[classifiedError](err); ok && login.class == errLogin { // drop the context of the first request
 		err = login.error
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
@@ -212,8 +208,8 @@ func explain(err error) error {
 	return rephrasedError{text, err}
 }
 
-// responseError is what a registry answered, according to an error; of status 0 when
-// none did.
+// responseError returns the registry's error response in err. Its status is 0 when
+// there is none; its Request is never nil.
 func responseError(err error) (a transport.Error) {
 	if found, ok := errors.AsType[*transport.Error](err); ok {
 		a = *found
@@ -224,12 +220,12 @@ func responseError(err error) (a transport.Error) {
 	return a
 }
 
-// hasCode reports whether an answer has one of the codes.
+// hasCode reports whether an error response has one of the codes.
 func hasCode(a transport.Error, codes ...transport.ErrorCode) bool {
 	return slices.ContainsFunc(a.Errors, func(d transport.Diagnostic) bool { return slices.Contains(codes, d.Code) })
 }
 
-// classifiedError is an error of which more is known than it says.
+// classifiedError adds a class, such as errDropped, to an error without changing its text.
 type classifiedError struct {
 	error
 	class error
@@ -238,18 +234,16 @@ type classifiedError struct {
 func (m classifiedError) Unwrap() []error { return []error{m.error, m.class} }
 
 var (
-	// errDropped is a failure of the line, in whatever words HTTP/1.1, HTTP/2,
-	// TLS or the system have for it: a reset, RST_STREAM, GOAWAY, a body that
-	// ends early.
+	// errDropped is a connection failure, whether reported by HTTP/1.1, HTTP/2, TLS
+	// or the system: a reset, RST_STREAM, GOAWAY, a body that ends early.
 	errDropped = errors.New("the line broke")
-	// errLogin is a failure to log in, before the request itself.
+	// errLogin is a failed login, before the request itself.
 	errLogin = errors.New("the login failed")
-	// errNotYet is the answer of a registry that does not show yet what it has
-	// taken.
+	// errNotYet means that the registry does not show yet what it has accepted.
 	errNotYet = errors.New("it is not there yet")
 )
 
-// rephrasedError is an error in other words.
+// rephrasedError replaces the text of an error.
 type rephrasedError struct {
 	text string
 	err  error

@@ -23,21 +23,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
-// userAgent is how requests name who asks.
+// userAgent is the User-Agent of all requests.
 const userAgent = "docker-netbox"
 
-// Source is how images are read from registries. The zero value uses docker's
-// configuration and the network. A name with http:// in front is asked in
-// plain http, as are those on loopback. What fails and may pass is asked again,
-// as when something is published.
+// Source reads images from registries. The zero value uses docker's configuration
+// and the network. Plain http is used on loopback and for names with http:// in
+// front. Temporary failures are retried as in Publish.
 type Source struct {
 	Keychain  authn.Keychain
-	Transport http.RoundTripper // shared by all requests; nil is one for each call
+	Transport http.RoundTripper // for all requests; nil creates one per call
 	Clock     Clock
-	Log       io.Writer // what is waited for; nil is silence
+	Log       io.Writer // receives a line for each retry; nil discards them
 }
 
-// open is a reference, and the repository that it is in.
+// open parses a reference, and returns it with the store of its repository.
 func (s Source) open(ctx context.Context, reference string, opts ...name.Option) (name.Reference, repositoryStore, error) {
 	rest, plain := cutHTTP(reference)
 	if plain != "" {
@@ -51,7 +50,7 @@ func (s Source) open(ctx context.Context, reference string, opts ...name.Option)
 	return ref, repositoryStore{ctx, newRepoClient(ref.Context(), transport.PullScope, s.Keychain, baseTransport{base, s.Clock, plain}, s.Log)}, nil
 }
 
-// get reads what a reference points at, nil when there is no such thing.
+// get reads the manifest of a reference, nil if it does not exist.
 func (s Source) get(ctx context.Context, reference string) (*remote.Descriptor, repositoryStore, error) {
 	ref, store, err := s.open(ctx, reference, name.StrictValidation)
 	if err != nil {
@@ -67,8 +66,8 @@ func (s Source) get(ctx context.Context, reference string) (*remote.Descriptor, 
 	return got, store, nil
 }
 
-// cutHTTP takes the http:// off a name. plain is the registry that plain http
-// is asked for, or "".
+// cutHTTP removes a leading http:// from a name. plain is the registry if plain http
+// is allowed for it, or "".
 func cutHTTP(reference string) (rest, plain string) {
 	rest, insecure := strings.CutPrefix(reference, "http://")
 	if host, _, _ := strings.Cut(rest, "/"); insecure || isLoopback(host) {
@@ -77,8 +76,8 @@ func cutHTTP(reference string) (rest, plain string) {
 	return rest, plain
 }
 
-// Fetch returns the images that a repository holds by their digests, by Key of
-// their platforms. Their layers are read when they are used.
+// Fetch returns the images of a repository with the given digests, which are keyed
+// by Key of the platforms. It reads no layers.
 func (s Source) Fetch(ctx context.Context, repository string, digests map[string]v1.Hash) ([]PlatformImage, error) {
 	var images []PlatformImage
 	for key, digest := range digests {
@@ -103,8 +102,7 @@ func (s Source) Fetch(ctx context.Context, repository string, digests map[string
 	return images, nil
 }
 
-// Index is the index that a reference points at, or nil when there is no such
-// thing.
+// Index returns the index that a reference points at, nil if it does not exist.
 func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, error) {
 	got, _, err := s.get(ctx, reference)
 	if got == nil || err != nil {
@@ -116,8 +114,8 @@ func (s Source) Index(ctx context.Context, reference string) (v1.ImageIndex, err
 	return got.ImageIndex()
 }
 
-// Tagged is the digest that a tag points at, and the commit that is said to be
-// of, both "" when there is no such tag.
+// Tagged returns the digest that a tag points at and the commit in its annotation or
+// label. Both are "" if the tag does not exist.
 func (s Source) Tagged(ctx context.Context, reference string) (digest, commit string, err error) {
 	got, _, err := s.get(ctx, reference)
 	if got == nil || err != nil {
@@ -126,7 +124,7 @@ func (s Source) Tagged(ctx context.Context, reference string) (digest, commit st
 	return got.Digest.String(), revisionOf(got), nil
 }
 
-// Digest asks a registry what a reference points at.
+// Digest returns the digest that a reference points at.
 func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
 	ref, store, err := s.open(ctx, reference)
 	if err != nil {
@@ -139,8 +137,7 @@ func (s Source) Digest(ctx context.Context, reference string) (v1.Hash, error) {
 	return desc.Digest, nil
 }
 
-// readError explains why something could not be read, after it was tried again
-// when that could have helped.
+// readError explains why reading failed, after the retries.
 func readError(err error) error {
 	if err = explain(err); isTemporary(err) {
 		return fmt.Errorf("%w; try again later", err)
@@ -148,33 +145,33 @@ func readError(err error) error {
 	return err
 }
 
-// isNotFound reports whether a registry said that there is no such thing. Some
-// registries answer 401 for every repository that does not exist, ghcr.io 403;
-// taking those for absent would start a project from nothing when a token has expired.
+// isNotFound reports whether a registry responded with 404. For a repository that
+// does not exist some registries respond with 401, ghcr.io with 403. These do not
+// count: an expired token would make a project start from nothing.
 func isNotFound(err error) bool {
 	return responseError(err).StatusCode == http.StatusNotFound
 }
 
-// Opened is an index, or one image, where it lies, with what is beside it.
+// Opened is an index or a single image, with the store that it is in.
 type Opened struct {
 	Digest v1.Hash
-	Index  v1.ImageIndex // nil when it is one image
-	Image  v1.Image      // nil when it is an index
+	Index  v1.ImageIndex // nil for a single image
+	Image  v1.Image      // nil for an index
 	Store
 }
 
-// Store is what lies beside an index.
+// Store gives access to the other content of a repository or layout.
 type Store interface {
-	// Referrers are the manifests that name a digest as their subject.
+	// Referrers returns the manifests that name a digest as their subject.
 	Referrers(subject v1.Hash) ([]v1.Descriptor, error)
-	// ByDigest returns the image, or the document, that has a digest.
+	// ByDigest returns the image or document with a digest.
 	ByDigest(digest v1.Hash) (v1.Image, error)
-	// ByTag is nil when there is no such tag.
+	// ByTag returns the image with a tag, nil if the tag does not exist.
 	ByTag(tag string) (v1.Image, error)
 }
 
-// Open reads a reference, whose tag is latest when it has none, or oci:DIR, a
-// layout. What is read through it ends with ctx.
+// Open reads a reference, whose default tag is latest, or the layout oci:DIR. ctx
+// also applies to everything that is read later by way of the result.
 func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 	if dir, ok := strings.CutPrefix(reference, "oci:"); ok {
 		return OpenLayout(dir)
@@ -201,14 +198,14 @@ func (s Source) Open(ctx context.Context, reference string) (Opened, error) {
 	return o, nil
 }
 
-// repositoryStore is a repository of a registry.
+// repositoryStore is the Store of a repository in a registry.
 type repositoryStore struct {
 	ctx context.Context
 	*repoClient
 }
 
-// Referrers are those that the registry lists, and when it lists none those of
-// the tag that has the list in registries that cannot.
+// Referrers returns those that the registry lists or, if there are none, those of the
+// referrers tag.
 func (r repositoryStore) Referrers(subject v1.Hash) (list []v1.Descriptor, err error) {
 	err = r.retry(r.ctx, referrersPolicy, "asking what is attached to "+subject.String(), func(ctx context.Context) (err error) {
 		list, _, err = r.repoClient.referrers(ctx, subject)
@@ -243,8 +240,8 @@ func (r repositoryStore) image(ref name.Reference) (v1.Image, error) {
 	return got.Image()
 }
 
-// OpenLayout reads the one index of an OCI layout, such as dist/image. What
-// else the layout lists may name it as its subject.
+// OpenLayout reads the only index of an OCI layout, such as dist/image. The other
+// manifests of the layout may be its referrers.
 func OpenLayout(dir string) (Opened, error) {
 	bad := func(err error) (Opened, error) { return Opened{}, layoutError(dir, err) }
 	root, err := layout.ImageIndexFromPath(dir)
@@ -274,7 +271,7 @@ func OpenLayout(dir string) (Opened, error) {
 	return o, nil
 }
 
-// layoutStore is an OCI layout.
+// layoutStore is the Store of an OCI layout.
 type layoutStore struct {
 	root   v1.ImageIndex
 	listed []v1.Descriptor

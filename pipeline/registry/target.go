@@ -13,32 +13,31 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Target is a tag in a repository of a registry that an index goes to, or the
-// image of one of its platforms.
+// Target is a tag to publish an index, or the image of one of its platforms, to.
 type Target struct {
 	tag      name.Tag
-	text     string // as people write it, with the tag
-	plain    string // the registry, when plain http is asked for
+	text     string // as given, with the tag
+	plain    string // the registry if plain http is allowed, or ""
 	platform string // Key of the image the tag is for, "" for the index
-	movable  bool   // from image to image; any other tag names one for ever
+	movable  bool   // the tag may move to another image
 }
 
-// For is the target with its tag meant for the image of a platform, named as
-// by Key, or for the index when platform is empty.
+// For returns the target with its tag for the image of a platform, as named by Key,
+// or for the index if platform is empty.
 func (t Target) For(platform string) Target {
 	t.platform = platform
 	return t
 }
 
-// Moving is the target with a tag that may move to another image than the one
-// it has, as latest is anyway.
+// Moving returns the target with a tag that may move to another image, as latest
+// always may.
 func (t Target) Moving() Target {
 	t.movable = true
 	return t
 }
 
-// latest says if the tag is what people pull that name no version, of the
-// index or of one image: "latest", "arm64v8-latest".
+// latest reports whether the tag is "latest", of the index or of one image:
+// "arm64v8-latest".
 func (t Target) latest() bool {
 	tag := t.tag.TagStr()
 	return tag == "latest" || strings.HasSuffix(tag, "-latest")
@@ -47,7 +46,7 @@ func (t Target) latest() bool {
 // Repository returns REGISTRY/NAME.
 func (t Target) Repository() string { return strings.TrimSuffix(t.text, ":"+t.tag.TagStr()) }
 
-// Registry returns HOST[:PORT], docker.io under the name that its requests have.
+// Registry returns HOST[:PORT]; for docker.io this is index.docker.io.
 func (t Target) Registry() string { return t.tag.RegistryStr() }
 
 // String returns REGISTRY/NAME:TAG.
@@ -61,10 +60,9 @@ var (
 	tagPattern = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
 
-// ParseTarget reads REGISTRY/NAME[:TAG]; the tag is latest when left out.
-// Nothing else is guessed: a name without a registry is refused rather than
-// sent to Docker Hub. Registries speak https, those on loopback also plain
-// http; a leading http:// allows plain http to any other.
+// ParseTarget parses REGISTRY/NAME[:TAG]; the default tag is latest. The registry has
+// no default: a name without one fails rather than going to Docker Hub. https is
+// used, on loopback also plain http; a leading http:// allows plain http elsewhere.
 func ParseTarget(s string) (Target, error) {
 	usageError := func(format string, args ...any) (Target, error) {
 		return Target{}, failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
@@ -113,7 +111,7 @@ func ParseTarget(s string) (Target, error) {
 	return t, nil
 }
 
-// ParseTargets reads a target from each text.
+// ParseTargets parses a target from each text.
 func ParseTargets(texts []string) (targets []Target, err error) {
 	for _, text := range texts {
 		t, err := ParseTarget(text)
@@ -125,7 +123,7 @@ func ParseTargets(texts []string) (targets []Target, err error) {
 	return targets, nil
 }
 
-// badHost says what is wrong with HOST[:PORT], or nothing.
+// badHost returns what is wrong with HOST[:PORT], or "".
 func badHost(host string) string {
 	h, port := host, ""
 	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
@@ -146,7 +144,7 @@ func badHost(host string) string {
 	return ""
 }
 
-// isLoopback says if HOST[:PORT] is this machine itself.
+// isLoopback reports whether HOST[:PORT] is on loopback.
 func isLoopback(host string) bool {
 	host = strings.ToLower((&url.URL{Host: host}).Hostname())
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()

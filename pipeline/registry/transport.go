@@ -17,16 +17,16 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// baseTransport is the transport under every request: it sends each with a body of its
-// own, names what broke on the line as such, notes Retry-After for retry, heeds
-// assumeMissing and keeps plain http on loopback.
+// baseTransport is the transport under every request. It sends each attempt with
+// a fresh body, marks connection failures as errDropped, records Retry-After for
+// retry, applies assumeMissing, and refuses plain http beyond loopback.
 type baseTransport struct {
 	next  http.RoundTripper
 	clock Clock
-	plain string // host that plain http was asked for, or ""
+	plain string // the host for which plain http is allowed, or ""
 }
 
-// RoundTrip is http.RoundTripper's.
+// RoundTrip implements http.RoundTripper.
 func (g baseTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && req.URL.Host != g.plain && !isLoopback(req.URL.Host) {
 		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
@@ -53,9 +53,9 @@ func (g baseTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// withFreshBody is a request with a body that nobody has read. One that is sent again
-// after the registry asked for a new token has had its body read already: over
-// HTTP/2 it would go out empty (go-containerregistry#1004).
+// withFreshBody returns the request with an unread body. When a registry asks for
+// a new token, the request is sent again after its body has been read: over HTTP/2
+// the body would be empty (go-containerregistry#1004).
 func withFreshBody(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil || req.Body == nil || req.Body == http.NoBody {
 		return req, nil
@@ -70,11 +70,12 @@ func withFreshBody(req *http.Request) (*http.Request, error) {
 	return &fresh, nil
 }
 
-// classifyError names a failure of the line as such, except when somebody wanted it, a
-// file that is sent could not be read, or it would be the same the next time.
+// classifyError marks a connection failure as errDropped. It leaves the error as it
+// is after a cancellation, when a file to send could not be read, and when a retry
+// would fail in the same way.
 func classifyError(ctx context.Context, err error) error {
 	var unknown *net.DNSError
-	var file *fs.PathError // the transport closes it when the line breaks
+	var file *fs.PathError // fs.ErrClosed: the transport closes the file when the connection breaks
 	if ctx.Err() != nil || errors.Is(err, http.ErrSchemeMismatch) ||
 		errors.As(err, &file) && !errors.Is(err, fs.ErrClosed) || errors.As(err, &unknown) && unknown.IsNotFound ||
 		errors.As(err, new(*tls.CertificateVerificationError)) || errors.As(err, new(tls.RecordHeaderError)) {
@@ -83,7 +84,7 @@ func classifyError(ctx context.Context, err error) error {
 	return classifiedError{err, errDropped}
 }
 
-// responseBody is the body of an answer.
+// responseBody applies classifyError to the errors of a response body.
 type responseBody struct {
 	io.ReadCloser
 	ctx context.Context
@@ -97,8 +98,8 @@ func (b responseBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// retryAfter reads the header of that name (RFC 9110, 10.2.3): seconds or a
-// date. What cannot be read asks for nothing.
+// retryAfter parses the Retry-After header (RFC 9110, 10.2.3): seconds or a date.
+// It returns 0 for an invalid value.
 func retryAfter(value string, now time.Time) time.Duration {
 	if n, err := strconv.Atoi(value); err == nil && n >= 0 && n < 1<<31 {
 		return time.Duration(n) * time.Second
@@ -109,10 +110,10 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// NewTransport has connections that end when nothing moves on them: a registry
-// that stops answering is a dropped connection, not a hang. stall is
-// DefaultStall when not above zero; roots are the authorities that are trusted,
-// nil for the machine's.
+// NewTransport returns a transport whose connections fail after no byte has moved
+// for stall: a registry that stops responding is a dropped connection, not a hang.
+// A stall of zero or less means DefaultStall. roots are the trusted certificate
+// authorities; nil means those of the machine.
 func NewTransport(stall time.Duration, roots *x509.CertPool) *http.Transport {
 	if stall <= 0 {
 		stall = DefaultStall
@@ -131,24 +132,24 @@ func NewTransport(stall time.Duration, roots *x509.CertPool) *http.Transport {
 	return t
 }
 
-// stallConn fails with a timeout once no byte has moved for stall. Reads and
-// writes push the same deadline: a long upload keeps the waiting reader alive.
+// stallConn fails with a timeout once no byte has moved for stall. Reads and writes
+// extend the same deadline, so a reader does not time out during a long upload.
 type stallConn struct {
 	net.Conn
 	stall time.Duration
 }
 
 func (c stallConn) Read(p []byte) (int, error) {
-	_ = c.SetDeadline(time.Now().Add(c.stall)) // of a closed one, as what follows says
+	_ = c.SetDeadline(time.Now().Add(c.stall)) // fails only when closed, as Read then does
 	return c.Conn.Read(p)
 }
 
 func (c stallConn) Write(p []byte) (int, error) {
-	_ = c.SetDeadline(time.Now().Add(c.stall)) // of a closed one, as what follows says
+	_ = c.SetDeadline(time.Now().Add(c.stall)) // fails only when closed, as Write then does
 	return c.Conn.Write(p)
 }
 
-// ReadRoots are the machine's authorities and those of a file.
+// ReadRoots returns the machine's certificate authorities and those of a PEM file.
 func ReadRoots(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

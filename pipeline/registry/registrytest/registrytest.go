@@ -1,4 +1,4 @@
-// Package registrytest has images and registries for tests.
+// Package registrytest provides images and registries for tests.
 package registrytest
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Server is a registry on loopback, until the test ends; it is named by its
-// address and port.
+// Server starts a registry on loopback, which stops when the test ends, and returns
+// its address and port.
 func Server(t testing.TB, opts ...ggcr.Option) (host string) {
 	t.Helper()
 	server := httptest.NewServer(ggcr.New(append([]ggcr.Option{ggcr.Logger(log.New(io.Discard, "", 0))}, opts...)...))
@@ -29,7 +29,7 @@ func Server(t testing.TB, opts ...ggcr.Option) (host string) {
 	return server.Listener.Addr().String()
 }
 
-// Image is an OCI image for a platform.
+// Image returns an OCI image for a platform.
 func Image(t testing.TB, platform v1.Platform, labels map[string]string, layers ...v1.Layer) v1.Image {
 	t.Helper()
 	img, err := New(platform, labels, layers...)
@@ -39,7 +39,7 @@ func Image(t testing.TB, platform v1.Platform, labels map[string]string, layers 
 	return img
 }
 
-// New is Image for who has no test.
+// New is Image without a test.
 func New(platform v1.Platform, labels map[string]string, layers ...v1.Layer) (v1.Image, error) {
 	img, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), &v1.ConfigFile{
 		OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
@@ -53,7 +53,7 @@ func New(platform v1.Platform, labels map[string]string, layers ...v1.Layer) (v1
 	return img, err
 }
 
-// Layer is a layer of random bytes.
+// Layer returns a layer of size random bytes.
 func Layer(t testing.TB, size int64) v1.Layer {
 	t.Helper()
 	layer, err := random.Layer(size, types.OCILayer)
@@ -63,7 +63,7 @@ func Layer(t testing.TB, size int64) v1.Layer {
 	return layer
 }
 
-// Files is a layer that holds files.
+// Files returns a layer with the given files.
 func Files(files fs.FS) (v1.Layer, error) {
 	var text bytes.Buffer
 	w := tar.NewWriter(&text)
