@@ -85,7 +85,7 @@ func (e env) newEngine(ctx context.Context, name string, opts pipeline.Options) 
 		return nil, nil, err
 	}
 	again := func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) }
-	if err := eng.Settle(ctx, e.err, again); err != nil {
+	if err := eng.Prepare(ctx, e.err, again); err != nil {
 		return nil, nil, err
 	}
 	return eng, provider.Local{Builder: builder, BaseName: opts.BaseName}, nil

@@ -14,14 +14,14 @@ const stepLength = 120
 // BuildError holds.
 const OutputLines = 50
 
-// mountFlag is a flag of RUN that says nothing about what failed.
+// mountFlag matches the flags of RUN that do not help to explain a failure.
 var mountFlag = regexp.MustCompile(`--(mount|network|security)=\S+\s*`)
 
-// blame marks the lines of output that say why a command failed.
+// blame matches the lines of output that explain why a command failed.
 var blame = regexp.MustCompile(`(?i)\b(error|fatal|failed|failure|denied|refused|cannot|can't|unable|missing|not found|no such|no space|invalid|unknown)\b|^E: |\w(Error|Exception)\b`)
 
-// Error is the failure in one line: which platform, where in the Dockerfile,
-// the instruction, what it ended with and the line of output that says why.
+// Error returns the failure in one line: the platform, the place in the
+// Dockerfile, the instruction, its exit and the line of output that explains it.
 func (e *BuildError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "build %s: %s", e.Platform.String(), e.Dockerfile)
@@ -43,7 +43,8 @@ func (e *BuildError) Error() string {
 	return b.String()
 }
 
-// reason is the last line of output that says why, else the last one.
+// reason returns the last line of output that explains the failure, or else the
+// last line.
 func (e *BuildError) reason() string {
 	for _, line := range slices.Backward(e.Output) {
 		if blame.MatchString(line) {
@@ -56,8 +57,8 @@ func (e *BuildError) reason() string {
 	return ""
 }
 
-// Lines is the end of the output of the instruction that failed.
+// Lines returns the last lines of output of the failed instruction.
 func (e *BuildError) Lines() []string { return e.Output }
 
-// Unwrap returns what the instruction ended with.
+// Unwrap returns the error of the instruction, such as its exit code.
 func (e *BuildError) Unwrap() error { return e.Err }

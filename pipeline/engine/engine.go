@@ -1,7 +1,7 @@
-// Package engine is what the pipeline asks of a build engine: to build one
-// platform's image from a Dockerfile, and to run a container with side
-// containers to its end. Nothing above this interface knows which
-// engine it has.
+// Package engine defines the interface of a build engine. An engine builds one
+// platform's image from a Dockerfile, and runs a container together with side
+// containers until it exits. Code above this interface does not depend on a
+// particular engine.
 package engine
 
 import (
@@ -15,25 +15,25 @@ import (
 
 // Engine builds and runs images.
 type Engine interface {
-	// Name is what people call the engine: "local", "dagger".
+	// Name returns the engine's name for people: "local", "dagger".
 	Name() string
-	// Setup finds or installs what the machine must have. It may write to log from
-	// several goroutines.
+	// Setup finds or installs what the engine needs on the machine. It may write to
+	// log from several goroutines.
 	Setup(ctx context.Context, log io.Writer) error
-	// Build makes the image of one platform. A failing instruction returns a
-	// *BuildError.
+	// Build builds the image of one platform. If an instruction fails, the error is
+	// a *BuildError.
 	Build(ctx context.Context, req BuildRequest) (v1.Image, error)
 	// Run starts the side containers, waits until each is ready, runs the main
-	// container to its end and stops everything. The result holds what was
-	// seen also when err is not nil. A main container that exits non-zero is a
-	// result, not an error.
+	// container until it exits and stops everything. The result holds what was
+	// observed even when err is not nil. A non-zero exit of the main container is
+	// a result, not an error.
 	Run(ctx context.Context, req RunRequest) (RunResult, error)
-	// Close ends what the engine has started.
+	// Close stops everything that the engine has started.
 	Close() error
 }
 
-// Checker is an engine that finds a mistake in a Dockerfile, or that its base
-// does not exist, before it builds.
+// Checker is implemented by engines that can detect an error in a Dockerfile, or
+// a base image that does not exist, before they build.
 type Checker interface {
 	CheckBuild(ctx context.Context, req BuildRequest) error
 }
@@ -44,16 +44,16 @@ type BuildRequest struct {
 	Context    string            // directory that COPY reads from
 	Dockerfile string            // path inside Context
 	Target     string            // stage to build; empty for the last
-	Base       Base              // what the argument BASE_IMAGE stands for
+	Base       Base              // the image passed as the argument BASE_IMAGE
 	Args       map[string]string // build arguments
-	Epoch      time.Time         // SOURCE_DATE_EPOCH: the time stamped on all that is made
-	Log        io.Writer         // receives plain lines of progress; required
+	Epoch      time.Time         // SOURCE_DATE_EPOCH: the timestamp of everything in the image
+	Log        io.Writer         // receives progress as plain lines; required
 }
 
 // Base is the image that a Dockerfile starts from. Exactly one field is set.
 type Base struct {
 	Reference string        // an image the engine pulls
-	Index     v1.ImageIndex // an image already at hand, one manifest a platform
+	Index     v1.ImageIndex // an image that is already available, one manifest a platform
 }
 
 // BuildError reports which instruction of a Dockerfile failed.
@@ -62,21 +62,21 @@ type BuildError struct {
 	Dockerfile string
 	Line       int      // line of the instruction, 0 when unknown
 	Step       string   // the instruction as written
-	Output     []string // its last lines of output
+	Output     []string // the last lines of its output
 	Err        error
 }
 
-// RunRequest names a container to run to its end.
+// RunRequest describes a container to run until it exits.
 type RunRequest struct {
 	Main    Container
 	Sides   []Container
-	Timeout time.Duration // limit for the whole run, sides included; required
+	Timeout time.Duration // limit of the whole run, side containers included; required
 	OnLine  func(container string, line Line)
 }
 
 // Container is one container of a run. The main container reaches each side
-// container by its Name. With the local engine they share a private network
-// with no way out; Dagger's has one.
+// container by its Name. The local engine runs them in a private network without
+// internet access; with Dagger the network has internet access.
 type Container struct {
 	Name       string
 	Image      v1.Image
@@ -84,23 +84,23 @@ type Container struct {
 	Entrypoint []string // nil keeps the image's
 	Args       []string // nil keeps the image's Cmd
 	Env        map[string]string
-	Secrets    map[string]string // environment too; masked in every line handed out
-	Files      []File            // put in place before the start
+	Secrets    map[string]string // also environment variables; masked in every line of output
+	Files      []File            // written before the start
 	Mounts     []Mount
 	Ready      []string // side containers: a command that exits 0 once the service answers
-	// Capture are paths of files to bring back after the end, when present.
-	// Dagger returns none of a container that a signal has ended.
+	// Capture lists files to return after the exit, if they exist. Dagger returns
+	// none from a container that was ended by a signal.
 	Capture   []string
 	StopGrace time.Duration // between SIGTERM and SIGKILL; 10 s when zero
 
-	// What an operator restricts: local engine only.
-	ReadOnly        bool     // the root file system cannot be written
+	// Restrictions that an operator may set: local engine only.
+	ReadOnly        bool     // mount the root file system read-only
 	User            string   // "UID", "UID:GID" or names, instead of the image's
-	Capabilities    []string // of Docker's default ones, those that stay, such as CAP_CHOWN; nil keeps all
-	NoNewPrivileges bool     // no program raises the rights of who runs it
+	Capabilities    []string // those of Docker's defaults to keep, such as CAP_CHOWN; nil keeps all
+	NoNewPrivileges bool     // no program can gain privileges, for example by setuid
 }
 
-// File is a file put into a container before its start.
+// File is a file to write into a container before its start.
 type File struct {
 	Path    string
 	Mode    fs.FileMode
@@ -109,31 +109,30 @@ type File struct {
 	GID     int
 }
 
-// Mount is a temporary file system, an anonymous volume or a directory of the
-// host in a container.
+// Mount is a mount in a container: a tmpfs, an anonymous volume or a directory of
+// the host.
 type Mount struct {
 	Path  string
 	Tmpfs bool
-	// Host is a directory of this machine to mount, which outlives the
-	// container: what a test of restarts keeps its volumes in. Local engine
-	// only.
+	// Host is a directory of this machine to mount. It outlives the container: a
+	// test of restarts keeps its volumes there. Local engine only.
 	Host string
 }
 
-// Line is one line a container wrote.
+// Line is one line of a container's output.
 type Line struct {
 	At     time.Duration // since the container's start
 	Stream string        // "stdout" or "stderr"
 	Text   string
 }
 
-// RunResult is what was seen of a run.
+// RunResult is the outcome of a run.
 type RunResult struct {
 	ExitCode   int // of the main container; 128+n when killed by signal n
 	Started    time.Time
 	Ended      time.Time
 	Lines      []Line            // of the main container, in order of arrival
-	SideLines  map[string][]Line // of each side container
-	Files      map[string][]byte // captured, by path
+	SideLines  map[string][]Line // of each side container, by name
+	Files      map[string][]byte // the captured files, by path
 	PeakMemory int64             // of the main container, bytes; 0 when unknown
 }

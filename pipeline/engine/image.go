@@ -8,15 +8,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// leaf is an image in an index, which is not opened yet: in a registry each is a
-// request of its own.
+// leaf is an image in an index. It is opened only on demand, since opening one in
+// a registry costs a request.
 type leaf struct {
 	v1.Descriptor
 	open func() (v1.Image, error)
 }
 
-// platform is what the index says, or else the image itself, as in a layout that
-// holds one image.
+// platform returns the platform from the index, or else from the image's config:
+// the index of a layout with a single image may omit it.
 func (l leaf) platform() (v1.Platform, error) {
 	if l.Platform != nil {
 		return *l.Platform, nil
@@ -32,8 +32,8 @@ func (l leaf) platform() (v1.Platform, error) {
 	return v1.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}, nil
 }
 
-// leaves are the images in an index and in the indexes that it holds: a layout
-// on disk often holds just one more index.
+// leaves returns the images of an index and of its nested indexes: a layout on
+// disk often holds just one nested index.
 func leaves(index v1.ImageIndex) ([]leaf, error) {
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -59,8 +59,8 @@ func leaves(index v1.ImageIndex) ([]leaf, error) {
 	return found, nil
 }
 
-// ImageFor returns the image of one platform in an index. It opens no other whose
-// platform the index says.
+// ImageFor returns the image of one platform in an index. It does not open images
+// that the index lists for another platform.
 func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 	images, err := leaves(index)
 	if err != nil {
@@ -87,7 +87,7 @@ func ImageFor(index v1.ImageIndex, p v1.Platform) (v1.Image, error) {
 	return nil, fmt.Errorf("no image for %s in the index, only for %s", p, strings.Join(there, ", "))
 }
 
-// SoleImage returns the one image of an OCI layout.
+// SoleImage returns the only image of an OCI layout.
 func SoleImage(dir string) (v1.Image, error) {
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {

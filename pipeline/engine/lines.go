@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// LastLines is the end of a log, to be put behind an error. What comes again
-// and again is named once, with its count.
+// LastLines formats the last lines of a log for the end of an error message.
+// Repeated lines are printed once, with their count.
 func LastLines(lines []Line) string {
 	if len(lines) == 0 {
 		return "; it wrote nothing"

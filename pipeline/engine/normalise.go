@@ -8,9 +8,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// Normalise takes the time of the build out of an image that was built for
-// req, so that the same inputs give the same digest on every run. It comes
-// right after Build, before anything looks at the image.
+// Normalise removes the build time from an image that was built for req, so that
+// the same inputs result in the same digest on every run. Engines call it right
+// after the build, before anything else reads the image.
 func Normalise(img v1.Image, req BuildRequest) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -28,8 +28,8 @@ func Normalise(img v1.Image, req BuildRequest) (v1.Image, error) {
 	}
 	//lint:ignore SA1019 Docker itself still writes it
 	config.Container, config.DockerVersion = "", ""
-	// Clients choose an image by the index and then compare its own platform:
-	// the two must say the same, the variant included.
+	// Clients choose an image by the index and then compare the platform in its
+	// config: both must be the same, including the variant.
 	config.Variant = req.Platform.Variant
 	out, err := mutate.ConfigFile(img, config)
 	if err != nil {

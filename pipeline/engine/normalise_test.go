@@ -106,7 +106,7 @@ func TestImageForFindsThePlatform(t *testing.T) {
 	}
 }
 
-// An image of another platform that the registry lost is no reason to fail.
+// A missing image of another platform must not make ImageFor fail.
 func TestImageForOpensNoImageOfAnotherPlatform(t *testing.T) {
 	var opened []string
 	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Limit bounds ctx by the request's Timeout. A run that is over it ends with a
-// TimeoutError as the cause.
+// Limit returns a context with the request's Timeout. When it expires, the
+// context's cause is a *TimeoutError.
 func (req RunRequest) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeoutCause(ctx, req.Timeout, &TimeoutError{req.Timeout})
 }
 
-// Names are those of all containers, the main one first.
+// Names returns the names of all containers, the main one first.
 func (req RunRequest) Names() []string {
 	names := []string{req.Main.Name}
 	for _, side := range req.Sides {
@@ -22,16 +22,16 @@ func (req RunRequest) Names() []string {
 	return names
 }
 
-// TimeoutError is the error of a run that is over its Timeout.
+// TimeoutError is the error of a run that exceeds its Timeout.
 type TimeoutError struct{ After time.Duration }
 
 func (e *TimeoutError) Error() string { return fmt.Sprintf("not ended after %s", e.After) }
 
-// Unwrap makes it a context.DeadlineExceeded.
+// Unwrap lets errors.Is match context.DeadlineExceeded.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// Command is what the container runs: its own entrypoint and arguments, and
-// those of its image where it has none.
+// Command returns the container's command line. The image's entrypoint and
+// arguments are the defaults for those that the container does not set.
 func (c Container) Command(entrypoint, args []string) []string {
 	if c.Entrypoint != nil {
 		entrypoint = c.Entrypoint

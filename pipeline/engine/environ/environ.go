@@ -1,5 +1,5 @@
-// Package environ is what the caller's machine configures for its package
-// clients, and which a RUN needs as well: certificates, proxies, pip's sources.
+// Package environ reads the machine's configuration of package clients, which RUN
+// instructions need as well: certificates, proxies and pip's settings.
 package environ
 
 import (
@@ -16,17 +16,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// Environment is a process's environment by name.
+// Environment holds the environment variables of a process by name.
 type Environment map[string]string
 
-// Ids of the secrets that a RUN may mount. A secret the machine has no file
-// for is absent, which RUN --mount=type=secret takes for empty.
+// IDs of the secrets that a RUN may mount. A secret without a file on the machine
+// is not passed, which RUN --mount=type=secret accepts.
 const (
-	SecretCA  = "ca-certificates" // the trusted certificates
+	SecretCA  = "ca-certificates" // the trusted CA certificates
 	SecretPip = "pip-conf"        // pip's index, proxy and trust settings
 )
 
-// Parse reads what os.Environ returns.
+// Parse parses a list in the format of os.Environ.
 func Parse(environ []string) Environment {
 	env := Environment{}
 	for _, kv := range environ {
@@ -37,7 +37,7 @@ func Parse(environ []string) Environment {
 	return env
 }
 
-// List is what Parse reads, in order.
+// List returns the variables in the format of os.Environ, sorted by name.
 func (env Environment) List() []string {
 	list := make([]string, 0, len(env))
 	for _, name := range slices.Sorted(maps.Keys(env)) {
@@ -48,7 +48,7 @@ func (env Environment) List() []string {
 
 const systemBundle = "/etc/ssl/certs/ca-certificates.crt"
 
-// CABundle is the file of certificates this machine trusts, or "".
+// CABundle returns the file of the CA certificates that this machine trusts, or "".
 func (env Environment) CABundle() string {
 	for _, path := range []string{env["SSL_CERT_FILE"], systemBundle} {
 		if path != "" && isFile(path) {
@@ -58,11 +58,11 @@ func (env Environment) CABundle() string {
 	return ""
 }
 
-// BuildArgs are the arguments of a build but for its base: what the request
-// asks for, the CPU that an emulator plays, if any, and BuildKit's predefined
-// proxy arguments. These reach every RUN and stay out of the image. All travel
-// where others can read them, in what is named by seen, so a proxy with a
-// password in its URL is left out and named in the log.
+// BuildArgs returns the arguments of a build except BASE_IMAGE: those of the
+// request, the CPU model of the emulator, if any, and BuildKit's predefined proxy
+// arguments, which reach every RUN but not the image. Build arguments are visible
+// to others in the place that seen names. A proxy with a password in its URL is
+// therefore skipped, with a warning on log.
 func (env Environment) BuildArgs(req engine.BuildRequest, cpu, seen string, log io.Writer) map[string]string {
 	args := map[string]string{}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"} {
@@ -71,7 +71,7 @@ func (env Environment) BuildArgs(req engine.BuildRequest, cpu, seen string, log 
 			if v == "" {
 				continue
 			}
-			if strings.Contains(v, "@") { // also without a scheme, which no URL parser takes
+			if strings.Contains(v, "@") { // not url.Parse: it rejects a proxy without a scheme
 				fmt.Fprintf(log, "%s is not passed on to RUN: it holds a password, which would be seen in %s\n", n, seen)
 				continue
 			}
@@ -88,17 +88,17 @@ func (env Environment) BuildArgs(req engine.BuildRequest, cpu, seen string, log 
 	return args
 }
 
-// pipSettings are those that say where packages come from and whom to trust.
-// Paths to directories of this machine mean nothing inside a RUN.
+// pipSettings lists the settings of package sources and trust. Settings that hold
+// a directory of this machine are useless inside a RUN.
 var pipSettings = []string{"index-url", "extra-index-url", "proxy", "trusted-host", "timeout", "retries"}
 
-// PipConf returns the content of the pip configuration in force on this machine,
-// as far as a RUN can use it, or nil. Later sources win, as with pip: the
-// system's file, the user's, PIP_CONFIG_FILE, then PIP_* variables.
+// PipConf returns the effective pip configuration of this machine as a pip.conf,
+// limited to what a RUN can use, or nil. Later sources win, as with pip: the
+// system's file, the user's files, PIP_CONFIG_FILE, then PIP_* variables.
 func (env Environment) PipConf() []byte {
 	settings := map[string]string{}
 	read := func(path string) {
-		text, _ := os.ReadFile(path) // none says nothing
+		text, _ := os.ReadFile(path) // a missing file has no settings
 		section, last := "", ""
 		for whole := range strings.Lines(string(text)) {
 			line := strings.TrimSpace(whole)
@@ -135,7 +135,7 @@ func (env Environment) PipConf() []byte {
 			lines = append(lines, fmt.Sprintf("%s = %s\n", k, v))
 		}
 	}
-	// The bundle itself goes in as a secret at the usual place.
+	// The bundle itself is mounted as a secret at the default path.
 	if settings["cert"] != "" && env.CABundle() != "" {
 		lines = append(lines, fmt.Sprintf("cert = %s\n", systemBundle))
 	}

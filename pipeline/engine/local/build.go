@@ -27,12 +27,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// baseName is what a Dockerfile sees in BASE_IMAGE when the base comes as an
-// index. Nothing is pulled by that name.
+// baseName is the value of BASE_IMAGE when the base is an index. It only names a
+// build context; nothing is pulled by that name.
 const baseName = "base"
 
-// Build builds one platform's image. What it returns is normalised; its layers
-// lie in the cache.
+// Build builds one platform's image. The returned image is normalised; its layers
+// are files in the cache.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	if !isFile(filepath.Join(req.Context, req.Dockerfile)) {
 		return nil, failure.Usagef("build %s: no Dockerfile at %s", req.Platform, filepath.Join(req.Context, req.Dockerfile))
@@ -43,7 +43,7 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err := registerEmulator(ctx, req.Log, req.Platform.Architecture); err != nil {
 		return nil, err
 	}
-	if err := e.claim(ctx); err != nil {
+	if err := e.createProcessDir(ctx); err != nil {
 		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
 	}
 	addr, err := e.daemon.acquire(ctx, req.Log)
@@ -51,11 +51,11 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 		return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 	}
 	defer e.daemon.release()
-	tmp, err := os.MkdirTemp(e.own(), "build-")
+	tmp, err := os.MkdirTemp(e.processDir(), "build-")
 	if err != nil {
 		return nil, fmt.Errorf("build %s: making a scratch directory: %w", req.Platform, err)
 	}
-	defer os.RemoveAll(tmp) // secrets lie in it
+	defer os.RemoveAll(tmp) // it holds secrets
 
 	args, err := e.buildArgs(req, tmp)
 	if err != nil {
@@ -78,10 +78,11 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	return img, nil
 }
 
-// export returns the OCI layout of what solve builds. To set the time in the
-// layers BuildKit compresses them all again, every time: a layout is kept under
-// the digest that the image has before that, which costs nothing to ask for.
-// Until then layers are compressed fast: nobody sees those.
+// export returns the OCI layout of what solve builds. BuildKit compresses all
+// layers again whenever it rewrites their timestamps. The layout is therefore
+// cached by the digest of the image before that step, which is cheap to get. The
+// layers of that first image are never published, so they use the fastest
+// compression.
 func (e *Engine) export(tmp string, req engine.BuildRequest, solve func(log io.Writer, output ...string) error) (layout string, err error) {
 	built := func(log io.Writer) (digest string, err error) {
 		file := filepath.Join(tmp, "built.json")
@@ -128,7 +129,7 @@ func (e *Engine) export(tmp string, req engine.BuildRequest, solve func(log io.W
 	}
 }
 
-// buildArgs are buildctl's flags for a request.
+// buildArgs returns buildctl's flags for a request.
 func (e *Engine) buildArgs(req engine.BuildRequest, tmp string) ([]string, error) {
 	dockerfile := filepath.Join(req.Context, req.Dockerfile)
 	args := []string{
@@ -142,14 +143,14 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string) ([]string, error
 		args = append(args, "--opt", "target="+req.Target)
 	}
 	cpu := ""
-	if foreign(req.Platform.Architecture) {
+	if emulated(req.Platform.Architecture) {
 		cpu = e.opts.QEMUCPU[req.Platform.Architecture]
 	}
 	buildArgs := e.env.BuildArgs(req, cpu, "the process list", req.Log)
 	if req.Base.Reference != "" {
 		buildArgs["BASE_IMAGE"] = req.Base.Reference
 	} else {
-		dir, digest, err := e.layBase(req.Base.Index)
+		dir, digest, err := e.writeBase(req.Base.Index)
 		if err != nil {
 			return nil, err
 		}
@@ -179,8 +180,8 @@ func (e *Engine) buildArgs(req engine.BuildRequest, tmp string) ([]string, error
 func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []string, log io.Writer) error {
 	cmd := exec.CommandContext(ctx, e.tools.buildctl, args...)
 	cmd.Env = []string{"PATH=" + e.env["PATH"], "HOME=" + e.env["HOME"], "DOCKER_CONFIG=" + e.env["DOCKER_CONFIG"]}
-	// An interrupt lets BuildKit stop the build's processes; the daemon's end
-	// would do it too.
+	// On an interrupt BuildKit stops the build's processes, before the daemon
+	// itself is stopped.
 	proc.Group(cmd)
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGINT) }
 	out, err := cmd.StdoutPipe()
@@ -202,9 +203,9 @@ func (e *Engine) buildctl(ctx context.Context, req engine.BuildRequest, args []s
 	return nil
 }
 
-// baseContexts has BuildKit use the image of each platform by itself. What it has
-// built on an index it builds again for every other index, though the image of
-// the platform is the same.
+// baseContexts returns flags that name the base image of each platform separately.
+// BuildKit caches by the digest of the context: with the index alone, a change of
+// another platform's image would invalidate the cache.
 func baseContexts(index v1.ImageIndex, digest v1.Hash) (args []string, err error) {
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -225,8 +226,8 @@ func baseContexts(index v1.ImageIndex, digest v1.Hash) (args []string, err error
 	return args, nil
 }
 
-// layBase writes an index into an OCI layout of the cache, once.
-func (e *Engine) layBase(index v1.ImageIndex) (dir string, digest v1.Hash, err error) {
+// writeBase writes an index into an OCI layout in the cache, unless it is there.
+func (e *Engine) writeBase(index v1.ImageIndex) (dir string, digest v1.Hash, err error) {
 	if digest, err = index.Digest(); err != nil {
 		return "", digest, fmt.Errorf("reading the base image: %w", err)
 	}
@@ -242,8 +243,8 @@ func (e *Engine) layBase(index v1.ImageIndex) (dir string, digest v1.Hash, err e
 	return dir, digest, nil
 }
 
-// makeDir makes a directory whole or not at all, and marks one that exists as
-// used. Two that make it at once do it twice; the second gives way.
+// makeDir creates a directory atomically, or updates the time of one that exists
+// to mark it as used. If two callers create it at once, the first one is kept.
 func makeDir(dir string, fill func(tmp string) error) error {
 	now := time.Now()
 	if os.Chtimes(dir, now, now) == nil {

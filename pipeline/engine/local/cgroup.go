@@ -12,13 +12,13 @@ import (
 
 const (
 	cgroupMount = "/sys/fs/cgroup"
-	// cgroupTop holds one directory a container, and that one runc's: runc
-	// removes its own at the end, with the figures in it.
+	// cgroupTop is the parent of one cgroup for each container, and runc's cgroup is
+	// inside that: runc removes its own at the exit, together with the statistics.
 	cgroupTop = "docker-netbox"
 )
 
-// hierarchies are the control group file systems that are mounted: the unified
-// one, or those of version 1.
+// hierarchies returns the mounted cgroup hierarchies: the unified one, or those of
+// version 1.
 func hierarchies(mount string) (dirs []string) {
 	for _, pattern := range []string{"cgroup.procs", "*/cgroup.procs"} {
 		found, _ := filepath.Glob(filepath.Join(mount, pattern))
@@ -26,25 +26,25 @@ func hierarchies(mount string) (dirs []string) {
 			dirs = append(dirs, filepath.Dir(file))
 		}
 		if len(dirs) > 0 {
-			break // what lies beneath the unified one are its groups
+			break // the directories below the unified hierarchy are its cgroups
 		}
 	}
 	return dirs
 }
 
-// cgroupDirs finds a cgroup below cgroupTop in each hierarchy. The name may have
-// wildcards.
+// cgroupDirs returns the directories of a cgroup below cgroupTop, one for each
+// hierarchy. The name may have wildcards.
 func cgroupDirs(name string) (dirs []string) {
 	for _, hierarchy := range hierarchies(cgroupMount) {
-		found, _ := filepath.Glob(filepath.Join(hierarchy, cgroupTop, name)) // fails for a bad pattern only
+		found, _ := filepath.Glob(filepath.Join(hierarchy, cgroupTop, name)) // fails only for a bad pattern
 		dirs = append(dirs, found...)
 	}
 	return dirs
 }
 
-// sweepDead removes the empty cgroups of processes that are no more: of those
-// that were killed together with the first process of a namespace.
-func sweepDead() {
+// removeStaleCgroups removes the empty cgroups of processes that no longer exist:
+// they remain if the first process of a namespace was killed as well.
+func removeStaleCgroups() {
 	for _, dir := range cgroupDirs("*-*") {
 		pid, _, _ := strings.Cut(filepath.Base(dir), "-")
 		if n, err := strconv.Atoi(pid); err == nil && errors.Is(unix.Kill(n, 0), unix.ESRCH) {
@@ -63,21 +63,21 @@ func removeCgroup(dir string) {
 	_ = unix.Rmdir(dir)
 }
 
-// favour sets a cgroup's CPU weight to three times the default. A kernel that does
-// not schedule by cgroup has no such file: nothing changes there.
-func favour(name string) {
+// raiseWeight sets a cgroup's CPU weight to three times the default. It does
+// nothing on a kernel that does not schedule by cgroup and so lacks the file.
+func raiseWeight(name string) {
 	for _, dir := range cgroupDirs(name) {
 		for file, share := range map[string]string{"cpu.weight": "300", "cpu.shares": "3072"} {
 			if f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0); err == nil {
-				_, _ = f.WriteString(share) // if that fails, the boot only takes longer
+				_, _ = f.WriteString(share) // if this fails, the boot only takes longer
 				f.Close()
 			}
 		}
 	}
 }
 
-// peakMemory reads the most memory, page cache included, that a cgroup held;
-// 0 when the kernel does not show it.
+// peakMemory returns a cgroup's peak memory in bytes, page cache included, or 0
+// when the kernel does not report it.
 func peakMemory(name string) int64 {
 	for _, file := range []string{"memory.peak", "memory.max_usage_in_bytes"} {
 		for _, dir := range cgroupDirs(name) {

@@ -24,31 +24,31 @@ const (
 	readyPoll    = 80 * time.Millisecond
 )
 
-// Container is a container of a pod, running or ended.
+// Container is a container of a pod, running or exited.
 type Container struct {
 	pod    *Pod
 	spec   engine.Container
 	config *v1.ConfigFile
 
-	id      string // runc's, the cgroup's below cgroupTop, and that of its directories in the pod's
+	id      string // for runc; also names the cgroup below cgroupTop and the directories in the pod's
 	process specs.Process
 
 	began time.Time
-	done  chan struct{} // closed at the end; the fields below are set then
+	done  chan struct{} // closed at the exit; the fields up to peak are set then
 	code  int
 	fail  error // runc itself failed
 	ended time.Time
 	peak  int64
 
-	emit   sync.Mutex // one line at a time reaches the listeners
+	emit   sync.Mutex // serialises the calls of the listeners
 	listen []func(engine.Line)
 	mu     sync.Mutex
 	lines  []engine.Line
 }
 
-// Start starts a container. It may be called at any time, also with the name
-// of one that has ended; each start has a fresh root file system. Ready is not
-// waited for: see WaitReady.
+// Start starts a container. It may be called at any time, also with the name of
+// a container that has exited; each start has a new root file system. It does not
+// wait for Ready: see WaitReady.
 func (p *Pod) Start(ctx context.Context, spec engine.Container) (*Container, error) {
 	c, err := p.prepare(ctx, spec)
 	if err != nil {
@@ -60,7 +60,7 @@ func (p *Pod) Start(ctx context.Context, spec engine.Container) (*Container, err
 	return c, nil
 }
 
-// prepare does all that comes before the first process.
+// prepare does everything that comes before the first process.
 func (p *Pod) prepare(ctx context.Context, spec engine.Container) (*Container, error) {
 	if spec.Image == nil {
 		return nil, fmt.Errorf("container %s: it has no image", spec.Name)
@@ -101,7 +101,7 @@ func (c *Container) launch(ctx context.Context) error {
 		return fmt.Errorf("starting container %s: %w", c.spec.Name, err)
 	}
 	go func() {
-		err := cmd.Wait() // until nobody holds the other end of its output
+		err := cmd.Wait() // until no process holds the other end of its output
 		stdout.Flush()
 		stderr.Flush()
 		c.ended = time.Now()
@@ -115,11 +115,11 @@ func (c *Container) launch(ctx context.Context) error {
 		c.peak = peakMemory(c.id)
 		close(c.done)
 	}()
-	// Started is what runc says it is.
+	// The container has started once runc has written the PID file.
 	for {
 		if p.has(c.pidFile()) {
-			if foreign(c.config.Architecture) { // what takes longest must not wait
-				favour(c.id)
+			if emulated(c.config.Architecture) { // it is the slowest: it must not wait for others
+				raiseWeight(c.id)
 			}
 			return nil
 		}
@@ -134,10 +134,11 @@ func (c *Container) launch(ctx context.Context) error {
 	}
 }
 
-// pidFile is where runc notes the first process once it has started it.
+// pidFile is the file to which runc writes the PID of the first process once it
+// has started.
 func (c *Container) pidFile() string { return filepath.Join(c.id, "pid") }
 
-// runcError finds why runc could not start the container.
+// runcError returns the reason why runc could not start the container.
 func (c *Container) runcError(logFile string) error {
 	data, _ := c.pod.files.ReadFile(logFile)
 	why := "runc ended"
@@ -155,7 +156,8 @@ func (c *Container) runcError(logFile string) error {
 	return fmt.Errorf("starting container %s: %s", c.spec.Name, c.pod.secrets.Hide(why))
 }
 
-// output takes what the container writes to a stream.
+// output returns a writer that records the lines of a stream and passes them to
+// the listeners.
 func (c *Container) output(stream string) *linebuf.Writer {
 	return &linebuf.Writer{Line: func(text string) {
 		line := engine.Line{At: time.Since(c.began), Stream: stream, Text: c.pod.secrets.Hide(text)}
@@ -170,8 +172,8 @@ func (c *Container) output(stream string) *linebuf.Writer {
 	}}
 }
 
-// OnLine calls f for each line written so far and then for each further one,
-// one at a time. f must not call OnLine.
+// OnLine calls f for each line so far and then for each new one, one at a time.
+// f must not call OnLine.
 func (c *Container) OnLine(f func(engine.Line)) {
 	c.emit.Lock()
 	defer c.emit.Unlock()
@@ -181,36 +183,37 @@ func (c *Container) OnLine(f func(engine.Line)) {
 	c.listen = append(c.listen, f)
 }
 
-// Lines returns what the container has written so far.
+// Lines returns the container's output so far.
 func (c *Container) Lines() []engine.Line {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.lines)
 }
 
-// Name is the container's name in its pod.
+// Name returns the container's name in its pod.
 func (c *Container) Name() string { return c.spec.Name }
 
-// Started is when the container was started.
+// Started returns the time of the start.
 func (c *Container) Started() time.Time { return c.began }
 
-// Ended waits for the end and returns when that was.
+// Ended waits for the exit and returns its time.
 func (c *Container) Ended() time.Time {
 	<-c.done
 	return c.ended
 }
 
-// PeakMemory waits for the end and returns the most memory that it held, page
-// cache included, in bytes; 0 when the kernel does not account for it.
+// PeakMemory waits for the exit and returns the peak memory in bytes, page cache
+// included, or 0 when the kernel does not report it.
 func (c *Container) PeakMemory() int64 {
 	<-c.done
 	return c.peak
 }
 
-// Done is closed when the container has ended and its last line is read.
+// Done returns a channel that is closed when the container has exited and its
+// last line is read.
 func (c *Container) Done() <-chan struct{} { return c.done }
 
-// Wait waits for the end and returns the exit code, 128+n after signal n.
+// Wait waits for the exit and returns the exit code, 128+n after signal n.
 func (c *Container) Wait(ctx context.Context) (int, error) {
 	select {
 	case <-c.done:
@@ -220,8 +223,8 @@ func (c *Container) Wait(ctx context.Context) (int, error) {
 	}
 }
 
-// WaitReady runs the container's Ready command until it exits 0. It fails at
-// the container's end and at the context's.
+// WaitReady runs the container's Ready command until it exits 0. It fails when the
+// container exits or the context is done.
 func (c *Container) WaitReady(ctx context.Context) error {
 	if len(c.spec.Ready) == 0 {
 		return nil
@@ -247,8 +250,8 @@ func (c *Container) WaitReady(ctx context.Context) error {
 	}
 }
 
-// Restart starts an ended container again on the root file system it left, as
-// `docker restart` does. Lines and figures of the new one start empty.
+// Restart starts an exited container again with its root file system, as `docker
+// restart` does. The new Container starts without lines and statistics.
 func (c *Container) Restart(ctx context.Context) (*Container, error) {
 	select {
 	case <-c.done:

@@ -20,24 +20,25 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// keepStorage bounds buildkitd's cache, in MB: kept at least, left free on the
-// disk, used at most.
+// keepStorage limits buildkitd's cache, in MB: the minimum to keep, the minimum to
+// leave free on the disk, and the maximum to use.
 const keepStorage = "4000,4000,16000"
 
-// daemon is the build daemon: started by the first build, shared by builds
-// that overlap, stopped when none is left: another process may be waiting for
-// the state.
+// daemon is the build daemon. The first build starts it, concurrent builds share
+// it, and the last one stops it, since another process may be waiting for the
+// lock of the state.
 type daemon struct {
 	engine *Engine
 
 	mu     sync.Mutex
 	users  int
-	unlock func()     // nil when none runs
-	state  *os.File   // the directory that buildkitd and its socket, "sock", are in
-	run    *namespace // nil before its start
+	unlock func()     // nil when it is stopped
+	state  *os.File   // buildkitd's working directory, which has its socket, "sock"
+	run    *namespace // nil when it is stopped
 }
 
-// acquire returns the address of a running daemon, to be released.
+// acquire starts the daemon if necessary and returns its address. The caller must
+// call release.
 func (d *daemon) acquire(ctx context.Context, log io.Writer) (addr string, err error) {
 	began := time.Now()
 	d.mu.Lock()
@@ -47,7 +48,7 @@ func (d *daemon) acquire(ctx context.Context, log io.Writer) (addr string, err e
 	}
 	if d.run != nil {
 		select {
-		case <-d.run.done: // died since
+		case <-d.run.done: // it has exited since
 			d.stop()
 		default:
 		}
@@ -76,10 +77,10 @@ func (d *daemon) close() {
 	d.stop()
 }
 
-// stop is called with the mutex held, also after half a start.
+// stop stops the daemon, also one that failed to start. The mutex must be held.
 func (d *daemon) stop() {
 	if d.run != nil {
-		d.run.end() // the script sees to the deadline
+		d.run.end() // namespaceScript enforces the deadline
 	}
 	if d.state != nil {
 		os.Remove(d.socket())
@@ -91,8 +92,9 @@ func (d *daemon) stop() {
 	d.run, d.state, d.unlock = nil, nil, nil
 }
 
-// socket is a path of buildkitd's socket for this process and what it starts. It
-// is short wherever the cache lies: a socket's path may have 107 characters.
+// socket returns a path of buildkitd's socket for this process and its children.
+// It is short even if the path of the cache is long: a socket's path is limited
+// to 107 characters.
 func (d *daemon) socket() string {
 	return fmt.Sprintf("/proc/%d/fd/%d/sock", os.Getpid(), d.state.Fd())
 }
@@ -104,7 +106,7 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 		return err
 	}
 	cgroup := e.id + "-build"
-	// What BuildKit forgets there goes with the namespace.
+	// Temporary files that BuildKit leaves behind go with the namespace.
 	tmp := filepath.Join(e.dirs.state, "tmp")
 	config := filepath.Join(e.dirs.state, "buildkitd.toml")
 	text := fmt.Sprintf("[worker.oci]\n  defaultCgroupParent = %q\n", filepath.Join(cgroupTop, cgroup))
@@ -116,8 +118,8 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 	}
 	os.Remove(d.socket())
 
-	// The engine's lock goes with a process that is killed; the daemon it had
-	// takes a moment more to go, and has this one.
+	// When this process is killed, its lock is released at once, but its daemon takes
+	// a moment longer to exit. daemon.lock is held until then.
 	cmd := exec.Command("sh", "-c", namespaceScript, "buildkitd-ns", cgroup, tmp, "flock", "--no-fork", "daemon.lock", e.tools.buildkitd,
 		"--config", config, "--root", filepath.Join(e.dirs.state, "root"), "--addr", "unix://sock",
 		"--containerd-worker=false", "--oci-worker=true", "--oci-worker-snapshotter=overlayfs",
@@ -151,7 +153,8 @@ func (d *daemon) start(ctx context.Context, log io.Writer) (err error) {
 	}
 }
 
-// environ passes on what a pull needs, the proxy and the CA, and no more.
+// environ returns only the variables that a pull needs: those of the proxy and
+// the CA.
 func (d *daemon) environ() (environ []string) {
 	for k, v := range d.engine.env {
 		switch strings.ToUpper(k) {

@@ -16,17 +16,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// What a whole check takes, 6.5 GB when measured: of disk, or of memory where the cache
-// lies there. The rest of the cache is what is kept beside the engine's:
-// packages of the base images, tools.
+// The space that a complete check needs (6.5 GB when measured), on disk, or in
+// memory if the cache is there. The rest of the cache are the files that are not
+// the engine's: packages of the base images and tools.
 const (
-	needFirst = 8 << 30 // with nothing in the cache, one platform or two
+	needFirst = 8 << 30 // with an empty cache, for one or two platforms
 	needAgain = 3 << 30 // after a change of the image
-	needRest  = 2 << 30 // of needFirst, what no overlay is made of
+	needRest  = 2 << 30 // the part of needFirst that is not in overlays
 )
 
-// watchSpace says before anything starts that the disk may not do, and watches
-// it from then on. It is no more than a line: a change may take less.
+// watchSpace warns if the disk may be too small, and watches its free space from
+// then on. It only prints a line, since a small change may need less.
 func (e *Engine) watchSpace(log io.Writer) error {
 	free, _, err := freeSpace(e.opts.Cache)
 	if err != nil {
@@ -44,23 +44,23 @@ func (e *Engine) watchSpace(log io.Writer) error {
 	return nil
 }
 
-// space is the least that was free on the disks that the engine writes to:
-// what failed on a full disk removes what it wrote before anyone can look.
+// space records the minimum free space of the disks that the engine writes to:
+// a program that fails on a full disk may remove its files before it can be seen.
 type space struct {
 	mu    sync.Mutex
-	dir   string // empty before the first look
+	dir   string // empty before the first sample
 	free  int64
 	total int64
-	stop  context.CancelFunc // nil when nobody watches
+	stop  context.CancelFunc // nil when it is not watched
 }
 
-// watch looks from now on until the engine is closed.
+// watch samples the free space until the engine is closed.
 func (s *space) watch(dirs []string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	go func() {
 		for ticks := time.Tick(100 * time.Millisecond); ctx.Err() == nil; <-ticks {
-			s.look(dirs)
+			s.sample(dirs)
 		}
 	}()
 }
@@ -71,7 +71,7 @@ func (s *space) close() {
 	}
 }
 
-func (s *space) look(dirs []string) {
+func (s *space) sample(dirs []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, dir := range dirs {
@@ -83,14 +83,13 @@ func (s *space) look(dirs []string) {
 
 func (e *Engine) disks() []string { return []string{e.opts.Cache, e.dirs.state, os.TempDir()} }
 
-// Full explains an error by a full disk, where it is one: in the words of
-// whichever program met it first it may read like anything else. Otherwise it
-// is nil.
+// Full returns an error about the full disk if that caused err, and nil otherwise.
+// The error of the program that failed first may not mention the disk at all.
 func (e *Engine) Full(err error) error {
 	if err == nil {
 		return nil
 	}
-	e.space.look(e.disks())
+	e.space.sample(e.disks())
 	e.space.mu.Lock()
 	defer e.space.mu.Unlock()
 	if e.space.free >= 64<<20 && !strings.Contains(strings.ToLower(err.Error()), unix.ENOSPC.Error()) {
@@ -100,7 +99,7 @@ func (e *Engine) Full(err error) error {
 		e.space.dir, size(e.space.free), size(e.space.total))
 }
 
-// freeSpace is what a directory's file system has free, and its size.
+// freeSpace returns the free space of a directory's file system, and its size.
 func freeSpace(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
@@ -109,7 +108,7 @@ func freeSpace(dir string) (free, total int64, err error) {
 	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
-// availableMemory is what programs can have without swapping.
+// availableMemory returns how much memory programs can use without swapping.
 func availableMemory() (int64, error) {
 	data, err := os.ReadFile("/proc/meminfo")
 	if err != nil {

@@ -137,7 +137,7 @@ func TestADiskThatWasFullForAMomentIsNamed(t *testing.T) {
 // below it is full.
 func TestTheDiskFileIsFullBeforeTheDiskBelowItIs(t *testing.T) {
 	onSmallDisk(t, "600", func(e *Engine) error {
-		file, dir := e.carrier()+".ext4", e.carrier()
+		file, dir := e.backingDir()+".ext4", e.backingDir()
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func TestTheDiskFileIsFullBeforeTheDiskBelowItIs(t *testing.T) {
 		if err := f.Sync(); err != nil {
 			t.Errorf("what has been written is lost: %v", err)
 		}
-		if damaged(file) {
+		if hasErrors(file) {
 			t.Error("the disk file is damaged")
 		}
 		return nil
@@ -170,7 +170,7 @@ func TestTheDiskFileIsFullBeforeTheDiskBelowItIs(t *testing.T) {
 
 func TestADamagedDiskFileIsMadeAgain(t *testing.T) {
 	onSmallDisk(t, "600", func(e *Engine) error {
-		file, dir := e.carrier()+".ext4", e.carrier()
+		file, dir := e.backingDir()+".ext4", e.backingDir()
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}

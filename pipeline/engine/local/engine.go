@@ -21,20 +21,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
-// Options say where an Engine finds and keeps things.
+// Options configures an Engine.
 type Options struct {
-	Cache     string            // directory for all it keeps; made when absent
+	Cache     string            // directory of all files that it keeps; created if missing
 	Tools     string            // directory with the go.mod that pins buildkitd and buildctl
-	Platforms []v1.Platform     // platforms that Setup makes ready for; none means only the machine's own
+	Platforms []v1.Platform     // platforms that Setup prepares; empty means only the machine's own
 	QEMUCPU   map[string]string // CPU model for qemu, by emulated architecture ("arm64": "cortex-a72")
-	LockWait  time.Duration     // how long to wait for another process that builds
-	Environ   []string          // the caller's environment, as os.Environ returns it
-	Log       io.Writer         // receives lines that belong to no build, from several goroutines; may be nil
+	LockWait  time.Duration     // maximum wait for another process that builds
+	Environ   []string          // the caller's environment, in the format of os.Environ
+	Log       io.Writer         // receives lines outside of builds, from several goroutines; may be nil
 }
 
-// Engine is the embedded engine. New makes one; it is safe for concurrent use.
+// Engine is the embedded engine, as returned by New. It is safe for concurrent use.
 type Engine struct {
-	id   string // of this process's use of the cache
+	id   string // names this process's directory and cgroups
 	opts Options
 	dirs dirs
 	env  environ.Environment
@@ -45,24 +45,24 @@ type Engine struct {
 	space  space
 
 	mu     sync.Mutex
-	unlock func() // of this process's directory, once it is claimed
-	pods   []*Pod // all so far
+	unlock func() // of this process's directory; nil before it is created
+	pods   []*Pod // all pods so far
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
-// dirs is the layout of the cache.
+// dirs holds the directories of the cache.
 type dirs struct {
-	tools  string // programs built from tools/go.mod, by content of what they are built from
-	state  string // buildkitd's
-	bases  string // OCI layouts handed to builds, by digest
-	images string // OCI layouts that builds made, by what they are made of
-	layers string // unpacked layers, by the diff IDs up to theirs
-	run    string // a directory a process, in which each pod and each build has one
+	tools  string // programs built from tools/go.mod, by the digest of their sources
+	state  string // buildkitd's state
+	bases  string // OCI layouts of base images for builds, by digest
+	images string // OCI layouts of built images, by the digest of their inputs
+	layers string // unpacked layers, by the diff IDs of the layer and those below
+	run    string // one directory for each process, with one for each pod and build
 }
 
-// New makes an engine that keeps everything under opts.Cache. It touches
-// nothing yet.
+// New returns an engine that keeps everything under opts.Cache. It does not change
+// anything on the machine yet.
 func New(opts Options) (*Engine, error) {
 	cache, err := filepath.Abs(opts.Cache)
 	if err != nil {
@@ -73,7 +73,7 @@ func New(opts Options) (*Engine, error) {
 	}
 	root := filepath.Join(cache, "local")
 	e := &Engine{
-		// The process in front shows people and tests whose leftovers these are.
+		// The leading PID shows people and tests which process left something behind.
 		id:   fmt.Sprintf("%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:10])),
 		opts: opts,
 		env:  environ.Parse(opts.Environ),
@@ -90,11 +90,11 @@ func New(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Name is "local".
+// Name returns "local".
 func (e *Engine) Name() string { return "local" }
 
-// Close stops everything the engine started and drops what the cache holds
-// too much of. The engine must not be used afterwards.
+// Close stops everything that the engine started and prunes the cache. The engine
+// must not be used afterwards.
 func (e *Engine) Close() error {
 	e.space.close()
 	e.mu.Lock()
@@ -106,22 +106,22 @@ func (e *Engine) Close() error {
 	}
 	e.daemon.close()
 	if e.unlock != nil {
-		errs = append(errs, os.RemoveAll(e.own()))
+		errs = append(errs, os.RemoveAll(e.processDir()))
 		e.unlock()
 	}
 	errs = append(errs, outdir.Prune(e.dirs.images, 6, 3*time.Hour), outdir.Prune(e.dirs.layers, 24, 3*time.Hour))
 	return errors.Join(errs...)
 }
 
-// foreign says whether the machine needs qemu for an architecture.
-func foreign(arch string) bool { return arch != "" && arch != runtime.GOARCH }
+// emulated reports whether the machine needs qemu for an architecture.
+func emulated(arch string) bool { return arch != "" && arch != runtime.GOARCH }
 
-// own is the directory of this process, in which each pod and each build has one.
-func (e *Engine) own() string { return filepath.Join(e.dirs.run, e.id) }
+// processDir returns this process's directory, which has one for each pod and build.
+func (e *Engine) processDir() string { return filepath.Join(e.dirs.run, e.id) }
 
-// claim makes this process's directory, which goes with Close, and removes those
-// of processes that were killed. It is done once.
-func (e *Engine) claim(ctx context.Context) error {
+// createProcessDir creates and locks this process's directory, which Close removes,
+// and removes those of processes that were killed. Further calls do nothing.
+func (e *Engine) createProcessDir(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.unlock != nil {
@@ -130,28 +130,28 @@ func (e *Engine) claim(ctx context.Context) error {
 	if err := os.MkdirAll(e.dirs.run, 0o700); err != nil {
 		return err
 	}
-	// Until its own lock is taken, a directory looks abandoned.
+	// A directory looks abandoned until its own lock is held.
 	unlockAll, err := filelock.Lock(ctx, e.dirs.run+".lock", filelock.Exclusive, e.dirs.run, time.Minute, e.opts.Log)
 	if err != nil {
 		return err
 	}
 	defer unlockAll()
-	sweepDead()
-	entries, _ := os.ReadDir(e.dirs.run) // what a killed run left is not in the way
+	removeStaleCgroups()
+	entries, _ := os.ReadDir(e.dirs.run) // leftovers do no harm if this fails
 	for _, entry := range entries {
 		left := filepath.Join(e.dirs.run, entry.Name())
 		unlock, err := filelock.Try(filepath.Join(left, "lock"), filelock.Exclusive)
 		if err != nil {
-			continue // it runs
+			continue // its process is running
 		}
 		for _, dir := range cgroupDirs(entry.Name() + "-*") {
-			removeCgroup(dir) // its number may be another process's by now
+			removeCgroup(dir) // its PID may be in use again by now
 		}
 		if err := os.RemoveAll(left); err != nil {
 			fmt.Fprintf(e.opts.Log, "removing what a killed run left: %v\n", err)
 		}
 		unlock()
 	}
-	e.unlock, err = filelock.Try(filepath.Join(e.own(), "lock"), filelock.Exclusive)
+	e.unlock, err = filelock.Try(filepath.Join(e.processDir(), "lock"), filelock.Exclusive)
 	return err
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// Exec runs a command in the container and waits for it. env is added to the
-// container's. Output is masked as lines are.
+// Exec runs a command in the container and waits for its exit. env is added to the
+// container's environment. Secrets are masked in the output.
 func (c *Container) Exec(ctx context.Context, command []string, env map[string]string) (stdout, stderr string, code int, err error) {
 	fail := func(err error) (string, string, int, error) {
 		return "", "", -1, fmt.Errorf("running %s in container %s: %w", command[0], c.spec.Name, err)
@@ -42,7 +42,7 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	cmd.Stdin = bytes.NewReader(data)
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error {
-		pid, _ := p.files.ReadFile(pidFile) // a number in the pod
+		pid, _ := p.files.ReadFile(pidFile) // a PID in the pod's namespace
 		_ = p.in(ofPod, exec.Command("sh", "-c", `kill -9 "$1"`, "sh", string(pid)).Run)
 		return cmd.Process.Kill()
 	}
@@ -65,12 +65,12 @@ func (c *Container) Exec(ctx context.Context, command []string, env map[string]s
 	return stdout, stderr, cmd.ProcessState.ExitCode(), nil
 }
 
-// ReadFile reads a file of the container, running or ended, up to the pod's
-// end: mounted volumes and temporary file systems included, /etc/hosts and
-// /etc/resolv.conf, which runc mounts, not.
+// ReadFile reads a file of the container, running or exited, until the pod is
+// closed. Files in volumes and tmpfs mounts can be read; /etc/hosts and
+// /etc/resolv.conf, which runc mounts, cannot.
 func (c *Container) ReadFile(name string) (data []byte, err error) {
 	err = c.pod.in(unix.CLONE_NEWNS, func() (err error) {
-		// The container may run: what it does to links must not lead out.
+		// A running container may change symbolic links: they must not lead outside.
 		if err = unix.Chroot(c.rootfs()); err == nil {
 			data, err = os.ReadFile(filepath.Join("/", name))
 		}
@@ -82,7 +82,7 @@ func (c *Container) ReadFile(name string) (data []byte, err error) {
 	return data, nil
 }
 
-// capture brings back the files asked for, as far as they are there.
+// capture returns those of the requested files that exist.
 func (c *Container) capture() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, name := range c.spec.Capture {

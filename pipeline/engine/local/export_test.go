@@ -10,20 +10,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ID is in the name of everything that e's pods have on the machine.
+// ID returns the prefix of the names of all that e's pods have on the machine.
 func ID(e *Engine) string { return e.id }
 
-// MakeDir is how the engine fills its cache.
+// MakeDir creates a directory of the engine's cache.
 var MakeDir = makeDir
 
 // LayBase writes a base image for a build.
 func LayBase(e *Engine, index v1.ImageIndex) error {
-	_, _, err := e.layBase(index)
+	_, _, err := e.writeBase(index)
 	return err
 }
 
-// UnpackAndMount unpacks an image and mounts it at once on dir/root, by the rules
-// that a kernel with overlay's index=on has.
+// UnpackAndMount unpacks an image and mounts it at once on dir/root, as on a kernel
+// with overlay's index=on.
 func UnpackAndMount(ctx context.Context, e *Engine, img v1.Image, dir string) error {
 	lower, err := e.unpack(ctx, img)
 	if err != nil {

@@ -17,13 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const layerFS = "fs" // the files, inside a layer's directory
+const layerFS = "fs" // the directory of the files inside a layer's directory
 
-// unpack unpacks what is missing of an image and returns the lower directories
-// of its overlay, topmost first, relative to the directory of the layers. Each
-// layer is kept by the names of all up to it: it is unpacked into an overlay of
-// those below, so that the kernel notes what is gone, and whose a directory is
-// that the layer has no entry for.
+// unpack unpacks the layers of an image that are not in the cache and returns the
+// lower directories of its overlay, topmost first, relative to the directory of
+// the layers. A layer is unpacked into an overlay of those below it, so that the
+// kernel writes the whiteouts, and copies up the owner and mode of directories
+// that the layer has no entry for. It is therefore cached by the diff IDs of
+// itself and all layers below.
 func (e *Engine) unpack(ctx context.Context, img v1.Image) (lower []string, err error) {
 	layers, err := img.Layers()
 	if err != nil {
@@ -33,7 +34,7 @@ func (e *Engine) unpack(ctx context.Context, img v1.Image) (lower []string, err 
 	if err != nil {
 		return nil, fmt.Errorf("reading the image's config: %w", err)
 	}
-	// A layer's own DiffID decompresses all of it.
+	// layer.DiffID() would decompress the whole layer.
 	ids := config.RootFS.DiffIDs
 	if len(ids) != len(layers) {
 		return nil, fmt.Errorf("reading the image's layers: its config names %d, its manifest %d", len(ids), len(layers))
@@ -45,7 +46,7 @@ func (e *Engine) unpack(ctx context.Context, img v1.Image) (lower []string, err 
 	for i, layer := range layers {
 		id := ids[i]
 		io.WriteString(below, id.Hex)
-		name := fmt.Sprintf("%x", below.Sum(nil)[:8]) // short: all names have to fit one page of mount options
+		name := fmt.Sprintf("%x", below.Sum(nil)[:8]) // short: mount options are limited to one page
 		err = makeDir(filepath.Join(e.dirs.layers, name), func(tmp string) error { return e.unpackLayer(ctx, layer, id, tmp, lower) })
 		if err != nil {
 			return nil, fmt.Errorf("unpacking layer %s: %w", id, err)
@@ -55,8 +56,8 @@ func (e *Engine) unpack(ctx context.Context, img v1.Image) (lower []string, err 
 	return lower, nil
 }
 
-// unpackLayer unpacks one layer into dir, if it is the one that id names, as the
-// upper directory of an overlay that this thread alone sees.
+// unpackLayer unpacks one layer into dir, as the upper directory of an overlay that
+// only this thread sees, and checks that its diff ID is id.
 func (e *Engine) unpackLayer(ctx context.Context, layer v1.Layer, id v1.Hash, dir string, lower []string) error {
 	r, err := layer.Uncompressed()
 	if err != nil {
@@ -77,14 +78,14 @@ func (e *Engine) unpackLayer(ctx context.Context, layer v1.Layer, id v1.Hash, di
 		if err := e.mountOverlay(root, append(lower, nothing), filepath.Join(dir, layerFS), work); err != nil {
 			return fmt.Errorf("mounting the layers below: %w", err)
 		}
-		// The next layer's overlay has this directory below: the kernel may refuse
-		// that as long as it is the upper one of another, until some time after
-		// the thread's end.
+		// The next layer's overlay uses this directory as a lower one. The kernel may
+		// refuse that while it is the upper directory of another overlay, and without
+		// an explicit unmount that is until some time after the thread's end.
 		defer func() { err = errors.Join(err, unmount(root, time.Minute)) }()
 		sum := sha256.New()
 		content := io.TeeReader(r, io.MultiWriter(sum, untilDone{ctx}))
-		// Unlike initgraph.OpenImage it takes whiteouts in the order of the archive. An
-		// attribute that the kernel refuses it leaves out with a warning.
+		// Unlike initgraph.OpenImage, UnpackLayer applies whiteouts in the order of the
+		// archive. It skips attributes that the kernel refuses, with a warning.
 		if _, err := archive.UnpackLayer(root, content, &archive.TarOptions{BestEffortXattrs: true}); err != nil {
 			return err
 		}
@@ -99,20 +100,20 @@ func (e *Engine) unpackLayer(ctx context.Context, layer v1.Layer, id v1.Hash, di
 	return errors.Join(err, os.RemoveAll(overlay))
 }
 
-// untilDone takes everything until its context ends.
+// untilDone is a writer that accepts everything until its context is done.
 type untilDone struct{ context.Context }
 
 func (u untilDone) Write(p []byte) (int, error) { return len(p), u.Err() }
 
-// mountOverlay mounts an overlay for the calling thread. Names of lower
-// directories are relative to that of the layers: an option string longer than
-// a page is cut off.
+// mountOverlay mounts an overlay in the calling thread's namespace. Lower
+// directories are relative to that of the layers: the kernel truncates an option
+// string that is longer than a page.
 func (e *Engine) mountOverlay(target string, lower []string, upper, work string) error {
 	if err := unix.Chdir(e.dirs.layers); err != nil {
 		return err
 	}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), upper, work)
-	// Nothing of it has to survive a power cut: no flushing to disk.
+	// volatile skips flushing to disk: nothing here has to survive a power failure.
 	err := unix.Mount("overlay", target, "overlay", 0, options+",volatile")
 	if errors.Is(err, unix.EINVAL) { // before Linux 5.10
 		err = unix.Mount("overlay", target, "overlay", 0, options)

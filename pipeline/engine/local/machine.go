@@ -104,7 +104,7 @@ func checkDevices(dir string) error {
 // by, if the machine is of another; whether qemu is there to be installed shows
 // later.
 func mountBinfmt(arch string, log io.Writer) error {
-	if !foreign(arch) || isFile(filepath.Join(platform.Binfmt, "register")) {
+	if !emulated(arch) || isFile(filepath.Join(platform.Binfmt, "register")) {
 		return nil
 	}
 	fmt.Fprintf(log, "mounting %s\n", platform.Binfmt)

@@ -78,7 +78,7 @@ func TestEmptyControlGroupsOfDeadProcessesGo(t *testing.T) {
 		}
 		t.Cleanup(func() { removeCgroup(made[pid]) })
 	}
-	sweepDead()
+	removeStaleCgroups()
 	if _, err := os.Stat(made[dead.Process.Pid]); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("that of the dead process: %v", err)
 	}
@@ -91,7 +91,7 @@ func TestEmptyControlGroupsOfDeadProcessesGo(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(e.dirs.run, fmt.Sprintf("%d-swept", os.Getpid())), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.claim(t.Context()); err != nil {
+	if err := e.createProcessDir(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	e.unlock()

@@ -60,14 +60,14 @@ func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err er
 	p := &Pod{engine: e, ns: map[int]*os.File{},
 		// As Docker has it: a service need not be root for a low port.
 		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
-	if err := e.claim(ctx); err != nil {
+	if err := e.createProcessDir(ctx); err != nil {
 		return nil, fmt.Errorf("making a pod: making its directory: %w", err)
 	}
 	e.mu.Lock()
 	e.pods = append(e.pods, p)
 	p.id = fmt.Sprintf("%s-%d", e.id, len(e.pods))
 	e.mu.Unlock()
-	p.dir = filepath.Join(e.own(), p.id)
+	p.dir = filepath.Join(e.processDir(), p.id)
 	p.state = filepath.Join(p.dir, "state")
 	err = os.MkdirAll(p.state, 0o700)
 	if err == nil {

@@ -103,7 +103,7 @@ func (c *Container) environ(home string) environ.Environment {
 	if home != "" {
 		env["HOME"] = home
 	}
-	if cpu := c.pod.engine.opts.QEMUCPU[c.config.Architecture]; cpu != "" && foreign(c.config.Architecture) {
+	if cpu := c.pod.engine.opts.QEMUCPU[c.config.Architecture]; cpu != "" && emulated(c.config.Architecture) {
 		env["QEMU_CPU"] = cpu
 	}
 	maps.Copy(env, environ.Parse(c.config.Config.Env))

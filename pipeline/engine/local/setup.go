@@ -120,7 +120,7 @@ func (e *Engine) needs() []string {
 		{"debian-archive-keyring", []string{keyring + ".gpg", keyring + ".pgp"}},
 	}
 	for _, p := range e.opts.Platforms {
-		if row, known := platform.Of(p.Architecture); known && foreign(p.Architecture) {
+		if row, known := platform.Of(p.Architecture); known && emulated(p.Architecture) {
 			name := row.Emulator()
 			needs = append(needs,
 				need{"qemu-user-static", []string{name + "-static", name}},
@@ -191,7 +191,7 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 // registerEmulator makes the kernel run programs of arch through qemu, if the
 // machine is of another.
 func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
-	if !foreign(arch) {
+	if !emulated(arch) {
 		return nil
 	}
 	row, known := platform.Of(arch)

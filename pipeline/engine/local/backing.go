@@ -18,20 +18,21 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// carrierMost bounds the disk file, which grows as it is filled: buildkitd
-// keeps 16 GB at most.
-const carrierMost = 24 << 30
+// backingMaxSize limits the disk file, which is sparse: buildkitd keeps at most
+// 16 GB.
+const backingMaxSize = 24 << 30
 
-// Settle finds out whether this machine lets the engine work, and says in one
-// line what it does not. Where the cache lies on a file system that can carry
-// no overlay, as in a container whose home is no volume, a disk file in the
-// cache carries them, or memory where there are no loop devices.
+// Prepare checks whether the engine can work on this machine; the error names in
+// one line what is missing. Some file systems do not support overlays, such as
+// that of a container whose home is not a volume. If the cache is on one, Prepare
+// mounts a backing file system over the directories that hold overlays: an ext4
+// disk file in the cache, or a tmpfs where there are no loop devices.
 //
-// What is mounted for that is mounted in a namespace that ends with this
-// process, however it ends. For all of the program to be in it, the program
-// starts again: restart is called with the namespace in force and replaces it,
-// as unix.Exec of itself does. The second time there is nothing left to do.
-func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error) error {
+// The mounts are made in a mount namespace that ends with this process, even on a
+// kill. The whole program must run in that namespace, so Prepare calls restart on a
+// thread in it, which must replace the process with the same program, as unix.Exec
+// does. In the restarted program Prepare has nothing left to mount.
+func (e *Engine) Prepare(ctx context.Context, log io.Writer, restart func() error) error {
 	if err := e.permitted(); err != nil {
 		return err
 	}
@@ -52,32 +53,32 @@ func (e *Engine) Settle(ctx context.Context, log io.Writer, restart func() error
 			return err
 		}
 		if !grouped {
-			// As in a chroot that was given /sys without what is mounted in it.
+			// For example in a chroot with /sys but without the mounts below it.
 			if err := unix.Mount("cgroup2", cgroupMount, "cgroup2", 0, ""); err != nil {
 				return failure.Usagef("mounting the control groups: %w: mount them: mount --rbind /sys/fs/cgroup on that of this root", err)
 			}
 		}
 		if err != nil {
-			if err := e.mountCarrier(ctx, log); err != nil {
+			if err := e.mountBacking(ctx, log); err != nil {
 				return err
 			}
 			if err := e.probeOverlays(); err != nil {
-				return fmt.Errorf("mounting a file system for overlays at %s: %w", e.carrier(), err)
+				return fmt.Errorf("mounting a file system for overlays at %s: %w", e.backingDir(), err)
 			}
 		}
 		return restart()
 	})
 }
 
-func (e *Engine) carrier() string { return filepath.Join(filepath.Dir(e.dirs.layers), "carrier") }
+func (e *Engine) backingDir() string { return filepath.Join(filepath.Dir(e.dirs.layers), "carrier") }
 
-// carried are the directories that hold upper or lower directories of overlays.
-func (e *Engine) carried() []string { return []string{e.dirs.state, e.dirs.layers, e.dirs.run} }
+// overlayDirs returns the directories that hold upper or lower directories of overlays.
+func (e *Engine) overlayDirs() []string { return []string{e.dirs.state, e.dirs.layers, e.dirs.run} }
 
-// probeOverlays tries an overlay in each directory that will hold one, with
-// mounts that only the calling thread sees.
+// probeOverlays tests an overlay in each directory that will hold one. The mounts
+// are visible to the calling thread only.
 func (e *Engine) probeOverlays() error {
-	for _, dir := range e.carried() {
+	for _, dir := range e.overlayDirs() {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("making the cache: %w", err)
 		}
@@ -98,8 +99,8 @@ func (e *Engine) probeOverlays() error {
 
 var errNoOverlay = errors.New("no overlay can be mounted")
 
-// tryOverlay does in dir what images need of an overlay: what marks a file or
-// a directory as gone, below and above.
+// tryOverlay tests in dir what image layers need of an overlay: whiteouts and
+// opaque directories, in lower directories and in the upper one.
 func tryOverlay(dir string) error {
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for _, name := range []string{"lower", "lower/opaque", "upper", "work", "merged"} {
@@ -124,11 +125,11 @@ func tryOverlay(dir string) error {
 	return os.Remove(at("merged/file"))
 }
 
-// mountCarrier mounts a file system that carries overlays, for the calling
-// thread's namespace, and lays the directories of the cache that need it over
-// those that do not do. Nothing of it is seen outside.
-func (e *Engine) mountCarrier(ctx context.Context, log io.Writer) error {
-	dir := e.carrier()
+// mountBacking mounts a file system that supports overlays and bind-mounts its
+// directories over those of the cache that need it. The mounts are visible in the
+// calling thread's namespace only.
+func (e *Engine) mountBacking(ctx context.Context, log io.Writer) error {
+	dir := e.backingDir()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the cache: %w", err)
 	}
@@ -155,7 +156,7 @@ func (e *Engine) mountCarrier(ctx context.Context, log io.Writer) error {
 		}
 		fmt.Fprintf(log, "%s: builds and containers are kept in memory, %s at most, and made again by each run, since no disk file can be mounted (%v)\n", why, size(free*3/4), diskErr)
 	}
-	for _, over := range e.carried() {
+	for _, over := range e.overlayDirs() {
 		from := filepath.Join(dir, filepath.Base(over))
 		if err := errors.Join(os.MkdirAll(from, 0o755), os.MkdirAll(over, 0o755)); err != nil {
 			return fmt.Errorf("making the cache: %w", err)
@@ -167,15 +168,16 @@ func (e *Engine) mountCarrier(ctx context.Context, log io.Writer) error {
 	return nil
 }
 
-// mountDisk mounts the ext4 file system in a file, which is made when absent.
+// mountDisk mounts the ext4 file system in a file, and creates the file if it does
+// not exist.
 func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string) error {
 	unlock, err := filelock.Lock(ctx, file+".lock", filelock.Exclusive, "the disk file "+file, e.opts.LockWait, log)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if damaged(file) {
-		// As when the disk below was full: what is in it is made again.
+	if hasErrors(file) {
+		// For example after the underlying disk was full. The content is only a cache.
 		fmt.Fprintf(log, "cache: making the disk file %s again, in which writing has failed\n", file)
 		if err := os.Remove(file); err != nil {
 			return err
@@ -196,21 +198,21 @@ func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string)
 	if err := loopNodes(); err != nil {
 		return err
 	}
-	// mount attaches the file to one loop device for all processes that use it: two
-	// would each write their own file system over it. The device ends with the last
-	// mount.
+	// All processes must share one loop device of the file, which mount sees to: with
+	// two, each would overwrite the other's changes. The device is detached with the
+	// last mount.
 	cmd := exec.CommandContext(ctx, "mount", "-n", "-t", "ext4", "-o", "loop,noatime,discard", file, dir)
 	if err := proc.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("mounting %s: %w: if it is damaged, remove it", file, err)
 	}
-	return promise(dir, below)
+	return reserve(dir, below)
 }
 
-// promise keeps a disk file from promising more than the file system below it
-// has free: what is written to it then would be lost without anyone noticing.
-// The rest is taken by a file in it, which costs nothing below.
-func promise(dir string, below int64) error {
-	ballast, err := os.Create(filepath.Join(dir, "ballast")) // made empty: all of it counts as free
+// reserve limits the free space of a disk file to what the underlying file system
+// has free: writes beyond that would be lost without an error. The excess is
+// allocated to a ballast file, which takes no space in the underlying file system.
+func reserve(dir string, below int64) error {
+	ballast, err := os.Create(filepath.Join(dir, "ballast")) // truncated, so that it counts as free
 	if err != nil {
 		return err
 	}
@@ -219,7 +221,7 @@ func promise(dir string, below int64) error {
 	if err != nil {
 		return err
 	}
-	// What is beside the disk file grows too.
+	// Other files beside the disk file grow too.
 	if much := free - max(below-needRest, below/2); much > 0 {
 		if err := unix.Fallocate(int(ballast.Fd()), 0, 0, much); err != nil {
 			return fmt.Errorf("limiting the disk file mounted at %s: %w", dir, err)
@@ -228,8 +230,9 @@ func promise(dir string, below int64) error {
 	return nil
 }
 
-// damaged says whether ext4 has noted an error in a file system.
-func damaged(file string) bool {
+// hasErrors reports whether ext4 has recorded an error in the file system's
+// superblock.
+func hasErrors(file string) bool {
 	f, err := os.Open(file)
 	if err != nil {
 		return false
@@ -240,7 +243,7 @@ func damaged(file string) bool {
 	return err == nil && state[0]&2 != 0
 }
 
-// makeDisk makes the file system, whole or not at all.
+// makeDisk creates the disk file with its file system, atomically.
 func makeDisk(ctx context.Context, log io.Writer, file string) error {
 	if err := install(ctx, log, missing(need{"e2fsprogs", []string{"mkfs.ext4"}})); err != nil {
 		return err
@@ -251,7 +254,7 @@ func makeDisk(ctx context.Context, log io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Truncate(carrierMost), f.Close()); err != nil {
+	if err := errors.Join(f.Truncate(backingMaxSize), f.Close()); err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,lazy_journal_init=1", part)
@@ -261,8 +264,8 @@ func makeDisk(ctx context.Context, log io.Writer, file string) error {
 	return os.Rename(part, file)
 }
 
-// loopNodes makes the loop devices that /dev lacks: a container's has those that
-// there were when it started. One of them is free.
+// loopNodes creates the nodes of loop devices that /dev lacks, including that of a
+// free one: a container's /dev has only those that existed when it started.
 func loopNodes() error {
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -272,22 +275,22 @@ func loopNodes() error {
 	if _, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE); err != nil {
 		return fmt.Errorf("finding a free loop device: %w", err)
 	}
-	known, _ := filepath.Glob("/sys/block/loop*") // fails for a bad pattern only
+	known, _ := filepath.Glob("/sys/block/loop*") // fails only for a bad pattern
 	for _, dir := range known {
 		n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), "loop"))
-		if err == nil { // if it is missing in the end, mount says so
+		if err == nil { // if a node is still missing, mount reports it
 			_ = unix.Mknod(fmt.Sprintf("/dev/loop%d", n), unix.S_IFBLK|0o600, int(unix.Mkdev(7, uint32(n))))
 		}
 	}
 	return nil
 }
 
-// fileSystem names the kind of file system that a directory lies on.
+// fileSystem returns the type of the file system that a directory is on.
 func fileSystem(dir string) string {
 	out, _ := exec.Command("findmnt", "--noheadings", "--output", "FSTYPE", "--target", dir).Output()
 	kinds := strings.Fields(string(out))
 	if len(kinds) == 0 {
 		return "a file system"
 	}
-	return kinds[len(kinds)-1] // the topmost of those that lie over each other
+	return kinds[len(kinds)-1] // the topmost mount
 }

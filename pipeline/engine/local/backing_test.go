@@ -33,7 +33,7 @@ func settle(platforms ...v1.Platform) error {
 	if err != nil {
 		return err
 	}
-	return e.Settle(context.Background(), os.Stderr, func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) })
+	return e.Prepare(context.Background(), os.Stderr, func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) })
 }
 
 // onOverlay is a root directory on an overlay, as a container has it, in which
