@@ -5,11 +5,17 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
 // archive writes an image as the OCI archive that Container.Import takes, once.
@@ -41,7 +47,9 @@ func writeArchive(file, dir string, img v1.Image) error {
 	return errors.Join(w.AddFS(os.DirFS(dir)), w.Close(), f.Close())
 }
 
-// flatten writes the root file system of an image as one archive.
+// flatten writes the root file system of an image as one archive. A directory
+// that has no entry in any layer gets one: the engine would make it with the time
+// of the build, and the same image would have another digest each time.
 func flatten(file string, img v1.Image) error {
 	f, err := os.Create(file)
 	if err != nil {
@@ -49,6 +57,26 @@ func flatten(file string, img v1.Image) error {
 	}
 	r := mutate.Extract(img)
 	defer r.Close()
-	_, err = io.Copy(f, r)
-	return errors.Join(err, f.Close())
+	w := tar.NewWriter(f)
+	have := map[string]bool{".": true}
+	err = archive.Walk(r, func(h *tar.Header, content io.Reader) error {
+		name := path.Clean(strings.TrimLeft(h.Name, "/"))
+		var parents []*tar.Header
+		for dir := path.Dir(name); !have[dir]; dir = path.Dir(dir) {
+			have[dir] = true
+			parents = append(parents, &tar.Header{Name: dir + "/", Typeflag: tar.TypeDir, Mode: 0o755, ModTime: time.Unix(0, 0)})
+		}
+		have[name] = true
+		for _, parent := range slices.Backward(parents) {
+			if err := w.WriteHeader(parent); err != nil {
+				return err
+			}
+		}
+		if err := w.WriteHeader(h); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, content)
+		return err
+	})
+	return errors.Join(err, w.Close(), f.Close())
 }
