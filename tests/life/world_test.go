@@ -221,7 +221,7 @@ type response struct {
 
 // ask sends one request to port 8000 of the network.
 func (w *world) ask(method, path, token string, body any) (response, error) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	var payload io.Reader
 	if body != nil {
