@@ -10,33 +10,33 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Builder collects a report from stages that run at the same time.
+// Builder collects a report from concurrent stages.
 type Builder struct {
 	mu     sync.Mutex
 	report Report
 	now    func() time.Time
 }
 
-// NewBuilder begins the report of a run that starts now. start holds what is
-// known at that time: project, commit, what is expected and the like.
+// NewBuilder returns a Builder for a run that starts now. start has what is known
+// at the start: project, commit, expected stages and so on.
 func NewBuilder(start Report, now func() time.Time) *Builder {
 	start.Started = now()
 	start.Expected = slices.Clone(start.Expected)
 	return &Builder{report: start, now: now}
 }
 
-// Change changes the report; change must not keep it.
+// Change calls change with the report; change must not retain it.
 func (b *Builder) Change(change func(*Report)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	change(&b.report)
 }
 
-// outputLines is how many lines that show what went wrong a stage keeps.
+// outputLines is the maximum number of output lines kept for a failed stage.
 const outputLines = 50
 
-// End adds a stage that was done since start in the time given, with what
-// failed in it. log names the log that shows more; empty when there is none.
+// End adds a stage that ran from start for took, with its error, if any. log is
+// the name of the log with details; empty when there is none.
 func (b *Builder) End(key Key, start time.Time, took time.Duration, err error, log string) {
 	s := Stage{Key: key, Started: start.UTC().Truncate(time.Millisecond), Seconds: took.Round(time.Millisecond).Seconds(), Errors: failure.Lines(err)}
 	if err != nil {
@@ -50,12 +50,12 @@ func (b *Builder) End(key Key, start time.Time, took time.Duration, err error, l
 	b.Change(func(r *Report) { r.Stages = append(r.Stages, s) })
 }
 
-// Skip adds a stage that was not done, with the reason.
+// Skip adds a skipped stage, with the reason.
 func (b *Builder) Skip(key Key, why string) {
 	b.Change(func(r *Report) { r.Stages = append(r.Stages, Stage{Key: key, Skipped: why}) })
 }
 
-// Platform changes what is known of one platform; change must not keep it.
+// Platform calls change with the data of one platform; change must not retain it.
 func (b *Builder) Platform(platform string, change func(*Platform)) {
 	b.Change(func(r *Report) {
 		i := slices.IndexFunc(r.Platforms, func(p Platform) bool { return p.Platform == platform })
@@ -67,18 +67,18 @@ func (b *Builder) Platform(platform string, change func(*Platform)) {
 	})
 }
 
-// Log adds the log of a container, under the name of a file.
+// Log adds the log of a container, under a file name.
 func (b *Builder) Log(name string, text []byte) {
 	b.Change(func(r *Report) { r.Logs = append(r.Logs, Log{Name: name, Text: slices.Clone(text)}) })
 }
 
-// Document adds a list of what is in an image.
+// Document adds a list of an image's content.
 func (b *Builder) Document(d Document) {
 	b.Change(func(r *Report) { r.Documents = append(r.Documents, d) })
 }
 
-// Report returns the report as it stands: platforms, logs and tags in the order
-// of their names, so that it does not depend on who was first.
+// Report returns the report so far, with platforms, logs and tags sorted by name,
+// so that their order does not depend on timing.
 func (b *Builder) Report() Report {
 	b.mu.Lock()
 	defer b.mu.Unlock()

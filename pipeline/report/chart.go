@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// chart is bars over a common axis of time; all positions are percents of its
-// width.
+// chart shows bars over a common time axis. Positions are in percent of its width.
 type chart struct {
 	Ticks []tick
 	Bars  []bar
@@ -27,10 +26,10 @@ type bar struct {
 
 	Took, Title       string
 	Left, Width, Text float64
-	Where             string // the text stands, when not behind the bar
+	Where             string // position of the text: before or inside the bar; "" is behind it
 }
 
-// waterfall shows the stages in the order of their starts.
+// waterfall returns a chart of the stages in start order.
 func (r Report) waterfall() *chart {
 	stages := slices.DeleteFunc(slices.Clone(r.Stages), func(s Stage) bool { return s.Started.IsZero() })
 	if len(stages) == 0 {
@@ -46,7 +45,7 @@ func (r Report) waterfall() *chart {
 	return newChart(bars)
 }
 
-// newChart lays bars out over one axis.
+// newChart computes the layout of bars over one axis.
 func newChart(bars []bar) *chart {
 	end := 0.001
 	for _, b := range bars {
@@ -67,7 +66,7 @@ func newChart(bars []bar) *chart {
 		b := &bars[i]
 		b.Took, b.Title = duration(b.to-b.from), fmt.Sprintf("%s: from %s to %s", b.Name, duration(b.from), duration(b.to))
 		b.Left, b.Width = percent(b.from), percent(max(0, b.to-b.from))
-		// Behind the bar, before it or in it: where there is room on a phone.
+		// Behind, before or inside the bar, wherever there is room on a phone.
 		switch b.Text = b.Left + b.Width; {
 		case b.Text <= 68:
 		case b.Left >= 32:
@@ -79,8 +78,8 @@ func newChart(bars []bar) *chart {
 	return c
 }
 
-// tickStep is a round number of seconds between the three to seven
-// ticks of an axis: on a phone there is no room for more.
+// tickStep returns a round number of seconds that gives an axis three to seven
+// ticks: a phone has no room for more.
 func tickStep(end float64) float64 {
 	for _, step := range []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
 		if end/step <= 6 {
@@ -90,7 +89,8 @@ func tickStep(end float64) float64 {
 	return end / 5
 }
 
-// gantt shows the services of a boot, and names the slowest.
+// gantt returns a chart of the services of a boot, and a sentence about the
+// slowest.
 func gantt(b *Boot) (c *chart, slowest string) {
 	if b == nil || len(b.Services) == 0 {
 		return nil, ""
@@ -99,7 +99,7 @@ func gantt(b *Boot) (c *chart, slowest string) {
 	for _, s := range b.Services {
 		end = max(end, s.Start, s.Ready)
 	}
-	var hung, up []bar // what hung comes first
+	var hung, up []bar // hung services come first
 	var slow bar
 	for _, s := range b.Services {
 		if s.Ready == 0 {

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Comparison is how a run differs from an earlier one.
+// Comparison lists the differences between a run and an earlier one.
 type Comparison struct {
 	Commit  string    `json:"commit"` // of the earlier run
 	Started time.Time `json:"started"`
 	Lines   []string  `json:"lines"`
 }
 
-// leastSeconds is the difference in the time of a stage that is worth a word.
+// leastSeconds is the smallest change of a stage's duration that is reported.
 const leastSeconds = 1
 
 // Since compares the figures of a run with those of an earlier one: sizes,
-// packages, boots and the stages whose time has changed, a line each. It is nil
-// when the runs have nothing in common.
+// packages, boot times and changed durations of stages, one line each. It returns
+// nil when the runs have nothing in common.
 func (r Report) Since(before Report) *Comparison {
 	c := &Comparison{Commit: before.Commit, Started: before.Started}
 	add := func(name string, parts []string) {
@@ -32,7 +32,7 @@ func (r Report) Since(before Report) *Comparison {
 		name   string
 		digits int
 		unit   string
-		of     func(Platform) float64 // 0 when it is not known
+		of     func(Platform) float64 // 0 when unknown
 	}{
 		{"size", 1, " MB", func(p Platform) float64 { return megabytes(p.Size) }},
 		{"packages", 0, "", func(p Platform) float64 { return float64(len(p.Packages)) }},
@@ -62,7 +62,7 @@ func (r Report) Since(before Report) *Comparison {
 	return c
 }
 
-// signed is a difference in words, "same" when it shows as none.
+// signed formats a difference with its sign, or as "same" if it rounds to zero.
 func signed(difference float64, digits int) string {
 	text := fmt.Sprintf("%+.*f", digits, difference)
 	if strings.Trim(text, "+-0.") == "" {

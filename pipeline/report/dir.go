@@ -22,10 +22,10 @@ const (
 	drawingsDir  = "graph"
 )
 
-// Write makes dir hold the report, in the place of what was there: report.json,
-// the logs, the pictures, the init graphs and the lists of packages; index.html, which shows all of that to people; and
-// for other programs ci-status.yml, badge.svg and junit.xml. All that programs
-// and people have said passes through hide, which takes the secrets out.
+// Write replaces dir with the report: report.json, the logs, screenshots, init
+// graphs and lists of packages; index.html, which shows all of them; and
+// ci-status.yml, badge.svg and junit.xml for other programs. hide removes secrets
+// from all free text.
 func (r Report) Write(dir string, hide func(string) string) error {
 	files, err := r.hidden(hide).files()
 	if err == nil {
@@ -44,7 +44,7 @@ func (r Report) Write(dir string, hide func(string) string) error {
 	return nil
 }
 
-// files is the content of a report's directory.
+// files returns the content of the report's directory, by file name.
 func (r Report) files() (map[string][]byte, error) {
 	contents, err := r.contents()
 	if err != nil {
@@ -64,8 +64,8 @@ func (r Report) files() (map[string][]byte, error) {
 	return files, nil
 }
 
-// contents are those of each log, document, drawing and picture, by its name
-// under the report's directory.
+// contents returns the content of each log, document, drawing and picture, by its
+// path in the report's directory.
 func (r Report) contents() (all map[string]*[]byte, err error) {
 	all = map[string]*[]byte{}
 	add := func(dir, name string, content *[]byte) {
@@ -91,8 +91,8 @@ func (r Report) contents() (all map[string]*[]byte, err error) {
 	return all, err
 }
 
-// Load reads what Write wrote, logs and documents too. A dir without a report is a
-// missing prerequisite.
+// Load reads a report that Write wrote, including logs and documents. It returns a
+// usage error if dir has no report.
 func Load(dir string) (r Report, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, reportFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,7 +122,7 @@ func Load(dir string) (r Report, err error) {
 	if err != nil {
 		return r, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(contents)) { // what is missing is named in one order
+	for _, name := range slices.Sorted(maps.Keys(contents)) { // sorted, so that the error is deterministic
 		if *contents[name], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
 			return r, err
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// written is the content of each file of a report, by name.
+// written writes a report and returns the content of each file, by name.
 func written(t *testing.T, r report.Report, hide func(string) string) map[string]string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "report")
@@ -138,7 +138,7 @@ func TestNoFileOfAReportHoldsASecret(t *testing.T) {
 	r.Missed[0].Error += secret
 	r.Logs[0].Text = append(r.Logs[0].Text, secret...)
 	files := written(t, r, strings.NewReplacer(secret, "***", "sesame", "***").Replace)
-	// As it reads in text, in JSON, in HTML, in XML and in a URL.
+	// Encoded as text, JSON, HTML, XML and in a URL.
 	for name, text := range files {
 		for _, form := range []string{"sesame", secret, `p\"a`, "p&#34;a", "p&quot;a", "p%22a", `s&w\o`, "amp;w", `w\\o`} {
 			if strings.Contains(text, form) {
@@ -178,7 +178,7 @@ func TestAFailedRunAlwaysHasOneThingToDoNext(t *testing.T) {
 	}
 }
 
-// Logs align their times: the blanks before all of them would narrow a phone.
+// Logs align their times. Common leading blanks would waste width on a phone.
 func TestTheLinesBeforeAFailureBeginAtTheEdge(t *testing.T) {
 	b := report.NewBuilder(report.Report{Expected: []report.Key{bootAMD}}, now())
 	b.Log("x.log", []byte("    0.131 stderr a\n   10.200 stderr b\n   10.300 stderr died\n"))
@@ -189,7 +189,7 @@ func TestTheLinesBeforeAFailureBeginAtTheEdge(t *testing.T) {
 	}
 }
 
-// What is embedded must not be cut short, and no page is half a page.
+// Embedded files must not be truncated, and the page must be complete.
 func TestAPageIsWholeForAnyReport(t *testing.T) {
 	for name, r := range map[string]report.Report{"empty": {}, "green": green(), "red": full()} {
 		page := written(t, r, keep)["index.html"]

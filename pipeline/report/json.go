@@ -9,9 +9,8 @@ import (
 	"strings"
 )
 
-// JSON is report.json as Write writes it: hide takes the secrets out of what
-// programs and people have said, and of nothing else. Names, digests and
-// figures stay as they are, whatever a secret happens to be.
+// JSON returns report.json as Write writes it: hide removes secrets from free text
+// only. Names, digests and figures stay unchanged, even if they equal a secret.
 func (r Report) JSON(hide func(string) string) ([]byte, error) {
 	return r.hidden(hide).indented()
 }
@@ -21,17 +20,17 @@ func (r Report) indented() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// ErrDiffers is that a report is not the one it should be.
+// ErrDiffers is the error of Same for a different report.
 var ErrDiffers = errors.New("it is not the report that was judged")
 
-// Same compares a text of JSON with the report that it was made of. Only what
-// secrets are taken out of may differ.
+// Same checks that text is the JSON of the report. Only fields from which secrets
+// are removed may differ.
 func (r Report) Same(text []byte) error {
 	var back Report
 	if err := json.Unmarshal(text, &back); err != nil {
 		return fmt.Errorf("%w: %w", ErrDiffers, err)
 	}
-	blank := func(s string) string { return strings.Repeat("*", min(1, len(s))) } // no text stays none
+	blank := func(s string) string { return strings.Repeat("*", min(1, len(s))) } // an empty text stays empty
 	want, err := r.JSON(blank)
 	if err != nil {
 		return err
@@ -42,22 +41,22 @@ func (r Report) Same(text []byte) error {
 	}
 	found := bytes.Split(got, []byte("\n"))
 	for i, wanted := range bytes.Split(want, []byte("\n")) {
-		if !bytes.Equal(wanted, found[i]) { // no text of JSON is the beginning of another
+		if !bytes.Equal(wanted, found[i]) { // no JSON text is a prefix of another
 			return fmt.Errorf("%w: line %d is %s, want %s", ErrDiffers, i+1, bytes.TrimSpace(found[i]), bytes.TrimSpace(wanted))
 		}
 	}
 	return nil
 }
 
-// hidden is a copy of the report in which the fields with the tag hide have
-// passed through hide: free text and logs, and nothing else.
+// hidden returns a copy of the report in which hide was applied to the fields with
+// the tag hide: free text and logs only.
 func (r Report) hidden(hide func(string) string) Report {
 	hideIn(reflect.ValueOf(&r).Elem(), false, hide)
 	return r
 }
 
-// hideIn copies what value shares with others, and passes through hide what is
-// tagged.
+// hideIn replaces shared memory in value by copies and applies hide to tagged
+// fields.
 func hideIn(value reflect.Value, tagged bool, hide func(string) string) {
 	switch text, isBytes := value.Interface().([]byte); {
 	case isBytes && tagged:

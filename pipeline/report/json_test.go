@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// fill puts text into every string of a value, one into every list.
+// fill sets every string of a value to text and gives every list one element.
 func fill(v reflect.Value, text string) {
 	switch v.Kind() {
 	case reflect.String:
@@ -35,7 +35,7 @@ func fill(v reflect.Value, text string) {
 	}
 }
 
-// masked are the paths of what is masked in a value of JSON.
+// masked collects the paths of masked values in JSON.
 func masked(v any, path string, found map[string]bool) {
 	switch v := v.(type) {
 	case string:
@@ -53,8 +53,8 @@ func masked(v any, path string, found map[string]bool) {
 	}
 }
 
-// A field that is new is masked or not, and this says which: what programs and
-// people say is, what names or measures something is not.
+// This lists which fields are masked: free text is; names and measurements are
+// not. A new field must be added.
 func TestWhatIsSaidIsMaskedAndNothingElse(t *testing.T) {
 	var r report.Report
 	fill(reflect.ValueOf(&r).Elem(), "open-sesame")
@@ -77,7 +77,7 @@ func TestWhatIsSaidIsMaskedAndNothingElse(t *testing.T) {
 	}
 }
 
-// A password may be any word that a report consists of.
+// A password may equal any word in a report.
 func TestASecretThatIsAWordOfTheReportChangesNoFact(t *testing.T) {
 	for _, secret := range []string{"1", "a", "netbox", "linux", "passed", "sha256", "true", "platforms", "linux/amd64", `"`, "{"} {
 		hide := strings.NewReplacer(secret, "***").Replace

@@ -10,16 +10,16 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// mostLines is how many lines of one log the page holds.
+// mostLines is the maximum number of lines of one log on the page.
 const mostLines = 4000
 
-// logLine is how errors name a line of a container's log.
+// logLine matches the reference to a line of a container's log in an error.
 var logLine = regexp.MustCompile(`\(log line (\d+)\)`)
 
-// linesBefore is how much of a log stands beside an error that names its line.
+// linesBefore is the number of log lines shown beside an error that names a line.
 const linesBefore = 6
 
-// named is the number of the line of a log that an error names; 0 for none.
+// named returns the number of the log line that an error names; 0 for none.
 func named(text string) int {
 	m := logLine.FindStringSubmatch(text)
 	if m == nil {
@@ -29,7 +29,7 @@ func named(text string) int {
 	return line
 }
 
-// lines are those of the log, without colours.
+// lines returns the lines of the log, without colours.
 func (log Log) lines() []string {
 	text := strings.TrimRight(colours.ReplaceAllString(string(log.Text), ""), "\n")
 	if text == "" {
@@ -41,34 +41,34 @@ func (log Log) lines() []string {
 type logView struct {
 	ID, Name         string
 	Lines            []lineView
-	Count            int // of the log's lines, before repetitions were folded
+	Count            int // number of the log's lines, before repetitions were folded
 	Errors, Warnings int
-	Cut              int // lines at the beginning that are left out
+	Cut              int // number of lines omitted at the start
 	Open             bool
 }
 
 type lineView struct {
 	Text  string
-	Level int  // 0 says nothing, 1 a warning, 2 an error
+	Level int  // 0 none, 1 warning, 2 error
 	Here  bool // the line to open the log at
 	same  string
 }
 
-// stamp is what a line begins with before its own text.
+// stamp matches the time and stream before a line's own text.
 var stamp = regexp.MustCompile(`^\s*\d+\.\d+ (std(out|err) )?`)
 
-// repeated is how often a line has to come in a row before it is folded.
+// repeated is the number of equal consecutive lines from which they are folded.
 const repeated = 3
 
-// fill puts the lines of a log into its view, to be opened at the one of that
-// number, which the failure names, or at the first error when that is 0.
+// fill adds the lines of a log to its view. The log opens at line named, which the
+// failure refers to, or at the first error if named is 0.
 func (v *logView) fill(lines []string, named int) {
 	v.Count, v.Cut = len(lines), max(0, len(lines)-mostLines)
 	traceback := false
 	for _, text := range lines[v.Cut:] {
 		own := stamp.ReplaceAllString(text, "")
 		l := lineView{Text: text, Level: level(text), same: own}
-		switch { // a traceback goes on until the line that is not indented
+		switch { // a traceback ends with the first line that is not indented
 		case strings.HasPrefix(own, "Traceback "):
 			traceback = true
 		case traceback:
@@ -93,7 +93,7 @@ func (v *logView) fill(lines []string, named int) {
 	v.Lines = folded(v.Lines)
 }
 
-// folded is lines with a count in the place of those that say the same again.
+// folded replaces repetitions of a line by a count.
 func folded(lines []lineView) (kept []lineView) {
 	for i := 0; i < len(lines); {
 		n := 1
@@ -112,18 +112,17 @@ func folded(lines []lineView) (kept []lineView) {
 
 var (
 	colours = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
-	// Words by which PostgreSQL, Redis, s6, nginx, Python and NetBox's own
-	// programs mark a line. Small letters count only where they are a mark: "0
-	// errors" is good news.
+	// Keywords with which PostgreSQL, Redis, s6, nginx, Python and NetBox mark an
+	// error. Lower case counts only where it is a mark: "0 errors" is good news.
 	errorMark = regexp.MustCompile(`\b(ERROR|FATAL|PANIC|CRITICAL|FAILED|Traceback)\b|\b\w+(Error|Exception)(:|\s|$)|\b(fatal|error|panic):|\bE: |\[(emerg|alert|crit|error)\]|"ok":false`)
-	// Chromium misses D-Bus, a graphics card and more in every container.
+	// Chromium reports D-Bus, a graphics card and more as missing in any container.
 	chromium = regexp.MustCompile(`\[\d{4}/\d{6}\.\d+:[A-Z]+:`)
-	// The probe asks for a host that NetBox has to refuse.
+	// The probe requests a host that NetBox must refuse.
 	refused     = regexp.MustCompile(`Invalid HTTP_HOST header: '` + regexp.QuoteMeta(smoke.RefusedHost) + `'`)
 	warningMark = regexp.MustCompile(`\b(WARN|WARNING)\b|\bwarning:|\[warn\]|^\s*[\d.]+ std(out|err) \d+:\w \d+ \w+ \d+ [\d:.]+ # `)
 )
 
-// level is what a line of a log says of itself.
+// level returns the severity of a log line.
 func level(line string) int {
 	switch {
 	case chromium.MatchString(line), refused.MatchString(line):

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// status is the verdict as the tools around linuxserver.io images read it.
+// status returns the verdict in the format that linuxserver.io's tools read.
 func (r Report) status() ([]byte, error) {
 	return fmt.Appendf(nil, "CI: '%s'\n", map[Verdict]string{Passed: "PASS", Failed: "FAIL"}[r.Verdict()]), nil
 }
 
-// badge is the verdict as a picture for other pages. A letter is taken to be
-// 6.5 pixels wide.
+// badge returns the verdict as an SVG badge for other pages. It assumes letters of
+// 6.5 pixels width.
 func (r Report) badge() ([]byte, error) {
 	verdict, label := r.Verdict(), "NetBox "+r.Version
 	colour := map[Verdict]string{Passed: "#2e7d32", Failed: "#c62828"}[verdict]
@@ -26,7 +26,7 @@ func (r Report) badge() ([]byte, error) {
 		left+right, left, html.EscapeString(label), verdict, right, colour, left/2, left+right/2), nil
 }
 
-// The part of JUnit's format that all its readers know.
+// The part of the JUnit format that all readers support.
 type (
 	junitSuites struct {
 		XMLName xml.Name     `xml:"testsuites"`
@@ -70,7 +70,8 @@ func (s *junitSuite) add(c junitCase, seconds float64) {
 	s.Cases = append(s.Cases, c)
 }
 
-// junit is a suite of the stages, and one of the checks of each platform.
+// junit returns one test suite with the stages and one with the checks of each
+// platform.
 func (r Report) junit() ([]byte, error) {
 	stages := junitSuite{Name: "stages"}
 	for _, s := range r.Outcomes() {

@@ -24,7 +24,8 @@ var (
 	pageScript string
 )
 
-// page is the report as one page that needs no other file and no network.
+// page returns the report as one HTML page that needs no other file and no
+// network.
 func (r Report) page() ([]byte, error) {
 	t := template.Must(template.New("page").Funcs(template.FuncMap{
 		"duration": duration, "size": size, "short": short, "count": count, "commands": commands, "loopback": loopback,
@@ -40,19 +41,19 @@ func (r Report) page() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// view is what the page shows beside the report itself.
+// view is the data of the page's template.
 type view struct {
 	Report
 	Style     template.CSS
 	Script    template.JS
-	NextLog   string   // the log on the page that the failure names
-	Before    []string // the lines that show what went wrong
+	NextLog   string   // id of the log that the failure names
+	Before    []string // the log lines before the failure
 	Platforms []platformView
 	Waterfall *chart
 	Graphs    []graphView
 	NotRun    []Stage
 	Packages  []packageView
-	Several   bool // platforms, whose packages differ
+	Several   bool // whether the platforms' packages differ
 	Sizes     []sbom.Size
 	Logs      []logView
 
@@ -62,13 +63,13 @@ type view struct {
 type platformView struct {
 	Platform Platform
 	Worst    Stage
-	Good     int                // checks that passed
+	Good     int                // number of passed checks
 	Checked  map[string]Verdict // by the check's name
 	Boot     *chart
 	Slowest  string
 }
 
-// graphView is the init graph of the platforms that have the same.
+// graphView is an init graph and the platforms that have it.
 type graphView struct {
 	Platforms string
 	Drift     []string
@@ -76,14 +77,14 @@ type graphView struct {
 	Dark      template.Srcset
 }
 
-// packageView is a package, and in which platforms' images it is when it is not
-// in all of them.
+// packageView is a package. Only lists the platforms that have it, unless all do.
 type packageView struct {
 	sbom.Package
 	Only string
 }
 
-// flush takes away the blanks that all lines begin with: logs align their times.
+// flush removes the indentation common to all lines, because logs align their
+// times.
 func flush(lines []string) (out []string) {
 	indent := math.MaxInt
 	for _, line := range lines {
@@ -116,7 +117,7 @@ func (r Report) view() view {
 	v.Before = failure.Output
 	for _, log := range r.Logs {
 		lv := logView{ID: "log-" + strings.TrimSuffix(log.Name, ".log"), Name: log.Name}
-		line := 0 // that the failure names
+		line := 0 // the line that the failure names
 		if log.Name == failure.Log {
 			lv.Open, v.NextLog, line = true, lv.ID, named(failure.What)
 		}
@@ -143,7 +144,7 @@ func (r Report) platform(p Platform) platformView {
 	return v
 }
 
-// graphs are the init graphs, each once.
+// graphs returns the distinct init graphs.
 func (r Report) graphs() (views []graphView) {
 	for _, p := range r.Platforms {
 		v := graphView{Platforms: p.Platform, Drift: p.Drift}
@@ -169,7 +170,7 @@ func (r Report) graphs() (views []graphView) {
 	return views
 }
 
-// packageTable joins the packages of all platforms.
+// packageTable merges the packages of all platforms.
 func (r Report) packageTable() (table []packageView, differ bool) {
 	where := map[sbom.Package][]string{}
 	platforms := 0
@@ -194,7 +195,7 @@ func (r Report) packageTable() (table []packageView, differ bool) {
 	return table, differ
 }
 
-// duration is a time as people say it.
+// duration formats a time.
 func duration(seconds float64) string {
 	switch {
 	case seconds == 0:
@@ -208,20 +209,20 @@ func duration(seconds float64) string {
 	return fmt.Sprintf("%d min %02d s", whole/60, whole%60)
 }
 
-// loopback reports whether a tag is in a registry that only this machine sees.
+// loopback reports whether a tag is in a registry on a loopback address.
 func loopback(reference string) bool {
 	return strings.HasPrefix(reference, "127.0.0.1:") || strings.HasPrefix(reference, "localhost:") || strings.HasPrefix(reference, "[::1]:")
 }
 
-// command is one of this project's as messages name it.
+// command matches a command of this project in a message.
 var command = regexp.MustCompile(`go run \./ci( [\w./:-]*[\w/])*`)
 
-// commands is a text in which commands look like what they are.
+// commands returns text as HTML, with commands in code elements.
 func commands(text string) template.HTML {
 	return template.HTML(command.ReplaceAllString(template.HTMLEscapeString(text), "<code>$0</code>"))
 }
 
-// count is a number of things.
+// count formats a number with its noun.
 func count(n int, thing string) string {
 	if n != 1 {
 		thing += "s"
@@ -229,7 +230,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// size is a number of bytes as people say it: 10^6 of them are a megabyte.
+// size formats a number of bytes: 10^6 bytes are a megabyte.
 func size(bytes int64) string {
 	if bytes < 100_000 {
 		return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)

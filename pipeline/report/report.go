@@ -1,6 +1,5 @@
-// Package report holds the results of a run, decides from them alone whether it
-// passed, and shows them: a table for people, and a directory with report.json
-// and the logs for everything else.
+// Package report stores the results of a run, derives the verdict from them, and
+// shows them as a table and as a directory with a page, report.json and the logs.
 package report
 
 import (
@@ -13,15 +12,14 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// schemaVersion is that of report.json. It changes when a reader of the old
-// form would misread the new one; a new field does not change it.
+// schemaVersion is the version of report.json's schema. It changes when a reader of
+// the old schema would misread the new one, not for a new field.
 const schemaVersion = 1
 
-// Verdict is what came of a stage or of the whole run.
+// Verdict is the result of a stage or of the whole run.
 type Verdict string
 
-// Verdicts. Skipped and missing are not passed: a run that expects such a
-// stage fails.
+// Verdicts. A run fails if an expected stage was skipped or is missing.
 const (
 	Passed  Verdict = "passed"
 	Failed  Verdict = "failed"
@@ -29,9 +27,9 @@ const (
 	Missing Verdict = "missing"
 )
 
-// Report is what a run found out. All durations are in seconds, all sizes in
-// bytes. Its verdict is computed, it has no field for it. The tag hide marks what
-// programs and people have said, which may hold a secret.
+// Report has the results of a run. All durations are in seconds, all sizes in
+// bytes. The verdict is computed and has no field. The tag hide marks free text,
+// which may contain a secret.
 type Report struct {
 	Project   string     `json:"project"`
 	Commit    string     `json:"commit"`
@@ -40,21 +38,21 @@ type Report struct {
 	Engine    string     `json:"engine"`
 	Started   time.Time  `json:"started"`
 	Seconds   float64    `json:"seconds"`
-	Expected  []Key      `json:"expected"` // the stages without which the run has not passed
-	Stages    []Stage    `json:"stages"`   // in order of their end
+	Expected  []Key      `json:"expected"` // the stages that must pass
+	Stages    []Stage    `json:"stages"`   // in the order in which they ended
 	Platforms []Platform `json:"platforms,omitempty"`
-	Index     string     `json:"index,omitempty"` // digest of what joins the images
+	Index     string     `json:"index,omitempty"` // digest of the image index
 	Published []Tag      `json:"published,omitempty"`
 	Missed    []Missed   `json:"missed,omitempty"`
 	Logs      []Log      `json:"logs,omitempty"`
 	Documents []Document `json:"documents,omitempty"`
-	// How package_versions.txt differs from the image it is kept for.
+	// Unlisted has the differences between package_versions.txt and its image.
 	Unlisted   []sbom.Change    `json:"unlisted,omitempty"`
-	LastRun    *Comparison      `json:"lastRun,omitempty"`    // how the figures differ from those of the run before
-	Difference *sbom.Difference `json:"difference,omitempty"` // to the published index, when that was looked at
+	LastRun    *Comparison      `json:"lastRun,omitempty"`    // comparison with the previous run
+	Difference *sbom.Difference `json:"difference,omitempty"` // from the published index, if it was read
 }
 
-// Base is the image that was built on.
+// Base is the base image.
 type Base struct {
 	Name    string            `json:"name"`
 	Digests map[string]string `json:"digests,omitempty"` // by platform
@@ -68,20 +66,20 @@ type Key struct {
 
 func (k Key) String() string { return strings.TrimSuffix(k.Stage+" "+k.Platform, " ") }
 
-// Stage is a stage that has ended. A Builder makes them.
+// Stage is a finished or skipped stage. Builder creates it.
 type Stage struct {
 	Key
 	Started time.Time `json:"started,omitzero"` // zero when it was skipped
 	Seconds float64   `json:"seconds"`
-	Errors  []string  `json:"errors,omitempty" hide:""`  // a line each
+	Errors  []string  `json:"errors,omitempty" hide:""`  // one line each
 	Skipped string    `json:"skipped,omitempty" hide:""` // why
-	Log     string    `json:"log,omitempty"`             // name of the log to read when it failed
-	Output  []string  `json:"output,omitempty" hide:""`  // lines that show what went wrong, such as the end of a command's output
+	Log     string    `json:"log,omitempty"`             // name of the log with details of a failure
+	Output  []string  `json:"output,omitempty" hide:""`  // lines about a failure, such as the end of a command's output
 
-	missing bool // it was expected and never ended
+	missing bool // expected, but did not end
 }
 
-// Verdict of a stage.
+// Verdict returns the verdict of the stage.
 func (s Stage) Verdict() Verdict {
 	switch {
 	case s.missing:
@@ -94,10 +92,10 @@ func (s Stage) Verdict() Verdict {
 	return Passed
 }
 
-// Ran reports whether the stage was done, be it well or not.
+// Ran reports whether the stage ran, whether it passed or failed.
 func (s Stage) Ran() bool { return s.Verdict() == Passed || s.Verdict() == Failed }
 
-// Why is the reason for any verdict but passed, in one line.
+// Why returns the reason for the verdict in one line; "" if the stage passed.
 func (s Stage) Why() string {
 	switch s.Verdict() {
 	case Failed:
@@ -110,7 +108,7 @@ func (s Stage) Why() string {
 	return ""
 }
 
-// MarshalJSON adds the verdict, for readers that do not know the rules.
+// MarshalJSON adds the verdict, so that readers need not compute it.
 func (s Stage) MarshalJSON() ([]byte, error) {
 	type plain Stage // without this method
 	return json.Marshal(struct {
@@ -119,46 +117,46 @@ func (s Stage) MarshalJSON() ([]byte, error) {
 	}{plain(s), s.Verdict()})
 }
 
-// Platform is what was found out about the image of one platform.
+// Platform has the results for the image of one platform.
 type Platform struct {
 	Platform string            `json:"platform"`
 	Image    string            `json:"image,omitempty"` // manifest digest
 	Size     int64             `json:"size,omitempty"`  // compressed, without the manifest
 	Layers   []Layer           `json:"layers,omitempty"`
-	Groups   []imagesize.Group `json:"groups,omitempty"` // the layers by what they hold
+	Groups   []imagesize.Group `json:"groups,omitempty"` // the layers grouped by content
 	Boot     *Boot             `json:"boot,omitempty"`
 	Smoke    []Check           `json:"smoke,omitempty"`
 	Pictures []Picture         `json:"pictures,omitempty"`      // in the order of their checks
 	Drift    []string          `json:"drift,omitempty" hide:""` // differences between the init graph and the documented one
 	Packages []sbom.Package    `json:"packages,omitempty"`
-	Drawings []Drawing         `json:"drawings,omitempty"` // of the init graph, drift coloured
+	Drawings []Drawing         `json:"drawings,omitempty"` // of the init graph, with coloured differences
 	Mermaid  string            `json:"-"`                  // the init graph
 }
 
 // Layer is one layer of an image.
 type Layer = imagesize.Layer
 
-// Boot is how a container came up and went down.
+// Boot has the measurements of a container's start and stop.
 type Boot struct {
 	FirstOK    float64   `json:"firstOK"` // from the container's start to the first 200
-	Stop       float64   `json:"stop"`    // from SIGTERM to the end
+	Stop       float64   `json:"stop"`    // from SIGTERM to the exit
 	PeakMemory int64     `json:"peakMemory,omitempty"`
 	Services   []Service `json:"services,omitempty"`
-	// Critical names the services that the boot took its time from: each
-	// waited for the one before.
+	// Critical names the services on the critical path of the boot: each waited for
+	// the previous one.
 	Critical []string `json:"critical,omitempty"`
 }
 
-// Service is one service of the init graph; its times are offsets from the
+// Service is one service of the init graph. Its times are relative to the
 // container's start.
 type Service struct {
 	Name  string  `json:"name"`
 	Type  string  `json:"type,omitempty"` // oneshot or longrun
 	Start float64 `json:"start"`
-	Ready float64 `json:"ready"` // 0 when it never was
+	Ready float64 `json:"ready"` // 0 if it never was ready
 }
 
-// Check is one thing that was asked of the running application.
+// Check is the result of one check of the running application.
 type Check struct {
 	Name    string  `json:"name"`
 	Asked   string  `json:"asked,omitempty" hide:""`
@@ -167,7 +165,7 @@ type Check struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Verdict of a check.
+// Verdict returns the verdict of the check.
 func (c Check) Verdict() Verdict {
 	if c.Error != "" {
 		return Failed
@@ -175,32 +173,32 @@ func (c Check) Verdict() Verdict {
 	return Passed
 }
 
-// Drawing is the init graph for people who prefer light or dark.
+// Drawing is the init graph in light or dark colours.
 type Drawing struct {
-	Name string `json:"name"` // of the file under graph/
+	Name string `json:"name"` // file name under graph/
 	Dark bool   `json:"dark"`
 	SVG  []byte `json:"-"`
 }
 
-// Picture is what a browser showed of a page.
+// Picture is a screenshot of a page.
 type Picture struct {
-	Name    string `json:"name"`    // of the file under screenshots/
-	Check   string `json:"check"`   // that made it
-	Promise string `json:"promise"` // of that check
+	Name    string `json:"name"`    // file name under screenshots/
+	Check   string `json:"check"`   // name of the check that took it
+	Promise string `json:"promise"` // what that check proves
 	PNG     []byte `json:"-"`
 }
 
-// Tag is a tag that points at what was built.
+// Tag is a published tag.
 type Tag struct {
 	Reference string `json:"reference"`
 	Digest    string `json:"digest"` // of the index, or of one image
-	Blobs     int    `json:"blobs"`  // sent for it
+	Blobs     int    `json:"blobs"`  // number of blobs sent for it
 	Bytes     int64  `json:"bytes"`
-	Unchanged bool   `json:"unchanged,omitempty"` // it pointed there before
+	Unchanged bool   `json:"unchanged,omitempty"` // it had this digest before
 }
 
-// Missed is a tag that an optional registry did not get. The run passes all
-// the same.
+// Missed is a tag whose push to an optional registry failed. It does not fail the
+// run.
 type Missed struct {
 	Reference string `json:"reference"`
 	Error     string `json:"error" hide:""`
@@ -208,13 +206,13 @@ type Missed struct {
 
 // Log is the log of one container.
 type Log struct {
-	Name string `json:"name"` // of the file under logs/
+	Name string `json:"name"` // file name under logs/
 	Text []byte `json:"-" hide:""`
 }
 
-// Document is a list of what is in an image.
+// Document is a list of an image's content.
 type Document struct {
-	Name     string `json:"name"` // of the file under sbom/
+	Name     string `json:"name"` // file name under sbom/
 	Platform string `json:"platform"`
 	Type     string `json:"type"` // media type
 	Text     []byte `json:"-"`

@@ -27,10 +27,10 @@ var (
 	publish  = report.Key{Stage: "publish"}
 )
 
-// noon is when all stages begin.
+// noon is the start time of all stages.
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// now is a clock that is a minute and a half later at each look.
+// now returns a clock that advances by a minute and a half with each call.
 func now() func() time.Time {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	return func() time.Time {
@@ -40,7 +40,7 @@ func now() func() time.Time {
 	}
 }
 
-// next is what to do about the first failure, if there is one.
+// next returns what to do about the first failure, if any.
 func next(r report.Report) string {
 	if f := r.Failure(); f != nil {
 		return f.Next
@@ -161,7 +161,7 @@ func TestGoodStagesHaveEndedAndPassed(t *testing.T) {
 	}
 }
 
-// full is a report with something in every field.
+// full returns a report with a value in every field.
 func full() report.Report {
 	b := report.NewBuilder(report.Report{
 		Project: "docker-netbox", Commit: "0123abc", Version: "4.7.3", Engine: "local",
@@ -247,7 +247,7 @@ func TestARunIsComparedWithTheOneBefore(t *testing.T) {
 	}
 }
 
-// lines is an error that shows lines.
+// lines is an error with output lines.
 type lines struct {
 	error
 	shown []string
@@ -292,7 +292,7 @@ func TestAReportIsReadBackAsItWasWritten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist", "report")
 	keep := func(s string) string { return s }
 	want := full()
-	for range 2 { // the second takes the place of the first
+	for range 2 { // the second replaces the first
 		if err := want.Write(dir, keep); err != nil {
 			t.Fatal(err)
 		}

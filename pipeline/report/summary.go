@@ -15,10 +15,9 @@ import (
 //go:embed summary.txt.tmpl
 var summaryText string
 
-// Summary shows the run to people: first the verdict and, when it failed, why
-// and what to do next; then a table of the stages and the figures of each
-// platform. Long lines are wrapped to the width, in columns; 0 leaves them as
-// they are.
+// Summary writes a summary of the run: first the verdict and, after a failure, the
+// reason and what to do next; then a table of the stages and the figures of each
+// platform. Lines are wrapped to width, in columns, unless it is 0.
 func (r Report) Summary(w io.Writer, width int) error {
 	return template.Must(template.New("summary").Funcs(template.FuncMap{
 		"table": table, "notes": notes, "changes": changes, "counts": sbom.Counts,
@@ -27,7 +26,7 @@ func (r Report) Summary(w io.Writer, width int) error {
 	}).Parse(summaryText)).Execute(w, r)
 }
 
-// table shows the stages, and the whole run in its last row.
+// table formats the stages, with the whole run in the last row.
 func table(stages []Stage, verdict Verdict, seconds float64) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -44,7 +43,7 @@ func table(stages []Stage, verdict Verdict, seconds float64) string {
 	return b.String()
 }
 
-// notes are the failures beyond the first, and what was skipped and why.
+// notes returns the failures after the first, and the reasons for skipped stages.
 func notes(r Report) (notes []string) {
 	for i, f := range r.Failures() {
 		if i > 0 {
@@ -59,21 +58,21 @@ func notes(r Report) (notes []string) {
 	return notes
 }
 
-// manyChanges is how many changed packages a summary has room for.
+// manyChanges is the maximum number of changed packages in a summary.
 const manyChanges = 20
 
-// changes are the packages that are not as they were published.
+// changes lists the packages that differ from the published image.
 func changes(d sbom.Difference) string {
 	var b strings.Builder
-	_ = sbom.Text(&b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // a Builder takes all
+	_ = sbom.Text(&b, d.Packages[:min(manyChanges, len(d.Packages))], d.Platforms) // writing to a Builder cannot fail
 	if more := len(d.Packages) - manyChanges; more > 0 {
 		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
 	return b.String()
 }
 
-// Seconds is a time in seconds as the figures of a boot show it: what was never
-// reached took no time at all.
+// Seconds formats a time for the figures of a boot. 0 means that it was never
+// reached.
 func Seconds(s float64) string {
 	if s <= 0 {
 		return "–"
@@ -81,9 +80,8 @@ func Seconds(s float64) string {
 	return fmt.Sprintf("%.1f s", s)
 }
 
-// wrap breaks a line at its spaces so that no part is wider than the columns
-// given; the parts after the first are indented. A word that is wider stands
-// alone.
+// wrap breaks a line at spaces into parts of at most the given columns, and indents
+// all but the first. A longer word gets a line of its own.
 func wrap(line string, columns int) string {
 	const indent = "  "
 	var b strings.Builder
@@ -105,5 +103,5 @@ func wrap(line string, columns int) string {
 	return b.String() + "\n"
 }
 
-// megabytes are 10^6 bytes, as registries count.
+// megabytes converts bytes to units of 10^6 bytes, as registries count.
 func megabytes(n int64) float64 { return float64(n) / 1e6 }

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Failure is what broke first in a run, and the one thing to do about it. The
-// terminal, the page, report.json and the summary on GitHub all show this one.
+// Failure is a failure of a run and what to do about it. The terminal, the page,
+// report.json and the summary on GitHub all show the first one.
 type Failure struct {
-	Key    Key      // the stage; zero when none failed
+	Key    Key      // the stage; zero when no stage ran
 	What   string   // one line
 	Next   string   // one line
-	Log    string   // name of the log that shows more; empty when there is none
-	Output []string // lines that show what went wrong
+	Log    string   // name of the log with details; empty when there is none
+	Output []string // lines about the failure
 }
 
-// Why is the failure in one line, with its stage named once.
+// Why returns the failure in one line, prefixed with its stage.
 func (f Failure) Why() string {
 	if f.Key == (Key{}) {
 		return f.What
@@ -26,16 +26,15 @@ func (f Failure) Why() string {
 	return f.Key.String() + ": " + f.Text()
 }
 
-// Text is the failure without its stage.
+// Text returns the failure without its stage.
 func (f Failure) Text() string { return strings.TrimPrefix(f.What, f.Key.String()+": ") }
 
-// Last are the last lines that show what went wrong: as many as a summary has
-// room for.
+// Last returns the last lines about the failure, as many as a summary shows.
 func (f Failure) Last() []string { return f.Output[max(0, len(f.Output)-10):] }
 
-// Verdict says if the run passed: if every expected stage has ended and passed,
-// no other stage failed, no check of a running application failed and no init
-// graph drifted. A run that expected nothing has proven nothing.
+// Verdict returns Passed if every expected stage passed, no other stage failed, no
+// check of a running application failed and no init graph differs from the
+// documented one. A run without expected stages fails.
 func (r Report) Verdict() Verdict {
 	if len(r.Failures()) > 0 {
 		return Failed
@@ -43,7 +42,7 @@ func (r Report) Verdict() Verdict {
 	return Passed
 }
 
-// Why is the reason for the verdict in one line: what broke first, if anything.
+// Why returns the reason for the verdict in one line: the first failure, if any.
 func (r Report) Why() string {
 	if f := r.Failure(); f != nil {
 		return f.Why()
@@ -51,7 +50,7 @@ func (r Report) Why() string {
 	return fmt.Sprintf("all %d stages passed", len(r.Expected))
 }
 
-// Failure is what broke first; nil when the run passed.
+// Failure returns the first failure; nil when the run passed.
 func (r Report) Failure() *Failure {
 	if all := r.Failures(); len(all) > 0 {
 		return &all[0]
@@ -59,8 +58,8 @@ func (r Report) Failure() *Failure {
 	return nil
 }
 
-// Because is the report with the cause of its first failure put before what the
-// stage itself said, which may read like anything else.
+// Because returns the report with cause inserted before the errors of the first
+// failed stage, because those may be misleading.
 func (r Report) Because(cause error) Report {
 	r.Stages = slices.Clone(r.Stages)
 	if s := r.stage(cmp.Or(r.Failure(), &Failure{}).Key); s != nil {
@@ -69,10 +68,10 @@ func (r Report) Because(cause error) Report {
 	return r
 }
 
-// Failures are all that keep a run from passing: the errors of its stages, or
-// else what was found or left undone although no stage failed. README.md comes
-// after everything else: it is made from what other stages check, and a repaired
-// graph repairs it too.
+// Failures returns all reasons why a run did not pass: the errors of its stages or,
+// if no stage failed, failed checks and stages that did not run. Failures of
+// README.md come last: it is generated from what other stages check, so fixing the
+// graph fixes it too.
 func (r Report) Failures() (all []Failure) {
 	var readme []Failure
 	for _, s := range r.Stages {
@@ -103,8 +102,8 @@ func (r Report) Failures() (all []Failure) {
 	return all
 }
 
-// found are the checks of a running application that failed, and the differences
-// of init graphs, as stages that failed.
+// found returns the failed checks of running applications and the differences of
+// init graphs, as failed stages.
 func (r Report) found() (all []Stage) {
 	for _, p := range r.Platforms {
 		for _, c := range p.Smoke {
@@ -119,16 +118,16 @@ func (r Report) found() (all []Stage) {
 	return all
 }
 
-// general is what to do about anything.
+// general is the instruction for failures without a specific one.
 const general = "Correct what the line above names, then check it: go run ./ci check."
 
-// instruction is a line of a Dockerfile in a message: "Dockerfile:7: ".
+// instruction matches a line of a Dockerfile in a message: "Dockerfile:7: ".
 var instruction = regexp.MustCompile(`(^|: )[^: ]+:\d+: `)
 
-// noSpace is what programs say when a disk is full.
+// noSpace matches the error of a full disk.
 var noSpace = regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`)
 
-// next is the one thing to do.
+// next returns what to do about the failure.
 func (f Failure) next() string {
 	again := "go run ./ci " + f.Key.Stage
 	if f.Key.Platform != "" {
@@ -157,7 +156,7 @@ func (f Failure) next() string {
 	return general
 }
 
-// stage is the stage of that key; nil when it has not ended.
+// stage returns the stage with the given key; nil if it has not ended.
 func (r Report) stage(key Key) *Stage {
 	if i := slices.IndexFunc(r.Stages, func(s Stage) bool { return s.Key == key }); i >= 0 {
 		return &r.Stages[i]
@@ -165,8 +164,8 @@ func (r Report) stage(key Key) *Stage {
 	return nil
 }
 
-// Outcomes are the stages that have ended, and behind them those that were
-// expected and never did.
+// Outcomes returns the stages that have ended, followed by the expected stages that
+// have not.
 func (r Report) Outcomes() []Stage {
 	all := slices.Clone(r.Stages)
 	for _, key := range r.Expected {
@@ -177,7 +176,7 @@ func (r Report) Outcomes() []Stage {
 	return all
 }
 
-// Good reports whether each of the stages has ended and passed.
+// Good reports whether all of the stages passed.
 func (r Report) Good(keys ...Key) bool {
 	return !slices.ContainsFunc(keys, func(key Key) bool {
 		s := r.stage(key)
@@ -185,8 +184,8 @@ func (r Report) Good(keys ...Key) bool {
 	})
 }
 
-// Worst is the worst that was found out about one platform, and the first of its
-// kind: a stage, and one without a name when all is well.
+// Worst returns the first stage with the worst verdict for one platform, and a zero
+// Stage if all passed.
 func (r Report) Worst(platform string) (worst Stage) {
 	for _, s := range append(r.Outcomes(), r.found()...) {
 		if v, than := s.Verdict(), worst.Verdict(); s.Platform == platform && v != Passed && (than == Passed || than != Failed && v == Failed) {

@@ -13,20 +13,20 @@ import (
 	githubactions "github.com/sethvargo/go-githubactions"
 )
 
-// Sink writes to Actions. Nil is a sink that does nothing.
+// Sink writes to Actions. A nil Sink does nothing.
 type Sink struct {
 	getenv func(string) string
 	exists func(file string) bool // whether the repository has a file
-	hide   func(string) string    // takes secrets out
+	hide   func(string) string    // removes secrets
 
-	mu sync.Mutex // of the writer below
+	mu sync.Mutex // guards to
 	to *githubactions.Action
 }
 
-// New makes the sink for a process with that environment, nil when it does not
-// run in Actions. Commands to the runner go to w, which must be a stream of
-// the step. Annotations are put on files for which exists says true. hide takes
-// secrets out of everything that is written: the runner masks logs only.
+// New returns the Sink for a process with the given environment, nil when it does
+// not run in Actions. It writes commands for the runner to w, which must be an
+// output stream of the step. It annotates only files for which exists returns
+// true. hide removes secrets from all output, because the runner masks only logs.
 func New(getenv func(string) string, w io.Writer, exists func(file string) bool, hide func(string) string) *Sink {
 	if getenv("GITHUB_ACTIONS") != "true" {
 		return nil
@@ -34,8 +34,7 @@ func New(getenv func(string) string, w io.Writer, exists func(file string) bool,
 	return &Sink{getenv: getenv, exists: exists, hide: hide, to: githubactions.New(githubactions.WithGetenv(getenv), githubactions.WithWriter(w))}
 }
 
-// do lets one caller at a time write, and turns the library's panics into
-// errors.
+// do serializes writes and converts the library's panics to errors.
 func (s *Sink) do(what string, f func(*githubactions.Action)) (err error) {
 	if s == nil {
 		return nil
@@ -51,14 +50,14 @@ func (s *Sink) do(what string, f func(*githubactions.Action)) (err error) {
 	return nil
 }
 
-// Mask has the runner hide a secret in everything the job writes from now on.
+// Mask makes the runner mask a secret in everything that the job logs afterwards.
 func (s *Sink) Mask(secret string) {
 	if secret == "" {
 		return
 	}
 	_ = s.do("a mask", func(a *githubactions.Action) {
 		a.AddMask(secret)
-		// The runner looks at one line at a time.
+		// The runner masks each line separately.
 		if lines := strings.Split(secret, "\n"); len(lines) > 1 {
 			for _, line := range lines {
 				if line = strings.TrimSpace(line); len(line) > 3 {
@@ -69,22 +68,22 @@ func (s *Sink) Mask(secret string) {
 	})
 }
 
-// Group folds what is written until end under a title. Groups do not nest.
+// Group folds the output until end is called. Groups do not nest.
 func (s *Sink) Group(title string) (end func()) {
 	_ = s.do("a group", func(a *githubactions.Action) { a.Group(title) })
 	return sync.OnceFunc(func() { _ = s.do("a group's end", func(a *githubactions.Action) { a.EndGroup() }) })
 }
 
-// delimiter ends a value in the runner's files; the library always uses this.
+// delimiter terminates a value in the runner's files; the library always uses it.
 const delimiter = "_GitHubActionsFileCommandDelimeter_"
 
-// Output sets an output of the step, as it is: other jobs use names and digests,
-// and a short secret would spoil them. Free text passes through hide before.
+// Output sets an output of the step without applying hide, because a short secret
+// would corrupt names and digests. The caller applies hide to free text.
 func (s *Sink) Output(name, value string) error {
 	return s.file("GITHUB_OUTPUT", "the output "+name, value, func(a *githubactions.Action) { a.SetOutput(name, value) })
 }
 
-// summaryLimit is how much of a summary the runner takes: 1 MiB a step.
+// summaryLimit is the runner's limit for the summary of a step: 1 MiB.
 const summaryLimit = 1 << 20
 
 // Summary adds Markdown to the summary of the step.
@@ -100,7 +99,7 @@ func (s *Sink) Summary(markdown string) error {
 	return s.file("GITHUB_STEP_SUMMARY", "the step summary", markdown, func(a *githubactions.Action) { a.AddStepSummary(markdown) })
 }
 
-// file writes text to a file that the runner names in a variable.
+// file writes text to the file that the runner names in an environment variable.
 func (s *Sink) file(variable, what, text string, f func(*githubactions.Action)) error {
 	if s == nil {
 		return nil
@@ -117,17 +116,17 @@ func (s *Sink) file(variable, what, text string, f func(*githubactions.Action)) 
 // place matches FILE:LINE in an error.
 var place = regexp.MustCompile(`(?:^|\s)([A-Za-z0-9._][A-Za-z0-9._/-]*):([1-9][0-9]*)(?::|$)`)
 
-// Error annotates the run with an error, on the file and line that it names.
+// Error annotates the run with an error, at the file and line that it names.
 func (s *Sink) Error(text string) { s.annotate(text, (*githubactions.Action).Errorf) }
 
-// Notice annotates the run with something to know.
+// Notice annotates the run with a notice.
 func (s *Sink) Notice(text string) { s.annotate(text, (*githubactions.Action).Noticef) }
 
-// Warning annotates the run with something that fails nothing.
+// Warning annotates the run with a warning.
 func (s *Sink) Warning(text string) { s.annotate(text, (*githubactions.Action).Warningf) }
 
-// annotate writes text without secrets. They are taken out before anybody else
-// has to wait: whoever learns a secret meanwhile has it masked.
+// annotate writes text without secrets. It calls hide before it takes the lock, so
+// that another goroutine can mask a new secret meanwhile.
 func (s *Sink) annotate(text string, write func(*githubactions.Action, string, ...any)) {
 	if s == nil {
 		return
@@ -143,7 +142,7 @@ func (s *Sink) annotate(text string, write func(*githubactions.Action, string, .
 	_ = s.do("an annotation", func(a *githubactions.Action) { write(a.WithFieldsMap(fields), "%s", text) })
 }
 
-// RunURL is the page of the run; "" outside Actions.
+// RunURL returns the URL of the run's page; "" outside Actions.
 func (s *Sink) RunURL() string {
 	if s == nil {
 		return ""

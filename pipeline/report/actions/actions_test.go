@@ -46,7 +46,7 @@ func (f *fake) file(t *testing.T, name string) string {
 	return string(text)
 }
 
-// run is the report of a run with one good and two bad platforms' stages.
+// run returns the report of a run with passed, failed and skipped stages.
 func run() report.Report {
 	amd, arm := "linux/amd64", "linux/arm64"
 	return report.Report{
@@ -145,7 +145,7 @@ func TestEverySecretIsMaskedBeforeAnythingIsToldOfIt(t *testing.T) {
 	}
 }
 
-// A mask that learns a secret holds its own lock while it has it masked here.
+// A secret.Mask holds its lock while it calls Sink.Mask for a new secret.
 func TestASecretMayBecomeKnownWhileAnotherIsHidden(t *testing.T) {
 	var s *actions.Sink
 	f := newFake(t)

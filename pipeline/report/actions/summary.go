@@ -12,8 +12,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// Report reports what a run of the pipeline came to: a summary, an annotation
-// for each error, and outputs. mermaid is the init graph, "" when there is none.
+// Report reports the result of a run: a summary, an annotation for each error, and
+// outputs. mermaid is the init graph, "" when there is none.
 func (s *Sink) Report(r report.Report, mermaid string) error {
 	if s == nil {
 		return nil
@@ -48,14 +48,14 @@ func (s *Sink) Report(r report.Report, mermaid string) error {
 	return errors.Join(errs...)
 }
 
-// summary is what report.md.tmpl shows.
+// summary is the data of report.md.tmpl.
 type summary struct {
 	report.Report
 	Run, Repository, Mermaid string
 }
 
-// Notes are all failures, what was skipped and why, and how the packages differ,
-// in Markdown.
+// Notes returns all failures, the reasons for skipped stages, and the differences of
+// packages, in Markdown.
 func (s summary) Notes() (notes []string) {
 	for _, f := range s.Failures() {
 		notes = append(notes, escape(f.Why()))
@@ -74,8 +74,8 @@ func (s summary) Notes() (notes []string) {
 	return notes
 }
 
-// Plan reports what a release would be: a summary, outputs, and a notice when
-// nothing is to be released.
+// Plan reports a planned release: a summary, outputs, and a notice when there is
+// nothing to release.
 func (s *Sink) Plan(p release.Plan) error {
 	if s == nil {
 		return nil
@@ -113,7 +113,7 @@ var (
 	}).ParseFS(texts, "*"))
 )
 
-// page adds a page of Markdown to the summary of the step.
+// page adds a rendered template to the summary of the step.
 func (s *Sink) page(name string, data any) error {
 	var b strings.Builder
 	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
@@ -122,7 +122,7 @@ func (s *Sink) page(name string, data any) error {
 	return s.Summary(b.String())
 }
 
-// mark makes a verdict be seen in a long page.
+// mark returns an emoji that makes a verdict visible in a long page.
 func mark(v report.Verdict) string {
 	switch v {
 	case report.Passed:
@@ -133,8 +133,7 @@ func mark(v report.Verdict) string {
 	return "❌"
 }
 
-// escape keeps a line of text one cell of a table, and what is in it from
-// being taken for Markdown or HTML.
+// escape makes text fit into one table cell and escapes Markdown and HTML in it.
 func escape(text string) string {
 	return strings.NewReplacer("\n", " ", "\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "*", "\\*", "_", "\\_", "`", "\\`", "[", "\\[", "]", "\\]", "@", "&#64;", "$", "\\$").Replace(text)
 }
