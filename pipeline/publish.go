@@ -102,7 +102,7 @@ func (p *Pipeline) access(ctx context.Context, targets []registry.Target, opts r
 		return nil
 	}
 	return p.stage(ctx, report.Key{Stage: "access"}, func(ctx context.Context, log io.Writer) error {
-		refused, err := registry.Admit(ctx, targets, opts)
+		refused, err := registry.CheckPushAccess(ctx, targets, opts)
 		for _, r := range refused {
 			fmt.Fprintf(log, "%v; it is optional\n", r)
 		}

@@ -53,7 +53,7 @@ func TestARefusedPasswordIsAnsweredWithTheModulesFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = registry.Admit(t.Context(), targets, registry.Options{Keychain: keys})
+	_, err = registry.CheckPushAccess(t.Context(), targets, registry.Options{Keychain: keys})
 	err = Call{Repo: t.TempDir()}.reword(err)
 	if err == nil || !strings.Contains(err.Error(), "401 Unauthorized") || !strings.HasSuffix(err.Error(), "(--username and --password, or --config)") {
 		t.Errorf("got %v", err)

@@ -21,7 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// attach returns two documents: one of the index, one of its amd64 image.
+// attach attaches two documents: one to the index, one to its amd64 image.
 func attach(t *testing.T, booted map[string]v1.Hash) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
 	t.Helper()
 	return func(_ context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
@@ -80,7 +80,7 @@ func TestAttachmentsAreListedWithTheirSubjectsBeforeATagMoves(t *testing.T) {
 			opts := registry.Options{Booted: booted, Attach: attach(t, booted)}
 			_, err = registry.Publish(t.Context(), idx, targets, opts)
 			must(t, err)
-			all := reg.asked("PUT")
+			all := reg.takeRequests("PUT")
 			if at := slices.Index(all, "PUT /v2/netbox/manifests/1"); at != len(all)-1 {
 				t.Errorf("the tag was not set last: %q", all)
 			}
@@ -93,10 +93,10 @@ func TestAttachmentsAreListedWithTheirSubjectsBeforeATagMoves(t *testing.T) {
 				t.Errorf("attached to the other image: %q", got)
 			}
 
-			reg.asked()
+			reg.takeRequests()
 			done, err := registry.Publish(t.Context(), idx, targets, opts)
 			must(t, err)
-			if sent := reg.asked("PUT", "PATCH", "POST"); len(sent) > 0 || !done[0].Unchanged {
+			if sent := reg.takeRequests("PUT", "PATCH", "POST"); len(sent) > 0 || !done[0].Unchanged {
 				t.Errorf("the second run sent %q: %+v", sent, done[0])
 			}
 		})
@@ -110,7 +110,7 @@ func TestAnAttachmentThatAKilledRunLeftUnlistedIsListed(t *testing.T) {
 	must(t, err)
 	opts := registry.Options{Booted: booted, Attach: attach(t, booted)}
 	targets := []registry.Target{reg.target(t, "netbox:1")}
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut && strings.HasPrefix(r.URL.Path, "/v2/netbox/manifests/sha256-") {
 			w.WriteHeader(http.StatusForbidden)
 			return
@@ -122,7 +122,7 @@ func TestAnAttachmentThatAKilledRunLeftUnlistedIsListed(t *testing.T) {
 	if tag := reg.tag(t, "netbox:1"); tag != "" {
 		t.Errorf("the tag points at %s", tag)
 	}
-	reg.with(nil)
+	reg.setFault(nil)
 	_, err = registry.Publish(t.Context(), idx, targets, opts)
 	must(t, err)
 	if got := attached(t, reg.host+"/netbox", digest); len(got) != 1 {
@@ -130,7 +130,7 @@ func TestAnAttachmentThatAKilledRunLeftUnlistedIsListed(t *testing.T) {
 	}
 }
 
-func TestAListThatAnotherRunWritesAtTheSameTimeHasWhatBothAttach(t *testing.T) {
+func TestConcurrentRunsKeepTheAttachmentsOfBoth(t *testing.T) {
 	reg := newFaulty(t, ggcr.WithReferrersSupport(false))
 	idx, booted := index(t)
 	digest, err := idx.Digest()
@@ -139,13 +139,13 @@ func TestAListThatAnotherRunWritesAtTheSameTimeHasWhatBothAttach(t *testing.T) {
 	raw, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{other}})
 	must(t, err)
 	written := newSet()
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256-") && written.add(r.URL.Path) {
-			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw)) // ours was there for a moment
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw)) // a concurrent run overwrites the list
 		}
 		next.ServeHTTP(w, r)
 	})
-	var w waits
+	var w fakeClock
 	opts := registry.Options{Booted: booted, Attach: attach(t, booted), Clock: w.clock()}
 	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, opts)
 	must(t, err)
@@ -172,13 +172,13 @@ func TestAListThatLosesEntriesBetweenWritingAndReadingIsWrittenAgain(t *testing.
 	none, err := empty.Index.RawManifest()
 	must(t, err)
 	written := newSet()
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, list.TagStr()) && written.add("") {
-			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(none)), int64(len(none)) // a clean-up came after it
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(none)), int64(len(none)) // a clean-up removes the entries
 		}
 		next.ServeHTTP(w, r)
 	})
-	var w waits
+	var w fakeClock
 	opts := registry.Options{Booted: booted, Attach: attach(t, booted), Clock: w.clock()}
 	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, opts)
 	must(t, err)
@@ -201,7 +201,7 @@ func TestNothingIsAttachedToWhatIsNotPublished(t *testing.T) {
 		},
 	})
 	wantError(t, err, "the index has no such image")
-	if sent := reg.asked("PUT", "POST", "PATCH"); len(sent) != 0 {
+	if sent := reg.takeRequests("PUT", "POST", "PATCH"); len(sent) != 0 {
 		t.Errorf("something was sent: %v", sent)
 	}
 }

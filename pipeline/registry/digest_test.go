@@ -45,12 +45,12 @@ func TestATagForAnArchitectureThatTheIndexLacksStopsEverything(t *testing.T) {
 	targets := []registry.Target{reg.target(t, "lsio/netbox:latest"), reg.target(t, "lsio/netbox:riscv-latest").For("linux/riscv64")}
 	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted})
 	wantError(t, err, "riscv-latest", "no image for linux/riscv64")
-	if sent := reg.asked("PUT", "POST", "PATCH"); len(sent) != 0 {
+	if sent := reg.takeRequests("PUT", "POST", "PATCH"); len(sent) != 0 {
 		t.Errorf("something was sent: %v", sent)
 	}
 }
 
-func TestByDigestEverythingIsThereAndNoTag(t *testing.T) {
+func TestByDigestPublishesEverythingButTheTag(t *testing.T) {
 	reg := newFaulty(t)
 	idx, booted := index(t)
 	done, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "lsio/netbox:latest")}, registry.Options{Booted: booted, ByDigest: true})
@@ -72,7 +72,7 @@ func TestByDigestEverythingIsThereAndNoTag(t *testing.T) {
 	}
 }
 
-func TestAnImageOfAnotherArchitectureIsNotTakenForTheOneAskedFor(t *testing.T) {
+func TestAnImageOfAnotherArchitectureIsRejected(t *testing.T) {
 	reg := newFaulty(t)
 	idx, booted := index(t)
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "lsio/netbox")}, registry.Options{ByDigest: true})

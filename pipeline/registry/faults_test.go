@@ -18,8 +18,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// A fault is put into a registry beside a healthy one: in the end both are as
-// they were, or the run came through.
+// TestFaults publishes to a healthy and a faulty registry: either the run succeeds,
+// or it fails and the tag of the faulty registry is unchanged.
 func TestFaults(t *testing.T) {
 	onBlobGet := func(fault func(w http.ResponseWriter, body []byte)) func(http.ResponseWriter, *http.Request, http.Handler) {
 		return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -49,8 +49,7 @@ func TestFaults(t *testing.T) {
 			next.ServeHTTP(w, r)
 		}
 	}
-	// once makes a fault hit the first request of each kind: asking for, opening,
-	// filling and closing a blob, reading it back, and the same of manifests.
+	// once applies a fault to the first request of each method and kind of path.
 	once := func(fault func(http.ResponseWriter, *http.Request, http.Handler)) func(http.ResponseWriter, *http.Request, http.Handler) {
 		seen := newSet()
 		return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -84,9 +83,9 @@ func TestFaults(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		spoil func(http.ResponseWriter, *http.Request, http.Handler)
-		error []string      // empty: the run comes through
-		waits int           // at least so many
-		wait  time.Duration // one of them at least so long
+		error []string      // empty: the run succeeds
+		waits int           // minimum number of waits
+		wait  time.Duration // minimum length of the longest
 	}{
 		{name: "a blob comes back with a flipped bit",
 			spoil: onBlobGet(func(w http.ResponseWriter, body []byte) { body[len(body)/2] ^= 1; w.Write(body) }),
@@ -156,8 +155,8 @@ func TestFaults(t *testing.T) {
 			was, err := old.Digest()
 			must(t, err)
 
-			sick.with(c.spoil)
-			var w waits
+			sick.setFault(c.spoil)
+			var w fakeClock
 			idx, booted := index(t)
 			now, err := idx.Digest()
 			must(t, err)
@@ -174,7 +173,7 @@ func TestFaults(t *testing.T) {
 				t.Errorf("the tag on the sick registry is %s, want %s", got, want)
 			}
 			if strings.HasPrefix(c.name, "the tag") {
-				want = now.String() // its own tag could be set, and all under it is whole
+				want = now.String() // its content is complete, and its own tag could be set
 			}
 			if got := healthy.tag(t, "netbox:new"); got != want {
 				t.Errorf("the tag on the healthy registry is %s, want %s", got, want)
@@ -188,7 +187,7 @@ func TestFaults(t *testing.T) {
 			if len(c.error) == 0 {
 				return
 			}
-			// Once the registry is well again, the next run completes.
+			// Without the fault, the next run succeeds.
 			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Move: true})
 			must(t, err)
 			if got := sick.tag(t, "netbox:new"); got != now.String() {
@@ -198,11 +197,11 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestAllSickRegistriesAreNamed(t *testing.T) {
+func TestAllFailingRegistriesAreReported(t *testing.T) {
 	one, two := newFaulty(t), newFaulty(t)
 	sick := func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusForbidden) }
-	one.with(sick)
-	two.with(sick)
+	one.setFault(sick)
+	two.setFault(sick)
 	idx, _ := index(t)
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{one.target(t, "netbox"), two.target(t, "netbox")}, registry.Options{})
 	if err == nil || !strings.Contains(err.Error(), one.host+"/netbox") || !strings.Contains(err.Error(), two.host+"/netbox") {
@@ -216,7 +215,7 @@ func TestInterruptionStopsAtOnceAndMovesNoTag(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var puts atomic.Int64
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut && puts.Add(1) == 3 {
 			cancel()
 		}
@@ -231,7 +230,7 @@ func TestInterruptionStopsAtOnceAndMovesNoTag(t *testing.T) {
 	}
 }
 
-func TestATagThatAnotherRunMovesMeanwhileIsNotSaidToBeOurs(t *testing.T) {
+func TestATagMovedByAnotherRunIsNotReportedAsPublished(t *testing.T) {
 	reg := newFaulty(t)
 	idx, _ := index(t)
 	other, _ := index(t)
@@ -239,7 +238,7 @@ func TestATagThatAnotherRunMovesMeanwhileIsNotSaidToBeOurs(t *testing.T) {
 	must(t, err)
 	raw, err := other.RawManifest()
 	must(t, err)
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/1") {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(string(raw))), int64(len(raw))
 		}
@@ -258,7 +257,7 @@ func TestARegistryThatStallsIsADroppedConnection(t *testing.T) {
 			t.Parallel()
 			reg := newFaulty(t)
 			var stalled atomic.Bool
-			reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if (r.URL.Path == at || at != "/v2/" && strings.Contains(r.URL.Path, at)) && stalled.CompareAndSwap(false, true) {
 					<-r.Context().Done()
 					return
@@ -266,7 +265,7 @@ func TestARegistryThatStallsIsADroppedConnection(t *testing.T) {
 				next.ServeHTTP(w, r)
 			})
 			idx, _ := index(t)
-			var w waits
+			var w fakeClock
 			start := time.Now()
 			_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{Clock: w.clock(), Transport: registry.NewTransport(time.Second, nil)})
 			must(t, err)
@@ -277,19 +276,19 @@ func TestARegistryThatStallsIsADroppedConnection(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsShorterWhenItIsReadOnIsNotTakenForItsEnd(t *testing.T) {
+func TestABodyThatIsShorterWhenResumedIsAnError(t *testing.T) {
 	reg := newFaulty(t)
 	idx, booted := index(t)
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox:1")}, registry.Options{})
 	must(t, err)
-	images, err := registry.Source{Clock: new(waits).clock()}.Fetch(t.Context(), reg.host+"/netbox", booted)
+	images, err := registry.Source{Clock: new(fakeClock).clock()}.Fetch(t.Context(), reg.host+"/netbox", booted)
 	must(t, err)
 	layers, err := images[0].Image.Layers()
 	must(t, err)
 	size, err := layers[0].Size()
 	must(t, err)
 	var asked atomic.Int64
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if asked.Add(1) > 1 {
 			fmt.Fprint(w, "less than before")
 			return

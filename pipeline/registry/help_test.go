@@ -26,13 +26,13 @@ var (
 	arm64 = v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 )
 
-// image makes an OCI image of two layers for a platform.
+// image returns an OCI image with two layers for a platform.
 func image(t *testing.T, platform v1.Platform) v1.Image {
 	t.Helper()
 	return registrytest.Image(t, platform, nil, registrytest.Layer(t, 20_000), registrytest.Layer(t, 20_000))
 }
 
-// index makes the index of an amd64 and an arm64 image, with their digests.
+// index returns the index of an amd64 and an arm64 image, and their digests.
 func index(t *testing.T) (v1.ImageIndex, map[string]v1.Hash) {
 	t.Helper()
 	images := []registry.PlatformImage{{Platform: amd64, Image: image(t, amd64)}, {Platform: arm64, Image: image(t, arm64)}}
@@ -47,7 +47,7 @@ func index(t *testing.T) (v1.ImageIndex, map[string]v1.Hash) {
 	return idx, booted
 }
 
-// faulty is a real registry behind a handler that can spoil its answers.
+// faulty is a real registry behind a handler that can inject faults.
 type faulty struct {
 	host string
 
@@ -79,15 +79,15 @@ func newFaulty(t *testing.T, opts ...ggcr.Option) *faulty {
 	return f
 }
 
-// with spoils the answers from now on; nil spoils none.
-func (f *faulty) with(spoil func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
+// setFault sets the handler of the following requests; nil removes it.
+func (f *faulty) setFault(spoil func(w http.ResponseWriter, r *http.Request, next http.Handler)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.spoil = spoil
 }
 
-// asked returns the requests so far with one of the methods, and forgets all.
-func (f *faulty) asked(methods ...string) []string {
+// takeRequests returns the requests so far with one of the methods, and clears all.
+func (f *faulty) takeRequests(methods ...string) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []string
@@ -112,7 +112,7 @@ func (f *faulty) target(t *testing.T, nameAndTag string) registry.Target {
 // tag returns the digest a tag points at, or "" when there is no such tag.
 func (f *faulty) tag(t *testing.T, nameAndTag string) string {
 	t.Helper()
-	f.with(nil)
+	f.setFault(nil)
 	ref, err := name.NewTag(f.host + "/" + nameAndTag)
 	must(t, err)
 	desc, err := remote.Head(ref)
@@ -122,13 +122,13 @@ func (f *faulty) tag(t *testing.T, nameAndTag string) string {
 	return desc.Digest.String()
 }
 
-// waits is a clock on which no time passes; it keeps what was waited.
-type waits struct {
+// fakeClock is a clock that stands still and records the waits.
+type fakeClock struct {
 	mu  sync.Mutex
 	all []time.Duration
 }
 
-func (w *waits) clock() registry.Clock {
+func (w *fakeClock) clock() registry.Clock {
 	return registry.Clock{
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 		Sleep: func(ctx context.Context, d time.Duration) error {
@@ -140,7 +140,7 @@ func (w *waits) clock() registry.Clock {
 	}
 }
 
-// steps keeps what Publish shows, of all registries.
+// steps records what Publish shows, for all registries.
 type steps struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -185,7 +185,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// wantError checks that err is one line that says all of parts.
+// wantError checks that err is a single line that contains all parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {
@@ -201,7 +201,7 @@ func wantError(t *testing.T, err error, parts ...string) {
 	}
 }
 
-// set remembers what was added to it.
+// set is a set of strings for concurrent use.
 type set struct {
 	mu   sync.Mutex
 	seen map[string]bool
@@ -209,7 +209,7 @@ type set struct {
 
 func newSet() *set { return &set{seen: map[string]bool{}} }
 
-// add says if s is new.
+// add reports whether key was not in the set.
 func (s *set) add(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ func TestTheIndexNamesItsPlatformsAndDependsOnNothingButItsImages(t *testing.T) 
 	}
 	one, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: a}, {Platform: arm64, Image: b}}, about)
 	must(t, err)
-	// The other order, and arm64 as people call it.
+	// In the other order, and arm64 without its variant.
 	two, err := registry.Index([]registry.PlatformImage{
 		{Platform: v1.Platform{OS: "linux", Architecture: "arm64"}, Image: b}, {Platform: amd64, Image: a}}, about)
 	must(t, err)
@@ -91,15 +91,15 @@ func TestALayoutIsReadBackAsItWasWritten(t *testing.T) {
 	if got != want {
 		t.Errorf("digest %s, want %s", got, want)
 	}
-	// Nothing of the first is left: 2 images of 2 layers, a configuration and a
-	// manifest, and the index.
+	// Nothing of the first is left. The second has 2 images of 2 layers, a
+	// configuration and a manifest each, and the index.
 	if blobs, _ := filepath.Glob(dir + "/blobs/sha256/*"); len(blobs) != 9 {
 		t.Errorf("%d blobs, want 9", len(blobs))
 	}
 	onlyEntry(t, filepath.Dir(dir), "image")
 }
 
-func TestALayoutThatCannotBeWrittenWholeLeavesTheOldOne(t *testing.T) {
+func TestAFailedWriteKeepsTheOldLayout(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "image")
 	good, _ := index(t)
 	must(t, registry.WriteLayout(dir, good))
@@ -123,7 +123,7 @@ func onlyEntry(t *testing.T, dir, name string) {
 	}
 }
 
-func TestASpoiltLayoutIsNotRead(t *testing.T) {
+func TestADamagedLayoutIsNotRead(t *testing.T) {
 	idx, booted := index(t)
 	images, err := registry.Images(idx)
 	must(t, err)
@@ -247,7 +247,7 @@ func FuzzTarget(f *testing.F) {
 	})
 }
 
-func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
+func TestTheLoopbackRegistryAcceptsAnIndexAndStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	blobs := filepath.Join(t.TempDir(), "blobs")
 	server, err := registry.Loopback(ctx, blobs)
@@ -282,7 +282,7 @@ func TestTheLoopbackRegistryTakesAnIndexAndEndsWithItsContext(t *testing.T) {
 		}
 	}
 	must(t, server.Close())
-	must(t, server.Close()) // twice is well
+	must(t, server.Close()) // a second call succeeds too
 	if left, _ := filepath.Glob(blobs + "/uploads-*"); len(left) > 0 {
 		t.Errorf("%v is left", left)
 	}

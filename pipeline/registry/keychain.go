@@ -95,7 +95,7 @@ func reportingSecrets(source keychain, hide func(...string)) keychain {
 // variableSuffix returns the suffix of the names of a registry's variables.
 func variableSuffix(registry string) string {
 	if registry == name.DefaultRegistry {
-		registry = "docker.io" // as people know it
+		registry = "docker.io" // the common name
 	}
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {

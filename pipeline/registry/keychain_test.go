@@ -22,7 +22,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// credentials asks a keychain about a repository.
+// credentials returns a keychain's credentials for a repository.
 func credentials(t *testing.T, keys authn.Keychain, repository string) authn.AuthConfig {
 	t.Helper()
 	repo, err := name.NewRepository(repository)
@@ -34,7 +34,7 @@ func credentials(t *testing.T, keys authn.Keychain, repository string) authn.Aut
 	return *got
 }
 
-func TestDockersConfigurationGivesEachRegistryItsOwnCredentials(t *testing.T) {
+func TestDockerConfigHasCredentialsForEachRegistry(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
 	bin := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(bin, "docker-credential-spy"), []byte("#!/bin/sh\ntouch "+ran+"\n"), 0o755))
@@ -79,7 +79,7 @@ func TestACredentialThatCannotBeReadIsNotQuoted(t *testing.T) {
 	}
 }
 
-func TestAPasswordIsToldToItsOwnRegistryOnly(t *testing.T) {
+func TestAPasswordIsUsedForItsOwnRegistryOnly(t *testing.T) {
 	keys := registry.Password("ghcr.io", "me", "secret-1", func(...string) {})
 	if got := credentials(t, keys, "ghcr.io/linuxserver/netbox"); got.Password != "secret-1" || got.Username != "me" {
 		t.Errorf("ghcr.io: %+v", got)
@@ -89,8 +89,8 @@ func TestAPasswordIsToldToItsOwnRegistryOnly(t *testing.T) {
 	}
 }
 
-// helped is a machine whose docker configuration names a helper for a registry.
-func helped(t *testing.T, script string) (getenv func(string) string, repo name.Repository) {
+// withHelper configures a credential helper for one registry in docker's configuration.
+func withHelper(t *testing.T, script string) (getenv func(string) string, repo name.Repository) {
 	t.Helper()
 	bin, config := t.TempDir(), t.TempDir()
 	must(t, os.WriteFile(filepath.Join(bin, "docker-credential-test"), []byte("#!/bin/sh\n"+script), 0o755))
@@ -108,7 +108,7 @@ func TestACredentialHelperIsAskedForItsRegistry(t *testing.T) {
 		`echo "credentials not found in native keychain"; exit 1`:                   {},
 		`test "$(cat)" = registry.example.com && echo '{"Username":"u"}' || exit 1`: {Username: "u"},
 	} {
-		getenv, repo := helped(t, script)
+		getenv, repo := withHelper(t, script)
 		var hidden []string
 		auth, err := authn.Resolve(t.Context(), registry.Environment(getenv, func(values ...string) { hidden = append(hidden, values...) }, 0), repo)
 		must(t, err)
@@ -118,12 +118,12 @@ func TestACredentialHelperIsAskedForItsRegistry(t *testing.T) {
 			t.Errorf("%s: %+v, hidden %q", script, *got, hidden)
 		}
 	}
-	getenv, repo := helped(t, "echo the store is locked; exit 1")
+	getenv, repo := withHelper(t, "echo the store is locked; exit 1")
 	_, err := authn.Resolve(t.Context(), registry.Environment(getenv, func(...string) {}, 0), repo)
 	wantError(t, err, "docker-credential-test", "the store is locked")
 }
 
-func TestPodmansConfigurationIsReadWhereDockerHasNone(t *testing.T) {
+func TestPodmansConfigurationIsReadWithoutDockers(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(dir, "containers"), 0o755))
 	file := filepath.Join(dir, "containers/auth.json")
@@ -152,17 +152,17 @@ func TestPodmansConfigurationIsReadWhereDockerHasNone(t *testing.T) {
 	}
 }
 
-// A helper that asks for a password nobody types, or whose daemon is gone, ends
-// with the limit or with Ctrl-C, and so does what it has started.
-func TestACredentialHelperThatHangsIsEnded(t *testing.T) {
+// A helper that waits for a password, or for a daemon that does not run, is killed
+// after the limit or on Ctrl-C, with its child processes.
+func TestACredentialHelperThatHangsIsKilled(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
-	getenv, repo := helped(t, "trap '' TERM\nsleep 100 & echo $! $$ > "+pids+".new; mv "+pids+".new "+pids+"; wait\n")
+	getenv, repo := withHelper(t, "trap '' TERM\nsleep 100 & echo $! $$ > "+pids+".new; mv "+pids+".new "+pids+"; wait\n")
 	hide := func(...string) {}
 	gone := func(when string) {
 		t.Helper()
 		text, err := os.ReadFile(pids)
 		if errors.Is(err, fs.ErrNotExist) && when == "with a limit" {
-			return // it had not even begun
+			return // it was killed before it wrote the file
 		}
 		must(t, err)
 		must(t, os.Remove(pids))
@@ -198,8 +198,7 @@ func TestACredentialHelperThatHangsIsEnded(t *testing.T) {
 	gone("interrupted")
 }
 
-// alive says if a process runs; one that has ended and waits to be reaped by
-// whoever has it now does not.
+// alive reports whether a process runs and is not a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

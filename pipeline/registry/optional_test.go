@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// tags returns what each of the tags points at.
+// tags returns the digests that the tags point at.
 func (f *faulty) tags(t *testing.T, repository string, tags ...string) (digests []string) {
 	t.Helper()
 	for _, tag := range tags {
@@ -19,7 +19,7 @@ func (f *faulty) tags(t *testing.T, repository string, tags ...string) (digests 
 	return digests
 }
 
-// refuse answers every request of a kind with a status.
+// refuse responds with status to each request with the method and end of the path.
 func refuse(status int, method, pathEnd string) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == method && strings.HasSuffix(r.URL.Path, pathEnd) {
@@ -32,7 +32,7 @@ func refuse(status int, method, pathEnd string) func(http.ResponseWriter, *http.
 
 func TestLatestMovesOnlyWhenEveryRegistryHasEveryVersion(t *testing.T) {
 	one, two := newFaulty(t), newFaulty(t)
-	two.with(refuse(http.StatusForbidden, http.MethodPut, "/manifests/4.7.3"))
+	two.setFault(refuse(http.StatusForbidden, http.MethodPut, "/manifests/4.7.3"))
 	idx, booted := index(t)
 	digest, err := idx.Digest()
 	must(t, err)
@@ -46,7 +46,7 @@ func TestLatestMovesOnlyWhenEveryRegistryHasEveryVersion(t *testing.T) {
 	if got := one.tags(t, "netbox", "4.7.3", "version-v4.7.3", "latest", "amd64-latest"); !slices.Equal(got, []string{digest.String(), digest.String(), "", ""}) {
 		t.Errorf("on the healthy registry the tags are %q", got)
 	}
-	if len(done) != 2 { // both versions on the healthy one
+	if len(done) != 2 { // both version tags on the healthy registry
 		t.Errorf("said to be published: %+v", done)
 	}
 	for _, p := range done {
@@ -54,14 +54,14 @@ func TestLatestMovesOnlyWhenEveryRegistryHasEveryVersion(t *testing.T) {
 			t.Errorf("said to be published: %+v", p)
 		}
 	}
-	two.with(nil)
-	one.asked()
+	two.setFault(nil)
+	one.takeRequests()
 	done, err = registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted})
 	must(t, err)
 	if len(done) != 8 {
 		t.Errorf("the second run published %d targets, want 8", len(done))
 	}
-	if puts := one.asked("PUT"); len(puts) != 2 {
+	if puts := one.takeRequests("PUT"); len(puts) != 2 {
 		t.Errorf("the second run wrote %q, want the two latest tags", puts)
 	}
 }
@@ -75,7 +75,7 @@ func TestAnOptionalRegistryFailsNothingElseAndIsReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			good, bad := newFaulty(t), newFaulty(t)
-			bad.with(spoil)
+			bad.setFault(spoil)
 			idx, _ := index(t)
 			digest, err := idx.Digest()
 			must(t, err)
@@ -106,7 +106,7 @@ func TestAnOptionalRegistryFailsNothingElseAndIsReported(t *testing.T) {
 				t.Errorf("the steps ended with %v", shown.ends)
 			}
 
-			bad.with(nil)
+			bad.setFault(nil)
 			_, err = registry.Publish(t.Context(), idx, targets, registry.Options{Optional: []string{bad.host}})
 			must(t, err)
 			if got := bad.tags(t, "netbox", "1", "latest"); !slices.Equal(got, []string{digest.String(), digest.String()}) {
@@ -116,9 +116,9 @@ func TestAnOptionalRegistryFailsNothingElseAndIsReported(t *testing.T) {
 	}
 }
 
-func TestWhatARequiredRegistryLacksMovesNoTagOnAnOptionalOne(t *testing.T) {
+func TestAFailingRequiredRegistryMovesNoTagOnAnOptionalOne(t *testing.T) {
 	required, optional := newFaulty(t), newFaulty(t)
-	required.with(refuse(http.StatusForbidden, http.MethodPost, "/uploads/"))
+	required.setFault(refuse(http.StatusForbidden, http.MethodPost, "/uploads/"))
 	idx, _ := index(t)
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{required.target(t, "netbox:1"), optional.target(t, "netbox:1")},
 		registry.Options{Optional: []string{optional.host}})
@@ -128,7 +128,7 @@ func TestWhatARequiredRegistryLacksMovesNoTagOnAnOptionalOne(t *testing.T) {
 	}
 }
 
-func TestAnOptionalRegistryHasToBeOneAndNotTheOnlyOne(t *testing.T) {
+func TestAnOptionalRegistryMustBeATargetAndNotTheOnlyOne(t *testing.T) {
 	reg := newFaulty(t)
 	idx, _ := index(t)
 	for host, want := range map[string]string{"quay.io": `"quay.io" is optional, but nothing goes there`, reg.host: "every registry is optional"} {
@@ -138,7 +138,7 @@ func TestAnOptionalRegistryHasToBeOneAndNotTheOnlyOne(t *testing.T) {
 			t.Errorf("%v: exit status %d", err, failure.ExitCode(err))
 		}
 	}
-	if sent := reg.asked("GET", "HEAD", "PUT", "POST", "PATCH"); len(sent) > 0 {
+	if sent := reg.takeRequests("GET", "HEAD", "PUT", "POST", "PATCH"); len(sent) > 0 {
 		t.Errorf("the registry was asked %q", sent)
 	}
 }

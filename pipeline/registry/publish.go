@@ -100,8 +100,8 @@ func Publish(ctx context.Context, idx v1.ImageIndex, targets []Target, opts Opti
 // repository is one repository of a registry, with the targets in it.
 type repository struct {
 	*repoClient
-	text        string // as people write it
-	registry    string // as people write it
+	text        string // as given
+	registry    string // as given
 	optional    bool
 	mountFrom   *repository   // the first of the registry, whose blobs are mounted; nil for itself
 	pushDone    chan struct{} // closed when the push has ended, also on failure
@@ -111,8 +111,8 @@ type repository struct {
 	tagsCurrent bool  // all tags were correct before the push
 	// attached holds the attachments in the form that the registry accepted.
 	attached        []attachedManifest
-	listsReferrers  bool         // has listed them before
-	useReferrersTag bool         // does not list them, or failed to
+	listsReferrers  bool         // the registry has listed them before
+	useReferrersTag bool         // the registry does not list them, or failed to
 	blobs           atomic.Int64 // sent
 	bytes           atomic.Int64
 	tagsDone        map[string]bool // correct tags by Target.String; true if correct before
@@ -181,7 +181,7 @@ func groupByRepository(targets []Target, opts Options) ([]*repository, error) {
 				optional: slices.Contains(opts.Optional, registry), tagsDone: map[string]bool{},
 				meter: meter{step: discardStep{}, clock: opts.Clock},
 			}
-			r.repoClient = newRepoClient(t.tag.Context(), transport.PushScope, opts.Keychain, baseTransport{base, opts.Clock, t.plain}, &r.meter)
+			r.repoClient = newRepoClient(t.tag.Context(), transport.PushScope, opts.Keychain, baseTransport{base, opts.Clock, t.plainHost}, &r.meter)
 			if i := slices.IndexFunc(repositories, func(o *repository) bool { return o.repo.Registry == r.repo.Registry }); i >= 0 {
 				r.mountFrom = repositories[i]
 				r.scopes = append(r.scopes, r.mountFrom.repo.Scope(transport.PullScope))

@@ -59,13 +59,13 @@ func TestWhatIsPublishedIsWhatWasBooted(t *testing.T) {
 	}
 }
 
-func TestTheTagsAreTheVeryLastThingsWritten(t *testing.T) {
+func TestTagsAreWrittenLast(t *testing.T) {
 	reg := newFaulty(t)
 	idx, _ := index(t)
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "a/netbox:1"), reg.target(t, "b/netbox:2")}, registry.Options{})
 	must(t, err)
 	isTag := func(r string) bool { return r == "PUT /v2/a/netbox/manifests/1" || r == "PUT /v2/b/netbox/manifests/2" }
-	all := reg.asked("PUT", "PATCH", "POST", "GET")
+	all := reg.takeRequests("PUT", "PATCH", "POST", "GET")
 	first := slices.IndexFunc(all, isTag)
 	if first < 0 {
 		t.Fatalf("no tag was set: %q", all)
@@ -86,18 +86,18 @@ func TestTheTagsAreTheVeryLastThingsWritten(t *testing.T) {
 	}
 }
 
-func TestPublishingAgainSendsNothingAndSaysSo(t *testing.T) {
+func TestPublishingAgainSendsNothingAndReportsIt(t *testing.T) {
 	reg := newFaulty(t)
 	idx, booted := index(t)
 	targets := []registry.Target{reg.target(t, "netbox:1"), reg.target(t, "netbox:latest")}
 	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted})
 	must(t, err)
-	reg.asked()
+	reg.takeRequests()
 
 	var log steps
 	done, err := registry.Publish(t.Context(), idx, targets, registry.Options{Booted: booted, Step: log.step})
 	must(t, err)
-	if sent := reg.asked("PUT", "PATCH", "POST"); len(sent) > 0 {
+	if sent := reg.takeRequests("PUT", "PATCH", "POST"); len(sent) > 0 {
 		t.Errorf("the second run sent %q", sent)
 	}
 	for _, p := range done {
@@ -114,7 +114,7 @@ func TestAnInterruptedRunIsResumedWithWhatIsThere(t *testing.T) {
 	reg := newFaulty(t)
 	idx, _ := index(t)
 	targets := []registry.Target{reg.target(t, "netbox:1")}
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
 			http.Error(w, "read only", http.StatusMethodNotAllowed)
 			return
@@ -124,11 +124,11 @@ func TestAnInterruptedRunIsResumedWithWhatIsThere(t *testing.T) {
 	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{})
 	wantError(t, err, "sending the manifest for linux/amd64", "405 Method Not Allowed")
 
-	reg.with(nil)
-	reg.asked()
+	reg.setFault(nil)
+	reg.takeRequests()
 	_, err = registry.Publish(t.Context(), idx, targets, registry.Options{})
 	must(t, err)
-	if sent := reg.asked("PATCH"); len(sent) > 0 {
+	if sent := reg.takeRequests("PATCH"); len(sent) > 0 {
 		t.Errorf("blobs were sent again: %q", sent)
 	}
 }
@@ -136,7 +136,7 @@ func TestAnInterruptedRunIsResumedWithWhatIsThere(t *testing.T) {
 func TestRepositoriesOfOneRegistryShareBlobs(t *testing.T) {
 	reg := newFaulty(t, ggcr.WithBlobHandler(newScoped()))
 	idx, _ := index(t)
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		switch {
 		case r.URL.Path == "/token":
 			fmt.Fprint(w, `{"token":"x"}`)
@@ -151,7 +151,7 @@ func TestRepositoriesOfOneRegistryShareBlobs(t *testing.T) {
 	_, err := registry.Publish(t.Context(), idx, targets, registry.Options{})
 	must(t, err)
 	mounts, both := 0, false
-	for _, r := range reg.asked("POST", "GET") {
+	for _, r := range reg.takeRequests("POST", "GET") {
 		scopes, _ := url.QueryUnescape(r)
 		both = both || strings.Contains(scopes, "repository:second/netbox:push,pull") && strings.Contains(scopes, "repository:first/netbox:pull")
 		if strings.HasPrefix(r, "POST /v2/second/netbox/") {
@@ -179,23 +179,23 @@ func TestBlobsGoOnceToARegistryWhoseRepositoriesShareThem(t *testing.T) {
 	if len(shown.ends) != 2 {
 		t.Errorf("two repositories have the same step: %v", shown.ends)
 	}
-	if sent := reg.asked("PATCH"); len(sent) != 6 {
+	if sent := reg.takeRequests("PATCH"); len(sent) != 6 {
 		t.Errorf("%d blobs were sent, want 6: %q", len(sent), sent)
 	}
 }
 
-func TestARepositoryThatFailsHoldsUpNoOtherOfItsRegistry(t *testing.T) {
+func TestAFailingRepositoryDoesNotStopTheOthersOfItsRegistry(t *testing.T) {
 	reg := newFaulty(t)
 	idx, _ := index(t)
-	reg.with(refuse(http.StatusForbidden, http.MethodPost, "/v2/first/netbox/blobs/uploads/"))
+	reg.setFault(refuse(http.StatusForbidden, http.MethodPost, "/v2/first/netbox/blobs/uploads/"))
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "first/netbox"), reg.target(t, "second/netbox")}, registry.Options{})
 	wantError(t, err, "first/netbox", "403 Forbidden")
-	if sent := reg.asked("PATCH"); len(sent) != 6 {
+	if sent := reg.takeRequests("PATCH"); len(sent) != 6 {
 		t.Errorf("%d blobs were sent to the second repository, want 6: %q", len(sent), sent)
 	}
 }
 
-// scoped keeps blobs for each repository apart, as public registries do.
+// scoped stores the blobs of each repository separately, as public registries do.
 type scoped struct{ ggcr.BlobHandler }
 
 func newScoped() scoped { return scoped{ggcr.NewInMemoryBlobHandler()} }
@@ -230,7 +230,7 @@ func TestAnotherImageThanTheBootedOneIsRefusedBeforeAnythingIsSent(t *testing.T)
 	wantError(t, publish(map[string]v1.Hash{}), "was not booted")
 	wantError(t, publish(map[string]v1.Hash{"linux/amd64": booted["linux/amd64"], "linux/arm64": booted["linux/arm64"], "linux/riscv64": {}}),
 		"3 images were booted, but the index has only 2")
-	if asked := reg.asked("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
+	if asked := reg.takeRequests("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
 		t.Errorf("the registry was asked %q", asked)
 	}
 }
@@ -245,15 +245,15 @@ func TestAnIndexWhosePartsDisagreeIsRefusedBeforeItIsSigned(t *testing.T) {
 		},
 	})
 	wantError(t, err, "the index is not valid", "make it again with `go run ./ci build`")
-	if asked := reg.asked("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
+	if asked := reg.takeRequests("GET", "HEAD", "POST", "PUT", "PATCH"); len(asked) > 0 {
 		t.Errorf("the registry was asked %q", asked)
 	}
 }
 
-func TestProgressIsToldInBytesOfEachRegistry(t *testing.T) {
+func TestProgressIsShownInBytesForEachRegistry(t *testing.T) {
 	one, two := newFaulty(t), newFaulty(t)
 	idx, _ := index(t)
-	var tick atomic.Int64 // every look at the clock is a second later
+	var tick atomic.Int64 // each reading of the clock adds a second
 	clock := registry.Clock{Now: func() time.Time { return time.Unix(tick.Add(1), 0) }}
 	var shown steps
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{one.target(t, "netbox:1"), two.target(t, "netbox:1")}, registry.Options{Step: shown.step, Clock: clock})
@@ -274,7 +274,7 @@ func TestProgressIsToldInBytesOfEachRegistry(t *testing.T) {
 	}
 }
 
-// brokenLayer cannot be read to its end.
+// brokenLayer fails while it is read.
 type brokenLayer struct{ v1.Layer }
 
 func (l brokenLayer) Compressed() (io.ReadCloser, error) {
@@ -288,12 +288,12 @@ func (l brokenLayer) Compressed() (io.ReadCloser, error) {
 	}{io.MultiReader(io.LimitReader(rc, 100), iotest.ErrReader(&fs.PathError{Op: "read", Path: "layer", Err: syscall.EIO})), rc}, nil
 }
 
-func TestALayerThatCannotBeReadHereIsSaidAtOnce(t *testing.T) {
+func TestAnUnreadableLocalLayerFailsWithoutRetry(t *testing.T) {
 	reg := newFaulty(t)
 	img := registrytest.Image(t, amd64, nil, brokenLayer{registrytest.Layer(t, 20_000)})
 	idx, err := registry.Index([]registry.PlatformImage{{Platform: amd64, Image: img}}, nil)
 	must(t, err)
-	var w waits
+	var w fakeClock
 	_, err = registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{Clock: w.clock()})
 	wantError(t, err, "sending blob sha256:", "input/output error")
 	if len(w.all) > 0 {

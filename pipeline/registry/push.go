@@ -259,12 +259,12 @@ func oneLine(err error) error {
 	return rephrasedError{strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' }), "; "), err}
 }
 
-// Admit checks that each repository of the targets accepts pushes, by opening an
+// CheckPushAccess checks that each repository of the targets accepts pushes, by opening an
 // upload and cancelling it. This finds a wrong password before the build. The first
 // repository of a registry is checked before its others, and these only if it
 // succeeds: wrong passwords lock accounts. refused holds the errors of optional
 // registries. Temporary failures are ignored: the registry is needed only later.
-func Admit(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
+func CheckPushAccess(ctx context.Context, targets []Target, opts Options) (refused []error, err error) {
 	repositories, err := groupByRepository(targets, opts)
 	if err != nil {
 		return nil, err

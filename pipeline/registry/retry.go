@@ -92,8 +92,8 @@ func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string,
 	var n, polls int
 	var waited time.Duration
 	for {
-		this := &attempt{number: n, assumeMissing: policy.assumeMissing}
-		err := f(context.WithValue(ctx, attemptKey{}, this))
+		att := &attempt{number: n, assumeMissing: policy.assumeMissing}
+		err := f(context.WithValue(ctx, attemptKey{}, att))
 		var wait time.Duration
 		limit := policy.attempts
 		if errors.Is(err, errLogin) {
@@ -116,7 +116,7 @@ func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string,
 		case n >= limit-1:
 			return fmt.Errorf("%w, %d times in %s%s%s", explain(err), n+1, waited.Round(time.Second), policy.advice, brokenAdvice(err))
 		default:
-			wait = max(backoff(n), time.Duration(this.retryAfter.Load()))
+			wait = max(backoff(n), time.Duration(att.retryAfter.Load()))
 			if wait > policy.maxWait {
 				return fmt.Errorf("%w; the registry asks to come back in %s", explain(err), wait.Round(time.Second))
 			}
@@ -180,7 +180,7 @@ var outOfSpace = regexp.MustCompile(`(?i)quota|storage|exceed|disk|limit`)
 // explain shortens a registry's error and adds what to do about it, if known. It
 // removes the queries of URLs.
 func explain(err error) error {
-	if login, ok := errors.AsType[classifiedError](err); ok && login.class == errLogin { // drop the context of the first request
+	if login, ok := errors.AsType[classifiedError](err); ok && login.class == errLogin { // without the request that needed the login
 		err = login.error
 	}
 	if certificate, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

@@ -12,9 +12,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-func TestCredentialsComeFromTheKeychainAndAreNeverTold(t *testing.T) {
+func TestCredentialsComeFromTheKeychainAndAreNeverPrinted(t *testing.T) {
 	reg := newFaulty(t)
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if user, password, _ := r.BasicAuth(); user != "robot" || password != "sesame" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -42,9 +42,9 @@ type keychain struct{ authn.Authenticator }
 
 func (k keychain) Resolve(authn.Resource) (authn.Authenticator, error) { return k.Authenticator, nil }
 
-func TestTokensInAddressesAreNeverTold(t *testing.T) {
+func TestTokensInURLsAreNeverPrinted(t *testing.T) {
 	reg := newFaulty(t)
-	reg.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		switch r.Method {
 		case http.MethodPost:
 			w.Header().Set("Location", "/v2/netbox/blobs/uploads/1?_state=sesame")
@@ -57,7 +57,7 @@ func TestTokensInAddressesAreNeverTold(t *testing.T) {
 	})
 	idx, _ := index(t)
 	var log steps
-	var w waits
+	var w fakeClock
 	_, err := registry.Publish(t.Context(), idx, []registry.Target{reg.target(t, "netbox")}, registry.Options{Clock: w.clock(), Step: log.step})
 	wantError(t, err, "sending blob", "5 times")
 	if !strings.Contains(log.String(), "/blobs/uploads/1\"") || strings.Contains(log.String()+err.Error(), "sesame") {
@@ -85,7 +85,7 @@ func TestPlainHTTPStaysOnLoopbackUnlessAskedFor(t *testing.T) {
 					plain.Store(true)
 				}
 				return nil, errors.New("no network in this test")
-			}), Clock: new(waits).clock(),
+			}), Clock: new(fakeClock).clock(),
 		})
 		if err == nil || plain.Load() != want {
 			t.Errorf("%s: plain http %t, want %t (%v)", target, plain.Load(), want, err)

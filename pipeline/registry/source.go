@@ -38,8 +38,8 @@ type Source struct {
 
 // open parses a reference, and returns it with the store of its repository.
 func (s Source) open(ctx context.Context, reference string, opts ...name.Option) (name.Reference, repositoryStore, error) {
-	rest, plain := cutHTTP(reference)
-	if plain != "" {
+	rest, plainHost := cutHTTP(reference)
+	if plainHost != "" {
 		opts = append(opts, name.Insecure)
 	}
 	ref, err := name.ParseReference(rest, opts...)
@@ -47,7 +47,7 @@ func (s Source) open(ctx context.Context, reference string, opts ...name.Option)
 		return nil, repositoryStore{}, failure.Usagef("read %q: %w: name it as REGISTRY/NAME:TAG or REGISTRY/NAME@DIGEST", reference, err)
 	}
 	base := cmp.Or[http.RoundTripper](s.Transport, NewTransport(0, nil))
-	return ref, repositoryStore{ctx, newRepoClient(ref.Context(), transport.PullScope, s.Keychain, baseTransport{base, s.Clock, plain}, s.Log)}, nil
+	return ref, repositoryStore{ctx, newRepoClient(ref.Context(), transport.PullScope, s.Keychain, baseTransport{base, s.Clock, plainHost}, s.Log)}, nil
 }
 
 // get reads the manifest of a reference, nil if it does not exist.
@@ -66,14 +66,14 @@ func (s Source) get(ctx context.Context, reference string) (*remote.Descriptor, 
 	return got, store, nil
 }
 
-// cutHTTP removes a leading http:// from a name. plain is the registry if plain http
+// cutHTTP removes a leading http:// from a name. plainHost is the registry if plain http
 // is allowed for it, or "".
-func cutHTTP(reference string) (rest, plain string) {
+func cutHTTP(reference string) (rest, plainHost string) {
 	rest, insecure := strings.CutPrefix(reference, "http://")
 	if host, _, _ := strings.Cut(rest, "/"); insecure || isLoopback(host) {
-		plain = host
+		plainHost = host
 	}
-	return rest, plain
+	return rest, plainHost
 }
 
 // Fetch returns the images of a repository with the given digests, which are keyed

@@ -15,11 +15,11 @@ import (
 
 // Target is a tag to publish an index, or the image of one of its platforms, to.
 type Target struct {
-	tag      name.Tag
-	text     string // as given, with the tag
-	plain    string // the registry if plain http is allowed, or ""
-	platform string // Key of the image the tag is for, "" for the index
-	movable  bool   // the tag may move to another image
+	tag       name.Tag
+	text      string // as given, with the tag
+	plainHost string // the registry if plain http is allowed, or ""
+	platform  string // Key of the image the tag is for, "" for the index
+	movable   bool   // the tag may move to another image
 }
 
 // For returns the target with its tag for the image of a platform, as named by Key,
@@ -29,9 +29,9 @@ func (t Target) For(platform string) Target {
 	return t
 }
 
-// Moving returns the target with a tag that may move to another image, as latest
+// Movable returns the target with a tag that may move to another image, as latest
 // always may.
-func (t Target) Moving() Target {
+func (t Target) Movable() Target {
 	t.movable = true
 	return t
 }
@@ -67,13 +67,13 @@ func ParseTarget(s string) (Target, error) {
 	usageError := func(format string, args ...any) (Target, error) {
 		return Target{}, failure.Usagef("publishing to %q: "+format+"; "+targetExample, append([]any{s}, args...)...)
 	}
-	rest, plain := cutHTTP(s)
+	rest, plainHost := cutHTTP(s)
 	host, path, slash := strings.Cut(rest, "/")
 	path, tag, found := strings.Cut(path, ":")
 	if !found {
 		tag = "latest"
 	}
-	hostError := badHost(host)
+	hostError := hostProblem(host)
 	parts := strings.Split(path, "/")
 	badPart := slices.IndexFunc(parts, func(part string) bool { return !pathPart.MatchString(part) })
 	switch {
@@ -99,14 +99,14 @@ func ParseTarget(s string) (Target, error) {
 
 	text := host + "/" + path + ":" + tag
 	opts := []name.Option{name.StrictValidation}
-	if plain != "" {
+	if plainHost != "" {
 		opts = append(opts, name.Insecure)
 	}
 	ref, err := name.NewTag(text, opts...)
 	if err != nil {
 		return usageError("%v", err)
 	}
-	t := Target{tag: ref, text: text, plain: plain}
+	t := Target{tag: ref, text: text, plainHost: plainHost}
 	t.movable = t.latest()
 	return t, nil
 }
@@ -123,8 +123,8 @@ func ParseTargets(texts []string) (targets []Target, err error) {
 	return targets, nil
 }
 
-// badHost returns what is wrong with HOST[:PORT], or "".
-func badHost(host string) string {
+// hostProblem returns what is wrong with HOST[:PORT], or "".
+func hostProblem(host string) string {
 	h, port := host, ""
 	if i := strings.LastIndex(host, ":"); i > strings.LastIndex(host, "]") {
 		h, port = host[:i], host[i+1:]

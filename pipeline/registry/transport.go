@@ -21,14 +21,14 @@ import (
 // a fresh body, marks connection failures as errDropped, records Retry-After for
 // retry, applies assumeMissing, and refuses plain http beyond loopback.
 type baseTransport struct {
-	next  http.RoundTripper
-	clock Clock
-	plain string // the host for which plain http is allowed, or ""
+	next      http.RoundTripper
+	clock     Clock
+	plainHost string // the host for which plain http is allowed, or ""
 }
 
 // RoundTrip implements http.RoundTripper.
 func (g baseTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && req.URL.Host != g.plain && !isLoopback(req.URL.Host) {
+	if req.URL.Scheme != "https" && req.URL.Host != g.plainHost && !isLoopback(req.URL.Host) {
 		return nil, fmt.Errorf("plain http to %s is refused; name the registry with http:// in front to allow it", req.URL.Host)
 	}
 	req, err := withFreshBody(req)
@@ -40,14 +40,14 @@ func (g baseTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, classifyError(req.Context(), err)
 	}
 	resp.Body = responseBody{resp.Body, req.Context()}
-	this, ok := req.Context().Value(attemptKey{}).(*attempt)
+	att, ok := req.Context().Value(attemptKey{}).(*attempt)
 	if !ok {
 		return resp, nil
 	}
 	if d := retryAfter(resp.Header.Get("Retry-After"), g.clock.now()); d > 0 {
-		this.retryAfter.Store(int64(d))
+		att.retryAfter.Store(int64(d))
 	}
-	if this.number > 0 && this.assumeMissing && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
+	if att.number > 0 && att.assumeMissing && req.Method == http.MethodHead && resp.StatusCode == http.StatusInternalServerError {
 		resp.StatusCode, resp.Status = http.StatusNotFound, "404 Not Found"
 	}
 	return resp, nil

@@ -51,7 +51,7 @@ func (p Plan) Targets() ([]registry.Target, error) {
 					return nil, err
 				}
 				if p.moves(tag) {
-					t = t.Moving()
+					t = t.Movable()
 				}
 				targets = append(targets, t.For(platform))
 			}

@@ -10,9 +10,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-func TestAWrongPasswordIsKnownBeforeAnythingIsSent(t *testing.T) {
+func TestAWrongPasswordIsReportedBeforeAnythingIsSent(t *testing.T) {
 	locked, open := newFaulty(t), newFaulty(t)
-	locked.with(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	locked.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if _, password, _ := r.BasicAuth(); password != "sesame" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -25,40 +25,40 @@ func TestAWrongPasswordIsKnownBeforeAnythingIsSent(t *testing.T) {
 		return registry.Options{Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: password})}}
 	}
 
-	_, err := registry.Admit(t.Context(), targets, with("simsalabim"))
+	_, err := registry.CheckPushAccess(t.Context(), targets, with("simsalabim"))
 	wantError(t, err, "/a may be pushed to", "401 Unauthorized", "docker login")
 	if strings.Contains(err.Error(), "simsalabim") {
 		t.Errorf("the password is shown: %v", err)
 	}
-	if asked := locked.asked("POST"); len(asked) != 1 {
+	if asked := locked.takeRequests("POST"); len(asked) != 1 {
 		t.Errorf("the registry that may lock the account was asked %q", asked)
 	}
-	asked := open.asked("POST", "PUT", "PATCH", "DELETE")
+	asked := open.takeRequests("POST", "PUT", "PATCH", "DELETE")
 	if len(asked) != 2 || !strings.HasPrefix(asked[0], "POST /v2/netbox/blobs/uploads/") || !strings.HasPrefix(asked[1], "DELETE /v2/netbox/blobs/uploads/") {
 		t.Errorf("the other registry was asked %q", asked)
 	}
 
 	optional := with("simsalabim")
 	optional.Optional = []string{locked.host}
-	refused, err := registry.Admit(t.Context(), targets, optional)
+	refused, err := registry.CheckPushAccess(t.Context(), targets, optional)
 	must(t, err)
 	if len(refused) != 1 {
 		t.Errorf("the optional registry refused %v", refused)
 	}
 
-	refused, err = registry.Admit(t.Context(), targets, with("sesame"))
+	refused, err = registry.CheckPushAccess(t.Context(), targets, with("sesame"))
 	must(t, err)
 	if len(refused) > 0 {
 		t.Errorf("refused %v", refused)
 	}
 }
 
-func TestARegistryThatIsDownForNowRefusesNothing(t *testing.T) {
+func TestTheAccessCheckIgnoresTemporaryFailures(t *testing.T) {
 	reg := newFaulty(t)
-	reg.with(refuse(http.StatusServiceUnavailable, http.MethodPost, "/uploads/"))
-	_, err := registry.Admit(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{})
+	reg.setFault(refuse(http.StatusServiceUnavailable, http.MethodPost, "/uploads/"))
+	_, err := registry.CheckPushAccess(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{})
 	must(t, err)
-	reg.with(refuse(http.StatusForbidden, http.MethodPost, "/uploads/"))
-	_, err = registry.Admit(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{})
+	reg.setFault(refuse(http.StatusForbidden, http.MethodPost, "/uploads/"))
+	_, err = registry.CheckPushAccess(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{})
 	wantError(t, err, "403 Forbidden")
 }
