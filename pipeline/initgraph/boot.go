@@ -9,15 +9,15 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// Boot is what the log of a boot says about the services.
+// Boot has the times of the services in a boot's log.
 type Boot struct {
-	Services []Timing      // in the order they were started
-	Critical []string      // names on the critical path: each waited for the one before
-	Done     time.Duration // from the container's start to "[ls.io-init] done."; 0 when never reached
+	Services []Timing      // in start order
+	Critical []string      // names on the critical path: each waited for the previous one
+	Done     time.Duration // from the container's start to "[ls.io-init] done."; 0 if never logged
 }
 
-// Timing is when a service was started and when it was ready, since the
-// container's start. Ready is 0 when it never was.
+// Timing has the times at which a service was started and became ready, relative
+// to the container's start. Ready is 0 if it never was ready.
 type Timing struct {
 	Name  string
 	Type  s6rc.Type
@@ -25,12 +25,11 @@ type Timing struct {
 	Ready time.Duration
 }
 
-// CheckBoot holds the log of a boot at S6_VERBOSITY 2 against the service
-// tree: everything that ought to be up came up, each after all it depends on
-// and once only, nothing failed, and the base image said that it was done.
-// Only s6-rc's own lines count, for the output of services may arrive before
-// or after them. What is wrong comes back joined, a line each; Boot holds
-// what was seen also then.
+// CheckBoot checks the log of a boot with S6_VERBOSITY 2 against the service tree:
+// each service that should be up was started once, after its dependencies, and
+// became ready; nothing failed; and the base image logged the end of the boot. It
+// uses only s6-rc's own lines, because the output of services may be logged before
+// or after them. It returns all errors joined, and the Boot even then.
 func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	var problems []error
 	report := func(format string, args ...any) {
@@ -85,7 +84,7 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	}
 
 	wanted := tree.Closure("top")
-	slices.Reverse(wanted) // what others wait for tends to come first
+	slices.Reverse(wanted) // so that dependencies tend to come first
 	for _, s := range wanted {
 		switch {
 		case seen[s.Name].starting == 0:
@@ -107,13 +106,13 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	return boot, errors.Join(problems...)
 }
 
-// progress is how far a service has come; zero where it was not started.
+// progress is the state of a service; zero if it was not started.
 type progress struct {
 	Timing
-	starting, ready int // place among the events, from 1
+	starting, ready int // positions of the events, from 1
 }
 
-// whyNot names the dependencies that kept a service from starting.
+// whyNot names the missing dependencies of a service that was not started.
 func whyNot(s *s6rc.Service, seen map[string]progress) string {
 	var missing []string
 	for _, d := range s.Deps {
@@ -127,8 +126,8 @@ func whyNot(s *s6rc.Service, seen map[string]progress) string {
 	return fmt.Sprintf("it waits for %q, not up either", missing)
 }
 
-// critical walks back from the service that was up last, each time to the
-// dependency that was up last.
+// critical returns the critical path: from the service that became ready last, it
+// follows the dependency that became ready last.
 func critical(among []*s6rc.Service, seen map[string]progress) (names []string) {
 	for {
 		last := &s6rc.Service{}

@@ -42,8 +42,8 @@ func cleanBoot(t *testing.T) (*s6rc.Tree, []s6rc.Event) {
 	return tree, events(recorded(t)[0])
 }
 
-// Of the recorded boots at verbosity 2 those that went well are found good,
-// those that did not are found bad.
+// CheckBoot accepts all good recorded boots at verbosity 2 and rejects all bad
+// ones.
 func TestCheckBootTellsTheRecordedBootsApart(t *testing.T) {
 	good, bad := 0, 0
 	for _, c := range recorded(t) {
@@ -64,7 +64,7 @@ func TestCheckBootTellsTheRecordedBootsApart(t *testing.T) {
 			ready = ready || e.Kind == s6rc.KindReady
 		}
 		if c.File == "12-inspection" || strings.Contains(c.Label, "/custom-services.d/") {
-			continue // by hand services are stopped and started; a hook adds one to the tree
+			continue // services are stopped and started by hand; a hook adds one to the tree
 		}
 		if wrong = wrong || !ready; wrong {
 			bad++
@@ -162,7 +162,7 @@ func TestCheckBootFindsEachViolation(t *testing.T) {
 	}
 }
 
-// A failed oneshot takes everything behind it along; each says what it waits
+// After a failed oneshot, each dependent service is reported with what it waits
 // for.
 func TestCheckBootFollowsAFailureDownstream(t *testing.T) {
 	tree, _ := cleanBoot(t)

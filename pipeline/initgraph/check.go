@@ -13,10 +13,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc"
 )
 
-// Check looks over the services under a root file system without running
-// any: would s6-rc-compile take them, is each started by something, can each
-// command be executed. It returns one line for each problem, joined; nil when
-// there is none.
+// Check checks the services under a root file system without running them: whether
+// s6-rc-compile would accept them, whether each is started, and whether each
+// command is executable. It returns one line for each problem, joined.
 func Check(root fs.FS) error {
 	_, tree, err := FromFS(root)
 	c := &check{root: root, seen: map[string]bool{}}
@@ -49,7 +48,7 @@ func Check(root fs.FS) error {
 	return errors.Join(c.problems...)
 }
 
-// explain puts a refusal in terms of what to do about it.
+// explain adds what to do to a problem of s6-rc-compile.
 func explain(p s6rc.Problem) string {
 	if p.Cycle == nil {
 		return p.Message + ": s6-rc-compile refuses the tree and the container hangs: correct or remove it"
@@ -59,7 +58,7 @@ func explain(p s6rc.Problem) string {
 
 type check struct {
 	root     fs.FS
-	seen     map[string]bool // files looked at: an up often names the run beside it
+	seen     map[string]bool // files already checked: an up often names the run beside it
 	problems []error
 }
 
@@ -67,13 +66,13 @@ func (c *check) report(format string, args ...any) {
 	c.problems = append(c.problems, fmt.Errorf("init graph: "+format, args...))
 }
 
-// rooted is an absolute path as io/fs wants it.
+// rooted converts an absolute path to a path for io/fs.
 func rooted(name string) string {
 	return cmp.Or(strings.TrimPrefix(path.Clean(name), "/"), ".")
 }
 
-// executable checks that the kernel would run the file: there, executable,
-// with an interpreter that is there too. how is what leads to it.
+// executable checks that the kernel would run the file: that it and its
+// interpreter exist and are executable. how describes the reference to it.
 func (c *check) executable(service, file, how string) {
 	if c.seen[file] {
 		return
@@ -98,13 +97,13 @@ func (c *check) executable(service, file, how string) {
 	switch {
 	case err == nil || errors.Is(err, errNotKept) && len(head) > 0:
 		c.interpreter(service, file, head)
-	case info.Mode()&0o111 != 0: // else it is reported already, and its content was not kept
+	case info.Mode()&0o111 != 0: // otherwise it is reported already, and its content was not kept
 		c.report("service %s: reading the first line of %s: %w", service, file, err)
 	}
 }
 
-// searched are the directories a script's interpreter is looked for in by
-// env and with-contenv.
+// searched lists the directories in which env and with-contenv search for a
+// script's interpreter.
 var searched = [...]string{"command", "lsiopy/bin", "usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin"}
 
 func (c *check) interpreter(service, file string, head []byte) {

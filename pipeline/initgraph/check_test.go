@@ -19,7 +19,7 @@ func TestCheckFindsNothingWrongWithAGoodImage(t *testing.T) {
 
 func TestCheckFindsEachBrokenPart(t *testing.T) {
 	const script = "init-netbox-config/run"
-	const chmod = "chmod" // not content: take the execute bits away
+	const chmod = "chmod" // not content: clears the execute bits
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  []string // beginning of each line
@@ -69,8 +69,8 @@ func TestCheckFindsEachBrokenPart(t *testing.T) {
 	}
 }
 
-// A run may be a link out of the services' directory, where content is not
-// kept.
+// A run file may link to a file outside the services' directory, whose content is
+// not kept.
 func TestCheckFollowsLinksInTheImage(t *testing.T) {
 	files := with(map[string]string{"svc-cron/run": "-", "svc-netbox/run": "-"})
 	img := image(t, entries(files), []tar.Header{

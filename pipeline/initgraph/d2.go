@@ -10,8 +10,8 @@ import (
 
 const baseImages = "Base Images"
 
-// D2 renders the graph as it stands in the documentation, with a newline at
-// the end of each line.
+// D2 returns the graph as d2 text, as in the documentation, with a newline at the
+// end of each line.
 func (g *Graph) D2() string {
 	statements := map[int]string{} // by line
 	for _, n := range g.Nodes {
@@ -44,14 +44,14 @@ func (g *Graph) D2() string {
 	return d2.String()
 }
 
-// forceQuote puts a name in quotes: an image reference holds a colon, which
-// means something in d2.
+// forceQuote quotes a name, for example an image reference: its colon has a meaning
+// in d2.
 func forceQuote(name string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }
 
-// quote leaves a plain name as it is. A backslash is part of one: \n in the
-// base box is d2's own.
+// quote quotes a name if necessary. It keeps backslashes: \n in the base box is
+// d2's line break.
 func quote(name string) string {
 	if name == "" || strings.ContainsAny(name, "\"':;{}[]|#<>*&$`\n\r") || strings.Contains(name, "--") || strings.TrimSpace(name) != name {
 		return forceQuote(name)
@@ -59,13 +59,13 @@ func quote(name string) string {
 	return name
 }
 
-// ParseD2 reads the part of d2 that init diagrams are written in: names, bare
-// or in double quotes, boxes, edges (-> and <-, also several in a row),
-// comments. An error names the line.
+// ParseD2 parses the subset of d2 that init diagrams use: names, bare or in double
+// quotes, boxes, edges (-> and <-, also chained) and comments. Errors name the
+// line.
 func ParseD2(text string) (*Graph, error) {
 	g := &Graph{}
-	var boxes []string // the open ones
-	opened := 0        // line of the innermost
+	var boxes []string // names of the open boxes
+	opened := 0        // line of the innermost open box
 	for number, line := range strings.Split(text, "\n") {
 		number++
 		fail := func(format string, args ...any) error {
@@ -102,7 +102,7 @@ func ParseD2(text string) (*Graph, error) {
 			g.Title = names[0]
 		case depth == 0 && open:
 			return nil, fail("a second diagram %q: only one box besides %q belongs here", names[0], baseImages)
-		case depth == 0: // "TITLE" <- Base Images: says nothing new
+		case depth == 0: // "TITLE" <- Base Images: adds nothing
 			for _, name := range names {
 				if name != g.Title && name != baseImages {
 					return nil, fail("%q stands outside the diagram", name)
@@ -136,16 +136,16 @@ func ParseD2(text string) (*Graph, error) {
 	return g, nil
 }
 
-// aQuoted stands for a quoted name in a line that is taken apart.
+// aQuoted replaces a quoted name while a line is parsed.
 const aQuoted = `"…"`
 
 var (
-	d2Atom   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|#.*`) // what is not looked into
+	d2Atom   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|#.*`) // quoted names and comments
 	d2Arrow  = regexp.MustCompile(`->|<-`)
 	unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 )
 
-// readD2 reads NAME [ARROW NAME]... or, with open, NAME {.
+// readD2 parses NAME [ARROW NAME]... or, with open, NAME {.
 func readD2(line string, quoted []string, number int) (names []string, edges []Edge, open bool, err error) {
 	line, behind, open := strings.Cut(line, "{")
 	if open {

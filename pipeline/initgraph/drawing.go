@@ -7,18 +7,17 @@ import (
 	"strings"
 )
 
-// Look is a set of colours for a drawing.
+// Look is the colour scheme of a drawing.
 type Look struct {
 	Name                           string
 	text, muted, line              string
 	box, frame                     string // of a service
 	ownBox, ownFrame, ownText      string // of a service of the image itself
 	undeclared, vanished, repeated string // of a difference
-	failedBox                      string // of a service that did not come up
+	failedBox                      string // of a service that failed
 }
 
-// The looks, by the page they are shown on. The ground of a drawing is that of
-// the page.
+// The looks, for light and dark pages. The background is transparent.
 var (
 	Light = Look{
 		Name: "light", text: "#1f2328", muted: "#59636e", line: "#8c959f", box: "#f6f8fa", frame: "#afb8c1",
@@ -30,18 +29,17 @@ var (
 	}
 )
 
-// Looks are all of them.
+// Looks returns all looks.
 func Looks() []Look { return []Look{Light, Dark} }
 
-// milestones are nodes that are no services, but points that the base image
-// and s6-overlay pass.
+// milestones lists the nodes that are not services, but phases of the base image
+// and s6-overlay.
 var milestones = []string{"docker-mods", "base", "custom services", "legacy-services"}
 
-// Drawing is d2 text of a picture that people take in at a glance, unlike D2,
-// which is the whole graph for reading: it leaves out edges that follow from
-// others, colours the image's own services, by the image's name in theirs, and
-// the differences to the declared graph, what the image lacks included, and the
-// services that failed.
+// Drawing returns d2 text for a simplified picture, unlike D2, which returns the
+// whole graph. It omits edges that follow from others. It colours the image's own
+// services, whose names contain the image's name; the differences from the declared
+// graph, including what the image lacks; and the failed services.
 func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	causes := map[Edge]Cause{}
 	parts := g.parts()
@@ -57,7 +55,7 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 			}
 		}
 	}
-	// A service is as new as all of its edges are.
+	// A service is undeclared if all of its edges are.
 	for _, node := range parts {
 		its := func(e Edge) bool { return e.To != "" && (e.From == node.From || e.To == node.From) }
 		old := func(e Edge) bool { return its(e) && causes[e] != Undeclared }
@@ -133,8 +131,8 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	return d2.String()
 }
 
-// rank puts nodes before edges, and last the edges of what people may add: what
-// the image itself starts is put in the middle when the way around it comes last.
+// rank sorts nodes before edges, and the edges of custom services last. This way
+// the layout puts the image's own services in the middle.
 func (e Edge) rank() int {
 	switch {
 	case e.To == "":
@@ -145,8 +143,8 @@ func (e Edge) rank() int {
 	return 1
 }
 
-// follows reports whether an edge follows from other ones: there is another way
-// from its start to its end.
+// follows reports whether an edge is redundant: whether another path leads from its
+// start to its end.
 func (g *Graph) follows(edge Edge) bool {
 	reached := map[string]bool{}
 	var walk func(from string)

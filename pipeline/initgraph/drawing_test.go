@@ -64,7 +64,7 @@ func reaches(g *initgraph.Graph, from, to string, seen map[string]bool) bool {
 func TestDifferencesAreDrawnInColourWhetherTheyFollowOrNot(t *testing.T) {
 	found := declared(t)
 	documented := declared(t)
-	// The image has one service more, and one edge that follows from others.
+	// The image has an additional service, and an edge that follows from others.
 	found.Edges = append(found.Edges,
 		initgraph.Edge{From: "init-services", To: "svc-extra"}, initgraph.Edge{From: "svc-extra", To: "legacy-services"},
 		initgraph.Edge{From: "init-config", To: "init-mods"})
@@ -102,7 +102,7 @@ func TestDifferencesAreDrawnInColourWhetherTheyFollowOrNot(t *testing.T) {
 	}
 }
 
-// The pictures are of the same names whatever the services are called.
+// Special characters in names of services do not break the drawing.
 func TestOddNamesAreDrawnAsTheyAre(t *testing.T) {
 	g := &initgraph.Graph{Title: "it's:latest", Edges: []initgraph.Edge{
 		{From: "a.b", To: "c: d"}, {From: "c: d", To: `e "f"`}, {From: `e "f"`, To: "near"}, {From: "near", To: "svc-it's"}, {From: "svc-it's", To: "key"},

@@ -10,8 +10,8 @@ import (
 
 const services = "etc/s6-overlay/s6-rc.d/"
 
-// rootFS is a root file system with the base's fifteen services and the
-// image's three, and the interpreter their scripts name.
+// rootFS returns a root file system with the base's fifteen services, the image's
+// three, and the interpreter of their scripts.
 func rootFS() fstest.MapFS {
 	root := fstest.MapFS{
 		"usr/bin/with-contenv": {Data: []byte("\x7fELF"), Mode: 0o755},
@@ -23,7 +23,7 @@ func rootFS() fstest.MapFS {
 	return root
 }
 
-// with returns rootFS with files put over it; "-" as content removes one.
+// with returns rootFS with files added or replaced; "-" as content removes one.
 func with(files map[string]string) fstest.MapFS {
 	root := rootFS()
 	for name, content := range files {

@@ -1,7 +1,7 @@
-// Package initgraph finds the order in which an image starts its services: it
-// reads the s6-rc sources from the image's file system, draws them as the d2
-// diagram of the documentation, compares that with the declared diagram, and
-// checks both the sources and the log of a boot.
+// Package initgraph determines the order in which an image starts its services. It
+// reads the s6-rc sources from the image's file system, renders them as the d2
+// diagram of the documentation, compares that with the declared diagram, and checks
+// the sources and the log of a boot.
 //
 //	root, err := initgraph.OpenImage(img)
 //	found, tree, err := initgraph.FromFS(root)
@@ -10,8 +10,7 @@
 //	drifts := initgraph.Compare(declared, found)
 //	boot, err := initgraph.CheckBoot(tree, events)  // afterwards
 //
-// Checks report everything they find at once, as joined errors of a line
-// each.
+// Checks report all problems at once, as joined errors of one line each.
 package initgraph
 
 import (
@@ -29,18 +28,18 @@ import (
 type Graph struct {
 	Title string   // e.g. netbox:latest
 	Bases []string // the base image, the base's base, ...
-	Nodes []Node   // those that are named on a line of their own
+	Nodes []Node   // nodes on a line of their own
 	Edges []Edge
 }
 
-// Node is a node named on a line of its own.
+// Node is a node on a line of its own.
 type Node struct {
 	Name   string
-	Inside []string // what is drawn in it
+	Inside []string // names drawn inside it
 	Line   int      // in the d2 text, from 1
 }
 
-// Edge says that From is up before To starts.
+// Edge means that From is up before To starts.
 type Edge struct {
 	From, To string
 	Line     int // in the d2 text, from 1
@@ -57,10 +56,10 @@ func FromImage(img v1.Image) (*Graph, *s6rc.Tree, error) {
 	return FromFS(root)
 }
 
-// FromFS reads the graph and the service tree under a root file system. The
-// graph has no Title and no Bases: a file system does not know them. A tree
-// that s6-rc-compile would refuse returns an error that wraps s6rc.Problems,
-// next to what could be read.
+// FromFS reads the graph and the service tree under a root file system. The graph
+// has no Title and no Bases, because a file system does not contain them. For a
+// tree that s6-rc-compile would reject, it returns what it could read and an error
+// that wraps s6rc.Problems.
 func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
 	sources, err := fs.Sub(root, strings.TrimPrefix(s6rc.Dir, "/"))
 	if err != nil {
@@ -73,14 +72,14 @@ func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
 	return draw(tree), tree, err
 }
 
-// draw makes the diagram of a service tree: a fixed preamble for what
-// s6-overlay and the base image do themselves, then service by service in
-// name order what each waits for. Services without dependencies wait for
-// base; svc-* have legacy-services behind them.
+// draw returns the diagram of a service tree: a fixed preamble for what s6-overlay
+// and the base image do themselves, then the dependencies of each service in name
+// order. Services without dependencies depend on base; legacy-services depends on
+// every svc-*.
 func draw(tree *s6rc.Tree) *Graph {
 	g := &Graph{
 		Nodes: []Node{
-			{Name: "docker-mods", Line: 2}, // behind the title
+			{Name: "docker-mods", Line: 2}, // after the title
 			{Name: "base", Inside: []string{`fix-attr +\nlegacy cont-init`}, Line: 3},
 			{Name: "legacy-services", Line: 7},
 			{Name: "custom services", Line: 8},
@@ -112,7 +111,7 @@ func draw(tree *s6rc.Tree) *Graph {
 	return g
 }
 
-// imageServices are the services defined under s6rc.Dir, by name.
+// imageServices returns the services defined under s6rc.Dir, sorted by name.
 func imageServices(tree *s6rc.Tree) []*s6rc.Service {
 	var services []*s6rc.Service
 	for _, s := range tree.Services {
@@ -127,23 +126,23 @@ func imageServices(tree *s6rc.Tree) []*s6rc.Service {
 // Drift is a difference between the declared diagram and the image.
 type Drift struct {
 	Edge  Edge // or, with To empty, the node From
-	Line  int  // in the declared d2 text; 0: not declared
+	Line  int  // in the declared d2 text; 0 if not declared
 	Cause Cause
 
-	known bool // the image has the service that To names
+	known bool // whether the image has the service To
 }
 
-// Cause says what kind of difference a Drift is.
+// Cause is the kind of a Drift.
 type Cause string
 
 // The causes.
 const (
 	Undeclared Cause = "undeclared" // in the image, not in the diagram
 	Vanished   Cause = "vanished"   // in the diagram, not in the image
-	Repeated   Cause = "repeated"   // in the diagram once more
+	Repeated   Cause = "repeated"   // in the diagram more than once
 )
 
-// Error is one line that names the edge and the ways out.
+// Error returns one line that names the edge and how to fix it.
 func (d Drift) Error() string {
 	what, file := fmt.Sprintf("edge %q", d.Edge.String()), d.Edge.To+"/dependencies.d/"+d.Edge.From
 	switch {
@@ -152,7 +151,7 @@ func (d Drift) Error() string {
 	case strings.HasPrefix(d.Edge.From, "svc-") && d.Edge.To == "legacy-services":
 		file = d.Edge.From // every svc-* has this edge
 	case d.Edge.From == "base" && !d.known:
-		file = d.Edge.To // drawn for a service without dependencies
+		file = d.Edge.To // added for a service without dependencies
 	}
 	switch d.Cause {
 	case Undeclared:
@@ -164,8 +163,7 @@ func (d Drift) Error() string {
 	}
 }
 
-// statements are the lines of the graph's d2 text: its edges, then its nodes, as
-// edges without To.
+// statements returns the graph's edges, then its nodes as edges without To.
 func (g *Graph) statements() []Edge {
 	all := slices.Clone(g.Edges)
 	for _, n := range g.Nodes {
@@ -174,8 +172,8 @@ func (g *Graph) statements() []Edge {
 	return all
 }
 
-// parts lists each edge and each node once, in the order in which they are named,
-// without their lines.
+// parts returns each edge and each node once, in order of appearance, without
+// lines.
 func (g *Graph) parts() []Edge {
 	var all []Edge
 	for _, e := range g.statements() {
@@ -188,14 +186,14 @@ func (g *Graph) parts() []Edge {
 	return all
 }
 
-// Compare lists what differs, first what the diagram lacks, then what it has
-// too much. Title and Bases are not compared.
+// Compare returns the differences: first what the diagram lacks, then what it must
+// not have. It ignores Title and Bases.
 func Compare(declared, found *Graph) []Drift {
 	var drifts []Drift
 	wanted, there := declared.parts(), found.parts()
 	for _, e := range found.statements() {
 		if e.Line = 0; !slices.Contains(wanted, e) {
-			wanted = append(wanted, e) // to be listed once
+			wanted = append(wanted, e) // so that it is listed once
 			drifts = append(drifts, Drift{Edge: e, Cause: Undeclared})
 		}
 	}

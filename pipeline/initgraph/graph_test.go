@@ -28,8 +28,8 @@ func parse(t *testing.T, text string) *initgraph.Graph {
 	return g
 }
 
-// The base's fifteen services and the image's three give the very diagram of
-// the documentation.
+// The base's fifteen services and the image's three result in the documented
+// diagram.
 func TestTheImagesServicesGiveTheDocumentedDiagram(t *testing.T) {
 	g, tree, err := initgraph.FromFS(rootFS())
 	if err != nil {
@@ -53,7 +53,7 @@ func TestParseD2ReadsTheDocumentedDiagram(t *testing.T) {
 	if drifts := initgraph.Compare(declared, found); len(drifts) > 0 {
 		t.Errorf("drift where there is none: %v", drifts)
 	}
-	for i, e := range found.Edges { // the drawing numbers lines as the text does
+	for i, e := range found.Edges { // both number lines in the same way
 		if declared.Edges[i] != e {
 			t.Errorf("edge %d: declared %+v, drawn %+v", i, declared.Edges[i], e)
 		}
@@ -180,8 +180,7 @@ func TestAnInvalidTreeIsAnErrorBesideTheGraph(t *testing.T) {
 	}
 }
 
-// Garbage is refused or read, never fatal, and what is read can be written
-// and read again.
+// Invalid input never panics, and a parsed graph survives a round trip.
 func FuzzParseD2(f *testing.F) {
 	text, err := os.ReadFile("testdata/netbox.d2")
 	if err != nil {

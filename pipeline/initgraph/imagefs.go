@@ -20,23 +20,23 @@ import (
 )
 
 const (
-	keepAll  = "etc/s6-overlay/" // files whose content is kept
+	keepAll  = "etc/s6-overlay/" // directory whose files are kept whole
 	keepHead = 256               // bytes kept of any other executable: enough for a #! line
-	maxFile  = 1 << 20           // no service file is as large
-	maxLinks = 40                // symbolic links followed for one path, as Linux does
+	maxFile  = 1 << 20           // limit for a service file
+	maxLinks = 40                // symbolic links followed for one path, as in Linux
 )
 
 var errNotKept = errors.New("content was not kept")
 
-// OpenImage returns the flattened file system of an image: names and modes of
-// everything, but content only under /etc/s6-overlay, and the first bytes of
-// executables. Each layer is streamed once, and compared with what the image's
-// configuration says that it unpacks to; nothing is executed. Reading content
-// that was not kept is an error. Symbolic links are followed inside the image.
+// OpenImage returns the flattened file system of an image. It has the names and
+// modes of all files, but content only of files under /etc/s6-overlay and the first
+// bytes of other executables; reading content that was not kept is an error.
+// OpenImage streams each layer once and verifies its diff ID. Symbolic links are
+// resolved inside the image.
 //
-// The layers are read at once, for decompression takes the time, and each as it
-// is: with mutate.Extract, which makes one archive of them first, a NetBox image
-// took 4.9 s of CPU time instead of 3.0 s.
+// The layers are read in parallel, because decompression takes most of the time,
+// and without mutate.Extract, which builds one archive of them first: a NetBox
+// image took 4.9 s of CPU time with it instead of 3.0 s.
 func OpenImage(img v1.Image) (fs.FS, error) {
 	layers, err := img.Layers()
 	if err != nil {
@@ -80,15 +80,15 @@ func OpenImage(img v1.Image) (fs.FS, error) {
 	return root, nil
 }
 
-// layer is what one layer says.
+// layer is the content of one layer.
 type layer struct {
 	files map[string]*fstest.MapFile
-	// hidden are names below which nothing of lower layers is left: files and what
-	// is removed, which are true, and directories that begin anew.
+	// hidden has the names below which lower layers are hidden. The value is true for
+	// files and whiteouts, false for opaque directories.
 	hidden map[string]bool
 }
 
-// hides reports whether what lower layers have by a name is gone.
+// hides reports whether the layer hides a name of lower layers.
 func (l layer) hides(name string) bool {
 	gone := l.hidden[name]
 	for name != "." && !gone {
@@ -120,7 +120,7 @@ func readLayer(r io.Reader) (layer, error) {
 			file.Data = []byte(h.Linkname)
 		case tar.TypeLink:
 			target := rooted("/" + h.Linkname)
-			if file = l.files[target]; file == nil { // that of a lower layer
+			if file = l.files[target]; file == nil { // the target is in a lower layer
 				file = &fstest.MapFile{Mode: fs.ModeSymlink, Data: []byte("/" + target)}
 			}
 		case tar.TypeReg:
@@ -144,7 +144,7 @@ func readLayer(r io.Reader) (layer, error) {
 		if !file.Mode.IsDir() {
 			l.hidden[name] = true
 		}
-		for dir := path.Dir(name); l.files[dir] == nil; dir = path.Dir(dir) { // not every archive names them
+		for dir := path.Dir(name); l.files[dir] == nil; dir = path.Dir(dir) { // archives may omit parent directories
 			l.files[dir] = directory
 		}
 		return nil
@@ -152,11 +152,11 @@ func readLayer(r io.Reader) (layer, error) {
 	return l, err
 }
 
-// imageFS is the flattened file system. Symbolic links have their target as
-// content.
+// imageFS is the flattened file system. The content of a symbolic link is its
+// target.
 type imageFS fstest.MapFS
 
-// Open follows symbolic links, and opens what is there as a MapFS does.
+// Open resolves symbolic links and opens the target like a MapFS.
 func (f imageFS) Open(name string) (fs.File, error) {
 	real, err := f.resolve(name)
 	if err != nil {
@@ -169,8 +169,8 @@ func (f imageFS) Open(name string) (fs.File, error) {
 	return file, err
 }
 
-// resolve is a name without symbolic links. Beyond those of a MapFS they may be
-// absolute, lead above the root, which is the root, and go round in circles.
+// resolve resolves the symbolic links in a name. Unlike in a MapFS, they may be
+// absolute, lead above the root, which ends at the root, and form loops.
 func (f imageFS) resolve(name string) (string, error) {
 	if !fs.ValidPath(name) {
 		return "", fs.ErrInvalid
@@ -197,7 +197,7 @@ func (f imageFS) resolve(name string) (string, error) {
 	return real, nil
 }
 
-// head is a file of which no more than the beginning was kept.
+// head is a file of which only the beginning was kept.
 type head struct{ fs.File }
 
 func (h head) Read(p []byte) (int, error) {

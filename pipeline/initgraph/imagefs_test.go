@@ -20,8 +20,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/initgraph"
 )
 
-// image makes an image of layers, each a list of archive entries. A
-// regular file's Linkname is its content.
+// image returns an image with the given layers, each a list of archive entries. The
+// Linkname of a regular file is its content.
 func image(t *testing.T, layers ...[]tar.Header) v1.Image {
 	t.Helper()
 	img := empty.Image
@@ -62,8 +62,8 @@ func entries(files fstest.MapFS) []tar.Header {
 	return list
 }
 
-// An upper layer takes a dependency away, replaces a service wholesale and
-// adds one, as an image does with its base.
+// An upper layer removes a dependency, replaces a service and adds one, like an
+// image on its base.
 func TestFromImageReadsTheFlattenedLayers(t *testing.T) {
 	base := with(map[string]string{
 		"init-config-end/dependencies.d/init-mistake": "",
@@ -83,7 +83,7 @@ func TestFromImageReadsTheFlattenedLayers(t *testing.T) {
 		{Name: d + "svc-netbox/run", Linkname: "#!/bin/bash\n", Mode: 0o755},
 		{Name: d + "svc-netbox/notification-fd", Linkname: "3", Mode: 0o644},
 		{Name: d + "svc-netbox/dependencies.d/svc-netbox-prepare", Mode: 0o644},
-		{Name: d + "svc-netbox/.wh..wh..opq"}, // wherever it stands, it speaks of the layers below
+		{Name: d + "svc-netbox/.wh..wh..opq"}, // applies to lower layers, at any position
 		{Name: "bin", Typeflag: tar.TypeSymlink, Linkname: "/usr/bin"},
 	}
 	img := image(t, entries(base), upper)

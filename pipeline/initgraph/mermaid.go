@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Mermaid renders the graph for pages that draw mermaid, GitHub's among them.
-// Nodes are numbered in the order in which they are named: a service's name
-// may be a word of the language.
+// Mermaid returns the graph as a Mermaid flowchart, which GitHub renders. Nodes
+// have numbered ids, because a service's name may be a Mermaid keyword.
 func (g *Graph) Mermaid() string {
 	var b strings.Builder
 	b.WriteString("flowchart TD\n")

@@ -6,24 +6,23 @@ import (
 	"strings"
 )
 
-// Update returns the d2 text of a declared diagram changed so that it declares
-// g. Lines that are right stay as they are and where they are, comments too. A
-// text that takes more than adding and removing lines of one edge each becomes
-// what D2 draws.
+// Update returns the d2 text of a declared diagram, changed so that it declares g.
+// It keeps correct lines and comments in place. If adding and removing lines with
+// one edge each is not enough, it returns g.D2().
 func (g *Graph) Update(text string) string {
 	declared, err := ParseD2(text)
 	if err != nil {
 		return g.D2()
 	}
 	lines := strings.Split(text, "\n")
-	at := map[Edge]int{} // the line of an edge that stays, from 1
+	at := map[Edge]int{} // the line of each declared edge, from 1
 	for _, e := range declared.Edges {
 		if key := (Edge{From: e.From, To: e.To}); at[key] == 0 {
 			at[key] = e.Line
 		}
 	}
 	gone := map[int]bool{}
-	added := map[int][]string{} // behind which line
+	added := map[int][]string{} // new lines, by the line to insert them after
 	for _, d := range Compare(declared, g) {
 		if d.Edge.To == "" {
 			return g.D2()
@@ -32,7 +31,7 @@ func (g *Graph) Update(text string) string {
 			gone[d.Line] = true
 			continue
 		}
-		// Where it stands in D2, or as near to that as can be.
+		// Insert it after the nearest preceding edge of D2 that is declared.
 		parts, line := g.parts(), 0
 		for _, part := range parts[:slices.Index(parts, d.Edge)] {
 			line = cmp.Or(at[part], line)
@@ -53,7 +52,7 @@ func (g *Graph) Update(text string) string {
 	}
 	updated := strings.Join(out, "\n")
 	if again, err := ParseD2(updated); err != nil || len(Compare(again, g)) > 0 {
-		return g.D2() // a line that had to go held more than one edge
+		return g.D2() // a removed line had more than one edge
 	}
 	return updated
 }

@@ -7,17 +7,17 @@ import (
 )
 
 var (
-	// callOutForm is how the format writes a call-out: ?+note[title](|text|).
+	// callOutForm matches a call-out of the format: ?+note[title](|text|).
 	callOutForm = regexp.MustCompile(`(?s)\?\+(\w+)(?:\[([^\]\n]*)\])?\(\|(.*?)\|\)`)
 	callOutOpen = regexp.MustCompile(`\?\+\w+(?:\[[^\]\n]*\])?\(\|`)
 )
 
-// kinds are GitHub's names for those of the format.
+// kinds maps the format's kinds of call-outs to GitHub's.
 var kinds = map[string]string{
 	"tip": "TIP", "success": "TIP", "question": "TIP", "bug": "IMPORTANT", "warning": "WARNING", "danger": "CAUTION", "failure": "CAUTION",
 }
 
-// texts are the values that are Markdown, and their keys.
+// texts returns the values that contain Markdown, with their keys.
 func (v *Vars) texts() []text {
 	return []text{
 		{"project_blurb", &v.Blurb}, {"project_deprecation_message", &v.DeprecationWhy}, {"usage_block", &v.Start},
@@ -31,7 +31,7 @@ type text struct {
 	value *string
 }
 
-// callOuts rewrites the call-outs in all texts as GitHub's.
+// callOuts converts the call-outs in all texts to GitHub's syntax.
 func (v *Vars) callOuts() {
 	for _, t := range v.texts() {
 		*t.value = callOutForm.ReplaceAllStringFunc(*t.value, func(m string) string {

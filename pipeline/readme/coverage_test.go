@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// TestMadeUpImagesUseEveryVariable keeps the golden files complete.
+// TestMadeUpImagesUseEveryVariable ensures that the golden files are complete.
 func TestMadeUpImagesUseEveryVariable(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files = append(files, "../../"+File) // what is this repository's own
+	files = append(files, "../../"+File) // has keys of this repository only
 	var all strings.Builder
 	for _, file := range files {
 		text, err := os.ReadFile(file)

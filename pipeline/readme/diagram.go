@@ -14,15 +14,15 @@ import (
 const diagramKey = "init_diagram"
 
 var (
-	// diagramBlock is the key with its value; empty lines and comments behind it
-	// are not part of it.
+	// diagramBlock matches the key with its value, without trailing empty lines and
+	// comments.
 	diagramBlock = regexp.MustCompile(`(?m)^` + diagramKey + `:.*\n?(?:(?:[ \t\r]*\n)* +\S.*\n?)*`)
 	lineBegin    = regexp.MustCompile(`(?m)^.`)
 )
 
-// SetInitDiagram returns the text of a readme-vars.yml, named file in messages,
-// with another init_diagram. Every other byte stays as it is. Where there is
-// none yet, it is put at the end.
+// SetInitDiagram returns data, the text of a readme-vars.yml, with init_diagram
+// replaced, or appended if there is none. It changes no other byte. file is its
+// name in errors.
 func SetInitDiagram(file string, data []byte, diagram string) ([]byte, error) {
 	before, err := strictyaml.Parse(file, data)
 	if err != nil {
@@ -42,7 +42,7 @@ func SetInitDiagram(file string, data []byte, diagram string) ([]byte, error) {
 	}
 	out := []byte(text[:at[0]] + block + text[at[1]:])
 
-	// The file is other people's: better no change than one not meant.
+	// The file is edited by hand, so refuse a change that would affect other keys.
 	after, err := strictyaml.Parse(file, out)
 	if err != nil {
 		return nil, fmt.Errorf("set %s in %s: what comes of it cannot be read: %w", diagramKey, file, err)

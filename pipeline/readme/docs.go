@@ -11,9 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Docs renders the page for the documentation site, which MkDocs makes with
-// the Material theme: front matter for its index, a table for each kind of
-// parameter, admonitions and folds in the site's own syntax.
+// Docs renders the page for the documentation site, which uses MkDocs with the
+// Material theme: front matter for its index, a table for each kind of parameter,
+// and admonitions and collapsible blocks in the site's syntax.
 func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	head := struct {
 		Title       string   `yaml:"title"`
@@ -36,7 +36,7 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	return []byte(material(page, v.sameSite(extra.Guides))), nil
 }
 
-// tables are the parameters by kind.
+// tables returns a table of parameters for each kind.
 func (v *Vars) tables() []table {
 	tables := []table{
 		{Title: "Ports (`-p`)", Column: "Parameter"},
@@ -50,7 +50,7 @@ func (v *Vars) tables() []table {
 		in := &others
 		if i := slices.Index(kinds, e.kind); i >= 0 {
 			in = &tables[i]
-			if _, e.Param, _ = strings.Cut(e.Param, " "); e.kind == port { // the title has the flag
+			if _, e.Param, _ = strings.Cut(e.Param, " "); e.kind == port { // the flag is in the title
 				e.Param = e.value
 			}
 		}
@@ -66,15 +66,14 @@ var (
 	listItem = regexp.MustCompile(`^(?:[*+-]|\d+\.) `)
 )
 
-// admonitions are the site's names for GitHub's call-outs.
+// admonitions maps GitHub's call-outs to the site's admonitions.
 var admonitions = map[string]string{
 	"NOTE": "info", "TIP": "tip", "IMPORTANT": `info "Important"`, "WARNING": "warning", "CAUTION": "danger",
 }
 
-// material rewrites what GitHub's Markdown and that of the site spell
-// differently, in the texts of the variables too: call-outs, folds, links to
-// headings, and lists, which need an empty line before them. files points links
-// to files elsewhere.
+// material converts GitHub's Markdown to that of the site, including the texts of
+// the variables: call-outs, collapsible blocks, links to headings, and lists, which
+// need an empty line before them. files converts links to files.
 func material(page string, files func(file, anchor string) string) string {
 	var out []string
 	anchors := map[string]string{}
@@ -129,8 +128,8 @@ func material(page string, files func(file, anchor string) string) string {
 	return tidy(strings.Join(out, "\n"))
 }
 
-// eachLine yields every line of a page, and whether it is part of a code block,
-// fences included.
+// eachLine yields each line of a page and whether it belongs to a code block,
+// including its fences.
 func eachLine(page string) iter.Seq2[string, bool] {
 	return func(yield func(line string, inCode bool) bool) {
 		fence := ""
@@ -157,12 +156,12 @@ var (
 	gaps    = regexp.MustCompile(`[-\s]+`)
 )
 
-// anchorGitHub is what GitHub makes of a heading.
+// anchorGitHub returns GitHub's anchor for a heading.
 func anchorGitHub(text string) string {
 	return strings.ReplaceAll(notSlug.ReplaceAllString(strings.ToLower(text), ""), " ", "-")
 }
 
-// anchorMkDocs is what MkDocs makes of it.
+// anchorMkDocs returns MkDocs's anchor for a heading.
 func anchorMkDocs(text string) string {
 	return gaps.ReplaceAllString(strings.TrimSpace(notSlug.ReplaceAllString(strings.ToLower(text), "")), "-")
 }

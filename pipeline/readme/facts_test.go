@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// promised is what the page that users know says, line by line.
+// promised lists the facts of the known page, line by line.
 var promised = struct {
 	headings, tableRows, compose, commandLine, commands, links, changes []string
 }{
@@ -93,7 +93,7 @@ var promised = struct {
 	},
 }
 
-// graph is the init graph of the page: everything a service starts after.
+// graph is the init graph of the page: the dependencies of each service.
 var graph = map[string][]string{
 	"docker-mods":               {"base"},
 	"init-services":             {"legacy-services", "custom services", "svc-cron", "svc-netbox-prepare"},
@@ -130,7 +130,7 @@ func TestEveryFactIsOnTheSitesPageToo(t *testing.T) {
 	}
 	page := string(text)
 	checkSite(t, page)
-	var rows []string // a table for each flag, so that its rows go without
+	var rows []string // each flag has its own table, so rows omit it
 	for _, row := range promised.tableRows {
 		rows = append(rows, strings.NewReplacer("`-e ", "`", "`-p ", "`", "`-v ", "`").Replace(row))
 	}
@@ -174,7 +174,7 @@ func everyFact(t *testing.T, page string, rows []string) {
 		}
 	}
 	for _, row := range rows {
-		start, rest, _ := strings.Cut(row, "*") // the default stands anywhere behind
+		start, rest, _ := strings.Cut(row, "*") // the default may follow anywhere
 		if !slices.ContainsFunc(lines, func(l string) bool {
 			return strings.HasPrefix(l, start) && (rest == "" || strings.Contains(l, "default: `"+rest+"`") || strings.Contains(l, "default: "+rest+")"))
 		}) {
@@ -190,7 +190,7 @@ func everyFact(t *testing.T, page string, rows []string) {
 	for _, m := range regexp.MustCompile(`(?m)^\* \*\*(\d\d\.\d\d\.\d\d):\*\* - \S`).FindAllStringSubmatch(page, -1) {
 		dates = append(dates, m[1])
 	}
-	// The entries of the known page, below those that came since.
+	// The entries of the known page, after the newer ones.
 	if known := dates[max(0, len(dates)-len(promised.changes)):]; !slices.Equal(known, promised.changes) {
 		t.Errorf("change log has the dates\n%q, want to end with\n%q", dates, promised.changes)
 	}
@@ -212,8 +212,7 @@ func everyFact(t *testing.T, page string, rows []string) {
 	}
 }
 
-// People who come to start it see how on the first screen; the rest is a link
-// away.
+// The first screen shows how to start the image and links to the rest.
 func TestThePageBeginsWithHowToStartIt(t *testing.T) {
 	page := page(t)
 	if lines := strings.Count(page, "\n"); lines > 420 {
@@ -273,11 +272,11 @@ func TestMaintainersFindTheirCommands(t *testing.T) {
 	}
 }
 
-// unbroken undoes what lets long names break on a narrow screen.
+// unbroken removes the optional line breaks in long names.
 var unbroken = strings.NewReplacer("<code>", "`", "</code>", "`", "<wbr>", "")
 
-// documented lists the environment variables of the page's table with what is
-// said of them.
+// documented returns the environment variables in the page's table, with their
+// descriptions.
 func documented(page string) map[string]string {
 	found := map[string]string{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `-e ([A-Z_]+)=.*?` \\| (.*) \\|$").FindAllStringSubmatch(unbroken.Replace(page), -1) {
@@ -286,7 +285,7 @@ func documented(page string) map[string]string {
 	return found
 }
 
-// The image's own list is the truth about what it understands.
+// The image's own list defines which variables it supports.
 func TestEveryVariableTheImageUnderstandsIsDocumented(t *testing.T) {
 	source, err := os.ReadFile(root + "root/opt/netbox/lib/netbox_container/environment.py")
 	if err != nil {

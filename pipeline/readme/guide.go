@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// Guide is a page of this repository that belongs to the application's setup:
-// README.md links to it, the documentation site's page contains it.
+// Guide is a page of this repository about the application's setup. README.md links
+// to it, and the documentation site's page includes it.
 type Guide struct {
-	Path     string    // in the repository
+	Path     string    // relative to the repository
 	Title    string    // its heading
-	Sections []Section // the headings below
+	Sections []Section // its second-level headings
 	text     string
 }
 
 // Section is a section of a Guide.
 type Section struct{ Title, Link string }
 
-// newGuide reads the text of a page, which begins with its title.
+// newGuide parses the text of a page, which must start with its title.
 func newGuide(file, text string) (Guide, error) {
 	g := Guide{Path: file, text: text}
 	first, _, _ := strings.Cut(text, "\n")
@@ -37,7 +37,7 @@ func newGuide(file, text string) (Guide, error) {
 	return g, nil
 }
 
-// Site is the text as part of a page, below a heading of the second level.
+// Site returns the text for inclusion below a second-level heading.
 func (g Guide) Site() string {
 	var out []string
 	for line, inCode := range eachLine(g.text) {
@@ -53,10 +53,10 @@ func (g Guide) Site() string {
 	return strings.Join(out, "\n")
 }
 
-// pageLink is the end of a link to another file of the repository.
+// pageLink matches the target of a link to another file of the repository.
 var pageLink = regexp.MustCompile(`\]\(([A-Za-z0-9._/-]+)(#[^)\s]*)?\)`)
 
-// relink replaces the links of a line to other files of the repository.
+// relink replaces the targets of a line's links to files of the repository.
 func relink(line string, to func(file, anchor string) string) string {
 	return pageLink.ReplaceAllStringFunc(line, func(link string) string {
 		part := pageLink.FindStringSubmatch(link)
@@ -64,8 +64,9 @@ func relink(line string, to func(file, anchor string) string) string {
 	})
 }
 
-// sameSite points links to README.md and to the guides at their sections of the
-// same page, and links to all other files at the repository.
+// sameSite returns a function that converts links for the documentation site's
+// page: links to README.md and to guides point to sections of the page, links to
+// other files to the repository on GitHub.
 func (v *Vars) sameSite(guides []Guide) func(file, anchor string) string {
 	titles := map[string]string{}
 	for _, g := range guides {

@@ -18,9 +18,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
-// render replaces every value of the document that holds a Jinja expression by
-// what the expression returns. Expressions see the other variables, rendered, and
-// the names of the architectures.
+// render evaluates the Jinja expressions in all values of the document.
+// Expressions may use the other variables, which are rendered first, and the names
+// of the architectures.
 func render(doc *strictyaml.Document) error {
 	r := &renderer{doc: doc, done: map[string]bool{}, context: exec.NewContext(map[string]any{"arch_x86_64": "x86-64", "arch_arm64": "arm64", "arch_armhf": "armhf"})}
 	for pair := range slices.Chunk(doc.Root.Content, 2) {
@@ -31,13 +31,13 @@ func render(doc *strictyaml.Document) error {
 
 type renderer struct {
 	doc      *strictyaml.Document
-	done     map[string]bool // false for a variable that is underway
+	done     map[string]bool // false while a variable is being rendered
 	context  *exec.Context
 	problems []error
 }
 
-// variable renders one top-level value after those it refers to; users are the
-// variables on whose behalf it does.
+// variable renders one top-level value, after the values that it refers to. users
+// is the chain of variables that refer to it.
 func (r *renderer) variable(name string, node *yaml.Node, users []string) {
 	done, begun := r.done[name]
 	switch {
@@ -45,7 +45,7 @@ func (r *renderer) variable(name string, node *yaml.Node, users []string) {
 		return
 	case begun:
 		r.problem(node, name, fmt.Errorf("refers to itself by way of %s", strings.Join(users[slices.Index(users, name):], ", ")))
-		r.context.Set(name, "") // said once is enough
+		r.context.Set(name, "") // to report it only once
 		return
 	}
 	r.done[name] = false
@@ -72,7 +72,7 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 			return
 		}
 		for _, tag := range jinjaTag.FindAllString(node.Value, -1) {
-			// A filter of the same name as a variable does no harm.
+			// A filter with the same name as a variable is harmless here.
 			for _, name := range jinjaName.FindAllString(tag, -1) {
 				if other := find(r.doc.Root, name); other != nil {
 					r.variable(name, other, users)
@@ -99,7 +99,7 @@ var (
 	jinjaName = regexp.MustCompile(`'[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*`)
 )
 
-// Limits of one value. What people write takes a few steps and microseconds.
+// Limits for one value. Real values take a few steps and microseconds.
 const (
 	stepLimit  = 100_000
 	timeLimit  = 3 * time.Second
@@ -107,8 +107,8 @@ const (
 	depthLimit = 50
 )
 
-// The control structures that a value may use. The others take templates from
-// elsewhere, or call themselves.
+// structures lists the control structures that a value may use. The others load
+// templates or are recursive.
 var structures = []string{"if", "for", "set", "raw", "with", "filter"}
 
 var (
@@ -117,7 +117,7 @@ var (
 	errEndless = errors.New("it does not end")
 )
 
-// execute returns what an expression evaluates to, within limits.
+// execute evaluates an expression, within limits.
 func execute(text string, context *exec.Context) (string, error) {
 	if depth(text) > depthLimit {
 		return "", fmt.Errorf("it is nested more than %d levels deep", depthLimit)
@@ -128,7 +128,7 @@ func execute(text string, context *exec.Context) (string, error) {
 		switch {
 		case strings.HasPrefix(name, "end"):
 			open--
-		case slices.Contains([]string{"if", "for", "with", "filter"}, name): // set may have no end
+		case slices.Contains([]string{"if", "for", "with", "filter"}, name): // set may have no end tag
 			open++
 		}
 		if open > depthLimit {
@@ -150,12 +150,12 @@ func execute(text string, context *exec.Context) (string, error) {
 	case <-done:
 		return out, err
 	case <-time.After(timeLimit + time.Second):
-		return "", errEndless // the process is about to end, and this with it
+		return "", errEndless // the goroutine leaks, but the process exits soon
 	}
 }
 
 func evaluate(text string, context *exec.Context, deadline time.Time) (out string, err error) {
-	// gonja panics on some of what it cannot evaluate.
+	// gonja panics on some invalid expressions.
 	defer func() {
 		if reason := recover(); reason != nil {
 			err = fmt.Errorf("the expression cannot be evaluated: %v", reason)
@@ -175,14 +175,14 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 		}
 		return ""
 	})
-	// Each time round a loop is a step.
+	// Each iteration of a loop counts as a step.
 	counted := loopTag.ReplaceAllStringFunc(text, func(tag string) string {
 		if strings.HasSuffix(tag, "-%}") {
 			return tag + "{{ step__() -}}"
 		}
 		return tag + "{{ step__() }}"
 	})
-	// The only template there is: no expression can read a file.
+	// The loader has only this template, so no expression can read a file.
 	loader, err := loaders.NewMemoryLoader(map[string]string{"/value": counted})
 	if err != nil {
 		return "", err
@@ -204,7 +204,8 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 	return out, nil
 }
 
-// limitedRange is Jinja's range, whose numbers gonja makes all at once.
+// limitedRange is Jinja's range with a limit, because gonja allocates all numbers at
+// once.
 func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
 	start, stop, step := 0, 0, 1
 	switch args := params.Args; len(args) {
@@ -231,7 +232,8 @@ func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
 	return numbers, nil
 }
 
-// limited takes no more than people read. It has no other way to be written to.
+// limited is a buffer of limited size. It does not embed the Builder, which would
+// add methods without the limit.
 type limited struct{ text strings.Builder }
 
 func (l *limited) Write(p []byte) (int, error) {
@@ -241,7 +243,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// depth is how deep brackets are nested.
+// depth returns the nesting depth of brackets.
 func depth(text string) (deepest int) {
 	for _, tag := range jinjaTag.FindAllString(text, -1) {
 		level := 0
@@ -265,14 +267,14 @@ var (
 	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
 )
 
-// lineOf is the line of the text that an error is about, counted from 1: the one
-// that gonja names, or that of the first tag that fails by itself.
+// lineOf returns the line of the text that an error refers to, from 1: the one that
+// gonja names, or that of the first tag that fails on its own.
 func (r *renderer) lineOf(text string, err error) int {
 	if places := gonjaLine.FindAllStringSubmatch(err.Error(), -1); len(places) > 0 {
 		line, _ := strconv.Atoi(places[len(places)-1][1])
 		return max(1, line)
 	}
-	tags := append(jinjaTag.FindAllStringIndex(text, -1), []int{0, 0}) // the last for a tag that is not closed
+	tags := append(jinjaTag.FindAllStringIndex(text, -1), []int{0, 0}) // the last is for a tag that is not closed
 	failing := slices.IndexFunc(tags, func(tag []int) bool {
 		_, alone := execute(text[tag[0]:tag[1]], r.context)
 		return alone != nil && innermost(alone).Error() == innermost(err).Error()
@@ -280,8 +282,8 @@ func (r *renderer) lineOf(text string, err error) int {
 	return 1 + strings.Count(text[:tags[max(0, failing)][0]], "\n")
 }
 
-// lineIn is the line of the file that line of a value stands on, which is an item
-// of a list of lines.
+// lineIn converts a line of a value to a line of the file. For a list of lines,
+// line is the number of the item.
 func lineIn(node *yaml.Node, line int) int {
 	switch {
 	case node.Kind == yaml.SequenceNode:
@@ -294,8 +296,8 @@ func lineIn(node *yaml.Node, line int) int {
 	return node.Line
 }
 
-// innermost drops what gonja puts around an error: the whole template's text,
-// its own tokens, and places, which the line says better.
+// innermost removes what gonja adds to an error: the template's text, gonja's own
+// tokens, and positions, because the error starts with the line already.
 func innermost(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner

@@ -19,7 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// read takes a page apart as GitHub does.
+// read parses a page like GitHub.
 func read(t testing.TB, page string) (ast.Node, []byte) {
 	t.Helper()
 	md := goldmark.New(goldmark.WithExtensions(extension.GFM))
@@ -50,7 +50,7 @@ func linesOf(n ast.Node, source []byte) string {
 	return b.String()
 }
 
-// textOf is what a reader sees of a node.
+// textOf returns the visible text of a node.
 func textOf(n ast.Node, source []byte) string {
 	var b strings.Builder
 	walk(n, func(n ast.Node) {
@@ -67,7 +67,7 @@ func textOf(n ast.Node, source []byte) string {
 	return b.String()
 }
 
-// block returns the first code block of a language that holds all of the words.
+// block returns the first code block of a language that contains all words.
 func block(t *testing.T, page, language string, words ...string) string {
 	t.Helper()
 	root, source := read(t, page)
@@ -94,7 +94,7 @@ var (
 	knownTag = regexp.MustCompile(`^<(!--|/?(a|br|wbr|code|style|details|summary|picture|source|img)\b)`)
 )
 
-// The anchors that GitHub and MkDocs make of a heading.
+// The anchors of GitHub and MkDocs for a heading.
 func anchorGitHub(heading string) string {
 	return strings.ReplaceAll(slugDrop.ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
 }
@@ -103,7 +103,7 @@ func anchorMkDocs(heading string) string {
 	return slugGaps.ReplaceAllString(strings.TrimSpace(slugDrop.ReplaceAllString(strings.ToLower(heading), "")), "-")
 }
 
-// anchorsOf lists the anchors of another page of the repository.
+// anchorsOf returns the anchors of another page of the repository.
 func anchorsOf(t testing.TB, page string) map[string]bool {
 	root, source := read(t, page)
 	anchors := map[string]bool{}
@@ -115,8 +115,8 @@ func anchorsOf(t testing.TB, page string) map[string]bool {
 	return anchors
 }
 
-// checkMarkdown reports what would not be rendered as meant. Files that the
-// page names lie in dir.
+// checkMarkdown reports Markdown that would not be rendered as intended. dir is the
+// directory for relative links.
 func checkMarkdown(t testing.TB, page, dir string, anchor func(heading string) string) {
 	t.Helper()
 	root, source := read(t, page)
@@ -177,14 +177,14 @@ func checkMarkdown(t testing.TB, page, dir string, anchor func(heading string) s
 		case *ast.FencedCodeBlock:
 			checkCode(t, string(n.Language(source)), linesOf(n, source))
 		case *tables.Table:
-			rows += n.ChildCount() + 1 // its ruler
+			rows += n.ChildCount() + 1 // its delimiter row
 		case *ast.Text:
 			if said := string(n.Segment.Value(source)); n.Parent().Kind() != ast.KindCodeSpan && strings.Contains(said, "](") {
 				t.Errorf("what should be a link is not: %s", said)
 			}
 		}
 	})
-	// A line that should be a row of a table, and is none, is text.
+	// A broken table row is parsed as text.
 	inCode := false
 	for line := range strings.Lines(page) {
 		if fences(line) {
@@ -199,14 +199,14 @@ func checkMarkdown(t testing.TB, page, dir string, anchor func(heading string) s
 	}
 }
 
-// fences reports whether a line begins or ends a code block.
+// fences reports whether a line starts or ends a code block.
 func fences(line string) bool {
 	line = strings.TrimLeft(line, "> ")
 	return strings.HasPrefix(line, "```") || strings.HasPrefix(line, "~~~")
 }
 
-// checkTag reports HTML that nobody wrote on purpose: what reads <your-ip> in
-// the source is gone from the page.
+// checkTag reports unintended HTML: text such as <your-ip> would vanish from the
+// page.
 func checkTag(t testing.TB, tag string, target func(kind, to string)) {
 	t.Helper()
 	if !knownTag.MatchString(tag) {
@@ -238,7 +238,7 @@ func checkCode(t testing.TB, language, code string) {
 
 var admonition = regexp.MustCompile(`^(\?\?\?|!!!) (info|tip|warning|danger)( "[^"]+")?$`)
 
-// checkSite reports what MkDocs would not render as meant.
+// checkSite reports Markdown that MkDocs would not render as intended.
 func checkSite(t testing.TB, page string) {
 	t.Helper()
 	front, rest, ok := strings.Cut(strings.TrimPrefix(page, "---\n"), "\n---\n")
@@ -275,7 +275,7 @@ func checkSite(t testing.TB, page string) {
 
 func listed(line string) bool { return strings.HasPrefix(line, "* ") || strings.HasPrefix(line, "- ") }
 
-// asGitHub turns admonitions and folds into what GitHub's reader knows: quotes.
+// asGitHub converts admonitions and collapsible blocks to quotes.
 func asGitHub(page string) string {
 	var github []string
 	inside := false
@@ -298,7 +298,7 @@ func asGitHub(page string) string {
 	return strings.Join(github, "\n") + "\n"
 }
 
-// recorder is a test that notes that it failed.
+// recorder is a testing.TB that records a failure.
 type recorder struct {
 	testing.TB
 	failed bool

@@ -70,7 +70,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 	for text, want := range map[string]int{
 		"":                  1,
 		"- a list\n":        1,
-		"project_nam: x\n":  3, // it is no news that project_name is missing
+		"project_nam: x\n":  3, // the missing project_name is not reported too
 		"project_name: X\n": 3,
 		"bad: 1\nworse: 2\nproject_logo: '{{ x }}'\n": 6, // all in one run
 	} {
@@ -79,7 +79,7 @@ func TestMistakesAreNamedWithTheirLine(t *testing.T) {
 			t.Errorf("%q: got %d problems, want %d: %q", text, len(lines), want, lines)
 		}
 	}
-	// What follows from a mistyped key comes after it, and no key is suggested for a letter.
+	// Errors caused by a mistyped key come after it, and one letter gets no suggestion.
 	_, err := readme.Parse("bad.yml", []byte(head+"project_logo: '{{ logo_url }}'\nlogo_urll: x\na: 1\n"))
 	lines := failure.Lines(err)
 	if len(lines) != 3 || lines[1] != "bad.yml:7: a: unknown key" || !strings.Contains(lines[2], `Unable to evaluate name "logo_url"`) {

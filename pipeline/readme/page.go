@@ -24,23 +24,22 @@ const (
 	maintainers = ".github/maintainers.md"
 )
 
-// Picture is the picture of the init graph that README.md shows to readers of
-// light or of dark pages, by its look's name.
+// Picture returns the path of README.md's picture of the init graph for a look:
+// light or dark.
 func Picture(look string) string { return ".github/init-graph-" + look + ".svg" }
 
-// Extra is what the pages say that is not in the variables.
+// Extra is the content of the pages that is not in the variables.
 type Extra struct {
-	Maintainers string  // Markdown for those who work on the repository; only README.md has it, under a heading
-	Guides      []Guide // pages that belong to the application's setup, in the order of app_setup_pages
-	Pictures    bool    // README.md shows the init graph by the files that Picture names
+	Maintainers string  // Markdown for maintainers, under a heading; only in README.md
+	Guides      []Guide // pages about the application's setup, in the order of app_setup_pages
+	Pictures    bool    // README.md shows the init graph as the files that Picture names
 }
 
 //go:embed *.md.tmpl
 var templates embed.FS
 
-// Load reads the facts about the image from the repository at dir, and the
-// Markdown files that belong to its pages. Mistakes are failure.Usage errors
-// with file and line.
+// Load reads readme-vars.yml and the Markdown files of the pages from the
+// repository at dir. Mistakes are failure.Usage errors with file and line.
 func Load(dir string) (*Vars, Extra, error) {
 	var extra Extra
 	data, err := os.ReadFile(filepath.Join(dir, File))
@@ -79,19 +78,19 @@ func (v *Vars) README(extra Extra) ([]byte, error) {
 	return []byte(strings.ReplaceAll(page, "](#usage)", "](#start-it)")), nil
 }
 
-// content is what the template receives besides the variables.
+// content is the data of the templates.
 type content struct {
 	*Vars
 	Extra
-	Site        bool   // it is the page for the documentation site
-	FrontMatter string // of that page
+	Site        bool   // whether the page is for the documentation site
+	FrontMatter string // of the site's page
 	Tables      []table
 }
 
 // table is a table of parameters.
 type table struct {
-	Title  string // empty where there is but one
-	Column string // the name of its first column
+	Title  string // empty if there is only one
+	Column string // name of the first column
 	Rows   []entry
 }
 
@@ -122,8 +121,8 @@ func (v *Vars) page(name string, c content) (string, error) {
 	return tidy(out.String()), nil
 }
 
-// Diff is a unified diff that takes the old text of a file to the new one,
-// empty when they are the same.
+// Diff returns a unified diff from the old to the new text of a file, empty if they
+// are equal.
 func Diff(name string, old, new []byte) string {
 	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
 		A: lines(old), B: lines(new), FromFile: name, ToFile: name + " (rendered)", Context: 3,
@@ -134,8 +133,8 @@ func Diff(name string, old, new []byte) string {
 	return text
 }
 
-// lines splits text behind each newline; a last line without one gets it, as
-// every other program that shows a diff does.
+// lines splits text after each newline. It marks a last line without a newline as
+// diff does.
 func lines(text []byte) []string {
 	split := slices.Collect(strings.Lines(string(text)))
 	if last := len(split) - 1; last >= 0 && !strings.HasSuffix(split[last], "\n") {
@@ -144,9 +143,8 @@ func lines(text []byte) []string {
 	return split
 }
 
-// tidy leaves one empty line where there are more, none at either end, and no
-// space at a line's end but the two that mean a break. Code blocks stay as they
-// are.
+// tidy collapses empty lines, removes them at both ends, and trims trailing space
+// except the two that mean a line break. It does not change code blocks.
 func tidy(page string) string {
 	var out []string
 	for line, inCode := range eachLine(page) {
@@ -164,19 +162,19 @@ func tidy(page string) string {
 	return strings.TrimRight(strings.Join(out, "\n"), "\n") + "\n"
 }
 
-// cell makes text fit for a cell of a table.
+// cell formats text for a table cell.
 func cell(text string) string {
 	text = strings.ReplaceAll(strings.TrimSpace(text), "|", `\|`)
 	return strings.ReplaceAll(text, "\n", "<br>")
 }
 
-// siteCell is cell for MkDocs, which shows the backslash before a | in a code
-// span, where a | separates no cells.
+// siteCell is cell for MkDocs, where a | in a code span does not separate cells, and
+// a backslash before it would be shown.
 func siteCell(text string) string {
 	return codeSpan.ReplaceAllStringFunc(cell(text), func(span string) string { return strings.ReplaceAll(span, `\|`, "|") })
 }
 
-// code puts text into a code span, whatever backquotes it holds.
+// code formats text as a code span, even if it contains backquotes.
 func code(text string) string {
 	fence, pad := "`", ""
 	for strings.Contains(text, fence) {
@@ -185,8 +183,8 @@ func code(text string) string {
 	return fence + pad + text + pad + fence
 }
 
-// How many letters without a place to break a narrow screen has room for in a
-// table: in the column of names, and beside it.
+// The longest unbreakable words, in characters, that fit a table on a narrow
+// screen: in the column of names and in the other columns.
 const (
 	widestName = 20
 	widestDesc = 14
@@ -197,9 +195,8 @@ var (
 	syllable = regexp.MustCompile(`[^_./]*[_./]*`)
 )
 
-// breakable lets long names in the code spans of a table break behind one of
-// their joints, so that the table fits a phone. What readers copy stays the
-// same.
+// breakable inserts optional line breaks after separators in long names in code
+// spans, so that a table fits a phone. Copied text stays the same.
 func breakable(widest int, text string) string {
 	if strings.Contains(text, "``") {
 		return text
@@ -224,8 +221,8 @@ func breakable(widest int, text string) string {
 	})
 }
 
-// note is a call-out in GitHub's flavour; kind is NOTE, TIP, IMPORTANT,
-// WARNING or CAUTION.
+// note formats a call-out in GitHub's syntax; kind is NOTE, TIP, IMPORTANT, WARNING
+// or CAUTION.
 func note(kind, text string) string {
 	return "> [!" + kind + "]\n> " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n> ")
 }

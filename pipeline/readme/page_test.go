@@ -46,8 +46,8 @@ func site(t *testing.T, file string) string {
 	return string(text)
 }
 
-// The pages of made-up images. `go test ./pipeline/readme -update` writes them
-// again; read the difference before you commit it.
+// The pages of made-up images. `go test ./pipeline/readme -update` updates them;
+// review the diff before you commit it.
 func TestPagesOfMadeUpImages(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.yml")
 	if err != nil || len(files) < 12 {
@@ -119,7 +119,7 @@ func TestSectionsComeInTheKnownOrder(t *testing.T) {
 	}
 }
 
-// What people paste has to mean what the variables say, whatever is in them.
+// Pasted commands must have the values of the variables, whatever they contain.
 func TestOddValuesSurviveComposeAndShell(t *testing.T) {
 	for _, value := range []string{
 		"", "plain", "a b", `"quoted"`, `'quoted'`, `both " and '`, `back\slash`, "$HOME", "`id`", "#comment", "a #comment",
@@ -165,8 +165,8 @@ func TestOddValuesSurviveComposeAndShell(t *testing.T) {
 	}
 }
 
-// Where compose wants text, a value that YAML takes for something else gets
-// quotes; where it may be anything, it stays what it is.
+// Where compose expects text, a value that YAML would parse as another type is
+// quoted; where any type is allowed, it is not.
 func TestTextStaysTextInCompose(t *testing.T) {
 	for _, value := range []string{"123", "1.5", "0x1f", "1e3", "yes", "Off", "null", "~", "true", "2026-01-01", "22:22", "02:42:11:11:11:11", "plain"} {
 		text := fmt.Sprintf("project_name: typed\nproject_url: https://example.com\nproject_blurb: Typed.\n"+

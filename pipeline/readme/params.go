@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// kind is what sort of parameter an entry is.
+// kind is the kind of a parameter.
 type kind int
 
 const (
@@ -24,30 +24,30 @@ const (
 	port
 	device
 	custom
-	mentioned // in a table only
+	mentioned // only in a table
 )
 
-// The orders in which people expect the kinds.
+// The orders of the kinds in the three places.
 var (
 	composeOrder = [...]kind{privileged, hostname, macAddress, network, capability, securityOption, environment, volume, port, device, custom}
 	cliOrder     = [...]kind{hostname, macAddress, network, privileged, capability, securityOption, environment, port, volume, device, custom}
 	tableOrder   = [...]kind{hostname, macAddress, network, port, environment, volume, device, privileged, capability, securityOption, custom, mentioned}
 )
 
-// entry is one parameter as each of the three places shows it.
+// entry is one parameter in the form of each of the three places.
 type entry struct {
 	kind     kind
 	key      string // in compose
-	list     bool   // the key takes a list
+	list     bool   // the value of key is a list
 	value    string // in compose
 	flag     string // on the command line, quoted
 	Param    string // in a table
-	Desc     string // what it is for, as a table says it
+	Desc     string // description in a table
 	optional bool
-	again    bool // it is one more value of the entry before, which a table shows once
+	again    bool // another value of the previous entry; a table shows only the first
 }
 
-// entries lists every parameter that is switched on.
+// entries returns all enabled parameters.
 func (v *Vars) entries() []entry {
 	var all []entry
 	add := func(e entry) {
@@ -95,7 +95,7 @@ func (v *Vars) entries() []entry {
 			}
 		}
 		for _, e := range twin.Env {
-			// Whoever lists one of the common three again means the same.
+			// The common three may be listed again; they are shown once.
 			common := v.CommonEnv.On && (e.Name == "PUID" || e.Name == "PGID" || e.Name == "TZ")
 			if twin.HasEnv && !common {
 				env(e, twin.optional)
@@ -107,7 +107,7 @@ func (v *Vars) entries() []entry {
 		for _, e := range twin.Ports {
 			mapping := string(e.External + ":" + e.Internal)
 			param := mapping
-			if twin.optional { // as the format has it: which port of the host is up to people
+			if twin.optional { // as the format defines: users choose the port of the host
 				param = string(e.Internal)
 			}
 			list(twin.HasPorts, port, "ports", "-p ", mapping, param, e.Desc)
@@ -152,23 +152,23 @@ func (v *Vars) entries() []entry {
 	return all
 }
 
-// inOrder are the entries of the kinds in order, those of one kind as they come.
+// inOrder returns the entries of the kinds in order, sorted stably by kind.
 func (v *Vars) inOrder(order []kind) []entry {
 	sorted := slices.DeleteFunc(v.entries(), func(e entry) bool { return !slices.Contains(order, e.kind) })
 	slices.SortStableFunc(sorted, func(a, b entry) int { return slices.Index(order, a.kind) - slices.Index(order, b.kind) })
 	return sorted
 }
 
-// rows are the entries as a table shows them.
+// rows returns the entries of a table.
 func (v *Vars) rows() []entry {
 	return slices.DeleteFunc(v.inOrder(tableOrder[:]), func(e entry) bool { return e.again })
 }
 
-// Image is the reference people pull.
+// Image returns the image reference that users pull.
 func (v *Vars) Image() string { return "lscr.io/linuxserver/" + v.Name + ":latest" }
 
-// Compose is a compose file with every parameter, or the one the variables
-// bring along.
+// Compose returns a compose file with every parameter, or the custom one in the
+// variables.
 func (v *Vars) Compose() string {
 	if v.CustomCompose != "" {
 		return strings.TrimSpace(v.CustomCompose) + v.externalCompose()
@@ -198,11 +198,11 @@ func (v *Vars) Compose() string {
 	return file + "    restart: unless-stopped" + v.externalCompose()
 }
 
-// external is what stands above the other container that an image needs.
+// external is the comment above another container that the image needs.
 const external = "This container needs another application, which runs in a container of its own:"
 
-// externalCompose is the other application as part of the compose file, whose
-// services may be written with or without their key.
+// externalCompose returns the other application's part of the compose file. The
+// variable may omit the services key.
 func (v *Vars) externalCompose() string {
 	block := strings.Trim(v.ExternalCompose, "\n")
 	if !v.External || strings.TrimSpace(block) == "" {
@@ -215,9 +215,9 @@ func (v *Vars) externalCompose() string {
 	return "\n  # " + external + "\n" + block
 }
 
-// CommandLine is the same as one docker command, which starts the application as
-// the compose file does, with the variables it shows. A shell takes the mark of an optional parameter for a
-// command that is only a comment and drops it.
+// CommandLine returns a docker command that starts the application like the compose
+// file, with the same variables. The mark of an optional parameter is a command
+// substitution that contains only a comment, so a shell drops it.
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
 	given := v.composed()
@@ -225,7 +225,7 @@ func (v *Vars) CommandLine() string {
 		line := e.flag
 		if name, _, _ := strings.Cut(e.value, "="); e.optional && e.kind == environment && len(given) > 0 {
 			if _, shown := given[name]; !shown {
-				continue // the compose file leaves it to the table as well
+				continue // the compose file omits it too; the table shows it
 			}
 		}
 		if name, isEmpty := strings.CutSuffix(e.value, "="); isEmpty && e.kind == environment {
@@ -244,8 +244,8 @@ func (v *Vars) CommandLine() string {
 	return command
 }
 
-// composed is the environment that a compose file of the variables' own sets
-// for the application.
+// composed returns the environment that the custom compose file sets for the
+// application.
 func (v *Vars) composed() map[string]string {
 	var file struct {
 		Services map[string]struct {
@@ -254,7 +254,7 @@ func (v *Vars) composed() map[string]string {
 		} `yaml:"services"`
 	}
 	if yaml.Unmarshal([]byte(v.CustomCompose), &file) != nil {
-		return nil // which is an error by itself
+		return nil // reported by checkCompose
 	}
 	given := map[string]string{}
 	service, named := file.Services[v.ContainerName]
@@ -276,8 +276,8 @@ func (v *Vars) composed() map[string]string {
 	return given
 }
 
-// yamlQuote writes value so that compose reads it back unchanged, as text unless
-// it may be anything; $ is doubled because compose replaces variables.
+// yamlQuote quotes value so that compose reads it back unchanged: as text, or as any
+// type if anything is set. It doubles $ because compose replaces variables.
 func yamlQuote(value string, anything bool) string {
 	value = strings.ReplaceAll(value, "$", "$$")
 	var of any = value
@@ -289,12 +289,12 @@ func yamlQuote(value string, anything bool) string {
 	}
 	quoted, err := yaml.Marshal(&yaml.Node{Kind: yaml.ScalarNode, Style: yaml.DoubleQuotedStyle, Value: value})
 	if err != nil {
-		panic(err) // text can be written
+		panic(err) // marshalling text cannot fail
 	}
 	return strings.TrimSpace(string(quoted))
 }
 
-// shellQuote writes value so that a shell reads it back unchanged.
+// shellQuote quotes value so that a shell reads it back unchanged.
 func shellQuote(value string) string {
 	switch {
 	case strings.ContainsAny(value, "\"$`\\!\n"):

@@ -12,7 +12,7 @@ const root = "../../"
 
 var update = flag.Bool("update", false, "write the expected files again")
 
-// page is README.md as it should be.
+// page returns the expected README.md.
 func page(t *testing.T) string {
 	t.Helper()
 	v, extra, err := readme.Load(root)

@@ -20,8 +20,8 @@ var (
 	guideFile   = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*\.md$`)
 )
 
-// validate finds what a page could not be made of although every type is
-// right. Nothing is said twice of a value that is mistyped.
+// validate returns an error for values that have the right type but cannot be
+// rendered. It reports nothing about mistyped values, which are reported already.
 func (v *Vars) validate(mistyped error) error {
 	var problems []error
 	said := strings.Join(failure.Lines(mistyped), "\n")
@@ -121,11 +121,11 @@ func (v *Vars) validate(mistyped error) error {
 	return errors.Join(problems...)
 }
 
-// markdownMark begins or ends a code block or a comment. A fence ends a block
-// only where nothing stands behind it.
+// markdownMark matches the start or end of a code block or a comment. A fence ends
+// a block only if nothing follows it.
 var markdownMark = regexp.MustCompile("(?m)^[ >]*(```+|~~~+)([ \\t\\r]*$)?|<!--|-->")
 
-// checkTexts finds Markdown that would swallow what stands behind it.
+// checkTexts reports unclosed Markdown blocks, which would swallow what follows.
 func (v *Vars) checkTexts() (problems []error) {
 	for _, t := range v.texts() {
 		text := *t.value
@@ -133,7 +133,7 @@ func (v *Vars) checkTexts() (problems []error) {
 			line := lineIn(find(v.doc.Root, t.key), 1+strings.Count(text[:begin], "\n"))
 			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: line}, t.key, format, args...))
 		}
-		end, begin := "", 0 // what ends the code block or comment that is open, and where that begins
+		end, begin := "", 0 // the end mark of the open code block or comment, and where that starts
 		for _, m := range markdownMark.FindAllStringSubmatchIndex(text, -1) {
 			mark := text[m[0]:m[1]]
 			fence := m[2] >= 0
@@ -145,7 +145,7 @@ func (v *Vars) checkTexts() (problems []error) {
 				end, begin = mark, m[2]
 			case end == "" && mark == "<!--":
 				end, begin = "-->", m[0]
-			case fence && m[4] < 0: // it has more behind it, so it ends nothing
+			case fence && m[4] < 0: // text follows it, so it ends nothing
 			case end != "" && strings.HasPrefix(mark, end):
 				end = ""
 			}
@@ -164,7 +164,7 @@ func (v *Vars) checkTexts() (problems []error) {
 	return problems
 }
 
-// checkCompose finds a compose file that is none.
+// checkCompose reports an invalid compose file.
 func (v *Vars) checkCompose() error {
 	if line, err := notCompose(v.CustomCompose); err != nil {
 		return v.doc.ProblemAt(&yaml.Node{Line: lineIn(find(v.doc.Root, "custom_compose"), line)}, "custom_compose", "%v", err)
@@ -175,7 +175,7 @@ func (v *Vars) checkCompose() error {
 	return nil
 }
 
-// notCompose says why a text is no compose file, and on which of its lines.
+// notCompose returns why a text is not a compose file, and the line of the error.
 func notCompose(text string) (line int, err error) {
 	var file struct {
 		Services map[string]yaml.Node `yaml:"services"`

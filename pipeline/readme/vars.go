@@ -1,8 +1,8 @@
-// Package readme renders the pages people read from readme-vars.yml, the facts
-// about an image in linuxserver.io's format, and the Markdown files it names. It
-// takes every form that the files of their images have, whether this one needs it
-// or not.
-// The pages are generated completely, so comparing them shows any drift.
+// Package readme renders README.md and the documentation site's page from
+// readme-vars.yml, which describes an image in linuxserver.io's format, and from the
+// Markdown files that it names. It supports every form that the files of
+// linuxserver.io's images use, whether this image needs it or not. The pages are
+// generated completely, so a comparison shows any drift.
 package readme
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/strictyaml"
 )
 
-// Vars is what readme-vars.yml says, every Jinja expression in it rendered.
+// Vars has the values of readme-vars.yml, with Jinja expressions evaluated.
 type Vars struct {
 	Name           string    `yaml:"project_name" required:""`
 	URL            string    `yaml:"project_url" required:""`
@@ -52,17 +52,17 @@ type Vars struct {
 	Privileged    Toggle  `yaml:"privileged"`
 	Needed        Params  `prefix:""`
 	Optional      Params  `prefix:"opt_"`
-	CustomCompose string  `yaml:"custom_compose"` // a whole compose file, shown instead of the generated one
+	CustomCompose string  `yaml:"custom_compose"` // a whole compose file that replaces the generated one
 
-	External        bool   `yaml:"external_application_snippet_enabled"` // it needs another container
+	External        bool   `yaml:"external_application_snippet_enabled"` // whether it needs another container
 	ExternalCLI     string `yaml:"external_application_cli_block"`
 	ExternalCompose string `yaml:"external_application_compose_block"`
 
 	HasSetup           bool     `yaml:"app_setup_block_enabled"`
 	Setup              string   `yaml:"app_setup_block"`
-	GuideFiles         []string `yaml:"app_setup_pages"` // Markdown in this repository that belongs to it
+	GuideFiles         []string `yaml:"app_setup_pages"` // Markdown files in this repository about the setup
 	Start              string   `yaml:"usage_block"`     // how to start the container, above the compose file
-	BuildNote          string   `yaml:"build_note"`      // what to know of building it with docker build
+	BuildNote          string   `yaml:"build_note"`      // note about docker build
 	HasBlock1          bool     `yaml:"optional_block_1"`
 	Block1             Lines    `yaml:"optional_block_1_items"`
 	OptionalParameters Lines    `yaml:"optional_parameters"`
@@ -79,19 +79,19 @@ type Vars struct {
 	Nvidia             Switch   `yaml:"show_nvidia"`
 	HTTPPort           Literal  `yaml:"external_http_port"`
 	HTTPSPort          Literal  `yaml:"external_https_port"`
-	Narrow             bool     `yaml:"narrow_tables"` // long names in tables break, so that they fit a phone
+	Narrow             bool     `yaml:"narrow_tables"` // break long names in tables, so that they fit a phone
 
 	InitDiagram string   `yaml:"init_diagram"` // d2
 	Changelogs  []Change `yaml:"changelogs"`   // newest first
 
-	// Notes are lines about what no page shows, for whoever renders one.
+	// Notes are messages about values that no page shows.
 	Notes []string
 
 	doc *strictyaml.Document
 }
 
-// Params are the parameters that come twice: plain, and with opt_ before their
-// names for those that a container can do without.
+// Params has the parameters that exist twice: required ones, and optional ones with
+// the prefix opt_.
 type Params struct {
 	HasEnv      bool             `yaml:"param_usage_include_env"`
 	Env         []EnvVar         `yaml:"param_env_vars"`
@@ -108,26 +108,26 @@ type Params struct {
 	Custom      []CustomParam    `yaml:"custom_params"`
 }
 
-// elsewhere are the fields of a parameter that other pages than ours show.
+// elsewhere has the fields of a parameter that only other programs use.
 type elsewhere struct {
 	Label   any `yaml:"name"`
 	Choices any `yaml:"env_options"`
 	Default any `yaml:"default"`
 }
 
-// Sponsor is a link under which the project can be supported.
+// Sponsor is a link for supporting the project.
 type Sponsor struct {
 	Name string `yaml:"name"`
 	URL  string `yaml:"url"`
 }
 
-// Architecture is one that the image is published for.
+// Architecture is an architecture that the image is published for.
 type Architecture struct {
 	Arch string `yaml:"arch" required:""`
 	Tag  string `yaml:"tag"`
 }
 
-// Version is a tag that stands for a line of releases.
+// Version is a tag for a line of releases.
 type Version struct {
 	Tag   Literal `yaml:"tag"`
 	Desc  string  `yaml:"desc"`
@@ -142,7 +142,7 @@ type EnvVar struct {
 	Desc      string  `yaml:"desc"`
 }
 
-// Volume is a folder of the host seen in the container.
+// Volume is a folder of the host mounted in the container.
 type Volume struct {
 	elsewhere `prefix:""`
 	Path      string `yaml:"vol_path" required:""`
@@ -173,8 +173,8 @@ type Cap struct {
 	Desc      string `yaml:"desc"`
 }
 
-// SecurityOption is one value of Docker's security-opt, which the command line
-// and compose may spell differently.
+// SecurityOption is a value of Docker's security-opt, which may be spelled
+// differently on the command line and in compose.
 type SecurityOption struct {
 	elsewhere `prefix:""`
 	Run       string `yaml:"run_var" required:""`
@@ -188,7 +188,7 @@ type CustomParam struct {
 	Compose string `yaml:"name_compose"`
 	Value   Values `yaml:"value"`
 	Desc    string `yaml:"desc"`
-	Array   Toggle `yaml:"array"` // compose takes a list here
+	Array   Toggle `yaml:"array"` // whether compose expects a list
 	Label   any    `yaml:"label"`
 }
 
@@ -201,7 +201,7 @@ type Change struct {
 // Toggle is true, false or "optional".
 type Toggle struct{ On, Optional bool }
 
-// UnmarshalText reads one of the three words.
+// UnmarshalText parses one of the three words.
 func (t *Toggle) UnmarshalText(text []byte) error {
 	switch strings.ToLower(string(text)) {
 	case "true":
@@ -216,21 +216,19 @@ func (t *Toggle) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Literal is a scalar kept as it is written, so that 1000 and 3.20 need no
-// quotes.
+// Literal is a scalar as written, so that 1000 and 3.20 need no quotes.
 type Literal string
 
-// UnmarshalText keeps the text.
+// UnmarshalText stores the text.
 func (l *Literal) UnmarshalText(text []byte) error {
 	*l = Literal(text)
 	return nil
 }
 
-// Switch is on unless it is false or empty: some write text where others write
-// true.
+// Switch is on unless it is false or empty: some files have text instead of true.
 type Switch bool
 
-// UnmarshalYAML reads any value.
+// UnmarshalYAML accepts any value.
 func (s *Switch) UnmarshalYAML(node *yaml.Node) error {
 	var off bool
 	*s = Switch(node.Value != "" || len(node.Content) > 0)
@@ -243,7 +241,7 @@ func (s *Switch) UnmarshalYAML(node *yaml.Node) error {
 // Values is one value, or a list of them.
 type Values struct {
 	List  []string
-	Plain bool // it is one value, and no list
+	Plain bool // whether it is a single value
 }
 
 // UnmarshalYAML reads either form.
@@ -274,13 +272,13 @@ func (l *Lines) UnmarshalYAML(node *yaml.Node) error {
 	return errors.New("want text or a list of text")
 }
 
-// otherKeys are keys of the format that concern no page of ours: templates of
-// other programs, and how the image is built.
+// otherKeys matches keys of the format that no page uses: they configure other
+// programs' templates and the build of the image.
 var otherKeys = regexp.MustCompile(`^(unraid_\w+|external_application_unraid_block|build_(armhf|riscv64)|image_(builder|provenance|sbom)|custom_(external|package)_trigger|external_trigger_delay_hours|armhf_native|project_name_short|project_github_\w+|lsio_\w+|github_(user|branch)|release_tag|ls_branch)$`)
 
-// Parse reads the text of a readme-vars.yml; name is how messages call it.
-// Every error is a failure.Usage on one line with file and line number; all
-// of them are joined, mistyped values before what follows from them.
+// Parse parses the text of a readme-vars.yml; name is the file's name in errors.
+// Every error is a failure.Usage in one line, with file and line number. All errors
+// are joined, mistyped values first.
 func Parse(name string, data []byte) (*Vars, error) {
 	doc, err := strictyaml.Parse(name, data)
 	if err != nil {
@@ -295,7 +293,7 @@ func Parse(name string, data []byte) (*Vars, error) {
 	}
 	rendered := render(doc)
 	v.setAside()
-	problems := errors.Join(doc.Decode(v), rendered) // what is mistyped comes first: the rest may follow from it
+	problems := errors.Join(doc.Decode(v), rendered) // mistyped values come first: they may cause the rest
 	v.ContainerName = cmp.Or(v.ContainerName, v.Name)
 	v.RepoName = cmp.Or(v.RepoName, "docker-"+v.Name)
 	v.RepoURL = cmp.Or(v.RepoURL, "https://github.com/linuxserver/"+v.RepoName)
@@ -309,7 +307,7 @@ func Parse(name string, data []byte) (*Vars, error) {
 	return v, nil
 }
 
-// find is the value of a key of a mapping, nil when there is none.
+// find returns the value of a key of a mapping, nil if there is none.
 func find(mapping *yaml.Node, key string) *yaml.Node {
 	for pair := range slices.Chunk(mapping.Content, 2) {
 		if pair[0].Value == key {
@@ -319,7 +317,7 @@ func find(mapping *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// setAside takes the keys that concern no page out of the document.
+// setAside removes the keys that no page uses from the document.
 func (v *Vars) setAside() {
 	var kept []*yaml.Node
 	var aside []string
@@ -336,7 +334,7 @@ func (v *Vars) setAside() {
 	}
 }
 
-// MissingArchitectures are those people look for that the image has not.
+// MissingArchitectures returns the well-known architectures that the image lacks.
 func (v *Vars) MissingArchitectures() (missing []string) {
 	for _, p := range platform.All() {
 		if !slices.ContainsFunc(v.Architectures, func(a Architecture) bool { return a.Arch == p.Label }) {
@@ -346,12 +344,12 @@ func (v *Vars) MissingArchitectures() (missing []string) {
 	return missing
 }
 
-// HasLatest reports whether there is a tag latest among those of the versions.
+// HasLatest reports whether the versions include the tag latest.
 func (v *Vars) HasLatest() bool {
 	return slices.ContainsFunc(v.Versions, func(version Version) bool { return version.Tag == "latest" })
 }
 
-// Line returns the line of readme-vars.yml on which the value at path stands, or
-// the one nearest around it: Line("init_diagram") is where the graph's block
-// begins, its first line of d2 being the one below.
+// Line returns the line of the value at path in readme-vars.yml, or of the nearest
+// enclosing value. Line("init_diagram") is the line of the key; the d2 text starts
+// on the next line.
 func (v *Vars) Line(path string) int { return v.doc.Line(path) }

@@ -1,6 +1,6 @@
-// Package strictyaml decodes a YAML file into a struct and rejects everything
-// the struct does not have. Each problem is one line that starts with file and
-// line; all problems are reported at once.
+// Package strictyaml decodes a YAML file into a struct and rejects unknown keys.
+// Each problem is one line that starts with the file and line number; all problems
+// are reported at once.
 package strictyaml
 
 import (
@@ -23,18 +23,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// Document is a parsed file that remembers where each value stands.
+// Document is a parsed file that records the line of each value.
 type Document struct {
 	File  string
-	Root  *yaml.Node // of the only document in the file
+	Root  *yaml.Node // the root node of the only document
 	lines map[string]int
 
-	problems []error // that Decode has found
+	problems []error // found by Decode
 }
 
 // Line returns the line of the value at path ("base.local.suite",
-// "param_ports[0].desc"), or of the nearest value around it that the file has.
-// For a block scalar it is the line of its key.
+// "param_ports[0].desc"), or of the nearest enclosing value in the file. For a
+// block scalar it is the line of its key.
 func (d *Document) Line(path string) int {
 	for path != "" {
 		if line, ok := d.lines[path]; ok {
@@ -45,12 +45,12 @@ func (d *Document) Line(path string) int {
 	return 1
 }
 
-// Problem is an error about the value at path: wrong use, on one line.
+// Problem returns a usage error about the value at path, in one line.
 func (d *Document) Problem(path, format string, args ...any) error {
 	return failure.Usagef("%s:%d: %s: %s", d.File, d.Line(path), path, fmt.Sprintf(format, args...))
 }
 
-// ProblemAt is Problem for a node at hand.
+// ProblemAt is like Problem, with the line of a node.
 func (d *Document) ProblemAt(node *yaml.Node, path, format string, args ...any) error {
 	if path != "" {
 		path += ": "
@@ -58,8 +58,8 @@ func (d *Document) ProblemAt(node *yaml.Node, path, format string, args ...any) 
 	return failure.Usagef("%s:%d: %s%s", d.File, node.Line, path, fmt.Sprintf(format, args...))
 }
 
-// Parse reads data, named file in messages, which must hold one YAML document.
-// Its errors are a failure.Usage.
+// Parse parses data, which must be one YAML document; file is its name in errors.
+// Errors are a failure.Usage.
 func Parse(file string, data []byte) (*Document, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var root yaml.Node
@@ -77,14 +77,14 @@ func Parse(file string, data []byte) (*Document, error) {
 	return &Document{File: file, Root: root.Content[0], lines: map[string]int{}}, nil
 }
 
-// Decode puts the document into the struct that into points to. Fields are
-// named by their `yaml` tag and may be strings, booleans, ints, slices,
-// structs, maps of strings to those, or implement yaml.Unmarshaler or
-// encoding.TextUnmarshaler, which receives any scalar as it is written. An
-// interface stays nil, whatever the file has there. A struct with a `prefix` tag lends its fields to the one around it, with the
-// prefix before their names. An empty value leaves its field untouched. A text
-// with a `required` tag must have one. Every error is a failure.Usage; several
-// are joined.
+// Decode decodes the document into the struct that into points to. Fields are
+// named by their `yaml` tag and may be strings, booleans, ints, slices, structs,
+// maps of strings to those, or implement yaml.Unmarshaler or
+// encoding.TextUnmarshaler, which receives any scalar as written. An interface
+// accepts any value and stays nil. The fields of a struct with a `prefix` tag are
+// inlined, with the prefix before their names. An empty value leaves its field
+// unchanged. A string with a `required` tag must not be empty. Every error is a
+// failure.Usage; several are joined.
 func (d *Document) Decode(into any) error {
 	d.decode("", d.Root, reflect.ValueOf(into).Elem())
 	return errors.Join(d.problems...)
@@ -92,8 +92,8 @@ func (d *Document) Decode(into any) error {
 
 var (
 	yamlError = regexp.MustCompile(`(?s)^yaml: (?:unmarshal errors:\s+)?(?:line (\d+): )?(.*)$`)
-	// The library counts lines from 0 in what its parser finds, and from 1 in
-	// what its scanner finds.
+	// The library counts lines from 0 in errors of its parser, and from 1 in errors
+	// of its scanner.
 	parserError = regexp.MustCompile(`^did not find expected (<|node content|'-' indicator|key|',' or )`)
 	anchorError = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
 )
@@ -103,7 +103,7 @@ func syntaxError(file string, data []byte, err error) error {
 	return failure.Usagef("%s:%d: not valid YAML: %s", file, line, problem)
 }
 
-// Syntax is what the YAML library found wrong with data, and in which line.
+// Syntax extracts the line and the message from a YAML library error about data.
 func Syntax(data []byte, err error) (line int, problem string) {
 	line, problem = 1, err.Error()
 	if m := yamlError.FindStringSubmatch(problem); m != nil {
@@ -151,7 +151,7 @@ func (d *Document) decode(path string, node *yaml.Node, into reflect.Value) {
 		return
 	}
 	switch into.Kind() {
-	case reflect.Interface: // nothing is done with it
+	case reflect.Interface: // ignored
 	case reflect.Struct:
 		d.decodeStruct(path, node, into)
 	case reflect.Map:
@@ -164,7 +164,7 @@ func (d *Document) decode(path string, node *yaml.Node, into reflect.Value) {
 		into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
 		for i, item := range node.Content {
 			if item.ShortTag() == "!!null" && into.Index(i).Kind() == reflect.Struct {
-				item = &yaml.Node{Kind: yaml.MappingNode, Line: item.Line} // without anything that is required
+				item = &yaml.Node{Kind: yaml.MappingNode, Line: item.Line} // so that required keys are reported
 			}
 			d.decode(fmt.Sprintf("%s[%d]", path, i), item, into.Index(i))
 		}
@@ -187,8 +187,8 @@ func (d *Document) decode(path string, node *yaml.Node, into reflect.Value) {
 	}
 }
 
-// eachKey calls visit for every key of a mapping that is text and stands there
-// for the first time; it returns false when there is no mapping.
+// eachKey calls visit for each valid key of a mapping and reports other and
+// repeated keys; it returns false if node is not a mapping.
 func (d *Document) eachKey(path string, node *yaml.Node, visit func(key, path string, value *yaml.Node)) bool {
 	if node.Kind != yaml.MappingNode {
 		d.problem(node, path, "want keys with values, got %s", kindOf(node))
@@ -213,13 +213,13 @@ func (d *Document) eachKey(path string, node *yaml.Node, visit func(key, path st
 	return true
 }
 
-// within is the path of a key in what stands at path.
+// within returns the path of a key in the mapping at path.
 func within(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
 
 func (d *Document) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
 	fields := map[string]field{}
 	collect(into, "", fields)
-	wrong := map[string]bool{} // keys of which something is said already
+	wrong := map[string]bool{} // keys with a reported problem
 	mapping := d.eachKey(path, node, func(key, inner string, value *yaml.Node) {
 		f, known := fields[key]
 		if !known {
@@ -253,7 +253,7 @@ type field struct {
 	required bool
 }
 
-// collect lists the fields of a struct by the name they have in a file.
+// collect adds the fields of a struct to fields, by their names in a file.
 func collect(into reflect.Value, prefix string, fields map[string]field) {
 	for f, value := range into.Fields() {
 		if inner, ok := f.Tag.Lookup("prefix"); ok {
@@ -265,7 +265,7 @@ func collect(into reflect.Value, prefix string, fields map[string]field) {
 	}
 }
 
-// kinds are the names of the values that YAML knows, by their tags.
+// kinds maps YAML tags to descriptions.
 var kinds = map[string]string{
 	"!!map": "keys with values", "!!seq": "a list", "!!str": "text", "!!int": "a whole number", "!!float": "a number",
 	"!!bool": "true or false", "!!timestamp": "a date", "!!null": "nothing",
@@ -279,11 +279,11 @@ func kindOf(node *yaml.Node) string {
 	return kind
 }
 
-// suggestion is the known key that key was most likely meant to be, and the hint
-// that names it.
+// suggestion returns the known key that is most similar to key, and a hint that
+// names it.
 func suggestion(key string, fields map[string]field) (meant, hint string) {
 	names := slices.Sorted(maps.Keys(fields))
-	closest := 0.6 // below it, two words are not alike
+	closest := 0.6 // minimum ratio for similar words
 	for _, name := range names {
 		if ratio := difflib.NewMatcher(strings.Split(key, ""), strings.Split(name, "")).Ratio(); ratio > closest {
 			meant, closest = name, ratio
@@ -293,7 +293,7 @@ func suggestion(key string, fields map[string]field) (meant, hint string) {
 	case meant != "":
 		return meant, fmt.Sprintf(", did you mean %q?", meant)
 	case len(names) > 12:
-		return "", "" // nobody reads such a list
+		return "", "" // too long a list to be useful
 	}
 	return "", "; known are " + strings.Join(names, ", ")
 }

@@ -32,7 +32,7 @@ func TestValuesLandInTheirFields(t *testing.T) {
 	if v.Name != "a" || len(v.Items) != 2 || v.Items[1] != (inner{1, true}) || v.Map["k"].Port != 2 || v.More != (inner{3, true}) {
 		t.Errorf("got %+v", v)
 	}
-	// An alias is where its value is written.
+	// The line of an alias is that of its value.
 	for path, want := range map[string]int{"name": 1, "items": 2, "items[0].port": 3, "items[1]": 3, "map.k": 5, "map.gone.port": 5, "more_port": 6, "nowhere": 1} {
 		if got := doc.Line(path); got != want {
 			t.Errorf("%s is on line %d, want %d", path, got, want)
@@ -43,7 +43,7 @@ func TestValuesLandInTheirFields(t *testing.T) {
 	}
 }
 
-// The line is that of the slip, or of the construct it left open.
+// The line is that of the mistake, or of the unclosed construct.
 func TestSyntaxErrorsNameTheRightLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"name: a\n\tmore: b\n":                   "f.yml:2: ",
