@@ -188,13 +188,13 @@ func (r *repository) ensureListed(ctx context.Context, subject v1.Hash) error {
 	if len(want) == 0 {
 		return nil
 	}
-	what := "listing what is attached to " + subject.String()
+	operation := "listing what is attached to " + subject.String()
 	if !r.useReferrersTag {
 		policy := referrersPolicy
 		if r.listsReferrers {
 			policy = publishPolicy
 		}
-		err := r.try(ctx, policy, what, func(ctx context.Context) error {
+		err := r.try(ctx, policy, operation, func(ctx context.Context) error {
 			have, lists, err := r.referrers(ctx, subject)
 			if err != nil || !lists {
 				r.useReferrersTag = err == nil
@@ -214,15 +214,15 @@ func (r *repository) ensureListed(ctx context.Context, subject v1.Hash) error {
 		}
 		r.useReferrersTag = true // the registry claims to list them but does not, or keeps failing
 	}
-	return r.updateReferrersTag(ctx, r.repo.Tag(referrersTag(subject)), what, want)
+	return r.updateReferrersTag(ctx, r.repo.Tag(referrersTag(subject)), operation, want)
 }
 
 // updateReferrersTag adds to the list of a referrers tag until it has all entries. A
 // concurrent run may overwrite the list with one based on the same earlier list.
-func (r *repository) updateReferrersTag(ctx context.Context, tag name.Tag, what string, want []v1.Descriptor) error {
+func (r *repository) updateReferrersTag(ctx context.Context, tag name.Tag, operation string, want []v1.Descriptor) error {
 	var overwritten []v1.Descriptor // the list before the last write
 	written := false
-	return r.try(ctx, publishPolicy, what, func(ctx context.Context) error {
+	return r.try(ctx, publishPolicy, operation, func(ctx context.Context) error {
 		have, err := readReferrersTag(ctx, r.puller, tag)
 		if err == nil && len(missing(have, want)) > 0 && (!written || len(missing(overwritten, have))+len(missing(have, overwritten)) > 0) {
 			if err := r.pusher.Put(ctx, tag, mergeReferrers(have, want)); err != nil {

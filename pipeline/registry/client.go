@@ -40,40 +40,40 @@ type repoClient struct {
 }
 
 func newRepoClient(repo name.Repository, action string, keychain authn.Keychain, base baseTransport, log io.Writer) *repoClient {
-	d := &repoClient{
+	c := &repoClient{
 		repo: repo, action: action, scopes: []string{repo.Scope(action)}, keychain: cmp.Or[authn.Keychain](keychain, authn.DefaultKeychain), base: transport.NewUserAgent(base, userAgent),
 		clock: base.clock, log: cmp.Or(log, io.Discard),
 	}
 	opts := []remote.Option{
-		remote.WithTransport(d),
+		remote.WithTransport(c),
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 		remote.WithRetryPredicate(func(error) bool { return false }),
 		remote.WithRetryStatusCodes(),
 	}
-	d.pusher, _ = remote.NewPusher(opts...) // fails only when two ways to log in are set
-	d.puller, _ = remote.NewPuller(opts...)
-	return d
+	c.pusher, _ = remote.NewPusher(opts...) // fails only when two ways to log in are set
+	c.puller, _ = remote.NewPuller(opts...)
+	return c
 }
 
 // authenticate logs in once and returns the transport that carries the token.
-func (d *repoClient) authenticate(ctx context.Context) (http.RoundTripper, error) {
-	d.lock.Lock()
-	defer d.lock.Unlock()
-	if d.authenticated != nil {
-		return d.authenticated, nil
+func (c *repoClient) authenticate(ctx context.Context) (http.RoundTripper, error) {
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	if c.authenticated != nil {
+		return c.authenticated, nil
 	}
-	auth, err := authn.Resolve(ctx, d.keychain, d.repo)
+	auth, err := authn.Resolve(ctx, c.keychain, c.repo)
 	if err == nil {
-		d.authenticated, err = transport.NewWithContext(ctx, d.repo.Registry, auth, d.base, d.scopes)
+		c.authenticated, err = transport.NewWithContext(ctx, c.repo.Registry, auth, c.base, c.scopes)
 	}
 	if err != nil {
 		return nil, classifiedError{err, errLogin}
 	}
-	return d.authenticated, nil
+	return c.authenticated, nil
 }
 
 // RoundTrip implements http.RoundTripper.
-func (d *repoClient) RoundTrip(req *http.Request) (*http.Response, error) {
+func (c *repoClient) RoundTrip(req *http.Request) (*http.Response, error) {
 	switch {
 	case req.URL.Path == "/v2/": // the client's ping: authenticate handles the login
 		return emptyOK(req), nil
@@ -81,12 +81,12 @@ func (d *repoClient) RoundTrip(req *http.Request) (*http.Response, error) {
 		// After each attachment the client checks whether referrers are listed, and
 		// updates the referrers tag if not. ensureListed updates it once for all.
 		return emptyOK(req), nil
-	case d.action != transport.PullScope:
-		return d.send(req)
+	case c.action != transport.PullScope:
+		return c.send(req)
 	}
-	resp, err := d.sendWithRetry(req, 0)
+	resp, err := c.sendWithRetry(req, 0)
 	if err == nil && req.Method == http.MethodGet && resp.StatusCode == http.StatusOK {
-		resp.Body = &resumingBody{ReadCloser: resp.Body, client: d, req: req, size: resp.ContentLength}
+		resp.Body = &resumingBody{ReadCloser: resp.Body, client: c, req: req, size: resp.ContentLength}
 	}
 	return resp, err
 }
@@ -100,8 +100,8 @@ func emptyOK(req *http.Request) *http.Response {
 }
 
 // send sends one request, after logging in if necessary.
-func (d *repoClient) send(req *http.Request) (*http.Response, error) {
-	authenticated, err := d.authenticate(req.Context())
+func (c *repoClient) send(req *http.Request) (*http.Response, error) {
+	authenticated, err := c.authenticate(req.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -143,14 +143,14 @@ const maxManifestSize = 32 << 20
 
 // referrers returns the referrers that a registry lists for a subject. lists is
 // false when the response is not an OCI index: a page, a redirect to one, a refusal.
-func (d *repoClient) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descriptor, lists bool, err error) {
-	address := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", d.repo.Scheme(), d.repo.RegistryStr(), d.repo.RepositoryStr(), subject)
+func (c *repoClient) referrers(ctx context.Context, subject v1.Hash) (list []v1.Descriptor, lists bool, err error) {
+	address := fmt.Sprintf("%s://%s/v2/%s/referrers/%s", c.repo.Scheme(), c.repo.RegistryStr(), c.repo.RepositoryStr(), subject)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, false, err
 	}
 	req.Header.Set("Accept", string(types.OCIImageIndex))
-	resp, err := d.send(req)
+	resp, err := c.send(req)
 	if err != nil {
 		return nil, false, err
 	}
@@ -171,9 +171,9 @@ func (d *repoClient) referrers(ctx context.Context, subject v1.Hash) (list []v1.
 
 // sendWithRetry retries temporary failures. If the response has the whole body, it
 // skips the bytes that have been read already.
-func (d *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Response, err error) {
-	err = d.retry(req.Context(), readPolicy, "reading from "+d.repo.String(), func(ctx context.Context) error {
-		if resp, err = d.send(req.Clone(ctx)); err != nil {
+func (c *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Response, err error) {
+	err = c.retry(req.Context(), readPolicy, "reading from "+c.repo.String(), func(ctx context.Context) error {
+		if resp, err = c.send(req.Clone(ctx)); err != nil {
 			return err
 		}
 		switch {

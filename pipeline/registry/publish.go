@@ -336,10 +336,10 @@ func (p *publisher) moveTags(ctx context.Context, r *repository, latest bool) er
 	return nil
 }
 
-// try is retry with what prefixed to the error.
-func (r *repository) try(ctx context.Context, policy retryPolicy, what string, f func(context.Context) error) error {
-	if err := r.retry(ctx, policy, what, f); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+// try is retry with the operation prefixed to the error.
+func (r *repository) try(ctx context.Context, policy retryPolicy, operation string, f func(context.Context) error) error {
+	if err := r.retry(ctx, policy, operation, f); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
 	}
 	return nil
 }

@@ -87,8 +87,8 @@ type attempt struct {
 }
 
 // retry calls f until it succeeds, fails permanently, reaches the limit of attempts,
-// or has returned errNotYet for 30 s. what names the operation in the log.
-func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string, f func(context.Context) error) error {
+// or has returned errNotYet for 30 s. operation names it in the log.
+func (c *repoClient) retry(ctx context.Context, policy retryPolicy, operation string, f func(context.Context) error) error {
 	var n, polls int
 	var waited time.Duration
 	for {
@@ -110,7 +110,7 @@ func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string,
 			}
 			wait = pollDelays[polls]
 			polls++
-			fmt.Fprintf(d.log, "%s: %v; the registry may show late what was sent, asking again in %s\n", what, explain(err), wait)
+			fmt.Fprintf(c.log, "%s: %v; the registry may show late what was sent, asking again in %s\n", operation, explain(err), wait)
 		case !isTemporary(err) && !(n == 0 && isTokenExpired(err)) && !(n < 2 && isDigestMismatch(err)):
 			return explain(err)
 		case n >= limit-1:
@@ -121,9 +121,9 @@ func (d *repoClient) retry(ctx context.Context, policy retryPolicy, what string,
 				return fmt.Errorf("%w; the registry asks to come back in %s", explain(err), wait.Round(time.Second))
 			}
 			n++
-			fmt.Fprintf(d.log, "%s: %v; attempt %d of %d in %s\n", what, explain(err), n+1, limit, wait.Round(100*time.Millisecond))
+			fmt.Fprintf(c.log, "%s: %v; attempt %d of %d in %s\n", operation, explain(err), n+1, limit, wait.Round(100*time.Millisecond))
 		}
-		if err := d.clock.sleep(ctx, wait); err != nil {
+		if err := c.clock.sleep(ctx, wait); err != nil {
 			return err
 		}
 		waited += wait
