@@ -30,7 +30,7 @@ digest of the index.`,
 			if err != nil {
 				return err
 			}
-			e, err := e.withPlan()
+			e, err := e.loadPlan()
 			if err != nil {
 				return err
 			}
@@ -54,11 +54,11 @@ func (s *session) check(ctx context.Context, targets []registry.Target, optional
 	return digest, err
 }
 
-// withPlan returns e with the plan of the flag --plan, if it is set.
-func (e env) withPlan() (env, error) {
+// loadPlan returns e with the plan of the flag --plan, if it is set.
+func (e env) loadPlan() (env, error) {
 	if e.flags.plan == "" {
 		return e, nil
 	}
 	plan, err := release.Load(e.flags.plan)
-	return e.planned(plan), err
+	return e.withPlan(plan), err
 }

@@ -84,8 +84,8 @@ func (e env) newEngine(ctx context.Context, name string, opts pipeline.Options) 
 	if err != nil {
 		return nil, nil, err
 	}
-	again := func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) }
-	if err := eng.Prepare(ctx, e.err, again); err != nil {
+	restart := func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) }
+	if err := eng.Prepare(ctx, e.err, restart); err != nil {
 		return nil, nil, err
 	}
 	return eng, provider.Local{Builder: builder, BaseName: opts.BaseName}, nil

@@ -73,7 +73,7 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 			if err := s.finish(err, ""); err != nil {
 				return err
 			}
-			return g.look(ctx, images)
+			return g.checkImages(ctx, images)
 		}
 		first, err := s.pipeline.GraphAll(ctx)
 		err = s.finish(err, "")
@@ -81,7 +81,7 @@ func (g graphVerb) ofBuild(ctx context.Context) error {
 			return err
 		}
 		// The pictures also show a difference, so they are written despite err.
-		if err := errors.Join(err, g.leavePictures(first)); err != nil {
+		if err := errors.Join(err, g.writePictures(first)); err != nil {
 			return err
 		}
 		return g.printGraph(first)
@@ -114,12 +114,12 @@ func (g graphVerb) ofLayout(ctx context.Context) error {
 		}
 		images = append(images, registry.PlatformImage{Platform: platform, Image: img})
 	}
-	return g.look(ctx, images)
+	return g.checkImages(ctx, images)
 }
 
-// look checks the graph of each platform's image, and writes and prints it according
+// checkImages checks the graph of each platform's image, and writes and prints it according
 // to the flags.
-func (g graphVerb) look(ctx context.Context, images []registry.PlatformImage) error {
+func (g graphVerb) checkImages(ctx context.Context, images []registry.PlatformImage) error {
 	var changed []string
 	if g.write {
 		var err error
@@ -139,7 +139,7 @@ func (g graphVerb) look(ctx context.Context, images []registry.PlatformImage) er
 		}
 		drift = append(drift, found.Drift...)
 	}
-	if err := errors.Join(append(drift, g.leavePictures(first))...); err != nil {
+	if err := errors.Join(append(drift, g.writePictures(first))...); err != nil {
 		return err
 	}
 	if g.write {
@@ -158,8 +158,8 @@ func (g graphVerb) printGraph(of docs.Graph) error {
 	return g.printResult(graphResult{D2: of.D2()}, of.D2())
 }
 
-// leavePictures writes the pictures of a graph to the files of --svg, if it is set.
-func (g graphVerb) leavePictures(of docs.Graph) error {
+// writePictures writes the pictures of a graph to the files of --svg, if it is set.
+func (g graphVerb) writePictures(of docs.Graph) error {
 	if g.svg == "" {
 		return nil
 	}

@@ -39,7 +39,7 @@ dist/release. Standard output carries the digest of the index.`,
 		if e.flags.plan == "" || reports == "" {
 			return failure.Usagef("merge: pass the plan with --plan FILE and the reports with --reports DIR")
 		}
-		vouch, err := e.attesting()
+		attesting, err := e.attesting()
 		if err != nil {
 			return err
 		}
@@ -79,7 +79,7 @@ dist/release. Standard output carries the digest of the index.`,
 		r, err := pipeline.Merge(cmd.Context(), pipeline.MergeOptions{
 			Options: pipeline.Options{
 				Repo: e.flags.repo, BaseName: p.Base.Reference(), Version: p.Version, Source: commit,
-				Before: e.before(p.Published), Attest: vouch, Mask: e.mask, Now: time.Now,
+				Before: e.before(p.Published), Attest: attesting, Mask: e.mask, Now: time.Now,
 			},
 			Proven: proven, Images: p.Repositories[0], From: e.registries(), Targets: targets, Publish: publish,
 		}, display)
@@ -130,14 +130,14 @@ func (s *session) printPublished() error {
 
 // targets returns the targets of --to or of the plan.
 func (e env) targets(byDigest bool) ([]registry.Target, error) {
-	if e.keepTo == nil {
+	if e.plan == nil {
 		return registry.ParseTargets(e.flags.to)
 	}
 	if len(e.flags.to) > 0 {
 		return nil, failure.Usagef("publish: --to and --plan exclude each other: the plan names its repositories")
 	}
 	if byDigest { // no tag moves
-		return registry.ParseTargets(e.keepTo.Repositories)
+		return registry.ParseTargets(e.plan.Repositories)
 	}
-	return e.keepTo.Targets()
+	return e.plan.Targets()
 }

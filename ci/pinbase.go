@@ -45,7 +45,7 @@ func (e env) pinBase(ctx context.Context, base string) error {
 	if err := e.setDefaults(edits, reference); err != nil {
 		return err
 	}
-	if err := e.renameBase(edits, was.Name, tag); err != nil {
+	if err := e.updateDocs(edits, was.Name, tag); err != nil {
 		return err
 	}
 	documents := e.documents()
@@ -83,9 +83,9 @@ func (e env) setDefaults(edits map[string][]byte, reference string) error {
 	return nil
 }
 
-// renameBase updates the documentation and adds a line to the changelog, if the name
+// updateDocs updates the documentation and adds a line to the changelog, if the name
 // or tag of the base has changed.
-func (e env) renameBase(edits map[string][]byte, was string, now name.Tag) error {
+func (e env) updateDocs(edits map[string][]byte, was string, now name.Tag) error {
 	if was == now.String() {
 		return nil
 	}

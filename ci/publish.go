@@ -42,7 +42,7 @@ for each target.`,
 	}
 	cmd.Flags().BoolVar(&byDigest, "by-digest", false, "push everything but move no tag: merge joins what several machines pushed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		e, err := e.withPlan()
+		e, err := e.loadPlan()
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ for each target.`,
 		if len(targets) == 0 {
 			return failure.Usagef("publish: there is no target: pass --to REGISTRY/NAME[:TAG], or --plan FILE")
 		}
-		if e.vouch, err = e.attesting(); err != nil {
+		if e.attest, err = e.attesting(); err != nil {
 			return err
 		}
 		proven, err := report.Load(filepath.Join(e.flags.output, pipeline.CheckReport))
@@ -62,17 +62,17 @@ for each target.`,
 		}
 		return e.session(cmd.Context(), func(s *session) error {
 			optional := e.flags.optional
-			if e.keepTo != nil {
-				optional = slices.Concat(e.keepTo.Optional, optional)
+			if e.plan != nil {
+				optional = slices.Concat(e.plan.Optional, optional)
 			}
 			opts := s.publishing(optional)
 			opts.ByDigest = byDigest
 			if err := s.finish(s.pipeline.PublishProven(cmd.Context(), targets, proven, opts), ""); err != nil {
 				return err
 			}
-			if e.keepTo != nil && !byDigest {
+			if e.plan != nil && !byDigest {
 				proven.Missed = s.pipeline.Report().Missed
-				if err := e.writeNotes(*e.keepTo, proven); err != nil {
+				if err := e.writeNotes(*e.plan, proven); err != nil {
 					return err
 				}
 			}

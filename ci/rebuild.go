@@ -34,19 +34,19 @@ func (e env) rebuild(ctx context.Context, registries registry.Source, published 
 	flags := *e.flags
 	flags.platforms = []string{platforms[0].String()}
 	e.flags = &flags
-	again, err := e.again(ctx, at, published.Version, published.Commit, false)
+	images, err := e.rebuildImages(ctx, at, published.Version, published.Commit, false)
 	if err != nil {
 		return nil, err
 	}
-	return again[0], nil
+	return images[0], nil
 }
 
-// again builds the images of an index again, under the same version, and compares
+// rebuildImages builds the images of an index again, under the same version, and compares
 // their layers. If those differ, it compares their packages and, if withFiles is set,
 // their files. listedAt is the commit whose package_versions.txt replaces a missing
 // package list of a published image, or "".
-func (e env) again(ctx context.Context, at registry.Opened, version, listedAt string, withFiles bool) (list []*release.Rebuilt, err error) {
-	err = e.planned(release.Plan{Version: version}).session(ctx, func(s *session) error {
+func (e env) rebuildImages(ctx context.Context, at registry.Opened, version, listedAt string, withFiles bool) (list []*release.Rebuilt, err error) {
+	err = e.withPlan(release.Plan{Version: version}).session(ctx, func(s *session) error {
 		for _, platform := range s.pipeline.Platforms {
 			built, err := s.pipeline.Build(ctx, platform)
 			if err != nil {
@@ -106,11 +106,11 @@ func (e env) verifyRebuild(ctx context.Context, at registry.Opened, result *atte
 		flags.base = release.Base{Name: about[registry.BaseNameLabel], Digest: about[registry.BaseDigestLabel]}.Reference()
 	}
 	e.flags = &flags
-	again, err := e.again(ctx, at, about[registry.VersionLabel], "", true)
+	images, err := e.rebuildImages(ctx, at, about[registry.VersionLabel], "", true)
 	if err != nil {
 		return err
 	}
-	for _, r := range again {
+	for _, r := range images {
 		result.Rebuilt(r.Platform, commit, r.Same(), r.Explained(), r.String())
 	}
 	return nil

@@ -70,10 +70,10 @@ plan, or a reference with digest for each published tag.`,
 			return failure.Usagef("release: --netbox and --newest exclude each other: pass one")
 		}
 		var err error
-		if e.vouch, err = e.attesting(); err != nil {
+		if e.attest, err = e.attesting(); err != nil {
 			return err
 		}
-		plan, err := e.plan(cmd.Context(), f)
+		plan, err := e.makePlan(cmd.Context(), f)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ plan, or a reference with digest for each published tag.`,
 		if err != nil {
 			return err
 		}
-		return e.planned(plan).session(cmd.Context(), func(s *session) error {
+		return e.withPlan(plan).session(cmd.Context(), func(s *session) error {
 			if _, err := s.check(cmd.Context(), targets, plan.Optional); err != nil {
 				return err
 			}
@@ -133,14 +133,14 @@ func (e env) writeNotes(plan release.Plan, r report.Report) error {
 	})
 }
 
-// planned returns e with a plan.
-func (e env) planned(plan release.Plan) env {
-	e.keepTo = &plan
+// withPlan returns e with a plan.
+func (e env) withPlan(plan release.Plan) env {
+	e.plan = &plan
 	return e
 }
 
-// plan collects the facts that a plan depends on, and returns the plan.
-func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
+// makePlan collects the facts that a plan depends on, and returns the plan.
+func (e env) makePlan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	none := release.Plan{}
 	pins, err := versions.Load(e.flags.repo)
 	if err != nil {
@@ -162,7 +162,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 	// Local facts come first: their errors are found before any network request.
 	var errs [5]error
-	facts.Branch, facts.Tag, facts.Pull, errs[0] = e.where(ctx, f.Pull)
+	facts.Branch, facts.Tag, facts.Pull, errs[0] = e.gitRef(ctx, f.Pull)
 	facts.Tags, errs[1] = git.Tags(ctx, e.flags.repo)
 	facts.Package, errs[2] = sbom.ReadList(e.flags.repo)
 	facts.Attempts, errs[3] = release.ReadAttempts(f.attempts)
@@ -187,7 +187,7 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 		}
 	}
 	if facts.Published != nil {
-		if err := e.since(ctx, registries, &facts); err != nil {
+		if err := e.addChanges(ctx, registries, &facts); err != nil {
 			return none, err
 		}
 		if f.rebuild {
@@ -209,9 +209,9 @@ func (e env) plan(ctx context.Context, f releaseFlags) (release.Plan, error) {
 	}
 }
 
-// since adds what has changed since the published image: files, those of them that the
+// addChanges adds what has changed since the published image: files, those of them that the
 // image is built from, and how package_versions.txt differs from the image's packages.
-func (e env) since(ctx context.Context, registries registry.Source, facts *release.Facts) (err error) {
+func (e env) addChanges(ctx context.Context, registries registry.Source, facts *release.Facts) (err error) {
 	var known bool
 	facts.Changed, known, err = git.Changed(ctx, e.flags.repo, facts.Published.Commit)
 	facts.Unknown = !known
@@ -261,9 +261,9 @@ func (e env) before(published *release.Published) func(context.Context) (*sbom.B
 	}
 }
 
-// where returns the branch, git tag or pull request that is built: from the variables
+// gitRef returns the branch, git tag or pull request that is built: from the variables
 // of GitHub Actions, or else from git.
-func (e env) where(ctx context.Context, pull int) (branch, tag string, number int, err error) {
+func (e env) gitRef(ctx context.Context, pull int) (branch, tag string, number int, err error) {
 	ref := e.getenv("GITHUB_REF")
 	if e.actions == nil || ref == "" {
 		branch, err = git.Branch(ctx, e.flags.repo)
@@ -286,10 +286,10 @@ func (e env) where(ctx context.Context, pull int) (branch, tag string, number in
 
 // registries returns the source for reading from registries, with credentials.
 func (e env) registries() registry.Source {
-	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Log: e.err}
+	return registry.Source{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.transport(), Log: e.err}
 }
 
 // publishing returns the options of a push. Optional registries may fail.
 func (e env) publishing(optional []string) registry.Options {
-	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.line(), Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
+	return registry.Options{Keychain: registry.Environment(e.getenv, e.mask.Add, e.flags.stall), Transport: e.flags.transport(), Move: e.flags.move, AttachOptional: e.flags.attach == "optional", Optional: optional}
 }

@@ -22,7 +22,7 @@ func TestAReportNamesAFullDisk(t *testing.T) {
 	said := errors.New("RUN x: exit code: 25")
 	b.End(report.Key{Stage: "build"}, time.Now(), time.Second, said, "")
 	var full error
-	s := &session{full: func(error) error { return full }}
+	s := &session{diskFull: func(error) error { return full }}
 	if r, err := s.explain(b.Report(), said); err != said || s.explained || len(r.Stages[0].Errors) != 1 {
 		t.Errorf("with room on the disk: %v, %v", err, r.Stages)
 	}

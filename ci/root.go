@@ -47,8 +47,8 @@ type flags struct {
 	plan         string // file
 	signKey      string // file
 	signKeyless  bool
-	// line returns the shared transport to registries.
-	line func() *http.Transport
+	// transport returns the shared transport to registries.
+	transport func() *http.Transport
 }
 
 func newRoot(io streams, getenv func(string) string) (*cobra.Command, *actions.Sink) {
@@ -68,7 +68,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		SilenceUsage:               true,
 		Args:                       cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			f.find(cmd.Flags())
+			f.findRepo(cmd.Flags())
 			if cmd.Flags().Lookup("wait") != nil {
 				dir, err := os.UserCacheDir()
 				if err != nil {
@@ -122,7 +122,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		}
 		sink.Mask(text)
 	}
-	f.line = sync.OnceValue(func() *http.Transport { return registry.NewTransport(f.stall, f.roots) })
+	f.transport = sync.OnceValue(func() *http.Transport { return registry.NewTransport(f.stall, f.roots) })
 	e := env{streams: io, getenv: getenv, flags: f, mask: mask, actions: sink}
 	shared := f.shared()
 	session := "repo platform engine base output json wait "
@@ -187,9 +187,9 @@ func (f *flags) shared() *pflag.FlagSet {
 	return p
 }
 
-// find searches for the repository in the parent directories, as git does, and puts
+// findRepo searches for the repository in the parent directories, as git does, and puts
 // the output directory into it.
-func (f *flags) find(given *pflag.FlagSet) {
+func (f *flags) findRepo(given *pflag.FlagSet) {
 	if given.Changed("repo") {
 		return
 	}
@@ -214,8 +214,8 @@ type env struct {
 	flags   *flags
 	mask    *secret.Mask
 	actions *actions.Sink // nil outside GitHub Actions
-	keepTo  *release.Plan // nil without a plan
-	vouch   pipeline.Attesting
+	plan    *release.Plan // nil without a plan
+	attest  pipeline.Attesting
 }
 
 // unknownVerb returns an error for an unknown verb, with the most similar one.

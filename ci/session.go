@@ -26,7 +26,7 @@ type session struct {
 	display  *progress.Display
 	endGroup func()
 
-	full      func(error) error // returns an error if a full disk is the cause
+	diskFull  func(error) error // returns an error if a full disk is the cause
 	explained bool              // the report already names the full disk
 }
 
@@ -39,13 +39,13 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	}
 	opts := pipeline.Options{
 		Repo: f.repo, Output: f.output, Timeout: f.timeout, Syft: e.tool("syft"), D2: d2.Tool{Module: e.tool("d2")},
-		Attest: e.vouch, Mask: e.mask, Now: time.Now,
+		Attest: e.attest, Mask: e.mask, Now: time.Now,
 	}
-	if e.keepTo != nil && e.keepTo.Whole() {
-		opts.Before = e.before(e.keepTo.Published)
+	if e.plan != nil && e.plan.Whole() {
+		opts.Before = e.before(e.plan.Published)
 	}
-	if err := setup.Complete(ctx, &opts, setup.Asked{
-		Platforms: f.platforms, Base: e.base(name), Release: f.netbox, Plan: e.keepTo, Log: e.err,
+	if err := setup.Complete(ctx, &opts, setup.Request{
+		Platforms: f.platforms, Base: e.base(name), Release: f.netbox, Plan: e.plan, Log: e.err,
 	}); err != nil {
 		return err
 	}
@@ -58,14 +58,14 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 	if err != nil {
 		return err
 	}
-	s := &session{env: e, full: func(error) error { return nil }}
+	s := &session{env: e, diskFull: func(error) error { return nil }}
 	if onDisk, ok := eng.(interface{ Full(error) error }); ok {
-		s.full = onDisk.Full
+		s.diskFull = onDisk.Full
 	}
 	defer func() {
 		err = errors.Join(err, eng.Close())
 		if !s.explained {
-			err = errors.Join(err, s.full(err))
+			err = errors.Join(err, s.diskFull(err))
 		}
 	}()
 	s.endGroup = e.actions.Group("Progress")
@@ -154,7 +154,7 @@ func (s *session) finish(err error, reportDir string) error {
 
 // explain adds a full disk to the error and the report, if it is the cause.
 func (s *session) explain(r report.Report, err error) (report.Report, error) {
-	if full := s.full(err); full != nil {
+	if full := s.diskFull(err); full != nil {
 		s.explained = true
 		return r.Because(full), errors.Join(full, err)
 	}

@@ -28,9 +28,9 @@ const (
 	// stopLimit is how long a container may take to exit after SIGTERM: a little
 	// more than `docker stop` allows.
 	stopLimit = 15 * time.Second
-	// slowness is how many times slower emulated programs run than native ones, at
+	// maxSlowdown is how many times slower than native programs emulated ones run at
 	// most.
-	slowness = 20
+	maxSlowdown = 20
 )
 
 // phases are the stages of one run of a container, in order. Each starts when the
@@ -56,9 +56,9 @@ func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph do
 		return err
 	}
 	p.Mask.Add(slices.Collect(maps.Values(main.Secrets))...)
-	run, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	b := p.newBoot(key, len(tree.Closure("top")), giveUp)
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b := p.newBoot(key, len(tree.Closure("top")), cancel)
 	result, err := p.engine.Run(run, engine.RunRequest{
 		Main:    main,
 		Sides:   []engine.Container{sidecars.Postgres, sidecars.Redis, browser},
@@ -70,8 +70,8 @@ func (p *Pipeline) boot(ctx context.Context, of registry.PlatformImage, graph do
 	}
 	p.saveLogs(key, result)
 	p.savePictures(key, result)
-	failed, err := b.judge(tree, result, err)
-	p.markFailed(ctx, b.steps[0], of.Platform, graph, failed)
+	failed, err := b.evaluate(tree, result, err)
+	p.drawFailed(ctx, b.steps[0], of.Platform, graph, failed)
 	return err
 }
 
@@ -93,9 +93,9 @@ func (p *Pipeline) netbox(of registry.PlatformImage, tree *s6rc.Tree, with Sidec
 		return none, nil, fmt.Errorf("read the configuration of %s: %w", key, err)
 	}
 	env, secrets := with.Settings()
-	slower := 1.0
+	slowdown := 1.0
 	if of.Platform.Architecture != p.provider.Native().Architecture {
-		slower = slowness
+		slowdown = maxSlowdown
 		if cpu := p.Versions.CPUs()[of.Platform.Architecture]; cpu != "" {
 			env["QEMU_CPU"] = cpu
 		}
@@ -106,7 +106,7 @@ func (p *Pipeline) netbox(of registry.PlatformImage, tree *s6rc.Tree, with Sidec
 	return engine.Container{
 		Name:      "netbox",
 		Image:     of.Image,
-		Args:      smoke.Command(probePath, p.Versions.NetBox.Release, fmt.Sprintf("%s:%d", browser.Name, browserPort), slower),
+		Args:      smoke.Command(probePath, p.Versions.NetBox.Release, fmt.Sprintf("%s:%d", browser.Name, browserPort), slowdown),
 		Env:       env,
 		Secrets:   secrets,
 		Files:     []engine.File{{Path: probePath, Mode: 0o755, Content: probe}},
@@ -120,12 +120,12 @@ type boot struct {
 	p   *Pipeline
 	key string
 
-	giveUp context.CancelCauseFunc // stops the run
+	cancel context.CancelCauseFunc // stops the run
 
 	services int // how many the image starts
 
 	mu      sync.Mutex
-	deaths  deaths
+	exits   exitCounter
 	up      int           // services that have started
 	asked   int           // checks of the smoke test that have run
 	firstOK time.Duration // from the container's start until the log-in page answered; 0 before
@@ -133,8 +133,8 @@ type boot struct {
 	steps   [len(phases)]*progress.Step
 }
 
-func (p *Pipeline) newBoot(key string, services int, giveUp context.CancelCauseFunc) *boot {
-	b := &boot{p: p, key: key, services: services, giveUp: giveUp}
+func (p *Pipeline) newBoot(key string, services int, cancel context.CancelCauseFunc) *boot {
+	b := &boot{p: p, key: key, services: services, cancel: cancel}
 	b.begin()
 	return b
 }
@@ -151,32 +151,32 @@ func (b *boot) line(container string, line engine.Line) {
 		fmt.Fprintf(b.steps[b.phase], "%s: %s\n", container, line.Text)
 		return
 	}
-	fmt.Fprintf(b.steps[b.phase], "netbox: %s\n", b.counted(line.Text))
+	fmt.Fprintf(b.steps[b.phase], "netbox: %s\n", b.withProgress(line.Text))
 	if b.phase == 0 {
-		if err := b.deaths.add(line.Text); err != nil {
-			b.giveUp(fmt.Errorf("boot netbox on %s: %w", b.key, err))
+		if err := b.exits.add(line.Text); err != nil {
+			b.cancel(fmt.Errorf("boot netbox on %s: %w", b.key, err))
 		}
 	}
-	said, _ := smoke.Find(line.Text)
-	if r := said.Result; r != nil && r.OK && r.Check == "ready" {
+	message, _ := smoke.Find(line.Text)
+	if r := message.Result; r != nil && r.OK && r.Check == "ready" {
 		b.firstOK = line.At
 	}
-	if b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady || b.phase == 1 && said.Terminating != nil {
+	if b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady || b.phase == 1 && message.Terminating != nil {
 		b.steps[b.phase].Worked()
 		b.phase++
 		b.begin()
 	}
 }
 
-// counted returns line with the progress of the phase: the number of services that
+// withProgress returns line with the progress of the phase: the number of services that
 // are up, or of checks that have run, and their total.
-func (b *boot) counted(line string) string {
+func (b *boot) withProgress(line string) string {
 	if s6rc.ParseLine(line).Kind == s6rc.KindStarted {
 		b.up++
 		return fmt.Sprintf("%s (%d of %d)", line, b.up, b.services)
 	}
-	if said, _ := smoke.Find(line); said.Result != nil {
-		r := said.Result
+	if message, _ := smoke.Find(line); message.Result != nil {
+		r := message.Result
 		b.asked++
 		verdict := "failed"
 		if r.OK {
@@ -187,9 +187,9 @@ func (b *boot) counted(line string) string {
 	return line
 }
 
-// judge reports the result of each phase after the run has ended. failed names the
+// evaluate reports the result of each phase after the run has ended. failed names the
 // services that did not start.
-func (b *boot) judge(tree *s6rc.Tree, result engine.RunResult, runErr error) (failed []string, err error) {
+func (b *boot) evaluate(tree *s6rc.Tree, result engine.RunResult, runErr error) (failed []string, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// Not now: the sidecars stop after the container, which takes time.

@@ -19,8 +19,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// goodRun is what a container writes that boots, answers all and is asked to
-// stop: a recorded boot and the probe's own lines.
+// goodRun returns the output of a container that boots, passes all checks and is
+// stopped: a recorded boot and the lines of the probe.
 func goodRun(t *testing.T) (boot, answers, terminating []string) {
 	t.Helper()
 	cases, err := recording.ReadAll(os.DirFS("s6rc/testdata/recorded"))
@@ -33,20 +33,20 @@ func goodRun(t *testing.T) (boot, answers, terminating []string) {
 			break
 		}
 	}
-	for _, l := range cases[0].Output()[len(boot):] { // who said it was done comes up behind its word
+	for _, l := range cases[0].Output()[len(boot):] { // the started lines after the ready line
 		if s6rc.ParseLine(l.Text).Kind == s6rc.KindStarted {
 			boot = append(boot, l.Text)
 		}
 	}
 	for _, c := range smoke.Checks() {
-		answers = append(answers, said(t, smoke.Message{Result: &smoke.Result{Check: c.ID, OK: true}}))
+		answers = append(answers, probeLine(t, smoke.Message{Result: &smoke.Result{Check: c.ID, OK: true}}))
 	}
-	answers = append(answers, said(t, smoke.Message{Summary: &smoke.Summary{Checks: len(smoke.Checks())}}))
-	return boot, answers, []string{said(t, smoke.Message{Terminating: new(time.Now())})}
+	answers = append(answers, probeLine(t, smoke.Message{Summary: &smoke.Summary{Checks: len(smoke.Checks())}}))
+	return boot, answers, []string{probeLine(t, smoke.Message{Terminating: new(time.Now())})}
 }
 
-// said is a line of the probe's.
-func said(t *testing.T, m smoke.Message) string {
+// probeLine returns the line of a probe message.
+func probeLine(t *testing.T, m smoke.Message) string {
 	t.Helper()
 	var text strings.Builder
 	if err := m.Write(&text); err != nil {
@@ -56,17 +56,17 @@ func said(t *testing.T, m smoke.Message) string {
 }
 
 // A phase has passed only if the container went through all of it.
-func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
+func TestEveryPhaseOfARunHasItsOwnResult(t *testing.T) {
 	tree, err := s6rc.Load(recording.BaseTree())
 	if err != nil {
 		t.Fatal(err)
 	}
 	up, answers, terminating := goodRun(t)
 	dying := []string{"OSError: Address already in use", "[netbox] svc-netbox ended with status 1"}
-	var unsaid []string // by the image, between the lines of others
+	var unlogged []string // exits that the image does not log, between the output of others
 	for n := range 3 {
-		death := said(t, smoke.Message{Death: &smoke.Death{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}})
-		unsaid = append(unsaid, fmt.Sprintf("cron %d: there is no spool", 100+n), fmt.Sprintf("migration %c", 'a'+n), death)
+		death := probeLine(t, smoke.Message{Death: &smoke.Death{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}})
+		unlogged = append(unlogged, fmt.Sprintf("cron %d: there is no spool", 100+n), fmt.Sprintf("migration %c", 'a'+n), death)
 	}
 	glued := func(lines []string) (out []string) {
 		for _, l := range lines {
@@ -100,10 +100,10 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 		"it is asked until the time is up": {lines: slices.Concat(up, answers[:2], nil), err: errors.New("not ended after 10m"), boot: report.Passed, smoke: report.Failed, stop: report.Skipped, says: "not ended after 10m"},
 		"it dies again and again": {lines: slices.Concat(up[:1], dying, dying, dying), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
 			says: "svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: Address already in use"},
-		"a service dies again and again, and nothing is logged": {lines: slices.Concat(up[:1], unsaid), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
+		"a service dies again and again, and nothing is logged": {lines: slices.Concat(up[:1], unlogged), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
 			says: "svc-cron ended 3 times, the last time it ended with status 3; its last line: cron 102: there is no spool"},
-		"a service dies twice": {lines: slices.Concat(unsaid[:6], up, answers, terminating), boot: report.Passed, smoke: report.Passed, stop: report.Passed},
-		"a service dies in silence": {lines: slices.Concat(up[:1], unsaid[2:3], unsaid[5:6], unsaid[8:]), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
+		"a service dies twice": {lines: slices.Concat(unlogged[:6], up, answers, terminating), boot: report.Passed, smoke: report.Passed, stop: report.Passed},
+		"a service dies in silence": {lines: slices.Concat(up[:1], unlogged[2:3], unlogged[5:6], unlogged[8:]), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped,
 			says: "svc-cron ended 3 times, the last time it ended with status 3"},
 		"its services never come up": {err: errors.New("container postgres: not ready"), boot: report.Failed, smoke: report.Skipped, stop: report.Skipped, says: "container postgres: not ready"},
 	} {
@@ -113,8 +113,8 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 			display := progress.New(io.Discard, progress.Options{Now: now})
 			defer display.Close()
 			p := &Pipeline{Options: Options{Now: now}, stages: stages{display, now, report.NewBuilder(report.Report{}, now)}}
-			run, giveUp := context.WithCancelCause(t.Context())
-			b := p.newBoot("linux/amd64", len(tree.Closure("top")), giveUp)
+			run, cancel := context.WithCancelCause(t.Context())
+			b := p.newBoot("linux/amd64", len(tree.Closure("top")), cancel)
 			result := engine.RunResult{ExitCode: test.code}
 			for i, text := range test.lines {
 				line := engine.Line{Text: text, At: time.Duration(i+1) * time.Millisecond}
@@ -122,11 +122,11 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 				result.Lines = append(result.Lines, line)
 			}
 			result.Ended = clock.Add(test.took)
-			clock = clock.Add(time.Minute) // in which the services stop
+			clock = clock.Add(time.Minute) // while the sidecars stop
 			if run.Err() != nil {
 				test.err = context.Cause(run)
 			}
-			failed, err := b.judge(tree, result, test.err)
+			failed, err := b.evaluate(tree, result, test.err)
 			if test.boot == report.Passed && len(failed) > 0 || run.Err() != nil && len(failed) != 1 {
 				t.Errorf("services that did not come up: %q", failed)
 			}
@@ -153,7 +153,7 @@ func TestEveryPhaseOfARunIsJudgedByWhatCameOfIt(t *testing.T) {
 	}
 }
 
-func TestALineOfABootSaysHowFarItIs(t *testing.T) {
+func TestBootLinesShowProgress(t *testing.T) {
 	_, answers, _ := goodRun(t)
 	b := &boot{services: 40}
 	for _, line := range []struct{ text, want string }{
@@ -162,7 +162,7 @@ func TestALineOfABootSaysHowFarItIs(t *testing.T) {
 		{"s6-rc: info: service svc-netbox successfully started", "s6-rc: info: service svc-netbox successfully started (2 of 40)"},
 		{answers[0], fmt.Sprintf("check 1 of %d passed: %s: ", len(smoke.Checks()), smoke.Checks()[0].ID)},
 	} {
-		if got := b.counted(line.text); !strings.HasPrefix(got, line.want) {
+		if got := b.withProgress(line.text); !strings.HasPrefix(got, line.want) {
 			t.Errorf("%q is shown as %q, want %q", line.text, got, line.want)
 		}
 	}

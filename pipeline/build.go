@@ -88,9 +88,9 @@ func (p *Pipeline) version() string {
 func (p *Pipeline) describe(img registry.PlatformImage, base engine.Base) error {
 	key := registry.Key(img.Platform)
 	digest, err := img.Image.Digest()
-	manifest, notRead := img.Image.Manifest()
-	layers, unknown := imagesize.Layers(img.Image)
-	if err := cmp.Or(err, notRead, unknown); err != nil {
+	manifest, manifestErr := img.Image.Manifest()
+	layers, layersErr := imagesize.Layers(img.Image)
+	if err := cmp.Or(err, manifestErr, layersErr); err != nil {
 		return fmt.Errorf("read the image of %s: %w", key, err)
 	}
 	size := manifest.Config.Size
@@ -103,9 +103,9 @@ func (p *Pipeline) describe(img registry.PlatformImage, base engine.Base) error 
 	if base.Index == nil {
 		return nil
 	}
-	on, err := engine.ImageFor(base.Index, img.Platform)
+	baseImage, err := engine.ImageFor(base.Index, img.Platform)
 	if err == nil {
-		digest, err = on.Digest()
+		digest, err = baseImage.Digest()
 	}
 	if err != nil {
 		return fmt.Errorf("read the base image of %s: %w", key, err)

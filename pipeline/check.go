@@ -21,9 +21,9 @@ const (
 	BootReport  = "boot"
 )
 
-// expect sets the stages that must pass in this run: stages of each platform, and
+// setExpected sets the stages that must pass in this run: stages of each platform, and
 // stages of the whole run.
-func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
+func (p *Pipeline) setExpected(ofPlatform []string, ofRun ...string) {
 	var keys []report.Key
 	for _, stage := range ofRun {
 		keys = append(keys, report.Key{Stage: stage})
@@ -39,8 +39,8 @@ func (p *Pipeline) expect(ofPlatform []string, ofRun ...string) {
 // BuildAll builds the images of all platforms and joins them into the index. It
 // returns the images and the index's digest.
 func (p *Pipeline) BuildAll(ctx context.Context) (images []registry.PlatformImage, digest v1.Hash, err error) {
-	p.expect([]string{"build"}, "prerequisites", "base", "index")
-	images, err = p.eachImage(ctx, func(int, registry.PlatformImage) error { return nil })
+	p.setExpected([]string{"build"}, "prerequisites", "base", "index")
+	images, err = p.buildEach(ctx, func(int, registry.PlatformImage) error { return nil })
 	if err == nil {
 		digest, err = p.index(ctx, images)
 	}
@@ -51,17 +51,17 @@ func (p *Pipeline) BuildAll(ctx context.Context) (images []registry.PlatformImag
 // returns the graph of the first platform, whose Graph is nil when it could not be
 // read.
 func (p *Pipeline) GraphAll(ctx context.Context) (docs.Graph, error) {
-	p.expect([]string{"build", "graph"}, "prerequisites", "base")
+	p.setExpected([]string{"build", "graph"}, "prerequisites", "base")
 	graphs := make([]docs.Graph, len(p.Platforms))
-	_, err := p.eachImage(ctx, func(i int, of registry.PlatformImage) (err error) {
+	_, err := p.buildEach(ctx, func(i int, of registry.PlatformImage) (err error) {
 		graphs[i], err = p.graph(ctx, of)
 		return err
 	})
 	return graphs[0], err
 }
 
-// eachImage builds the images of all platforms and calls do for each.
-func (p *Pipeline) eachImage(ctx context.Context, do func(i int, of registry.PlatformImage) error) ([]registry.PlatformImage, error) {
+// buildEach builds the images of all platforms and calls do for each.
+func (p *Pipeline) buildEach(ctx context.Context, do func(i int, of registry.PlatformImage) error) ([]registry.PlatformImage, error) {
 	images := make([]registry.PlatformImage, len(p.Platforms))
 	err := p.eachPlatform(func(i int, platform v1.Platform) (err error) {
 		if images[i], err = p.Build(ctx, platform); err != nil {
@@ -74,12 +74,12 @@ func (p *Pipeline) eachImage(ctx context.Context, do func(i int, of registry.Pla
 
 // BootAll builds and boots the images of all platforms.
 func (p *Pipeline) BootAll(ctx context.Context) error {
-	p.expect(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars", "browser")
+	p.setExpected(append([]string{"build"}, phases[:]...), "prerequisites", "base", "sidecars", "browser")
 	if err := p.prepare(); err != nil {
 		return err
 	}
-	defer p.makeSidecars()()
-	_, err := p.eachImage(ctx, func(_ int, of registry.PlatformImage) error { return p.boot(ctx, of, docs.Graph{}) })
+	defer p.prepareSidecars()()
+	_, err := p.buildEach(ctx, func(_ int, of registry.PlatformImage) error { return p.boot(ctx, of, docs.Graph{}) })
 	return err
 }
 
@@ -93,12 +93,12 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	if len(targets) > 0 {
 		ofRun = append(ofRun, "access")
 	}
-	p.expect(append([]string{"build", "graph", "packages"}, phases[:]...), ofRun...)
+	p.setExpected(append([]string{"build", "graph", "packages"}, phases[:]...), ofRun...)
 	if err := p.access(ctx, targets, opts); err != nil {
 		return v1.Hash{}, err
 	}
 	stale := p.checkReadme(ctx) // first, because it is fast
-	digest, err := p.prove(ctx)
+	digest, err := p.checkImages(ctx)
 	if err != nil {
 		return digest, join(err, stale)
 	}
@@ -108,25 +108,25 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	return digest, join(p.Publish(ctx, targets, p.report.Report(), opts), stale)
 }
 
-// prove builds and checks the image of every platform and joins them into an index.
-func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
+// checkImages builds and checks the image of every platform and joins them into an index.
+func (p *Pipeline) checkImages(ctx context.Context) (v1.Hash, error) {
 	if err := p.prepare(); err != nil {
 		return v1.Hash{}, err
 	}
 	if err := p.checkBuilds(ctx); err != nil {
 		return v1.Hash{}, err
 	}
-	defer p.makeSidecars(func() { _, _ = p.syft() })()
-	unlisted := make([]error, len(p.Platforms))
+	defer p.prepareSidecars(func() { _, _ = p.syft() })()
+	listErrs := make([]error, len(p.Platforms))
 	// Packages are listed once the native image has been booted: then a core is free.
 	free, first := make(chan struct{}), sync.Once{}
-	images, err := p.eachImage(ctx, func(i int, of registry.PlatformImage) error {
+	images, err := p.buildEach(ctx, func(i int, of registry.PlatformImage) error {
 		var listing sync.WaitGroup
 		defer listing.Wait()
 		defer first.Do(func() { close(free) })
 		listing.Go(func() {
 			<-free
-			unlisted[i] = p.listPackages(ctx, of)
+			listErrs[i] = p.listPackages(ctx, of)
 		})
 		graph, drift := p.graph(ctx, of)
 		if drift != nil && !errors.As(drift, new(initgraph.Drift)) {
@@ -135,19 +135,19 @@ func (p *Pipeline) prove(ctx context.Context) (v1.Hash, error) {
 		return join(drift, p.boot(ctx, of, graph)) // one run shows all errors
 	})
 	if err != nil {
-		return v1.Hash{}, join(err, join(unlisted...))
+		return v1.Hash{}, join(err, join(listErrs...))
 	}
 	digest, err := p.index(ctx, images)
-	if err = join(err, join(unlisted...)); err != nil || p.Before == nil {
+	if err = join(err, join(listErrs...)); err != nil || p.Before == nil {
 		return digest, err
 	}
 	return digest, p.compare(ctx, p.Before)
 }
 
-// makeSidecars prepares the services, the browser and the probe, and calls also,
+// prepareSidecars prepares the services, the browser and the probe, and calls also,
 // while the images are built. boot reports their errors. wait returns when all of
 // it has ended: nothing may outlive the run.
-func (p *Pipeline) makeSidecars(also ...func()) (wait func()) {
+func (p *Pipeline) prepareSidecars(also ...func()) (wait func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = p.sidecars() })
 	wg.Go(func() { _, _ = p.browser() })

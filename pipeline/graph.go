@@ -47,9 +47,9 @@ func (p *Pipeline) showGraph(key string, graph docs.Graph) {
 	p.report.Platform(key, func(r *report.Platform) { r.Drawings = drawings })
 }
 
-// markFailed draws the init graph of a platform again, with the services that
+// drawFailed draws the init graph of a platform again, with the services that
 // did not start in red.
-func (p *Pipeline) markFailed(ctx context.Context, log io.Writer, platform v1.Platform, graph docs.Graph, failed []string) {
+func (p *Pipeline) drawFailed(ctx context.Context, log io.Writer, platform v1.Platform, graph docs.Graph, failed []string) {
 	if graph.Graph == nil || len(failed) == 0 {
 		return
 	}

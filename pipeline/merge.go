@@ -31,7 +31,7 @@ type MergeOptions struct {
 // and publishes it. The runs must have the same commit, version and base. Merge
 // returns their reports as one, with its own stages added.
 func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (report.Report, error) {
-	whole, booted, err := agree(opts)
+	whole, booted, err := mergeReports(opts)
 	if err != nil {
 		return report.Report{}, err
 	}
@@ -43,11 +43,11 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 			return err
 		}
 		for _, img := range images {
-			if err := sameLabels(img, opts); err != nil {
+			if err := checkLabels(img, opts); err != nil {
 				return err
 			}
 		}
-		if idx, err = registry.Index(images, about(opts.Version, opts.Source, opts.BaseName)); err != nil {
+		if idx, err = registry.Index(images, annotations(opts.Version, opts.Source, opts.BaseName)); err != nil {
 			return err
 		}
 		digest, err := idx.Digest()
@@ -63,24 +63,24 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 	}
 	err = s.stage(ctx, report.Key{Stage: "publish"}, func(ctx context.Context, log io.Writer) error {
 		opts.Publish.Booted = booted
-		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, asProven(s.report.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
+		opts.Publish.Attach = opts.Attest.attachments(opts.Repo, withCheckTimes(s.report.Report(), opts.Proven), opts.Targets, opts.Mask.Hide, log)
 		return s.push(ctx, log, idx, opts.Targets, opts.Publish)
 	})
 	return s.Report(), err
 }
 
-// asProven returns a merged report with the times of the checks: from the start of
+// withCheckTimes returns a merged report with the times of the checks: from the start of
 // the first to the end of the last. It is the same however often they are merged.
-func asProven(whole report.Report, proven []report.Report) report.Report {
+func withCheckTimes(whole report.Report, proven []report.Report) report.Report {
 	end := func(r report.Report) time.Time { return r.Started.Add(time.Duration(r.Seconds * float64(time.Second))) }
 	whole.Started = slices.MinFunc(proven, func(a, b report.Report) int { return a.Started.Compare(b.Started) }).Started
 	whole.Seconds = end(slices.MaxFunc(proven, func(a, b report.Report) int { return end(a).Compare(end(b)) })).Sub(whole.Started).Seconds()
 	return whole
 }
 
-// agree merges the reports of single platforms into one, and returns the digests
+// mergeReports merges the reports of single platforms into one, and returns the digests
 // of the images that passed. It fails when the reports do not match.
-func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
+func mergeReports(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 	whole := report.Report{
 		Project: Project, Commit: opts.Source.Revision(), Base: report.Base{Name: opts.BaseName, Digests: map[string]string{}},
 		Expected: []report.Key{{Stage: "merge"}, {Stage: "publish"}},
@@ -127,8 +127,8 @@ func agree(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
 	return whole, booted, nil
 }
 
-// sameLabels checks that the labels of an image match the plan.
-func sameLabels(img registry.PlatformImage, opts MergeOptions) error {
+// checkLabels checks that the labels of an image match the plan.
+func checkLabels(img registry.PlatformImage, opts MergeOptions) error {
 	config, err := img.Image.ConfigFile()
 	if err != nil {
 		return fmt.Errorf("read the labels of %s: %w", img.Platform, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-func TestAFailureThatPlatformsShareIsToldOnce(t *testing.T) {
+func TestASharedFailureIsReportedOnce(t *testing.T) {
 	shared := errors.New("no base image")
 	err := join(errors.Join(shared, errors.New("amd64")), nil, errors.Join(shared, errors.New("arm64")))
 	if got := failure.Lines(err); !slices.Equal(got, []string{"no base image", "amd64", "arm64"}) {
@@ -30,7 +30,7 @@ func TestAFailureThatPlatformsShareIsToldOnce(t *testing.T) {
 	}
 }
 
-func TestWaitingForAnotherProcessIsNoWork(t *testing.T) {
+func TestWaitingForAnotherProcessIsNotCounted(t *testing.T) {
 	clock := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	now := func() time.Time { return clock }
 	display := progress.New(io.Discard, progress.Options{Now: now})
@@ -76,7 +76,7 @@ func TestWhatWasSkippedNamesWhatFailed(t *testing.T) {
 	}
 }
 
-func TestAProcessThatNetBoxHadToStartAgainIsFound(t *testing.T) {
+func TestARestartedProcessIsAnError(t *testing.T) {
 	if err := restarted([]string{"[netbox] serving http on port 8000 at /", "a page about: starting it again in 1 s"}); err != nil {
 		t.Errorf("good log: %v", err)
 	}
@@ -85,7 +85,7 @@ func TestAProcessThatNetBoxHadToStartAgainIsFound(t *testing.T) {
 	}
 }
 
-func TestOnlyImagesFoundGoodInEveryRespectArePublished(t *testing.T) {
+func TestOnlyImagesThatPassedEveryCheckArePublished(t *testing.T) {
 	const digest = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	proven := func(stages ...string) report.Report {
 		r := report.Report{Platforms: []report.Platform{{Platform: "linux/amd64", Image: digest}}}
@@ -114,9 +114,9 @@ func TestOnlyImagesFoundGoodInEveryRespectArePublished(t *testing.T) {
 
 func TestAnIndexSaysWhenItsCommitWasMadeInUTC(t *testing.T) {
 	commit := git.Checkout{Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600))}
-	said := about("v4.7.3-ls1", commit, "ghcr.io/linuxserver/baseimage-alpine:3.20@sha256:00")
+	index := annotations("v4.7.3-ls1", commit, "ghcr.io/linuxserver/baseimage-alpine:3.20@sha256:00")
 	for name, want := range map[string]string{"created": "2026-03-01T11:00:00Z", "base.name": "ghcr.io/linuxserver/baseimage-alpine:3.20", "base.digest": "sha256:00"} {
-		if got := said["org.opencontainers.image."+name]; got != want {
+		if got := index["org.opencontainers.image."+name]; got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // digest.
 func (p *Pipeline) index(ctx context.Context, images []registry.PlatformImage) (digest v1.Hash, err error) {
 	err = p.stage(ctx, report.Key{Stage: "index"}, func(ctx context.Context, log io.Writer) error {
-		idx, err := registry.Index(images, about(p.version(), p.Source, p.BaseName))
+		idx, err := registry.Index(images, annotations(p.version(), p.Source, p.BaseName))
 		if err != nil {
 			return err
 		}
@@ -36,8 +36,8 @@ func (p *Pipeline) index(ctx context.Context, images []registry.PlatformImage) (
 	return digest, err
 }
 
-// about returns the annotations of an index.
-func about(version string, commit git.Checkout, base string) map[string]string {
+// annotations returns the annotations of an index.
+func annotations(version string, commit git.Checkout, base string) map[string]string {
 	base, digest, _ := strings.Cut(base, "@")
 	created := ""
 	if !commit.Time.IsZero() {

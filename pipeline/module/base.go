@@ -27,7 +27,7 @@ func (c Call) Check() error {
 		return nil
 	}
 	_, err := platform.Parse(c.Platforms)
-	return c.reword(err)
+	return c.rewriteError(err)
 }
 
 // base returns the base image in the form that a session accepts.
@@ -50,9 +50,9 @@ func (c Call) base() (string, error) {
 // logIn matches the ways to log in on the command line, which a module does not have.
 var logIn = regexp.MustCompile(`\(docker login, or the variables REGISTRY_USERNAME_\S+ and REGISTRY_PASSWORD_[^\s)]+\)`)
 
-// reword returns err with the module's flags in place of the command line's, and
+// rewriteError returns err with the module's flags in place of the command line's, and
 // with paths relative to the repository.
-func (c Call) reword(err error) error {
+func (c Call) rewriteError(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -61,13 +61,13 @@ func (c Call) reword(err error) error {
 		"--platform ", "--platforms ",
 		"--base oci:", "--base-layout ",
 	).Replace(logIn.ReplaceAllString(err.Error(), "(--username and --password, or --config)"))
-	return reworded{text, err}
+	return rewrittenError{text, err}
 }
 
-type reworded struct {
+type rewrittenError struct {
 	text string
 	error
 }
 
-func (w reworded) Error() string { return w.text }
-func (w reworded) Unwrap() error { return w.error }
+func (e rewrittenError) Error() string { return e.text }
+func (e rewrittenError) Unwrap() error { return e.error }

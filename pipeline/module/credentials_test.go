@@ -54,7 +54,7 @@ func TestARefusedPasswordIsAnsweredWithTheModulesFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = registry.CheckPushAccess(t.Context(), targets, registry.Options{Keychain: keys})
-	err = Call{Repo: t.TempDir()}.reword(err)
+	err = Call{Repo: t.TempDir()}.rewriteError(err)
 	if err == nil || !strings.Contains(err.Error(), "401 Unauthorized") || !strings.HasSuffix(err.Error(), "(--username and --password, or --config)") {
 		t.Errorf("got %v", err)
 	}

@@ -57,7 +57,7 @@ const bootLimit = 15 * time.Minute
 
 // pipeline creates the pipeline of a call, passes it to do and closes it.
 func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *enginedagger.Engine) error) (err error) {
-	defer func() { err = c.reword(err) }()
+	defer func() { err = c.rewriteError(err) }()
 	if len(c.Platforms) == 0 {
 		c.Platforms = platform.Names()
 	}
@@ -69,7 +69,7 @@ func (c Call) pipeline(ctx context.Context, do func(*pipeline.Pipeline, *engined
 		return err
 	}
 	opts := pipeline.Options{Repo: c.Repo, Output: c.Output, Timeout: bootLimit, Mask: &secret.Mask{}, Now: time.Now}
-	if err := session.Complete(ctx, &opts, session.Asked{Platforms: c.Platforms, Base: base, Release: c.Release, Log: c.Log}); err != nil {
+	if err := session.Complete(ctx, &opts, session.Request{Platforms: c.Platforms, Base: base, Release: c.Release, Log: c.Log}); err != nil {
 		return err
 	}
 	return c.engine(ctx, opts.Versions.CPUs(), func(eng *enginedagger.Engine) error {

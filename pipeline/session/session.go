@@ -19,8 +19,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Asked holds the inputs that the caller of a run chooses.
-type Asked struct {
+// Request holds the inputs that the caller of a run chooses.
+type Request struct {
 	Platforms []string      // as platform.Parse accepts them
 	Base      string        // base image; empty for the published one
 	Release   string        // NetBox release; empty for the pinned one
@@ -31,18 +31,18 @@ type Asked struct {
 // Complete sets the inputs in the options of a run: platforms, pinned versions, base
 // image and commit. It fails when they are invalid, before anything is locked or
 // started.
-func Complete(ctx context.Context, opts *pipeline.Options, asked Asked) (err error) {
-	if opts.Platforms, err = platform.Parse(asked.Platforms); err != nil {
+func Complete(ctx context.Context, opts *pipeline.Options, req Request) (err error) {
+	if opts.Platforms, err = platform.Parse(req.Platforms); err != nil {
 		return err
 	}
 	pins, err := versions.Load(opts.Repo)
 	if err != nil {
 		return err
 	}
-	pins.NetBox.Release = cmp.Or(asked.Release, pins.NetBox.Release)
-	opts.Versions, opts.BaseName = pins, cmp.Or(asked.Base, pins.Base.Published)
-	if asked.Plan != nil {
-		opts.Version, opts.BaseName = asked.Plan.Version, cmp.Or(asked.Plan.Base.Reference(), opts.BaseName)
+	pins.NetBox.Release = cmp.Or(req.Release, pins.NetBox.Release)
+	opts.Versions, opts.BaseName = pins, cmp.Or(req.Base, pins.Base.Published)
+	if req.Plan != nil {
+		opts.Version, opts.BaseName = req.Plan.Version, cmp.Or(req.Plan.Base.Reference(), opts.BaseName)
 	}
 	if err := provider.CheckBase(opts.BaseName); err != nil {
 		return err
@@ -50,17 +50,17 @@ func Complete(ctx context.Context, opts *pipeline.Options, asked Asked) (err err
 	if err := git.CheckLineEnds(opts.Repo); err != nil {
 		return err
 	}
-	if asked.Plan == nil { // only a release needs the history
+	if req.Plan == nil { // only a release needs the history
 		opts.Source, err = git.Tree(ctx, opts.Repo, pins.Stamp())
 		if opts.Source.Commit == git.Unknown {
-			fmt.Fprintf(asked.Log, "source: %s is not a git clone: the image gets the commit %q; only a release needs a clone\n", opts.Repo, git.Unknown)
+			fmt.Fprintf(req.Log, "source: %s is not a git clone: the image gets the commit %q; only a release needs a clone\n", opts.Repo, git.Unknown)
 		}
 		return err
 	}
-	if opts.Source, err = git.Head(ctx, opts.Repo); err != nil || !asked.Plan.Whole() {
+	if opts.Source, err = git.Head(ctx, opts.Repo); err != nil || !req.Plan.Whole() {
 		return err
 	}
-	return asked.Plan.Ready(opts.Source, pins.NetBox.Release)
+	return req.Plan.Ready(opts.Source, pins.NetBox.Release)
 }
 
 // Tool returns the module in a directory of tools/. Its programs are cached under
