@@ -10,8 +10,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
-// Of this repository's own files, all of them changed.
-func TestTheImageIsMadeOfWhatTheDockerfilesAndTheBaseTake(t *testing.T) {
+// This test treats all files of this repository as changed.
+func TestChangedInputsAreThoseOfTheDockerfilesAndTheBase(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "-z").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ func TestTheImageIsMadeOfWhatTheDockerfilesAndTheBaseTake(t *testing.T) {
 	}
 }
 
-func TestGoModCountsForWhatIsCompiledIntoTheBase(t *testing.T) {
+func TestGoModCountsForPackagesThatAreCompiledIntoTheBase(t *testing.T) {
 	p := newProject(t)
 	const mod = "module m\n\ngo 1.26.1\n\nrequire (\n\tgolang.org/x/sys v0.49.0\n\tgithub.com/spf13/cobra v1.10.2\n)\n"
 	p.write("go.mod", mod)

@@ -86,7 +86,7 @@ func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 	}
 }
 
-func TestMistakesInFilesAreNamedWithFileAndLine(t *testing.T) {
+func TestErrorsInFilesAreReportedWithFileAndLine(t *testing.T) {
 	for _, test := range []struct{ file, from, to, says string }{
 		{"versions.yml", "suite: trixie", "suit: trixie", `versions.yml:11: base.local.suit: unknown key, did you mean "suite"?`},
 		{"versions.yml", "release: 4.7.3", "release: [4.7.3", "versions.yml:"},
@@ -125,7 +125,7 @@ func TestMistakesInFilesAreNamedWithFileAndLine(t *testing.T) {
 	}
 }
 
-// verbs are all that the command line has.
+// verbs returns the names of all verbs.
 func verbs(t *testing.T) (names []string) {
 	t.Helper()
 	root, _ := newRoot(streams{out: io.Discard, err: io.Discard}, func(string) string { return "" })
@@ -135,7 +135,7 @@ func verbs(t *testing.T) (names []string) {
 	return names
 }
 
-func TestEveryVerbSaysWhatItIsForWithAnExample(t *testing.T) {
+func TestEveryVerbHasHelpWithAnExample(t *testing.T) {
 	names := verbs(t)
 	if len(names) < 13 {
 		t.Fatalf("only the verbs %q were found", names)
@@ -158,7 +158,7 @@ func TestEveryVerbSaysWhatItIsForWithAnExample(t *testing.T) {
 			if about = strings.Join(strings.Fields(about), " "); !strings.Contains(about, "tandard output") {
 				t.Errorf("it does not say what standard output carries: %s", about)
 			}
-			// The file that it writes, or that it writes none.
+			// The help names the file that the verb writes, or says that it writes none.
 			if !regexp.MustCompile(`dist/|\.(md|yml)\b|no file is written|[Rr]emove`).MatchString(about) {
 				t.Errorf("it does not say what it writes: %s", about)
 			}
@@ -174,7 +174,7 @@ func TestEveryVerbSaysWhatItIsForWithAnExample(t *testing.T) {
 	}
 }
 
-func TestHelpListsEveryVerbOnALineOfATerminal(t *testing.T) {
+func TestHelpListsEveryVerbIn80Columns(t *testing.T) {
 	for _, args := range [][]string{nil, {"help"}, {"--help"}} {
 		stdout, stderr, code := invoke(t, t.Context(), args...)
 		if code != 0 || stderr != "" {
@@ -223,7 +223,7 @@ func TestValuesAreCompleted(t *testing.T) {
 		for line := range strings.Lines(stdout) {
 			value, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
 			typed := test.args[strings.LastIndexAny(test.args, " =")+1:]
-			if !strings.HasPrefix(value, ":") && strings.HasPrefix(value, typed) { // as the shells look at it
+			if !strings.HasPrefix(value, ":") && strings.HasPrefix(value, typed) { // the shells filter by prefix
 				got = append(got, value)
 			}
 		}
@@ -233,8 +233,8 @@ func TestValuesAreCompleted(t *testing.T) {
 	}
 }
 
-// What the help of a flag calls a file or a directory is completed as one,
-// and nothing else is.
+// Flags whose help calls the value a file or a directory complete to one, and no
+// other flags do.
 func TestFilesAreCompletedWhereAFileIsAskedFor(t *testing.T) {
 	for args, want := range map[string]string{
 		"merge --plan ": ":0", "merge --reports ": ":16", "check --output ": ":16", "readme --repo ": ":16", "check --wait ": ":4", "release --number ": ":4",
@@ -246,7 +246,7 @@ func TestFilesAreCompletedWhereAFileIsAskedFor(t *testing.T) {
 	}
 }
 
-// documents is a repository with all that README.md is made of.
+// documents returns a repository with all inputs of README.md.
 func documents(t *testing.T) (repo string) {
 	t.Helper()
 	repo = t.TempDir()
@@ -303,7 +303,7 @@ func TestReadmeWritesOnlyWhatDiffers(t *testing.T) {
 	}
 }
 
-// Another image's repository need have nothing but the variables.
+// The repository of another image only needs readme-vars.yml.
 func TestReadmeIsWrittenForAnyImage(t *testing.T) {
 	files, err := filepath.Glob("../pipeline/readme/testdata/*.yml")
 	if err != nil || len(files) < 12 {
@@ -339,7 +339,7 @@ func TestReadmeIsWrittenForAnyImage(t *testing.T) {
 	}
 }
 
-func TestAPictureOfAnotherGraphIsSeenAndDrawnAgain(t *testing.T) {
+func TestAnOutdatedPictureIsReportedAndDrawnAgain(t *testing.T) {
 	repo, output := documents(t), t.TempDir()
 	vars := filepath.Join(repo, "readme-vars.yml")
 	text, err := os.ReadFile(vars)
@@ -390,7 +390,7 @@ func TestCleanRemovesOnlyWhatTheVerbsWrite(t *testing.T) {
 	}
 }
 
-// What two names share takes its disk once.
+// A file with two hard links counts once.
 func TestCleanPrintsTheDiskThatTheCacheTook(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", home)
@@ -432,7 +432,7 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	}
 }
 
-func TestWhatGoesWrongBehindASummaryIsToldToo(t *testing.T) {
+func TestErrorsAfterTheSummaryArePrinted(t *testing.T) {
 	printed := printedError{errors.New("the boot failed")}
 	err := errors.Join(printed, errors.New("remove the pod's directory: it is busy"))
 	if got := failure.Lines(unprinted(err)); len(got) != 1 || !strings.Contains(got[0], "it is busy") {
@@ -443,7 +443,7 @@ func TestWhatGoesWrongBehindASummaryIsToldToo(t *testing.T) {
 	}
 }
 
-func TestTheRepositoryIsFoundUpwards(t *testing.T) {
+func TestTheRepositoryIsFoundInParentDirectories(t *testing.T) {
 	repo := t.TempDir()
 	file := filepath.Join(repo, "readme-vars.yml")
 	below := filepath.Join(repo, "pipeline", "base")
@@ -453,7 +453,7 @@ func TestTheRepositoryIsFoundUpwards(t *testing.T) {
 	}
 	t.Chdir(below)
 	_, stderr, code := invoke(t, t.Context(), "readme", "--check")
-	if code != failure.ExitUsage || !strings.Contains(stderr, "CRLF") { // which is found in the files above
+	if code != failure.ExitUsage || !strings.Contains(stderr, "CRLF") { // an error in the files of the parent directory
 		t.Errorf("status %d, %q", code, stderr)
 	}
 	output := filepath.Join(repo, "dist", "image")

@@ -14,9 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// generated stands in for what Dagger generates when it loads the module: the
-// types have the shape of the SDK's own, and the imports are those of Dagger's
-// generated code.
+// generated replaces the code that Dagger generates when it loads the module. It has
+// types like those of the SDK, and the same imports as Dagger's generated code.
 var generated = map[string]string{
 	"internal/dagger/dagger.gen.go": `package dagger
 
@@ -57,9 +56,9 @@ func main() {}
 `,
 }
 
-// Dagger loads the module with just what its go.mod and go.sum say, and calls
-// what they lack "no packages found".
-func TestTheDaggerModuleCompilesAndItsRequirementsAreWhole(t *testing.T) {
+// Dagger loads the module with only its go.mod and go.sum. If they are incomplete, it
+// fails with "no packages found".
+func TestTheDaggerModuleCompilesAndItsRequirementsAreComplete(t *testing.T) {
 	module, err := filepath.Abs("dagger")
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +85,7 @@ func TestTheDaggerModuleCompilesAndItsRequirementsAreWhole(t *testing.T) {
 		t.Errorf("%v: when requirements changed, ci/dagger/go.mod has to be tidied\n%s", err, out)
 	}
 
-	// The engine gets just what dagger.json includes.
+	// The engine only gets the files that dagger.json includes.
 	cmd = exec.Command("go", "list", "-mod=readonly", "-overlay", overlay, "-deps", "-f", "{{if .Module}}{{.Module.Path}} {{.ImportPath}}{{end}}", ".")
 	cmd.Dir = module
 	out, err := cmd.Output()
@@ -102,7 +101,7 @@ func TestTheDaggerModuleCompilesAndItsRequirementsAreWhole(t *testing.T) {
 	}
 }
 
-func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
+func TestTheDaggerModuleAndTheLibraryUseOneEngineVersion(t *testing.T) {
 	var config struct {
 		EngineVersion, Source string
 		Include               []string
@@ -132,7 +131,7 @@ func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
 			t.Errorf("dagger.json is for %s, and %s is not", config.EngineVersion, file)
 		}
 	}
-	// Without the tests: "go mod tidy" in the engine wants what they import, too.
+	// Without the tests: "go mod tidy" in the engine would also need their imports.
 	if config.Source != "ci/dagger" || strings.Join(config.Include, " ") != "go.mod go.sum pipeline !**/*_test.go" {
 		t.Errorf("dagger.json has the source %q and includes %q", config.Source, config.Include)
 	}
@@ -140,8 +139,8 @@ func TestTheDaggerModuleIsForTheEngineThatTheLibraryIsFor(t *testing.T) {
 
 var ignored = regexp.MustCompile(`// \+ignore=(\[.*\])\n\tsource `)
 
-// What "git status" and "git fetch" write is no part of the source: each would
-// have every function run again.
+// The files that "git status" and "git fetch" write are not part of the source:
+// otherwise each would invalidate the cache of every function.
 func TestTheModulesSourceIsTheSameAfterGitStatus(t *testing.T) {
 	text, err := os.ReadFile("dagger/main.go")
 	if err != nil {
@@ -183,7 +182,7 @@ func TestTheModulesSourceIsTheSameAfterGitStatus(t *testing.T) {
 	}
 }
 
-// The example reads a file that the image has.
+// The example reads a file that exists in the image.
 func TestTheExampleReadsAFileOfTheImage(t *testing.T) {
 	example, err := os.ReadFile("dagger/examples/go/main.go")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
-func TestTheEngineIsDaggerWhereDaggerIsAndTheBaseGoesWithIt(t *testing.T) {
+func TestTheEngineIsDaggerWhereItIsPresent(t *testing.T) {
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "dagger"), []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -44,15 +44,15 @@ func TestTheEngineIsDaggerWhereDaggerIsAndTheBaseGoesWithIt(t *testing.T) {
 	}
 }
 
-func TestAnEngineThatThereIsNotIsWrongUse(t *testing.T) {
+func TestAnUnknownEngineIsWrongUse(t *testing.T) {
 	_, stderr, code := invoke(t, t.Context(), "build", "--repo", "..", "--output", t.TempDir(), "--engine", "docker")
 	if code != failure.ExitUsage || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, `"docker"`) || !strings.Contains(stderr, "pass local or dagger") {
 		t.Errorf("status %d: %s", code, stderr)
 	}
 }
 
-// Who asks for what cannot be done does not wait for another run to hear it.
-func TestWhatCannotBeBuiltIsRefusedBeforeAnythingIsLockedOrStarted(t *testing.T) {
+// Invalid flags fail at once, without waiting for another run.
+func TestInvalidBuildsAreRefusedBeforeAnythingIsLockedOrStarted(t *testing.T) {
 	output := t.TempDir()
 	unlock, err := filelock.Lock(t.Context(), filepath.Join(output, ".lock"), filelock.Exclusive, "the output directory", time.Second, nil)
 	if err != nil {

@@ -26,7 +26,7 @@ func reads(t *testing.T, verb, flag string) bool {
 	return i >= 0 && root.Commands()[i].Flags().Lookup(strings.TrimPrefix(flag, "--")) != nil
 }
 
-// A flag that a verb did not read would be in its help for nothing.
+// The help of a verb must not list flags that it does not read.
 func TestEveryVerbHasTheFlagsItReads(t *testing.T) {
 	all := []string{"--repo", "--platform", "--engine", "--base", "--output", "--json", "--timeout", "--wait"}
 	for verb, want := range map[string]string{
@@ -64,8 +64,8 @@ func TestEveryVerbHasTheFlagsItReads(t *testing.T) {
 	}
 }
 
-// A program that asked for JSON gets it from a verb that failed, too.
-func TestFailuresAreJSONWhereJSONIsAskedFor(t *testing.T) {
+// With --json a verb also prints JSON when it fails.
+func TestFailuresAreJSONWithJSON(t *testing.T) {
 	for _, args := range [][]string{
 		{"report", "--json"}, {"build", "--repo", "/nowhere", "--json"}, {"pin", "--json"}, {"verify", "--json"},
 		{"clean", "--json", "--wait", "-5s"}, {"readme", "--json", "--no-such-flag"}, {"readme", "--no-such-flag", "--json"},

@@ -20,8 +20,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/s6rc/recording"
 )
 
-// built is a layout with an image for each platform that holds nothing but
-// services: those of the real one, and what changed makes of them.
+// built returns an OCI layout with an image for each platform that contains only the
+// services of the real one, edited by changed.
 func built(t *testing.T, changed map[string]func(fstest.MapFS)) (dir string) {
 	t.Helper()
 	var images []registry.PlatformImage
@@ -62,7 +62,7 @@ func another(files fstest.MapFS) {
 	files[dir+"user/contents.d/svc-other"] = &fstest.MapFile{Mode: 0o644}
 }
 
-func TestAnImageThatWasBuiltBeforeIsComparedAndDrawn(t *testing.T) {
+func TestAnExistingImageIsComparedAndDrawn(t *testing.T) {
 	repo, output := documents(t), t.TempDir()
 	svg := filepath.Join(t.TempDir(), "init.svg")
 	graph := func(dir string, args ...string) (stdout, stderr string, code int) {
@@ -95,7 +95,7 @@ func TestAnImageThatWasBuiltBeforeIsComparedAndDrawn(t *testing.T) {
 		t.Errorf("the picture does not show the difference, %v", err)
 	}
 
-	// What --base takes: a layout that holds one image, as skopeo and podman write it.
+	// Like --base: a layout with a single image, as skopeo and podman write it.
 	index, err := layout.ImageIndexFromPath(built(t, nil))
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestAnImageThatWasBuiltBeforeIsComparedAndDrawn(t *testing.T) {
 	}
 }
 
-func TestTheGraphOfTheImageIsDocumentedAndNothingElseIsTouched(t *testing.T) {
+func TestWriteDocumentsTheGraphAndChangesNothingElse(t *testing.T) {
 	repo, output := documents(t), t.TempDir()
 	vars := filepath.Join(repo, "readme-vars.yml")
 	before, err := os.ReadFile(vars)

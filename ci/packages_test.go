@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// list is package_versions.txt with these packages of Python.
+// list returns a package_versions.txt with these Python packages.
 func list(packages ...string) string {
 	text := "NAME    VERSION  TYPE\n"
 	for _, p := range packages {
@@ -26,7 +26,7 @@ func list(packages ...string) string {
 	return text
 }
 
-// holds has a report say what its image holds.
+// holds returns a function that sets the packages of a report's image.
 func holds(t *testing.T, table string) func(*report.Report) {
 	packages, err := sbom.ParseTable([]byte(table))
 	if err != nil {
@@ -62,7 +62,7 @@ func holds(t *testing.T, table string) func(*report.Report) {
 	}
 }
 
-func TestTheListOfPackagesIsWhatTheLastCheckFound(t *testing.T) {
+func TestPackagesWritesTheListOfTheLastCheck(t *testing.T) {
 	p := newProject(t)
 	file := filepath.Join(p.repo, sbom.ListFile)
 	now := list("netbox 4.7.3")
@@ -158,7 +158,7 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 		t.Error("the report does not show the difference")
 	}
 
-	// What was published cannot be read any more.
+	// The published image can no longer be read.
 	write("Dockerfile", "FROM other\n", "Change it again")
 	spoil = func(file string) {
 		plan, err := os.ReadFile(file)
@@ -175,7 +175,7 @@ func TestAReleaseIsAnnouncedWithWhatHasChangedSinceTheLast(t *testing.T) {
 		t.Errorf("%s says\n%s", version, body)
 	}
 
-	// The list catches up with what was released: that is no reason to release.
+	// Updating the list to the released packages is no reason for a release.
 	write(sbom.ListFile, list("netbox 4.7.3", "pip 1"), "List what was released")
 	if plan, _ := p.plan(); !strings.Contains(plan.Skip, "package_versions.txt differs from the published one") {
 		t.Errorf("the list of what was released: %+v", plan)

@@ -24,7 +24,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-func TestTheNewestNetBoxIsAskedOfPipItself(t *testing.T) {
+func TestTheNewestNetBoxComesFromPip(t *testing.T) {
 	if err := exec.Command("python3", "-m", "pip", "--version").Run(); err != nil {
 		t.Skip("python3-pip is not installed")
 	}
@@ -48,7 +48,7 @@ func TestTheNewestNetBoxIsAskedOfPipItself(t *testing.T) {
 	}
 }
 
-func TestAPinIsWholeOrNotMade(t *testing.T) {
+func TestAFailedPinIsUndone(t *testing.T) {
 	p := newProject(t)
 	pins, lock := filepath.Join(p.repo, "versions.yml"), filepath.Join(p.repo, "build", "lock")
 	old, err := os.ReadFile(pins)
@@ -98,7 +98,7 @@ func TestAPinIsWholeOrNotMade(t *testing.T) {
 	}
 }
 
-// pinning is a copy of what a base is named in, and a registry with images.
+// pinning is a copy of the files that name the base, and a registry with images.
 type pinning struct {
 	t          *testing.T
 	repo, host string
@@ -141,7 +141,7 @@ func (p *pinning) write(name, text string) {
 	writeIn(p.t, p.repo, name, text)
 }
 
-// files are all that the repository has.
+// files returns all files of the repository.
 func (p *pinning) files() map[string]string {
 	files := map[string]string{}
 	err := fs.WalkDir(os.DirFS(p.repo), ".", func(name string, d fs.DirEntry, err error) error {
@@ -162,7 +162,7 @@ func (p *pinning) ci(args ...string) (out string, code int) {
 	return stdout + stderr, code
 }
 
-// push makes an image of both platforms what a tag is.
+// push pushes an image of both platforms to a tag.
 func (p *pinning) push(reference string, changed map[string]func(fstest.MapFS)) (digest string) {
 	p.t.Helper()
 	index, err := layout.ImageIndexFromPath(built(p.t, changed))
@@ -219,7 +219,7 @@ func TestABaseIsMovedByOneCommand(t *testing.T) {
 	if out, code := p.ci("readme", "--check"); code != 0 {
 		t.Errorf("README.md is not as readme-vars.yml says: %s", out)
 	}
-	// The same tag, moved: there is nothing to document.
+	// The same tag with a new digest: the documentation does not change.
 	vars := p.read("readme-vars.yml")
 	digest = p.push(base, map[string]func(fstest.MapFS){"linux/amd64": newer, "linux/arm64": newer})
 	if out, code := p.ci("pin", "--base", base); code != 0 || !strings.Contains(p.read("Dockerfile"), "@"+digest+"\n") {
@@ -233,7 +233,7 @@ func TestABaseIsMovedByOneCommand(t *testing.T) {
 		t.Errorf("a third time: status %d: %s", code, out)
 	}
 
-	// What cannot be pinned changes nothing.
+	// A failed pin changes nothing.
 	p.push(p.host+"/linuxserver/baseimage-alpine:odd", map[string]func(fstest.MapFS){"linux/amd64": another})
 	single, err := random.Image(10, 1)
 	if err != nil {
@@ -267,7 +267,7 @@ func TestABaseIsMovedByOneCommand(t *testing.T) {
 	}
 }
 
-// newer is the base of another with a newer program.
+// newer gives the image of another a newer program.
 func newer(files fstest.MapFS) {
 	another(files)
 	files["usr/bin/bash"] = &fstest.MapFile{Data: []byte("\x7fELF newer"), Mode: 0o755}
@@ -294,7 +294,7 @@ func TestImagesArePinnedAsTheirTagsAreNow(t *testing.T) {
 		}
 	}
 	digests[base.Key] = p.push(base.Name, nil)
-	for range 2 { // the second time all is as it is
+	for range 2 { // the second time nothing changes
 		if out, code := p.ci("pin", "--images"); code != 0 {
 			t.Errorf("status %d: %s", code, out)
 		}
@@ -310,12 +310,12 @@ func TestImagesArePinnedAsTheirTagsAreNow(t *testing.T) {
 			t.Error("the Dockerfile builds on another base")
 		}
 	}
-	// What else is in the files stays: readme-vars.yml as a whole.
+	// The documentation does not change.
 	if p.read("readme-vars.yml") != before["readme-vars.yml"] {
 		t.Error("readme-vars.yml was changed")
 	}
 
-	// A plan says which pins are behind.
+	// A plan lists the outdated pins.
 	moved := p.push(base.Name, map[string]func(fstest.MapFS){"linux/amd64": another})
 	for _, pin := range release.FindPins(t.Context(), registry.Source{}, pins) {
 		want := "as the tag is now"
@@ -328,8 +328,8 @@ func TestImagesArePinnedAsTheirTagsAreNow(t *testing.T) {
 	}
 }
 
-// Everything that repeats the base says what versions.yml says.
-func TestTheBaseIsTheSameWhereverItIsNamed(t *testing.T) {
+// All files that repeat the base agree with versions.yml.
+func TestAllFilesNameTheSameBase(t *testing.T) {
 	pins, err := versions.Load("..")
 	if err != nil {
 		t.Fatal(err)

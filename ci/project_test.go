@@ -23,8 +23,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// project is a clone of a repository with nothing in it but pins, and two
-// registries that it publishes to.
+// project is a clone of a repository that contains only pins, and two registries
+// that it publishes to.
 type project struct {
 	t            *testing.T
 	repo, dir    string
@@ -40,7 +40,7 @@ func newProject(t *testing.T) *project {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(string(pins), "") // no test asks other registries
+	text := regexp.MustCompile(`@sha256:[0-9a-f]{64}`).ReplaceAllString(string(pins), "") // tests use no other registries
 	for _, at := range []string{"    - ghcr.io/linuxserver/netbox\n", "    - docker.io/linuxserver/netbox\n"} {
 		repository := registrytest.Server(t, ggcr.WithReferrersSupport(true)) + "/linuxserver/netbox"
 		p.repositories = append(p.repositories, repository)
@@ -74,7 +74,7 @@ func (p *project) write(name, text string) {
 	writeIn(p.t, p.repo, name, text)
 }
 
-// writeIn writes a file of a repository, and the folders it is in.
+// writeIn writes a file of a repository and creates its parent directories.
 func writeIn(t *testing.T, repo, name, text string) {
 	t.Helper()
 	file := filepath.Join(repo, name)
@@ -127,7 +127,7 @@ func (p *project) file(name string) string {
 	return string(text)
 }
 
-// plan plans a release into a file.
+// plan plans a release and writes the plan to a file.
 func (p *project) plan(args ...string) (release.Plan, string) {
 	p.t.Helper()
 	file := filepath.Join(p.dir, "plan.json")
@@ -142,8 +142,8 @@ func (p *project) plan(args ...string) (release.Plan, string) {
 	return plan, file
 }
 
-// prove leaves in an output directory what `check` of one platform does: an
-// image, and the report that it was found good.
+// prove writes to an output directory what `check` of one platform writes: an image,
+// and the report that it passed.
 func (p *project) prove(platform v1.Platform, labels map[string]string, change func(*report.Report)) (output string, digest v1.Hash) {
 	t := p.t
 	t.Helper()
@@ -179,7 +179,7 @@ func (p *project) prove(platform v1.Platform, labels map[string]string, change f
 	return output, digest
 }
 
-// labels are what images of a plan carry.
+// labels returns the labels of a plan's images.
 func labels(plan release.Plan) map[string]string {
 	return map[string]string{
 		"build_version":                     "Linuxserver.io version:- " + plan.Version + " Build-date:- 2026-11-23T00:00:00Z",

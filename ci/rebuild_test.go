@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-func TestWhatCannotBeBuiltAgainIsRefusedBeforeAnythingIsBuilt(t *testing.T) {
+func TestAnImageThatCannotBeRebuiltIsRefusedBeforeTheBuild(t *testing.T) {
 	p := newProject(t)
 	plan, file := p.plan("--published", "none")
 	p.proveWithPackages(plan, file)

@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
-// publish makes images of a plan and pushes them by digest.
+// publish creates the images of a plan and pushes them by digest.
 func (p *project) publish(plan release.Plan, file string) {
 	p.t.Helper()
 	for _, platform := range []v1.Platform{amd64, arm64} {
@@ -44,7 +44,7 @@ func TestARebuildOfANetBoxMovesTheTagsThatNameItAndLeavesTheNumberedOne(t *testi
 	}
 	check()
 
-	// Other images under the number that is given away already.
+	// Other images under a number that is already in use.
 	p.publish(plan, file)
 	_, stderr, code := p.ci("merge", "--plan", file, "--reports", proven)
 	if code != 1 || !strings.Contains(stderr, "the tag amd64-v4.7.3-ls2 is sha256:") || !strings.Contains(stderr, " of commit "+p.commit+" and names that image for ever") || !strings.Contains(stderr, "--move") {

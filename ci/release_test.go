@@ -73,7 +73,7 @@ func TestAReleaseMadeOnTwoMachinesBecomesOneIndexBeforeAnyTagMoves(t *testing.T)
 		t.Fatal(err)
 	}
 
-	// And now there is nothing to do, until something changes.
+	// There is nothing to do until something changes.
 	after, _ := p.plan()
 	if !strings.Contains(after.Skip, "nothing has changed since") || after.Published.Version != "v4.7.3-ls1" {
 		t.Errorf("skip %q, published %+v", after.Skip, after.Published)
@@ -128,7 +128,7 @@ func TestImagesThatDoNotAgreeAreNotMerged(t *testing.T) {
 			}{{amd64, labels(plan), nil}, {arm64, test.labels, test.change}} {
 				output, _ := p.prove(machine.platform, machine.labels, nil)
 				p.good("publish", "--plan", file, "--by-digest", "--output", output)
-				if machine.change != nil { // what its machine says of it
+				if machine.change != nil { // in the report of its machine
 					r, err := report.Load(filepath.Join(output, "report"))
 					if err != nil {
 						t.Fatal(err)
@@ -152,7 +152,7 @@ func TestImagesThatDoNotAgreeAreNotMerged(t *testing.T) {
 	}
 }
 
-func TestAPlanIsToldWithItsReasons(t *testing.T) {
+func TestAPlanIsPrintedWithItsReasons(t *testing.T) {
 	p := newProject(t)
 	text := p.good("release", "--dry-run")
 	for _, want := range []string{
@@ -219,7 +219,7 @@ func TestNoReleaseIsMadeOfFilesThatAreNotCommittedOrNotLocked(t *testing.T) {
 	}
 }
 
-func TestAMistakeInAFileIsAnnotatedOnItsLine(t *testing.T) {
+func TestAnErrorInAFileIsAnnotatedOnItsLine(t *testing.T) {
 	p := newProject(t)
 	pins := filepath.Join(p.repo, "versions.yml")
 	text, err := os.ReadFile(pins)

@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// Whatever program met a full disk first: the report says what to do about it.
+// The report says how to fix a full disk, whichever program hit it first.
 func TestAReportNamesAFullDisk(t *testing.T) {
 	b := report.NewBuilder(report.Report{Expected: []report.Key{{Stage: "build"}}}, time.Now)
 	said := errors.New("RUN x: exit code: 25")

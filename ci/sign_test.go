@@ -27,7 +27,7 @@ import (
 
 const keyPassword = "open sesame 7731"
 
-// key writes a pair of keys as `cosign generate-key-pair` does.
+// key writes a key pair like `cosign generate-key-pair`.
 func (p *project) key(name string) (private, public string) { return p.keyWith(name, keyPassword) }
 
 func (p *project) keyWith(name, password string) (private, public string) {
@@ -54,7 +54,7 @@ func (p *project) must(err error) {
 	}
 }
 
-// proveWithPackages is prove with the lists that a check leaves.
+// proveWithPackages is prove with the package lists that a check writes.
 func (p *project) proveWithPackages(plan release.Plan, file string) {
 	p.t.Helper()
 	for _, platform := range []v1.Platform{amd64, arm64} {
@@ -136,16 +136,16 @@ func TestWhatAKeySignsVerifyProves(t *testing.T) {
 		return err
 	}))
 	for _, secret := range secrets {
-		// Actions learns which words to hide by the words themselves.
+		// The mask commands for Actions contain the secrets themselves.
 		if strings.Contains(strings.ReplaceAll(said, "::add-mask::"+secret, ""), secret) {
 			t.Errorf("%q was shown", secret)
 		}
 	}
 }
 
-// A password may be a word of the evidence: that stays what was proven, and is
-// what the registry has.
-func TestAShortSecretSpoilsNoEvidence(t *testing.T) {
+// A password may also occur in the attestations: they stay unmasked, as they are in
+// the registry.
+func TestAttestationsAreNotMasked(t *testing.T) {
 	for _, test := range []struct{ key, registry string }{{"1", "netbox"}, {"a", "linux"}, {"4", "sha256"}} {
 		t.Run(test.key+" "+test.registry, func(t *testing.T) {
 			p := newProject(t)
@@ -170,7 +170,7 @@ func TestAShortSecretSpoilsNoEvidence(t *testing.T) {
 	}
 }
 
-func TestAReleaseThatCannotBeSignedAsAskedIsNotBegun(t *testing.T) {
+func TestInvalidSigningFlagsStopAReleaseBeforeItStarts(t *testing.T) {
 	p := newProject(t)
 	plan, file := p.plan("--published", "none")
 	p.proveWithPackages(plan, file)
@@ -200,7 +200,7 @@ func TestAReleaseThatCannotBeSignedAsAskedIsNotBegun(t *testing.T) {
 	}
 }
 
-func TestVerifyRefusesWhatItCannotUnderstand(t *testing.T) {
+func TestVerifyRefusesInvalidArguments(t *testing.T) {
 	p := newProject(t)
 	_, public := p.key("cosign")
 	for _, test := range []struct {

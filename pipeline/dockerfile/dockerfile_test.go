@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 )
 
-func TestSourcesAreWhatIsCopiedOrMountedFromTheContext(t *testing.T) {
+func TestSources(t *testing.T) {
 	for text, want := range map[string][]string{
 		"FROM a\nRUN b\n":            nil,
 		"COPY a/x ./b/ /root/c /to/": {"a/x", "b", "root/c"},
@@ -26,9 +26,9 @@ func TestSourcesAreWhatIsCopiedOrMountedFromTheContext(t *testing.T) {
 	}
 }
 
-// The build reaches what .dockerignore lets it: all of root, and of build just
-// what these instructions name.
-func TestOurDockerfilesUseWhatTheyAreGiven(t *testing.T) {
+// The build can only read what .dockerignore allows: all of root, and the files in
+// build that these instructions name.
+func TestSourcesOfOurDockerfiles(t *testing.T) {
 	for _, name := range []string{"Dockerfile", "Dockerfile.aarch64"} {
 		text, err := os.ReadFile(filepath.Join("../..", name))
 		if err != nil {

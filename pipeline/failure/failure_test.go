@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-func TestTheExitCodeSaysWhoseTurnItIs(t *testing.T) {
+func TestExitCodes(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		err  error
@@ -28,7 +28,7 @@ func TestTheExitCodeSaysWhoseTurnItIs(t *testing.T) {
 	}
 }
 
-func TestEveryCauseIsOneLine(t *testing.T) {
+func TestEveryJoinedErrorIsOneLine(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		err  error

@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/imagesize"
 )
 
-// image has a layer for each instruction, as long as the number behind it.
+// image returns an image with a layer for each instruction, of 1, 2, 4 … bytes.
 func image(t *testing.T, layers ...v1.History) v1.Image {
 	t.Helper()
 	img := v1.Image(empty.Image)
@@ -56,7 +56,7 @@ func TestEveryLayerCountsInOneGroup(t *testing.T) {
 	}
 }
 
-func TestAnImageThatDoesNotTellItsHistoryHasNoGroups(t *testing.T) {
+func TestAnImageWithoutHistoryHasNoGroups(t *testing.T) {
 	img, err := mutate.ConfigFile(image(t, v1.History{CreatedBy: "a"}, v1.History{CreatedBy: "b"}), &v1.ConfigFile{})
 	if err != nil {
 		t.Fatal(err)

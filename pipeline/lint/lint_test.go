@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// at is a repository at dir, whose linters are those of this one.
+// at returns the repository at dir, with the linters of this repository.
 func at(t *testing.T, dir string) Repo {
 	t.Helper()
 	if testing.Short() {
@@ -80,9 +80,9 @@ func TestEachFindingIsALine(t *testing.T) {
 	}
 }
 
-// The linters of Go code take a minute even when nothing has changed: the verb
-// is there for them.
-func TestNothingIsFoundHere(t *testing.T) {
+// The linters of Go code take a minute even when nothing has changed: only the verb
+// runs them.
+func TestThisRepositoryHasNoFindings(t *testing.T) {
 	repo := at(t, "../..")
 	linters, err := repo.linters()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
 )
 
-// A container of Dagger's comes here as the archive of its image.
+// Dagger passes a container as the archive of its image.
 func TestAContainerIsABase(t *testing.T) {
 	arm64 := v1.Platform{OS: "linux", Architecture: "arm64", Variant: "v8"}
 	img, err := engine.ImageFor(enginetest.Base(t, arm64), arm64)

@@ -10,8 +10,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/module"
 )
 
-func TestACallThatCannotWorkIsRefusedInOneLineInTheModulesWords(t *testing.T) {
-	elsewhere := t.TempDir() // as of a project that has the module installed as a toolchain
+func TestAnInvalidCallFailsInOneLineWithTheModulesFlags(t *testing.T) {
+	elsewhere := t.TempDir() // a project that has the module installed as a toolchain
 	if err := os.WriteFile(filepath.Join(elsewhere, "go.mod"), []byte("module example.com/other\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestACallThatCannotWorkIsRefusedInOneLineInTheModulesWords(t *testing.T) {
 	}
 }
 
-func TestABaseThatIsNoImageIsRefusedWithoutInnerPaths(t *testing.T) {
+func TestAnInvalidBaseIsReportedWithoutInternalPaths(t *testing.T) {
 	call := module.Call{Repo: repo, Output: t.TempDir(), Layout: filepath.Join(t.TempDir(), "nothing")}
 	_, err := call.Build(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "--base-layout") || strings.Contains(err.Error(), "--base oci:") {

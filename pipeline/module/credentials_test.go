@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-func TestOnePasswordIsNotToldToTwoRegistries(t *testing.T) {
+func TestAPasswordIsNotSentToTwoRegistries(t *testing.T) {
 	var targets []registry.Target
 	for _, name := range []string{"ghcr.io/linuxserver/netbox", "ghcr.io/linuxserver/other:1", "quay.io/linuxserver.io/netbox"} {
 		target, err := registry.ParseTarget(name)
@@ -31,14 +31,14 @@ func TestOnePasswordIsNotToldToTwoRegistries(t *testing.T) {
 	}
 }
 
-func TestAKeyThatCannotSignIsRefusedBeforeAnythingIsDone(t *testing.T) {
+func TestAnInvalidKeyIsRefusedBeforeAnythingStarts(t *testing.T) {
 	_, err := Call{}.Publish(t.Context(), []string{"ghcr.io/linuxserver/netbox"}, nil, nil, Credentials{}, Signing{Key: "secret-7731", Password: "secret-7732"})
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "the key to sign with") || strings.Contains(err.Error(), "secret-") {
 		t.Errorf("%v", err)
 	}
 }
 
-func TestARefusedPasswordIsAnsweredWithTheModulesFlags(t *testing.T) {
+func TestTheErrorOfAWrongPasswordNamesTheModulesFlags(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
 		w.WriteHeader(http.StatusUnauthorized)

@@ -12,7 +12,7 @@ import (
 
 const repo = "../.."
 
-func TestGenerateGivesREADMEWithItsPictures(t *testing.T) {
+func TestGenerateReturnsREADMEWithItsPictures(t *testing.T) {
 	call := module.Call{Repo: repo, Output: t.TempDir(), Log: t.Output(), Environ: os.Environ()}
 	files, err := call.Readme(t.Context())
 	if err != nil {
@@ -56,7 +56,7 @@ func TestTheCheckOfAnEditedREADMEShowsTheDifference(t *testing.T) {
 	}
 }
 
-func TestAFormatThatNobodyDrawsIsRefused(t *testing.T) {
+func TestAnUnknownFormatIsRefused(t *testing.T) {
 	_, err := module.Call{Repo: repo, Output: t.TempDir(), Log: t.Output()}.Graph(t.Context(), "png")
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "svg-dark") {
 		t.Errorf("got %v", err)

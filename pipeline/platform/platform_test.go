@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-func TestPlatformsAreReadAsPeopleWriteThem(t *testing.T) {
+func TestParse(t *testing.T) {
 	for _, test := range []struct{ names, want string }{
 		{"linux/amd64", "linux/amd64"},
 		{"linux/arm64", "linux/arm64/v8"},
@@ -36,7 +36,7 @@ func TestPlatformsAreReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-// An emulator that the kernel does not keep open runs nothing in a container.
+// An emulator that the kernel does not keep open cannot be used in a container.
 func TestAnEmulatorIsReadyWhenItIsEnabledAndKeptOpen(t *testing.T) {
 	arm, _ := Of("arm64")
 	for _, test := range []struct {
@@ -60,8 +60,8 @@ func TestAnEmulatorIsReadyWhenItIsEnabledAndKeptOpen(t *testing.T) {
 	}
 }
 
-// What is not in Go has to name each platform itself.
-func TestTheWholeRepositoryKnowsEveryPlatform(t *testing.T) {
+// Files that are not Go code name each platform themselves.
+func TestTheRepositorySupportsEveryPlatform(t *testing.T) {
 	for _, p := range All() {
 		arch := p.OCI.Architecture
 		says := map[string][]string{

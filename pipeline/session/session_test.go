@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// repository is a commit with the project's pinned versions.
+// repository returns a git repository with the project's pinned versions.
 func repository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -28,7 +28,7 @@ func repository(t *testing.T) string {
 	return dir
 }
 
-// complete completes the options of a run that asks for what change says.
+// complete completes the options of a run. change edits its request.
 func complete(t *testing.T, change func(*session.Request)) (pipeline.Options, string, error) {
 	t.Helper()
 	opts := pipeline.Options{Repo: repository(t)}
@@ -39,7 +39,7 @@ func complete(t *testing.T, change func(*session.Request)) (pipeline.Options, st
 	return opts, log.String(), err
 }
 
-func TestARunIsMadeFromWhatIsAskedForOrElsePinned(t *testing.T) {
+func TestInputsAreTheRequestedOrThePinnedOnes(t *testing.T) {
 	opts, log, err := complete(t, func(a *session.Request) { a.Release, a.Base = "4.7.2", "localhost:5000/base:1" })
 	if err != nil || opts.BaseName != "localhost:5000/base:1" || opts.Versions.NetBox.Release != "4.7.2" || len(opts.Platforms) != 2 || len(opts.Source.Commit) != 40 || log != "" {
 		t.Errorf("got %+v, %q, %v", opts, log, err)
@@ -54,7 +54,7 @@ func TestARunIsMadeFromWhatIsAskedForOrElsePinned(t *testing.T) {
 	}
 }
 
-func TestWhatNoRunCanBeMadeFromIsOneLine(t *testing.T) {
+func TestInvalidInputsAreReportedInOneLine(t *testing.T) {
 	for want, change := range map[string]func(*session.Request){
 		"no image for it":            func(a *session.Request) { a.Platforms = []string{"linux/mips"} },
 		"read the base image's name": func(a *session.Request) { a.Base = "A:B:C" },
