@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// Walk calls visit for each entry of an archive, whose content can be read until
-// it returns. An archive may end well although the stream that it comes in could
-// not be read: what is behind the end is read too, where a compressed stream
-// verifies its sum and mutate.Extract says what it lacks.
+// Walk calls visit for each entry of an archive. content is valid until visit
+// returns. Walk also reads the rest of the stream behind the end of the archive:
+// only there does a compressed stream verify its checksum, and mutate.Extract return
+// its error.
 func Walk(r io.Reader, visit func(h *tar.Header, content io.Reader) error) error {
 	for t := tar.NewReader(r); ; {
 		h, err := t.Next()

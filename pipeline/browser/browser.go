@@ -1,8 +1,8 @@
-// Package browser opens web pages in a real headless Chromium, over its
-// debugging port, and checks that each shows a page and not an error or a blank.
+// Package browser opens web pages in a real headless Chromium, through its debugging
+// port, and checks that they show neither an error nor a blank page.
 //
-// The browser runs where it cannot reach the pages, in a container of its own: a
-// tab sends all its requests through an http.RoundTripper.
+// The browser runs in its own container, which cannot reach the pages: a tab sends
+// all its requests through an http.RoundTripper.
 package browser
 
 import (
@@ -29,28 +29,28 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// quiet is how long nothing may be on its way for a page to count as loaded.
+// quiet is how long a page must have no pending request to count as loaded.
 const quiet = 500 * time.Millisecond
 
-// Tab is one tab of a browser, with cookies of its own.
+// Tab is one tab of a browser, with its own cookies.
 type Tab struct {
 	ctx     context.Context // chromedp's: it holds the tab
 	through http.RoundTripper
 
 	mu       sync.Mutex
-	pending  map[network.RequestID]string // by address
-	since    time.Time                    // nothing is pending from then on
-	document network.RequestID            // the page itself
+	pending  map[network.RequestID]string // URLs of pending requests
+	since    time.Time                    // time of the last finished request or action
+	document network.RequestID            // the request of the page itself
 	status   int64
 	failed   []string
 	console  []string
 }
 
-// Open opens a tab in the browser that is debugged at address, a host and a
-// port. Its requests go through a RoundTripper. close closes it.
+// Open opens a tab in the browser whose debugging port is at address, a host and a
+// port. The tab's requests go through a RoundTripper. close closes the tab.
 func Open(ctx context.Context, address string, through http.RoundTripper) (tab *Tab, close func(), err error) {
-	// Chromium wants to be asked by address, and of a name's addresses one may
-	// not answer.
+	// Chromium accepts only requests to an IP address. A name may have several, and
+	// some may not answer.
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reach the browser: %w", err)
@@ -59,7 +59,7 @@ func Open(ctx context.Context, address string, through http.RoundTripper) (tab *
 	conn.Close()
 	ctx, cancelBrowser := chromedp.NewRemoteAllocator(ctx, "ws://"+address)
 	first, cancelTab := chromedp.NewContext(ctx)
-	// A browser context of its own: cookies are not shared with other tabs.
+	// A new browser context: cookies are not shared with other tabs.
 	own, cancelOwn := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
 	close = func() { cancelOwn(); cancelTab(); cancelBrowser() }
 	if err := chromedp.Run(first); err != nil {
@@ -77,7 +77,7 @@ func Open(ctx context.Context, address string, through http.RoundTripper) (tab *
 	return t, close, nil
 }
 
-// follow notes what the tab does.
+// follow records an event of the tab.
 func (t *Tab) follow(event any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,14 +115,14 @@ func (t *Tab) follow(event any) {
 			t.console = append(t.console, linebuf.First(strings.Join(words, " ")))
 		}
 	case *log.EventEntryAdded:
-		// What it says of a site without TLS is no error of the page's.
+		// The warning about a site without TLS is not an error of the page.
 		if e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "origin was untrustworthy") {
 			t.console = append(t.console, linebuf.First(e.Entry.Text+" "+e.Entry.URL))
 		}
 	}
 }
 
-// fail notes what the page did not get, once.
+// fail records a failed request of the page, once for each URL and reason.
 func (t *Tab) fail(why, url string) {
 	if text := why + " for " + url; !slices.Contains(t.failed, text) {
 		t.failed = append(t.failed, text)
@@ -134,7 +134,8 @@ func (t *Tab) done(id network.RequestID) {
 	t.since = time.Now()
 }
 
-// answer asks for what the browser wants and hands it over.
+// answer sends a request of the browser through the RoundTripper and returns the
+// response to the browser.
 func (t *Tab) answer(e *fetch.EventRequestPaused) {
 	err := func() error {
 		body := ""
@@ -181,25 +182,25 @@ func (t *Tab) answer(e *fetch.EventRequestPaused) {
 			WithResponseHeaders(headers).WithBody(base64.StdEncoding.EncodeToString(data)))
 	}()
 	if err != nil {
-		// A tab that is being closed needs no answer.
+		// This fails only for a tab that is being closed, which needs no answer.
 		_ = chromedp.Run(t.ctx, fetch.FailRequest(e.RequestID, network.ErrorReasonConnectionFailed))
 	}
 }
 
-// Do acts on the page and waits until it has loaded what that made it load.
+// Do runs actions on the page and waits until the page has loaded again.
 func (t *Tab) Do(ctx context.Context, actions ...chromedp.Action) error {
 	if err := t.Run(ctx, actions...); err != nil {
 		return err
 	}
-	// What a click brings about begins a moment after it: until then the old
-	// page is at rest.
+	// A click takes a moment to cause a request: until then the old page looks
+	// loaded.
 	t.mu.Lock()
 	t.since = time.Now()
 	t.mu.Unlock()
-	return t.settle(ctx)
+	return t.waitLoaded(ctx)
 }
 
-// Visit goes to an address and waits until the page there has loaded.
+// Visit opens a URL and waits until the page has loaded.
 func (t *Tab) Visit(ctx context.Context, url string) error {
 	t.mu.Lock()
 	t.failed, t.console, t.document, t.status = nil, nil, "", 0
@@ -213,7 +214,7 @@ func (t *Tab) Visit(ctx context.Context, url string) error {
 	}))
 }
 
-// Run acts on the page as it is, without waiting for what comes of it.
+// Run runs actions on the page without waiting for it to load.
 func (t *Tab) Run(ctx context.Context, actions ...chromedp.Action) error {
 	both, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
@@ -225,13 +226,13 @@ func (t *Tab) Run(ctx context.Context, actions ...chromedp.Action) error {
 	return err
 }
 
-// settle waits until the page is loaded and nothing has been on its way for a
+// waitLoaded waits until the page is loaded and has had no pending request for a
 // while.
-func (t *Tab) settle(ctx context.Context) error {
+func (t *Tab) waitLoaded(ctx context.Context) error {
 	for {
 		var state string
 		if err := t.Run(ctx, chromedp.Evaluate(`document.readyState`, &state)); err != nil && ctx.Err() != nil {
-			return t.late(ctx)
+			return t.timeoutError(ctx)
 		}
 		t.mu.Lock()
 		still := state == "complete" && len(t.pending) == 0 && time.Since(t.since) >= quiet
@@ -241,14 +242,14 @@ func (t *Tab) settle(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return t.late(ctx)
+			return t.timeoutError(ctx)
 		case <-time.After(quiet / 10):
 		}
 	}
 }
 
-// late says what a page still waits for.
-func (t *Tab) late(ctx context.Context) error {
+// timeoutError returns the error of a page that does not finish loading.
+func (t *Tab) timeoutError(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, url := range t.pending {
@@ -262,15 +263,15 @@ type Page struct {
 	URL     string
 	Status  int64 // of the page itself; 0 when it has none
 	Title   string
-	Text    string // that can be seen
+	Text    string // visible text
 	Picture []byte // PNG of the window
-	// Failed is what the page asked for and did not get, Console the errors
-	// that its scripts met; since the last Visit.
+	// Failed lists the page's failed requests, Console the errors of its scripts,
+	// both since the last Visit.
 	Failed, Console []string
 }
 
-// Look reports what the tab shows.
-func (t *Tab) Look(ctx context.Context) (p Page, err error) {
+// Inspect returns what the tab shows.
+func (t *Tab) Inspect(ctx context.Context) (p Page, err error) {
 	err = t.Run(ctx,
 		chromedp.Location(&p.URL), chromedp.Title(&p.Title),
 		chromedp.Evaluate(`document.body ? document.body.innerText : ""`, &p.Text),

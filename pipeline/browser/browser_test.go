@@ -86,7 +86,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		if err := tab.Visit(ctx, "http://netbox.test:8000"+path); err != nil {
 			t.Fatal(err)
 		}
-		p, err := tab.Look(ctx)
+		p, err := tab.Inspect(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 	} {
 		t.Run(test.path, func(t *testing.T) {
 			p := look(t, test.path)
-			err := p.Wrong()
+			err := p.Check()
 			if test.wrong == "" && err != nil || test.wrong != "" && (err == nil || !strings.Contains(err.Error(), test.wrong)) {
 				t.Errorf("%v, want %q; title %q, text %q", err, test.wrong, p.Title, p.Text)
 			}
@@ -116,10 +116,10 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 	}
 	t.Run("a text that is wanted", func(t *testing.T) {
 		p := look(t, "/good")
-		if err := p.Wrong("seven of THEM"); err != nil {
+		if err := p.Check("seven of THEM"); err != nil {
 			t.Error(err)
 		}
-		if err := p.Wrong("eight"); err == nil || !strings.Contains(err.Error(), `does not show "eight"`) {
+		if err := p.Check("eight"); err == nil || !strings.Contains(err.Error(), `does not show "eight"`) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -138,9 +138,9 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		if err := tab.Do(ctx, chromedp.SendKeys("input", "Sons&Co"), chromedp.Click("button")); err != nil {
 			t.Fatal(err)
 		}
-		p, err := tab.Look(ctx)
-		if err != nil || p.Wrong("You are Sons&Co") != nil || !strings.HasSuffix(p.URL, "/me") {
-			t.Errorf("%v, %v at %s: %s", err, p.Wrong("You are Sons&Co"), p.URL, p.Text)
+		p, err := tab.Inspect(ctx)
+		if err != nil || p.Check("You are Sons&Co") != nil || !strings.HasSuffix(p.URL, "/me") {
+			t.Errorf("%v, %v at %s: %s", err, p.Check("You are Sons&Co"), p.URL, p.Text)
 		}
 		other, closeOther, err := browser.Open(ctx, address, site{pages()})
 		if err != nil {
@@ -150,7 +150,7 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		if err := other.Visit(ctx, "http://netbox.test:8000/me"); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := other.Look(ctx); err != nil || p.Status != 403 {
+		if p, err := other.Inspect(ctx); err != nil || p.Status != 403 {
 			t.Errorf("another tab has the cookie: %d, %v", p.Status, err)
 		}
 	})
@@ -161,8 +161,8 @@ func TestARealBrowserTellsPagesFromErrorsAndBlanks(t *testing.T) {
 		if err := tab.Do(ctx, chromedp.WaitNotPresent("h1")); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "the page does not get that far") {
 			t.Errorf("got %v", err)
 		}
-		if p, err := tab.Look(t.Context()); err != nil || p.Wrong() != nil {
-			t.Errorf("it cannot be looked at any more: %v, %v", err, p.Wrong())
+		if p, err := tab.Inspect(t.Context()); err != nil || p.Check() != nil {
+			t.Errorf("it cannot be looked at any more: %v, %v", err, p.Check())
 		}
 	})
 	t.Run("a page that never comes to rest", func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestShadesOfOneColourAreABlankPicture(t *testing.T) {
 		}
 		p := good
 		p.Picture = b.Bytes()
-		if err := p.Wrong(); (err != nil) != test.blank {
+		if err := p.Check(); (err != nil) != test.blank {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -1,5 +1,4 @@
-// Package filelock keeps two processes from working on the same directory at
-// once.
+// Package filelock provides file locks between processes.
 package filelock
 
 import (
@@ -16,41 +15,41 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// poll is how often a lock that another holds is tried again.
+// poll is the interval between attempts to lock.
 const poll = 100 * time.Millisecond
 
 // Mode is how a lock is held.
 type Mode int
 
-// Many may share a lock; who has it exclusively is alone.
+// A Shared lock may have many holders, an Exclusive lock only one.
 const (
 	Exclusive Mode = unix.LOCK_EX
 	Shared    Mode = unix.LOCK_SH
 )
 
-// Waiter is a log that also receives how long a lock kept its work waiting.
+// Waiter is implemented by logs that record how long work waited for a lock.
 type Waiter interface{ Waited(time.Duration) }
 
-// Lock takes the lock of a file, which is made when absent and stays behind.
-// While another process holds it, Lock says so once on log, calling
-// what is locked by the name given, and waits at most wait. The lock goes with
-// the process, so none is ever stale.
+// Lock locks a file, which is created if missing and never removed. While another
+// process holds the lock, it waits at most wait, and prints a line about that on
+// log; what names the locked object in messages. The kernel releases the lock when
+// the process exits, so there are no stale locks.
 func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Duration, log io.Writer) (unlock func(), err error) {
 	start, deadline := time.Now(), time.After(wait)
-	for said := false; ; {
+	for warned := false; ; {
 		unlock, err := Try(path, mode)
 		if !errors.Is(err, errHeld) {
 			if err != nil {
 				err = fmt.Errorf("lock %s: %w", what, err)
 			}
-			if w, ok := log.(Waiter); ok && said {
+			if w, ok := log.(Waiter); ok && warned {
 				w.Waited(time.Since(start))
 			}
 			return unlock, err
 		}
-		if !said && log != nil {
+		if !warned && log != nil {
 			fmt.Fprintf(log, "waiting for another process that uses %s (at most %s)\n", what, wait)
-			said = true
+			warned = true
 		}
 		select {
 		case <-ctx.Done():
@@ -62,11 +61,11 @@ func Lock(ctx context.Context, path string, mode Mode, what string, wait time.Du
 	}
 }
 
-// errHeld is what Try returns when another process, or another part of this
-// one, holds the lock.
+// errHeld is the error of Try when another process, or another part of this one,
+// holds the lock.
 var errHeld = errors.New("held by another process")
 
-// Try takes the lock or returns errHeld at once.
+// Try locks a file without waiting. It returns errHeld if the lock is held.
 func Try(path string, mode Mode) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Package gotool builds programs from other people's Go modules. A directory with
-// its own go.mod and go.sum pins each, so that they stay out of the project's
-// dependencies. The built programs are cached.
+// Package gotool builds and caches programs from third-party Go modules. They are
+// pinned in directories with their own go.mod and go.sum, so that they are not
+// dependencies of the project.
 package gotool
 
 import (
@@ -27,24 +27,24 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
-// limit bounds a build, modules fetched on the way included: the go command
-// itself waits for ever on a proxy that does not answer.
+// limit is the maximum duration of a build, including the download of modules: the
+// go command itself waits forever for a proxy that does not answer.
 const limit = 30 * time.Minute
 
 // Module is a directory whose go.mod and go.sum pin programs.
 type Module struct {
-	Dir     string        // where go.mod and go.sum are; it may hold packages too
-	Cache   string        // the directory that programs are kept under
-	Environ []string      // for the go command, as os.Environ returns it
-	Wait    time.Duration // limit for waiting for another process that builds them
-	Compile Compiler      // nil is this machine's go command
+	Dir     string        // directory of go.mod and go.sum; it may hold packages too
+	Cache   string        // parent directory of the cached programs
+	Environ []string      // for the go command, in the format of os.Environ
+	Wait    time.Duration // maximum wait for another process that builds them
+	Compile Compiler      // nil for this machine's go command
 }
 
-// kept is how long a directory of programs stays that nothing has asked for.
-const kept = 30 * 24 * time.Hour
+// maxAge is how long an unused directory of programs is kept.
+const maxAge = 30 * 24 * time.Hour
 
-// Trusted refuses to have root run programs from directories that another user
-// can change. Who has become root by sudo trusts the user that he was.
+// Trusted returns an error if root would run programs from directories that another
+// user can change. The user who ran sudo is trusted.
 func Trusted(environ []string, dirs ...string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -53,7 +53,7 @@ func Trusted(environ []string, dirs ...string) error {
 		var st unix.Stat_t
 		err := unix.Stat(dir, &st)
 		switch {
-		case errors.Is(err, unix.ENOENT): // root will make it
+		case errors.Is(err, unix.ENOENT): // root will create it
 		case err != nil:
 			return fmt.Errorf("looking for the owner of %s: %w", dir, err)
 		case st.Uid != 0 && !slices.Contains(environ, fmt.Sprintf("SUDO_UID=%d", st.Uid)):
@@ -63,8 +63,8 @@ func Trusted(environ []string, dirs ...string) error {
 	return nil
 }
 
-// Bin is the directory of the module's programs, named by all that decides
-// their content, and marked as used.
+// Bin returns the directory of the module's programs and marks it as used. Its name
+// is a digest of everything that affects their content.
 func (m Module) Bin(ctx context.Context) (string, error) {
 	if err := Trusted(m.Environ, m.Cache, filepath.Dir(m.Cache)); err != nil {
 		return "", err
@@ -103,9 +103,8 @@ func (m Module) Bin(ctx context.Context) (string, error) {
 
 var replacement = regexp.MustCompile(`(?m)=> \./(\S+)$`)
 
-// sources are the files that decide what the programs are: go.mod, go.sum, and
-// the Go files of the module and of those in its directory that go.mod puts in
-// the place of others.
+// sources returns the files that affect the programs: go.mod, go.sum, and the Go
+// files of the module and of the nested modules that its replace directives name.
 func (m Module) sources() (names []string, err error) {
 	mod, err := os.ReadFile(filepath.Join(m.Dir, "go.mod"))
 	if err != nil {
@@ -128,15 +127,15 @@ func (m Module) sources() (names []string, err error) {
 		}
 		if _, err := fs.Stat(tree, path.Join(name, "go.mod")); err == nil &&
 			!slices.ContainsFunc(roots, func(root string) bool { return root == name || strings.HasPrefix(root, name+"/") }) {
-			return fs.SkipDir // a module of its own
+			return fs.SkipDir // a separate module
 		}
 		return nil
 	})
 	return names, err
 }
 
-// Program returns the file of the program that a package of the module makes.
-// It is built when the cache does not have it; log gets a line then.
+// Program returns the path of a package's program. If it is not in the cache,
+// Program builds it and logs that.
 func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ...string) (file string, err error) {
 	dir, err := m.Bin(ctx)
 	if err != nil {
@@ -151,7 +150,7 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 	if built() {
 		return file, nil
 	}
-	// Two that build the same would only slow each other down.
+	// Two processes that build the same program would only slow each other down.
 	unlock, err := filelock.Lock(ctx, file+".lock", filelock.Exclusive, "the tools of "+m.Dir, m.Wait, log)
 	if err != nil {
 		return "", err
@@ -162,7 +161,7 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 	}
 	fmt.Fprintf(log, "building %s\n", name)
 	began := time.Now()
-	// Of its own: go outlives a process that is killed, and writes its program then.
+	// A separate directory: if this process is killed, go continues and writes there.
 	tmp, err := os.MkdirTemp(dir, ".build-")
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w", name, err)
@@ -189,7 +188,7 @@ func (m Module) Program(ctx context.Context, log io.Writer, pkg string, flags ..
 		return "", fmt.Errorf("building %s: %w", name, err)
 	}
 	fmt.Fprintf(log, "built %s in %.0f s\n", name, time.Since(began).Seconds())
-	if err := outdir.Prune(m.Cache, 0, kept); err != nil {
+	if err := outdir.Prune(m.Cache, 0, maxAge); err != nil {
 		fmt.Fprintf(log, "removing tools of earlier versions: %v\n", err) // they only take room
 	}
 	return file, nil

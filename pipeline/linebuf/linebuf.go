@@ -1,4 +1,4 @@
-// Package linebuf makes lines out of bytes that come in pieces of any size.
+// Package linebuf splits a stream of writes into lines.
 package linebuf
 
 import (
@@ -7,11 +7,11 @@ import (
 	"sync"
 )
 
-// Longest is where a line without an end is cut, in bytes.
+// Longest is the maximum length of a line in bytes; longer ones are split.
 const Longest = 256 << 10
 
-// Writer calls Line with each line that is written to it, without its end. One
-// goroutine at a time is let in.
+// Writer calls Line for each line written to it, without the line end. It is safe
+// for concurrent use; calls of Line do not overlap.
 type Writer struct {
 	Line func(text string)
 
@@ -37,7 +37,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 }
 
-// Flush hands out a last line that has no end.
+// Flush calls Line for an unterminated last line.
 func (w *Writer) Flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -47,14 +47,14 @@ func (w *Writer) Flush() {
 	}
 }
 
-// Shown is what a terminal shows of a line at last: what follows the carriage
-// returns with which programs draw their progress.
+// Shown returns what a terminal finally shows of a line: the text after the last
+// carriage return, which programs use to redraw their progress.
 func Shown(line string) string {
 	line = strings.TrimRight(line, "\r ")
 	return line[strings.LastIndexByte(line, '\r')+1:]
 }
 
-// First is the first line of a text that is not blank.
+// First returns the first line of a text that is not blank.
 func First(text string) string {
 	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	return strings.TrimSpace(first)

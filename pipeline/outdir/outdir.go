@@ -1,5 +1,5 @@
-// Package outdir makes directories and files that are never half written: what a
-// run leaves under dist/ can be trusted by the next verb that reads it.
+// Package outdir writes directories and files atomically, so that a command can
+// rely on what an earlier one left under dist/.
 package outdir
 
 import (
@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Replace puts a new directory in the place of dir. fill writes it as a hidden
-// sibling (same file system, so that a rename is enough), which takes dir's
-// name once fill returns nil. When fill fails, dir is as it was before.
+// Replace replaces dir by a new directory. fill writes into a hidden sibling (on the
+// same file system, so that a rename is enough), which is renamed to dir once fill
+// returns nil. If fill fails, dir is unchanged.
 //
-// Between two renames dir is absent for an instant; it is never half of
-// anything. Callers keep two runs from replacing the same dir at once; so what
-// a run that was killed left beside dir is removed first.
+// dir is missing for an instant between two renames, but it is never incomplete.
+// Callers must not replace the same dir concurrently; Replace first removes what a
+// killed run left beside dir.
 func Replace(dir string, fill func(tmp string) error) (err error) {
 	dir = filepath.Clean(dir)
 	parent, prefix := filepath.Dir(dir), partial(filepath.Base(dir))
@@ -62,11 +62,10 @@ func Replace(dir string, fill func(tmp string) error) (err error) {
 	return nil
 }
 
-// partial is how the name of a sibling that is being filled begins.
+// partial returns the name prefix of a sibling that is being written.
 func partial(name string) string { return "." + name + ".partial-" }
 
-// WriteFile writes a file so that it is the old one or the new one, never half
-// of either. Its directory is made when absent.
+// WriteFile writes a file atomically. It creates the file's directory if missing.
 func WriteFile(name string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
@@ -83,9 +82,9 @@ func WriteFile(name string, data []byte) error {
 	return os.Rename(tmp.Name(), name)
 }
 
-// Prune removes all but the newest directories under parent, and none that was
-// touched of late: another process may be reading it, or writing it. One whose
-// name begins with a dot is not finished: it counts for nothing.
+// Prune removes all but the keep newest directories under parent. It keeps those
+// younger than age, since another process may be using them. Directories whose name
+// begins with a dot are incomplete and do not count towards keep.
 func Prune(parent string, keep int, age time.Duration) error {
 	entries, err := os.ReadDir(parent)
 	if err != nil {

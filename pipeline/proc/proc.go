@@ -1,4 +1,4 @@
-// Package proc runs other programs so that nothing they start stays behind.
+// Package proc runs other programs so that no process they start is left behind.
 package proc
 
 import (
@@ -15,21 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// grace is how long a program may take to end after it was asked to.
+// grace is how long a program may take to exit after SIGTERM.
 const grace = 10 * time.Second
 
-// Group puts a command made by exec.CommandContext into a process group of its
-// own, which ends with the context: a terminal's Ctrl-C then comes by the
-// context alone, and reaches what the program started too.
+// Group runs a command made by exec.CommandContext in its own process group, which
+// is terminated when the context is done. A Ctrl-C in a terminal then acts only
+// through the context, and also ends the program's children.
 func Group(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = grace
 }
 
-// Start is cmd.Start for a program that is killed when this process ends, however
-// it ends. Linux sends that signal at the end of the thread that started the
-// program, so that thread waits for the program's end.
+// Start is like cmd.Start, but the program is killed when this process exits for any
+// reason. Linux sends that signal when the thread that started the program exits, so
+// that thread waits until the program has exited.
 func Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -41,7 +41,7 @@ func Start(cmd *exec.Cmd) error {
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
-		if err == nil { // the program is left for cmd.Wait
+		if err == nil { // WNOWAIT leaves the exit status to cmd.Wait
 			for unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
 			}
 		}
@@ -49,9 +49,9 @@ func Start(cmd *exec.Cmd) error {
 	return <-started
 }
 
-// Run is cmd.Run in a group of its own. The error is the cause of the end of
-// ctx, which the command was made with, or holds the last lines that the program
-// prints, unless the command sends them elsewhere.
+// Run is like cmd.Run, but in its own process group. ctx must be the command's
+// context. The error is the context's cause if it is done, or else contains the last
+// lines of output, unless the command redirects its output.
 func Run(ctx context.Context, cmd *exec.Cmd) error {
 	var out bytes.Buffer
 	if cmd.Stdout == nil {
@@ -71,7 +71,7 @@ func Run(ctx context.Context, cmd *exec.Cmd) error {
 	return nil
 }
 
-// LastLines are the last n lines of a text that are not empty.
+// LastLines returns the last n lines of a text that are not blank.
 func LastLines(text string, n int) []string {
 	var lines []string
 	for l := range strings.Lines(text) {

@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// Dagger has images pulled by their published names, for the Dagger engine.
+// Dagger provides published images, which the Dagger engine pulls by name.
 type Dagger struct {
 	Engine   *dagger.Engine
 	Repo     string // the repository's directory
@@ -25,23 +25,23 @@ type Dagger struct {
 	BaseName string       // an image reference, "oci:DIR" or "local"
 }
 
-// Native is the platform of Dagger's engine, once it is reached; the engine's Setup
-// reports when it is not.
+// Native returns the platform of Dagger's engine. If the engine cannot be reached,
+// its Setup reports that.
 func (d Dagger) Native() v1.Platform {
 	native, _ := d.Engine.Native()
 	return platform.Canonical(native)
 }
 
-// Program is the platform's own architecture: Dagger's emulator takes over
-// every program of the container.
+// Program returns the platform's architecture: Dagger's emulator runs every program
+// of the container.
 func (d Dagger) Program(platform v1.Platform) string { return platform.Architecture }
 
-// Base names the published base image, or returns the one that was asked for.
+// Base returns the base image named by BaseName.
 func (d Dagger) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
 	return baseImage(ctx, d.BaseName, d.Builder, platforms, d.Native(), log)
 }
 
-// Browser has the browser's packages installed on the base image.
+// Browser builds the browser's image by installing its packages on the base image.
 func (d Dagger) Browser(ctx context.Context, log io.Writer) (engine.Container, error) {
 	on, err := d.Base(ctx, []v1.Platform{d.Native()}, log)
 	if err != nil {
@@ -62,8 +62,8 @@ func (d Dagger) Browser(ctx context.Context, log io.Writer) (engine.Container, e
 	return chromium, nil
 }
 
-// startRedis starts a Redis that asks for a password, which the published
-// image leaves to its command line, where everybody could read it.
+// startRedis starts a Redis with a password. The published image accepts one only
+// on the command line, where every process could read it.
 const startRedis = `exec redis-server - <<END
 bind * -::*
 save ""
@@ -72,20 +72,20 @@ requirepass $REDIS_PASSWORD
 END
 `
 
-// Sidecars names the published services.
+// Sidecars returns the published images of the services.
 func (d Dagger) Sidecars(context.Context, io.Writer) (pipeline.Sidecars, error) {
 	return sidecars(engine.Container{
 		Reference: d.Services.Postgres.Image,
-		// Nothing of it has to survive a power cut.
+		// The data need not survive a power failure.
 		Args: []string{"postgres", "-c", "listen_addresses=*", "-c", "fsync=off"},
-		// By TCP: the server that the image sets the database up with answers on
-		// its socket only, and pg_isready would take it.
+		// Over TCP: the image first initialises the database with a server that listens
+		// on a Unix socket only, which pg_isready would report as ready.
 		Ready: []string{"sh", "-c", `PGPASSWORD=$POSTGRES_PASSWORD exec psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" --no-psqlrc --quiet --tuples-only --command='select 1'`},
 	}, engine.Container{
 		Reference:  d.Services.Redis.Image,
 		Entrypoint: []string{"sh", "-c", startRedis},
 		Args:       []string{},
-		// redis-cli ends with 0 whatever the answer is.
+		// redis-cli exits 0 whatever the answer is.
 		Ready: []string{"sh", "-c", `[ "$(REDISCLI_AUTH=$REDIS_PASSWORD redis-cli ping)" = PONG ]`},
 	}), nil
 }

@@ -1,6 +1,5 @@
-// Package provider makes or finds the base image and the services that stand
-// beside NetBox: built from Debian packages, read from a directory, or pulled by
-// name.
+// Package provider provides the base image and the images of the services that
+// NetBox needs: built from Debian packages, read from a directory or pulled by name.
 package provider
 
 import (
@@ -23,16 +22,16 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
-// Local makes everything on this machine, for the local engine.
+// Local builds all images on this machine, for the local engine.
 type Local struct {
 	Builder  base.Builder // its Log is set for each use
 	BaseName string       // "local", "oci:DIR" or an image reference
 }
 
-// LocalBase is the name of the base image that is made from Debian packages.
+// LocalBase is the name of the base image that is built from Debian packages.
 const LocalBase = "local"
 
-// CheckBase refuses what Base could not use as the name of a base image.
+// CheckBase returns an error if Base cannot use the name of a base image.
 func CheckBase(baseName string) error {
 	if baseName == LocalBase {
 		return nil
@@ -55,22 +54,22 @@ func readLayout(dir string) (v1.ImageIndex, error) {
 	return idx, nil
 }
 
-// Native is this machine.
+// Native returns this machine's platform.
 func (l Local) Native() v1.Platform {
 	return platform.Linux(runtime.GOARCH)
 }
 
-// Program is this machine's architecture: the kernel runs its programs in any
+// Program returns this machine's architecture: the kernel runs such programs in any
 // container.
 func (l Local) Program(v1.Platform) string { return runtime.GOARCH }
 
-// Base makes the local base image, or reads the one that was asked for.
+// Base returns the base image named by BaseName, and builds the local one.
 func (l Local) Base(ctx context.Context, platforms []v1.Platform, log io.Writer) (engine.Base, error) {
 	return baseImage(ctx, l.BaseName, l.Builder, platforms, l.Native(), log)
 }
 
-// baseImage returns the base image of a name, on which both the platforms and
-// the machine that builds can start.
+// baseImage returns the named base image. The local one is built for the platforms
+// and for the machine that builds.
 func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.Platform, native v1.Platform, log io.Writer) (engine.Base, error) {
 	if name == LocalBase {
 		b.Log = log
@@ -87,7 +86,7 @@ func baseImage(ctx context.Context, name string, b base.Builder, platforms []v1.
 	return engine.Base{Reference: name}, nil
 }
 
-// Browser makes the browser from Debian packages.
+// Browser builds the browser's image from Debian packages.
 func (l Local) Browser(ctx context.Context, log io.Writer) (_ engine.Container, err error) {
 	b := l.Builder
 	b.Log = log
@@ -96,7 +95,7 @@ func (l Local) Browser(ctx context.Context, log io.Writer) (_ engine.Container, 
 	return chromium, err
 }
 
-// Sidecars makes the services from Debian packages.
+// Sidecars builds the image of the services from Debian packages.
 func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, error) {
 	b := l.Builder
 	b.Log = log
@@ -109,7 +108,7 @@ func (l Local) Sidecars(ctx context.Context, log io.Writer) (pipeline.Sidecars, 
 	return sidecars(postgres, redis), nil
 }
 
-// sidecars are the services by the names that they have for NetBox, with fresh
+// sidecars sets the host names by which NetBox reaches the services, and random
 // passwords.
 func sidecars(postgres, redis engine.Container) pipeline.Sidecars {
 	postgres.Name, redis.Name = "postgres", "redis"

@@ -149,7 +149,7 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			p, err := tab.Look(context.WithoutCancel(t.Context()))
+			p, err := tab.Inspect(context.WithoutCancel(t.Context()))
 			if err != nil || len(p.Console)+len(p.Failed) > 0 || p.Title == "broken into" {
 				t.Errorf("%v, title %q, console %q, failed %q", err, p.Title, p.Console, p.Failed)
 			}
@@ -327,8 +327,8 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 		if err := tab.Visit(ctx, address); err != nil {
 			t.Fatal(err)
 		}
-		if p, err := tab.Look(ctx); err != nil || p.Wrong("failed", "the lead is missing", "Request", "django") != nil {
-			t.Errorf("%v, %v", err, p.Wrong("failed", "the lead is missing", "Request", "django"))
+		if p, err := tab.Inspect(ctx); err != nil || p.Check("failed", "the lead is missing", "Request", "django") != nil {
+			t.Errorf("%v, %v", err, p.Check("failed", "the lead is missing", "Request", "django"))
 		}
 	})
 }

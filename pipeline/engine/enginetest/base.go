@@ -1,5 +1,5 @@
-// Package enginetest is the test suite that every engine must pass, with the tiny
-// image it uses.
+// Package enginetest holds the test suite that every engine must pass, and its tiny
+// test image.
 package enginetest
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
-// Base makes an index of the tiny image for each platform: one static program
-// in /bin/sh and /bin/tiny, and the account files that a user name needs.
+// Base returns an index with the tiny image for each platform: one static program
+// as /bin/sh and /bin/tiny, and /etc/passwd and /etc/group for user names.
 func Base(t *testing.T, platforms ...v1.Platform) v1.ImageIndex {
 	t.Helper()
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
@@ -68,7 +68,7 @@ type Entry struct {
 	UID, GID int
 }
 
-// Layer makes a layer of just these entries.
+// Layer returns a layer with these entries only.
 func Layer(t *testing.T, entries ...Entry) v1.Layer {
 	t.Helper()
 	var buf bytes.Buffer

@@ -21,7 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// build builds a Dockerfile on the tiny base that has to be built.
+// build builds a Dockerfile on the tiny base and fails the test on an error.
 func (c *contract) build(t *testing.T, p v1.Platform, dockerfile string, change func(*engine.BuildRequest)) (img v1.Image, log string) {
 	t.Helper()
 	img, log, err := c.tryBuild(t.Context(), t, p, dockerfile, change)
@@ -61,7 +61,7 @@ ENV SET_BY_ENV=kept
 RUN print version $VERSION on $TARGETARCH; write /version $VERSION $TARGETARCH $OWN
 CMD ["/bin/tiny", "cat", "/version"]
 `
-	// Never built before: a step from the cache prints nothing.
+	// A new version for each run: a cached step prints nothing.
 	version := "4.7.3-" + rand.Text()
 	args := func(req *engine.BuildRequest) { req.Args = map[string]string{"VERSION": version} }
 	img, log := c.build(t, p, dockerfile, args)
@@ -82,7 +82,7 @@ CMD ["/bin/tiny", "cat", "/version"]
 	if want := time.Unix(1_700_000_000, 0); !config.Created.Equal(want) {
 		t.Errorf("created %s, want the epoch asked for, %s", config.Created, want)
 	}
-	noneNewer(t, img, config.Created.Time)
+	checkTimes(t, img, config.Created.Time)
 	again, _ := c.build(t, p, dockerfile, args)
 	first, err := img.Digest()
 	second, againErr := again.Digest()
@@ -92,9 +92,9 @@ CMD ["/bin/tiny", "cat", "/version"]
 	c.prints(t, img, version+" "+p.Architecture+" default")
 }
 
-// noneNewer fails when an image has a file that is newer than a time: what is
-// built later would have another digest.
-func noneNewer(t *testing.T, img v1.Image, than time.Time) {
+// checkTimes fails the test if the image has a file newer than a time: a later
+// build would have another digest.
+func checkTimes(t *testing.T, img v1.Image, than time.Time) {
 	t.Helper()
 	r := mutate.Extract(img)
 	defer r.Close()
@@ -109,9 +109,9 @@ func noneNewer(t *testing.T, img v1.Image, than time.Time) {
 	}
 }
 
-// natively builds for each platform with a stage for the one that builds, the
-// first of them: no emulator may see what is done there.
-func (c *contract) natively(t *testing.T) {
+// buildPlatform builds for each platform with a stage on $BUILDPLATFORM, the first
+// one: that stage must run without an emulator.
+func (c *contract) buildPlatform(t *testing.T) {
 	for _, p := range c.Platforms {
 		img, _ := c.build(t, p, `ARG BASE_IMAGE
 ARG BUILD_IMAGE=${BASE_IMAGE}
@@ -154,7 +154,7 @@ func (c *contract) failingInstruction(t *testing.T) {
 	if be.Line != 4 && be.Line != 0 {
 		t.Errorf("Line is %d, want 4", be.Line)
 	}
-	c.blames(t, be, "build "+c.Platforms[0].String(), "Dockerfile", "RUN print about to fail", "exit code: 7", "no such wheel")
+	c.checkError(t, be, "build "+c.Platforms[0].String(), "Dockerfile", "RUN print about to fail", "exit code: 7", "no such wheel")
 }
 
 func (c *contract) badDockerfile(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// image is the tiny image for one platform.
+// image returns the tiny image for one platform.
 func (c *contract) image(t *testing.T, p v1.Platform) v1.Image {
 	t.Helper()
 	img, err := engine.ImageFor(c.base, p)
@@ -25,32 +25,32 @@ func (c *contract) image(t *testing.T, p v1.Platform) v1.Image {
 	return img
 }
 
-// script is a container of the tiny image that runs a script, and is ready once a
-// command of the image succeeds.
+// script returns a container of the tiny image that runs a script and is ready once
+// the command succeeds.
 func (c *contract) script(t *testing.T, name, script string, ready ...string) engine.Container {
 	t.Helper()
 	return engine.Container{Name: name, Image: c.image(t, c.Platforms[0]), Args: []string{"/bin/sh", "-c", script}, Ready: ready}
 }
 
-// run runs a request that has to come to its end. Each line of the main container
-// has to be handed out once, as it is in the result.
+// run runs a request, which must succeed. Each line of the main container must be
+// passed to OnLine once, as it is in the result.
 func (c *contract) run(t *testing.T, req engine.RunRequest) engine.RunResult {
 	t.Helper()
 	var mu sync.Mutex
-	var heard []engine.Line
+	var received []engine.Line
 	req.OnLine = func(container string, line engine.Line) {
 		mu.Lock()
 		defer mu.Unlock()
 		if container == req.Main.Name {
-			heard = append(heard, line)
+			received = append(received, line)
 		}
 	}
 	result, err := c.tryRun(t, req)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text(result.Lines))
 	}
-	if !slices.Equal(heard, result.Lines) {
-		t.Errorf("OnLine heard %v, want each line once: %v", heard, result.Lines)
+	if !slices.Equal(received, result.Lines) {
+		t.Errorf("OnLine heard %v, want each line once: %v", received, result.Lines)
 	}
 	return result
 }
@@ -134,10 +134,10 @@ func (c *contract) sides(t *testing.T) {
 	}
 }
 
-func (c *contract) sideThatEnds(t *testing.T) {
+func (c *contract) sideExits(t *testing.T) {
 	database := c.script(t, "database", "warn disk full; exit 1", "/bin/tiny", "get", "127.0.0.1:5432")
 	result, err := c.tryRun(t, engine.RunRequest{Main: c.script(t, "main", "print started"), Sides: []engine.Container{database}})
-	c.blames(t, err, "database", "disk full")
+	c.checkError(t, err, "database", "disk full")
 	if len(result.Lines) > 0 {
 		t.Errorf("the main container ran all the same: %q", text(result.Lines))
 	}
@@ -148,11 +148,11 @@ func (c *contract) sideNeverReady(t *testing.T) {
 	_, err := c.tryRun(t, engine.RunRequest{
 		Main: c.script(t, "main", "print started"), Sides: []engine.Container{database}, Timeout: 6 * time.Second,
 	})
-	c.blames(t, err, "database", "still recovering")
+	c.checkError(t, err, "database", "still recovering")
 }
 
-// blames checks a message: one line with all these words.
-func (c *contract) blames(t *testing.T, err error, words ...string) {
+// checkError checks that an error message is one line with all these words.
+func (c *contract) checkError(t *testing.T, err error, words ...string) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want one with %q", words)
@@ -171,7 +171,7 @@ func (c *contract) timeout(t *testing.T) {
 	main := c.script(t, "netbox", "print waiting for the database; sleep 10m")
 	main.StopGrace = 100 * time.Millisecond
 	result, err := c.tryRun(t, engine.RunRequest{Main: main, Timeout: 6 * time.Second})
-	c.blames(t, err, "netbox", "6s", "waiting for the database")
+	c.checkError(t, err, "netbox", "6s", "waiting for the database")
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("err is %v, want one that is context.DeadlineExceeded", err)
 	}
@@ -180,7 +180,7 @@ func (c *contract) timeout(t *testing.T) {
 	}
 }
 
-// killed checks that a process which dies by a signal takes nobody with it.
+// killed checks that a process killed by a signal does not end the container.
 func (c *contract) killed(t *testing.T) {
 	result := c.run(t, engine.RunRequest{Main: c.script(t, "main", "spawn signal 9; sleep 300ms; print still here")})
 	if result.ExitCode != 0 || text(result.Lines) != "still here" {
@@ -216,7 +216,7 @@ func (c *contract) files(t *testing.T) {
 	want := map[string]string{"/tmp/out": "from tmpfs", "/volume/out": "from volume", "/out": "from root"}
 	if c.NoTmpfsCapture {
 		_, err := c.tryRun(t, engine.RunRequest{Main: main})
-		c.blames(t, err, "main", "/tmp/out", "temporary file system")
+		c.checkError(t, err, "main", "/tmp/out", "temporary file system")
 		main.Capture = main.Capture[1:]
 		delete(want, "/tmp/out")
 	}
@@ -236,7 +236,7 @@ func (c *contract) noSuchProgram(t *testing.T) {
 	main := c.script(t, "main", "")
 	main.Args = []string{"/no/such/program"}
 	_, err := c.tryRun(t, engine.RunRequest{Main: main})
-	c.blames(t, err, "main", "/no/such/program")
+	c.checkError(t, err, "main", "/no/such/program")
 }
 
 func (c *contract) cancelRun(t *testing.T) {

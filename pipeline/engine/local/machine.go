@@ -17,20 +17,20 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
-// privileged is what to do about nearly all that a container lacks.
+// privileged is the advice for nearly everything that a container can lack.
 const privileged = "a container has to be started by root and with --privileged (docker run --privileged …)"
 
-// required are the capabilities without which the engine cannot work; a
-// container has them all when it is privileged, and not otherwise.
+// required lists the capabilities that the engine needs. Only a privileged
+// container has all of them.
 var required = map[string]int{
 	"CAP_CHOWN": unix.CAP_CHOWN, "CAP_DAC_OVERRIDE": unix.CAP_DAC_OVERRIDE, "CAP_FOWNER": unix.CAP_FOWNER, "CAP_FSETID": unix.CAP_FSETID,
 	"CAP_KILL": unix.CAP_KILL, "CAP_MKNOD": unix.CAP_MKNOD, "CAP_NET_ADMIN": unix.CAP_NET_ADMIN, "CAP_SETGID": unix.CAP_SETGID,
 	"CAP_SETUID": unix.CAP_SETUID, "CAP_SYS_ADMIN": unix.CAP_SYS_ADMIN, "CAP_SYS_CHROOT": unix.CAP_SYS_CHROOT,
 }
 
-// permitted tries, in a few milliseconds and without a trace, what the engine
-// will do to this machine. What is missing would otherwise show late, and in
-// the words of whichever program met it first, or not at all.
+// permitted tests, within milliseconds and without side effects, the privileged
+// operations that the engine needs. Without this test a missing privilege would
+// show late, with an error of some other program, or not at all.
 func (e *Engine) permitted() error {
 	if os.Geteuid() != 0 {
 		var first string
@@ -49,7 +49,7 @@ func (e *Engine) permitted() error {
 		if err := privateMounts(); err != nil {
 			return err
 		}
-		// Those that the build daemon, the pods and runc make besides.
+		// The build daemon, the pods and runc create these namespaces too.
 		for _, ns := range []struct {
 			kind string
 			flag int
@@ -63,7 +63,7 @@ func (e *Engine) permitted() error {
 				return err
 			}
 		}
-		// Over something that is there; this thread alone sees it.
+		// /proc always exists, and only this thread sees the mount.
 		if err := unix.Mount("tmpfs", "/proc", "tmpfs", 0, ""); err != nil {
 			return fmt.Errorf("mounting a tmpfs: %w: %s", err, privileged)
 		}
@@ -80,8 +80,8 @@ func (e *Engine) permitted() error {
 	return nil
 }
 
-// checkDevices makes a device of a container and opens it: root of a user
-// namespace may not do the one, a device filter forbids the other.
+// checkDevices creates a device node and opens it: root of a user namespace may
+// not create one, and a device filter may forbid opening it.
 func checkDevices(dir string) error {
 	if _, err := os.Stat(os.DevNull); err != nil {
 		return fmt.Errorf("looking for the devices that every program needs: %w: %s", err, privileged)
@@ -100,9 +100,8 @@ func checkDevices(dir string) error {
 	return nil
 }
 
-// mountBinfmt mounts, unless it is there, what the kernel is taught an architecture
-// by, if the machine is of another; whether qemu is there to be installed shows
-// later.
+// mountBinfmt mounts binfmt_misc if arch needs an emulator and it is not mounted.
+// Whether qemu can be installed is found out later.
 func mountBinfmt(arch string, log io.Writer) error {
 	if !emulated(arch) || isFile(filepath.Join(platform.Binfmt, "register")) {
 		return nil
@@ -114,13 +113,12 @@ func mountBinfmt(arch string, log io.Writer) error {
 	return nil
 }
 
-// lackingCapabilities are those of the required ones that this thread does not
-// have.
+// lackingCapabilities returns the required capabilities that this thread lacks.
 func lackingCapabilities() []string {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var has [2]unix.CapUserData
 	if err := unix.Capget(&header, &has[0]); err != nil {
-		return nil // what is missing shows by what it is needed for
+		return nil // a missing one then makes a later operation fail
 	}
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(required)), func(name string) bool {
 		return has[0].Effective&(1<<required[name]) != 0

@@ -14,17 +14,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// rootfs is the container's root as the pod's mount namespace sees it.
+// rootfs returns the path of the container's root in the pod's mount namespace.
 func (c *Container) rootfs() string { return filepath.Join(c.pod.state, c.id, "rootfs") }
 
-// path is where the pod's mount namespace sees a path of the container, before its
-// start. A symbolic link of the image means what it means inside.
+// path returns a container's path as a path in the pod's mount namespace, for use
+// before the start. Symbolic links are resolved inside the container's root.
 func (c *Container) path(inside string) (string, error) {
 	return securejoin.SecureJoin(c.rootfs(), inside)
 }
 
-// mount lays out the root file system and all that is mounted in it, puts the
-// files in place and writes runc's configuration.
+// mount mounts the root file system and everything in it, and writes the files and
+// runc's configuration.
 func (c *Container) mount(lower []string) error {
 	disk := filepath.Join(c.pod.dir, c.id)
 	upper, work := filepath.Join(disk, "upper"), filepath.Join(disk, "work")
@@ -62,8 +62,8 @@ func (c *Container) mount(lower []string) error {
 	})
 }
 
-// mountOne mounts what a container asks for. The directory of an anonymous volume
-// takes over the owner of what it covers.
+// mountOne makes one of the container's mounts. The directory of an anonymous
+// volume gets the owner and mode of the directory that it covers.
 func (c *Container) mountOne(m engine.Mount, volume string) error {
 	target, err := c.path(m.Path)
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *Container) put(f engine.File) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	// A new file, never through a link or into a shared inode.
+	// Create a new file: never write through a link or into a shared inode.
 	name := filepath.Join(dir, filepath.Base(f.Path))
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -11,26 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onThread runs fn on an operating-system thread of its own, which ends with
-// it: whatever fn does to its thread (namespaces, root, directory) touches
-// nothing else of this process.
+// onThread runs fn on a separate operating-system thread that exits afterwards.
+// Changes of fn to its thread (namespaces, root, working directory) do not affect
+// the rest of this process.
 func onThread(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			// The main thread never ends, and /proc/self is it.
+			// The main thread cannot exit, and /proc/self refers to it.
 			done <- onThread(fn)
 			runtime.UnlockOSThread()
 			return
 		}
 		done <- fn()
-		// No unlocking: the thread ends here.
+		// Without UnlockOSThread the thread exits here.
 	}()
 	return <-done
 }
 
-// unshare puts the calling thread into a namespace of its own.
+// unshare moves the calling thread into a new namespace.
 func unshare(kind string, flag int) error {
 	switch err := unix.Unshare(flag); {
 	case errors.Is(err, unix.EPERM):
@@ -43,7 +43,8 @@ func unshare(kind string, flag int) error {
 	return nil
 }
 
-// privateMounts puts the calling thread into a mount namespace of its own.
+// privateMounts moves the calling thread into a new mount namespace without
+// mount propagation.
 func privateMounts() error {
 	if err := unshare("mount", unix.CLONE_NEWNS); err != nil {
 		return err
@@ -57,7 +58,7 @@ func privateMounts() error {
 	return nil
 }
 
-// bringUpLoopback is for the network namespace of the calling thread.
+// bringUpLoopback brings up lo in the network namespace of the calling thread.
 func bringUpLoopback() error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -72,9 +73,9 @@ func bringUpLoopback() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
-// unmount unmounts a directory. A program that another thread is just starting
-// still holds what was open there, for as long as it takes to begin: wait is the
-// limit.
+// unmount unmounts a directory. It retries for at most wait while the mount is
+// busy: a program that another thread is starting holds copies of all open files
+// until its exec.
 func unmount(dir string, wait time.Duration) error {
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
 		err := unix.Unmount(dir, 0)
@@ -87,9 +88,9 @@ func unmount(dir string, wait time.Duration) error {
 	}
 }
 
-// leaveChroot makes the root directory of the calling thread, whose mounts are
-// private, that of its mount namespace: who enters the namespace later, as runc
-// does, would find itself outside a chroot.
+// leaveChroot makes the calling thread's root directory the root of its mount
+// namespace, whose mounts must be private. Otherwise a process that enters the
+// namespace later, as runc does, would be outside of the chroot.
 func leaveChroot() (changed bool, err error) {
 	wd, err := unix.Getwd()
 	if err != nil {
@@ -112,7 +113,7 @@ func leaveChroot() (changed bool, err error) {
 		return false, err
 	}
 	switch err := unix.PivotRoot(".", "."); {
-	case errors.Is(err, unix.EBUSY): // it is the namespace's already
+	case errors.Is(err, unix.EBUSY): // it is already the namespace's root
 		return false, unix.Chdir(wd)
 	case err != nil:
 		return false, err
@@ -121,11 +122,11 @@ func leaveChroot() (changed bool, err error) {
 }
 
 // namespaceScript is the first process of a namespace. It mounts a tmpfs at $2,
-// runs the program that follows, and ends when that does. When its standard input
-// closes it stops the program, kindly first. With it go all that was left running
-// and mounted, and their control groups, $1 below cgroupTop, wildcards allowed: so
-// a process of this program that is killed leaves none. The kernel takes a moment
-// to forget killed processes.
+// runs the program in the remaining arguments and exits when that exits. When its
+// standard input closes it stops the program, with SIGTERM first. At the end it
+// kills all other processes and removes their cgroups, $1 below cgroupTop, which
+// may have wildcards; it retries, since the kernel takes a moment to release killed
+// processes. So even if this program is killed, nothing of it remains.
 const namespaceScript = `mount -t proc proc /proc || exit 125
 mkdir -p "$2" && mount -t tmpfs -o nosuid,nodev,mode=0700 tmpfs "$2" || exit 125
 exec 3<&0
@@ -144,17 +145,15 @@ done
 find ` + cgroupMount + ` -maxdepth 2 -name ` + cgroupTop + ` -exec rmdir {} + 2>/dev/null
 exit $code`
 
-// namespace is a mount namespace and others, for as long as their first process
-// runs.
+// namespace is a set of namespaces that exists as long as its first process.
 type namespace struct {
 	stdin io.Closer
-	done  chan struct{} // closed when the first process, and with it all, is gone
+	done  chan struct{} // closed when the first process, and so all others, have exited
 }
 
-// startNamespace starts the first process of new namespaces: a mount
-// namespace and those given. The end of its standard input, and so of this
-// process, is what it has to end at. A script that does not know the pipe is
-// killed with its namespaces.
+// startNamespace starts the first process of a new mount namespace and of those in
+// clone. The process must exit when its standard input closes, which also happens
+// when this process exits.
 func startNamespace(cmd *exec.Cmd, clone uintptr) (*namespace, error) {
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -179,7 +178,7 @@ func startNamespace(cmd *exec.Cmd, clone uintptr) (*namespace, error) {
 	return n, nil
 }
 
-// end has the first process end, and waits for that.
+// end makes the first process exit, and waits for it.
 func (n *namespace) end() {
 	n.stdin.Close()
 	<-n.done

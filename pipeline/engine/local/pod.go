@@ -22,25 +22,25 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
-// ofPod are the namespaces that a pod has of its own.
+// ofPod is the set of namespaces that belong to a pod.
 const ofPod = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID
 
-// Pod is a set of containers that share a private network, in which each is
-// known by its name. There is no way out of it. All that belongs to a pod ends
-// with Close, or with this process.
+// Pod is a set of containers that share a private network, in which they reach
+// each other by name. The network has no access to any other. Everything in a pod
+// ends with Close or with this process.
 type Pod struct {
 	engine *Engine
 	id     string
 	dir    string   // on disk: upper directories and volumes
-	state  string   // inside: a tmpfs that only the pod's namespace sees, for all that is secret
-	files  *os.Root // the same, for this process
+	state  string   // inside dir: a tmpfs that only the pod's namespace sees, for secrets
+	files  *os.Root // state, opened for this process
 	sysctl []Sysctl
 
 	inside  *namespace
-	ns      map[int]*os.File // its namespaces, by the flag of unshare
+	ns      map[int]*os.File // its namespaces, by their unshare flag
 	secrets secret.Mask
 
-	count atomic.Int64 // of containers and commands so far
+	count atomic.Int64 // number of containers and commands so far
 
 	mu         sync.Mutex
 	closed     bool
@@ -51,14 +51,14 @@ type Pod struct {
 // Sysctl is a network setting, such as net.ipv6.conf.all.disable_ipv6.
 type Sysctl struct{ Name, Value string }
 
-// NewPod makes an empty pod, whose network has these settings. The caller
-// closes it.
+// NewPod creates an empty pod with these network settings. The caller must close
+// it.
 func (e *Engine) NewPod(ctx context.Context, settings ...Sysctl) (_ *Pod, err error) {
 	if err := e.Setup(ctx, e.opts.Log); err != nil {
 		return nil, err
 	}
 	p := &Pod{engine: e, ns: map[int]*os.File{},
-		// As Docker has it: a service need not be root for a low port.
+		// As in Docker: a service can use a low port without root.
 		sysctl: append([]Sysctl{{"net.ipv4.ip_unprivileged_port_start", "0"}}, settings...)}
 	if err := e.createProcessDir(ctx); err != nil {
 		return nil, fmt.Errorf("making a pod: making its directory: %w", err)
@@ -86,14 +86,14 @@ func (p *Pod) start() error {
 	if err != nil {
 		return err
 	}
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
 	if p.inside, err = startNamespace(cmd, unix.CLONE_NEWPID|unix.CLONE_NEWNET); err != nil {
 		return err
 	}
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
 		p.inside.end()
-		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(proc.LastLines(said.String(), 3), "; "))
+		return fmt.Errorf("the pod's first process did not come up: %s", strings.Join(proc.LastLines(stderr.String(), 3), "; "))
 	}
 	for kind, name := range map[int]string{unix.CLONE_NEWNS: "mnt", unix.CLONE_NEWNET: "net", unix.CLONE_NEWPID: "pid"} {
 		if p.ns[kind], err = os.Open(fmt.Sprintf("/proc/%d/ns/%s", cmd.Process.Pid, name)); err != nil {
@@ -110,8 +110,8 @@ func (p *Pod) start() error {
 				return fmt.Errorf("setting %s: %w", set.Name, err)
 			}
 		}
-		// From within: below /proc/PID/root an absolute symbolic link on the way, such
-		// as a cache moved to another disk, would lead out again.
+		// Opened inside the namespace: below /proc/PID/root an absolute symbolic link in
+		// the path, such as a cache moved to another disk, would lead outside.
 		p.files, err = os.OpenRoot(p.state)
 		return err
 	})
@@ -121,18 +121,18 @@ func (p *Pod) start() error {
 	return errors.Join(p.files.WriteFile("resolv.conf", nil, 0o644), p.name())
 }
 
-// has says whether a file of the pod's is there and has something in it.
+// has reports whether a file in the pod's state exists and is not empty.
 func (p *Pod) has(name string) bool {
 	info, err := p.files.Stat(name)
 	return err == nil && info.Size() > 0
 }
 
-// keepSecret has values masked in what any container of the pod writes.
+// keepSecret masks these values in the output of all containers of the pod.
 func (p *Pod) keepSecret(secrets map[string]string) {
 	p.secrets.AddLines(slices.Collect(maps.Values(secrets))...)
 }
 
-// name makes container names known in the pod.
+// name adds container names to the pod's hosts file.
 func (p *Pod) name(names ...string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,12 +146,12 @@ func (p *Pod) name(names ...string) error {
 	if !slices.Contains(p.sysctl, Sysctl{"net.ipv6.conf.all.disable_ipv6", "1"}) {
 		text += "::1 " + all + " ip6-localhost ip6-loopback\n"
 	}
-	// In place: containers have the file itself mounted.
+	// Written in place: the file itself is mounted in the containers.
 	return p.files.WriteFile("hosts", []byte(text), 0o644)
 }
 
-// DialContext connects to an address in the pod's network. Host names, those
-// of containers included, mean the pod's loopback; it fits
+// DialContext connects to an address in the pod's network. All host names, such as
+// those of containers, resolve to the pod's loopback. It can be used as
 // http.Transport.DialContext.
 func (p *Pod) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(addr)
@@ -163,15 +163,15 @@ func (p *Pod) DialContext(ctx context.Context, network, addr string) (net.Conn, 
 	}
 	var conn net.Conn
 	err = p.in(unix.CLONE_NEWNET, func() (err error) {
-		// One literal address: the dialler opens the socket on this thread.
+		// With one literal address the dialler opens the socket on this thread.
 		conn, err = new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
 		return err
 	})
 	return conn, err
 }
 
-// Listen opens a server of this process to the pod's network, where its
-// containers reach it at the address. The caller closes it.
+// Listen listens on an address in the pod's network, so that its containers can
+// reach a server in this process. The caller must close the listener.
 func (p *Pod) Listen(ctx context.Context, network, addr string) (listener net.Listener, err error) {
 	err = p.in(unix.CLONE_NEWNET, func() (err error) {
 		listener, err = new(net.ListenConfig).Listen(ctx, network, addr)
@@ -183,7 +183,7 @@ func (p *Pod) Listen(ctx context.Context, network, addr string) (listener net.Li
 	return listener, nil
 }
 
-// Close kills what still runs in the pod and removes all of it.
+// Close kills all processes of the pod and removes everything that belongs to it.
 func (p *Pod) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -212,7 +212,7 @@ func (p *Pod) Close() error {
 	return nil
 }
 
-// add starts the first process of a container, and counts it among the pod's.
+// add starts the first process of a container and adds it to the pod's containers.
 func (p *Pod) add(c *Container, cmd *exec.Cmd) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -226,7 +226,7 @@ func (p *Pod) add(c *Container, cmd *exec.Cmd) error {
 	return nil
 }
 
-// runc is a command of runc's, to be started inside.
+// runc returns a runc command, to be started in the pod's namespaces.
 func (p *Pod) runc(ctx context.Context, log string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.engine.tools.runc, append([]string{"--root", "runc", "--log", log, "--log-format", "json"}, args...)...)
 	cmd.Dir, cmd.Env = p.state, []string{"PATH=" + p.engine.env["PATH"]}
@@ -234,11 +234,11 @@ func (p *Pod) runc(ctx context.Context, log string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// in runs fn on a thread in those of the pod's namespaces that kinds has: what
-// the thread starts inherits them.
+// in runs fn on a thread that has entered the pod's namespaces in kinds. Programs
+// that the thread starts inherit them.
 func (p *Pod) in(kinds int, fn func() error) error {
 	return onThread(func() error {
-		if err := unix.Unshare(unix.CLONE_FS); err != nil { // else no mount namespace can be entered
+		if err := unix.Unshare(unix.CLONE_FS); err != nil { // required for entering a mount namespace
 			return fmt.Errorf("unsharing the file system attributes: %w", err)
 		}
 		for kind, ns := range p.ns {

@@ -26,12 +26,12 @@ func (c *Container) Signal(sig unix.Signal) error {
 	return nil
 }
 
-// Kill kills the container's first process, and the kernel the others.
+// Kill kills the container's first process; the kernel then kills the others.
 func (c *Container) Kill() error { return c.Signal(unix.SIGKILL) }
 
 // Stop sends SIGTERM, waits for StopGrace, then kills; it returns the exit code.
 func (c *Container) Stop(ctx context.Context) (int, error) {
-	_ = c.Signal(unix.SIGTERM) // fails when it has ended
+	_ = c.Signal(unix.SIGTERM) // fails when it has exited
 	select {
 	case <-c.done:
 		return c.code, c.fail
@@ -42,16 +42,16 @@ func (c *Container) Stop(ctx context.Context) (int, error) {
 	return c.Wait(ctx)
 }
 
-// Process is a process of a container, as this machine sees it.
+// Process is a process of a container.
 type Process struct {
 	PID     int // on this machine
-	Inside  int // in the container
+	Inside  int // PID in the container
 	UID     int
 	State   string // as in /proc: R, S, Z, …
-	Command string // its arguments, or its name when it has none
+	Command string // its command line, or its name when it has none
 }
 
-// PID returns the machine's number of the container's first process.
+// PID returns the PID of the container's first process on this machine.
 func (c *Container) PID() (int, error) {
 	for _, p := range c.Processes() {
 		if p.Inside == 1 {
@@ -109,6 +109,7 @@ func readProcess(pid int, dir string) (Process, bool) {
 	if cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && len(cmdline) > 0 {
 		p.Command = strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
 	}
-	// runc on its way in: the pod's namespace, not yet the container's.
+	// Fewer levels: runc on its way in, in the pod's PID namespace but not yet in the
+	// container's.
 	return p, levels > 2 || p.State == "Z"
 }

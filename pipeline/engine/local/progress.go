@@ -34,13 +34,13 @@ type solveStatus struct {
 	}
 }
 
-// progress turns BuildKit's events into plain lines and remembers what a
-// failure is made of.
+// progress prints BuildKit's events as plain lines and collects the details of a
+// failure.
 type progress struct {
 	log   io.Writer
 	steps map[string]*step
 	count int
-	plain bytes.Buffer // what buildctl writes that is no event: its own errors
+	plain bytes.Buffer // buildctl's other output: its own errors
 }
 
 type step struct {
@@ -49,10 +49,10 @@ type step struct {
 	ended  bool
 	err    string
 	log    linebuf.Writer
-	output []string // its last lines
+	output []string // the last lines
 }
 
-// read consumes events up to the end of r.
+// read processes events until the end of r.
 func (p *progress) read(r io.Reader) {
 	for br := bufio.NewReader(r); ; {
 		line, err := br.ReadBytes('\n')
@@ -77,7 +77,7 @@ func (p *progress) event(status solveStatus) {
 		if v.Started != nil && s.number == 0 {
 			p.count++
 			s.number = p.count
-			p.say(s, linebuf.First(s.name))
+			p.print(s, linebuf.First(s.name))
 		}
 		if v.Completed == nil || s.ended {
 			continue
@@ -87,11 +87,11 @@ func (p *progress) event(status solveStatus) {
 		switch {
 		case v.Error != "":
 			s.err = v.Error
-			p.say(s, "ERROR: "+linebuf.First(v.Error))
+			p.print(s, "ERROR: "+linebuf.First(v.Error))
 		case v.Cached:
-			p.say(s, "cached")
+			p.print(s, "cached")
 		case v.Started != nil:
-			p.say(s, fmt.Sprintf("done in %.1f s", v.Completed.Sub(*v.Started).Seconds()))
+			p.print(s, fmt.Sprintf("done in %.1f s", v.Completed.Sub(*v.Started).Seconds()))
 		}
 	}
 	for _, l := range status.Logs {
@@ -107,7 +107,7 @@ func (p *progress) step(digest string) *step {
 			if line = linebuf.Shown(line); line != "" {
 				s.output = append(s.output, line)
 				s.output = s.output[max(0, len(s.output)-engine.OutputLines):]
-				p.say(s, line)
+				p.print(s, line)
 			}
 		}
 		p.steps[digest] = s
@@ -115,8 +115,8 @@ func (p *progress) step(digest string) *step {
 	return s
 }
 
-// say writes a line of a step, with its number and how many steps are known.
-func (p *progress) say(s *step, text string) {
+// print prints a line of a step, with its number and the number of known steps.
+func (p *progress) print(s *step, text string) {
 	fmt.Fprintf(p.log, "#%d/%d %s\n", s.number, len(p.steps), text)
 }
 
@@ -127,17 +127,17 @@ var (
 	plainError = regexp.MustCompile(`(?m)error: (?:failed to solve: )?(.*?)\s*$`)
 )
 
-// failure reports what went wrong in a build that buildctl ended with err.
+// failure returns the error of a build whose buildctl failed with err.
 func (p *progress) failure(req engine.BuildRequest, err error) *engine.BuildError {
 	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: err}
-	// Steps that were stopped because another failed have errors too.
+	// Steps that were cancelled because another one failed have errors too.
 	for _, s := range p.steps {
 		if s.err == "" || strings.Contains(s.err, "context canceled") {
 			continue
 		}
 		be.Step = stepPrefix.ReplaceAllString(linebuf.First(s.name), "")
 		be.Output = s.output
-		// The step says already which process it is that did not complete.
+		// Step already names the command that failed.
 		be.Err = errors.New(cmp.Or(exitStatus.FindString(linebuf.First(s.err)), linebuf.First(s.err)))
 	}
 	plain := p.plain.String()

@@ -12,7 +12,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// Run runs a container with side containers to its end.
+// Run runs a container with side containers until it exits.
 func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.RunResult, err error) {
 	defer func() {
 		if err != nil {
@@ -69,7 +69,7 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	}
 	var main *Container
 	g.Go(func() (err error) {
-		// Unpacking takes the longest: not after the sides are up.
+		// Unpacking takes the longest, so it does not wait for the side containers.
 		main, err = prepare(gctx, req.Main)
 		return err
 	})
@@ -82,11 +82,11 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	}
 	code, werr := main.Wait(ctx)
 	var timeout *engine.TimeoutError
-	inOrder := werr == nil || errors.As(werr, &timeout)
+	graceful := werr == nil || errors.As(werr, &timeout)
 	if werr != nil {
-		// A stop in order, so that the end of the log can be seen; a cancelled
-		// caller wants it over.
-		if inOrder {
+		// After a timeout it stops gracefully, so that the log is complete. After a
+		// cancellation it is killed, since the caller does not want to wait.
+		if graceful {
 			code, _ = main.Stop(context.WithoutCancel(ctx))
 		} else {
 			_ = main.Kill()
@@ -100,7 +100,7 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (result engine.
 	var captureErr error
 	result.Files, captureErr = main.capture()
 	err = errors.Join(err, captureErr)
-	if inOrder {
+	if graceful {
 		var stops sync.WaitGroup
 		for _, side := range sides {
 			stops.Go(func() { _, _ = side.Stop(context.WithoutCancel(ctx)) })

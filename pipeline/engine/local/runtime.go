@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-// capabilities are Docker's default fourteen.
+// capabilities lists Docker's fourteen default capabilities.
 var capabilities = map[string]int{
 	"CAP_AUDIT_WRITE": unix.CAP_AUDIT_WRITE, "CAP_CHOWN": unix.CAP_CHOWN, "CAP_DAC_OVERRIDE": unix.CAP_DAC_OVERRIDE,
 	"CAP_FOWNER": unix.CAP_FOWNER, "CAP_FSETID": unix.CAP_FSETID, "CAP_KILL": unix.CAP_KILL, "CAP_MKNOD": unix.CAP_MKNOD,
@@ -24,8 +24,8 @@ var capabilities = map[string]int{
 	"CAP_SETGID": unix.CAP_SETGID, "CAP_SETPCAP": unix.CAP_SETPCAP, "CAP_SETUID": unix.CAP_SETUID, "CAP_SYS_CHROOT": unix.CAP_SYS_CHROOT,
 }
 
-// runtimeConfig is the OCI runtime configuration: Docker's defaults
-// for a container, but for rlimits, which not every machine lets us set.
+// runtimeConfig returns the OCI runtime configuration: Docker's defaults for a
+// container, except rlimits, which cannot be set on every machine.
 func (c *Container) runtimeConfig() (*specs.Spec, error) {
 	var accounts [2]string
 	for i, name := range []string{"/etc/passwd", "/etc/group"} {
@@ -96,8 +96,8 @@ func special(path, kind string, options ...string) specs.Mount {
 	return specs.Mount{Destination: path, Type: kind, Source: kind, Options: options}
 }
 
-// environ is the image's environment, then the container's, with what Docker
-// and qemu need besides.
+// environ returns the container's environment: the variables that Docker sets and
+// QEMU_CPU, overridden by the image's, overridden by the container's.
 func (c *Container) environ(home string) environ.Environment {
 	env := environ.Environment{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME": c.spec.Name}
 	if home != "" {
@@ -112,8 +112,8 @@ func (c *Container) environ(home string) environ.Environment {
 	return env
 }
 
-// capabilities are those the container gets: all that there are, or of these
-// the ones that the container names.
+// capabilities returns the capabilities of the container: all available ones, or
+// those of them that its spec lists.
 func (c *Container) capabilities() ([]string, error) {
 	available := availableCapabilities()
 	if c.spec.Capabilities == nil {
@@ -132,8 +132,8 @@ func (c *Container) capabilities() ([]string, error) {
 	return caps, nil
 }
 
-// availableCapabilities are those of the default set that this process may
-// hand on: on some machines root lacks a few.
+// availableCapabilities returns those of the default set that this process can
+// pass on: on some machines root lacks a few.
 func availableCapabilities() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(capabilities)), func(name string) bool {
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(capabilities[name]), 0, 0, 0)

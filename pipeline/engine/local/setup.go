@@ -21,14 +21,15 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// tools are the programs built from tools/go.mod, and the machine's runc.
+// tools holds the paths of the programs built from tools/go.mod and of the
+// machine's runc.
 type tools struct{ buildkitd, buildctl, runc string }
 
-// Setup finds what the engine needs, and as root on Debian installs what is
-// missing. Each thing it does is a line on log; on a machine that has
-// everything it does nothing, in well under a second, and done once it is not done
-// again. What it may not or cannot do itself is a failure.Usage error with the
-// commands to run.
+// Setup finds the programs that the engine needs, and as root on Debian installs
+// missing ones. It logs a line for each action. On a machine that has everything
+// it does nothing and takes well under a second; after a success further calls do
+// nothing. If it cannot do something itself, it returns a failure.Usage error with
+// the commands to run.
 func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
@@ -42,7 +43,7 @@ func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	var built tools
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		// What compresses is inlined all the same: a layer takes as long as ever.
+		// The compression packages keep inlining: they decide how long a layer takes.
 		flags := append(slices.Clone(gotool.WithoutInlining), "-gcflags=github.com/klauspost/compress/...=-dwarf=false")
 		if built.buildkitd, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildkitd", flags...); err == nil {
 			built.buildctl, err = module.Program(gctx, log, "github.com/moby/buildkit/cmd/buildctl", flags...)
@@ -67,8 +68,8 @@ func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	return nil
 }
 
-// findRunc finds a runc that BuildKit can use: 1.1 or later, which knows
-// "features" and "run --keep", with seccomp, which BuildKit asks for.
+// findRunc finds a runc that BuildKit can use: 1.1 or later, which supports
+// "features" and "run --keep", with seccomp, which BuildKit requires.
 func findRunc(ctx context.Context) (string, error) {
 	file, err := exec.LookPath("runc")
 	if err != nil {
@@ -96,7 +97,8 @@ func findRunc(ctx context.Context) (string, error) {
 	return "", failure.Usagef("looking for a runc that can be used: %s: %w; update it, or remove it and run: %s", file, err, installCommand([]string{"runc"}))
 }
 
-// A need is a Debian package, and programs or files of which it has brought one.
+// A need is a Debian package. It is installed if one of the programs or files in
+// brings exists.
 type need struct {
 	pkg    string
 	brings []string
@@ -109,13 +111,13 @@ func (n need) present() bool {
 	})
 }
 
-// needs are the packages that are missing.
+// needs returns the missing packages.
 func (e *Engine) needs() []string {
 	const keyring = "/usr/share/keyrings/debian-archive-keyring"
 	needs := []need{
-		{"util-linux", []string{"unshare"}}, // mmdebstrap's
+		{"util-linux", []string{"unshare"}}, // for mmdebstrap
 		{"mount", []string{"mount"}},
-		{"runc", []string{"runc"}}, // Docker's packages have one too
+		{"runc", []string{"runc"}}, // also in Docker's packages
 		{"mmdebstrap", []string{"mmdebstrap"}},
 		{"debian-archive-keyring", []string{keyring + ".gpg", keyring + ".pgp"}},
 	}
@@ -124,14 +126,14 @@ func (e *Engine) needs() []string {
 			name := row.Emulator()
 			needs = append(needs,
 				need{"qemu-user-static", []string{name + "-static", name}},
-				need{"arch-test", []string{"arch-test"}}, // mmdebstrap asks it whether the platform can run
+				need{"arch-test", []string{"arch-test"}}, // mmdebstrap checks with it whether the platform can run
 				need{"binfmt-support", []string{"update-binfmts"}})
 		}
 	}
 	return missing(needs...)
 }
 
-// missing are the packages of those needs that are not met.
+// missing returns the packages that are not installed.
 func missing(needs ...need) (pkgs []string) {
 	for _, n := range needs {
 		if !n.present() {
@@ -146,13 +148,13 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// installCommand is what a person types for what Setup would do.
+// installCommand returns the shell command that installs packages as Setup does.
 func installCommand(pkgs []string) string {
 	return "apt-get update && apt-get install --no-install-recommends " + strings.Join(pkgs, " ")
 }
 
-// install installs packages. It refreshes the package lists only when they do
-// not do: on most machines that spares the slowest step.
+// install installs packages. It refreshes the package lists only if the first
+// attempt fails: most machines can skip that, and it is the slowest step.
 func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	if len(pkgs) == 0 {
 		return nil
@@ -175,8 +177,8 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 		return nil
 	}
 	fmt.Fprintln(log, "refreshing the package lists")
-	// A run that was interrupted while it installed left the rest to this one;
-	// if that fails too, apt-get says so better.
+	// Finish an installation that was interrupted. If this fails, the error of
+	// apt-get is the clearer one.
 	_ = run("dpkg", "--configure", "-a")
 	err := apt("update")
 	if err == nil {
@@ -188,8 +190,8 @@ func install(ctx context.Context, log io.Writer, pkgs []string) error {
 	return err
 }
 
-// registerEmulator makes the kernel run programs of arch through qemu, if the
-// machine is of another.
+// registerEmulator registers qemu in the kernel as the interpreter of arch, if the
+// machine has another architecture.
 func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 	if !emulated(arch) {
 		return nil
@@ -206,12 +208,12 @@ func registerEmulator(ctx context.Context, log io.Writer, arch string) error {
 		return nil
 	}
 	fmt.Fprintf(log, "registering %s\n", name)
-	// An entry without F has to go first: enabling it again changes nothing.
+	// Disable an entry without flag F first: enabling it again changes nothing.
 	if _, err := os.Stat(filepath.Join(platform.Binfmt, name)); err == nil {
 		_ = proc.Run(ctx, exec.CommandContext(ctx, "update-binfmts", "--disable", name))
 	}
-	// Debian 13 leaves the entry to systemd-binfmt, which a container or a
-	// rescue system does not have; before, it was binfmt-support's.
+	// In Debian 13 systemd-binfmt registers the entry, but a container or a rescue
+	// system does not run it. In earlier versions binfmt-support does.
 	entry, err := os.ReadFile(filepath.Join("/usr/lib/binfmt.d", name+".conf"))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(platform.Binfmt, "register"), bytes.TrimSpace(entry), 0)

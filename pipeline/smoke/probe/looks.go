@@ -26,12 +26,12 @@ func (p *probe) look(t *talk, check, asked string, goOn func() error, wants ...s
 	// The screenshot is taken after a timeout too, because it shows the most.
 	limit, cancel := context.WithTimeout(p.life, p.pace.patience())
 	defer cancel()
-	seen, lookErr := p.tab.Look(limit)
+	seen, lookErr := p.tab.Inspect(limit)
 	if len(seen.Picture) > 0 {
 		file := smoke.Picture(check)
 		err = cmp.Or(err, os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, seen.Picture, 0o644))
 	}
-	t.try(cmp.Or(err, lookErr, seen.Wrong(wants...)))
+	t.try(cmp.Or(err, lookErr, seen.Check(wants...)))
 	got := fmt.Sprintf("%d and %q, %d words", seen.Status, seen.Title, len(strings.Fields(seen.Text)))
 	if len(seen.Console) > 0 {
 		got += fmt.Sprintf("; its scripts met %d errors, first: %s", len(seen.Console), seen.Console[0])

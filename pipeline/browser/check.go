@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// leastText is how many letters and digits a page must show. NetBox's
-	// log-in page, the barest there is, has several times that.
-	leastText = 20
-	// mostAlike is the share of a picture that may be of one colour. A form on
-	// an empty page leaves more than this to the form.
-	mostAlike = 0.99
+	// minText is how many characters a page must show. NetBox's log-in page, which
+	// has the least text, has several times that.
+	minText = 20
+	// maxUniform is the maximum share of a picture that may have one colour. A form
+	// on an empty page has a larger share of other colours than the rest.
+	maxUniform = 0.99
 )
 
-// Wrong says why this is not a page to show to anyone; nil when it is one. wants
-// are texts that the page must show.
-func (p Page) Wrong(wants ...string) error {
+// Check returns an error if the page is an error page, blank or incomplete. wants
+// lists texts that the page must show.
+func (p Page) Check(wants ...string) error {
 	if p.Status != 200 {
 		return fmt.Errorf("it is an error page: status %d, title %q", p.Status, p.Title)
 	}
 	if strings.TrimSpace(p.Title) == "" {
 		return fmt.Errorf("it has no title")
 	}
-	if letters := len(strings.Join(strings.Fields(p.Text), "")); letters < leastText {
+	if letters := len(strings.Join(strings.Fields(p.Text), "")); letters < minText {
 		return fmt.Errorf("it is blank: it shows %d characters", letters)
 	}
 	for _, want := range wants {
@@ -42,21 +42,22 @@ func (p Page) Wrong(wants ...string) error {
 	if err != nil {
 		return fmt.Errorf("its picture cannot be read: %w", err)
 	}
-	if share := alike(picture); share > mostAlike {
+	if share := uniformity(picture); share > maxUniform {
 		return fmt.Errorf("it is blank: %.1f %% of its picture has one colour", share*100)
 	}
 	return nil
 }
 
-// alike is the share of the most frequent colour among the pixels of a picture.
-func alike(picture image.Image) float64 {
+// uniformity returns the share of pixels that have the picture's most frequent
+// colour.
+func uniformity(picture image.Image) float64 {
 	count := map[[3]uint32]int{}
 	most := 0
 	b := picture.Bounds()
 	for y := b.Min.Y; y < b.Max.Y; y++ {
 		for x := b.Min.X; x < b.Max.X; x++ {
 			red, green, blue, _ := picture.At(x, y).RGBA()
-			key := [3]uint32{red >> 12, green >> 12, blue >> 12} // shades do not count
+			key := [3]uint32{red >> 12, green >> 12, blue >> 12} // ignore slight shades
 			count[key]++
 			most = max(most, count[key])
 		}
