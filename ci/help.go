@@ -32,11 +32,11 @@ file is written.`
   go run ./ci help check`
 	help.Args, help.Run = cobra.ArbitraryArgs, nil
 	help.RunE = func(cmd *cobra.Command, args []string) error {
-		asked, rest, err := root.Find(args)
+		verb, rest, err := root.Find(args)
 		if err != nil || len(rest) > 0 {
 			return unknownVerb(root, args[0])
 		}
-		asked.InitDefaultHelpFlag()
-		return asked.Help()
+		verb.InitDefaultHelpFlag()
+		return verb.Help()
 	}
 }

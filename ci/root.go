@@ -111,12 +111,12 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		return err == nil && info.Mode().IsRegular()
 	}, mask.Hide)
 	warn := sync.OnceFunc(func() {
-		fmt.Fprintf(io.err, "warning: a password or token of this run has fewer than %d characters: the log shows *** wherever they occur: use a longer one\n", secret.Short)
+		fmt.Fprintf(io.err, "warning: a password or token of this run has fewer than %d characters: the log shows *** wherever they occur: use a longer one\n", secret.MinLength)
 	})
 	mask.Known = func(text string) {
 		// Not registered when short: the runner drops every output that contains a
 		// secret, even a digest.
-		if len(text) < secret.Short {
+		if len(text) < secret.MinLength {
 			warn()
 			return
 		}

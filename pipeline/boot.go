@@ -127,7 +127,7 @@ type boot struct {
 	mu      sync.Mutex
 	exits   exitCounter
 	up      int           // services that have started
-	asked   int           // checks of the smoke test that have run
+	checked int           // checks of the smoke test that have run
 	firstOK time.Duration // from the container's start until the log-in page answered; 0 before
 	phase   int           // index of the current one in phases
 	steps   [len(phases)]*progress.Step
@@ -177,12 +177,12 @@ func (b *boot) withProgress(line string) string {
 	}
 	if message, _ := smoke.Find(line); message.Result != nil {
 		r := message.Result
-		b.asked++
+		b.checked++
 		verdict := "failed"
 		if r.OK {
 			verdict = "passed"
 		}
-		line = fmt.Sprintf("check %d of %d %s: %s: asked %s, got %s", b.asked, len(smoke.Checks()), verdict, r.Check, r.Asked, r.Got)
+		line = fmt.Sprintf("check %d of %d %s: %s: asked %s, got %s", b.checked, len(smoke.Checks()), verdict, r.Check, r.Asked, r.Got)
 	}
 	return line
 }
@@ -207,7 +207,7 @@ func (b *boot) evaluate(tree *s6rc.Tree, result engine.RunResult, runErr error) 
 		texts = append(texts, line.Text)
 	}
 	live, bootErr := initgraph.CheckBoot(tree, events)
-	asked := smoke.Parse(texts)
+	smokeResults := smoke.Parse(texts)
 	began, _ := b.steps[b.phase].Work()
 	stopped := ended.Sub(began) // in the last phase
 	for _, s := range live.Services {
@@ -224,7 +224,7 @@ func (b *boot) evaluate(tree *s6rc.Tree, result engine.RunResult, runErr error) 
 			r.Boot.Services = append(r.Boot.Services, report.Service{Name: s.Name, Type: string(s.Type), Start: s.Start.Seconds(), Ready: s.Ready.Seconds()})
 		}
 		r.Boot.Critical = live.Critical
-		for _, c := range asked.Results {
+		for _, c := range smokeResults.Results {
 			check := report.Check{Name: c.Check, Asked: c.Asked, Got: c.Got, Seconds: c.Seconds}
 			if !c.OK {
 				check.Error = c.String()
@@ -235,7 +235,7 @@ func (b *boot) evaluate(tree *s6rc.Tree, result engine.RunResult, runErr error) 
 
 	errs := [len(phases)]error{bootErr}
 	if b.phase >= 1 {
-		errs[1] = join(asked.Err(), restarted(texts))
+		errs[1] = join(smokeResults.Err(), restarted(texts))
 	}
 	// The error that ended the run belongs to the last phase, before its other errors.
 	switch {

@@ -97,15 +97,15 @@ func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts re
 	if err := p.access(ctx, targets, opts); err != nil {
 		return v1.Hash{}, err
 	}
-	stale := p.checkReadme(ctx) // first, because it is fast
+	readmeErr := p.checkReadme(ctx) // first, because it is fast
 	digest, err := p.checkImages(ctx)
 	if err != nil {
-		return digest, join(err, stale)
+		return digest, join(err, readmeErr)
 	}
-	if stale != nil && len(targets) > 0 {
-		return digest, stale // nothing is published when a check fails
+	if readmeErr != nil && len(targets) > 0 {
+		return digest, readmeErr // nothing is published when a check fails
 	}
-	return digest, join(p.Publish(ctx, targets, p.report.Report(), opts), stale)
+	return digest, join(p.Publish(ctx, targets, p.report.Report(), opts), readmeErr)
 }
 
 // checkImages builds and checks the image of every platform and joins them into an index.

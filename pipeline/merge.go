@@ -31,11 +31,11 @@ type MergeOptions struct {
 // and publishes it. The runs must have the same commit, version and base. Merge
 // returns their reports as one, with its own stages added.
 func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (report.Report, error) {
-	whole, booted, err := mergeReports(opts)
+	merged, booted, err := mergeReports(opts)
 	if err != nil {
 		return report.Report{}, err
 	}
-	s := stages{display, opts.Now, report.NewBuilder(whole, opts.Now)}
+	s := stages{display, opts.Now, report.NewBuilder(merged, opts.Now)}
 	var idx v1.ImageIndex
 	err = s.stage(ctx, report.Key{Stage: "merge"}, func(ctx context.Context, log io.Writer) error {
 		images, err := opts.From.Fetch(ctx, opts.Images, booted)
@@ -71,17 +71,17 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 
 // withCheckTimes returns a merged report with the times of the checks: from the start of
 // the first to the end of the last. It is the same however often they are merged.
-func withCheckTimes(whole report.Report, proven []report.Report) report.Report {
+func withCheckTimes(merged report.Report, proven []report.Report) report.Report {
 	end := func(r report.Report) time.Time { return r.Started.Add(time.Duration(r.Seconds * float64(time.Second))) }
-	whole.Started = slices.MinFunc(proven, func(a, b report.Report) int { return a.Started.Compare(b.Started) }).Started
-	whole.Seconds = end(slices.MaxFunc(proven, func(a, b report.Report) int { return end(a).Compare(end(b)) })).Sub(whole.Started).Seconds()
-	return whole
+	merged.Started = slices.MinFunc(proven, func(a, b report.Report) int { return a.Started.Compare(b.Started) }).Started
+	merged.Seconds = end(slices.MaxFunc(proven, func(a, b report.Report) int { return end(a).Compare(end(b)) })).Sub(merged.Started).Seconds()
+	return merged
 }
 
 // mergeReports merges the reports of single platforms into one, and returns the digests
 // of the images that passed. It fails when the reports do not match.
 func mergeReports(opts MergeOptions) (report.Report, map[string]v1.Hash, error) {
-	whole := report.Report{
+	merged := report.Report{
 		Project: Project, Commit: opts.Source.Revision(), Base: report.Base{Name: opts.BaseName, Digests: map[string]string{}},
 		Expected: []report.Key{{Stage: "merge"}, {Stage: "publish"}},
 	}
@@ -89,42 +89,42 @@ func mergeReports(opts MergeOptions) (report.Report, map[string]v1.Hash, error) 
 	for _, r := range opts.Proven {
 		found, err := bootedDigests(r)
 		if err != nil {
-			return whole, nil, err
+			return merged, nil, err
 		}
 		platforms := slices.Sorted(maps.Keys(found))
 		switch {
 		case len(platforms) == 0:
-			return whole, nil, failure.Usagef("merge: a report has no image: pass the reports that \"go run ./ci check --platform PLATFORM\" leaves in dist/report")
-		case r.Commit != whole.Commit:
-			return whole, nil, failure.Usagef("merge %s: its image is of commit %s, not of %s: build all images from one commit", platforms, r.Commit, whole.Commit)
+			return merged, nil, failure.Usagef("merge: a report has no image: pass the reports that \"go run ./ci check --platform PLATFORM\" leaves in dist/report")
+		case r.Commit != merged.Commit:
+			return merged, nil, failure.Usagef("merge %s: its image is of commit %s, not of %s: build all images from one commit", platforms, r.Commit, merged.Commit)
 		case r.Base.Name != opts.BaseName:
-			return whole, nil, failure.Usagef("merge %s: its image was built on %s, not on %s: build all images on one base", platforms, r.Base.Name, opts.BaseName)
-		case whole.Version != "" && r.Version != whole.Version:
-			return whole, nil, failure.Usagef("merge %s: its image is of NetBox %s, another one of %s: build all images of one release", platforms, r.Version, whole.Version)
+			return merged, nil, failure.Usagef("merge %s: its image was built on %s, not on %s: build all images on one base", platforms, r.Base.Name, opts.BaseName)
+		case merged.Version != "" && r.Version != merged.Version:
+			return merged, nil, failure.Usagef("merge %s: its image is of NetBox %s, another one of %s: build all images of one release", platforms, r.Version, merged.Version)
 		}
-		whole.Version, whole.Engine = r.Version, r.Engine
+		merged.Version, merged.Engine = r.Version, r.Engine
 		for platform, digest := range found {
 			if other, twice := booted[platform]; twice && other != digest {
-				return whole, nil, failure.Usagef("merge %s: two reports are for different images, %s and %s: pass one report for each platform", platform, other, digest)
+				return merged, nil, failure.Usagef("merge %s: two reports are for different images, %s and %s: pass one report for each platform", platform, other, digest)
 			}
 			booted[platform] = digest
 		}
-		maps.Copy(whole.Base.Digests, r.Base.Digests)
-		whole.Platforms = append(whole.Platforms, r.Platforms...)
+		maps.Copy(merged.Base.Digests, r.Base.Digests)
+		merged.Platforms = append(merged.Platforms, r.Platforms...)
 		for _, s := range r.Stages {
 			if s.Platform != "" {
-				whole.Stages = append(whole.Stages, s)
-				whole.Expected = append(whole.Expected, s.Key)
+				merged.Stages = append(merged.Stages, s)
+				merged.Expected = append(merged.Expected, s.Key)
 			}
 		}
-		whole.Logs = append(whole.Logs, r.Logs...)
-		whole.Documents = append(whole.Documents, r.Documents...)
-		whole.Unlisted = append(whole.Unlisted, r.Unlisted...)
+		merged.Logs = append(merged.Logs, r.Logs...)
+		merged.Documents = append(merged.Documents, r.Documents...)
+		merged.Unlisted = append(merged.Unlisted, r.Unlisted...)
 	}
 	if len(booted) == 0 {
-		return whole, nil, failure.Usagef("merge: there is no report: pass the directory of the reports with --reports")
+		return merged, nil, failure.Usagef("merge: there is no report: pass the directory of the reports with --reports")
 	}
-	return whole, booted, nil
+	return merged, booted, nil
 }
 
 // checkLabels checks that the labels of an image match the plan.

@@ -39,19 +39,19 @@ func (m *Mask) Add(values ...string) {
 	m.replacer = strings.NewReplacer(pairs...)
 }
 
-// Short is the length in bytes below which a secret is too short: it also occurs in
+// MinLength is the least length of a good secret in bytes. A shorter one also occurs in
 // unrelated text, where masking damages the text and reveals the secret.
-const Short = 8
+const MinLength = 8
 
-// minLength is the length from which AddLines adds a line as a secret: shorter lines
+// minLineLength is the length from which AddLines adds a line as a secret: shorter lines
 // occur in unrelated text everywhere.
-const minLength = 4
+const minLineLength = 4
 
 // AddLines adds every line of the values as a secret: logs are written line by line.
 func (m *Mask) AddLines(values ...string) {
 	for _, value := range values {
 		for part := range strings.Lines(value) {
-			if part = strings.TrimSpace(part); len(part) >= minLength {
+			if part = strings.TrimSpace(part); len(part) >= minLineLength {
 				m.Add(part)
 			}
 		}

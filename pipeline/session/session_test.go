@@ -33,9 +33,9 @@ func complete(t *testing.T, change func(*session.Request)) (pipeline.Options, st
 	t.Helper()
 	opts := pipeline.Options{Repo: repository(t)}
 	var log strings.Builder
-	asked := session.Request{Platforms: []string{"linux/arm64", "linux/amd64"}, Log: &log}
-	change(&asked)
-	err := session.Complete(t.Context(), &opts, asked)
+	req := session.Request{Platforms: []string{"linux/arm64", "linux/amd64"}, Log: &log}
+	change(&req)
+	err := session.Complete(t.Context(), &opts, req)
 	return opts, log.String(), err
 }
 
@@ -48,7 +48,7 @@ func TestInputsAreTheRequestedOrThePinnedOnes(t *testing.T) {
 	if err != nil || pinned.BaseName != pinned.Versions.Base.Published || pinned.Versions.NetBox.Release == "4.7.2" || pinned.Versions.CPUs()["arm64"] == "" {
 		t.Errorf("without a wish: %+v, %v", pinned, err)
 	}
-	planned, _, err := complete(t, func(a *session.Request) { a.Plan = &release.Plan{Version: "1"} }) // of a published image, not whole
+	planned, _, err := complete(t, func(a *session.Request) { a.Plan = &release.Plan{Version: "1"} }) // of a published image, not a whole release
 	if err != nil || planned.Version != "1" {
 		t.Errorf("part of a plan stands in the way: %+v, %v", planned, err)
 	}
