@@ -23,7 +23,7 @@ func TestChangedInputsAreThoseOfTheDockerfilesAndTheBase(t *testing.T) {
 	}
 	entering := func(base *baseimage.Inputs) []string {
 		t.Helper()
-		entering, err := release.FindEntering(t.Context(), "..", "", files, base)
+		entering, err := release.FindChangedInputs(t.Context(), "..", "", files, base)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestGoModCountsForPackagesThatAreCompiledIntoTheBase(t *testing.T) {
 		mod + "\n// a comment\n":                                  false,
 	} {
 		p.write("go.mod", text)
-		entering, err := release.FindEntering(t.Context(), p.repo, p.commit, []string{"go.mod"}, &base)
+		entering, err := release.FindChangedInputs(t.Context(), p.repo, p.commit, []string{"go.mod"}, &base)
 		if err != nil || (len(entering) == 1) != want {
 			t.Errorf("%v, %v, want %t for\n%s", err, entering, want, text)
 		}

@@ -55,7 +55,7 @@ dist/release. Standard output carries the digest of the index.`,
 		if err != nil {
 			return err
 		}
-		if err := p.Ready(commit, pins.NetBox.Release); err != nil {
+		if err := p.CheckReady(commit, pins.NetBox.Release); err != nil {
 			return err
 		}
 		proven, err := loadReports(reports)
@@ -79,7 +79,7 @@ dist/release. Standard output carries the digest of the index.`,
 		r, err := pipeline.Merge(cmd.Context(), pipeline.MergeOptions{
 			Options: pipeline.Options{
 				Repo: e.flags.repo, BaseName: p.Base.Reference(), Version: p.Version, Source: commit,
-				Before: e.before(p.Published), Attest: attesting, Mask: e.mask, Now: time.Now,
+				Baseline: e.baseline(p.Published), Attest: attesting, Mask: e.mask, Now: time.Now,
 			},
 			Proven: proven, Images: p.Repositories[0], From: e.registries(), Targets: targets, Publish: publish,
 		}, display)

@@ -56,7 +56,7 @@ plan, or a reference with digest for each published tag.`,
 	}
 	p := cmd.Flags()
 	p.BoolVar(&dryRun, "dry-run", false, "only print the plan")
-	p.StringVar(&f.Asked, "netbox", "", "plan this `release` of NetBox")
+	p.StringVar(&f.Requested, "netbox", "", "plan this `release` of NetBox")
 	p.BoolVar(&f.newest, "newest", false, "plan the newest NetBox release that pip finds")
 	p.BoolVar(&f.Force, "force", false, "release even if nothing changed, it failed before, or NetBox is older")
 	p.BoolVar(&f.rebuild, "rebuild", false, "rebuild the published image to see whether packages changed")
@@ -66,7 +66,7 @@ plan, or a reference with digest for each published tag.`,
 	p.StringVar(&f.attempts, "attempts", "", "`file` with the runs of release.yml, as gh lists them in JSON: what failed not long ago waits")
 	p.StringArrayVar(&f.to, "to", nil, "`REGISTRY/NAME` to publish to instead of those in versions.yml, may be repeated")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if f.Asked != "" && f.newest {
+		if f.Requested != "" && f.newest {
 			return failure.Usagef("release: --netbox and --newest exclude each other: pass one")
 		}
 		var err error
@@ -201,11 +201,11 @@ func (e env) makePlan(ctx context.Context, f releaseFlags) (release.Plan, error)
 		if err != nil || plan.Skip != "" || plan.Channel.Value != release.Live {
 			return plan, err
 		}
-		taken, err := release.FindTaken(ctx, registries, e.flags.repo, plan, e.err)
-		if err != nil || taken == nil || slices.Contains(facts.Taken, *taken) {
+		inUse, err := release.FindVersionInUse(ctx, registries, e.flags.repo, plan, e.err)
+		if err != nil || inUse == nil || slices.Contains(facts.InUse, *inUse) {
 			return plan, err
 		}
-		facts.Taken = append(facts.Taken, *taken)
+		facts.InUse = append(facts.InUse, *inUse)
 	}
 }
 
@@ -226,17 +226,17 @@ func (e env) addChanges(ctx context.Context, registries registry.Source, facts *
 		}
 		takes = &found
 	}
-	if facts.Entering, err = release.FindEntering(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, takes); err != nil {
+	if facts.ChangedInputs, err = release.FindChangedInputs(ctx, e.flags.repo, facts.Published.Commit, facts.Changed, takes); err != nil {
 		return err
 	}
 	if !slices.Contains(facts.Changed, sbom.ListFile) || facts.Package == nil {
 		return nil
 	}
-	before, err := release.FindBefore(ctx, registries, e.flags.repo, facts.Published)
+	baseline, err := release.FindBaseline(ctx, registries, e.flags.repo, facts.Published)
 	if err != nil {
 		return err
 	}
-	published := before.Images[sbom.ListedPlatform].Packages
+	published := baseline.Images[sbom.ListedPlatform].Packages
 	if published == nil { // unknown
 		return nil
 	}
@@ -244,20 +244,20 @@ func (e env) addChanges(ctx context.Context, registries registry.Source, facts *
 	if err != nil {
 		return failure.Usagef("%s: %w: write it with \"go run ./ci packages\"", sbom.ListFile, err)
 	}
-	facts.Listed = new(sbom.Packages(sbom.ListedPlatform, published, listed))
+	facts.ListChanges = new(sbom.Packages(sbom.ListedPlatform, published, listed))
 	return nil
 }
 
-// before returns the function that reads the contents of the published images. No
+// baseline returns the function that reads the contents of the published images. No
 // check depends on them: contents that cannot be read are reported as unknown and do
 // not fail a release.
-func (e env) before(published *release.Published) func(context.Context) (*sbom.Before, error) {
-	return func(ctx context.Context) (*sbom.Before, error) {
-		before, err := release.FindBefore(ctx, e.registries(), e.flags.repo, published)
+func (e env) baseline(published *release.Published) func(context.Context) (*sbom.Baseline, error) {
+	return func(ctx context.Context) (*sbom.Baseline, error) {
+		baseline, err := release.FindBaseline(ctx, e.registries(), e.flags.repo, published)
 		if err == nil || ctx.Err() != nil {
-			return before, err
+			return baseline, err
 		}
-		return &sbom.Before{Since: published.Since, Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
+		return &sbom.Baseline{Since: published.Since, Unknown: []string{strings.Join(failure.Lines(err), "; ")}}, nil
 	}
 }
 

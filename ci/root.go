@@ -215,7 +215,7 @@ type env struct {
 	mask    *secret.Mask
 	actions *actions.Sink // nil outside GitHub Actions
 	plan    *release.Plan // nil without a plan
-	attest  pipeline.Attesting
+	attest  pipeline.Attestation
 }
 
 // unknownVerb returns an error for an unknown verb, with the most similar one.

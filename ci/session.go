@@ -41,8 +41,8 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 		Repo: f.repo, Output: f.output, Timeout: f.timeout, Syft: e.tool("syft"), D2: d2.Tool{Module: e.tool("d2")},
 		Attest: e.attest, Mask: e.mask, Now: time.Now,
 	}
-	if e.plan != nil && e.plan.Whole() {
-		opts.Before = e.before(e.plan.Published)
+	if e.plan != nil && e.plan.IsRelease() {
+		opts.Baseline = e.baseline(e.plan.Published)
 	}
 	if err := setup.Complete(ctx, &opts, setup.Request{
 		Platforms: f.platforms, Base: e.base(name), Release: f.netbox, Plan: e.plan, Log: e.err,

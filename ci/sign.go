@@ -10,9 +10,9 @@ import (
 )
 
 // attesting returns the signer and builder for the attestations of published images.
-func (e env) attesting() (pipeline.Attesting, error) {
+func (e env) attesting() (pipeline.Attestation, error) {
 	key := e.flags.signKey
-	a := pipeline.Attesting{}
+	a := pipeline.Attestation{}
 	if ref := e.getenv("GITHUB_WORKFLOW_REF"); e.actions != nil && ref != "" {
 		a.Builder = e.getenv("GITHUB_SERVER_URL") + "/" + ref
 		a.Run = e.actions.RunURL() + "/attempts/" + e.getenv("GITHUB_RUN_ATTEMPT")

@@ -15,7 +15,7 @@ import (
 )
 
 func newVerify(e env) *cobra.Command {
-	var demand attest.Demand
+	var policy attest.Policy
 	var key string
 	var identity attest.Identity
 	var rebuild bool
@@ -51,21 +51,21 @@ they explain is reported and does not fail the command.`,
 	cmd.Flags().StringVar(&identity.Who, "identity", "", "require keyless signatures by `identity`, a workflow's URL or an email address; a final * matches anything")
 	cmd.Flags().StringVar(&identity.Issuer, "issuer", "https://token.actions.githubusercontent.com", "`URL` of the issuer that vouches for --identity")
 	cmd.Flags().StringVar(&identity.TrustedRoot, "trusted-root", "", "`file` with Sigstore's roots of trust for --identity (default: ask Sigstore)")
-	cmd.Flags().StringSliceVar(&demand.Require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Demandable(), ", ")+" or all")
+	cmd.Flags().StringSliceVar(&policy.Require, "require", nil, "what must be attached: `what` is "+strings.Join(attest.Requirements(), ", ")+" or all")
 	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "build the published commit again, in a clean checkout of it, and compare")
-	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Demandable(), "all"), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("require", cobra.FixedCompletions(append(attest.Requirements(), "all"), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return failure.Usagef("verify: pass one REFERENCE, such as ghcr.io/linuxserver/netbox:latest; %d were given", len(args))
 		}
-		if err := e.complete(&demand, key, identity); err != nil {
+		if err := e.complete(&policy, key, identity); err != nil {
 			return err
 		}
 		at, err := e.registries().Open(cmd.Context(), args[0])
 		if err != nil {
 			return err
 		}
-		result, err := attest.Verify(cmd.Context(), args[0], at, demand)
+		result, err := attest.Verify(cmd.Context(), args[0], at, policy)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ they explain is reported and does not fail the command.`,
 
 // complete checks the requirements, and adds the platforms and the signer: the key in
 // a file, or an identity.
-func (e env) complete(d *attest.Demand, key string, identity attest.Identity) error {
+func (e env) complete(d *attest.Policy, key string, identity attest.Identity) error {
 	platforms, err := platform.Parse(e.flags.platforms)
 	if err != nil {
 		return err
@@ -94,9 +94,9 @@ func (e env) complete(d *attest.Demand, key string, identity attest.Identity) er
 	}
 	for _, what := range d.Require {
 		if what == "all" {
-			d.Require = attest.Demandable()
-		} else if !slices.Contains(attest.Demandable(), what) {
-			return failure.Usagef("verify: --require %q: there is no such thing to require: pass %s or all", what, strings.Join(attest.Demandable(), ", "))
+			d.Require = attest.Requirements()
+		} else if !slices.Contains(attest.Requirements(), what) {
+			return failure.Usagef("verify: --require %q: there is no such thing to require: pass %s or all", what, strings.Join(attest.Requirements(), ", "))
 		}
 	}
 	switch {

@@ -16,19 +16,19 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// Attesting configures how published images are attested. The zero value signs nothing.
-type Attesting struct {
+// Attestation configures how published images are attested. The zero value signs nothing.
+type Attestation struct {
 	Signer  attest.Signer
 	Builder string // URI of the build service, "" when a person runs the build
 	Run     string // URL of the run
 }
 
-// byHand is the builder's URI when no service runs the pipeline.
-const byHand = SourceURL + "#by-hand"
+// manualBuilder is the builder's URI when no service runs the pipeline.
+const manualBuilder = SourceURL + "#by-hand"
 
 // attachments returns a function that creates the attachments of an index:
 // provenance, lists of packages, the report of the images' check, and signatures.
-func (a Attesting) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string, log io.Writer) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
+func (a Attestation) attachments(repo string, proven report.Report, targets []registry.Target, hide func(string) string, log io.Writer) func(context.Context, v1.ImageIndex) ([]registry.Attachment, error) {
 	return func(ctx context.Context, idx v1.ImageIndex) ([]registry.Attachment, error) {
 		digest, digestErr := idx.Digest()
 		manifest, err := idx.IndexManifest()
@@ -37,7 +37,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		}
 		build := attest.Build{
 			Source: SourceURL, Version: manifest.Annotations[registry.VersionLabel], Report: proven, Pins: map[string][]byte{},
-			Builder: cmp.Or(a.Builder, byHand), Run: a.Run,
+			Builder: cmp.Or(a.Builder, manualBuilder), Run: a.Run,
 		}
 		for _, file := range attest.PinFiles() {
 			if build.Pins[file], err = git.Read(ctx, repo, proven.Commit, file); err != nil {
@@ -48,7 +48,7 @@ func (a Attesting) attachments(repo string, proven report.Report, targets []regi
 		if release.Provenance, err = build.Provenance(); err != nil {
 			return nil, err
 		}
-		doc, err := attest.Reported(proven, digest, hide)
+		doc, err := attest.ReportDocument(proven, digest, hide)
 		if err != nil {
 			return nil, err
 		}

@@ -87,7 +87,7 @@ func (p *Pipeline) BootAll(ctx context.Context) error {
 // when there are targets. It returns the digest of the checked index.
 func (p *Pipeline) Check(ctx context.Context, targets []registry.Target, opts registry.Options) (v1.Hash, error) {
 	ofRun := []string{"prerequisites", "base", "sidecars", "browser", "syft", "index", "publish", "readme"}
-	if p.Before != nil {
+	if p.Baseline != nil {
 		ofRun = append(ofRun, "difference")
 	}
 	if len(targets) > 0 {
@@ -138,10 +138,10 @@ func (p *Pipeline) checkImages(ctx context.Context) (v1.Hash, error) {
 		return v1.Hash{}, join(err, join(listErrs...))
 	}
 	digest, err := p.index(ctx, images)
-	if err = join(err, join(listErrs...)); err != nil || p.Before == nil {
+	if err = join(err, join(listErrs...)); err != nil || p.Baseline == nil {
 		return digest, err
 	}
-	return digest, p.compare(ctx, p.Before)
+	return digest, p.compare(ctx, p.Baseline)
 }
 
 // prepareSidecars prepares the services, the browser and the probe, and calls also,

@@ -55,8 +55,8 @@ func Merge(ctx context.Context, opts MergeOptions, display *progress.Display) (r
 		s.report.Change(func(r *report.Report) { r.Index = digest.String() })
 		return err
 	})
-	if err == nil && opts.Before != nil {
-		err = s.compare(ctx, opts.Before)
+	if err == nil && opts.Baseline != nil {
+		err = s.compare(ctx, opts.Baseline)
 	}
 	if err != nil {
 		return s.Report(), err

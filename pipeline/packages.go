@@ -14,7 +14,7 @@ import (
 )
 
 // compare compares the contents of the reported images with those published before.
-func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.Before, error)) error {
+func (s stages) compare(ctx context.Context, find func(context.Context) (*sbom.Baseline, error)) error {
 	return s.stage(ctx, report.Key{Stage: "difference"}, func(ctx context.Context, log io.Writer) error {
 		before, err := find(ctx)
 		if err != nil {
@@ -84,7 +84,7 @@ func (p *Pipeline) scan(ctx context.Context, syft string, of registry.PlatformIm
 		return scan, false, fmt.Errorf("read the image of %s: %w", registry.Key(of.Platform), err)
 	}
 	about := sbom.Image{Name: "netbox", Source: SourceURL, Platform: of.Platform, Digest: digest, Time: p.Source.Time}
-	return sbom.Keep(syft, about, func() (sbom.Scan, error) {
+	return sbom.Cached(syft, about, func() (sbom.Scan, error) {
 		idx, err := registry.Index([]registry.PlatformImage{of}, nil)
 		if err != nil {
 			return sbom.Scan{}, err

@@ -81,10 +81,10 @@ type Options struct {
 	Compile   gotool.Compiler // of the probe; nil is this machine's go command
 	// Before returns the contents of the published images, nil when there are none.
 	// Without it nothing is compared.
-	Before func(context.Context) (*sbom.Before, error)
-	Attest Attesting
-	Mask   *secret.Mask // receives every secret that a stage generates
-	Now    func() time.Time
+	Baseline func(context.Context) (*sbom.Baseline, error)
+	Attest   Attestation
+	Mask     *secret.Mask // receives every secret that a stage generates
+	Now      func() time.Time
 }
 
 // Pipeline runs stages, shows their progress and collects their results.

@@ -47,17 +47,17 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	if err != nil {
 		return nil, err
 	}
-	whole, err := idx.Digest()
+	indexDigest, err := idx.Digest()
 	if err != nil {
 		return nil, fmt.Errorf("attest an index: %w", err)
 	}
-	parts := []named{{"index", whole}}
+	parts := []namedDigest{{"index", indexDigest}}
 	for _, img := range images {
-		parts = append(parts, named{registry.Key(img.Platform), img.Digest})
+		parts = append(parts, namedDigest{registry.Key(img.Platform), img.Digest})
 	}
 
 	var list []registry.Attachment
-	add := func(doc registry.Document, on ...named) error {
+	add := func(doc registry.Document, on ...namedDigest) error {
 		for _, subject := range on {
 			a, err := registry.Attach(idx, subject.digest, doc)
 			if err != nil {
@@ -67,7 +67,7 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		}
 		return nil
 	}
-	sign := func(predicate string, content any, on ...named) error {
+	sign := func(predicate string, content any, on ...namedDigest) error {
 		text, err := newStatement(predicate, content, on...)
 		if err != nil {
 			return err
@@ -91,21 +91,21 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 		}, on...)
 	}
 
-	r.Provenance.Details.Others = nil
+	r.Provenance.Details.Byproducts = nil
 	for _, d := range r.Documents {
 		other := resource(d.Name, digestOf(d.Text))
 		other.MediaType = d.Type
-		r.Provenance.Details.Others = append(r.Provenance.Details.Others, other)
+		r.Provenance.Details.Byproducts = append(r.Provenance.Details.Byproducts, other)
 
 		annotations := map[string]string{registry.TitleLabel: d.Name}
 		on := parts
 		if d.Platform != "" {
-			i := slices.IndexFunc(parts, func(p named) bool { return p.name == d.Platform })
+			i := slices.IndexFunc(parts, func(p namedDigest) bool { return p.name == d.Platform })
 			if i < 0 {
 				return nil, fmt.Errorf("attach %s: the index has no image for %s", d.Name, d.Platform)
 			}
 			annotations[platformAnnotation] = d.Platform
-			on = []named{parts[0], parts[i]}
+			on = []namedDigest{parts[0], parts[i]}
 		}
 		err := add(registry.Document{Type: d.Type, Data: d.Text, Annotations: annotations}, on...)
 		// Other tools look for lists of packages among the signed statements.
@@ -120,14 +120,14 @@ func (r Release) Attach(ctx context.Context, idx v1.ImageIndex) ([]registry.Atta
 	if err := sign(provenancePredicate, r.Provenance, parts...); err != nil || r.Signer == nil {
 		return list, err
 	}
-	key, simply := r.Signer.(*Key)
+	key, isKey := r.Signer.(*Key)
 	for _, p := range parts {
 		// The subject has no name, as in statements by cosign.
-		if err := sign(signPredicate, struct{}{}, named{"", p.digest}); err != nil {
+		if err := sign(signPredicate, struct{}{}, namedDigest{"", p.digest}); err != nil {
 			return nil, err
 		}
-		if simply {
-			img, err := key.signSimply(p.digest, r.Repositories)
+		if isKey {
+			img, err := key.signSimple(p.digest, r.Repositories)
 			if err != nil {
 				return nil, err
 			}

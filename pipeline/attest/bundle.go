@@ -36,13 +36,13 @@ type Limited interface {
 
 // bundle has the fields of sigstore's message Bundle that this package uses.
 type bundle struct {
-	MediaType            string       `json:"mediaType"`
-	VerificationMaterial material     `json:"verificationMaterial"`
-	DSSEEnvelope         dsseEnvelope `json:"dsseEnvelope"`
+	MediaType            string               `json:"mediaType"`
+	VerificationMaterial verificationMaterial `json:"verificationMaterial"`
+	DSSEEnvelope         dsseEnvelope         `json:"dsseEnvelope"`
 }
 
-// material identifies the signer: one of the two fields is set.
-type material struct {
+// verificationMaterial identifies the signer: one of the two fields is set.
+type verificationMaterial struct {
 	PublicKey   *publicKeyHint `json:"publicKey,omitempty"`
 	Certificate *certificate   `json:"certificate,omitempty"`
 }
@@ -74,7 +74,7 @@ func (k *Key) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	}
 	return json.Marshal(bundle{
 		MediaType:            bundleType,
-		VerificationMaterial: material{PublicKey: &publicKeyHint{k.hint()}},
+		VerificationMaterial: verificationMaterial{PublicKey: &publicKeyHint{k.hint()}},
 		DSSEEnvelope:         dsseEnvelope{statement, statementType, []dsseSignature{{signature}}},
 	})
 }
@@ -84,7 +84,7 @@ type signed struct {
 	bundle
 	statement
 	text []byte // of the bundle
-	err  error  // nil when the demanded signer signed it, or no signer is demanded
+	err  error  // nil when the required signer signed it, or no signer is required
 }
 
 // readStatement parses a statement in a sigstore bundle, or an unsigned one.

@@ -20,9 +20,9 @@ import (
 // CosignPackage is the Go package of cosign.
 const CosignPackage = "github.com/sigstore/cosign/v3/cmd/cosign"
 
-// cosignLimit limits one run of cosign. A signature takes a few seconds for the
+// cosignTimeout limits one run of cosign. A signature takes a few seconds for the
 // requests to Fulcio, Rekor and the time stamp authority.
-const cosignLimit = 3 * time.Minute
+const cosignTimeout = 3 * time.Minute
 
 // Cosign signs and verifies keyless. The cosign program handles all of Sigstore:
 // identities and their certificates, the transparency log, the roots of trust.
@@ -45,7 +45,7 @@ func (c Cosign) Limit() int { return 100_000 }
 // Sign implements Signer: it signs keyless with the identity of the job. Signatures
 // differ from run to run, because each has its own ephemeral key.
 func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err error) {
-	err = inFile(statement, func(file string) error {
+	err = withTempFile(statement, func(file string) error {
 		if err := c.run(ctx, "attest-blob", "--yes", "--statement", file, "--bundle", file+".bundle"); err != nil {
 			return err
 		}
@@ -58,8 +58,8 @@ func (c Cosign) Sign(ctx context.Context, statement []byte) (bundle []byte, err 
 	return bundle, nil
 }
 
-// inFile calls use with a temporary file that holds text, alone in its directory.
-func inFile(text []byte, use func(file string) error) error {
+// withTempFile calls use with a temporary file that holds text, alone in its directory.
+func withTempFile(text []byte, use func(file string) error) error {
 	dir, err := os.MkdirTemp("", "docker-netbox-cosign-")
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (c Cosign) run(ctx context.Context, args ...string) error {
 		return err
 	}
 	defer unlock()
-	ctx, cancel := context.WithTimeoutCause(ctx, cosignLimit, fmt.Errorf("it has not ended after %s: look whether Sigstore can be reached", cosignLimit))
+	ctx, cancel := context.WithTimeoutCause(ctx, cosignTimeout, fmt.Errorf("it has not ended after %s: look whether Sigstore can be reached", cosignTimeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append(args, c.flags...)...)
 	cmd.Env = append(append([]string{}, c.Environ...), "TUF_ROOT="+c.Home)
@@ -126,7 +126,7 @@ func (i Identity) verify(ctx context.Context, s signed, subject v1.Hash) error {
 	if i.TrustedRoot != "" {
 		args = append(args, "--trusted-root", i.TrustedRoot)
 	}
-	err = inFile(s.text, func(file string) error { return i.Cosign.run(ctx, append(args, "--bundle", file)...) })
+	err = withTempFile(s.text, func(file string) error { return i.Cosign.run(ctx, append(args, "--bundle", file)...) })
 	if err != nil {
 		return fmt.Errorf("it says that it is by %s: %w", who, err)
 	}

@@ -123,7 +123,7 @@ func TestWhatCosignSignsVerifies(t *testing.T) {
 			t.Fatalf("%v: %v\n%s", args, err, out)
 		}
 	}
-	wantSignedByCosign(t, recorded.verify(t, attest.Demand{Signer: public, Require: []string{"signature"}}))
+	wantSignedByCosign(t, recorded.verify(t, attest.Policy{Signer: public, Require: []string{"signature"}}))
 	if *record {
 		recorded.save(t, "testdata/cosign", idx)
 		for _, name := range []string{".key", ".pub"} {
@@ -163,11 +163,11 @@ func TestWhatCosignHasSignedVerifies(t *testing.T) {
 	must(t, err)
 	at, err := registry.OpenLayout("testdata/cosign")
 	must(t, err)
-	result, err := attest.Verify(t.Context(), "record", at, attest.Demand{Signer: public, Platforms: []string{"linux/amd64", "linux/arm64"}})
+	result, err := attest.Verify(t.Context(), "record", at, attest.Policy{Signer: public, Platforms: []string{"linux/amd64", "linux/arm64"}})
 	must(t, err)
 	wantSignedByCosign(t, result)
 
-	result, err = attest.Verify(t.Context(), "record", at, attest.Demand{Signer: attesttest.Key(t).PublicKey})
+	result, err = attest.Verify(t.Context(), "record", at, attest.Policy{Signer: attesttest.Key(t).PublicKey})
 	must(t, err)
 	wantLine(t, result, attest.Missing, "index", "signature", "but by "+public.String())
 

@@ -28,7 +28,7 @@ func (v *verification) checkDocuments(s *subject, kind, what, none string, read 
 			v.add(Wrong, s.name, what, "%s: %s", doc.Name, problem)
 		}
 		if len(problems) == 0 {
-			verdict, but := v.vouched(doc)
+			verdict, but := v.documentVerdict(doc)
 			v.add(verdict, s.name, what, "%s%s", text, but)
 		}
 	}
@@ -38,12 +38,12 @@ func (v *verification) checkDocuments(s *subject, kind, what, none string, read 
 }
 
 func (v *verification) checkReport(s *subject) {
-	v.checkDocuments(s, ReportType, whatReport, "none is attached", v.reported)
+	v.checkDocuments(s, ReportType, whatReport, "none is attached", v.summarizeReport)
 }
 
-// reported summarizes a report, or returns where it contradicts the images that it
+// summarizeReport summarizes a report, or returns where it contradicts the images that it
 // is attached to.
-func (v *verification) reported(_ *subject, doc report.Document) (text string, problems []string) {
+func (v *verification) summarizeReport(_ *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	var r report.Report
 	if err := json.Unmarshal(doc.Text, &r); err != nil {
@@ -86,9 +86,9 @@ func (v *verification) reported(_ *subject, doc report.Document) (text string, p
 	return r.Why() + ": " + strings.Join(booted, "; "), problems
 }
 
-// Reported returns the report to attach to an index: that of the images' check,
+// ReportDocument returns the report to attach to an index: that of the images' check,
 // without the stages of publishing. The same check results in the same text.
-func Reported(r report.Report, index v1.Hash, hide func(string) string) (report.Document, error) {
+func ReportDocument(r report.Report, index v1.Hash, hide func(string) string) (report.Document, error) {
 	r.Index, r.Published, r.Missed = index.String(), nil, nil
 	// The published images that these are compared with change with every release.
 	r.Difference = nil
@@ -128,18 +128,18 @@ func (s *subject) attached(b signed) bool {
 
 func (v *verification) checkPackages(s *subject) {
 	for _, b := range s.statements {
-		if (b.PredicateType == spdxPredicate || b.PredicateType == cycloneDXPredicate) && v.demand.Signer != nil && b.err == nil && !s.attached(b) {
+		if (b.PredicateType == spdxPredicate || b.PredicateType == cycloneDXPredicate) && v.policy.Signer != nil && b.err == nil && !s.attached(b) {
 			v.add(Wrong, s.name, whatPackages, "the signed list of type %s is not one that is attached as a document", b.PredicateType)
 		}
 	}
 	if slices.Contains(v.images, s) {
 		for _, kind := range []string{sbom.SPDXType, sbom.CycloneDXType} {
-			v.checkDocuments(s, kind, whatPackages, "no list of packages is attached as "+kind, packagesOf)
+			v.checkDocuments(s, kind, whatPackages, "no list of packages is attached as "+kind, summarizePackages)
 		}
 		return
 	}
 	for _, doc := range s.documents { // an index has the lists of its images
-		if contents[doc.Type] == whatPackages && !slices.ContainsFunc(v.images, func(img *subject) bool { return img.has(doc) }) {
+		if attachmentKinds[doc.Type] == whatPackages && !slices.ContainsFunc(v.images, func(img *subject) bool { return img.has(doc) }) {
 			v.add(Wrong, s.name, whatPackages, "%s (%s) is attached to the index, but to none of its images", doc.Name, digestOf(doc.Text))
 		}
 	}
@@ -148,14 +148,14 @@ func (v *verification) checkPackages(s *subject) {
 // has reports whether a list of packages is attached to the subject.
 func (s *subject) has(list report.Document) bool {
 	return slices.ContainsFunc(s.documents, func(doc report.Document) bool {
-		return contents[doc.Type] == whatPackages && bytes.Equal(doc.Text, list.Text)
+		return attachmentKinds[doc.Type] == whatPackages && bytes.Equal(doc.Text, list.Text)
 	})
 }
 
-// packagesOf summarizes a list of packages and checks that it describes the image
+// summarizePackages summarizes a list of packages and checks that it describes the image
 // of: by the package of purpose CONTAINER in an SPDX 2 document, or by the component
 // in the metadata of a CycloneDX document.
-func packagesOf(of *subject, doc report.Document) (text string, problems []string) {
+func summarizePackages(of *subject, doc report.Document) (text string, problems []string) {
 	bad := func(format string, args ...any) (string, []string) { return "", []string{fmt.Sprintf(format, args...)} }
 	var list struct {
 		SPDX     string `json:"spdxVersion"`

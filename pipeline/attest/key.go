@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/failure"
 )
 
-const howToMakeAKey = `make one with "cosign generate-key-pair" or "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"`
+const createKeyHint = `make one with "cosign generate-key-pair" or "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"`
 
 // Key is a private key to sign with: ECDSA on the curve P-256, as cosign creates.
 type Key struct {
@@ -35,7 +35,7 @@ func ReadKey(file string, text []byte, password func() string) (*Key, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return bad("it is no PEM text; %s", howToMakeAKey)
+		return bad("it is no PEM text; %s", createKeyHint)
 	}
 	var parsed any
 	var err error
@@ -51,14 +51,14 @@ func ReadKey(file string, text []byte, password func() string) (*Key, error) {
 	case "EC PRIVATE KEY":
 		parsed, err = x509.ParseECPrivateKey(block.Bytes)
 	default:
-		return bad("it is a %q, not a private key; %s", block.Type, howToMakeAKey)
+		return bad("it is a %q, not a private key; %s", block.Type, createKeyHint)
 	}
 	if err != nil {
-		return bad("it is damaged; %s", howToMakeAKey)
+		return bad("it is damaged; %s", createKeyHint)
 	}
 	private, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || private.Curve != elliptic.P256() {
-		return bad("it is not an ECDSA key on P-256; %s", howToMakeAKey)
+		return bad("it is not an ECDSA key on P-256; %s", createKeyHint)
 	}
 	return &Key{private, PublicKey{&private.PublicKey}}, nil
 }

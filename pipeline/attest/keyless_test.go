@@ -21,8 +21,8 @@ const (
 	issuer   = "https://token.actions.githubusercontent.com"
 )
 
-// standIn is a Sigstore of the test's own: tools/cosign/sigstore.
-type standIn struct {
+// testSigstore is a Sigstore of the test's own: tools/cosign/sigstore.
+type testSigstore struct {
 	trustedRoot string
 
 	mu  sync.Mutex
@@ -30,9 +30,9 @@ type standIn struct {
 	out *bufio.Reader
 }
 
-func newStandIn(t testing.TB) *standIn {
+func newTestSigstore(t testing.TB) *testSigstore {
 	t.Helper()
-	s := &standIn{trustedRoot: filepath.Join(t.TempDir(), "trusted-root.json")}
+	s := &testSigstore{trustedRoot: filepath.Join(t.TempDir(), "trusted-root.json")}
 	cmd := exec.CommandContext(t.Context(), built(t, "github.com/linuxserver/docker-netbox/tools/cosign/sigstore"), workflow, issuer, s.trustedRoot)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -50,10 +50,10 @@ func newStandIn(t testing.TB) *standIn {
 	return s
 }
 
-func (s *standIn) String() string { return "a stand-in" }
+func (s *testSigstore) String() string { return "a stand-in" }
 
 // Sign is attest.Signer's.
-func (s *standIn) Sign(_ context.Context, statement []byte) ([]byte, error) {
+func (s *testSigstore) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := io.WriteString(s.in, base64.StdEncoding.EncodeToString(statement)+"\n"); err != nil {
@@ -64,20 +64,20 @@ func (s *standIn) Sign(_ context.Context, statement []byte) ([]byte, error) {
 
 // identity believes what s certifies of who. The certificates of the stand-in
 // are in no log of certificates.
-func (s *standIn) identity(t testing.TB, who string) attest.Identity {
+func (s *testSigstore) identity(t testing.TB, who string) attest.Identity {
 	return attest.Identity{Who: who, Issuer: issuer, TrustedRoot: s.trustedRoot, Cosign: attest.Cosign{
 		Module: cosignModule(t), Environ: os.Environ(), Home: t.TempDir(), Log: io.Discard,
 	}.With("--insecure-ignore-sct", "--use-signed-timestamps")}
 }
 
 func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
-	sigstore, other := newStandIn(t), newStandIn(t)
+	sigstore, other := newTestSigstore(t), newTestSigstore(t)
 	reg := newServer(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, sigstore, reg.host+"/lsio/netbox").Attach)
 
 	for _, who := range []string{workflow, "https://github.com/linuxserver/docker-netbox/.github/workflows/release.yml@*"} {
-		result := reg.verify(t, demand(sigstore.identity(t, who)))
+		result := reg.verify(t, policy(sigstore.identity(t, who)))
 		must(t, result.Err())
 		for _, of := range []string{"index", "linux/amd64", "linux/arm64"} {
 			wantLine(t, result, attest.Proven, of, "signature", "signed by "+who+" (sigstore bundle)")
@@ -89,7 +89,7 @@ func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
 		"another branch":     strings.Replace(workflow, "main", "evil", 1),
 		"a beginning":        strings.TrimSuffix(workflow, "main"),
 	} {
-		result := reg.verify(t, demand(sigstore.identity(t, who)))
+		result := reg.verify(t, policy(sigstore.identity(t, who)))
 		if result.Err() == nil {
 			t.Errorf("%s was believed", name)
 		}
@@ -97,11 +97,11 @@ func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
 		wantLine(t, result, attest.Missing, "index", "provenance")
 	}
 	// A certificate by somebody who is not trusted says what it likes.
-	result := reg.verify(t, demand(other.identity(t, workflow)))
+	result := reg.verify(t, policy(other.identity(t, workflow)))
 	wantLine(t, result, attest.Wrong, "index", "signature", "it says that it is by "+workflow)
 	wantLine(t, result, attest.Wrong, "linux/arm64", "provenance", "it says that it is by "+workflow)
 	// And who asks for a key does not get an identity.
-	result = reg.verify(t, demand(attesttest.Key(t).PublicKey))
+	result = reg.verify(t, policy(attesttest.Key(t).PublicKey))
 	wantLine(t, result, attest.Missing, "index", "signature", "but by "+workflow)
 }
 
@@ -118,10 +118,10 @@ func TestCosignIsHandedTheStatementAndGivesTheBundle(t *testing.T) {
 	reg := newServer(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, signer, "r/n").Attach)
-	result := reg.verify(t, demand(recorded.PublicKey))
+	result := reg.verify(t, policy(recorded.PublicKey))
 	must(t, result.Err())
 	wantLine(t, result, attest.Proven, "linux/arm64", "signature", "(sigstore bundle)")
-	if reg.verify(t, demand(key.PublicKey)).Err() == nil {
+	if reg.verify(t, policy(key.PublicKey)).Err() == nil {
 		t.Error("another key was believed")
 	}
 

@@ -117,8 +117,8 @@ type Resource struct {
 	Annotations map[string]any    `json:"annotations,omitempty"`
 }
 
-// named is a digest with a name.
-type named struct {
+// namedDigest is a digest with a name.
+type namedDigest struct {
 	name   string
 	digest v1.Hash
 }
@@ -169,9 +169,9 @@ type Internal struct {
 
 // Details is SLSA's RunDetails: one run of a build.
 type Details struct {
-	Builder  Builder    `json:"builder"`
-	Metadata Metadata   `json:"metadata"`
-	Others   []Resource `json:"byproducts,omitempty"` // the other documents that are attached
+	Builder    Builder    `json:"builder"`
+	Metadata   Metadata   `json:"metadata"`
+	Byproducts []Resource `json:"byproducts,omitempty"` // the other documents that are attached
 }
 
 // Builder identifies the builder.
@@ -187,7 +187,7 @@ type Metadata struct {
 }
 
 // newStatement encodes a statement. The same arguments result in the same bytes.
-func newStatement(predicateType string, predicate any, on ...named) ([]byte, error) {
+func newStatement(predicateType string, predicate any, on ...namedDigest) ([]byte, error) {
 	var subjects []Resource
 	for _, s := range on {
 		subjects = append(subjects, resource(s.name, s.digest))

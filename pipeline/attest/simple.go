@@ -22,14 +22,14 @@ import (
 // cosign read: the image with the tag sha256-….sig has a layer for each payload,
 // with the signature in an annotation (cosign, specs/SIGNATURE_SPEC.md).
 const (
-	simpleType       = "application/vnd.dev.cosign.simplesigning.v1+json"
-	simpleSignature  = "dev.cosignproject.cosign/signature"
-	simpleWhat       = "cosign container image signature"
-	simpleMostLayers = 100
+	simpleType        = "application/vnd.dev.cosign.simplesigning.v1+json"
+	simpleSignature   = "dev.cosignproject.cosign/signature"
+	simplePayloadType = "cosign container image signature"
+	maxSimpleLayers   = 100
 )
 
-// simple is the payload that is signed.
-type simple struct {
+// simplePayload is the payload that is signed.
+type simplePayload struct {
 	Critical struct {
 		Identity struct {
 			Reference string `json:"docker-reference"` // repository
@@ -45,15 +45,15 @@ type simple struct {
 // simpleTag returns the tag of the image with the signatures of a digest.
 func simpleTag(digest v1.Hash) string { return digest.Algorithm + "-" + digest.Hex + ".sig" }
 
-// signSimply returns an image with the key's signatures of a digest, one for each
+// signSimple returns an image with the key's signatures of a digest, one for each
 // repository that it is published in, because podman compares the repository.
-func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error) {
+func (k *Key) signSimple(digest v1.Hash, repositories []string) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, repository := range repositories {
-		var s simple
+		var s simplePayload
 		s.Critical.Identity.Reference = repository
 		s.Critical.Image.Digest = digest.String()
-		s.Critical.Type = simpleWhat
+		s.Critical.Type = simplePayloadType
 		var signature []byte
 		payload, err := json.Marshal(s)
 		if err == nil {
@@ -73,20 +73,20 @@ func (k *Key) signSimply(digest v1.Hash, repositories []string) (v1.Image, error
 }
 
 // readSimple reads an image of signatures. It returns their number, and whether one
-// of them is by the demanded key. All must be signatures of digest.
-func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Verifier) (signatures int, ours bool, err error) {
+// of them is by the required key. All must be signatures of digest.
+func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, required Verifier) (signatures int, ours bool, err error) {
 	manifest, err := img.Manifest()
 	if err != nil {
 		return 0, false, fmt.Errorf("its manifest cannot be read: %w", err)
 	}
 	signatures = len(manifest.Layers)
-	if signatures == 0 || signatures > simpleMostLayers {
+	if signatures == 0 || signatures > maxSimpleLayers {
 		return 0, false, fmt.Errorf("it holds %d signatures", signatures)
 	}
 	if err := registry.CopyBlob(ctx, img, manifest.Config, io.Discard); err != nil {
 		return 0, false, err
 	}
-	key, asked := demanded.(PublicKey)
+	key, isKey := required.(PublicKey)
 	for _, described := range manifest.Layers {
 		if described.MediaType != simpleType {
 			return 0, false, fmt.Errorf("it holds something that is no signature, of type %q", described.MediaType)
@@ -95,18 +95,18 @@ func readSimple(ctx context.Context, img v1.Image, digest v1.Hash, demanded Veri
 		if err != nil {
 			return 0, false, err
 		}
-		var s simple
+		var s simplePayload
 		if err := json.Unmarshal(payload, &s); err != nil {
 			return 0, false, fmt.Errorf("what is signed is damaged: %w", err)
 		}
-		if s.Critical.Type != simpleWhat || s.Critical.Image.Digest != digest.String() {
+		if s.Critical.Type != simplePayloadType || s.Critical.Image.Digest != digest.String() {
 			return 0, false, fmt.Errorf("it is of %q (%s)", s.Critical.Image.Digest, s.Critical.Type)
 		}
 		signature, err := base64.StdEncoding.DecodeString(described.Annotations[simpleSignature])
 		if err != nil {
 			return 0, false, fmt.Errorf("its signature is damaged: %w", err)
 		}
-		ours = ours || asked && key.hasSigned(payload, signature)
+		ours = ours || isKey && key.hasSigned(payload, signature)
 	}
 	return signatures, ours, nil
 }

@@ -47,7 +47,7 @@ func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 			t.Run(fmt.Sprint(of, " ", what), func(t *testing.T) {
 				reg.flip(blob)
 				defer func() { reg.flipped = map[v1.Hash]bool{} }()
-				result := reg.verify(t, demand(key.PublicKey))
+				result := reg.verify(t, policy(key.PublicKey))
 				if result.Err() == nil {
 					t.Fatalf("nothing was found:\n%s", printed(t, result))
 				}
@@ -62,7 +62,7 @@ func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 	if tried != 12+2*8 {
 		t.Errorf("%d attachments were spoiled", tried)
 	}
-	must(t, reg.verify(t, demand(key.PublicKey)).Err())
+	must(t, reg.verify(t, policy(key.PublicKey)).Err())
 }
 
 // Somebody who may push, but has not the key, changes what is published.
@@ -290,9 +290,9 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 				must(t, err)
 			}
 			w.publish(t, w.idx, release(t, w.idx, w.key, "r/n").Attach)
-			must(t, w.verify(t, demand(w.key.PublicKey)).Err())
+			must(t, w.verify(t, policy(w.key.PublicKey)).Err())
 			c.tamper(w)
-			result := w.verify(t, demand(w.key.PublicKey))
+			result := w.verify(t, policy(w.key.PublicKey))
 			if err := result.Err(); err == nil || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %v", err)
 			}
@@ -310,7 +310,7 @@ func TestAnImageThatIsDamagedInTheRegistryIsFound(t *testing.T) {
 	digest, err := layers[0].Digest()
 	must(t, err)
 	reg.flip(digest)
-	result := reg.verify(t, demand(nil))
+	result := reg.verify(t, policy(nil))
 	wantLine(t, result, attest.Wrong, "linux/arm64", "image", digest.String())
 	wantLine(t, result, attest.Proven, "linux/amd64", "image")
 	if result.Err() == nil {
@@ -327,7 +327,7 @@ func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
 		a, err := registry.Attach(idx, whole, registry.Document{Type: "x/\x1b[2Jy\nproven", Data: []byte("x")})
 		return []registry.Attachment{a}, err
 	})
-	result := reg.verify(t, demand(nil))
+	result := reg.verify(t, policy(nil))
 	wantLine(t, result, attest.Unproven, "index", "others", "not checked: x/ [2Jy proven")
 }
 
@@ -339,7 +339,7 @@ func TestAnAttachmentWithThePredicateOfABundleForATypeIsReportedAsNotChecked(t *
 		must(t, err)
 		reg.publish(t, idx, nil)
 		reg.attach(t, idx, whole, registry.Document{Type: kind, Data: []byte("x")})
-		wantLine(t, reg.verify(t, demand(nil)), attest.Unproven, "index", "others", "also attached, not checked: "+kind)
+		wantLine(t, reg.verify(t, policy(nil)), attest.Unproven, "index", "others", "also attached, not checked: "+kind)
 	}
 }
 
@@ -355,7 +355,7 @@ func TestAFlippedBitInAnyFileOfALayoutIsFound(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		result, err := attest.Verify(t.Context(), dir, at, demand(key.PublicKey))
+		result, err := attest.Verify(t.Context(), dir, at, policy(key.PublicKey))
 		return errors.Join(err, result.Err())
 	}
 	must(t, verify())

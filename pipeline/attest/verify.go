@@ -14,11 +14,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// Demand is what Verify requires to be attached. What is attached must always be
+// Policy is what Verify requires to be attached. What is attached must always be
 // valid.
-type Demand struct {
+type Policy struct {
 	Platforms []string // registry.Key of each image that an index must have
-	Require   []string // what must be attached, of Demandable
+	Require   []string // what must be attached, of Requirements
 	// Signer, unless nil, must have signed the index and each image. Then only
 	// provenance signed by it is trusted.
 	Signer Verifier
@@ -26,10 +26,10 @@ type Demand struct {
 
 // Verify checks an index or one image, and everything attached to it. The error is
 // non-nil when reading fails; failed checks are in the Result.
-func Verify(ctx context.Context, reference string, at registry.Opened, demand Demand) (Result, error) {
+func Verify(ctx context.Context, reference string, at registry.Opened, policy Policy) (Result, error) {
 	v := &verification{
-		at: at, demand: demand, result: Result{Reference: reference, Digest: at.Digest.String()},
-		believed: map[string]Provenance{}, read: map[v1.Hash]bool{},
+		at: at, policy: policy, result: Result{Reference: reference, Digest: at.Digest.String()},
+		trusted: map[string]Provenance{}, read: map[v1.Hash]bool{},
 	}
 	v.findSubjects()
 	for _, img := range v.images {
@@ -39,7 +39,7 @@ func Verify(ctx context.Context, reference string, at registry.Opened, demand De
 	if err := v.collect(ctx); err != nil {
 		return v.result, err
 	}
-	for _, check := range []func(*subject){v.checkSignature, v.checkProvenance, v.checkPackages, v.checkReport, v.tellOthers} {
+	for _, check := range []func(*subject){v.checkSignature, v.checkProvenance, v.checkPackages, v.checkReport, v.listOthers} {
 		for _, s := range v.subjects {
 			check(s)
 		}
@@ -50,16 +50,16 @@ func Verify(ctx context.Context, reference string, at registry.Opened, demand De
 
 type verification struct {
 	at     registry.Opened
-	demand Demand
+	policy Policy
 	result Result
 
 	annotations map[string]string // of the index
 
 	images   []*subject
 	subjects []*subject // the index, when there is one, and the images
-	// believed are the trusted provenances, by their text.
-	believed map[string]Provenance
-	read     map[v1.Hash]bool // digests of the reports read so far
+	// trusted are the trusted provenances, by their text.
+	trusted map[string]Provenance
+	read    map[v1.Hash]bool // digests of the reports read so far
 }
 
 // add records the result of a check. It replaces control characters, which text
@@ -77,22 +77,22 @@ func (v *verification) add(verdict Verdict, of, what, format string, args ...any
 // absent records that something is not attached.
 func (v *verification) absent(of, what, format string, args ...any) {
 	verdict := Unproven
-	if slices.Contains(v.demand.Require, what) || what == whatSignature && v.demand.Signer != nil {
+	if slices.Contains(v.policy.Require, what) || what == whatSignature && v.policy.Signer != nil {
 		verdict = Missing
 	}
 	v.add(verdict, of, what, format, args...)
 }
 
-// checked returns the verdict on what agrees with a trusted provenance: Proven when
-// a signer was demanded, which then signed that provenance.
-func (v *verification) checked() (verdict Verdict, but string) {
-	if v.demand.Signer == nil {
+// trustVerdict returns the verdict on what agrees with a trusted provenance: Proven when
+// a signer was required, which then signed that provenance.
+func (v *verification) trustVerdict() (verdict Verdict, but string) {
+	if v.policy.Signer == nil {
 		return Unproven, "; nobody was asked to vouch for it (--key or --identity)"
 	}
 	return Proven, ""
 }
 
-func (v *verification) tellOthers(s *subject) {
+func (v *verification) listOthers(s *subject) {
 	for _, b := range s.statements {
 		if b.PredicateType != signPredicate && b.PredicateType != provenancePredicate && !s.attached(b) {
 			s.others = append(s.others, b.PredicateType)
@@ -106,7 +106,7 @@ func (v *verification) tellOthers(s *subject) {
 // Verdict is the result of one check.
 type Verdict string
 
-// Verdicts. Unproven is what was not demanded, and is absent or cannot be checked.
+// Verdicts. Unproven is what was not required, and is absent or cannot be checked.
 const (
 	Proven   Verdict = "proven"
 	Unproven Verdict = "unproven"
@@ -127,8 +127,8 @@ const (
 	whatRebuild    = "rebuild"
 )
 
-// Demandable returns what a Demand can require to be attached.
-func Demandable() []string {
+// Requirements returns what a Policy can require to be attached.
+func Requirements() []string {
 	return []string{whatSignature, whatProvenance, whatPackages, whatReport}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // signed returns the statements of a predicate type, split into those that the
-// demanded signer signed, or all when no signer is demanded, and the others.
+// required signer signed, or all when no signer is required, and the others.
 func (s *subject) signed(predicate string) (ours, others []signed) {
 	for _, each := range s.statements {
 		switch {
@@ -39,34 +39,34 @@ func compact(list []string) []string { return slices.Compact(slices.Sorted(slice
 
 func (v *verification) checkSignature(s *subject) {
 	ours, others := s.signed(signPredicate)
-	demanded, by := v.demand.Signer, signers(others)
+	required, by := v.policy.Signer, signers(others)
 	var forms []string
 	if len(ours) > 0 {
 		forms = append(forms, "sigstore bundle")
 	}
-	if s.simplyOurs {
+	if s.simpleOurs {
 		forms = append(forms, "simple signing")
 	}
 	switch {
-	case demanded == nil && len(ours) > 0:
+	case required == nil && len(ours) > 0:
 		v.add(Unproven, s.name, whatSignature, "it is signed by %s, who was not asked for (--key or --identity)", signers(ours))
-	case demanded == nil && s.simple > 0:
+	case required == nil && s.simpleSignatures > 0:
 		v.add(Unproven, s.name, whatSignature, "it is signed by a key that was not asked for (--key)")
-	case demanded == nil:
+	case required == nil:
 		v.absent(s.name, whatSignature, "nobody signed it")
 	case len(forms) == 0 && by != "":
-		v.absent(s.name, whatSignature, "it is not signed by %s, but by %s", demanded, by)
+		v.absent(s.name, whatSignature, "it is not signed by %s, but by %s", required, by)
 	case len(forms) == 0:
-		v.absent(s.name, whatSignature, "it is not signed by %s", demanded)
+		v.absent(s.name, whatSignature, "it is not signed by %s", required)
 	default:
-		v.add(Proven, s.name, whatSignature, "it is signed by %s (%s)", demanded, strings.Join(forms, ", "))
+		v.add(Proven, s.name, whatSignature, "it is signed by %s (%s)", required, strings.Join(forms, ", "))
 		if by != "" {
 			v.add(Unproven, s.name, whatSignature, "it is also signed by %s", by)
 		}
 	}
 	// A key signs in both formats: a signature that does not match was tampered with.
-	if _, key := demanded.(PublicKey); key && s.simple > 0 && !s.simplyOurs {
-		v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), s.simple, demanded)
+	if _, key := required.(PublicKey); key && s.simpleSignatures > 0 && !s.simpleOurs {
+		v.add(Wrong, s.name, whatSignature, "%s: %d signatures, none by %s", simpleTag(s.digest), s.simpleSignatures, required)
 	}
 }
 
@@ -81,16 +81,16 @@ func (v *verification) checkProvenance(s *subject) {
 	switch {
 	case len(ours) > 0:
 	case len(others) > 0:
-		v.absent(s.name, whatProvenance, "there is none that %s has signed, only by %s", v.demand.Signer, signers(others))
+		v.absent(s.name, whatProvenance, "there is none that %s has signed, only by %s", v.policy.Signer, signers(others))
 	default:
 		v.absent(s.name, whatProvenance, "none is attached")
 	}
 }
 
 func (v *verification) checkOneProvenance(s *subject, of signed) {
-	verdict, but := v.checked()
+	verdict, but := v.trustVerdict()
 	text := string(of.DSSEEnvelope.Payload)
-	if _, known := v.believed[text]; known {
+	if _, known := v.trusted[text]; known {
 		v.add(verdict, s.name, whatProvenance, "the same as above%s", but)
 		return
 	}
@@ -99,7 +99,7 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 		v.add(Wrong, s.name, whatProvenance, "it is damaged: %v", err)
 		return
 	}
-	v.believed[text] = p
+	v.trusted[text] = p
 	before := len(v.result.Lines)
 	bad := func(format string, args ...any) { v.add(Wrong, s.name, whatProvenance, format, args...) }
 	d := p.Definition
@@ -141,14 +141,14 @@ func (v *verification) checkOneProvenance(s *subject, of signed) {
 		p.Details.Builder.ID, d.External.Revision, d.External.Source, d.External.NetBox, d.External.Base, digests, but)
 }
 
-// vouched checks that a trusted provenance names a document by its digest.
-func (v *verification) vouched(doc report.Document) (verdict Verdict, but string) {
-	if len(v.believed) == 0 {
+// documentVerdict checks that a trusted provenance names a document by its digest.
+func (v *verification) documentVerdict(doc report.Document) (verdict Verdict, but string) {
+	if len(v.trusted) == 0 {
 		return Unproven, "; no provenance vouches for it"
 	}
-	for _, b := range v.believed {
-		if (statement{Subject: b.Details.Others}).about(digestOf(doc.Text)) {
-			return v.checked()
+	for _, b := range v.trusted {
+		if (statement{Subject: b.Details.Byproducts}).about(digestOf(doc.Text)) {
+			return v.trustVerdict()
 		}
 	}
 	return Wrong, "; the provenance does not name it, it was changed or attached by somebody else"

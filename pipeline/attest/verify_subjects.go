@@ -19,15 +19,15 @@ import (
 
 // subject is the index or an image, with its attachments.
 type subject struct {
-	name       string // "index" or registry.Key
-	digest     v1.Hash
-	image      v1.Image       // nil for the index
-	config     *v1.ConfigFile // of the image, nil when unreadable
-	statements []signed
-	documents  []report.Document // lists of packages, and the report
-	others     []string          // types of attachments that are not checked
-	simple     int               // number of simple signatures
-	simplyOurs bool              // one of these is by the demanded key
+	name             string // "index" or registry.Key
+	digest           v1.Hash
+	image            v1.Image       // nil for the index
+	config           *v1.ConfigFile // of the image, nil when unreadable
+	statements       []signed
+	documents        []report.Document // lists of packages, and the report
+	others           []string          // types of attachments that are not checked
+	simpleSignatures int               // number of simple signatures
+	simpleOurs       bool              // one of these is by the required key
 }
 
 // collect reads all attachments.
@@ -41,7 +41,7 @@ func (v *verification) collect(ctx context.Context) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if what, err := v.take(ctx, s, d.Digest); err != nil {
+			if what, err := v.readAttachment(ctx, s, d.Digest); err != nil {
 				v.add(Wrong, s.name, what, "%s: %v", d.Digest, err)
 			}
 		}
@@ -52,23 +52,23 @@ func (v *verification) collect(ctx context.Context) error {
 		if tagged == nil {
 			continue
 		}
-		if s.simple, s.simplyOurs, err = readSimple(ctx, tagged, s.digest, v.demand.Signer); err != nil {
+		if s.simpleSignatures, s.simpleOurs, err = readSimple(ctx, tagged, s.digest, v.policy.Signer); err != nil {
 			v.add(Wrong, s.name, whatSignature, "%s: %v", simpleTag(s.digest), err)
 		}
 	}
 	return nil
 }
 
-// contents maps media types of attachments and predicate types of bundles to what
+// attachmentKinds maps media types of attachments and predicate types of bundles to what
 // they contain.
-var contents = map[string]string{
+var attachmentKinds = map[string]string{
 	sbom.SPDXType: whatPackages, sbom.CycloneDXType: whatPackages, ReportType: whatReport,
 	statementType: whatProvenance, bundleType: whatSignature,
 	provenancePredicate: whatProvenance, spdxPredicate: whatPackages, cycloneDXPredicate: whatPackages,
 }
 
-// take reads one attachment. The error describes what is wrong with it.
-func (v *verification) take(ctx context.Context, s *subject, digest v1.Hash) (what string, err error) {
+// readAttachment reads one attachment. The error describes what is wrong with it.
+func (v *verification) readAttachment(ctx context.Context, s *subject, digest v1.Hash) (what string, err error) {
 	var manifest *v1.Manifest
 	img, err := v.at.ByDigest(digest)
 	if err == nil {
@@ -78,13 +78,13 @@ func (v *verification) take(ctx context.Context, s *subject, digest v1.Hash) (wh
 		return whatOthers, fmt.Errorf("what is attached cannot be read: %w", err)
 	}
 	kind := registry.ArtifactType(manifest)
-	what, ok := contents[kind]
+	what, ok := attachmentKinds[kind]
 	if !ok || strings.Contains(kind, "://") { // a predicate type is valid only in a bundle
 		s.others = append(s.others, kind)
 		return "", nil
 	}
 	if kind == bundleType {
-		what = cmp.Or(contents[manifest.Annotations[predicateAnnotation]], what)
+		what = cmp.Or(attachmentKinds[manifest.Annotations[predicateAnnotation]], what)
 	}
 	if manifest.Subject == nil || manifest.Subject.Digest != s.digest {
 		return what, errors.New("it is listed here, but attached to something else")
@@ -115,8 +115,8 @@ func (v *verification) take(ctx context.Context, s *subject, digest v1.Hash) (wh
 		s.others = append(s.others, found.PredicateType)
 		return what, nil
 	}
-	if v.demand.Signer != nil {
-		found.err = v.demand.Signer.verify(ctx, found, s.digest)
+	if v.policy.Signer != nil {
+		found.err = v.policy.Signer.verify(ctx, found, s.digest)
 	}
 	s.statements = append(s.statements, found)
 	if errors.Is(found.err, errOtherSigner) {
@@ -179,7 +179,7 @@ func (v *verification) findSubjects() {
 		}
 		v.images = append(v.images, img)
 	}
-	for _, name := range v.demand.Platforms {
+	for _, name := range v.policy.Platforms {
 		if !slices.Contains(names, name) {
 			v.add(Missing, name, whatIndex, "the index has no image for it")
 		}

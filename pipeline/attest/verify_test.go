@@ -25,7 +25,7 @@ func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
 			reg.old = is.old
 			idx, _ := index(t)
 			reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox", "ghcr.io/linuxserver/netbox").Attach)
-			result := reg.verify(t, demand(key.PublicKey))
+			result := reg.verify(t, policy(key.PublicKey))
 			must(t, result.Err())
 			for _, l := range result.Lines {
 				if l.Verdict != attest.Proven {
@@ -51,7 +51,7 @@ func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
 
 			manifest, err := idx.IndexManifest()
 			must(t, err)
-			one := reg.verifyAt(t, "@"+manifest.Manifests[1].Digest.String(), demand(key.PublicKey))
+			one := reg.verifyAt(t, "@"+manifest.Manifests[1].Digest.String(), policy(key.PublicKey))
 			must(t, one.Err())
 			wantLine(t, one, attest.Proven, "linux/arm64", "signature", key.String())
 			wantLine(t, one, attest.Proven, "linux/arm64", "provenance", "built it from commit "+commit)
@@ -63,7 +63,7 @@ func TestWhatNobodyWasAskedToVouchForIsNotProven(t *testing.T) {
 	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox").Attach)
-	result := reg.verify(t, demand(nil))
+	result := reg.verify(t, policy(nil))
 	must(t, result.Err())
 	wantLine(t, result, attest.Proven, "linux/arm64", "image")
 	wantLine(t, result, attest.Unproven, "index", "signature", "signed by "+key.String()+", who was not asked for")
@@ -76,11 +76,11 @@ func TestWithoutASignatureTheDemandedOneIsMissed(t *testing.T) {
 	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, nil).Attach)
-	free := reg.verify(t, attest.Demand{Require: []string{"provenance", "sbom", "report"}})
+	free := reg.verify(t, attest.Policy{Require: []string{"provenance", "sbom", "report"}})
 	must(t, free.Err())
 	wantLine(t, free, attest.Unproven, "index", "signature", "nobody signed it")
 	wantLine(t, free, attest.Unproven, "index", "provenance", "built it from commit "+commit)
-	strict := reg.verify(t, demand(key.PublicKey))
+	strict := reg.verify(t, policy(key.PublicKey))
 	wantLine(t, strict, attest.Missing, "linux/amd64", "signature", "not signed by "+key.String())
 	wantLine(t, strict, attest.Missing, "index", "provenance", "none that "+key.String()+" has signed, only by nobody")
 	if err := strict.Err(); err == nil || !strings.Contains(err.Error(), "checks failed: signature of index: it is not signed by") {
@@ -92,9 +92,9 @@ func TestWhatIsDemandedAndNotThereIsMissing(t *testing.T) {
 	reg := newServer(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, nil)
-	must(t, reg.verify(t, demand(nil)).Err())
-	for _, what := range attest.Demandable() {
-		result := reg.verify(t, attest.Demand{Require: []string{what}})
+	must(t, reg.verify(t, policy(nil)).Err())
+	for _, what := range attest.Requirements() {
+		result := reg.verify(t, attest.Policy{Require: []string{what}})
 		if result.Err() == nil {
 			t.Errorf("%s is not there, and not missed", what)
 		}
@@ -111,13 +111,13 @@ func TestPublishingASignedReleaseAgainSendsNothing(t *testing.T) {
 	}
 }
 
-// brief signs nothing that is long.
-type brief struct {
+// limitedSigner signs nothing that is long.
+type limitedSigner struct {
 	*attest.Key
 	limit int
 }
 
-func (b brief) Limit() int { return b.limit }
+func (b limitedSigner) Limit() int { return b.limit }
 
 // The public log refuses long lists: the release is not to fail for that, and
 // its lists are proven all the same.
@@ -132,7 +132,7 @@ func TestAListTooLongToBeSignedIsProvenByTheProvenance(t *testing.T) {
 			longest = max(longest, len(d.Text))
 		}
 	}
-	r.Signer = brief{key, longest}
+	r.Signer = limitedSigner{key, longest}
 	reg := newServer(t)
 	reg.publish(t, idx, r.Attach)
 	whole, err := idx.Digest()
@@ -144,7 +144,7 @@ func TestAListTooLongToBeSignedIsProvenByTheProvenance(t *testing.T) {
 	if found["https://spdx.dev/Document"] != 0 || found["https://cyclonedx.org/bom"] != len(platforms) {
 		t.Errorf("signed are %v", found)
 	}
-	result := reg.verify(t, demand(key.PublicKey))
+	result := reg.verify(t, policy(key.PublicKey))
 	must(t, result.Err())
 	wantLine(t, result, attest.Proven, "linux/arm64", "sbom", "SPDX-2.3")
 
@@ -155,13 +155,13 @@ func TestAReleaseThatAnotherKeySignedIsNotTheKeysOwn(t *testing.T) {
 	reg, key, other := newServer(t), attesttest.Key(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, other, "r/n").Attach)
-	result := reg.verify(t, demand(key.PublicKey))
+	result := reg.verify(t, policy(key.PublicKey))
 	wantLine(t, result, attest.Missing, "index", "signature", "not signed by "+key.String()+", but by "+other.String())
 	wantLine(t, result, attest.Missing, "linux/amd64", "provenance", "only by "+other.String())
 
 	// When both have signed, each finds its own.
 	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
-	result = reg.verify(t, demand(key.PublicKey))
+	result = reg.verify(t, policy(key.PublicKey))
 	must(t, result.Err())
 	wantLine(t, result, attest.Proven, "index", "signature", "signed by "+key.String())
 	wantLine(t, result, attest.Unproven, "index", "signature", "also signed by "+other.String())
@@ -180,7 +180,7 @@ func TestAProvenanceThatContradictsTheImagesIsWrong(t *testing.T) {
 		r := release(t, idx, key, "r/n")
 		change(&r.Provenance)
 		reg.publish(t, idx, r.Attach)
-		result := reg.verify(t, demand(key.PublicKey))
+		result := reg.verify(t, policy(key.PublicKey))
 		wantLine(t, result, attest.Wrong, "index", "provenance", problem)
 		if result.Err() == nil {
 			t.Error("verify was content")
@@ -206,7 +206,7 @@ func TestALayoutOnDiskIsVerifiedWithoutARegistry(t *testing.T) {
 	}
 	at, err := registry.OpenLayout(dir)
 	must(t, err)
-	result, err := attest.Verify(t.Context(), "oci:"+dir, at, demand(key.PublicKey))
+	result, err := attest.Verify(t.Context(), "oci:"+dir, at, policy(key.PublicKey))
 	must(t, err)
 	must(t, result.Err())
 	wantLine(t, result, attest.Proven, "linux/arm64", "signature", "(sigstore bundle, simple signing)")

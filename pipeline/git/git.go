@@ -117,7 +117,7 @@ func TagCommit(ctx context.Context, dir, tag string) (string, error) {
 // Changed returns the paths that differ between the commit since and the one that is
 // checked out. known is false when the repository does not have since.
 func Changed(ctx context.Context, dir, since string) (paths []string, known bool, err error) {
-	if !has(ctx, dir, since) {
+	if !hasCommit(ctx, dir, since) {
 		return nil, false, ctx.Err()
 	}
 	out, err := git(ctx, dir, "diff", "--name-only", "-z", "--no-renames", since, "HEAD")
@@ -133,8 +133,8 @@ type Commit struct {
 	Subject string `json:"subject"` // first line of its message
 }
 
-// manyCommits limits a list of commits.
-const manyCommits = 100
+// maxCommits limits a list of commits.
+const maxCommits = 100
 
 // Commits returns the commits after since up to the one that is checked out, newest
 // first, without merges, which only repeat the commits that they join. known is false
@@ -146,7 +146,7 @@ func Commits(ctx context.Context, dir, since string) (list []Commit, known bool,
 	if _, err := git(ctx, dir, "merge-base", "--is-ancestor", since, "HEAD"); err != nil {
 		return nil, false, ctx.Err()
 	}
-	out, err := git(ctx, dir, "log", "--no-merges", fmt.Sprintf("--max-count=%d", manyCommits), "--format=%H %s", since+"..HEAD")
+	out, err := git(ctx, dir, "log", "--no-merges", fmt.Sprintf("--max-count=%d", maxCommits), "--format=%H %s", since+"..HEAD")
 	if err != nil {
 		return nil, false, err
 	}
@@ -160,7 +160,7 @@ func Commits(ctx context.Context, dir, since string) (list []Commit, known bool,
 // File returns the content of a file at a commit, nil when it did not exist. known is
 // false when the repository does not have that commit.
 func File(ctx context.Context, dir, commit, path string) (text []byte, known bool, err error) {
-	if !has(ctx, dir, commit) {
+	if !hasCommit(ctx, dir, commit) {
 		return nil, false, ctx.Err()
 	}
 	found, err := git(ctx, dir, "ls-tree", "--name-only", commit, "--", path)
@@ -171,8 +171,8 @@ func File(ctx context.Context, dir, commit, path string) (text []byte, known boo
 	return []byte(out), true, err
 }
 
-// has reports whether the repository has a commit.
-func has(ctx context.Context, dir, commit string) bool {
+// hasCommit reports whether the repository has a commit.
+func hasCommit(ctx context.Context, dir, commit string) bool {
 	if !commitName.MatchString(commit) {
 		return false
 	}

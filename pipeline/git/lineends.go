@@ -18,7 +18,7 @@ var lineEnds = []string{"Dockerfile*", "build", "root", "pipeline/base/rootfs", 
 func CheckLineEnds(dir string) error {
 	var found []string
 	tree := os.DirFS(dir)
-	look := func(file string, entry fs.DirEntry, err error) error {
+	check := func(file string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !entry.Type().IsRegular() {
 			return nil
 		}
@@ -34,7 +34,7 @@ func CheckLineEnds(dir string) error {
 	for _, pattern := range lineEnds {
 		paths, _ := fs.Glob(tree, pattern) // fails only for a bad pattern
 		for _, path := range paths {
-			if err := fs.WalkDir(tree, path, look); err != nil {
+			if err := fs.WalkDir(tree, path, check); err != nil {
 				return fmt.Errorf("look for Windows line ends: %w", err)
 			}
 		}

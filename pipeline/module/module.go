@@ -178,13 +178,13 @@ type Signing struct{ Key, Password string }
 // every tag. Optional registries may fail. It returns a reference with a digest for
 // each tag.
 func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, with Credentials, by Signing) ([]string, error) {
-	var attesting pipeline.Attesting
+	var attestation pipeline.Attestation
 	if by.Key != "" {
 		key, err := attest.ReadKey("to sign with", []byte(by.Key), func() string { return by.Password })
 		if err != nil {
 			return nil, err
 		}
-		attesting.Signer = key
+		attestation.Signer = key
 	}
 	names := addresses
 	if len(tags) > 0 {
@@ -209,7 +209,7 @@ func (c Call) Publish(ctx context.Context, addresses, tags, optional []string, w
 			return err
 		}
 		p.Mask.AddLines(by.Key, by.Password)
-		p.Attest = attesting
+		p.Attest = attestation
 		_, err = p.Check(ctx, targets, registry.Options{Keychain: keys, Optional: optional})
 		for _, t := range p.Report().Published {
 			published = append(published, t.Reference+"@"+t.Digest)

@@ -40,12 +40,12 @@ func ReadAttempts(file string) ([]Attempt, error) {
 	return attempts, nil
 }
 
-// longestWait limits the wait between attempts at a release that keeps failing.
-const longestWait = 24 * time.Hour
+// maxWait limits the wait between attempts at a release that keeps failing.
+const maxWait = 24 * time.Hour
 
-// wait returns the reason to delay a release that is due: a recent attempt failed.
+// waitReason returns the reason to delay a release that is due: a recent attempt failed.
 // The delay doubles with each failed attempt.
-func wait(f Facts, p Plan) string {
+func waitReason(f Facts, p Plan) string {
 	var tries int
 	var last Attempt
 	for _, a := range slices.SortedFunc(slices.Values(f.Attempts), func(a, b Attempt) int { return b.Created.Compare(a.Created) }) {
@@ -62,7 +62,7 @@ func wait(f Facts, p Plan) string {
 	if tries == 0 {
 		return ""
 	}
-	pause := min(time.Hour<<min(tries, 10), longestWait)
+	pause := min(time.Hour<<min(tries, 10), maxWait)
 	next := last.Created.Add(pause)
 	if !f.Now.Before(next) {
 		return ""

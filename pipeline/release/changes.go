@@ -33,19 +33,19 @@ func changes(f Facts, p Plan) []Change {
 		add("commit", true, "the published image names no commit")
 	case f.Unknown:
 		add("commit", true, "the published commit %s is not in this clone", short(was.Commit))
-	case len(f.Entering) == 0 && len(f.Changed) == 0:
+	case len(f.ChangedInputs) == 0 && len(f.Changed) == 0:
 		add("commit", false, "%s has the same files as the published %s", short(f.Commit), short(was.Commit))
-	case len(f.Entering) == 0:
-		add("commit", false, "since the published %s only files outside the image changed: %s", short(was.Commit), some(f.Changed))
+	case len(f.ChangedInputs) == 0:
+		add("commit", false, "since the published %s only files outside the image changed: %s", short(was.Commit), summarize(f.Changed))
 	default:
-		add("commit", true, "since the published %s: %s", short(was.Commit), some(f.Entering))
+		add("commit", true, "since the published %s: %s", short(was.Commit), summarize(f.ChangedInputs))
 	}
 
 	switch {
-	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil && len(*f.Listed) == 0:
+	case slices.Contains(f.Changed, sbom.ListFile) && f.ListChanges != nil && len(*f.ListChanges) == 0:
 		add("packages", false, "%s differs from the published one", sbom.ListFile)
-	case slices.Contains(f.Changed, sbom.ListFile) && f.Listed != nil:
-		add("packages", true, "%s is not what is published: %s", sbom.ListFile, some(*f.Listed))
+	case slices.Contains(f.Changed, sbom.ListFile) && f.ListChanges != nil:
+		add("packages", true, "%s is not what is published: %s", sbom.ListFile, summarize(*f.ListChanges))
 	case slices.Contains(f.Changed, sbom.ListFile):
 		add("packages", true, "%s has changed", sbom.ListFile)
 	case f.Package == nil:
@@ -74,9 +74,9 @@ func changes(f Facts, p Plan) []Change {
 	case len(r.Differs) == 0:
 		add("rebuild", false, "the published image, built again for %s, is the same to the byte", r.Platform)
 	case len(r.Packages) > 0:
-		add("rebuild", true, "the published image, built again for %s, has other packages: %s", r.Platform, some(r.Packages))
+		add("rebuild", true, "the published image, built again for %s, has other packages: %s", r.Platform, summarize(r.Packages))
 	default:
-		add("rebuild", true, "the published image, built again for %s, differs in %s", r.Platform, some(r.Differs))
+		add("rebuild", true, "the published image, built again for %s, differs in %s", r.Platform, summarize(r.Differs))
 	}
 	return list
 }

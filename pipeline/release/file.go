@@ -36,17 +36,17 @@ func readJSON(what, file, hint string, into any) error {
 	return nil
 }
 
-// Whole reports whether p is the plan of a release, not only a version for images.
-func (p Plan) Whole() bool { return p.Commit != "" }
+// IsRelease reports whether p is the plan of a release, not only a version for images.
+func (p Plan) IsRelease() bool { return p.Commit != "" }
 
-// Ready returns an error when the plan cannot be executed from a working tree that
+// CheckReady returns an error when the plan cannot be executed from a working tree that
 // pins a NetBox release.
-func (p Plan) Ready(tree git.Checkout, pinned string) error {
+func (p Plan) CheckReady(tree git.Checkout, pinned string) error {
 	switch {
 	case p.Skip != "":
 		return failure.Usagef("release %s: the plan is to skip it: %s: pass --force to release all the same", p.Version, p.Skip)
 	case p.NetBox.Value != pinned:
-		return failure.Usagef("release %s: the locked lists of packages are of NetBox %s: %s", p.Version, pinned, pinFirst(p.NetBox.Value))
+		return failure.Usagef("release %s: the locked lists of packages are of NetBox %s: %s", p.Version, pinned, pinInstruction(p.NetBox.Value))
 	case p.Commit != tree.Commit:
 		return failure.Usagef("release %s: it is planned for commit %s, but %s is checked out: check out the other, or plan again", p.Version, short(p.Commit), short(tree.Commit))
 	case tree.Dirty:

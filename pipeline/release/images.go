@@ -57,14 +57,14 @@ func PinnedImages(v *versions.Versions) []PinnedImage {
 	return list
 }
 
-// pinPatience limits the wait for registries' answers: a plan does not depend on
+// pinTimeout limits the wait for registries' answers: a plan does not depend on
 // them.
-const pinPatience = 10 * time.Second
+const pinTimeout = 10 * time.Second
 
 // FindPins looks up the current digests of the tags of the images that versions.yml
 // pins by digest.
 func FindPins(ctx context.Context, source registry.Source, v *versions.Versions) []PinnedImage {
-	ctx, cancel := context.WithTimeoutCause(ctx, pinPatience, fmt.Errorf("no answer after %s", pinPatience))
+	ctx, cancel := context.WithTimeoutCause(ctx, pinTimeout, fmt.Errorf("no answer after %s", pinTimeout))
 	defer cancel()
 	list := PinnedImages(v)
 	var wait sync.WaitGroup

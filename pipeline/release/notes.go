@@ -12,9 +12,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// longestNotes is GitHub's limit for the notes of a release, 125,000 characters, less
+// maxNotes is GitHub's limit for the notes of a release, 125,000 characters, less
 // room for the line about the cut.
-const longestNotes = 124_000
+const maxNotes = 124_000
 
 //go:embed notes.md.tmpl
 var notesText string
@@ -43,8 +43,8 @@ func (p Plan) Notes(r report.Report, run string) (string, error) {
 		return "", fmt.Errorf("write the text of the release: %w", err)
 	}
 	body := b.String()
-	if len(body) > longestNotes {
-		body = strings.ToValidUTF8(body[:longestNotes], "")
+	if len(body) > maxNotes {
+		body = strings.ToValidUTF8(body[:maxNotes], "")
 		body = body[:strings.LastIndexByte(body, '\n')+1] + "\n…cut: the report has the rest.\n"
 	}
 	return body, nil

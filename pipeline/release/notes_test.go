@@ -27,8 +27,8 @@ func images(packages ...sbom.Package) map[string]sbom.Contents {
 }
 
 func TestWhatAReleaseSaysOfItselfIsReadable(t *testing.T) {
-	before := func(change func(*sbom.Before)) *sbom.Before {
-		b := &sbom.Before{
+	before := func(change func(*sbom.Baseline)) *sbom.Baseline {
+		b := &sbom.Baseline{
 			Since:  sbom.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:0ld", Version: "v4.7.3-ls12", Commit: "0000000000000000000000000000000000000000"},
 			Images: images(sbom.Package{Name: "netbox", Version: "4.7.3", Type: "python"}, sbom.Package{Name: "bash", Version: "5.2.37-2", Type: "deb"}),
 			Commits: []git.Commit{
@@ -53,13 +53,13 @@ func TestWhatAReleaseSaysOfItselfIsReadable(t *testing.T) {
 		many["linux/amd64"] = held
 	}
 	for name, test := range map[string]struct {
-		before *sbom.Before
+		before *sbom.Baseline
 		now    map[string]sbom.Contents
 		missed []string
 	}{
 		"changed":   {before(nil), now, nil},
-		"unchanged": {before(func(b *sbom.Before) { b.Commits = nil }), before(nil).Images, nil},
-		"unknown": {before(func(b *sbom.Before) {
+		"unchanged": {before(func(b *sbom.Baseline) { b.Commits = nil }), before(nil).Images, nil},
+		"unknown": {before(func(b *sbom.Baseline) {
 			delete(b.Images, "linux/arm64")
 			b.Images["linux/amd64"] = sbom.Contents{}
 			b.Unknown = []string{"packages of linux/amd64: the published image has no list of them"}

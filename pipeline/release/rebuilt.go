@@ -125,15 +125,15 @@ func (r Rebuilt) String() string {
 	if len(r.Differs) == 0 {
 		return fmt.Sprintf("it is %s: what it holds is the same, what it says of itself is not", r.Is)
 	}
-	text := fmt.Sprintf("it is %s: it differs in %s", r.Is, some(r.Differs))
+	text := fmt.Sprintf("it is %s: it differs in %s", r.Is, summarize(r.Differs))
 	if len(r.Files) > 0 {
-		text += fmt.Sprintf("; %d files: %s", len(r.Files), some(r.Files))
+		text += fmt.Sprintf("; %d files: %s", len(r.Files), summarize(r.Files))
 	}
 	if system := r.packages(false); len(system) > 0 {
-		text += "; the distribution has changed packages since: " + some(system)
+		text += "; the distribution has changed packages since: " + summarize(system)
 	}
 	if python := r.packages(true); len(python) > 0 {
-		text += "; Python packages differ, which are locked: " + some(python)
+		text += "; Python packages differ, which are locked: " + summarize(python)
 	}
 	return text
 }

@@ -27,30 +27,30 @@ const (
 
 // Facts are the inputs of a plan.
 type Facts struct {
-	Pinned   string // NetBox release in versions.yml and the lock files
-	Asked    string // NetBox release of --netbox, or ""
-	Upstream string // newest final NetBox release, or "" when not looked up
+	Pinned    string // NetBox release in versions.yml and the lock files
+	Requested string // NetBox release of --netbox, or ""
+	Upstream  string // newest final NetBox release, or "" when not looked up
 
-	Commit   string   // of HEAD
-	Dirty    bool     // files differ from it
-	Shallow  bool     // the clone lacks older commits and tags
-	Branch   string   // checked out, "" when HEAD is detached
-	Tag      string   // git tag to release, or ""
-	Tags     []string // git tags at HEAD
-	Pull     int      // number of the pull request, or 0
-	Changed  []string // paths that differ between the published commit and HEAD
-	Entering []string // those of Changed that are inputs of the image
-	Unknown  bool     // the published commit is not in this clone
-	Package  []byte   // package_versions.txt, nil when missing
+	Commit        string   // of HEAD
+	Dirty         bool     // files differ from it
+	Shallow       bool     // the clone lacks older commits and tags
+	Branch        string   // checked out, "" when HEAD is detached
+	Tag           string   // git tag to release, or ""
+	Tags          []string // git tags at HEAD
+	Pull          int      // number of the pull request, or 0
+	Changed       []string // paths that differ between the published commit and HEAD
+	ChangedInputs []string // those of Changed that are inputs of the image
+	Unknown       bool     // the published commit is not in this clone
+	Package       []byte   // package_versions.txt, nil when missing
 
-	Listed *[]sbom.Change // differences of Package from the published packages; nil when unknown
+	ListChanges *[]sbom.Change // differences of Package from the published packages; nil when unknown
 
 	Base      Base
-	Published *Published // newest live image, nil when there is none yet
-	Rebuilt   *Rebuilt   // result of rebuilding Published, nil when not rebuilt
-	Number    int        // of --number, or 0
-	Taken     []Taken    // planned versions that are already in use, in the order planned
-	Force     bool       // release although nothing has changed, or a release failed before
+	Published *Published     // newest live image, nil when there is none yet
+	Rebuilt   *Rebuilt       // result of rebuilding Published, nil when not rebuilt
+	Number    int            // of --number, or 0
+	InUse     []VersionInUse // planned versions that are already in use, in the order planned
+	Force     bool           // release although nothing has changed, or a release failed before
 
 	Attempts []Attempt // earlier ones to release
 	Now      time.Time
@@ -148,7 +148,7 @@ func Make(f Facts) (Plan, error) {
 	}
 	if p.NetBox.Value != f.Pinned {
 		p.Pin = p.NetBox.Value
-		p.Next = append(p.Next, pinFirst(p.Pin))
+		p.Next = append(p.Next, pinInstruction(p.Pin))
 	}
 	if f.Dirty {
 		p.Next = append(p.Next, fmt.Sprintf("commit the files that differ from commit %s: an image names the commit it was made from", short(f.Commit)))
@@ -164,14 +164,14 @@ func Make(f Facts) (Plan, error) {
 		return Plan{}, err
 	}
 	p.Package = packageTag(f.Package)
-	name(&p, f)
-	if err := older(f, p); err != nil {
+	setNames(&p, f)
+	if err := checkDowngrade(f, p); err != nil {
 		return Plan{}, err
 	}
-	if p.Skip = skip(f, p); p.Skip == "" && !f.Force {
-		p.Skip = wait(f, p)
+	if p.Skip = skipReason(f, p); p.Skip == "" && !f.Force {
+		p.Skip = waitReason(f, p)
 	}
-	if first := p.Repositories[0]; foreign(first, f.Owner) {
+	if first := p.Repositories[0]; ofOtherOwner(first, f.Owner) {
 		p.Skip = fmt.Sprintf("%s has no right to publish to %s: name repositories of your own under repositories in %s, such as ghcr.io/%s/netbox", f.Owner, first, versions.File, strings.ToLower(f.Owner))
 	}
 	if _, err := p.Targets(); err != nil {
@@ -184,8 +184,8 @@ func Make(f Facts) (Plan, error) {
 func netbox(f Facts) (Decision, error) {
 	d := Decision{f.Pinned, "versions.yml pins it"}
 	switch {
-	case f.Asked != "":
-		d = Decision{f.Asked, "--netbox asks for it"}
+	case f.Requested != "":
+		d = Decision{f.Requested, "--netbox asks for it"}
 	case f.Upstream != "" && Compare(f.Upstream, f.Pinned) > 0:
 		d = Decision{f.Upstream, "it is the newest release upstream; versions.yml pins " + f.Pinned}
 	case f.Upstream != "" && f.Upstream != f.Pinned:
@@ -246,7 +246,7 @@ func number(f Facts, p Plan) (Decision, error) {
 	default:
 		n, reason, next = was, "git tag "+f.Published.Version+" is at HEAD, and nothing has changed", false
 	}
-	for _, t := range f.Taken { // by ascending number, see FindTaken
+	for _, t := range f.InUse { // by ascending number, see FindVersionInUse
 		switch {
 		case t.Version != fmt.Sprintf("v%s-ls%d", p.NetBox.Value, n):
 		case next:
@@ -262,9 +262,9 @@ func number(f Facts, p Plan) (Decision, error) {
 	return Decision{strconv.Itoa(n), reason}, nil
 }
 
-// older returns an error for a NetBox release older than the published one: it
+// checkDowngrade returns an error for a NetBox release older than the published one: it
 // cannot use a database that a newer NetBox has migrated.
-func older(f Facts, p Plan) error {
+func checkDowngrade(f Facts, p Plan) error {
 	if f.Published == nil || f.Force || p.Channel.Value != Live {
 		return nil
 	}
@@ -275,8 +275,8 @@ func older(f Facts, p Plan) error {
 	return failure.Usagef("plan the release of NetBox %s: %s is published, and no database goes back to an older NetBox: release %s or later, or pass --force", p.NetBox.Value, f.Published.Version, release)
 }
 
-// skip returns the reason not to release, "" when a release is due.
-func skip(f Facts, p Plan) string {
+// skipReason returns the reason not to release, "" when a release is due.
+func skipReason(f Facts, p Plan) string {
 	if f.Force || len(p.reasons(true)) > 0 || p.Channel.Value != Live {
 		return ""
 	}
@@ -286,9 +286,9 @@ func skip(f Facts, p Plan) string {
 	return "nothing has changed since " + f.Published.Reference + " " + f.Published.Version + " (" + strings.Join(p.reasons(false), "; ") + ")"
 }
 
-// foreign reports whether an image repository on GitHub's registry belongs to
+// ofOtherOwner reports whether an image repository on GitHub's registry belongs to
 // another owner: versions.yml of a fork names the repositories of the original.
-func foreign(repository, owner string) bool {
+func ofOtherOwner(repository, owner string) bool {
 	rest, ok := strings.CutPrefix(repository, "ghcr.io/")
 	namespace, _, _ := strings.Cut(rest, "/")
 	return ok && owner != "" && !strings.EqualFold(namespace, owner)
@@ -300,8 +300,8 @@ func short(id string) string {
 	return id[:min(12, len(id))]
 }
 
-// some formats the first few elements of a list, and the number of the others.
-func some[T any](list []T) string {
+// summarize formats the first few elements of a list, and the number of the others.
+func summarize[T any](list []T) string {
 	const few = 3
 	var names []string
 	for _, each := range list[:min(few, len(list))] {

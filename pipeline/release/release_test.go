@@ -37,7 +37,7 @@ func facts(change func(*release.Facts)) release.Facts {
 	if change != nil {
 		change(&f)
 	}
-	f.Entering = slices.DeleteFunc(slices.Clone(f.Changed), func(file string) bool { return file != "Dockerfile" && !strings.HasPrefix(file, "root/") })
+	f.ChangedInputs = slices.DeleteFunc(slices.Clone(f.Changed), func(file string) bool { return file != "Dockerfile" && !strings.HasPrefix(file, "root/") })
 	return f
 }
 
@@ -55,16 +55,16 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 		"it is forced, and the number is that of the tag at HEAD": {func(f *release.Facts) { f.Force, f.Tags = true, []string{"v4.7.3-ls12"} }, "v4.7.3-ls12", false, nil},
 		"the next number is taken": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed = before, []string{"Dockerfile"}
-			f.Taken = []release.Taken{{Version: "v4.7.3-ls13", Where: "quay.io/linuxserver.io/netbox:v4.7.3-ls13", Digest: "sha256:bbbb", Commit: before}}
+			f.InUse = []release.VersionInUse{{Version: "v4.7.3-ls13", Where: "quay.io/linuxserver.io/netbox:v4.7.3-ls13", Digest: "sha256:bbbb", Commit: before}}
 		}, "v4.7.3-ls14", false, []string{"quay.io/linuxserver.io/netbox:v4.7.3-ls13 is sha256:bbbb of commit " + before}},
 		"the first release": {func(f *release.Facts) { f.Published = nil }, "v4.7.3-ls1", false,
 			[]string{"nothing is published yet", "it is the first release"}},
 		"the list of packages has caught up with what is published": {func(f *release.Facts) {
-			f.Published.Commit, f.Changed, f.Package, f.Listed = before, []string{sbom.ListFile, "README.md"}, []byte("a"), new([]sbom.Change{})
+			f.Published.Commit, f.Changed, f.Package, f.ListChanges = before, []string{sbom.ListFile, "README.md"}, []byte("a"), new([]sbom.Change{})
 		}, "v4.7.3-ls13", true, []string{"package_versions.txt differs from the published one", "only files outside the image changed"}},
 		"the list of packages is another one": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed, f.Package = before, []string{sbom.ListFile}, []byte("a")
-			f.Listed = new([]sbom.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}})
+			f.ListChanges = new([]sbom.Change{{Name: "bash", Type: "deb", Old: "1", New: "2"}})
 		}, "v4.7.3-ls13", false, []string{"package_versions.txt is not what is published: bash 1 -> 2"}},
 		"built again it has other packages": {func(f *release.Facts) {
 			f.Rebuilt = &release.Rebuilt{Platform: "linux/amd64", Differs: []string{"RUN packages"}, Packages: []sbom.Change{
@@ -93,7 +93,7 @@ func TestAReleaseIsDueWhenSomethingHasChangedAndOtherwiseTheReasonIsGiven(t *tes
 			[]string{"it is the newest release upstream"}},
 		"upstream is behind": {func(f *release.Facts) { f.Upstream = "4.7.2" }, "v4.7.3-ls13", true,
 			[]string{"upstream offers nothing newer than 4.7.2"}},
-		"another NetBox is asked for": {func(f *release.Facts) { f.Asked = "4.7.10" }, "v4.7.10-ls13", false, []string{"--netbox asks for it"}},
+		"another NetBox is asked for": {func(f *release.Facts) { f.Requested = "4.7.10" }, "v4.7.10-ls13", false, []string{"--netbox asks for it"}},
 		"a file of the image has changed": {func(f *release.Facts) {
 			f.Published.Commit, f.Changed = before, []string{"README.md", "root/etc/s6-overlay/s6-rc.d/svc-netbox/run"}
 		}, "v4.7.3-ls13", false, []string{"since the published 222222222222: root/etc/s6-overlay/s6-rc.d/svc-netbox/run"}},
@@ -155,11 +155,11 @@ func TestWhatCannotBeReleasedIsRefusedInOneLine(t *testing.T) {
 		change func(*release.Facts)
 		says   []string
 	}{
-		"no release":                  {func(f *release.Facts) { f.Asked = "4.8" + "x" }, []string{`"4.8x"`, "final release"}},
-		"a pre-release":               {func(f *release.Facts) { f.Asked = "4.8.0b1" }, []string{`"4.8.0b1"`}},
-		"a release with a v":          {func(f *release.Facts) { f.Asked = "v4.8.0" }, []string{`"v4.8.0"`, "such as 4.7.3"}},
-		"a command":                   {func(f *release.Facts) { f.Asked = "4.7.3;reboot" }, []string{"final release"}},
-		"an older NetBox":             {func(f *release.Facts) { f.Asked = "4.7.2" }, []string{"v4.7.3-ls12 is published", "--force"}},
+		"no release":                  {func(f *release.Facts) { f.Requested = "4.8" + "x" }, []string{`"4.8x"`, "final release"}},
+		"a pre-release":               {func(f *release.Facts) { f.Requested = "4.8.0b1" }, []string{`"4.8.0b1"`}},
+		"a release with a v":          {func(f *release.Facts) { f.Requested = "v4.8.0" }, []string{`"v4.8.0"`, "such as 4.7.3"}},
+		"a command":                   {func(f *release.Facts) { f.Requested = "4.7.3;reboot" }, []string{"final release"}},
+		"an older NetBox":             {func(f *release.Facts) { f.Requested = "4.7.2" }, []string{"v4.7.3-ls12 is published", "--force"}},
 		"a label from nowhere":        {func(f *release.Facts) { f.Published.Version, f.Published.Label = "", "v4.7.3-c80feb5" }, []string{"build_version", `"v4.7.3-c80feb5"`, "--number"}},
 		"a number gone by":            {func(f *release.Facts) { f.Number = 11 }, []string{"v4.7.3-ls12 is published", "from 12 on"}},
 		"a number below 1":            {func(f *release.Facts) { f.Number = -1 }, []string{"--number"}},

@@ -13,8 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// name sets the version and the tags of the image.
-func name(p *Plan, f Facts) {
+// setNames sets the version and the tags of the image.
+func setNames(p *Plan, f Facts) {
 	netbox := "v" + p.NetBox.Value
 	p.Semver = semver(p.NetBox.Value)
 	p.Version = fmt.Sprintf("%s-pkg-%s-dev-%s", netbox, p.Package.Value, f.Commit)

@@ -48,8 +48,8 @@ func (p Plan) Why() string {
 	return "it is asked for"
 }
 
-// pinFirst returns the instruction to pin another NetBox release.
-func pinFirst(netbox string) string {
+// pinInstruction returns the instruction to pin another NetBox release.
+func pinInstruction(netbox string) string {
 	return fmt.Sprintf("run \"go run ./ci pin --netbox %s\" and commit the result", netbox)
 }
 

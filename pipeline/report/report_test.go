@@ -200,7 +200,7 @@ func full() report.Report {
 	b.Platform("linux/amd64", func(p *report.Platform) { p.Packages = held["linux/amd64"].Packages })
 	b.Change(func(r *report.Report) {
 		r.Unlisted = []sbom.Change{{Name: "netbox", Type: "python", Old: "4.7.2", New: "4.7.3", Platforms: []string{"linux/amd64"}}}
-		r.Difference = new(sbom.Compare(&sbom.Before{
+		r.Difference = new(sbom.Compare(&sbom.Baseline{
 			Since:  sbom.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Version: "v4.7.2-ls9"},
 			Images: map[string]sbom.Contents{"linux/amd64": {Packages: []sbom.Package{{Name: "netbox", Version: "4.7.2", Type: "python"}}}},
 		}, held))

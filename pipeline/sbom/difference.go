@@ -24,8 +24,8 @@ type Contents struct {
 	Groups   []imagesize.Group // nil when the history does not show them
 }
 
-// Before is the published index to compare with.
-type Before struct {
+// Baseline is the published index to compare with.
+type Baseline struct {
 	Since
 	Images  map[string]Contents // by platform; nil when unknown
 	Commits []git.Commit        // since then, newest first
@@ -103,7 +103,7 @@ func changes(before, after map[string]Contents) []Change {
 	}
 	type change struct{ name, kind, old, new string }
 	where := map[change][]string{}
-	for _, platform := range shared(before, after) {
+	for _, platform := range commonPlatforms(before, after) {
 		was, is := versions(before[platform].Packages), versions(after[platform].Packages)
 		names := maps.Clone(was)
 		maps.Copy(names, is)
@@ -153,8 +153,8 @@ func Outdated(file []byte, packages []Package) ([]Change, error) {
 	return Packages(ListedPlatform, listed, packages), nil
 }
 
-// shared returns the platforms whose packages are known on both sides.
-func shared(before, after map[string]Contents) []string {
+// commonPlatforms returns the platforms whose packages are known on both sides.
+func commonPlatforms(before, after map[string]Contents) []string {
 	var both []string
 	for _, platform := range slices.Sorted(maps.Keys(after)) {
 		if before[platform].Packages != nil && after[platform].Packages != nil {
@@ -166,12 +166,12 @@ func shared(before, after map[string]Contents) []string {
 
 // Compare compares images, by platform, with the published ones; before is nil when
 // nothing is published. Difference.NetBox repeats the change of NetBox.
-func Compare(before *Before, after map[string]Contents) Difference {
+func Compare(before *Baseline, after map[string]Contents) Difference {
 	if before == nil {
 		return Difference{}
 	}
 	d := Difference{Since: &before.Since, Commits: before.Commits, Unknown: slices.Clone(before.Unknown)}
-	d.Platforms, d.Packages = shared(before.Images, after), changes(before.Images, after)
+	d.Platforms, d.Packages = commonPlatforms(before.Images, after), changes(before.Images, after)
 	if len(d.Packages) > 0 && rank(d.Packages[0]) == 0 {
 		d.NetBox = new(d.Packages[0])
 	}
@@ -258,12 +258,12 @@ func Text(w io.Writer, changes []Change, platforms []string) error {
 		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", c.Type, c.Name, c.step(), where)
 	}
 	t.Flush()
-	_, err := io.WriteString(w, blankEnds.ReplaceAllString(b.String(), ""))
+	_, err := io.WriteString(w, trailingBlanks.ReplaceAllString(b.String(), ""))
 	return err
 }
 
-// blankEnds matches trailing blanks, which editors and git flag as mistakes.
-var blankEnds = regexp.MustCompile(`(?m) +$`)
+// trailingBlanks matches trailing blanks, which editors and git flag as mistakes.
+var trailingBlanks = regexp.MustCompile(`(?m) +$`)
 
 // String describes the change in a few words.
 func (c Change) String() string { return c.Name + " " + c.step() }

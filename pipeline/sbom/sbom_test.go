@@ -70,7 +70,7 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 		}
 		return all
 	}
-	got := sbom.Compare(&sbom.Before{Images: held(before)}, held(after)).Packages
+	got := sbom.Compare(&sbom.Baseline{Images: held(before)}, held(after)).Packages
 	same := func(a, b sbom.Change) bool {
 		return a.String() == b.String() && a.Type == b.Type && slices.Equal(a.Platforms, b.Platforms)
 	}
@@ -91,7 +91,7 @@ func TestADifferenceNamesEachPackageOnce(t *testing.T) {
 
 func TestWhatIsNotKnownIsNotTakenForUnchanged(t *testing.T) {
 	groups := []imagesize.Group{{Name: "base", Size: 10}, {Name: "NetBox", Size: 5}}
-	d := sbom.Compare(&sbom.Before{
+	d := sbom.Compare(&sbom.Baseline{
 		Since:  sbom.Since{Reference: "r", Version: "v4.7.2-ls1"},
 		Images: map[string]sbom.Contents{"linux/amd64": {Groups: groups}},
 	}, map[string]sbom.Contents{
@@ -114,7 +114,7 @@ func TestWhatIsNotKnownIsNotTakenForUnchanged(t *testing.T) {
 }
 
 func TestADifferenceIsReadBackFromJSON(t *testing.T) {
-	d := sbom.Compare(&sbom.Before{
+	d := sbom.Compare(&sbom.Baseline{
 		Since:  sbom.Since{Reference: "r", Digest: "d"},
 		Images: map[string]sbom.Contents{"linux/amd64": {Packages: list{{"netbox", "4.7.2", "python"}}}},
 	}, map[string]sbom.Contents{"linux/amd64": {Packages: list{{"netbox", "4.7.3", "python"}}}})

@@ -38,8 +38,8 @@ func Syft(ctx context.Context, log io.Writer, tools gotool.Module) (string, erro
 	return tools.Program(ctx, log, "github.com/linuxserver/docker-netbox/tools/syft", gotool.WithoutInlining...)
 }
 
-// limit limits the scan of one image, which takes about 10 seconds.
-const limit = 10 * time.Minute
+// scanTimeout limits the scan of one image, which takes about 10 seconds.
+const scanTimeout = 10 * time.Minute
 
 // Image describes an image to scan: what its documents need beside its content.
 type Image struct {
@@ -61,13 +61,13 @@ type Scan struct {
 // The cache of scans is beside the syft binary, because another syft may find other
 // packages. It keeps the newest scans, and all of the last three hours.
 const (
-	keptScans = 8
-	keptFor   = 3 * time.Hour
+	cachedScans = 8
+	cachedFor   = 3 * time.Hour
 )
 
-// Keep returns the cached scan of an image by this syft, or calls scan and caches its
+// Cached returns the cached scan of an image by this syft, or calls scan and caches its
 // result; made reports whether it called scan. Failures to write the cache are ignored.
-func Keep(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool, err error) {
+func Cached(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool, err error) {
 	all := filepath.Join(filepath.Dir(syft), "scans")
 	file := filepath.Join(all, fmt.Sprintf("%x", sha256.Sum256(fmt.Append(nil, img))), "scan.json")
 	if text, err := os.ReadFile(file); err == nil && json.Unmarshal(text, &s) == nil && len(s.Packages) > 0 {
@@ -77,7 +77,7 @@ func Keep(syft string, img Image, scan func() (Scan, error)) (s Scan, made bool,
 		return Scan{}, true, err
 	}
 	if text, err := json.Marshal(s); err == nil && outdir.WriteFile(file, text) == nil {
-		_ = outdir.Prune(all, keptScans, keptFor) // a failure costs only disk space
+		_ = outdir.Prune(all, cachedScans, cachedFor) // a failure costs only disk space
 	}
 	return s, true, nil
 }
@@ -101,7 +101,7 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 		return Scan{}, fmt.Errorf("%s: %w", what, err)
 	}
 	defer os.RemoveAll(dir)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("syft has not ended after %s", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, scanTimeout, fmt.Errorf("syft has not ended after %s", scanTimeout))
 	defer cancel()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	cmd := exec.CommandContext(ctx, syft, "scan", "oci-dir:"+layout, "--quiet",
@@ -127,7 +127,7 @@ func Run(ctx context.Context, syft, layout string, img Image) (Scan, error) {
 			return Scan{}, fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	if err := s.settle(img, version); err != nil {
+	if err := s.makeReproducible(img, version); err != nil {
 		return Scan{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if s.Packages, err = ParseCycloneDX(s.CycloneDX); err != nil {
@@ -165,8 +165,8 @@ func versionOf(program string) (string, error) {
 	return "", fmt.Errorf("%s was not made from %s", program, module)
 }
 
-// settle replaces everything in the documents that differs from run to run.
-func (s *Scan) settle(img Image, version string) error {
+// makeReproducible replaces everything in the documents that differs from run to run.
+func (s *Scan) makeReproducible(img Image, version string) error {
 	at := img.Time.UTC().Format(time.RFC3339)
 	for _, change := range []struct {
 		document   *[]byte
@@ -183,7 +183,7 @@ func (s *Scan) settle(img Image, version string) error {
 		}
 		*change.document = old.ReplaceAllLiteral(*change.document, fmt.Appendf(nil, "%q:%q", change.key, change.value))
 	}
-	s.Table = blankEnds.ReplaceAll(s.Table, nil)
+	s.Table = trailingBlanks.ReplaceAll(s.Table, nil)
 	return nil
 }
 

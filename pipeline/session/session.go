@@ -57,10 +57,10 @@ func Complete(ctx context.Context, opts *pipeline.Options, req Request) (err err
 		}
 		return err
 	}
-	if opts.Source, err = git.Head(ctx, opts.Repo); err != nil || !req.Plan.Whole() {
+	if opts.Source, err = git.Head(ctx, opts.Repo); err != nil || !req.Plan.IsRelease() {
 		return err
 	}
-	return req.Plan.Ready(opts.Source, pins.NetBox.Release)
+	return req.Plan.CheckReady(opts.Source, pins.NetBox.Release)
 }
 
 // Tool returns the module in a directory of tools/. Its programs are cached under

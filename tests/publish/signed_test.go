@@ -86,7 +86,7 @@ func TestAMachineThatWantsSignaturesPullsWhatTheKeySigned(t *testing.T) {
 			// And verify reads all of it from there.
 			at, err := registry.Source{}.Open(t.Context(), host+"/"+repo+":1.0")
 			must(t, err)
-			result, err := attest.Verify(t.Context(), repo, at, attest.Demand{Signer: key.PublicKey, Platforms: []string{"linux/amd64", "linux/arm64"}})
+			result, err := attest.Verify(t.Context(), repo, at, attest.Policy{Signer: key.PublicKey, Platforms: []string{"linux/amd64", "linux/arm64"}})
 			must(t, err)
 			for _, line := range result.Lines {
 				if line.What == "signature" && line.Verdict != attest.Proven {

@@ -28,7 +28,7 @@ func TestAScanIsKept(t *testing.T) {
 	looked := 0
 	get := func(img sbom.Image, want bool) {
 		t.Helper()
-		s, made, err := sbom.Keep(syft, img, func() (sbom.Scan, error) { looked++; return found, nil })
+		s, made, err := sbom.Cached(syft, img, func() (sbom.Scan, error) { looked++; return found, nil })
 		if err != nil || made != want || !reflect.DeepEqual(s, found) {
 			t.Errorf("%+v: made %t, %v: %+v", img, made, err, s)
 		}
@@ -63,7 +63,7 @@ func TestKeptScansAreFewHoweverManyImagesThereWere(t *testing.T) {
 	syft := filepath.Join(t.TempDir(), "syft")
 	keep := func(name string) (made bool) {
 		t.Helper()
-		_, made, err := sbom.Keep(syft, sbom.Image{Digest: v1.Hash{Algorithm: "sha256", Hex: name}}, func() (sbom.Scan, error) {
+		_, made, err := sbom.Cached(syft, sbom.Image{Digest: v1.Hash{Algorithm: "sha256", Hex: name}}, func() (sbom.Scan, error) {
 			return sbom.Scan{Packages: []sbom.Package{{Name: "bash"}}}, nil
 		})
 		if err != nil {
@@ -103,7 +103,7 @@ func TestAFailedScanIsNotKept(t *testing.T) {
 	dir := t.TempDir()
 	img := lay(t, image(t, amd64, debian("1", "2")))["linux/amd64"].about
 	failed := errors.New("disk full")
-	if _, _, err := sbom.Keep(filepath.Join(dir, "syft"), img, func() (sbom.Scan, error) { return sbom.Scan{}, failed }); !errors.Is(err, failed) {
+	if _, _, err := sbom.Cached(filepath.Join(dir, "syft"), img, func() (sbom.Scan, error) { return sbom.Scan{}, failed }); !errors.Is(err, failed) {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
@@ -112,7 +112,7 @@ func TestAFailedScanIsNotKept(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "scans"), []byte(strings.Repeat("x", 9)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s, made, err := sbom.Keep(filepath.Join(dir, "syft"), img, func() (sbom.Scan, error) {
+	s, made, err := sbom.Cached(filepath.Join(dir, "syft"), img, func() (sbom.Scan, error) {
 		return sbom.Scan{Packages: []sbom.Package{{Name: "bash"}}}, nil
 	})
 	if err != nil || !made || len(s.Packages) != 1 {

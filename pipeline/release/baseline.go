@@ -15,14 +15,14 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// FindBefore reads the packages and sizes of the images of a published index, and the
+// FindBaseline reads the packages and sizes of the images of a published index, and the
 // commits since; nil when nothing is published. The packages come from the list
 // attached to an image or, without one, from package_versions.txt at its commit.
-func FindBefore(ctx context.Context, from registry.Source, repo string, published *Published) (*sbom.Before, error) {
+func FindBaseline(ctx context.Context, from registry.Source, repo string, published *Published) (*sbom.Baseline, error) {
 	if published == nil {
 		return nil, nil
 	}
-	b := &sbom.Before{
+	b := &sbom.Baseline{
 		Since:  published.Since,
 		Images: map[string]sbom.Contents{},
 	}

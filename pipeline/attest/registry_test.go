@@ -90,7 +90,7 @@ func release(t testing.TB, idx v1.ImageIndex, signer attest.Signer, repositories
 				`{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"netbox","version":"%s"}},"components":[{"name":"nginx"}]}`, digest)})
 	}
 	r.Expected = append(r.Expected, report.Key{Stage: "publish"})
-	doc, err := attest.Reported(r, whole, func(s string) string { return s })
+	doc, err := attest.ReportDocument(r, whole, func(s string) string { return s })
 	must(t, err)
 	out.Documents = append(out.Documents, doc)
 	out.Provenance = attest.Provenance{
@@ -178,17 +178,17 @@ func (s *server) publish(t testing.TB, idx v1.ImageIndex, attach func(context.Co
 }
 
 // verify asks what is true of the tag latest.
-func (s *server) verify(t testing.TB, demand attest.Demand) attest.Result {
+func (s *server) verify(t testing.TB, policy attest.Policy) attest.Result {
 	t.Helper()
-	return s.verifyAt(t, ":latest", demand)
+	return s.verifyAt(t, ":latest", policy)
 }
 
-func (s *server) verifyAt(t testing.TB, where string, demand attest.Demand) attest.Result {
+func (s *server) verifyAt(t testing.TB, where string, policy attest.Policy) attest.Result {
 	t.Helper()
 	reference := s.host + "/lsio/netbox" + where
 	at, err := registry.Source{}.Open(t.Context(), reference)
 	must(t, err)
-	result, err := attest.Verify(t.Context(), reference, at, demand)
+	result, err := attest.Verify(t.Context(), reference, at, policy)
 	must(t, err)
 	return result
 }
@@ -220,9 +220,9 @@ func (s *server) attached(t testing.TB, subject v1.Hash) map[v1.Hash]v1.Manifest
 	return found
 }
 
-// demand is what a maintainer asks of a release that a key has signed.
-func demand(signer attest.Verifier) attest.Demand {
-	d := attest.Demand{Platforms: []string{"linux/amd64", "linux/arm64"}, Require: attest.Demandable(), Signer: signer}
+// policy is what a maintainer asks of a release that a key has signed.
+func policy(signer attest.Verifier) attest.Policy {
+	d := attest.Policy{Platforms: []string{"linux/amd64", "linux/arm64"}, Require: attest.Requirements(), Signer: signer}
 	if signer == nil {
 		d.Require = nil
 	}

@@ -9,12 +9,12 @@ import (
 )
 
 func TestANumberThatNamesAnotherCommitIsRefusedWithWhatWasFound(t *testing.T) {
-	taken := []release.Taken{{Version: "v4.7.3-ls14", Where: "ghcr.io/linuxserver/netbox:v4.7.3-ls14", Digest: "sha256:cccc", Commit: before}}
+	taken := []release.VersionInUse{{Version: "v4.7.3-ls14", Where: "ghcr.io/linuxserver/netbox:v4.7.3-ls14", Digest: "sha256:cccc", Commit: before}}
 	for name, change := range map[string]func(*release.Facts){
 		"--number":                        func(f *release.Facts) { f.Number = 14 },
 		"a git tag that was pushed again": func(f *release.Facts) { f.Branch, f.Tag = "", "v4.7.3-ls14" },
 	} {
-		_, err := release.Make(facts(func(f *release.Facts) { f.Taken = taken; change(f) }))
+		_, err := release.Make(facts(func(f *release.Facts) { f.InUse = taken; change(f) }))
 		if failure.ExitCode(err) != failure.ExitUsage || len(failure.Lines(err)) != 1 {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -23,9 +23,9 @@ func TestANumberThatNamesAnotherCommitIsRefusedWithWhatWasFound(t *testing.T) {
 				t.Errorf("%s: %q does not say %q", name, err, want)
 			}
 		}
-		mine := []release.Taken{taken[0]}
+		mine := []release.VersionInUse{taken[0]}
 		mine[0].Commit = head
-		if plan, err := release.Make(facts(func(f *release.Facts) { f.Taken = mine; change(f) })); err != nil || plan.Version != "v4.7.3-ls14" {
+		if plan, err := release.Make(facts(func(f *release.Facts) { f.InUse = mine; change(f) })); err != nil || plan.Version != "v4.7.3-ls14" {
 			t.Errorf("%s, of the same commit: %s, %v", name, plan.Version, err)
 		}
 	}

@@ -109,9 +109,9 @@ func (r released) git(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func (r released) before(t *testing.T) *sbom.Before {
+func (r released) before(t *testing.T) *sbom.Baseline {
 	t.Helper()
-	b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published)
+	b, err := release.FindBaseline(t.Context(), registry.Source{}, r.repo, r.published)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,10 +177,10 @@ func TestTheIndexThatWasPlannedWithIsReadEvenAfterItsTagMoved(t *testing.T) {
 		t.Errorf("got %+v", b)
 	}
 	r.published.Digest = "sha256:" + strings.Repeat("0", 64)
-	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published); err == nil || strings.Contains(err.Error(), "\n") {
+	if b, err := release.FindBaseline(t.Context(), registry.Source{}, r.repo, r.published); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("an index that is gone: %+v, %v", b, err)
 	}
-	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, nil); b != nil || err != nil {
+	if b, err := release.FindBaseline(t.Context(), registry.Source{}, r.repo, nil); b != nil || err != nil {
 		t.Errorf("nothing is published: %+v, %v", b, err)
 	}
 }
@@ -188,7 +188,7 @@ func TestTheIndexThatWasPlannedWithIsReadEvenAfterItsTagMoved(t *testing.T) {
 func TestAListThatIsNoneIsAnErrorAndNotAnEmptyOne(t *testing.T) {
 	t.Parallel()
 	r := newRelease(t, map[string][]byte{"linux/amd64": []byte("{}")}, table)
-	if b, err := release.FindBefore(t.Context(), registry.Source{}, r.repo, r.published); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
+	if b, err := release.FindBaseline(t.Context(), registry.Source{}, r.repo, r.published); err == nil || !strings.Contains(err.Error(), "linux/amd64") {
 		t.Errorf("got %+v, %v", b, err)
 	}
 }

@@ -18,11 +18,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// FindEntering returns those of the changed files that are inputs of the image: the
+// FindChangedInputs returns those of the changed files that are inputs of the image: the
 // Dockerfiles, the files they copy from their context, the pinned versions, and the
 // inputs of the base, nil unless the base is built here. It does not find changes in
 // how the image is built; --rebuild does.
-func FindEntering(ctx context.Context, repo, since string, changed []string, takes *base.Inputs) ([]string, error) {
+func FindChangedInputs(ctx context.Context, repo, since string, changed []string, takes *base.Inputs) ([]string, error) {
 	sources := []string{versions.File, ".dockerignore"}
 	for _, p := range platform.All() {
 		text, err := os.ReadFile(filepath.Join(repo, p.Dockerfile))
@@ -31,29 +31,29 @@ func FindEntering(ctx context.Context, repo, since string, changed []string, tak
 		}
 		sources = append(append(sources, p.Dockerfile), dockerfile.Sources(string(text))...)
 	}
-	var entering []string
+	var inputs []string
 	for _, file := range changed {
-		enters := slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
+		isInput := slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
 		switch {
-		case enters || takes == nil:
+		case isInput || takes == nil:
 		case file == "go.mod":
 			var err error
-			if enters, err = requiresOther(ctx, repo, since, takes); err != nil {
+			if isInput, err = requirementsChanged(ctx, repo, since, takes); err != nil {
 				return nil, err
 			}
 		default:
-			enters = takes.Has(file)
+			isInput = takes.Has(file)
 		}
-		if enters {
-			entering = append(entering, file)
+		if isInput {
+			inputs = append(inputs, file)
 		}
 	}
-	return entering, nil
+	return inputs, nil
 }
 
-// requiresOther reports whether go.mod has changed for modules that the programs in
+// requirementsChanged reports whether go.mod has changed for modules that the programs in
 // the base are compiled from.
-func requiresOther(ctx context.Context, repo, since string, takes *base.Inputs) (bool, error) {
+func requirementsChanged(ctx context.Context, repo, since string, takes *base.Inputs) (bool, error) {
 	was, _, err := git.File(ctx, repo, since, "go.mod")
 	if err != nil {
 		return false, err
