@@ -34,8 +34,8 @@ const quiet = 500 * time.Millisecond
 
 // Tab is one tab of a browser, with its own cookies.
 type Tab struct {
-	ctx     context.Context // chromedp's: it holds the tab
-	through http.RoundTripper
+	ctx       context.Context // chromedp's: it holds the tab
+	transport http.RoundTripper
 
 	mu       sync.Mutex
 	pending  map[network.RequestID]string // URLs of pending requests
@@ -48,7 +48,7 @@ type Tab struct {
 
 // Open opens a tab in the browser whose debugging port is at address, a host and a
 // port. The tab's requests go through a RoundTripper. close closes the tab.
-func Open(ctx context.Context, address string, through http.RoundTripper) (tab *Tab, close func(), err error) {
+func Open(ctx context.Context, address string, transport http.RoundTripper) (tab *Tab, close func(), err error) {
 	// Chromium accepts only requests to an IP address. A name may have several, and
 	// some may not answer.
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
@@ -60,15 +60,15 @@ func Open(ctx context.Context, address string, through http.RoundTripper) (tab *
 	ctx, cancelBrowser := chromedp.NewRemoteAllocator(ctx, "ws://"+address)
 	first, cancelTab := chromedp.NewContext(ctx)
 	// A new browser context: cookies are not shared with other tabs.
-	own, cancelOwn := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
-	close = func() { cancelOwn(); cancelTab(); cancelBrowser() }
+	tabCtx, cancelTabCtx := chromedp.NewContext(first, chromedp.WithNewBrowserContext())
+	close = func() { cancelTabCtx(); cancelTab(); cancelBrowser() }
 	if err := chromedp.Run(first); err != nil {
 		close()
 		return nil, nil, fmt.Errorf("reach the browser at %s: %w", address, err)
 	}
-	t := &Tab{ctx: own, through: through, pending: map[network.RequestID]string{}, since: time.Now()}
-	chromedp.ListenTarget(own, t.follow)
-	err = chromedp.Run(own, network.Enable(), runtime.Enable(), log.Enable(), page.Enable(), fetch.Enable(),
+	t := &Tab{ctx: tabCtx, transport: transport, pending: map[network.RequestID]string{}, since: time.Now()}
+	chromedp.ListenTarget(tabCtx, t.follow)
+	err = chromedp.Run(tabCtx, network.Enable(), runtime.Enable(), log.Enable(), page.Enable(), fetch.Enable(),
 		emulation.SetDeviceMetricsOverride(1280, 800, 1, false))
 	if err != nil {
 		close()
@@ -155,7 +155,7 @@ func (t *Tab) answer(e *fetch.EventRequestPaused) {
 				req.Header.Set(name, text)
 			}
 		}
-		res, err := t.through.RoundTrip(req)
+		res, err := t.transport.RoundTrip(req)
 		if err != nil {
 			return err
 		}
@@ -235,9 +235,9 @@ func (t *Tab) waitLoaded(ctx context.Context) error {
 			return t.timeoutError(ctx)
 		}
 		t.mu.Lock()
-		still := state == "complete" && len(t.pending) == 0 && time.Since(t.since) >= quiet
+		idle := state == "complete" && len(t.pending) == 0 && time.Since(t.since) >= quiet
 		t.mu.Unlock()
-		if still {
+		if idle {
 			return nil
 		}
 		select {

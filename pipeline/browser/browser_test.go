@@ -20,7 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/browser/browsertest"
 )
 
-// site is what a tab asks, without any network between.
+// site answers the requests of a tab without a network.
 type site struct{ http.Handler }
 
 func (s site) RoundTrip(r *http.Request) (*http.Response, error) {

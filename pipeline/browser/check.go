@@ -13,7 +13,7 @@ const (
 	// has the least text, has several times that.
 	minText = 20
 	// maxUniform is the maximum share of a picture that may have one colour. A form
-	// on an empty page has a larger share of other colours than the rest.
+	// on an otherwise empty page covers more than the remaining 1 %.
 	maxUniform = 0.99
 )
 

@@ -38,7 +38,7 @@ func TestTheSecondWaitsUntilTheFirstIsDone(t *testing.T) {
 	}
 }
 
-// waiter is a log that is given how long a lock kept its work waiting.
+// waiter is a log that records how long work waited for a lock.
 type waiter struct {
 	bytes.Buffer
 	waited time.Duration

@@ -176,7 +176,7 @@ func TestProgramsOfEarlierVersionsGoWhenNothingAsksForThem(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(m.Cache, "recent")); err != nil {
 		t.Error(err)
 	}
-	// What is asked for stays, however long ago it was built.
+	// A program that is in use is kept, however long ago it was built.
 	if err := os.Chtimes(filepath.Dir(file), long, long); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestWhatAProgramStartedEndsWithTheContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.Close()
-	// The sleep holds the other end of the pipe until it is gone.
+	// The sleep holds the other end of the pipe until it exits.
 	r.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.ReadAll(r); err != nil {
 		t.Errorf("process %d lives on: %v", pid, err)
@@ -63,7 +63,7 @@ func TestAProgramOutlivesTheThreadThatStartedIt(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "sleep", "600")
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread exits with the goroutine
 		started <- proc.Start(cmd)
 	}()
 	if err := <-started; err != nil {

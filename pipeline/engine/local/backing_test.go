@@ -19,9 +19,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// settle settles as the command line does, so that these tests run where the
-// cache lies on an overlay too. What the machine does not permit is for each
-// test to say.
+// settle prepares the machine as the command line does, so that these tests also
+// run where the cache is on an overlay. Each test reports what the machine does
+// not permit.
 func settle(platforms ...v1.Platform) error {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -36,8 +36,8 @@ func settle(platforms ...v1.Platform) error {
 	return e.Prepare(context.Background(), os.Stderr, func() error { return unix.Exec("/proc/self/exe", os.Args, os.Environ()) })
 }
 
-// onOverlay is a root directory on an overlay, as a container has it, in which
-// these tests run once more. Only the tools and Go's cache are handed in.
+// onOverlay runs this test program in a root directory on an overlay, as in a
+// container. Only the tools and Go's cache are mounted into it.
 const onOverlay = `
 mount -t tmpfs -o size=4G tmpfs "$1"
 mkdir "$1/upper" "$1/work" "$1/root"
@@ -58,7 +58,7 @@ exec chroot "$root" sh -c 'cd "$1" && shift && exec "$@"' sh "$here" "$test" "$@
 
 func overlaid(t *testing.T, args ...string) (cmd *exec.Cmd, name string) {
 	t.Helper()
-	testCache(t) // has the tools built
+	testCache(t) // builds the tools
 	repo, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
@@ -73,12 +73,12 @@ func overlaid(t *testing.T, args ...string) (cmd *exec.Cmd, name string) {
 	}
 	name = "/overlaid-" + rand.Text()
 	cmd = exec.CommandContext(t.Context(), "unshare", append([]string{"--mount", "sh", "-euc", onOverlay, "sh",
-		t.TempDir(), repo, sharedCache(t), name, self, "-test.timeout", "10m"}, args...)...) // it ends also when nobody waits any more
+		t.TempDir(), repo, sharedCache(t), name, self, "-test.timeout", "10m"}, args...)...) // it also ends when no process waits for it
 	cmd.Env = append(os.Environ(), "GOCACHE="+strings.TrimSpace(string(gocache)), "NO_LOOP_DEVICES=")
 	return cmd, name
 }
 
-// loops are the loop devices that show a file of a name.
+// loops returns an error if a loop device is backed by a file of that name.
 func loops(name string) error {
 	files, _ := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	for _, file := range files {
@@ -101,7 +101,7 @@ func TestTheContractIsKeptWithTheCacheOnAnOverlay(t *testing.T) {
 	eventually(t, 10*time.Second, func() error { return loops(name) })
 }
 
-// As in a container that is privileged, but whose /dev has been put together.
+// As in a privileged container with a minimal /dev.
 func TestWithoutLoopDevicesMemoryCarriesTheOverlays(t *testing.T) {
 	cmd, name := overlaid(t, "-test.run", "^TestARestartKeepsTheRootFileSystemAndANewStartDoesNot$", "-test.v")
 	cmd.Env = append(cmd.Env, "NO_LOOP_DEVICES=1")

@@ -17,8 +17,8 @@ import (
 	testneed "github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// onSmallDisk calls fn where an engine's cache lies on a disk of its own, of
-// some MB.
+// onSmallDisk calls fn with an engine whose cache is on a separate file system of
+// that many MB.
 func onSmallDisk(t *testing.T, megabytes string, fn func(e *Engine) error) {
 	t.Helper()
 	testneed.Root(t, "mounting a small disk")
@@ -88,7 +88,7 @@ func TestADiskThatWasFullForAMomentIsNamed(t *testing.T) {
 	testneed.Root(t, "mounting a small disk")
 	const within = "LOCAL_ENGINE_TEST_SMALL_DISK"
 	dir := os.Getenv(within)
-	if dir == "" { // once more, with mounts of the whole program's own
+	if dir == "" { // run this test again, with private mounts for the whole program
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +145,7 @@ func TestTheDiskFileIsFullBeforeTheDiskBelowItIs(t *testing.T) {
 			return err
 		}
 		defer unix.Unmount(dir, 0)
-		// What lies beside it grows meanwhile.
+		// Files beside it grow meanwhile.
 		if err := os.WriteFile(filepath.Join(e.opts.Cache, "beside"), make([]byte, 200<<20), 0o600); err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func TestADamagedDiskFileIsMadeAgain(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if _, err := f.WriteAt([]byte{2}, 1024+0x3a); err != nil { // as ext4 notes an error
+			if _, err := f.WriteAt([]byte{2}, 1024+0x3a); err != nil { // as ext4 records an error
 				return err
 			}
 			if err := f.Close(); err != nil {

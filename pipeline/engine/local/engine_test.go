@@ -35,7 +35,7 @@ var (
 	foreign = v1.Platform{OS: "linux", Architecture: map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]}
 )
 
-// sharedCache is the pipeline's own: its tools take minutes to build.
+// sharedCache returns the pipeline's cache: its tools take minutes to build.
 func sharedCache(t *testing.T) string {
 	t.Helper()
 	dir, err := os.UserCacheDir()
@@ -45,8 +45,8 @@ func sharedCache(t *testing.T) string {
 	return filepath.Join(dir, "docker-netbox", "engine")
 }
 
-// testCache is a cache of these tests' own, but for the tools: other packages'
-// tests may be building for minutes in the shared one.
+// testCache returns a cache for these tests, which shares only the tools: other
+// packages' tests may be building for minutes in the shared one.
 func testCache(t *testing.T) string {
 	t.Helper()
 	return cacheAt(t, filepath.Join(filepath.Dir(sharedCache(t)), "engine-test"))
@@ -54,7 +54,7 @@ func testCache(t *testing.T) string {
 
 func cacheAt(t *testing.T, dir string) string {
 	t.Helper()
-	setUp(t, newUnclosed(t, sharedCache(t))) // has the tools built, once
+	setUp(t, newUnclosed(t, sharedCache(t))) // builds the tools, once
 	if err := os.MkdirAll(filepath.Join(dir, "local"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +65,8 @@ func cacheAt(t *testing.T, dir string) string {
 	return dir
 }
 
-// newEngine makes an engine that is ready for both architectures, and checks
-// at the end that it leaves nothing behind.
+// newEngine returns an engine that is set up for both architectures, and checks at
+// the end of the test that it leaves nothing behind.
 func newEngine(t *testing.T, cache string) *local.Engine {
 	t.Helper()
 	e := newUnclosed(t, cache)
@@ -110,7 +110,7 @@ func options(cache string, wait time.Duration) local.Options {
 	}
 }
 
-// leftovers lists what on this machine bears an engine's id: processes by
+// leftovers lists what has an engine's ID in its name on this machine: processes by
 // command line and cgroup, mounts in any namespace, cgroups.
 func leftovers(id string) []string {
 	var left []string
@@ -138,7 +138,7 @@ func TestLocalEngineKeepsTheContract(t *testing.T) {
 }
 
 func TestSetupOfAReadyMachineHasNothingToDo(t *testing.T) {
-	e := newUnclosed(t, testCache(t)) // which has set the machine up
+	e := newUnclosed(t, testCache(t)) // testCache has set up the machine
 	var log bytes.Buffer
 	began := time.Now()
 	if err := e.Setup(t.Context(), &log); err != nil {

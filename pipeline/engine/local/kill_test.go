@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// helper runs a pod and a build that do not end by themselves.
+// helper runs a pod and a build that run until they are killed.
 func helper(cache string) {
 	die := func(err error) {
 		if err != nil {
@@ -103,7 +103,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		t.Fatalf("the helper runs no pod and build: %q", said)
 	}
 	next, base := newEngine(t, cache), engine.Base{Index: enginetest.Base(t, native)}
-	newPod(t, next) // has its directories
+	newPod(t, next) // creates its directories and removes stale ones
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +118,7 @@ func TestKillingTheProcessEndsAllItStarted(t *testing.T) {
 		}
 		return errors.Join(noProcess(marker), noProcess(dir))
 	})
-	// What remains are empty directories of the cache, and the next start sweeps
-	// them.
+	// Empty directories remain in the cache; the next start removes them.
 	e := newEngine(t, cache)
 	newPod(t, e)
 	if left := globAll(filepath.Join(cache, "local", "run", id+"*")); len(left) > 0 {

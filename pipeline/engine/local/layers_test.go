@@ -21,8 +21,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
-// A kernel may refuse a layer to an overlay while it is still being written in
-// another.
+// The kernel may refuse a lower directory that is still the upper directory of
+// another overlay.
 func TestALayerIsFreeOnceItIsUnpacked(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	for range 5 {
@@ -114,7 +114,7 @@ func TestALayerThatIsNotTheOneTheConfigNamesIsRefused(t *testing.T) {
 	if img, err = mutate.ConfigFile(img, config); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // nothing of it was kept
+	for range 2 { // the first attempt must not be cached
 		if _, err := p.Start(t.Context(), script(img, "main", "pid")); err == nil || !strings.Contains(err.Error(), "unpacking layer "+named.String()) {
 			t.Errorf("err is %v, want one that names the layer", err)
 		}
@@ -133,12 +133,12 @@ func (l *countedLayer) Uncompressed() (io.ReadCloser, error) {
 }
 
 func (l *countedLayer) DiffID() (v1.Hash, error) {
-	l.reads.Add(1) // that of a layer from a registry or a layout is computed
+	l.reads.Add(1) // the DiffID of a layer from a registry or a layout is computed from its content
 	return l.Layer.DiffID()
 }
 
-// A process that has just been forked holds all files that are open here until
-// its program begins.
+// A process that has just been forked holds all open files of this one until its
+// exec.
 func TestLayersAreUnpackedWhileProgramsStart(t *testing.T) {
 	p := newPod(t, newEngine(t, testCache(t)))
 	stop := make(chan struct{})

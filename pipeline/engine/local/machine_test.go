@@ -85,7 +85,7 @@ func TestEmptyControlGroupsOfDeadProcessesGo(t *testing.T) {
 	if _, err := os.Stat(made[os.Getpid()]); err != nil {
 		t.Errorf("that of a living one: %v", err)
 	}
-	// The directory of a run that nobody holds says more than a number that is in use.
+	// An unlocked directory is stale even if its PID is in use again.
 	e := &Engine{id: "1-next", opts: Options{Log: t.Output()}}
 	e.dirs.run = t.TempDir()
 	if err := os.Mkdir(filepath.Join(e.dirs.run, fmt.Sprintf("%d-swept", os.Getpid())), 0o700); err != nil {

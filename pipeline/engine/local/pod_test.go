@@ -46,7 +46,7 @@ func tiny(t *testing.T) v1.Image {
 	return img
 }
 
-// script is a container that runs a script of the tiny image's shell.
+// script returns a container that runs a script in the tiny image's shell.
 func script(img v1.Image, name, script string) engine.Container {
 	return engine.Container{Name: name, Image: img, Args: []string{"/bin/sh", "-c", script}}
 }
@@ -60,7 +60,7 @@ func start(t *testing.T, p *local.Pod, spec engine.Container) *local.Container {
 	return c
 }
 
-// end waits for a container's end and returns its exit code and its output.
+// end waits for a container's exit and returns its exit code and its output.
 func end(t *testing.T, c *local.Container) (int, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -337,7 +337,7 @@ func TestPeakMemoryIsMeasured(t *testing.T) {
 	}
 }
 
-// What is emulated takes longest: beside it, what is native waits.
+// An emulated container is the slowest, so native ones must yield the CPU to it.
 func TestAnEmulatedContainerGetsTheProcessorsFirst(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	p := newPod(t, e)

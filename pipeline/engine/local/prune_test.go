@@ -17,8 +17,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir/outdirtest"
 )
 
-// Every version has its own base, image and layers on top of layers that all
-// share. Now and then a run is killed while it writes.
+// Every version has its own base, image and layers, on top of layers that all
+// versions share. Some runs are killed while they write.
 func TestDiskUseIsBoundedHoweverManyVersionsAreBuilt(t *testing.T) {
 	const versions, apart = 40, 70 * time.Minute
 	cache := t.TempDir()
@@ -59,7 +59,7 @@ func TestDiskUseIsBoundedHoweverManyVersionsAreBuilt(t *testing.T) {
 				t.Fatalf("after %d versions, %d %s and %d unfinished ones are left: %q", v+1, finished, kind, unfinished, all)
 			}
 		}
-		for i := max(0, v-3); i <= v; i++ { // the newest are what the next run may need
+		for i := max(0, v-3); i <= v; i++ { // the next run may need the newest ones
 			if !slices.Contains(left["images"], fmt.Sprint(i)) || !slices.Contains(left["layers"], fmt.Sprintf("%d-4", i)) {
 				t.Fatalf("after version %d, version %d is gone: %q", v, i, left)
 			}

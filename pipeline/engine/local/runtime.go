@@ -35,7 +35,7 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 		}
 	}
 	name := cmp.Or(c.spec.User, c.config.Config.User)
-	who, err := user.GetExecUserPath(name, nil, accounts[0], accounts[1])
+	account, err := user.GetExecUserPath(name, nil, accounts[0], accounts[1])
 	if err != nil {
 		return nil, fmt.Errorf("looking up the user %q in the image: %w", name, err)
 	}
@@ -48,14 +48,14 @@ func (c *Container) runtimeConfig() (*specs.Spec, error) {
 		return nil, err
 	}
 	caps := &specs.LinuxCapabilities{Bounding: kept}
-	if who.Uid == 0 {
+	if account.Uid == 0 {
 		caps.Effective, caps.Permitted = kept, kept
 	}
 	c.process = specs.Process{
-		User: specs.User{UID: uint32(who.Uid), GID: uint32(who.Gid)},
-		Args: args, Env: c.environ(who.Home).List(), Cwd: cmp.Or(c.config.Config.WorkingDir, "/"), Capabilities: caps, NoNewPrivileges: c.spec.NoNewPrivileges,
+		User: specs.User{UID: uint32(account.Uid), GID: uint32(account.Gid)},
+		Args: args, Env: c.environ(account.Home).List(), Cwd: cmp.Or(c.config.Config.WorkingDir, "/"), Capabilities: caps, NoNewPrivileges: c.spec.NoNewPrivileges,
 	}
-	for _, gid := range who.Sgids {
+	for _, gid := range account.Sgids {
 		c.process.User.AdditionalGids = append(c.process.User.AdditionalGids, uint32(gid))
 	}
 	namespaces := []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}}

@@ -22,7 +22,7 @@ func TestSetupWithoutRootSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = onThread(func() error {
-		// The raw call changes this thread alone.
+		// The raw system call changes only this thread.
 		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 65534); errno != 0 {
 			return errno
 		}

@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	// settleAlone, when set to platforms, makes this test program settle for
-	// them and end with the status that the command line would have.
+	// settleAlone, when set to platforms, makes this test program only call settle
+	// for them and exit with the status of the command line.
 	settleAlone = "LOCAL_ENGINE_TEST_SETTLE"
-	// blockCall is a system call that a seccomp filter then refuses it: the
-	// call's number, an argument's and the bits of it that matter, the error.
+	// blockCall names a system call that a seccomp filter then blocks: the call's
+	// number, an argument's index, a mask of that argument's bits, the error.
 	blockCall = "LOCAL_ENGINE_TEST_BLOCK"
 )
 
@@ -48,11 +48,11 @@ func settledAlone(platforms string) int {
 	return failure.ExitCode(err)
 }
 
-// block has the kernel refuse a system call to this process, as the filters of
+// block installs a seccomp filter that blocks a system call of this process, as
 // container runtimes do.
 func block(call, argument, bits, number uint32) {
 	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: call},
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16 + 8*argument},
 		{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: bits},
@@ -81,8 +81,8 @@ func TestWhatAMachineLacksIsOneLineAtTheStart(t *testing.T) {
 	other := foreign.Architecture
 	for name, test := range map[string]struct {
 		env    []string
-		within string // commands of a shell with mounts of its own, before the program
-		run    string // what runs the program
+		within string // shell commands to run first, with private mounts
+		run    string // the command that runs the program
 		says   []string
 	}{
 		"a filter on mount":         {env: []string{refuse(unix.SYS_MOUNT, 3, unix.MS_REC|unix.MS_PRIVATE, unix.EPERM)}, says: []string{"mount", "not permitted", "--privileged"}},

@@ -1,10 +1,10 @@
-// Tiny is all the software of the contract's test image: one static program
-// that plays a shell and the few commands the contract needs, so that the
-// contract needs no distribution and no download.
+// Tiny is the only program of the contract's test image: a static program with a
+// minimal shell and the few commands that the contract needs, so that the tests
+// need no distribution and no download.
 //
-// As /bin/sh it is called with -c SCRIPT, otherwise its arguments are one
-// command. A script is commands separated by semicolons, words by blanks;
-// $NAME stands for a variable.
+// As /bin/sh it is called with -c SCRIPT; otherwise its arguments are one command.
+// Commands in a script are separated by semicolons, words by blanks; $NAME is
+// replaced by the variable's value.
 package main
 
 import (
@@ -99,9 +99,9 @@ func run(words []string) {
 		time.Sleep(time.Second)
 	case "hold": // until SIGTERM
 		hold()
-	case "deaf": // to SIGTERM, from here on
+	case "deaf": // ignores SIGTERM from here on
 		signal.Ignore(syscall.SIGTERM)
-	case "spawn": // a child that goes on in the background
+	case "spawn": // a child that continues in the background
 		child := exec.Command("/proc/self/exe", words[1:]...)
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		check(child.Start())
