@@ -130,7 +130,7 @@ func (g graphVerb) checkImages(ctx context.Context, images []registry.PlatformIm
 	var first docs.Graph
 	var drift []error
 	for i, img := range images {
-		found, err := g.documents.Look(ctx, g.err, img.Platform, img.Image)
+		found, err := g.documents.InspectGraph(ctx, g.err, img.Platform, img.Image)
 		if err != nil {
 			return err
 		}
@@ -164,7 +164,7 @@ func (g graphVerb) writePictures(of docs.Graph) error {
 		return nil
 	}
 	ext := filepath.Ext(g.svg)
-	for file, look := range map[string]initgraph.Look{
+	for file, look := range map[string]initgraph.Theme{
 		g.svg: initgraph.Light,
 		strings.TrimSuffix(g.svg, ext) + "-dark" + ext: initgraph.Dark,
 	} {

@@ -156,7 +156,7 @@ func (s *session) finish(err error, reportDir string) error {
 func (s *session) explain(r report.Report, err error) (report.Report, error) {
 	if full := s.diskFull(err); full != nil {
 		s.explained = true
-		return r.Because(full), errors.Join(full, err)
+		return r.WithCause(full), errors.Join(full, err)
 	}
 	return r, err
 }

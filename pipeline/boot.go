@@ -161,8 +161,8 @@ func (b *boot) line(container string, line engine.Line) {
 	if r := message.Result; r != nil && r.OK && r.Check == "ready" {
 		b.firstOK = line.At
 	}
-	if b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady || b.phase == 1 && message.Terminating != nil {
-		b.steps[b.phase].Worked()
+	if b.phase == 0 && s6rc.ParseLine(line.Text).Kind == s6rc.KindReady || b.phase == 1 && message.StopTime != nil {
+		b.steps[b.phase].WorkDone()
 		b.phase++
 		b.begin()
 	}

@@ -42,7 +42,7 @@ func goodRun(t *testing.T) (boot, answers, terminating []string) {
 		answers = append(answers, probeLine(t, smoke.Message{Result: &smoke.Result{Check: c.ID, OK: true}}))
 	}
 	answers = append(answers, probeLine(t, smoke.Message{Summary: &smoke.Summary{Checks: len(smoke.Checks())}}))
-	return boot, answers, []string{probeLine(t, smoke.Message{Terminating: new(time.Now())})}
+	return boot, answers, []string{probeLine(t, smoke.Message{StopTime: new(time.Now())})}
 }
 
 // probeLine returns the line of a probe message.
@@ -65,7 +65,7 @@ func TestEveryPhaseOfARunHasItsOwnResult(t *testing.T) {
 	dying := []string{"OSError: Address already in use", "[netbox] svc-netbox ended with status 1"}
 	var unlogged []string // exits that the image does not log, between the output of others
 	for n := range 3 {
-		death := probeLine(t, smoke.Message{Death: &smoke.Death{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}})
+		death := probeLine(t, smoke.Message{Exit: &smoke.Exit{Service: "svc-cron", Count: n + 1, How: "ended with status 3"}})
 		unlogged = append(unlogged, fmt.Sprintf("cron %d: there is no spool", 100+n), fmt.Sprintf("migration %c", 'a'+n), death)
 	}
 	glued := func(lines []string) (out []string) {

@@ -38,8 +38,8 @@ func (c *exitCounter) add(line string) error {
 		return c.record("the image", m[1], m[2])
 	}
 	// A malformed probe line is ordinary output here; it fails the smoke test.
-	if message, _ := smoke.Find(line); message.Death != nil {
-		return c.record("the probe", message.Death.Service, message.Death.How)
+	if message, _ := smoke.Find(line); message.Exit != nil {
+		return c.record("the probe", message.Exit.Service, message.Exit.How)
 	}
 	if strings.TrimSpace(line) != "" && !strings.HasPrefix(line, "s6-") {
 		c.lines = append(c.lines, line)

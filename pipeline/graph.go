@@ -21,7 +21,7 @@ import (
 func (p *Pipeline) graph(ctx context.Context, of registry.PlatformImage) (found docs.Graph, err error) {
 	key := registry.Key(of.Platform)
 	err = p.stage(ctx, report.Key{Stage: "graph", Platform: key}, func(ctx context.Context, log io.Writer) (err error) {
-		if found, err = p.documents().Look(ctx, log, of.Platform, of.Image); err != nil {
+		if found, err = p.documents().InspectGraph(ctx, log, of.Platform, of.Image); err != nil {
 			return err
 		}
 		fmt.Fprintf(log, "%d edges\n", len(found.Edges))
@@ -38,10 +38,10 @@ func (p *Pipeline) graph(ctx context.Context, of registry.PlatformImage) (found 
 // log has the reason.
 func (p *Pipeline) showGraph(key string, graph docs.Graph) {
 	var drawings []report.Drawing
-	for _, look := range initgraph.Looks() {
-		if svg, err := graph.Picture(look); err == nil {
-			name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), look.Name)
-			drawings = append(drawings, report.Drawing{Name: name, Dark: look.Name == "dark", SVG: svg})
+	for _, theme := range initgraph.Themes() {
+		if svg, err := graph.Picture(theme); err == nil {
+			name := fmt.Sprintf("%s-%s.svg", strings.ReplaceAll(key, "/", "-"), theme.Name)
+			drawings = append(drawings, report.Drawing{Name: name, Dark: theme.Name == "dark", SVG: svg})
 		}
 	}
 	p.report.Platform(key, func(r *report.Platform) { r.Drawings = drawings })

@@ -154,12 +154,12 @@ func (d Documents) all() (all []document, notes []string, err error) {
 	}
 	all = []document{{path: readme.Page, want: page}}
 	if extra.Pictures {
-		graph, err := documented(vars)
+		graph, err := declaredGraph(vars)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, look := range initgraph.Looks() {
-			all = append(all, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})
+		for _, theme := range initgraph.Themes() {
+			all = append(all, document{path: readme.Picture(theme.Name), draw: graph.Drawing(theme, nil)})
 		}
 	}
 	drawings, err := d.drawings()
@@ -186,8 +186,8 @@ func (d Documents) all() (all []document, notes []string, err error) {
 	return all, vars.Notes, nil
 }
 
-// themes maps the name of a look to the id of a d2 theme.
-var themes = map[string]int{initgraph.Light.Name: 0, initgraph.Dark.Name: 200}
+// d2Themes maps the name of a theme to the id of a d2 theme.
+var d2Themes = map[string]int{initgraph.Light.Name: 0, initgraph.Dark.Name: 200}
 
 // drawings returns the pictures of the d2 files under docs, stored beside them.
 func (d Documents) drawings() (all []document, err error) {
@@ -204,10 +204,10 @@ func (d Documents) drawings() (all []document, err error) {
 			return nil, fmt.Errorf("read the drawing: %w", err)
 		}
 		name := "docs/" + strings.TrimSuffix(filepath.Base(file), ".d2")
-		for _, look := range initgraph.Looks() {
+		for _, theme := range initgraph.Themes() {
 			all = append(all, document{
-				path: name + "-" + look.Name + ".svg",
-				draw: fmt.Sprintf("vars: { d2-config: { theme-id: %d } }\nstyle.fill: transparent\n%s", themes[look.Name], text),
+				path: name + "-" + theme.Name + ".svg",
+				draw: fmt.Sprintf("vars: { d2-config: { theme-id: %d } }\nstyle.fill: transparent\n%s", d2Themes[theme.Name], text),
 			})
 		}
 	}

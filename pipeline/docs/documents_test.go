@@ -33,8 +33,8 @@ func TestThePicturesInREADMEAreWhatD2Draws(t *testing.T) {
 	if err != nil || len(pictures) != 2 {
 		t.Fatalf("docs has %d pictures, %v; want one for each look", len(pictures), err)
 	}
-	for _, look := range initgraph.Looks() {
-		pictures = append(pictures, document{path: readme.Picture(look.Name), draw: graph.Drawing(look, nil)})
+	for _, theme := range initgraph.Themes() {
+		pictures = append(pictures, document{path: readme.Picture(theme.Name), draw: graph.Drawing(theme, nil)})
 	}
 	for _, picture := range pictures {
 		t.Run(filepath.Base(picture.path), func(t *testing.T) {

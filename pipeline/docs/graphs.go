@@ -34,28 +34,28 @@ type Graph struct {
 	Tree     *s6rc.Tree
 	Drift    []error
 	drifts   []initgraph.Drift // the same, unformatted
-	pictures map[string][]byte // SVG by the name of its look
+	pictures map[string][]byte // SVG by the name of its theme
 }
 
 // Picture returns the SVG of the graph with its differences. It fails if d2 was
 // not available.
-func (g Graph) Picture(look initgraph.Look) ([]byte, error) {
-	svg, ok := g.pictures[look.Name]
+func (g Graph) Picture(theme initgraph.Theme) ([]byte, error) {
+	svg, ok := g.pictures[theme.Name]
 	if !ok {
 		return nil, errors.New("find the picture of the init graph: there is none: see above why d2 could not draw it")
 	}
 	return svg, nil
 }
 
-// Look reads the init graph from the image of a platform, checks its structure
+// InspectGraph reads the init graph from the image of a platform, checks its structure
 // and compares it with the documented one. It writes text and pictures to the
 // output directory.
-func (d Documents) Look(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found Graph, err error) {
+func (d Documents) InspectGraph(ctx context.Context, log io.Writer, platform v1.Platform, img v1.Image) (found Graph, err error) {
 	vars, _, err := d.vars()
 	if err != nil {
 		return found, err
 	}
-	declared, err := documented(vars)
+	declared, err := declaredGraph(vars)
 	if err != nil {
 		return found, err
 	}
@@ -105,9 +105,9 @@ func (d Documents) vars() (*readme.Vars, []byte, error) {
 	return vars, text, err
 }
 
-// documented returns the init graph declared in readme-vars.yml. If there is none
+// declaredGraph returns the init graph declared in readme-vars.yml. If there is none
 // or it is invalid, the graph has only the image's name.
-func documented(vars *readme.Vars) (*initgraph.Graph, error) {
+func declaredGraph(vars *readme.Vars) (*initgraph.Graph, error) {
 	nothing := &initgraph.Graph{Title: vars.Name + ":latest"}
 	if vars.InitDiagram == "" {
 		return nothing, nil
@@ -133,17 +133,17 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 	graph.pictures = map[string][]byte{}
 	ctx, cancel := context.WithTimeoutCause(ctx, pictureLimit, fmt.Errorf("not done after %s", pictureLimit))
 	defer cancel()
-	for _, look := range initgraph.Looks() {
-		picture := file + look.Name + ".svg"
+	for _, theme := range initgraph.Themes() {
+		picture := file + theme.Name + ".svg"
 		if err := os.Remove(picture); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 		// Usually the picture is the same as in README.md.
-		shown, err := os.ReadFile(filepath.Join(d.Repo, readme.Picture(look.Name)))
+		shown, err := os.ReadFile(filepath.Join(d.Repo, readme.Picture(theme.Name)))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		svg, err := d.D2.SVG(ctx, log, graph.Drawing(look, graph.drifts, failed...), shown)
+		svg, err := d.D2.SVG(ctx, log, graph.Drawing(theme, graph.drifts, failed...), shown)
 		if err != nil {
 			if err := ctx.Err(); errors.Is(err, context.Canceled) {
 				return err
@@ -154,7 +154,7 @@ func (d Documents) Draw(ctx context.Context, log io.Writer, platform v1.Platform
 		if err := outdir.WriteFile(picture, svg); err != nil {
 			return err
 		}
-		graph.pictures[look.Name] = svg
+		graph.pictures[theme.Name] = svg
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func (Documents) InImage(platform v1.Platform, img v1.Image) (*initgraph.Graph, 
 func (d Documents) OnBase(platform v1.Platform, base v1.Image) (*initgraph.Graph, error) {
 	vars, _, err := d.vars()
 	if err == nil {
-		_, err = documented(vars) // an invalid graph would lose the names of its bases
+		_, err = declaredGraph(vars) // an invalid graph would lose the names of its bases
 	}
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func (d Documents) WriteGraph(ctx context.Context, log io.Writer, what string, i
 	if err != nil {
 		return nil, err
 	}
-	declared, _ := documented(vars) // an invalid graph is replaced
+	declared, _ := declaredGraph(vars) // an invalid graph is replaced
 	graph.Title, graph.Bases = declared.Title, declared.Bases
 	want := have
 	if updated := graph.Update(vars.InitDiagram); updated != vars.InitDiagram {

@@ -35,7 +35,7 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	report := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf("boot: "+format, args...))
 	}
-	boot, seen := &Boot{}, map[string]progress{}
+	boot, seen := &Boot{}, map[string]serviceState{}
 	var order []string
 	var done, stops bool
 	for i, e := range events {
@@ -50,7 +50,7 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 			case p.starting > 0:
 				report("service %s was started a second time (log line %d): look above that line for why it ended", e.Service, e.Line)
 			default:
-				seen[e.Service] = progress{Timing: Timing{Name: e.Service, Type: service.Type, Start: e.At}, starting: place}
+				seen[e.Service] = serviceState{Timing: Timing{Name: e.Service, Type: service.Type, Start: e.At}, starting: place}
 				order = append(order, e.Service)
 			}
 		case s6rc.KindStarted:
@@ -88,7 +88,7 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	for _, s := range wanted {
 		switch {
 		case seen[s.Name].starting == 0:
-			report("service %s was never started: %s", s.Name, whyNot(s, seen))
+			report("service %s was never started: %s", s.Name, reasonNotStarted(s, seen))
 			continue
 		case seen[s.Name].ready == 0:
 			report("service %s was started but never came up: look for its own lines in the log", s.Name)
@@ -102,18 +102,18 @@ func CheckBoot(tree *s6rc.Tree, events []s6rc.Event) (*Boot, error) {
 	if !done {
 		report("%q never appeared: something in the bundle user did not come up", "[ls.io-init] done.")
 	}
-	boot.Critical = critical(tree.Services, seen)
+	boot.Critical = criticalPath(tree.Services, seen)
 	return boot, errors.Join(problems...)
 }
 
-// progress is the state of a service; zero if it was not started.
-type progress struct {
+// serviceState is the state of a service; zero if it was not started.
+type serviceState struct {
 	Timing
 	starting, ready int // positions of the events, from 1
 }
 
-// whyNot names the missing dependencies of a service that was not started.
-func whyNot(s *s6rc.Service, seen map[string]progress) string {
+// reasonNotStarted names the missing dependencies of a service that was not started.
+func reasonNotStarted(s *s6rc.Service, seen map[string]serviceState) string {
 	var missing []string
 	for _, d := range s.Deps {
 		if seen[d.Name].ready == 0 {
@@ -126,9 +126,9 @@ func whyNot(s *s6rc.Service, seen map[string]progress) string {
 	return fmt.Sprintf("it waits for %q, not up either", missing)
 }
 
-// critical returns the critical path: from the service that became ready last, it
+// criticalPath returns the critical path: from the service that became ready last, it
 // follows the dependency that became ready last.
-func critical(among []*s6rc.Service, seen map[string]progress) (names []string) {
+func criticalPath(among []*s6rc.Service, seen map[string]serviceState) (names []string) {
 	for {
 		last := &s6rc.Service{}
 		for _, s := range among {

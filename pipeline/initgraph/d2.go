@@ -78,7 +78,7 @@ func ParseD2(text string) (*Graph, error) {
 				return ""
 			}
 			quoted = append(quoted, unescape.Replace(name[:len(name)-1]))
-			return aQuoted
+			return quotedMark
 		})
 		switch line = strings.TrimSpace(line); {
 		case line == "":
@@ -136,8 +136,8 @@ func ParseD2(text string) (*Graph, error) {
 	return g, nil
 }
 
-// aQuoted replaces a quoted name while a line is parsed.
-const aQuoted = `"…"`
+// quotedMark replaces a quoted name while a line is parsed.
+const quotedMark = `"…"`
 
 var (
 	d2Atom   = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|#.*`) // quoted names and comments
@@ -159,7 +159,7 @@ func readD2(line string, quoted []string, number int) (names []string, edges []E
 		name = strings.TrimSpace(name)
 		sign := strings.IndexAny(name, `":}{;|[]`)
 		switch {
-		case name == aQuoted:
+		case name == quotedMark:
 			name, quoted = quoted[0], quoted[1:]
 		case name == "" && i == len(arrows):
 			err = fmt.Errorf("a name is missing")
@@ -168,7 +168,7 @@ func readD2(line string, quoted []string, number int) (names []string, edges []E
 		case sign < 0:
 		case name[sign] == ':':
 			err = fmt.Errorf("labels are not read: only { may follow a colon")
-		case name[sign] == '"' && sign == 0 && !strings.HasPrefix(name, aQuoted):
+		case name[sign] == '"' && sign == 0 && !strings.HasPrefix(name, quotedMark):
 			err = fmt.Errorf("a quote is never closed: %s", name)
 		case name[sign] == '"':
 			err = fmt.Errorf("a quote in the middle of the name %q", name)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Look is the colour scheme of a drawing.
-type Look struct {
+// Theme is the colour scheme of a drawing.
+type Theme struct {
 	Name                           string
 	text, muted, line              string
 	box, frame                     string // of a service
@@ -17,20 +17,20 @@ type Look struct {
 	failedBox                      string // of a service that failed
 }
 
-// The looks, for light and dark pages. The background is transparent.
+// The themes, for light and dark pages. The background is transparent.
 var (
-	Light = Look{
+	Light = Theme{
 		Name: "light", text: "#1f2328", muted: "#59636e", line: "#8c959f", box: "#f6f8fa", frame: "#afb8c1",
 		ownBox: "#ddf4ff", ownFrame: "#0969da", ownText: "#0550ae", undeclared: "#1a7f37", vanished: "#cf222e", repeated: "#9a6700", failedBox: "#ffebe9",
 	}
-	Dark = Look{
+	Dark = Theme{
 		Name: "dark", text: "#f0f6fc", muted: "#9198a1", line: "#7d8590", box: "#21262d", frame: "#656c76",
 		ownBox: "#12315e", ownFrame: "#4493f8", ownText: "#a5d6ff", undeclared: "#3fb950", vanished: "#f85149", repeated: "#d29922", failedBox: "#5a1e22",
 	}
 )
 
-// Looks returns all looks.
-func Looks() []Look { return []Look{Light, Dark} }
+// Themes returns all themes.
+func Themes() []Theme { return []Theme{Light, Dark} }
 
 // milestones lists the nodes that are not services, but phases of the base image
 // and s6-overlay.
@@ -40,7 +40,7 @@ var milestones = []string{"docker-mods", "base", "custom services", "legacy-serv
 // whole graph. It omits edges that follow from others. It colours the image's own
 // services, whose names contain the image's name; the differences from the declared
 // graph, including what the image lacks; and the failed services.
-func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
+func (g *Graph) Drawing(theme Theme, drifts []Drift, failed ...string) string {
 	causes := map[Edge]Cause{}
 	parts := g.parts()
 	for _, d := range drifts {
@@ -69,15 +69,15 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&d2, format+"\n", args...) }
 	line("style.fill: transparent")
 	line("classes: {")
-	line("  service: { height: 36; style: { fill: %q; stroke: %q; font-color: %q; border-radius: 6; stroke-width: 1 } }", look.box, look.frame, look.text)
-	line("  own: { style: { fill: %q; stroke: %q; font-color: %q; stroke-width: 2 } }", look.ownBox, look.ownFrame, look.ownText)
-	line(`  milestone: { height: 36; style: { fill: "transparent"; stroke: %q; font-color: %q; border-radius: 6; stroke-width: 1; stroke-dash: 3 } }`, look.frame, look.muted)
-	line("  after: { style: { stroke: %q; stroke-width: 2 } }", look.line)
-	line("  undeclared: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3 } }", look.undeclared)
-	line("  vanished: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3; stroke-dash: 3 } }", look.vanished)
-	line("  repeated: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3 } }", look.repeated)
+	line("  service: { height: 36; style: { fill: %q; stroke: %q; font-color: %q; border-radius: 6; stroke-width: 1 } }", theme.box, theme.frame, theme.text)
+	line("  own: { style: { fill: %q; stroke: %q; font-color: %q; stroke-width: 2 } }", theme.ownBox, theme.ownFrame, theme.ownText)
+	line(`  milestone: { height: 36; style: { fill: "transparent"; stroke: %q; font-color: %q; border-radius: 6; stroke-width: 1; stroke-dash: 3 } }`, theme.frame, theme.muted)
+	line("  after: { style: { stroke: %q; stroke-width: 2 } }", theme.line)
+	line("  undeclared: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3 } }", theme.undeclared)
+	line("  vanished: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3; stroke-dash: 3 } }", theme.vanished)
+	line("  repeated: { style: { stroke: %q; font-color: %[1]q; stroke-width: 3 } }", theme.repeated)
 	if len(failed) > 0 {
-		line("  failed: { style: { fill: %q; stroke: %q; font-color: %[2]q; stroke-width: 4 } }", look.failedBox, look.vanished)
+		line("  failed: { style: { fill: %q; stroke: %q; font-color: %[2]q; stroke-width: 4 } }", theme.failedBox, theme.vanished)
 	}
 	line(`  key: { style: { fill: "transparent"; stroke: "transparent" } }`)
 	line("}")
@@ -93,7 +93,7 @@ func (g *Graph) Drawing(look Look, drifts []Drift, failed ...string) string {
 			if cause != "" {
 				said := map[Cause]string{Undeclared: "undocumented", Vanished: "not in the image", Repeated: "documented twice"}[cause]
 				line("%s -> %s: %s { class: %s }", forceQuote(name), forceQuote(part.To), said, cause)
-			} else if !g.follows(part) {
+			} else if !g.isRedundant(part) {
 				line("%s -> %s: { class: after }", forceQuote(name), forceQuote(part.To))
 			}
 			continue
@@ -143,9 +143,9 @@ func (e Edge) rank() int {
 	return 1
 }
 
-// follows reports whether an edge is redundant: whether another path leads from its
+// isRedundant reports whether an edge is redundant: whether another path leads from its
 // start to its end.
-func (g *Graph) follows(edge Edge) bool {
+func (g *Graph) isRedundant(edge Edge) bool {
 	reached := map[string]bool{}
 	var walk func(from string)
 	walk = func(from string) {

@@ -78,8 +78,8 @@ func TestDifferencesAreDrawnInColourWhetherTheyFollowOrNot(t *testing.T) {
 	}
 	documented.Edges = append(documented.Edges, documented.Edges[0])
 	drifts := initgraph.Compare(documented, found)
-	for _, look := range initgraph.Looks() {
-		text := found.Drawing(look, drifts)
+	for _, theme := range initgraph.Themes() {
+		text := found.Drawing(theme, drifts)
 		for _, want := range []string{
 			`"svc-extra": "svc-extra" { class: [service; undeclared] }`,
 			`"init-services" -> "svc-extra": undocumented { class: undeclared }`,
@@ -96,7 +96,7 @@ func TestDifferencesAreDrawnInColourWhetherTheyFollowOrNot(t *testing.T) {
 		svg := picture(t, text)
 		for _, want := range []string{">svc-extra<", ">init-gone<", ">undocumented<", ">not in the image<", ">documented twice<"} {
 			if !strings.Contains(svg, want) {
-				t.Errorf("%s: the picture does not show %s", look.Name, want)
+				t.Errorf("%s: the picture does not show %s", theme.Name, want)
 			}
 		}
 	}

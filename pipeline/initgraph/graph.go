@@ -69,14 +69,14 @@ func FromFS(root fs.FS) (*Graph, *s6rc.Tree, error) {
 	if err != nil {
 		err = fmt.Errorf("reading the services under %s: %w", s6rc.Dir, err)
 	}
-	return draw(tree), tree, err
+	return buildGraph(tree), tree, err
 }
 
-// draw returns the diagram of a service tree: a fixed preamble for what s6-overlay
+// buildGraph returns the diagram of a service tree: a fixed preamble for what s6-overlay
 // and the base image do themselves, then the dependencies of each service in name
 // order. Services without dependencies depend on base; legacy-services depends on
 // every svc-*.
-func draw(tree *s6rc.Tree) *Graph {
+func buildGraph(tree *s6rc.Tree) *Graph {
 	g := &Graph{
 		Nodes: []Node{
 			{Name: "docker-mods", Line: 2}, // after the title

@@ -117,7 +117,7 @@ func (c Call) Build(ctx context.Context) (dir string, err error) {
 // file with its drawing: as "d2" text, or as the picture "svg" for light pages
 // or "svg-dark" for dark ones.
 func (c Call) Graph(ctx context.Context, format string) (file string, err error) {
-	looks := map[string]initgraph.Look{"svg": initgraph.Light, "svg-dark": initgraph.Dark}
+	looks := map[string]initgraph.Theme{"svg": initgraph.Light, "svg-dark": initgraph.Dark}
 	look, picture := looks[format]
 	if !picture && format != "d2" {
 		return "", failure.Usagef("draw the init graph as %q: pass d2, svg or svg-dark", format)

@@ -27,8 +27,8 @@ type Options struct {
 	// Hide removes secrets from every line; nil leaves lines unchanged.
 }
 
-// repaint is the time between two redraws of a terminal's tree.
-const repaint = 100 * time.Millisecond
+// redrawInterval is the time between two redraws of a terminal's tree.
+const redrawInterval = 100 * time.Millisecond
 
 // Display shows steps. It is safe for concurrent use.
 type Display struct {
@@ -40,7 +40,7 @@ type Display struct {
 	steps       []*Step // in start order
 	interrupted bool
 	closed      bool
-	painted     []row // the rows on the terminal, above the cursor
+	drawn       []row // the rows on the terminal, above the cursor
 }
 
 // New returns a Display that writes to w. The caller must close it.
@@ -50,7 +50,7 @@ func New(w io.Writer, opts Options) *Display {
 	}
 	p := &Display{opts: opts, start: opts.Now(), w: w}
 	if opts.Terminal != nil {
-		time.AfterFunc(repaint, p.tick)
+		time.AfterFunc(redrawInterval, p.tick)
 	}
 	return p
 }
@@ -60,8 +60,8 @@ func (p *Display) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
-		p.paint()
-		time.AfterFunc(repaint, p.tick)
+		p.redraw()
+		time.AfterFunc(redrawInterval, p.tick)
 	}
 }
 
@@ -74,7 +74,7 @@ func (p *Display) Interrupt() {
 	}
 	p.interrupted = true
 	if p.opts.Terminal != nil {
-		p.paint()
+		p.redraw()
 		return
 	}
 	fmt.Fprintf(p.w, "%s %s\n", p.opts.Now().Format(time.TimeOnly), stopping)
@@ -92,8 +92,8 @@ func (p *Display) Close() {
 		return
 	}
 	for _, s := range p.steps {
-		if s.state <= worked {
-			p.settle(s, stopped, "")
+		if s.state <= finished {
+			p.finish(s, stopped, "")
 		}
 	}
 	if p.opts.Terminal != nil {
@@ -114,8 +114,8 @@ func (p *Display) Step(stage, platform string) *Step {
 		return s
 	}
 	p.steps = append(p.steps, s)
-	p.say(s, "started")
-	p.paint()
+	p.printLine(s, "started")
+	p.redraw()
 	return s
 }
 
@@ -123,8 +123,8 @@ func (p *Display) Step(stage, platform string) *Step {
 type state int
 
 const (
-	running state = iota
-	worked        // its work is done, its result is not known yet
+	running  state = iota
+	finished       // its work is done, its result is not known yet
 	passed
 	failed
 	skipped
@@ -146,9 +146,9 @@ type Step struct {
 	log    bytes.Buffer // all lines, with their times since start
 }
 
-// mostLog limits the log kept for one step, in bytes. The oldest lines are
+// maxLog limits the log kept for one step, in bytes. The oldest lines are
 // dropped first, because the end shows what went wrong.
-const mostLog = 8 << 20
+const maxLog = 8 << 20
 
 // Write appends to the log, in chunks of any size. It never fails.
 func (s *Step) Write(b []byte) (int, error) { return s.lines.Write(b) }
@@ -158,14 +158,14 @@ func (s *Step) line(text string) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
 	fmt.Fprintf(&s.log, "%9.3f %s\n", s.p.opts.Now().Sub(s.start).Seconds(), strings.TrimRight(text, "\r "))
-	if over := s.log.Len() - mostLog; over > 0 {
+	if over := s.log.Len() - maxLog; over > 0 {
 		s.log.Next(over)
 		_, _ = s.log.ReadBytes('\n') // the rest of a truncated line
 	}
 	text = strings.TrimRight(s.p.opts.Hide(clean(text)), " ")
-	if text != "" && s.state <= worked {
+	if text != "" && s.state <= finished {
 		s.last = text
-		s.p.say(s, text)
+		s.p.printLine(s, text)
 	}
 }
 
@@ -206,9 +206,9 @@ func (s *Step) Work() (began time.Time, took time.Duration) {
 	return s.start.Add(s.waited), s.elapsed()
 }
 
-// Worked reports that the step's work is done and stops its clock. Its result is
+// WorkDone reports that the step's work is done and stops its clock. Its result is
 // determined later, and End reports it.
-func (s *Step) Worked() {
+func (s *Step) WorkDone() {
 	s.lines.Flush()
 	p := s.p
 	p.mu.Lock()
@@ -217,9 +217,9 @@ func (s *Step) Worked() {
 		return
 	}
 	s.end = p.opts.Now()
-	s.state, s.last = worked, "done, not judged yet"
-	p.say(s, fmt.Sprintf("done after %s, not judged yet", s.took()))
-	p.paint()
+	s.state, s.last = finished, "done, not judged yet"
+	p.printLine(s, fmt.Sprintf("done after %s, not judged yet", s.took()))
+	p.redraw()
 }
 
 // End reports how the step went. Only the first End or Skip counts.
@@ -229,35 +229,35 @@ func (s *Step) End(err error) { s.EndAt(time.Time{}, err) }
 func (s *Step) EndAt(done time.Time, err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
-		s.settle(done, stopped, "")
+		s.finish(done, stopped, "")
 	case err != nil:
-		s.settle(done, failed, strings.Join(failure.Lines(err), "; "))
+		s.finish(done, failed, strings.Join(failure.Lines(err), "; "))
 	default:
-		s.settle(done, passed, "")
+		s.finish(done, passed, "")
 	}
 }
 
 // Skip reports that the step was skipped, and why.
-func (s *Step) Skip(why string) { s.settle(time.Time{}, skipped, why) }
+func (s *Step) Skip(why string) { s.finish(time.Time{}, skipped, why) }
 
-// settle ends a step unless it has ended. done is when its work ended, if that
+// finish ends a step unless it has ended. done is when its work ended, if that
 // is not known yet; zero means now.
-func (s *Step) settle(done time.Time, to state, why string) {
+func (s *Step) finish(done time.Time, to state, why string) {
 	s.lines.Flush()
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()
-	if s.state > worked {
+	if s.state > finished {
 		return
 	}
 	if s.state == running {
 		s.end = done
 	}
-	s.p.settle(s, to, s.p.opts.Hide(clean(why)))
-	s.p.paint()
+	s.p.finish(s, to, s.p.opts.Hide(clean(why)))
+	s.p.redraw()
 }
 
-// settle ends a step, with an optional reason.
-func (p *Display) settle(s *Step, to state, why string) {
+// finish ends a step, with an optional reason.
+func (p *Display) finish(s *Step, to state, why string) {
 	if s.end.IsZero() {
 		s.end = p.opts.Now()
 	}
@@ -267,7 +267,7 @@ func (p *Display) settle(s *Step, to state, why string) {
 	if why != "" && (p.opts.Terminal == nil || to != failed) {
 		verdict += ": " + why
 	}
-	p.say(s, verdict)
+	p.printLine(s, verdict)
 }
 
 // took formats the duration of the step's work so far.
@@ -285,29 +285,29 @@ func (s *Step) elapsed() time.Duration {
 
 func (s *Step) name() string { return strings.TrimSuffix(s.stage+" "+s.platform, " ") }
 
-// say prints a permanent line. A terminal prints one only for steps that did not
+// printLine prints a permanent line. A terminal prints one only for steps that did not
 // pass, because the tree shows the rest.
-func (p *Display) say(s *Step, text string) {
+func (p *Display) printLine(s *Step, text string) {
 	if p.opts.Terminal == nil {
 		fmt.Fprintf(p.w, "%s %s: %s\n", p.opts.Now().Format(time.TimeOnly), s.name(), text)
 		return
 	}
 	if s.state > passed {
-		line := p.opts.Terminal.row([]piece{looks[s.state], {" " + s.name() + " " + text, plain}}, math.MaxInt)
+		line := p.opts.Terminal.row([]piece{symbols[s.state], {" " + s.name() + " " + text, plain}}, math.MaxInt)
 		io.WriteString(p.w, p.erase()+line.text+"\n")
 	}
 }
 
-// paint replaces the tree on the terminal, in one write so that it does not
+// redraw replaces the tree on the terminal, in one write so that it does not
 // flicker. Each write leaves the terminal's modes as they were, because the
 // process may be killed at any time.
-func (p *Display) paint() {
+func (p *Display) redraw() {
 	if p.closed || p.opts.Terminal == nil {
 		return
 	}
 	columns, rows := p.opts.Terminal.size()
 	tree := p.tree(columns, rows)
-	if slices.Equal(tree, p.painted) {
+	if slices.Equal(tree, p.drawn) {
 		return
 	}
 	var b strings.Builder
@@ -317,7 +317,7 @@ func (p *Display) paint() {
 	}
 	b.WriteString(startWrapping + showCursor)
 	io.WriteString(p.w, b.String())
-	p.painted = tree
+	p.drawn = tree
 }
 
 const (
@@ -330,14 +330,14 @@ const (
 // erase returns the sequence that removes the tree from the terminal. It assumes
 // that a terminal that has become narrower wrapped the rows, as nearly all do.
 func (p *Display) erase() string {
-	if len(p.painted) == 0 {
+	if len(p.drawn) == 0 {
 		return ""
 	}
 	columns, _ := p.opts.Terminal.size()
 	up := 0
-	for _, r := range p.painted {
+	for _, r := range p.drawn {
 		up += max(1, (r.cells+columns-1)/columns)
 	}
-	p.painted = nil
+	p.drawn = nil
 	return fmt.Sprintf("\x1b[%dA\r\x1b[J", up)
 }

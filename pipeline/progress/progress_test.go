@@ -50,7 +50,7 @@ func TestPlainLinesHaveTimeStageAndPlatform(t *testing.T) {
 	p.Step("boot", "linux/arm64").End(errors.New("booting: svc-netbox did not start:\nlast line 100%"))
 	p.Step("readme", "").Skip("nothing changed")
 	index := p.Step("index", "")
-	index.Worked()
+	index.WorkDone()
 	clock.pass(time.Second)
 	index.End(nil)
 	stop, begun := p.Step("stop", ""), clock.Now()
@@ -192,7 +192,7 @@ func TestATerminalShowsTheTreeOfStagesAndPlatforms(t *testing.T) {
 	amd.End(nil)
 	boot := p.Step("boot", "linux/amd64")
 	clock.pass(9500 * time.Millisecond)
-	boot.Worked()
+	boot.WorkDone()
 	clock.pass(time.Second)
 	smoke := p.Step("smoke", "linux/amd64")
 	s.shows(`

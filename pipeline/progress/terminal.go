@@ -67,8 +67,8 @@ func (t *Terminal) size() (columns, rows int) {
 // ascii maps the symbols of the tree to ASCII, for terminals without Unicode.
 var ascii = map[rune]rune{'●': '*', '○': 'o', '✓': '+', '✗': 'x', '├': '|', '└': '`', '…': '.'}
 
-// legible replaces characters that the terminal cannot show.
-func (t *Terminal) legible(text string) string {
+// printable replaces characters that the terminal cannot show.
+func (t *Terminal) printable(text string) string {
 	if t.Unicode {
 		return text
 	}

@@ -28,14 +28,14 @@ const (
 	cyan  = "36"
 )
 
-// looks maps each state to its symbol.
-var looks = [...]piece{
-	running: {"●", cyan},
-	worked:  {"○", cyan},
-	passed:  {"✓", green},
-	failed:  {"✗", red},
-	skipped: {"-", faint},
-	stopped: {"✗", red},
+// symbols maps each state to its symbol.
+var symbols = [...]piece{
+	running:  {"●", cyan},
+	finished: {"○", cyan},
+	passed:   {"✓", green},
+	failed:   {"✗", red},
+	skipped:  {"-", faint},
+	stopped:  {"✗", red},
 }
 
 // tree returns all steps, grouped by platform. If they do not fit the terminal,
@@ -44,10 +44,10 @@ func (p *Display) tree(columns, rows int) []row {
 	if len(p.steps) == 0 {
 		return nil
 	}
-	lines := p.whole()
+	lines := p.fullTree()
 	// One row is left for the cursor.
 	if room := max(1, rows-1); len(lines) > room {
-		lines = p.folded(room)
+		lines = p.compactTree(room)
 	}
 	tree := make([]row, len(lines))
 	for i, line := range lines {
@@ -57,9 +57,9 @@ func (p *Display) tree(columns, rows int) []row {
 	return tree
 }
 
-// whole returns the tree with one line for each step. The platforms' steps are
+// fullTree returns the tree with one line for each step. The platforms' steps are
 // grouped at the position of the first of them.
-func (p *Display) whole() (lines [][]piece) {
+func (p *Display) fullTree() (lines [][]piece) {
 	width := p.widest(func(s *Step) string { return s.stage }) + 2
 	steps := slices.Clone(p.steps)
 	if first := slices.IndexFunc(steps, func(s *Step) bool { return s.platform != "" }); first >= 0 {
@@ -84,8 +84,8 @@ func (p *Display) whole() (lines [][]piece) {
 	return append(lines, p.footer())
 }
 
-// folded returns the tree in at most room lines: passed steps are only counted.
-func (p *Display) folded(room int) (lines [][]piece) {
+// compactTree returns the tree in at most room lines: passed steps are only counted.
+func (p *Display) compactTree(room int) (lines [][]piece) {
 	width := p.widest((*Step).name)
 	count := 0
 	for _, s := range p.steps {
@@ -119,7 +119,7 @@ func (p *Display) line(branch string, s *Step, name string, width int) []piece {
 	}
 	line := []piece{
 		{branch, faint},
-		looks[s.state],
+		symbols[s.state],
 		{fmt.Sprintf(" %-*s %8s", width, name, took), plain},
 	}
 	if s.last != "" {
@@ -141,7 +141,7 @@ func (p *Display) footer() []piece {
 func (t *Terminal) row(line []piece, columns int) row {
 	var r row
 	for _, piece := range line {
-		text := cut(t.legible(piece.text), columns-r.cells, t.legible("…"))
+		text := cut(t.printable(piece.text), columns-r.cells, t.printable("…"))
 		r.cells += uniseg.StringWidth(text)
 		if t.Color && piece.style != plain && text != "" {
 			text = "\x1b[" + piece.style + "m" + text + "\x1b[0m"

@@ -7,9 +7,9 @@ import (
 )
 
 var (
-	// callOutForm matches a call-out of the format: ?+note[title](|text|).
-	callOutForm = regexp.MustCompile(`(?s)\?\+(\w+)(?:\[([^\]\n]*)\])?\(\|(.*?)\|\)`)
-	callOutOpen = regexp.MustCompile(`\?\+\w+(?:\[[^\]\n]*\])?\(\|`)
+	// callOutPattern matches a call-out of the format: ?+note[title](|text|).
+	callOutPattern = regexp.MustCompile(`(?s)\?\+(\w+)(?:\[([^\]\n]*)\])?\(\|(.*?)\|\)`)
+	callOutStart   = regexp.MustCompile(`\?\+\w+(?:\[[^\]\n]*\])?\(\|`)
 )
 
 // kinds maps the format's kinds of call-outs to GitHub's.
@@ -31,11 +31,11 @@ type text struct {
 	value *string
 }
 
-// callOuts converts the call-outs in all texts to GitHub's syntax.
-func (v *Vars) callOuts() {
+// convertCallOuts converts the call-outs in all texts to GitHub's syntax.
+func (v *Vars) convertCallOuts() {
 	for _, t := range v.texts() {
-		*t.value = callOutForm.ReplaceAllStringFunc(*t.value, func(m string) string {
-			part := callOutForm.FindStringSubmatch(m)
+		*t.value = callOutPattern.ReplaceAllStringFunc(*t.value, func(m string) string {
+			part := callOutPattern.FindStringSubmatch(m)
 			kind := cmp.Or(kinds[strings.ToLower(part[1])], "NOTE")
 			body := strings.TrimSpace(part[3])
 			if part[2] != "" {

@@ -33,7 +33,7 @@ func (v *Vars) Docs(extra Extra) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rendering the page of the documentation site: %w", err)
 	}
-	return []byte(material(page, v.sameSite(extra.Guides))), nil
+	return []byte(material(page, v.siteLinks(extra.Guides))), nil
 }
 
 // tables returns a table of parameters for each kind.
@@ -61,9 +61,9 @@ func (v *Vars) tables() []table {
 }
 
 var (
-	callOut  = regexp.MustCompile(`^> ?\[!(\w+)\]$`)
-	summary  = regexp.MustCompile(`^<summary>(.*)</summary>$`)
-	listItem = regexp.MustCompile(`^(?:[*+-]|\d+\.) `)
+	githubCallOut = regexp.MustCompile(`^> ?\[!(\w+)\]$`)
+	summary       = regexp.MustCompile(`^<summary>(.*)</summary>$`)
+	listItem      = regexp.MustCompile(`^(?:[*+-]|\d+\.) `)
 )
 
 // admonitions maps GitHub's call-outs to the site's admonitions.
@@ -83,7 +83,7 @@ func material(page string, files func(file, anchor string) string) string {
 			anchors["](#"+anchorGitHub(text)+")"] = "](#" + anchorMkDocs(text) + ")"
 		}
 	}
-	pad, callOutOpen, last := "", false, ""
+	pad, inCallOut, last := "", false, ""
 	put := func(line string) {
 		if line != "" {
 			line = pad + line
@@ -97,14 +97,14 @@ func material(page string, files func(file, anchor string) string) string {
 			continue
 		}
 		line = ownLink.ReplaceAllStringFunc(relink(line, files), func(own string) string { return cmp.Or(anchors[own], own) })
-		kind := callOut.FindStringSubmatch(line)
+		kind := githubCallOut.FindStringSubmatch(line)
 		title := summary.FindStringSubmatch(line)
 		switch {
-		case callOutOpen && strings.HasPrefix(line, ">"):
+		case inCallOut && strings.HasPrefix(line, ">"):
 			put(strings.TrimRight("    "+strings.TrimPrefix(strings.TrimPrefix(line, ">"), " "), " "))
 			continue
 		case kind != nil && admonitions[kind[1]] != "":
-			callOutOpen = true
+			inCallOut = true
 			put("!!! " + admonitions[kind[1]])
 			put("")
 			continue
@@ -118,7 +118,7 @@ func material(page string, files func(file, anchor string) string) string {
 			pad = strings.TrimPrefix(pad, "    ")
 			continue
 		}
-		callOutOpen = false
+		inCallOut = false
 		if listItem.MatchString(line) && last != "" && !listItem.MatchString(last) && !strings.HasPrefix(last, " ") {
 			put("")
 		}

@@ -64,10 +64,10 @@ func relink(line string, to func(file, anchor string) string) string {
 	})
 }
 
-// sameSite returns a function that converts links for the documentation site's
+// siteLinks returns a function that converts links for the documentation site's
 // page: links to README.md and to guides point to sections of the page, links to
 // other files to the repository on GitHub.
-func (v *Vars) sameSite(guides []Guide) func(file, anchor string) string {
+func (v *Vars) siteLinks(guides []Guide) func(file, anchor string) string {
 	titles := map[string]string{}
 	for _, g := range guides {
 		titles[g.Path] = "#" + anchorGitHub(g.Title)

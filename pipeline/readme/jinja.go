@@ -82,8 +82,8 @@ func (r *renderer) scalars(path string, node *yaml.Node, users []string) {
 		text, err := execute(node.Value, r.context)
 		if err != nil {
 			at := *node
-			at.Line = lineIn(node, r.lineOf(node.Value, err))
-			r.problem(&at, path, innermost(err))
+			at.Line = fileLine(node, r.errorLine(node.Value, err))
+			r.problem(&at, path, rootCause(err))
 			return
 		}
 		node.Value = text
@@ -191,7 +191,7 @@ func evaluate(text string, context *exec.Context, deadline time.Time) (out strin
 	if err != nil {
 		return "", err
 	}
-	b := limited{}
+	b := limitedWriter{}
 	if err := template.Execute(&b, context); err != nil {
 		return "", err
 	}
@@ -232,11 +232,11 @@ func limitedRange(_ *exec.Evaluator, params *exec.VarArgs) ([]int, error) {
 	return numbers, nil
 }
 
-// limited is a buffer of limited size. It does not embed the Builder, which would
+// limitedWriter is a buffer of limited size. It does not embed the Builder, which would
 // add methods without the limit.
-type limited struct{ text strings.Builder }
+type limitedWriter struct{ text strings.Builder }
 
-func (l *limited) Write(p []byte) (int, error) {
+func (l *limitedWriter) Write(p []byte) (int, error) {
 	if l.text.Len()+len(p) > outLimit {
 		panic(errEndless)
 	}
@@ -267,9 +267,9 @@ var (
 	gonjaStep  = regexp.MustCompile(`\{\{ step__\(\) -?\}\}`)
 )
 
-// lineOf returns the line of the text that an error refers to, from 1: the one that
+// errorLine returns the line of the text that an error refers to, from 1: the one that
 // gonja names, or that of the first tag that fails on its own.
-func (r *renderer) lineOf(text string, err error) int {
+func (r *renderer) errorLine(text string, err error) int {
 	if places := gonjaLine.FindAllStringSubmatch(err.Error(), -1); len(places) > 0 {
 		line, _ := strconv.Atoi(places[len(places)-1][1])
 		return max(1, line)
@@ -277,14 +277,14 @@ func (r *renderer) lineOf(text string, err error) int {
 	tags := append(jinjaTag.FindAllStringIndex(text, -1), []int{0, 0}) // the last is for a tag that is not closed
 	failing := slices.IndexFunc(tags, func(tag []int) bool {
 		_, alone := execute(text[tag[0]:tag[1]], r.context)
-		return alone != nil && innermost(alone).Error() == innermost(err).Error()
+		return alone != nil && rootCause(alone).Error() == rootCause(err).Error()
 	})
 	return 1 + strings.Count(text[:tags[max(0, failing)][0]], "\n")
 }
 
-// lineIn converts a line of a value to a line of the file. For a list of lines,
+// fileLine converts a line of a value to a line of the file. For a list of lines,
 // line is the number of the item.
-func lineIn(node *yaml.Node, line int) int {
+func fileLine(node *yaml.Node, line int) int {
 	switch {
 	case node.Kind == yaml.SequenceNode:
 		return node.Content[min(line, len(node.Content))-1].Line
@@ -296,9 +296,9 @@ func lineIn(node *yaml.Node, line int) int {
 	return node.Line
 }
 
-// innermost removes what gonja adds to an error: the template's text, gonja's own
+// rootCause removes what gonja adds to an error: the template's text, gonja's own
 // tokens, and positions, because the error starts with the line already.
-func innermost(err error) error {
+func rootCause(err error) error {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner
 	}

@@ -24,7 +24,7 @@ const (
 	maintainers = ".github/maintainers.md"
 )
 
-// Picture returns the path of README.md's picture of the init graph for a look:
+// Picture returns the path of README.md's picture of the init graph for a theme:
 // light or dark.
 func Picture(look string) string { return ".github/init-graph-" + look + ".svg" }
 

@@ -24,14 +24,14 @@ const (
 	port
 	device
 	custom
-	mentioned // only in a table
+	tableOnly // only in a table
 )
 
 // The orders of the kinds in the three places.
 var (
 	composeOrder = [...]kind{privileged, hostname, macAddress, network, capability, securityOption, environment, volume, port, device, custom}
 	cliOrder     = [...]kind{hostname, macAddress, network, privileged, capability, securityOption, environment, port, volume, device, custom}
-	tableOrder   = [...]kind{hostname, macAddress, network, port, environment, volume, device, privileged, capability, securityOption, custom, mentioned}
+	tableOrder   = [...]kind{hostname, macAddress, network, port, environment, volume, device, privileged, capability, securityOption, custom, tableOnly}
 )
 
 // entry is one parameter in the form of each of the three places.
@@ -44,7 +44,7 @@ type entry struct {
 	Param    string // in a table
 	Desc     string // description in a table
 	optional bool
-	again    bool // another value of the previous entry; a table shows only the first
+	repeated bool // another value of the previous entry; a table shows only the first
 }
 
 // entries returns all enabled parameters.
@@ -132,7 +132,7 @@ func (v *Vars) entries() []entry {
 				values, param = []string{""}, flag
 			}
 			for n, value := range values {
-				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, Param: param, Desc: e.Desc, optional: twin.optional, again: n > 0}
+				line := entry{kind: custom, key: key, list: e.Array.On || !e.Value.Plain && len(e.Value.List) > 0, value: value, flag: flag, Param: param, Desc: e.Desc, optional: twin.optional, repeated: n > 0}
 				if value != "" {
 					line.flag += "=" + shellQuote(value)
 				} else {
@@ -144,7 +144,7 @@ func (v *Vars) entries() []entry {
 	}
 	rows := func(on bool, name, param, desc string) {
 		if on && !slices.ContainsFunc(all, func(e entry) bool { return e.kind == custom && e.key == name }) {
-			add(entry{kind: mentioned, Param: param, Desc: desc})
+			add(entry{kind: tableOnly, Param: param, Desc: desc})
 		}
 	}
 	rows(v.ReadOnly, "read_only", "--read-only=true", "Runs the container with a [read-only file system](#read-only-operation).")
@@ -161,7 +161,7 @@ func (v *Vars) inOrder(order []kind) []entry {
 
 // rows returns the entries of a table.
 func (v *Vars) rows() []entry {
-	return slices.DeleteFunc(v.inOrder(tableOrder[:]), func(e entry) bool { return e.again })
+	return slices.DeleteFunc(v.inOrder(tableOrder[:]), func(e entry) bool { return e.repeated })
 }
 
 // Image returns the image reference that users pull.
@@ -220,7 +220,7 @@ func (v *Vars) externalCompose() string {
 // substitution that contains only a comment, so a shell drops it.
 func (v *Vars) CommandLine() string {
 	lines := []string{"docker run -d", "--name=" + v.ContainerName}
-	given := v.composed()
+	given := v.composeEnv()
 	for _, e := range v.inOrder(cliOrder[:]) {
 		line := e.flag
 		if name, _, _ := strings.Cut(e.value, "="); e.optional && e.kind == environment && len(given) > 0 {
@@ -244,9 +244,9 @@ func (v *Vars) CommandLine() string {
 	return command
 }
 
-// composed returns the environment that the custom compose file sets for the
+// composeEnv returns the environment that the custom compose file sets for the
 // application.
-func (v *Vars) composed() map[string]string {
+func (v *Vars) composeEnv() map[string]string {
 	var file struct {
 		Services map[string]struct {
 			Image       string    `yaml:"image"`

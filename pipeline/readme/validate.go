@@ -130,7 +130,7 @@ func (v *Vars) checkTexts() (problems []error) {
 	for _, t := range v.texts() {
 		text := *t.value
 		problem := func(begin int, format string, args ...any) {
-			line := lineIn(find(v.doc.Root, t.key), 1+strings.Count(text[:begin], "\n"))
+			line := fileLine(find(v.doc.Root, t.key), 1+strings.Count(text[:begin], "\n"))
 			problems = append(problems, v.doc.ProblemAt(&yaml.Node{Line: line}, t.key, format, args...))
 		}
 		end, begin := "", 0 // the end mark of the open code block or comment, and where that starts
@@ -157,7 +157,7 @@ func (v *Vars) checkTexts() (problems []error) {
 		default:
 			problem(begin, "the code block that begins here is not closed: add a line %s", end)
 		}
-		if open := callOutOpen.FindAllStringIndex(text, -1); len(open) > len(callOutForm.FindAllString(text, -1)) {
+		if open := callOutStart.FindAllStringIndex(text, -1); len(open) > len(callOutPattern.FindAllString(text, -1)) {
 			problem(open[len(open)-1][0], "a call-out is not closed: end it with |)")
 		}
 	}
@@ -166,17 +166,17 @@ func (v *Vars) checkTexts() (problems []error) {
 
 // checkCompose reports an invalid compose file.
 func (v *Vars) checkCompose() error {
-	if line, err := notCompose(v.CustomCompose); err != nil {
-		return v.doc.ProblemAt(&yaml.Node{Line: lineIn(find(v.doc.Root, "custom_compose"), line)}, "custom_compose", "%v", err)
+	if line, err := composeError(v.CustomCompose); err != nil {
+		return v.doc.ProblemAt(&yaml.Node{Line: fileLine(find(v.doc.Root, "custom_compose"), line)}, "custom_compose", "%v", err)
 	}
-	if _, err := notCompose(v.Compose()); v.External && v.ExternalCompose != "" && err != nil {
+	if _, err := composeError(v.Compose()); v.External && v.ExternalCompose != "" && err != nil {
 		return v.doc.Problem("external_application_compose_block", "%v", err)
 	}
 	return nil
 }
 
-// notCompose returns why a text is not a compose file, and the line of the error.
-func notCompose(text string) (line int, err error) {
+// composeError returns why a text is not a compose file, and the line of the error.
+func composeError(text string) (line int, err error) {
 	var file struct {
 		Services map[string]yaml.Node `yaml:"services"`
 	}

@@ -108,8 +108,8 @@ type Params struct {
 	Custom      []CustomParam    `yaml:"custom_params"`
 }
 
-// elsewhere has the fields of a parameter that only other programs use.
-type elsewhere struct {
+// unusedFields has the fields of a parameter that only other programs use.
+type unusedFields struct {
 	Label   any `yaml:"name"`
 	Choices any `yaml:"env_options"`
 	Default any `yaml:"default"`
@@ -136,50 +136,50 @@ type Version struct {
 
 // EnvVar is an environment variable of the container.
 type EnvVar struct {
-	elsewhere `prefix:""`
-	Name      string  `yaml:"env_var"`
-	Value     Literal `yaml:"env_value"`
-	Desc      string  `yaml:"desc"`
+	unusedFields `prefix:""`
+	Name         string  `yaml:"env_var"`
+	Value        Literal `yaml:"env_value"`
+	Desc         string  `yaml:"desc"`
 }
 
 // Volume is a folder of the host mounted in the container.
 type Volume struct {
-	elsewhere `prefix:""`
-	Path      string `yaml:"vol_path" required:""`
-	Host      string `yaml:"vol_host_path" required:""`
-	Desc      string `yaml:"desc"`
+	unusedFields `prefix:""`
+	Path         string `yaml:"vol_path" required:""`
+	Host         string `yaml:"vol_host_path" required:""`
+	Desc         string `yaml:"desc"`
 }
 
 // Port is a port of the container published on the host.
 type Port struct {
-	elsewhere `prefix:""`
-	External  Literal `yaml:"external_port" required:""`
-	Internal  Literal `yaml:"internal_port" required:""`
-	Desc      string  `yaml:"port_desc"`
+	unusedFields `prefix:""`
+	External     Literal `yaml:"external_port" required:""`
+	Internal     Literal `yaml:"internal_port" required:""`
+	Desc         string  `yaml:"port_desc"`
 }
 
 // Device is a device of the host passed to the container.
 type Device struct {
-	elsewhere `prefix:""`
-	Path      string `yaml:"device_path" required:""`
-	Host      string `yaml:"device_host_path" required:""`
-	Desc      string `yaml:"desc"`
+	unusedFields `prefix:""`
+	Path         string `yaml:"device_path" required:""`
+	Host         string `yaml:"device_host_path" required:""`
+	Desc         string `yaml:"desc"`
 }
 
 // Cap is a Linux capability.
 type Cap struct {
-	elsewhere `prefix:""`
-	Name      string `yaml:"cap_add_var" required:""`
-	Desc      string `yaml:"desc"`
+	unusedFields `prefix:""`
+	Name         string `yaml:"cap_add_var" required:""`
+	Desc         string `yaml:"desc"`
 }
 
 // SecurityOption is a value of Docker's security-opt, which may be spelled
 // differently on the command line and in compose.
 type SecurityOption struct {
-	elsewhere `prefix:""`
-	Run       string `yaml:"run_var" required:""`
-	Compose   string `yaml:"compose_var"`
-	Desc      string `yaml:"desc"`
+	unusedFields `prefix:""`
+	Run          string `yaml:"run_var" required:""`
+	Compose      string `yaml:"compose_var"`
+	Desc         string `yaml:"desc"`
 }
 
 // CustomParam is any other option of docker run.
@@ -292,7 +292,7 @@ func Parse(name string, data []byte) (*Vars, error) {
 		return nil, doc.ProblemAt(node, "full_custom_readme", "this page is written by hand, so there is nothing to render: remove the key to have it rendered")
 	}
 	rendered := render(doc)
-	v.setAside()
+	v.dropOtherKeys()
 	problems := errors.Join(doc.Decode(v), rendered) // mistyped values come first: they may cause the rest
 	v.ContainerName = cmp.Or(v.ContainerName, v.Name)
 	v.RepoName = cmp.Or(v.RepoName, "docker-"+v.Name)
@@ -303,7 +303,7 @@ func Parse(name string, data []byte) (*Vars, error) {
 	if err := errors.Join(problems, v.validate(problems)); err != nil {
 		return nil, err
 	}
-	v.callOuts()
+	v.convertCallOuts()
 	return v, nil
 }
 
@@ -317,8 +317,8 @@ func find(mapping *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// setAside removes the keys that no page uses from the document.
-func (v *Vars) setAside() {
+// dropOtherKeys removes the keys that no page uses from the document.
+func (v *Vars) dropOtherKeys() {
 	var kept []*yaml.Node
 	var aside []string
 	for pair := range slices.Chunk(v.doc.Root.Content, 2) {

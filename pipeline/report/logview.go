@@ -10,8 +10,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// mostLines is the maximum number of lines of one log on the page.
-const mostLines = 4000
+// maxLines is the maximum number of lines of one log on the page.
+const maxLines = 4000
 
 // logLine matches the reference to a line of a container's log in an error.
 var logLine = regexp.MustCompile(`\(log line (\d+)\)`)
@@ -63,7 +63,7 @@ const repeated = 3
 // fill adds the lines of a log to its view. The log opens at line named, which the
 // failure refers to, or at the first error if named is 0.
 func (v *logView) fill(lines []string, named int) {
-	v.Count, v.Cut = len(lines), max(0, len(lines)-mostLines)
+	v.Count, v.Cut = len(lines), max(0, len(lines)-maxLines)
 	traceback := false
 	for _, text := range lines[v.Cut:] {
 		own := stamp.ReplaceAllString(text, "")

@@ -57,7 +57,7 @@ type view struct {
 	Sizes     []sbom.Size
 	Logs      []logView
 
-	Looks, Boots, Asked, Sized bool // whether any platform has it
+	HasPictures, HasBoots, HasChecks, HasLayers bool // whether any platform has it
 }
 
 type platformView struct {
@@ -104,10 +104,10 @@ func (r Report) view() view {
 	for _, p := range r.Platforms {
 		pv := r.platform(p)
 		v.Platforms = append(v.Platforms, pv)
-		v.Looks = v.Looks || len(p.Pictures) > 0
-		v.Boots = v.Boots || pv.Boot != nil
-		v.Asked = v.Asked || len(p.Smoke) > 0
-		v.Sized = v.Sized || len(p.Layers) > 0
+		v.HasPictures = v.HasPictures || len(p.Pictures) > 0
+		v.HasBoots = v.HasBoots || pv.Boot != nil
+		v.HasChecks = v.HasChecks || len(p.Smoke) > 0
+		v.HasLayers = v.HasLayers || len(p.Layers) > 0
 	}
 	v.Packages, v.Several = r.packageTable()
 	if r.Difference != nil {

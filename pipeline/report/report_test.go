@@ -133,7 +133,7 @@ func TestTheCauseOfAFailureComesBeforeWhatTheStageSaid(t *testing.T) {
 	b.End(buildAMD, noon, 1, errors.New("build linux/amd64: Dockerfile:7: RUN x: exit code: 25"), "")
 	said := b.Report()
 	why, next := "build linux/amd64: the disk was full: /cache had 0.0 GB free of 9.0 GB: make room", "Make room as the line above says, then check it: go run ./ci check."
-	r := said.Because(errors.New("the disk was full: /cache had 0.0 GB free of 9.0 GB: make room"))
+	r := said.WithCause(errors.New("the disk was full: /cache had 0.0 GB free of 9.0 GB: make room"))
 	if f := r.Failure(); f.Why() != why || f.Next != next {
 		t.Errorf("%q, %q; want %q, %q", f.Why(), f.Next, why, next)
 	}
@@ -144,7 +144,7 @@ func TestTheCauseOfAFailureComesBeforeWhatTheStageSaid(t *testing.T) {
 	if len(said.Stages[0].Errors) != 1 {
 		t.Error("the report it was made from has changed")
 	}
-	if r := new(report.Report).Because(errors.New("full")); len(r.Stages) != 0 {
+	if r := new(report.Report).WithCause(errors.New("full")); len(r.Stages) != 0 {
 		t.Errorf("a report without stages has %v", r.Stages)
 	}
 }

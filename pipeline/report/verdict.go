@@ -58,9 +58,9 @@ func (r Report) Failure() *Failure {
 	return nil
 }
 
-// Because returns the report with cause inserted before the errors of the first
+// WithCause returns the report with cause inserted before the errors of the first
 // failed stage, because those may be misleading.
-func (r Report) Because(cause error) Report {
+func (r Report) WithCause(cause error) Report {
 	r.Stages = slices.Clone(r.Stages)
 	if s := r.stage(cmp.Or(r.Failure(), &Failure{}).Key); s != nil {
 		s.Errors = slices.Concat([]string{cause.Error()}, s.Errors)
@@ -88,7 +88,7 @@ func (r Report) Failures() (all []Failure) {
 	if all = append(all, readme...); len(all) > 0 {
 		return all
 	}
-	for _, s := range append(r.found(), r.Outcomes()...) {
+	for _, s := range append(r.findings(), r.Outcomes()...) {
 		switch {
 		case s.Verdict() == Failed || s.Verdict() == Missing:
 			all = append(all, Failure{Key: s.Key, What: s.Why(), Next: general})
@@ -102,9 +102,9 @@ func (r Report) Failures() (all []Failure) {
 	return all
 }
 
-// found returns the failed checks of running applications and the differences of
+// findings returns the failed checks of running applications and the differences of
 // init graphs, as failed stages.
-func (r Report) found() (all []Stage) {
+func (r Report) findings() (all []Stage) {
 	for _, p := range r.Platforms {
 		for _, c := range p.Smoke {
 			if c.Error != "" {
@@ -187,7 +187,7 @@ func (r Report) Good(keys ...Key) bool {
 // Worst returns the first stage with the worst verdict for one platform, and a zero
 // Stage if all passed.
 func (r Report) Worst(platform string) (worst Stage) {
-	for _, s := range append(r.Outcomes(), r.found()...) {
+	for _, s := range append(r.Outcomes(), r.findings()...) {
 		if v, than := s.Verdict(), worst.Verdict(); s.Platform == platform && v != Passed && (than == Passed || than != Failed && v == Failed) {
 			worst = s
 		}

@@ -20,7 +20,7 @@ const RefusedHost = "other-host.invalid"
 type Check struct {
 	ID      string
 	Promise string   // what a pass proves
-	Look    string   // where to look after a failure
+	Hint    string   // where to look after a failure
 	Needs   []string // checks that must pass before this one runs
 }
 
@@ -79,7 +79,7 @@ func (r Result) String() string {
 	}
 	s := fmt.Sprintf("%s: FAILED: asked %s, got %s", r.Check, r.Asked, r.Got)
 	if i := slices.IndexFunc(Checks(), func(c Check) bool { return c.ID == r.Check }); i >= 0 {
-		s += "; look at " + Checks()[i].Look
+		s += "; look at " + Checks()[i].Hint
 	}
 	return s
 }

@@ -22,14 +22,14 @@ const limit = 800
 
 // Message is one line of the stream; exactly one field is set.
 type Message struct {
-	Result      *Result    `json:"result,omitempty"`
-	Summary     *Summary   `json:"summary,omitempty"`     // follows the results
-	Terminating *time.Time `json:"terminating,omitempty"` // just before PID 1 is sent SIGTERM
-	Death       *Death     `json:"death,omitempty"`
+	Result   *Result    `json:"result,omitempty"`
+	Summary  *Summary   `json:"summary,omitempty"`     // follows the results
+	StopTime *time.Time `json:"terminating,omitempty"` // just before PID 1 is sent SIGTERM
+	Exit     *Exit      `json:"death,omitempty"`
 }
 
-// Death is one exit of a service that s6 supervises and restarts.
-type Death struct {
+// Exit is one exit of a service that s6 supervises and restarts.
+type Exit struct {
 	Service string `json:"service"`
 	Count   int    `json:"count"` // number of exits since the container's start
 	How     string `json:"how"`   // exit status or signal, in words
@@ -70,11 +70,11 @@ func clip(s string) string {
 
 // Report is the outcome of a smoke test, parsed from a container's log.
 type Report struct {
-	Results     []Result  // reported results, in the order of Checks
-	Summary     *Summary  // nil when the probe did not finish
-	Terminating time.Time // when the probe sent SIGTERM to PID 1, by the container's clock; zero if it did not
-	Deaths      []Death   // exits of services before the stop
-	problems    []error   // errors of the stream itself
+	Results  []Result  // reported results, in the order of Checks
+	Summary  *Summary  // nil when the probe did not finish
+	StopTime time.Time // when the probe sent SIGTERM to PID 1, by the container's clock; zero if it did not
+	Exits    []Exit    // exits of services before the stop
+	problems []error   // errors of the stream itself
 }
 
 // Find parses the message in a line, ignoring text before and after it. It
@@ -110,10 +110,10 @@ func Parse(lines []string) Report {
 		case m.Summary != nil:
 			rep.Summary = m.Summary
 			summaries++
-		case m.Terminating != nil:
-			rep.Terminating = *m.Terminating
-		case m.Death != nil:
-			rep.Deaths = append(rep.Deaths, *m.Death)
+		case m.StopTime != nil:
+			rep.StopTime = *m.StopTime
+		case m.Exit != nil:
+			rep.Exits = append(rep.Exits, *m.Exit)
 		}
 	}
 

@@ -41,18 +41,18 @@ func TestEachCheckOncePassedIsAPass(t *testing.T) {
 	if len(rep.Results) != len(Checks()) || rep.Results[0].Seconds != 0.5 || rep.Summary.Checks != len(Checks()) {
 		t.Errorf("not all that was written came back: %+v", rep)
 	}
-	if !rep.Terminating.IsZero() {
+	if !rep.StopTime.IsZero() {
 		t.Error("a stop nobody asked for")
 	}
 }
 
 func TestDeathsOfServicesAreNoFindings(t *testing.T) {
-	death := Death{Service: "svc-cron", Count: 2, How: "ended with status 3"}
+	death := Exit{Service: "svc-cron", Count: 2, How: "ended with status 3"}
 	var line bytes.Buffer
-	write(t, &line, Message{Death: &death})
+	write(t, &line, Message{Exit: &death})
 	rep := Parse(append(passing(t), strings.TrimSpace(line.String())))
-	if err := rep.Err(); err != nil || !slices.Equal(rep.Deaths, []Death{death}) {
-		t.Errorf("deaths %v, %v, want %v", rep.Deaths, err, death)
+	if err := rep.Err(); err != nil || !slices.Equal(rep.Exits, []Exit{death}) {
+		t.Errorf("deaths %v, %v, want %v", rep.Exits, err, death)
 	}
 }
 
@@ -76,9 +76,9 @@ func TestLinesOfServicesDoNotMatter(t *testing.T) {
 func TestTheTimeOfTheStopComesBack(t *testing.T) {
 	at := time.Date(2026, 11, 23, 20, 0, 0, 5000, time.UTC)
 	var buf bytes.Buffer
-	write(t, &buf, Message{Terminating: &at})
-	if rep := Parse(append(passing(t), buf.String())); !rep.Terminating.Equal(at) || rep.Err() != nil {
-		t.Errorf("got %s and %v", rep.Terminating, rep.Err())
+	write(t, &buf, Message{StopTime: &at})
+	if rep := Parse(append(passing(t), buf.String())); !rep.StopTime.Equal(at) || rep.Err() != nil {
+		t.Errorf("got %s and %v", rep.StopTime, rep.Err())
 	}
 }
 
@@ -162,7 +162,7 @@ func TestChecksNeedOnlyEarlierOnes(t *testing.T) {
 				t.Errorf("%s needs %s, which is not before it", c.ID, need)
 			}
 		}
-		if c.Promise == "" || c.Look == "" {
+		if c.Promise == "" || c.Hint == "" {
 			t.Errorf("%s does not say what it is for or where to look", c.ID)
 		}
 		seen[c.ID] = true

@@ -197,7 +197,7 @@ func (d *Document) eachKey(path string, node *yaml.Node, visit func(key, path st
 	first := map[string]int{}
 	for pair := range slices.Chunk(node.Content, 2) {
 		key, value := pair[0], pair[1]
-		inner := within(path, key.Value)
+		inner := joinPath(path, key.Value)
 		switch line, twice := first[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.ShortTag() == "!!merge":
 			d.problem(key, path, "only plain keys are understood")
@@ -213,8 +213,8 @@ func (d *Document) eachKey(path string, node *yaml.Node, visit func(key, path st
 	return true
 }
 
-// within returns the path of a key in the mapping at path.
-func within(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
+// joinPath returns the path of a key in the mapping at path.
+func joinPath(path, key string) string { return strings.TrimPrefix(path+"."+key, ".") }
 
 func (d *Document) decodeStruct(path string, node *yaml.Node, into reflect.Value) {
 	fields := map[string]field{}
@@ -234,7 +234,7 @@ func (d *Document) decodeStruct(path string, node *yaml.Node, into reflect.Value
 	})
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if f := fields[key]; mapping && f.required && !wrong[key] && strings.TrimSpace(f.String()) == "" {
-			d.problems = append(d.problems, d.Problem(within(path, key), "missing"))
+			d.problems = append(d.problems, d.Problem(joinPath(path, key), "missing"))
 		}
 	}
 }

@@ -62,7 +62,7 @@ func show() {
 	fmt.Fprintln(arm, "first")
 	amd.End(nil)
 	boot := p.Step("boot", "linux/amd64")
-	boot.Worked()
+	boot.WorkDone()
 	p.Step("graph", "linux/amd64").End(errors.New("readme-vars.yml:99: the edge init-a -> init-b is not in the image: take it out of init_diagram, or add the file init-b/dependencies.d/init-a"))
 	fmt.Fprintln(arm, "#12 構築中 "+strings.Repeat("0123456789", 30))
 	time.Sleep(2 * patience)

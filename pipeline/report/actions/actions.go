@@ -19,8 +19,8 @@ type Sink struct {
 	exists func(file string) bool // whether the repository has a file
 	hide   func(string) string    // removes secrets
 
-	mu sync.Mutex // guards to
-	to *githubactions.Action
+	mu     sync.Mutex // guards action
+	action *githubactions.Action
 }
 
 // New returns the Sink for a process with the given environment, nil when it does
@@ -31,7 +31,7 @@ func New(getenv func(string) string, w io.Writer, exists func(file string) bool,
 	if getenv("GITHUB_ACTIONS") != "true" {
 		return nil
 	}
-	return &Sink{getenv: getenv, exists: exists, hide: hide, to: githubactions.New(githubactions.WithGetenv(getenv), githubactions.WithWriter(w))}
+	return &Sink{getenv: getenv, exists: exists, hide: hide, action: githubactions.New(githubactions.WithGetenv(getenv), githubactions.WithWriter(w))}
 }
 
 // do serializes writes and converts the library's panics to errors.
@@ -46,7 +46,7 @@ func (s *Sink) do(what string, f func(*githubactions.Action)) (err error) {
 			err = fmt.Errorf("write %s for GitHub Actions: %v: look at the step's environment", what, r)
 		}
 	}()
-	f(s.to)
+	f(s.action)
 	return nil
 }
 
@@ -113,8 +113,8 @@ func (s *Sink) file(variable, what, text string, f func(*githubactions.Action)) 
 	return s.do(what, f)
 }
 
-// place matches FILE:LINE in an error.
-var place = regexp.MustCompile(`(?:^|\s)([A-Za-z0-9._][A-Za-z0-9._/-]*):([1-9][0-9]*)(?::|$)`)
+// location matches FILE:LINE in an error.
+var location = regexp.MustCompile(`(?:^|\s)([A-Za-z0-9._][A-Za-z0-9._/-]*):([1-9][0-9]*)(?::|$)`)
 
 // Error annotates the run with an error, at the file and line that it names.
 func (s *Sink) Error(text string) { s.annotate(text, (*githubactions.Action).Errorf) }
@@ -133,7 +133,7 @@ func (s *Sink) annotate(text string, write func(*githubactions.Action, string, .
 	}
 	text = s.hide(text)
 	fields := map[string]string{}
-	for _, m := range place.FindAllStringSubmatch(text, -1) {
+	for _, m := range location.FindAllStringSubmatch(text, -1) {
 		if s.exists(m[1]) {
 			fields["file"], fields["line"] = m[1], m[2]
 			break

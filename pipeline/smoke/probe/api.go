@@ -33,13 +33,13 @@ func api(bearer, method, path string, in any) request {
 
 // token creates a version 2 API token and uses it. Creating it with the password
 // would hash the password a third time, which takes seconds under emulation.
-func (p *probe) token(t *talk) string {
+func (p *probe) token(t *checkRun) string {
 	var made struct {
 		Version int
 		Key     string
 		Token   string
 	}
-	t.read(t.ask(p.api(http.MethodPost, "/api/users/tokens/", map[string]any{
+	t.decode(t.send(p.api(http.MethodPost, "/api/users/tokens/", map[string]any{
 		"user": map[string]string{"username": p.user}, "description": "smoke test",
 	}), http.StatusCreated), &made)
 	t.expect(made.Version == 2 && made.Key != "" && made.Token != "",
@@ -48,10 +48,10 @@ func (p *probe) token(t *talk) string {
 	const who = "/api/authentication-check/"
 	bearer := "nbt_" + made.Key + "."
 	wrong := api(bearer+strings.Repeat("x", len(made.Token)), http.MethodGet, who, nil)
-	t.ask(wrong.but("with a wrong token"), http.StatusUnauthorized, http.StatusForbidden)
+	t.send(wrong.withNote("with a wrong token"), http.StatusUnauthorized, http.StatusForbidden)
 
 	var user struct{ Username string }
-	t.read(t.ask(api(bearer+made.Token, http.MethodGet, who, nil), http.StatusOK), &user)
+	t.decode(t.send(api(bearer+made.Token, http.MethodGet, who, nil), http.StatusOK), &user)
 	t.expect(user.Username == p.user, "200, but as user %q", user.Username)
 	return fmt.Sprintf("a version-2 token that is known as %s's", p.user)
 }
@@ -62,19 +62,19 @@ type status struct {
 	Workers int    `json:"rq-workers-running"`
 }
 
-func (p *probe) status(t *talk) (s status) {
-	t.read(t.ask(p.api(http.MethodGet, "/api/status/", nil), http.StatusOK), &s)
+func (p *probe) status(t *checkRun) (s status) {
+	t.decode(t.send(p.api(http.MethodGet, "/api/status/", nil), http.StatusOK), &s)
 	return s
 }
 
-func (p *probe) release(t *talk) string {
+func (p *probe) release(t *checkRun) string {
 	s := p.status(t)
 	t.expect(s.Version == p.version, "release %q instead of %q", s.Version, p.version)
 	return fmt.Sprintf("release %s", s.Version)
 }
 
-func (p *probe) workers(t *talk) string {
-	return p.until(t, func(t *talk) string {
+func (p *probe) workers(t *checkRun) string {
+	return p.retry(t, func(t *checkRun) string {
 		s := p.status(t)
 		t.expect(s.Workers >= 1, "no worker running")
 		return fmt.Sprintf("%d running", s.Workers)
@@ -90,16 +90,16 @@ type object struct {
 }
 
 // create creates an object and reads it back. It returns the object and its path.
-func (p *probe) create(t *talk, endpoint string, in any) (o object, at string) {
+func (p *probe) create(t *checkRun, endpoint string, in any) (o object, at string) {
 	var made object
-	t.read(t.ask(p.api(http.MethodPost, endpoint, in), http.StatusCreated), &made)
+	t.decode(t.send(p.api(http.MethodPost, endpoint, in), http.StatusCreated), &made)
 	at = fmt.Sprintf("%s%d/", endpoint, made.ID)
-	t.read(t.ask(p.api(http.MethodGet, at, nil), http.StatusOK), &o)
+	t.decode(t.send(p.api(http.MethodGet, at, nil), http.StatusOK), &o)
 	t.expect(o.ID == made.ID, "object %d instead of %d", o.ID, made.ID)
 	return o, at
 }
 
-func (p *probe) site(t *talk) string {
+func (p *probe) site(t *checkRun) string {
 	name := "smoke-" + strings.ToLower(rand.Text()[:10])
 	o, _ := p.create(t, "/api/dcim/sites/", map[string]any{"name": name, "slug": name, "status": "active"})
 	t.expect(o.Name == name, "site %d %q instead of %q", o.ID, o.Name, name)
@@ -115,31 +115,31 @@ func network() netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 
-func (p *probe) prefix(t *talk) string {
+func (p *probe) prefix(t *checkRun) string {
 	want := network()
 	o, at := p.create(t, "/api/ipam/prefixes/", map[string]any{"prefix": want, "scope_type": "dcim.site", "scope_id": p.siteID})
 	t.expect(o.Prefix == want, "prefix %d %s instead of %s", o.ID, o.Prefix, want)
-	p.made.prefix = at
+	p.created.prefix = at
 	return fmt.Sprintf("prefix %s", o.Prefix)
 }
 
-func (p *probe) address(t *talk) string {
+func (p *probe) address(t *checkRun) string {
 	in := network()
 	want := netip.PrefixFrom(in.Addr().Next(), in.Bits())
 	o, at := p.create(t, "/api/ipam/ip-addresses/", map[string]any{"address": want})
 	t.expect(o.Address == want, "address %d %s instead of %s", o.ID, o.Address, want)
-	p.made.address = at
+	p.created.address = at
 	return fmt.Sprintf("address %s", o.Address)
 }
 
-func (p *probe) graphql(t *talk) string {
+func (p *probe) graphql(t *checkRun) string {
 	var found struct {
 		Data struct {
 			Users []struct{ Username string } `json:"user_list"`
 		}
 		Errors []struct{ Message string }
 	}
-	t.read(t.ask(p.api(http.MethodPost, "/graphql/", map[string]any{
+	t.decode(t.send(p.api(http.MethodPost, "/graphql/", map[string]any{
 		"query": fmt.Sprintf(`{ user_list(filters: {username: {exact: %q}}) { username } }`, p.user),
 	}), http.StatusOK), &found)
 	for _, e := range found.Errors {
@@ -152,21 +152,21 @@ func (p *probe) graphql(t *talk) string {
 
 // delete deletes the created objects. The site is last because the others refer to
 // it.
-func (p *probe) delete(t *talk) string {
-	all := []string{p.made.image, p.made.address, p.made.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)}
+func (p *probe) delete(t *checkRun) string {
+	all := []string{p.created.image, p.created.address, p.created.prefix, fmt.Sprintf("/api/dcim/sites/%d/", p.siteID)}
 	for _, at := range all {
-		t.ask(p.api(http.MethodDelete, at, nil), http.StatusNoContent)
-		t.ask(p.api(http.MethodGet, at, nil).but("after it was deleted"), http.StatusNotFound)
+		t.send(p.api(http.MethodDelete, at, nil), http.StatusNoContent)
+		t.send(p.api(http.MethodGet, at, nil).withNote("after it was deleted"), http.StatusNotFound)
 	}
-	if t.wrong == "" {
-		t.about("DELETE, then GET " + strings.Join(all, " "))
+	if t.failure == "" {
+		t.describe("DELETE, then GET " + strings.Join(all, " "))
 	}
 	return "204, then 404 for each"
 }
 
 // image uploads a picture, checks its file and downloads it again.
-func (p *probe) image(t *talk) string {
-	t.about("an image to send")
+func (p *probe) image(t *checkRun) string {
+	t.describe("an image to send")
 	noise := image.NewGray(image.Rect(0, 0, 8, 8)) // random, so unique
 	_, _ = rand.Read(noise.Pix)                    // never fails
 	var picture, body bytes.Buffer
@@ -175,7 +175,7 @@ func (p *probe) image(t *talk) string {
 	if err == nil {
 		err = png.Encode(io.MultiWriter(&picture, file), noise)
 	}
-	t.try(errors.Join(err,
+	t.noError(errors.Join(err,
 		form.WriteField("object_type", "dcim.site"),
 		form.WriteField("object_id", fmt.Sprint(p.siteID)),
 		form.WriteField("name", p.siteName),
@@ -186,7 +186,7 @@ func (p *probe) image(t *talk) string {
 		ID    int
 		Image string
 	}
-	t.read(t.ask(upload, http.StatusCreated), &made)
+	t.decode(t.send(upload, http.StatusCreated), &made)
 	at, err := url.Parse(made.Image)
 	if !t.expect(err == nil && strings.HasPrefix(at.Path, "/media/"), "an image at %q instead of under /media/", made.Image) {
 		return ""
@@ -202,26 +202,26 @@ func (p *probe) image(t *talk) string {
 	t.expect(err == nil && bytes.Equal(content, picture.Bytes()), "201, but %s differs from what was sent (%d bytes, %v)", kept, len(content), err)
 
 	t.web = p.session
-	back := t.ask(get(at.Path), http.StatusOK)
+	back := t.send(get(at.Path), http.StatusOK)
 	t.expect(back.media() == "image/png" && bytes.Equal(back.body, picture.Bytes()), "%d bytes of %s that differ from what was sent", len(back.body), back.media())
 	t.web = p.web
-	r := t.ask(get(at.Path).but("without logging in"))
-	t.expect(r.status >= 300, "%s", r.got())
-	p.made.image = fmt.Sprintf("/api/extras/image-attachments/%d/", made.ID)
+	r := t.send(get(at.Path).withNote("without logging in"))
+	t.expect(r.status >= 300, "%s", r.summary())
+	p.created.image = fmt.Sprintf("/api/extras/image-attachments/%d/", made.ID)
 	return fmt.Sprintf("the same image, and as %s", kept)
 }
 
 // job makes a worker read a folder into the database, which needs the queue, the
 // worker, the database and the file system.
-func (p *probe) job(t *talk) string {
-	t.about("a folder to read")
+func (p *probe) job(t *checkRun) string {
+	t.describe("a folder to read")
 	folder, err := os.MkdirTemp(p.config, ".smoke-")
-	if !t.try(err) {
+	if !t.noError(err) {
 		return ""
 	}
 	defer os.RemoveAll(folder)
 	note := filepath.Join(folder, "note.txt")
-	t.try(errors.Join(
+	t.noError(errors.Join(
 		os.WriteFile(note, []byte("asked by the smoke test\n"), 0o600),
 		os.Chown(note, p.uid, -1),
 		os.Chown(folder, p.uid, -1)))
@@ -229,19 +229,19 @@ func (p *probe) job(t *talk) string {
 	o, source := p.create(t, "/api/core/data-sources/", map[string]any{
 		"name": filepath.Base(folder), "type": "local", "source_url": "file://" + folder,
 	})
-	t.ask(p.api(http.MethodPost, source+"sync/", nil), http.StatusOK)
-	got := p.until(t, func(t *talk) string { return p.finished(t, o.ID) })
+	t.send(p.api(http.MethodPost, source+"sync/", nil), http.StatusOK)
+	got := p.retry(t, func(t *checkRun) string { return p.finished(t, o.ID) })
 	var after struct {
 		Files int `json:"file_count"`
 	}
-	t.read(t.ask(p.api(http.MethodGet, source, nil), http.StatusOK), &after)
+	t.decode(t.send(p.api(http.MethodGet, source, nil), http.StatusOK), &after)
 	t.expect(after.Files == 1, "%d files read instead of 1, though the job is completed", after.Files)
-	t.ask(p.api(http.MethodDelete, source, nil), http.StatusNoContent)
+	t.send(p.api(http.MethodDelete, source, nil), http.StatusNoContent)
 	return got
 }
 
 // finished checks that the job of a data source is completed.
-func (p *probe) finished(t *talk, source int) string {
+func (p *probe) finished(t *checkRun, source int) string {
 	var jobs struct {
 		Results []struct {
 			ID     int
@@ -249,7 +249,7 @@ func (p *probe) finished(t *talk, source int) string {
 			Error  string
 		}
 	}
-	t.read(t.ask(p.api(http.MethodGet, fmt.Sprintf("/api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil), http.StatusOK), &jobs)
+	t.decode(t.send(p.api(http.MethodGet, fmt.Sprintf("/api/core/jobs/?object_type=core.datasource&object_id=%d", source), nil), http.StatusOK), &jobs)
 	if !t.expect(len(jobs.Results) == 1, "%d jobs instead of 1", len(jobs.Results)) {
 		return ""
 	}

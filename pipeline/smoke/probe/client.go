@@ -66,8 +66,8 @@ type request struct {
 
 func (q request) String() string { return q.method + " " + q.path + q.note }
 
-// but returns the request with a note for messages.
-func (q request) but(note string) request {
+// withNote returns the request with a note for messages.
+func (q request) withNote(note string) request {
 	q.note = " " + note
 	return q
 }
@@ -115,8 +115,8 @@ func (r reply) media() string {
 	return media
 }
 
-// got summarizes the reply. It includes the body only to explain an error.
-func (r reply) got() string {
+// summary summarizes the reply. It includes the body only to explain an error.
+func (r reply) summary() string {
 	if errors.Is(r.err, context.DeadlineExceeded) {
 		return "no answer within " + r.took.Round(100*time.Millisecond).String()
 	}

@@ -27,12 +27,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if len(os.Args) > 1 && os.Args[1] == watching {
+	if len(os.Args) > 1 && os.Args[1] == watcherArg {
 		watch(ctx, services, os.Stdout)
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "-watch" {
-		os.Exit(startWatch(os.Args[0], os.Args[2:], os.Stdout, os.Stderr))
+		os.Exit(startWatcher(os.Args[0], os.Args[2:], os.Stdout, os.Stderr))
 	}
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
@@ -66,7 +66,7 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&p.version, "version", "", "NetBox `release` that must answer")
 	flags.StringVar(&p.browser, "browser", "", "`host:port` at which a Chromium is debugged")
-	flags.Float64Var((*float64)(&p.pace), "slowness", 1, "`factor` that all limits are stretched by")
+	flags.Float64Var((*float64)(&p.slowness), "slowness", 1, "`factor` that all limits are stretched by")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -79,15 +79,15 @@ func newProbe(args []string, getenv func(string) string) (*probe, error) {
 		return nil, errors.New("SUPERUSER_PASSWORD or SUPERUSER_API_TOKEN is not in the environment; run the probe through with-contenv")
 	case err != nil:
 		return nil, fmt.Errorf("user id %q is not a number; set PUID", getenv("PUID"))
-	case p.pace <= 0:
+	case p.slowness <= 0:
 		return nil, errors.New("-slowness must be above 0")
 	}
-	p.web = newClient("127.0.0.1:8000", getenv("ALLOWED_HOST"), p.pace.patience())
+	p.web = newClient("127.0.0.1:8000", getenv("ALLOWED_HOST"), p.slowness.requestTimeout())
 	return p, nil
 }
 
 func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
-	summary := p.ask(ctx, stdout)
+	summary := p.runChecks(ctx, stdout)
 	if p.closeTab != nil { // its page must not send requests to a NetBox that is stopping
 		p.closeTab()
 	}
@@ -95,7 +95,7 @@ func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
 	if err := (smoke.Message{Summary: &summary}).Write(stdout); err != nil || summary.Failed > 0 {
 		return 1
 	}
-	if err := (smoke.Message{Terminating: new(time.Now())}).Write(stdout); err != nil {
+	if err := (smoke.Message{StopTime: new(time.Now())}).Write(stdout); err != nil {
 		return 1
 	}
 	if err := syscall.Kill(1, syscall.SIGTERM); err != nil {
@@ -103,7 +103,7 @@ func (p *probe) run(ctx context.Context, stdout, stderr io.Writer) int {
 		return 1
 	}
 	// A clean stop terminates this process too.
-	limit := p.pace.stretch(stopLimit)
+	limit := p.slowness.scale(stopLimit)
 	select {
 	case <-ctx.Done():
 	case <-time.After(limit):

@@ -27,9 +27,9 @@ func from(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
 }
 
-// ask runs the probe as /init would, against the NetBox at address, and returns
+// runProbe runs the probe as /init would, against the NetBox at address, and returns
 // its exit code and output lines.
-func ask(t *testing.T, address string, slowness float64, change func(*probe)) (int, []string) {
+func runProbe(t *testing.T, address string, slowness float64, change func(*probe)) (int, []string) {
 	t.Helper()
 	env := smoke.Env("/probe", "")
 	env["SUPERUSER_PASSWORD"], env["SUPERUSER_API_TOKEN"] = password, token
@@ -38,7 +38,7 @@ func ask(t *testing.T, address string, slowness float64, change func(*probe)) (i
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.web = newClient(address, "netbox.test", p.pace.stretch(requestLimit))
+	p.web = newClient(address, "netbox.test", p.slowness.scale(requestLimit))
 	change(p)
 	var out bytes.Buffer
 	code := p.run(t.Context(), &out, io.Discard)
@@ -70,12 +70,12 @@ func TestANetBoxThatNeverListensIsOneCause(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	code, lines := ask(t, address, 0.005, func(p *probe) { p.uid, p.secrets = os.Getuid(), keys+"/*" })
+	code, lines := runProbe(t, address, 0.005, func(p *probe) { p.uid, p.secrets = os.Getuid(), keys+"/*" })
 	if code != 1 {
 		t.Errorf("ended with %d", code)
 	}
 	rep := smoke.Parse(lines)
-	if !rep.Terminating.IsZero() {
+	if !rep.StopTime.IsZero() {
 		t.Error("stopped the container after a failure")
 	}
 	err = rep.Err()
@@ -96,7 +96,7 @@ func TestANetBoxThatFailsIsToldWithoutSecrets(t *testing.T) {
 		fmt.Fprintf(w, "echo: %s %s %s", r.FormValue("password"), password, r.Header.Get("Authorization"))
 	}))
 	defer s.Close()
-	code, lines := ask(t, s.Listener.Addr().String(), 0.1, func(*probe) {})
+	code, lines := runProbe(t, s.Listener.Addr().String(), 0.1, func(*probe) {})
 	if code != 1 {
 		t.Errorf("ended with %d", code)
 	}
@@ -117,7 +117,7 @@ func TestANetBoxThatHangsIsToldAsSuch(t *testing.T) {
 	defer s.Close()
 	defer close(release)
 	c := newClient(s.Listener.Addr().String(), "netbox.test", 200*time.Millisecond)
-	if got := c.do(t.Context(), get("/login/")).got(); got != "no answer within 200ms" {
+	if got := c.do(t.Context(), get("/login/")).summary(); got != "no answer within 200ms" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -159,8 +159,8 @@ func TestAnErrorPageIsToldInItsOwnWords(t *testing.T) {
 	}
 }
 
-// tree writes a /proc directory for processes: "id parent uid name command...".
-func tree(t *testing.T, processes ...string) string {
+// procDir writes a /proc directory for processes: "id parent uid name command...".
+func procDir(t *testing.T, processes ...string) string {
 	t.Helper()
 	root := t.TempDir()
 	for _, line := range processes {
@@ -207,7 +207,7 @@ func TestOnlySupervisorsAndTheProbeMayBeRoot(t *testing.T) {
 		{"nothing runs as PUID", []string{"21 20 911 python python -m web"}, "none of user 1000"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := &probe{proc: tree(t, append(good, tt.more...)...), self: 41, uid: 1000}
+			p := &probe{proc: procDir(t, append(good, tt.more...)...), self: 41, uid: 1000}
 			r := p.check(t.Context(), p.processes)
 			if r.OK != (tt.want == "") || !strings.Contains(r.Got, tt.want) {
 				t.Errorf("got %+v, want %q", r, tt.want)

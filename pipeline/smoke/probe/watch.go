@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	services = "/run/service" // the directory that s6 supervises
-	watching = "-watching"    // the argument of the watcher process
-	interval = 200 * time.Millisecond
+	services   = "/run/service" // the directory that s6 supervises
+	watcherArg = "-watching"    // the argument of the watcher process
+	interval   = 200 * time.Millisecond
 )
 
-// startWatch starts a process that watches the services, then executes the image's
+// startWatcher starts a process that watches the services, then executes the image's
 // hook, if any.
-func startWatch(self string, hook []string, stdout *os.File, stderr io.Writer) int {
-	cmd := exec.Command(self, watching)
+func startWatcher(self string, hook []string, stdout *os.File, stderr io.Writer) int {
+	cmd := exec.Command(self, watcherArg)
 	cmd.Stdout = stdout
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -44,12 +44,12 @@ func startWatch(self string, hook []string, stdout *os.File, stderr io.Writer) i
 func watch(ctx context.Context, services string, out io.Writer) {
 	known := map[string]int{}
 	for ctx.Err() == nil {
-		tallies, _ := readTallies(services) // a record that is being written is read in the next round
-		for service, deaths := range tallies {
-			for ; known[service] < len(deaths); known[service]++ {
+		byService, _ := readExits(services) // a record that is being written is read in the next round
+		for service, exits := range byService {
+			for ; known[service] < len(exits); known[service]++ {
 				n := known[service]
-				death := smoke.Death{Service: service, Count: n + 1, How: deaths[n]}
-				if (smoke.Message{Death: &death}).Write(out) != nil {
+				exit := smoke.Exit{Service: service, Count: n + 1, How: exits[n]}
+				if (smoke.Message{Exit: &exit}).Write(out) != nil {
 					return
 				}
 			}

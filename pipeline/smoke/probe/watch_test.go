@@ -42,10 +42,10 @@ func TestEachDeathOfAServiceIsWritten(t *testing.T) {
 	const exit1, killed = "twelve bytes\x01\x00", "twelve bytes\x00\x09"
 	for _, test := range []struct {
 		tally string
-		want  []smoke.Death
+		want  []smoke.Exit
 	}{
-		{exit1, []smoke.Death{{Service: "svc-cron", Count: 1, How: "ended with status 1"}}},
-		{exit1 + killed, []smoke.Death{{Service: "svc-cron", Count: 2, How: "was killed by signal 9"}}},
+		{exit1, []smoke.Exit{{Service: "svc-cron", Count: 1, How: "ended with status 1"}}},
+		{exit1 + killed, []smoke.Exit{{Service: "svc-cron", Count: 2, How: "was killed by signal 9"}}},
 	} {
 		if err := os.WriteFile(tally+".new", []byte(test.tally), 0o644); err != nil {
 			t.Fatal(err)
@@ -57,7 +57,7 @@ func TestEachDeathOfAServiceIsWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := smoke.Parse([]string{string(lines[:n])}).Deaths; !slices.Equal(got, test.want) {
+		if got := smoke.Parse([]string{string(lines[:n])}).Exits; !slices.Equal(got, test.want) {
 			t.Errorf("%q: %v, want %v", test.tally, got, test.want)
 		}
 	}
@@ -83,7 +83,7 @@ func TestTheHookOfTheImageRuns(t *testing.T) {
 		}
 		watchers := 0
 		for id, p := range all {
-			if slices.Equal(p.command, []string{os.Args[0], watching}) {
+			if slices.Equal(p.command, []string{os.Args[0], watcherArg}) {
 				watchers++
 				if err := syscall.Kill(id, syscall.SIGTERM); err != nil {
 					t.Error(err)
@@ -94,7 +94,7 @@ func TestTheHookOfTheImageRuns(t *testing.T) {
 					}
 					time.Sleep(10 * time.Millisecond)
 				}
-				if !p.watches(process{command: []string{os.Args[0], "-version", "9"}}) {
+				if !p.isWatcher(process{command: []string{os.Args[0], "-version", "9"}}) {
 					t.Errorf("%v does not count as the probe's", p)
 				}
 			}

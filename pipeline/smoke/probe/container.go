@@ -17,27 +17,27 @@ import (
 )
 
 // imports loads the packages that are hard to build with the image's own Python.
-func (p *probe) imports(t *talk) string {
+func (p *probe) imports(t *checkRun) string {
 	const program = "import ldap, django_auth_ldap.backend, PIL.Image, psycopg; PIL.Image.core; print(psycopg.pq.__impl__)"
-	t.about(p.python + " to import ldap, django_auth_ldap, PIL and psycopg")
+	t.describe(p.python + " to import ldap, django_auth_ldap, PIL and psycopg")
 	var out strings.Builder
 	cmd := exec.CommandContext(t.ctx, p.python, "-c", program)
 	cmd.Stdout = &out
-	t.try(proc.Run(t.ctx, cmd)) // the last line of a traceback names the exception
+	t.noError(proc.Run(t.ctx, cmd)) // the last line of a traceback names the exception
 	impl := strings.TrimSpace(out.String())
 	t.expect(impl == "c", "all of them, but psycopg's implementation is %q instead of \"c\"", impl)
 	return "all of them, psycopg's implementation in C"
 }
 
 // secretFiles checks the owner and mode of the secrets.
-func (p *probe) secretFiles(t *talk) string {
-	t.about("mode and owner of " + p.secrets)
+func (p *probe) secretFiles(t *checkRun) string {
+	t.describe("mode and owner of " + p.secrets)
 	names, err := filepath.Glob(p.secrets)
-	t.try(err)
+	t.noError(err)
 	t.expect(len(names) > 0, "no file at %s", p.secrets)
 	for _, name := range names {
 		info, err := os.Lstat(name)
-		if t.try(err) {
+		if t.noError(err) {
 			t.expect(info.Mode() == 0o600 && owner(info) == p.uid, "%s is %s of user %d instead of -rw------- of user %d", name, info.Mode(), owner(info), p.uid)
 		}
 	}
@@ -49,50 +49,50 @@ func owner(info fs.FileInfo) int { return int(info.Sys().(*syscall.Stat_t).Uid) 
 
 // steady checks s6's record of service exits: s6 restarts a service after a second
 // without logging it.
-func (p *probe) steady(t *talk) string {
-	t.about("the deaths that s6 counted under " + p.services)
-	tallies, err := readTallies(p.services)
-	t.try(err)
-	t.expect(len(tallies) > 0, "no supervised service")
-	var died []string
-	for _, service := range slices.Sorted(maps.Keys(tallies)) {
-		if deaths := tallies[service]; len(deaths) > 0 {
-			died = append(died, fmt.Sprintf("%s ended and was started again, %d times, the last time it %s", service, len(deaths), deaths[len(deaths)-1]))
+func (p *probe) steady(t *checkRun) string {
+	t.describe("the deaths that s6 counted under " + p.services)
+	byService, err := readExits(p.services)
+	t.noError(err)
+	t.expect(len(byService) > 0, "no supervised service")
+	var exited []string
+	for _, service := range slices.Sorted(maps.Keys(byService)) {
+		if exits := byService[service]; len(exits) > 0 {
+			exited = append(exited, fmt.Sprintf("%s ended and was started again, %d times, the last time it %s", service, len(exits), exits[len(exits)-1]))
 		}
 	}
-	t.expect(len(died) == 0, "%s", strings.Join(died, "; "))
-	return fmt.Sprintf("none of %d services", len(tallies))
+	t.expect(len(exited) == 0, "%s", strings.Join(exited, "; "))
+	return fmt.Sprintf("none of %d services", len(byService))
 }
 
-// readTallies returns a description of each exit of each supervised service. It
+// readExits returns a description of each exit of each supervised service. It
 // reads the records that s6-supervise keeps for s6-svdt: 12 bytes of time, the
 // exit code, and the signal that killed the service.
-func readTallies(services string) (map[string][]string, error) {
-	const record = 14
+func readExits(services string) (map[string][]string, error) {
+	const recordSize = 14
 	files, err := filepath.Glob(filepath.Join(services, "*", "supervise", "death_tally"))
 	if err != nil {
 		return nil, err
 	}
-	tallies := map[string][]string{}
+	byService := map[string][]string{}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		if len(data)%record != 0 {
-			return nil, fmt.Errorf("%s has %d bytes, no multiple of %d", file, len(data), record)
+		if len(data)%recordSize != 0 {
+			return nil, fmt.Errorf("%s has %d bytes, no multiple of %d", file, len(data), recordSize)
 		}
-		var deaths []string
-		for death := range slices.Chunk(data, record) {
-			how := fmt.Sprintf("ended with status %d", death[12])
-			if death[13] != 0 {
-				how = fmt.Sprintf("was killed by signal %d", death[13])
+		var exits []string
+		for record := range slices.Chunk(data, recordSize) {
+			how := fmt.Sprintf("ended with status %d", record[12])
+			if record[13] != 0 {
+				how = fmt.Sprintf("was killed by signal %d", record[13])
 			}
-			deaths = append(deaths, how)
+			exits = append(exits, how)
 		}
-		tallies[filepath.Base(filepath.Dir(filepath.Dir(file)))] = deaths
+		byService[filepath.Base(filepath.Dir(filepath.Dir(file)))] = exits
 	}
-	return tallies, nil
+	return byService, nil
 }
 
 // process is a process as described in /proc.
@@ -106,18 +106,18 @@ type process struct {
 // processes checks that only expected processes run as root: PID 1, s6's
 // supervisors, the base image's cron service (which switches to each crontab's
 // user), and what was started from outside: the probe, twice, and a health check.
-func (p *probe) processes(t *talk) string {
-	t.about("the users of all processes")
+func (p *probe) processes(t *checkRun) string {
+	t.describe("the users of all processes")
 	all, err := readProcesses(p.proc)
-	t.try(err)
-	mine := p.ancestry(all, p.self)
-	servants, roots := 0, []string{}
+	t.noError(err)
+	own := p.ancestry(all, p.self)
+	asUser, roots := 0, []string{}
 	for _, id := range slices.Sorted(maps.Keys(all)) {
 		proc := all[id]
 		if proc.uids[1] == strconv.Itoa(p.uid) {
-			servants++
+			asUser++
 		}
-		if !slices.Contains(proc.uids, "0") || proc.supervises() || proc.watches(all[p.self]) || slices.Contains(mine, id) {
+		if !slices.Contains(proc.uids, "0") || proc.isSupervisor() || proc.isWatcher(all[p.self]) || slices.Contains(own, id) {
 			continue
 		}
 		above := p.ancestry(all, id)
@@ -129,21 +129,21 @@ func (p *probe) processes(t *talk) string {
 		roots = append(roots, fmt.Sprintf("%d (%s)", id, proc.name))
 	}
 	t.expect(len(roots) == 0, "root for %s", strings.Join(roots, ", "))
-	t.expect(servants > 0, "none of user %d, which NetBox should run as", p.uid)
-	return fmt.Sprintf("%d of user %d, none of root but supervisors", servants, p.uid)
+	t.expect(asUser > 0, "none of user %d, which NetBox should run as", p.uid)
+	return fmt.Sprintf("%d of user %d, none of root but supervisors", asUser, p.uid)
 }
 
-// supervises reports whether the process is part of the init system.
-func (p process) supervises() bool {
+// isSupervisor reports whether the process is part of the init system.
+func (p process) isSupervisor() bool {
 	return p.id == 1 || strings.HasPrefix(p.name, "s6-")
 }
 
-// watches reports whether the process is the probe's watcher of services. Under
+// isWatcher reports whether the process is the probe's watcher of services. Under
 // emulation the kernel prepends qemu to its command, but not to the command that a
 // process reads of itself.
-func (p process) watches(probe process) bool {
+func (p process) isWatcher(probe process) bool {
 	last := len(p.command) - 1
-	return last > 0 && p.command[last] == watching && slices.Contains(p.command[:last], probe.command[0])
+	return last > 0 && p.command[last] == watcherArg && slices.Contains(p.command[:last], probe.command[0])
 }
 
 // ancestry returns the ids of a process and its ancestors.

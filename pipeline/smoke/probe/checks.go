@@ -15,34 +15,34 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/smoke"
 )
 
-// Timeouts on a native machine; pace scales them.
+// Timeouts on a native machine; slowness scales them.
 const (
 	requestLimit = 45 * time.Second
 	checkLimit   = time.Minute
 	stopLimit    = time.Minute
 )
 
-// pace is the factor by which the machine is slower than a native one.
-type pace float64
+// slowness is the factor by which the machine is slower than a native one.
+type slowness float64
 
-// stretch scales a timeout.
-func (p pace) stretch(d time.Duration) time.Duration {
+// scale scales a timeout.
+func (p slowness) scale(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * float64(p))
 }
 
-// patience returns the timeout of one request. It stays below the timeout of a
+// requestTimeout returns the timeout of one request. It stays below the timeout of a
 // whole boot, so that the error names the request that hangs.
-func (p pace) patience() time.Duration { return min(p.stretch(requestLimit), 5*time.Minute) }
+func (p slowness) requestTimeout() time.Duration { return min(p.scale(requestLimit), 5*time.Minute) }
 
 // interval returns the time between two attempts. It grows with slowness up to a
 // second, because requests slow an emulated NetBox down considerably.
-func (p pace) interval() time.Duration {
-	return min(p.stretch(200*time.Millisecond), time.Second)
+func (p slowness) interval() time.Duration {
+	return min(p.scale(200*time.Millisecond), time.Second)
 }
 
 // probe has the settings of the NetBox under test and the state of the checks.
 type probe struct {
-	pace     pace
+	slowness slowness
 	web      *client
 	browser  string // host:port at which it is debugged
 	version  string
@@ -56,7 +56,7 @@ type probe struct {
 	proc     string
 	services string          // directory of the supervised services
 	self     int             // the probe's own process id
-	life     context.Context // lasts as long as the probe, because the tab outlives a check
+	baseCtx  context.Context // lasts as long as the probe, because the tab outlives a check
 
 	// State. Each field is written by one check and read only by checks that need
 	// that check.
@@ -66,13 +66,13 @@ type probe struct {
 	session   *client
 	siteID    int
 	siteName  string
-	made      struct{ prefix, address, image string } // API paths
+	created   struct{ prefix, address, image string } // API paths
 }
 
 // checks returns the function of each check of smoke.Checks. A function returns
 // what it got if the check passes.
-func (p *probe) checks() map[string]func(*talk) (got string) {
-	return map[string]func(*talk) string{
+func (p *probe) checks() map[string]func(*checkRun) (got string) {
+	return map[string]func(*checkRun) string{
 		"ready":         p.ready,
 		"static":        p.static,
 		"host":          p.wrongHost,
@@ -98,14 +98,14 @@ func (p *probe) checks() map[string]func(*talk) (got string) {
 	}
 }
 
-// ask runs the checks and writes each result as soon as it is known. It starts them
+// runChecks runs the checks and writes each result as soon as it is known. It starts them
 // in the order of smoke.Checks, each after those it needs have passed.
 //
 // It does not start all at once: the slow checks, and those that others need,
 // would finish last. It runs one more than there are processors, because some
 // checks only wait.
-func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
-	p.life = ctx
+func (p *probe) runChecks(ctx context.Context, out io.Writer) (sum smoke.Summary) {
+	p.baseCtx = ctx
 	how := p.checks()
 	ended := make(chan smoke.Result)
 	passed := map[string]bool{} // finished checks only
@@ -137,7 +137,7 @@ func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
 		}
 		running++
 		go func() {
-			ctx, cancel := context.WithTimeout(ctx, p.pace.stretch(checkLimit))
+			ctx, cancel := context.WithTimeout(ctx, p.slowness.scale(checkLimit))
 			defer cancel()
 			start := time.Now()
 			r := p.check(ctx, how[c.ID])
@@ -157,84 +157,84 @@ func (p *probe) ask(ctx context.Context, out io.Writer) (sum smoke.Summary) {
 }
 
 // check runs one check.
-func (p *probe) check(ctx context.Context, how func(*talk) (got string)) smoke.Result {
-	t := &talk{ctx: ctx, web: p.web}
+func (p *probe) check(ctx context.Context, how func(*checkRun) (got string)) smoke.Result {
+	t := &checkRun{ctx: ctx, web: p.web}
 	return t.result(how(t))
 }
 
-// until retries step until it succeeds or the timeout expires. The result of an
+// retry retries step until it succeeds or the timeout expires. The result of an
 // attempt that the timeout interrupted is discarded.
-func (p *probe) until(t *talk, step func(*talk) (got string)) (got string) {
+func (p *probe) retry(t *checkRun, step func(*checkRun) (got string)) (got string) {
 	start := time.Now()
-	var last talk
-	for t.wrong == "" {
-		try := talk{ctx: t.ctx, web: t.web}
+	var last checkRun
+	for t.failure == "" {
+		try := checkRun{ctx: t.ctx, web: t.web}
 		got = step(&try)
-		if try.wrong == "" {
+		if try.failure == "" {
 			t.asked = append(t.asked, try.asked...)
 			break
 		}
-		if t.ctx.Err() == nil || last.wrong == "" {
+		if t.ctx.Err() == nil || last.failure == "" {
 			last = try
 		}
 		select {
 		case <-t.ctx.Done():
 			t.asked = append(t.asked, last.asked...)
-			t.wrong = last.wrong + " after " + time.Since(start).Round(time.Second).String() + " of asking"
-		case <-time.After(p.pace.interval()):
+			t.failure = last.failure + " after " + time.Since(start).Round(time.Second).String() + " of asking"
+		case <-time.After(p.slowness.interval()):
 		}
 	}
 	return got
 }
 
-// talk is one run of a check: a sequence of requests and expectations. After the
+// checkRun is one run of a check: a sequence of requests and expectations. After the
 // first failure it sends no requests and ignores further expectations.
-type talk struct {
-	ctx   context.Context
-	web   *client
-	asked []string
-	wrong string // the first failure, which is that of the last request; "" if none
+type checkRun struct {
+	ctx     context.Context
+	web     *client
+	asked   []string
+	failure string // the first failure, which is that of the last request; "" if none
 }
 
-// about replaces the descriptions of all earlier requests.
-func (t *talk) about(asked string) { t.asked = []string{asked} }
+// describe replaces the descriptions of all earlier requests.
+func (t *checkRun) describe(asked string) { t.asked = []string{asked} }
 
-// ask sends a request and expects one of the wanted statuses, or any if none is
+// send sends a request and expects one of the wanted statuses, or any if none is
 // given.
-func (t *talk) ask(q request, want ...int) reply {
-	if t.wrong != "" {
+func (t *checkRun) send(q request, want ...int) reply {
+	if t.failure != "" {
 		return reply{}
 	}
 	t.asked = append(t.asked, q.String())
 	r := t.web.do(t.ctx, q)
-	t.expect(r.err == nil && (len(want) == 0 || slices.Contains(want, r.status)), "%s", r.got())
+	t.expect(r.err == nil && (len(want) == 0 || slices.Contains(want, r.status)), "%s", r.summary())
 	return r
 }
 
-// read decodes a JSON reply.
-func (t *talk) read(r reply, into any) {
-	if t.wrong == "" {
+// decode decodes a JSON reply.
+func (t *checkRun) decode(r reply, into any) {
+	if t.failure == "" {
 		err := json.Unmarshal(r.body, into)
 		t.expect(err == nil, "%d, but not the JSON expected: %v", r.status, err)
 	}
 }
 
-// try expects no error.
-func (t *talk) try(err error) bool { return t.expect(err == nil, "%v", err) }
+// noError expects no error.
+func (t *checkRun) noError(err error) bool { return t.expect(err == nil, "%v", err) }
 
 // expect records a failure unless ok. It reports whether there is no failure so
 // far.
-func (t *talk) expect(ok bool, format string, args ...any) bool {
-	if !ok && t.wrong == "" {
-		t.wrong = cmp.Or(fmt.Sprintf(format, args...), "nothing") // a failure must not be empty
+func (t *checkRun) expect(ok bool, format string, args ...any) bool {
+	if !ok && t.failure == "" {
+		t.failure = cmp.Or(fmt.Sprintf(format, args...), "nothing") // a failure must not be empty
 	}
-	return t.wrong == ""
+	return t.failure == ""
 }
 
 // result returns the check's result; got describes a pass.
-func (t *talk) result(got string) smoke.Result {
-	if t.wrong != "" {
-		return smoke.Result{Asked: t.asked[len(t.asked)-1], Got: t.wrong}
+func (t *checkRun) result(got string) smoke.Result {
+	if t.failure != "" {
+		return smoke.Result{Asked: t.asked[len(t.asked)-1], Got: t.failure}
 	}
 	return smoke.Result{OK: true, Asked: strings.Join(t.asked, ", then "), Got: got}
 }
