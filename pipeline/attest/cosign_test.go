@@ -23,8 +23,7 @@ var (
 	record = flag.Bool("record", false, "keep in testdata what cosign has signed")
 )
 
-// cosign runs the pinned program, as the second implementation of all that is
-// signed and verified here.
+// cosign runs the pinned cosign, as a second implementation of signing and verifying.
 func cosign(t testing.TB, environ ...string) func(args ...string) (out string, err error) {
 	t.Helper()
 	program := built(t, attest.CosignPackage)
@@ -40,7 +39,7 @@ func cosign(t testing.TB, environ ...string) func(args ...string) (out string, e
 	}
 }
 
-// built is a program of the module that pins cosign.
+// built returns a program of the module that pins cosign.
 func built(t testing.TB, pkg string) string {
 	t.Helper()
 	module := cosignModule(t)
@@ -61,7 +60,7 @@ func cosignModule(t testing.TB) gotool.Module {
 	return gotool.Module{Dir: "../../tools/cosign", Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 20 * time.Minute}
 }
 
-// file writes a text into a directory of the test.
+// file writes a file in a temporary directory of the test.
 func file(t testing.TB, name string, text []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -133,7 +132,7 @@ func TestWhatCosignSignsVerifies(t *testing.T) {
 		}
 	}
 
-	// What cosign's own key signs here, cosign knows.
+	// cosign verifies what this package signs with cosign's key.
 	text, err = os.ReadFile(private + ".key")
 	must(t, err)
 	key, err := attest.ReadKey("cosign.key", text, func() string { return "sesame" })
@@ -145,7 +144,7 @@ func TestWhatCosignSignsVerifies(t *testing.T) {
 	}
 }
 
-// wantSignedByCosign looks for both forms on everything.
+// wantSignedByCosign checks for both signature formats on every subject.
 func wantSignedByCosign(t *testing.T, result attest.Result) {
 	t.Helper()
 	must(t, result.Err())

@@ -21,7 +21,7 @@ const (
 	issuer   = "https://token.actions.githubusercontent.com"
 )
 
-// testSigstore is a Sigstore of the test's own: tools/cosign/sigstore.
+// testSigstore is a local Sigstore for tests: tools/cosign/sigstore.
 type testSigstore struct {
 	trustedRoot string
 
@@ -52,7 +52,7 @@ func newTestSigstore(t testing.TB) *testSigstore {
 
 func (s *testSigstore) String() string { return "a stand-in" }
 
-// Sign is attest.Signer's.
+// Sign implements attest.Signer.
 func (s *testSigstore) Sign(_ context.Context, statement []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *testSigstore) identity(t testing.TB, who string) attest.Identity {
 	}.With("--insecure-ignore-sct", "--use-signed-timestamps")}
 }
 
-func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
+func TestKeylessSignaturesOfAWorkflowVerifyByItsIdentity(t *testing.T) {
 	sigstore, other := newTestSigstore(t), newTestSigstore(t)
 	reg := newServer(t)
 	idx, _ := index(t)
@@ -96,16 +96,16 @@ func TestWhatAWorkflowSignsKeylessIsProvenByItsIdentity(t *testing.T) {
 		wantLine(t, result, attest.Missing, "index", "signature", "not signed by "+who+", but by "+workflow+", as "+issuer+" says")
 		wantLine(t, result, attest.Missing, "index", "provenance")
 	}
-	// A certificate by somebody who is not trusted says what it likes.
+	// A certificate by an untrusted issuer can name any identity.
 	result := reg.verify(t, policy(other.identity(t, workflow)))
 	wantLine(t, result, attest.Wrong, "index", "signature", "it says that it is by "+workflow)
 	wantLine(t, result, attest.Wrong, "linux/arm64", "provenance", "it says that it is by "+workflow)
-	// And who asks for a key does not get an identity.
+	// A keyless signature does not satisfy a policy that requires a key.
 	result = reg.verify(t, policy(attesttest.Key(t).PublicKey))
 	wantLine(t, result, attest.Missing, "index", "signature", "but by "+workflow)
 }
 
-func TestCosignIsHandedTheStatementAndGivesTheBundle(t *testing.T) {
+func TestCosignSignsTheStatementAndReturnsTheBundle(t *testing.T) {
 	key := attesttest.Key(t)
 	built(t, attest.CosignPackage)
 	text, err := os.ReadFile("testdata/cosign/cosign.key")

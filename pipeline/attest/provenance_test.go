@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// build is a run on the pins of this repository.
+// build returns a build with the pins of this repository.
 func build(t testing.TB) attest.Build {
 	t.Helper()
 	b := attest.Build{
@@ -89,7 +89,7 @@ func TestAProvenanceIsNotMadeOfWhatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A list more in build/ is an input more.
+// Every list in build/ must be an input.
 func TestEveryListThatPinsDownloadsIsAnInput(t *testing.T) {
 	lists, err := filepath.Glob("../../build/*.txt")
 	must(t, err)

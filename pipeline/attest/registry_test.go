@@ -36,8 +36,7 @@ const (
 
 var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64", Variant: "v8"}}
 
-// image makes an image of two layers that says of which version and commit it
-// is.
+// image returns an image of two layers, with labels for its version and commit.
 func image(t testing.TB, platform v1.Platform, version string) v1.Image {
 	t.Helper()
 	return registrytest.Image(t, platform, map[string]string{
@@ -45,7 +44,7 @@ func image(t testing.TB, platform v1.Platform, version string) v1.Image {
 	}, registrytest.Layer(t, 500), registrytest.Layer(t, 500))
 }
 
-// index makes the index of an image for each platform.
+// index returns an index with an image for each platform.
 func index(t testing.TB) (v1.ImageIndex, []registry.PlatformImage) {
 	t.Helper()
 	var images []registry.PlatformImage
@@ -62,7 +61,7 @@ func indexOf(t testing.TB, images []registry.PlatformImage) v1.ImageIndex {
 	return idx
 }
 
-// release is all that is attached to an index of such images.
+// release returns everything to attach to an index of such images.
 func release(t testing.TB, idx v1.ImageIndex, signer attest.Signer, repositories ...string) attest.Release {
 	t.Helper()
 	images, err := registry.Images(idx)
@@ -106,14 +105,13 @@ func release(t testing.TB, idx v1.ImageIndex, signer attest.Signer, repositories
 	return out
 }
 
-// server is a real registry on loopback that can be made to answer with other
-// blobs than it holds.
+// server is a real registry on loopback that can be set to return damaged blobs.
 type server struct {
 	host string
 
 	mu      sync.Mutex
 	flipped map[v1.Hash]bool
-	old     bool // it takes no manifest with an artifactType that has a subject
+	old     bool // it refuses manifests with both an artifactType and a subject
 }
 
 func newServer(t testing.TB, opts ...ggcr.Option) *server {
@@ -153,7 +151,7 @@ func newServer(t testing.TB, opts ...ggcr.Option) *server {
 	return s
 }
 
-// flip has one bit of a blob changed whenever it is asked for.
+// flip flips one bit of a blob in every answer.
 func (s *server) flip(digest v1.Hash) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +165,7 @@ func (s *server) repository(t testing.TB) name.Repository {
 	return repo
 }
 
-// publish pushes an index with what is attached to it, as the tag latest.
+// publish pushes an index with its attachments to the tag latest.
 func (s *server) publish(t testing.TB, idx v1.ImageIndex, attach func(context.Context, v1.ImageIndex) ([]registry.Attachment, error)) []registry.Published {
 	t.Helper()
 	target, err := registry.ParseTarget(s.host + "/lsio/netbox:latest")
@@ -177,7 +175,7 @@ func (s *server) publish(t testing.TB, idx v1.ImageIndex, attach func(context.Co
 	return done
 }
 
-// verify asks what is true of the tag latest.
+// verify verifies the tag latest.
 func (s *server) verify(t testing.TB, policy attest.Policy) attest.Result {
 	t.Helper()
 	return s.verifyAt(t, ":latest", policy)
@@ -220,7 +218,7 @@ func (s *server) attached(t testing.TB, subject v1.Hash) map[v1.Hash]v1.Manifest
 	return found
 }
 
-// policy is what a maintainer asks of a release that a key has signed.
+// policy returns a maintainer's policy for a release signed by signer.
 func policy(signer attest.Verifier) attest.Policy {
 	d := attest.Policy{Platforms: []string{"linux/amd64", "linux/arm64"}, Require: attest.Requirements(), Signer: signer}
 	if signer == nil {
@@ -229,7 +227,7 @@ func policy(signer attest.Verifier) attest.Policy {
 	return d
 }
 
-// printed is a result as people read it.
+// printed returns the text of a result.
 func printed(t testing.TB, r attest.Result) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -237,7 +235,7 @@ func printed(t testing.TB, r attest.Result) string {
 	return out.String()
 }
 
-// wantLine looks for a line with all of parts.
+// wantLine checks for a line that contains all parts.
 func wantLine(t testing.TB, r attest.Result, verdict attest.Verdict, of, what string, parts ...string) {
 	t.Helper()
 next:
@@ -269,7 +267,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// save keeps an index and all that is attached to it as a layout.
+// save writes an index and its attachments to an OCI layout.
 func (s *server) save(t testing.TB, dir string, idx v1.ImageIndex) {
 	t.Helper()
 	must(t, os.RemoveAll(dir))

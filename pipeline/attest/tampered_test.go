@@ -26,7 +26,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// Every attachment is spoiled in turn, by the registry that holds it.
+// The registry damages every attachment in turn.
 func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 	reg, key := newServer(t), attesttest.Key(t)
 	idx, images := index(t)
@@ -65,8 +65,8 @@ func TestAFlippedBitInAnyAttachmentIsFound(t *testing.T) {
 	must(t, reg.verify(t, policy(key.PublicKey)).Err())
 }
 
-// Somebody who may push, but has not the key, changes what is published.
-func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
+// Someone who may push, but does not have the key, changes a published release.
+func TestTamperingFailsVerifyWithALineThatNamesIt(t *testing.T) {
 	type world struct {
 		*testing.T
 		*server
@@ -75,7 +75,7 @@ func TestTamperingTurnsVerifyRedWithALineThatNamesIt(t *testing.T) {
 		whole v1.Hash
 		of    map[string]v1.Hash
 	}
-	// replace puts other content into the attachments of a type on a subject.
+	// replace replaces the content of a subject's attachments of one type.
 	replace := func(w world, subject v1.Hash, kind string, change func([]byte) []byte) {
 		for _, manifest := range w.attached(w.T, subject) {
 			if manifest.ArtifactType != kind {
@@ -318,7 +318,7 @@ func TestAnImageThatIsDamagedInTheRegistryIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatARegistrySendsCannotSpeakToTheTerminal(t *testing.T) {
+func TestControlCharactersFromARegistryAreNotPrinted(t *testing.T) {
 	reg := newServer(t)
 	idx, _ := index(t)
 	whole, err := idx.Digest()
@@ -343,7 +343,7 @@ func TestAnAttachmentWithThePredicateOfABundleForATypeIsReportedAsNotChecked(t *
 	}
 }
 
-// No registry compares anything here: verify has to.
+// Without a registry that checks digests, verify must check them.
 func TestAFlippedBitInAnyFileOfALayoutIsFound(t *testing.T) {
 	key, dir := attesttest.Key(t), filepath.Join(t.TempDir(), "layout")
 	reg := newServer(t)
@@ -387,7 +387,7 @@ func (s *server) attach(t testing.TB, idx v1.ImageIndex, subject v1.Hash, doc re
 	must(t, remote.Write(s.repository(t).Digest(digest.String()), a.Image))
 }
 
-// digestOf is the digest of a manifest as this project writes it.
+// digestOf returns the digest of a manifest as this project encodes it.
 func digestOf(t testing.TB, manifest v1.Manifest) v1.Hash {
 	t.Helper()
 	digest, _, err := v1.SHA256(bytes.NewReader(asJSON(t, manifest)))

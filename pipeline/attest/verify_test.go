@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
+func TestEverythingInASignedReleaseIsProven(t *testing.T) {
 	for kind, is := range map[string]struct{ lists, old bool }{
 		"a registry that lists referrers": {lists: true}, "a registry that has to be given the list": {}, "a registry that refuses artifactType": {old: true},
 	} {
@@ -59,7 +59,7 @@ func TestOfASignedReleaseEverythingIsProven(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyWasAskedToVouchForIsNotProven(t *testing.T) {
+func TestWithoutARequiredSignerNothingIsProven(t *testing.T) {
 	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, key, reg.host+"/lsio/netbox").Attach)
@@ -72,7 +72,7 @@ func TestWhatNobodyWasAskedToVouchForIsNotProven(t *testing.T) {
 	wantLine(t, result, attest.Unproven, "index", "report", "nobody was asked to vouch")
 }
 
-func TestWithoutASignatureTheDemandedOneIsMissed(t *testing.T) {
+func TestWithoutASignatureTheRequiredOneIsMissing(t *testing.T) {
 	reg, key := newServer(t), attesttest.Key(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, release(t, idx, nil).Attach)
@@ -88,7 +88,7 @@ func TestWithoutASignatureTheDemandedOneIsMissed(t *testing.T) {
 	}
 }
 
-func TestWhatIsDemandedAndNotThereIsMissing(t *testing.T) {
+func TestARequiredAttachmentThatIsNotThereIsMissing(t *testing.T) {
 	reg := newServer(t)
 	idx, _ := index(t)
 	reg.publish(t, idx, nil)
@@ -111,7 +111,7 @@ func TestPublishingASignedReleaseAgainSendsNothing(t *testing.T) {
 	}
 }
 
-// limitedSigner signs nothing that is long.
+// limitedSigner is a signer with a limit.
 type limitedSigner struct {
 	*attest.Key
 	limit int
@@ -119,8 +119,8 @@ type limitedSigner struct {
 
 func (b limitedSigner) Limit() int { return b.limit }
 
-// The public log refuses long lists: the release is not to fail for that, and
-// its lists are proven all the same.
+// The public log refuses long lists. The release must not fail for that, and its lists
+// are still proven.
 func TestAListTooLongToBeSignedIsProvenByTheProvenance(t *testing.T) {
 	key := attesttest.Key(t)
 	idx, _ := index(t)
@@ -159,7 +159,7 @@ func TestAReleaseThatAnotherKeySignedIsNotTheKeysOwn(t *testing.T) {
 	wantLine(t, result, attest.Missing, "index", "signature", "not signed by "+key.String()+", but by "+other.String())
 	wantLine(t, result, attest.Missing, "linux/amd64", "provenance", "only by "+other.String())
 
-	// When both have signed, each finds its own.
+	// When both keys have signed, each verifies its own signature.
 	reg.publish(t, idx, release(t, idx, key, "r/n").Attach)
 	result = reg.verify(t, policy(key.PublicKey))
 	must(t, result.Err())

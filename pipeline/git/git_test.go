@@ -28,7 +28,7 @@ func repository(t *testing.T) string {
 	return dir
 }
 
-func TestGitTellsTheCommitAndItsTime(t *testing.T) {
+func TestHeadReturnsTheCommitAndItsTime(t *testing.T) {
 	s, err := git.Head(t.Context(), repository(t))
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestAChangedTreeDoesNotClaimToBeTheCommit(t *testing.T) {
 	}
 }
 
-// Dagger takes a clone without its index, which each "git status" writes again.
+// Dagger copies a clone without its index, because every "git status" rewrites it.
 func TestACopyWithoutItsIndexIsTheCommit(t *testing.T) {
 	dir := repository(t)
 	if err := os.Remove(filepath.Join(dir, ".git", "index")); err != nil {
@@ -88,7 +88,7 @@ func TestOutsideARepositoryIsWrongUse(t *testing.T) {
 	}
 }
 
-func TestGitTellsBranchTagsAndWhatHasChanged(t *testing.T) {
+func TestBranchTagsAndChangedPathsAreRead(t *testing.T) {
 	dir := repository(t)
 	run := func(args ...string) {
 		t.Helper()

@@ -13,7 +13,7 @@ import (
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// tried is a run of release.yml for the commit and the reason of due, some hours
+// tried returns a run of release.yml for the commit and the reason of due, some hours
 // before noon.
 func tried(hours float64, conclusion string) release.Attempt {
 	return release.Attempt{
@@ -22,7 +22,7 @@ func tried(hours float64, conclusion string) release.Attempt {
 	}
 }
 
-// due are facts by which a release is due.
+// due returns facts for which a release is due.
 func due(attempts ...release.Attempt) release.Facts {
 	return facts(func(f *release.Facts) {
 		f.Published.Commit, f.Changed = before, []string{"Dockerfile"}

@@ -23,21 +23,21 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// document is a list of one package, as syft writes it.
+// document returns a list of one package, as syft writes it.
 func document(version string) []byte {
 	return fmt.Appendf(nil, `{"bomFormat": "CycloneDX", "components": [
 		{"type": "file", "name": "/etc/passwd"},
 		{"type": "library", "name": "netbox", "version": %q, "properties": [{"name": "syft:package:type", "value": "python"}]}]}`, version)
 }
 
-// released is an index in a registry, and a repository of which it was made.
+// released is an index in a registry, and the repository it was built from.
 type released struct {
 	repo      string
 	published *release.Published
 }
 
 // newRelease publishes an index with lists of packages for some of its
-// platforms, made of a commit whose package_versions.txt has the text given.
+// platforms, built from a commit with table as its package_versions.txt.
 func newRelease(t *testing.T, lists map[string][]byte, table string, opts ...ggcr.Option) released {
 	t.Helper()
 	repository, err := name.NewRepository(registrytest.Server(t, opts...) + "/linuxserver/netbox")
@@ -142,7 +142,7 @@ func TestWhatAPublishedImageHoldsIsInTheListAttachedToIt(t *testing.T) {
 	}
 }
 
-func TestWithoutAnAttachedListTheOneOfItsCommitIsTaken(t *testing.T) {
+func TestWithoutAnAttachedListTheOneOfItsCommitIsRead(t *testing.T) {
 	t.Parallel()
 	r := newRelease(t, nil, table)
 	b := r.before(t)
@@ -193,7 +193,7 @@ func TestAListThatIsNoneIsAnErrorAndNotAnEmptyOne(t *testing.T) {
 	}
 }
 
-// plainHosts answers nothing and keeps what it was asked in plain http.
+// plainHosts fails every request and records the hosts of those in plain http.
 type plainHosts map[string]bool
 
 func (h plainHosts) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -22,7 +22,7 @@ import (
 // Dockerfiles, the files they copy from their context, the pinned versions, and the
 // inputs of the base, nil unless the base is built here. It does not find changes in
 // how the image is built; --rebuild does.
-func FindChangedInputs(ctx context.Context, repo, since string, changed []string, takes *base.Inputs) ([]string, error) {
+func FindChangedInputs(ctx context.Context, repo, since string, changed []string, baseInputs *base.Inputs) ([]string, error) {
 	sources := []string{versions.File, ".dockerignore"}
 	for _, p := range platform.All() {
 		text, err := os.ReadFile(filepath.Join(repo, p.Dockerfile))
@@ -35,14 +35,14 @@ func FindChangedInputs(ctx context.Context, repo, since string, changed []string
 	for _, file := range changed {
 		isInput := slices.ContainsFunc(sources, func(s string) bool { return s == "." || s == file || strings.HasPrefix(file, s+"/") })
 		switch {
-		case isInput || takes == nil:
+		case isInput || baseInputs == nil:
 		case file == "go.mod":
 			var err error
-			if isInput, err = requirementsChanged(ctx, repo, since, takes); err != nil {
+			if isInput, err = requirementsChanged(ctx, repo, since, baseInputs); err != nil {
 				return nil, err
 			}
 		default:
-			isInput = takes.Has(file)
+			isInput = baseInputs.Has(file)
 		}
 		if isInput {
 			inputs = append(inputs, file)
@@ -53,8 +53,8 @@ func FindChangedInputs(ctx context.Context, repo, since string, changed []string
 
 // requirementsChanged reports whether go.mod has changed for modules that the programs in
 // the base are compiled from.
-func requirementsChanged(ctx context.Context, repo, since string, takes *base.Inputs) (bool, error) {
-	was, _, err := git.File(ctx, repo, since, "go.mod")
+func requirementsChanged(ctx context.Context, repo, since string, baseInputs *base.Inputs) (bool, error) {
+	before, _, err := git.File(ctx, repo, since, "go.mod")
 	if err != nil {
 		return false, err
 	}
@@ -62,5 +62,5 @@ func requirementsChanged(ctx context.Context, repo, since string, takes *base.In
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("find out what the image is made of: %w", err)
 	}
-	return !slices.Equal(takes.Requires(string(was)), takes.Requires(string(now))), nil
+	return !slices.Equal(baseInputs.Requires(string(before)), baseInputs.Requires(string(now))), nil
 }

@@ -24,8 +24,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/release"
 )
 
-// published puts an index with these labels on its images into a registry, and
-// names it.
+// published pushes an index whose images have these labels to a registry, and returns
+// its reference.
 func published(t *testing.T, labels, annotations map[string]string) string {
 	t.Helper()
 	var images []registry.PlatformImage

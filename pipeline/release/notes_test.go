@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// images are those of a release with these packages, for both platforms.
+// images returns the contents of images with these packages, for both platforms.
 func images(packages ...sbom.Package) map[string]sbom.Contents {
 	held := map[string]sbom.Contents{}
 	for _, platform := range []string{"linux/amd64", "linux/arm64"} {
@@ -26,7 +26,7 @@ func images(packages ...sbom.Package) map[string]sbom.Contents {
 	return held
 }
 
-func TestWhatAReleaseSaysOfItselfIsReadable(t *testing.T) {
+func TestNotesAreReadable(t *testing.T) {
 	before := func(change func(*sbom.Baseline)) *sbom.Baseline {
 		b := &sbom.Baseline{
 			Since:  sbom.Since{Reference: "ghcr.io/linuxserver/netbox:latest", Digest: "sha256:0ld", Version: "v4.7.3-ls12", Commit: "0000000000000000000000000000000000000000"},
@@ -98,7 +98,7 @@ func TestWhatAReleaseSaysOfItselfIsReadable(t *testing.T) {
 	}
 }
 
-func TestWhatGitHubWouldNotTakeIsCutAtALine(t *testing.T) {
+func TestNotesBeyondGitHubsLimitAreCutAtALine(t *testing.T) {
 	plan, err := release.Make(facts(nil))
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// layer is one of some files; the mode of each is in front of its content.
+// layer returns a layer with files; each value is the file's mode and content.
 func layer(t *testing.T, files map[string]string) v1.Layer {
 	t.Helper()
 	var b bytes.Buffer

@@ -18,8 +18,8 @@ const (
 	before = "2222222222222222222222222222222222222222"
 )
 
-// facts are those of a main branch that stands where the published image was
-// made: nothing is to be done.
+// facts returns the facts of branch main at the commit of the published image: no
+// release is due.
 func facts(change func(*release.Facts)) release.Facts {
 	base := release.Base{Name: "ghcr.io/linuxserver/baseimage-alpine:3.20", Digest: "sha256:aaaaaaaaaaaabbbb"}
 	f := release.Facts{

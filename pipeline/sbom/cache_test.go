@@ -16,8 +16,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// An image is looked into once. Another image, another time of its commit, a kept
-// scan that is damaged: each is looked into again.
+// An image is scanned once. Another image, another time of its commit, or a damaged
+// cache entry causes a new scan.
 func TestAScanIsKept(t *testing.T) {
 	t.Parallel()
 	syft := filepath.Join(t.TempDir(), "syft")
@@ -96,8 +96,8 @@ func TestKeptScansAreFewHoweverManyImagesThereWere(t *testing.T) {
 	}
 }
 
-// A scan that failed is not kept, and a directory that cannot be written costs
-// only the time of the next scan.
+// A failed scan is not cached, and an unwritable cache directory costs only the time
+// of the next scan.
 func TestAFailedScanIsNotKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -128,7 +128,7 @@ func TestADifferenceIsReadBackFromJSON(t *testing.T) {
 	}
 }
 
-func TestAnOutdatedListIsTold(t *testing.T) {
+func TestAnOutdatedListIsReported(t *testing.T) {
 	now := list{{"bash", "2", "deb"}}
 	for file, want := range map[string]string{
 		"NAME  VERSION  TYPE\nbash  2        deb\n": "no package has changed",

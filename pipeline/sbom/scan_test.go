@@ -40,7 +40,7 @@ func syft(t *testing.T) string {
 	return program
 }
 
-// debian returns a layer's files of an image with Debian and Python packages.
+// debian returns the files of a layer with Debian and Python packages.
 func debian(bash, netbox string) map[string]string {
 	return map[string]string{
 		"etc/os-release": "ID=debian\nVERSION_ID=13\nPRETTY_NAME=\"Debian GNU/Linux 13\"\n",
@@ -51,7 +51,7 @@ func debian(bash, netbox string) map[string]string {
 	}
 }
 
-// image makes an image of a platform out of files.
+// image returns an image of a platform with files.
 func image(t *testing.T, platform v1.Platform, files map[string]string) registry.PlatformImage {
 	t.Helper()
 	tree := fstest.MapFS{}
@@ -76,7 +76,7 @@ type target struct {
 	about  sbom.Image
 }
 
-// lay puts images into an OCI layout, and returns the target of each platform.
+// lay writes images to an OCI layout, and returns the target of each platform.
 func lay(t *testing.T, images ...registry.PlatformImage) map[string]target {
 	t.Helper()
 	idx, err := registry.Index(images, nil)
@@ -162,7 +162,7 @@ func TestTheSameImageGivesTheSameDocumentsEverywhere(t *testing.T) {
 	}
 }
 
-// serial is what CycloneDX takes for a serial number.
+// serial matches a valid CycloneDX serial number.
 var serial = regexp.MustCompile(`^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func TestAScanThatCannotBeIsOneLine(t *testing.T) {
@@ -187,7 +187,7 @@ func TestAScanThatCannotBeIsOneLine(t *testing.T) {
 	}
 }
 
-// What tools/syft leaves out of syft must not be missed in silence.
+// An image that needs what tools/syft leaves out must cause an error.
 func TestAnImageThatNeedsWhatSyftLeavesOutIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]struct{ path, text, why string }{
@@ -206,7 +206,7 @@ func TestAnImageThatNeedsWhatSyftLeavesOutIsAnError(t *testing.T) {
 
 var soak = flag.Bool("soak", false, "compile the whole of Anchore's syft, which takes minutes, and compare what the two find")
 
-// whole is Anchore's program, of the version that tools/syft pins.
+// whole returns Anchore's syft in the version that tools/syft pins.
 func whole(t *testing.T) string {
 	t.Helper()
 	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Version}}", "github.com/anchore/syft")

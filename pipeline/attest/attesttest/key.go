@@ -12,7 +12,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/attest"
 )
 
-// Key is a new key, made as `openssl genpkey` does.
+// Key returns a new key, as `openssl genpkey` creates it.
 func Key(t testing.TB) *attest.Key {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
