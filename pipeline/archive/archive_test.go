@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
-// All entries are visited, and what is behind the end of the archive is read.
+// All entries are visited, and the rest of the stream is read.
 func TestAnArchiveIsReadToTheEndOfItsStream(t *testing.T) {
 	var text bytes.Buffer
 	w := tar.NewWriter(&text)

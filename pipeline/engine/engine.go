@@ -1,7 +1,6 @@
-// Package engine defines the interface of a build engine. An engine builds one
-// platform's image from a Dockerfile, and runs a container together with side
-// containers until it exits. Code above this interface does not depend on a
-// particular engine.
+// Package engine defines the interface of a build engine, which builds one
+// platform's image from a Dockerfile, and runs a container with side containers
+// until it exits. Callers do not depend on a particular engine.
 package engine
 
 import (

@@ -18,7 +18,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir/outdirtest"
 )
 
-// A module of one program that needs nothing from anywhere.
+// hello returns a module with one program and no dependencies.
 func hello(t *testing.T) gotool.Module {
 	t.Helper()
 	dir := t.TempDir()
@@ -188,7 +188,7 @@ func TestProgramsOfEarlierVersionsGoWhenNothingAsksForThem(t *testing.T) {
 	}
 }
 
-// Tools change every third day; nothing asks for the earlier ones.
+// The tools change every third day; earlier versions are not used any more.
 func TestProgramsAreFewHoweverManyVersionsThereWere(t *testing.T) {
 	m := hello(t)
 	m.Compile = func(_ context.Context, _ io.Writer, p gotool.Program) error { return os.WriteFile(p.Out, nil, 0o755) }

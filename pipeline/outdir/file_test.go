@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A file is replaced: who has the old one open goes on reading it whole, and
-// nothing is left beside the new one, also after a failure.
+// A reader that has the old file open can still read all of it, and no temporary
+// file is left, not even after a failure.
 func TestWriteFileReplacesTheFile(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "versions.yml")

@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir"
 )
 
-// What a killed run left half written is as large as the rest, and of no use.
+// An incomplete directory of a killed run is large and of no use.
 func TestPruneKeepsTheNewestThatAreFinished(t *testing.T) {
 	dir := t.TempDir()
 	for name, age := range map[string]time.Duration{

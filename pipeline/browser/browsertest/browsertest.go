@@ -1,5 +1,4 @@
-// Package browsertest starts the pipeline's browser for tests that open pages of
-// their own.
+// Package browsertest starts the pipeline's browser for tests that open web pages.
 package browsertest
 
 import (
@@ -14,8 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 )
 
-// Start starts Chromium in a container without a network, of the repository at
-// source, and returns the address it is debugged at. The test must be root's.
+// Start starts the Chromium of the repository at source in a container without a
+// network, and returns the address of its debugging port. The test must run as root.
 func Start(t testing.TB, source string) (address string) {
 	t.Helper()
 	builder := basetest.Builder(t, source)
@@ -52,7 +51,7 @@ func Start(t testing.TB, source string) (address string) {
 		t.Fatal(err)
 	}
 	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		// Chromium is asked under the proxy's address, and names it in its answers.
+		// Chromium gets the proxy's address as the host and uses it in its responses.
 		Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "browser:9222" },
 		Transport: &http.Transport{DialContext: pod.DialContext},
 	})

@@ -60,9 +60,8 @@ func (env Environment) CABundle() string {
 
 // BuildArgs returns the arguments of a build except BASE_IMAGE: those of the
 // request, the CPU model of the emulator, if any, and BuildKit's predefined proxy
-// arguments, which reach every RUN but not the image. Build arguments are visible
-// to others in the place that seen names. A proxy with a password in its URL is
-// therefore skipped, with a warning on log.
+// arguments, which reach every RUN but not the image. Others can see them where
+// seen says, so a proxy with a password in its URL is skipped with a warning.
 func (env Environment) BuildArgs(req engine.BuildRequest, cpu, seen string, log io.Writer) map[string]string {
 	args := map[string]string{}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"} {

@@ -80,9 +80,8 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 
 // export returns the OCI layout of what solve builds. BuildKit compresses all
 // layers again whenever it rewrites their timestamps. The layout is therefore
-// cached by the digest of the image before that step, which is cheap to get. The
-// layers of that first image are never published, so they use the fastest
-// compression.
+// cached by the digest of the image before that step, which is cheap to get. That
+// first image is never published, so its layers use the fastest compression.
 func (e *Engine) export(tmp string, req engine.BuildRequest, solve func(log io.Writer, output ...string) error) (layout string, err error) {
 	built := func(log io.Writer) (digest string, err error) {
 		file := filepath.Join(tmp, "built.json")

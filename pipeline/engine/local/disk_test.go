@@ -83,7 +83,7 @@ func TestAFullDiskIsNamed(t *testing.T) {
 	})
 }
 
-// As mmdebstrap does, which removes all that it has written when it fails.
+// For example mmdebstrap removes all its files when it fails.
 func TestADiskThatWasFullForAMomentIsNamed(t *testing.T) {
 	testneed.Root(t, "mounting a small disk")
 	const within = "LOCAL_ENGINE_TEST_SMALL_DISK"
@@ -133,8 +133,8 @@ func TestADiskThatWasFullForAMomentIsNamed(t *testing.T) {
 	}
 }
 
-// What is written to the disk file must not be lost in silence when the disk
-// below it is full.
+// Writes to the disk file must not be lost silently when the underlying disk is
+// full.
 func TestTheDiskFileIsFullBeforeTheDiskBelowItIs(t *testing.T) {
 	onSmallDisk(t, "600", func(e *Engine) error {
 		file, dir := e.backingDir()+".ext4", e.backingDir()

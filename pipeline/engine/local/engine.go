@@ -61,8 +61,7 @@ type dirs struct {
 	run    string // one directory for each process, with one for each pod and build
 }
 
-// New returns an engine that keeps everything under opts.Cache. It does not change
-// anything on the machine yet.
+// New returns an engine that keeps its files under opts.Cache. It creates none yet.
 func New(opts Options) (*Engine, error) {
 	cache, err := filepath.Abs(opts.Cache)
 	if err != nil {

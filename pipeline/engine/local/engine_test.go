@@ -159,7 +159,7 @@ func build(ctx context.Context, t *testing.T, e *local.Engine, p v1.Platform, ba
 	return e.Build(ctx, engine.BuildRequest{Platform: p, Context: dir, Dockerfile: "Dockerfile", Base: base, Log: log})
 }
 
-// A socket's path may have 107 characters, and a home may lie deep.
+// A socket's path is limited to 107 characters, and a home may have a long path.
 func TestTheCacheMayHaveALongPath(t *testing.T) {
 	e := newEngine(t, cacheAt(t, filepath.Join(t.TempDir(), strings.Repeat("a-long-name/", 12))))
 	var log bytes.Buffer
@@ -173,7 +173,7 @@ func TestTheCacheMayHaveALongPath(t *testing.T) {
 	}
 }
 
-// A base is made for one platform or for several, and one of them may change.
+// A base may be built for one platform or several, and one of them may change.
 func TestWhatWasBuiltOnAnImageIsUsedAgainWhateverElseItsIndexHolds(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	dockerfile := "ARG BASE_IMAGE\nFROM --platform=$BUILDPLATFORM ${BASE_IMAGE} AS native\nENV NEVER_BUILT_BEFORE=" + rand.Text() +
@@ -190,7 +190,7 @@ func TestWhatWasBuiltOnAnImageIsUsedAgainWhateverElseItsIndexHolds(t *testing.T)
 	}
 }
 
-// To set the time in its layers BuildKit compresses them all again.
+// BuildKit compresses all layers again when it rewrites their timestamps.
 func TestAnImageThatIsBuiltAgainIsNotWrittenAgain(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	dir, base := t.TempDir(), engine.Base{Index: enginetest.Base(t, native)}
@@ -231,7 +231,7 @@ func TestAnImageThatIsBuiltAgainIsNotWrittenAgain(t *testing.T) {
 	}
 }
 
-// Of a file that it mounts for a step BuildKit forgets the directory.
+// BuildKit does not remove the directory of a file that it mounts for a step.
 func TestABuildLeavesNothingAmongTheTemporaryFiles(t *testing.T) {
 	left := func() map[string]bool {
 		found, err := filepath.Glob(filepath.Join(os.TempDir(), "buildkit-*"))
@@ -375,7 +375,7 @@ func TestASecondProcessWaitsForTheBuildCache(t *testing.T) {
 	}
 }
 
-// watch reports when a word is written to it.
+// watch is a log that signals when a word is written to it.
 type watch struct {
 	word string
 	seen chan struct{}

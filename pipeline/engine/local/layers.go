@@ -22,9 +22,8 @@ const layerFS = "fs" // the directory of the files inside a layer's directory
 // unpack unpacks the layers of an image that are not in the cache and returns the
 // lower directories of its overlay, topmost first, relative to the directory of
 // the layers. A layer is unpacked into an overlay of those below it, so that the
-// kernel writes the whiteouts, and copies up the owner and mode of directories
-// that the layer has no entry for. It is therefore cached by the diff IDs of
-// itself and all layers below.
+// kernel writes the whiteouts, and copies up the directories that the layer has no
+// entry for. It is therefore cached by the diff IDs of itself and those below.
 func (e *Engine) unpack(ctx context.Context, img v1.Image) (lower []string, err error) {
 	layers, err := img.Layers()
 	if err != nil {

@@ -21,8 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
-// The kernel may refuse a lower directory that is still the upper directory of
-// another overlay.
+// The kernel may refuse a lower directory that is another overlay's upper directory.
 func TestALayerIsFreeOnceItIsUnpacked(t *testing.T) {
 	e := newEngine(t, testCache(t))
 	for range 5 {
@@ -137,8 +136,7 @@ func (l *countedLayer) DiffID() (v1.Hash, error) {
 	return l.Layer.DiffID()
 }
 
-// A process that has just been forked holds all open files of this one until its
-// exec.
+// A process that was just forked holds all open files of this one until its exec.
 func TestLayersAreUnpackedWhileProgramsStart(t *testing.T) {
 	p := newPod(t, newEngine(t, testCache(t)))
 	stop := make(chan struct{})

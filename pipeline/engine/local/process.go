@@ -109,7 +109,6 @@ func readProcess(pid int, dir string) (Process, bool) {
 	if cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && len(cmdline) > 0 {
 		p.Command = strings.TrimSpace(string(bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
 	}
-	// Fewer levels: runc on its way in, in the pod's PID namespace but not yet in the
-	// container's.
+	// Fewer levels: runc before it enters the container's PID namespace.
 	return p, levels > 2 || p.State == "Z"
 }

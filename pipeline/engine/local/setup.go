@@ -26,10 +26,9 @@ import (
 type tools struct{ buildkitd, buildctl, runc string }
 
 // Setup finds the programs that the engine needs, and as root on Debian installs
-// missing ones. It logs a line for each action. On a machine that has everything
-// it does nothing and takes well under a second; after a success further calls do
-// nothing. If it cannot do something itself, it returns a failure.Usage error with
-// the commands to run.
+// missing ones. It logs each action. With nothing to do it takes well under a
+// second, and after a success further calls return at once. If it cannot do
+// something itself, it returns a failure.Usage error with the commands to run.
 func (e *Engine) Setup(ctx context.Context, log io.Writer) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()

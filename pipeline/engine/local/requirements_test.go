@@ -66,8 +66,8 @@ func block(call, argument, bits, number uint32) {
 	}
 }
 
-// What a machine lacks is said in one line with the way out, before anything
-// starts, and with the status of a missing prerequisite.
+// Before anything starts, one line names what the machine lacks and what to do. The
+// exit status is that of a missing prerequisite.
 func TestWhatAMachineLacksIsOneLineAtTheStart(t *testing.T) {
 	need.Root(t, "making the surroundings")
 	self, err := os.Executable()
