@@ -53,6 +53,34 @@ func TestAWrongPasswordIsReportedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+// The place of an upload may be on another host. The password is not for that one.
+func TestTheAccessCheckSendsNoPasswordToAnotherHost(t *testing.T) {
+	other, reg := newFaulty(t), newFaulty(t)
+	sent := make(chan string, 1)
+	other.setFault(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
+		sent <- r.Method + r.Header.Get("Authorization")
+	})
+	reg.setFault(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if _, password, _ := r.BasicAuth(); password != "sesame" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.Method != http.MethodPost {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Location", "http://"+other.host+"/upload/1")
+		w.WriteHeader(http.StatusAccepted)
+	})
+	_, err := registry.CheckPushAccess(t.Context(), []registry.Target{reg.target(t, "netbox")}, registry.Options{
+		Keychain: keychain{authn.FromConfig(authn.AuthConfig{Username: "robot", Password: "sesame"})}})
+	must(t, err)
+	if got := <-sent; got != http.MethodDelete {
+		t.Errorf("the other host got %q", got)
+	}
+}
+
 func TestTheAccessCheckIgnoresTemporaryFailures(t *testing.T) {
 	reg := newFaulty(t)
 	reg.setFault(refuse(http.StatusServiceUnavailable, http.MethodPost, "/uploads/"))

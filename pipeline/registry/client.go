@@ -181,7 +181,8 @@ func (c *repoClient) sendWithRetry(req *http.Request, read int64) (resp *http.Re
 			err = transport.CheckError(resp)
 		case resp.StatusCode == http.StatusOK:
 			if _, err = io.CopyN(io.Discard, resp.Body, read); err == io.EOF {
-				err = io.ErrUnexpectedEOF // a plain io.EOF would look like the end of the body
+				// A plain io.EOF would look like the end of the body.
+				err = classifiedError{io.ErrUnexpectedEOF, errDropped}
 			}
 		}
 		if err != nil {

@@ -309,9 +309,11 @@ func openUpload(ctx context.Context, door *repoClient) error {
 	}
 	// Ignore errors: some registries reject cancellation and expire uploads themselves.
 	if at, err := resp.Location(); err == nil {
-		req.Method, req.URL, req.Host = http.MethodDelete, at, at.Host
-		if resp, err := client.Do(req); err == nil {
-			resp.Body.Close()
+		// The first request now carries credentials, and this may be another host.
+		if req, err := http.NewRequestWithContext(ctx, http.MethodDelete, at.String(), nil); err == nil {
+			if resp, err := client.Do(req); err == nil {
+				resp.Body.Close()
+			}
 		}
 	}
 	return nil
