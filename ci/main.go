@@ -35,7 +35,7 @@ type streams struct {
 // run runs the command line and returns its exit code.
 func run(ctx context.Context, args []string, std streams, getenv func(string) string) int {
 	var written counter
-	std.out = io.MultiWriter(std.out, &written)
+	std.out = io.MultiWriter(&written, std.out) // counts a write that fails, too
 	root, sink := newRoot(std, getenv)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -31,7 +31,7 @@ type flags struct {
 	engine    string
 	base      string
 	output    string
-	cache     string // directory; only set for verbs with --wait
+	cache     string // directory; empty without a home: what needs it refuses then
 	netbox    string
 	json      bool
 	timeout   time.Duration
@@ -69,11 +69,7 @@ are written to dist/. "go run" itself turns every failure into exit status 1.`,
 		Args:                       cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			f.findRepo(cmd.Flags())
-			if cmd.Flags().Lookup("wait") != nil {
-				dir, err := os.UserCacheDir()
-				if err != nil {
-					return failure.Usagef("find the cache directory: %w: set HOME or XDG_CACHE_HOME", err)
-				}
+			if dir, err := os.UserCacheDir(); err == nil {
 				f.cache = filepath.Join(dir, pipeline.Project)
 			}
 			switch {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/linuxserver/docker-netbox/pipeline"
 	"github.com/linuxserver/docker-netbox/pipeline/d2"
+	"github.com/linuxserver/docker-netbox/pipeline/failure"
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 	"github.com/linuxserver/docker-netbox/pipeline/progress"
 	"github.com/linuxserver/docker-netbox/pipeline/report"
@@ -80,6 +81,9 @@ func (e env) session(ctx context.Context, do func(*session) error) (err error) {
 // lock locks the output directory against other runs and, with Exclusive, the cache.
 func (e env) lock(ctx context.Context, mode filelock.Mode) (unlock func(), err error) {
 	cache := e.flags.cache
+	if cache == "" {
+		return nil, failure.Usagef("find the cache directory: there is none: set HOME or XDG_CACHE_HOME")
+	}
 	unlockCache, err := filelock.Lock(ctx, cache+".lock", mode, "the cache "+cache, e.flags.wait, e.err)
 	if err != nil {
 		return nil, err

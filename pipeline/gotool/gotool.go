@@ -66,6 +66,9 @@ func Trusted(environ []string, dirs ...string) error {
 // Bin returns the directory of the module's programs and marks it as used. Its name
 // is a digest of everything that affects their content.
 func (m Module) Bin(ctx context.Context) (string, error) {
+	if !filepath.IsAbs(m.Cache) {
+		return "", failure.Usagef("find the cache directory of %s: there is none: set HOME or XDG_CACHE_HOME", filepath.Base(m.Dir))
+	}
 	if err := Trusted(m.Environ, m.Cache, filepath.Dir(m.Cache)); err != nil {
 		return "", err
 	}

@@ -122,8 +122,9 @@ func TestProgramsAreKeyedByAllTheyAreBuiltFrom(t *testing.T) {
 	}
 	write("go.mod", "module tools\n")
 	write("go.sum", "")
+	cache := t.TempDir()
 	key := func(environ ...string) string {
-		m := gotool.Module{Dir: dir, Environ: append(os.Environ(), environ...)}
+		m := gotool.Module{Dir: dir, Cache: cache, Environ: append(os.Environ(), environ...)}
 		k, err := m.Bin(t.Context())
 		if err != nil {
 			t.Fatal(err)
