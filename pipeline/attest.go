@@ -53,7 +53,7 @@ func (a Attestation) attachments(repo string, proven report.Report, targets []re
 			return nil, err
 		}
 		// The plain-text list is for people: programs read SPDX or CycloneDX.
-		release.Documents = slices.DeleteFunc(append(slices.Clone(proven.Documents), doc), func(d report.Document) bool { return d.Type == sbom.ListType })
+		release.Documents = slices.DeleteFunc(append([]report.Document{doc}, proven.Documents...), func(d report.Document) bool { return d.Type == sbom.ListType })
 		for _, t := range targets {
 			release.Repositories = append(release.Repositories, t.Repository())
 		}

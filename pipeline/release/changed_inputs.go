@@ -26,8 +26,11 @@ func FindChangedInputs(ctx context.Context, repo, since string, changed []string
 	sources := []string{versions.File, ".dockerignore"}
 	for _, p := range platform.All() {
 		text, err := os.ReadFile(filepath.Join(repo, p.Dockerfile))
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil, failure.Usagef("find out what the image is made of: %w: run it at the root of the repository, or name that with --repo", err)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find out what the image is made of: %w", err)
 		}
 		sources = append(append(sources, p.Dockerfile), dockerfile.Sources(string(text))...)
 	}
