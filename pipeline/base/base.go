@@ -82,12 +82,12 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (v1.ImageI
 	if err != nil {
 		return nil, err
 	}
+	programs, err := b.programs(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var recipes []recipe
 	for _, p := range platforms {
-		programs, err := b.programs(ctx, p.Architecture)
-		if err != nil {
-			return nil, err
-		}
 		files := &overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
 		recipes = append(recipes, recipe{baseDebian(p.Architecture, apt), files, baseConfig()})
 	}

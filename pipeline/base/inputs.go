@@ -1,9 +1,7 @@
 package base
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -23,26 +21,14 @@ type Inputs struct {
 // Inputs finds them. The Go of this package is among them: it says of which
 // packages the image is made, and how.
 func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
-	list, err := b.goList(ctx, "amd64", "-json=Dir,EmbedFiles,Module")
+	packages, err := b.goPackages(ctx)
 	if err != nil {
 		return Inputs{}, err
 	}
 	in := Inputs{trees: []string{rootfs}, code: []string{path.Dir(rootfs)}}
-	for dec := json.NewDecoder(bytes.NewReader(list)); dec.More(); {
-		var pkg struct {
-			Dir        string
-			EmbedFiles []string
-			Module     *struct {
-				Path, Dir string
-				Main      bool
-			}
-		}
-		if err := dec.Decode(&pkg); err != nil {
-			return Inputs{}, fmt.Errorf("listing the sources of the base image's programs: %w", err)
-		}
+	for _, pkg := range packages {
 		switch {
-		case pkg.Module == nil: // of Go itself
-		case pkg.Module.Main:
+		case pkg.own():
 			dir, err := filepath.Rel(pkg.Module.Dir, pkg.Dir)
 			if err != nil {
 				return Inputs{}, fmt.Errorf("finding the sources of the base image: %w", err)
@@ -53,7 +39,7 @@ func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
 				top, _, _ := strings.Cut(filepath.ToSlash(file), "/")
 				in.trees = append(in.trees, path.Join(dir, top))
 			}
-		default:
+		case pkg.Module != nil:
 			in.modules = append(in.modules, pkg.Module.Path)
 		}
 	}

@@ -6,12 +6,14 @@ import (
 	"cmp"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,7 +35,7 @@ type overlay struct {
 // programs are the Go programs of the base image.
 type programs struct {
 	root string // of the module
-	key  string // of all that they are compiled from
+	key  string // of all their sources and of the Go that compiles them
 }
 
 // rootfs is the directory of the files, under the root of the repository.
@@ -55,27 +57,66 @@ var initNames = []string{
 // empty ones.
 var mountPoints = []string{"app", "config", "defaults", "lsiopy"}
 
-// programs finds the programs for an architecture. Their key are the build IDs of
-// all packages in them, which Go makes of sources, settings and itself.
-func (b *Builder) programs(ctx context.Context, arch string) (*programs, error) {
-	ids, err := b.goList(ctx, arch, "-export", "-trimpath", "-f={{.BuildID}}")
-	if err != nil {
-		return nil, err
+// goPackage is one that the programs are made of, as "go list" prints it.
+type goPackage struct {
+	Dir                                 string
+	GoFiles, IgnoredGoFiles, EmbedFiles []string
+	Standard                            bool
+	Module                              *struct {
+		Path, Version, Dir string
+		Main               bool
 	}
-	return &programs{root: b.Source, key: hashOf(string(ids), installed)}, nil
 }
 
-// goList asks go list about all packages that the programs are made of.
-func (b *Builder) goList(ctx context.Context, arch string, flags ...string) ([]byte, error) {
-	args := append([]string{"list", "-deps"}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, slices.Sorted(maps.Keys(installed))...)...)
-	cmd.Dir = b.Source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	list, err := output(ctx, cmd)
+// own reports whether the repository has the package.
+func (p goPackage) own() bool { return p.Module != nil && p.Module.Main }
+
+// goPackages lists all that the programs are made of.
+func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
+	args := []string{"list", "-deps", "-json=Dir,GoFiles,IgnoredGoFiles,EmbedFiles,Module,Standard"}
+	args = append(args, slices.Sorted(maps.Keys(installed))...)
+	list, err := goCommand(ctx, b.Source, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
 	}
-	return list, nil
+	var found []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(list)); dec.More(); {
+		var pkg goPackage
+		if err := dec.Decode(&pkg); err != nil {
+			return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
+		}
+		found = append(found, pkg)
+	}
+	return found, nil
+}
+
+// programs finds every source file that the programs are made of.
+func (b *Builder) programs(ctx context.Context) (*programs, error) {
+	packages, err := b.goPackages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	version, err := goCommand(ctx, b.Source, "env", "GOVERSION")
+	if err != nil {
+		return nil, fmt.Errorf("asking Go for its version: %w", err)
+	}
+	inputs := []any{version, installed}
+	for _, pkg := range packages {
+		switch {
+		case pkg.Standard || pkg.Module == nil:
+		case !pkg.own():
+			inputs = append(inputs, pkg.Module.Path, pkg.Module.Version)
+		default:
+			for _, name := range slices.Concat(pkg.GoFiles, pkg.IgnoredGoFiles, pkg.EmbedFiles) {
+				data, err := os.ReadFile(filepath.Join(pkg.Dir, name))
+				if err != nil {
+					return nil, fmt.Errorf("reading a source of the base image's programs: %w", err)
+				}
+				inputs = append(inputs, name, data)
+			}
+		}
+	}
+	return &programs{root: b.Source, key: hashOf(inputs...)}, nil
 }
 
 // build cross-compiles the programs.
@@ -91,6 +132,14 @@ func (p *programs) build(ctx context.Context, arch string) ([]entry, error) {
 		})
 	}
 	return built, g.Wait()
+}
+
+// goCommand asks the go command about what is compiled.
+func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+	return output(ctx, cmd)
 }
 
 // key identifies what layer makes.

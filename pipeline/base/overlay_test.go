@@ -60,11 +60,11 @@ func TestTheSameFilesGiveTheSameLayerAndOtherFilesAnother(t *testing.T) {
 
 func TestTheProgramsAreKnownByTheirSources(t *testing.T) {
 	b := Builder{Source: "../.."}
-	first, err := b.programs(t.Context(), "amd64")
+	first, err := b.programs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := b.programs(t.Context(), "amd64")
+	second, err := b.programs(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,10 +167,7 @@ func (c *compiler) addDefinition(d *definition) {
 	case !info.Mode().IsRegular():
 		c.fail("%s is not a regular file", d.path("run"))
 	}
-	// No image of ours has one, and the stand-in init could not run it.
-	for _, file := range []string{"producer-for", "consumer-for"} {
-		d.refuse(file, "pipelines of services are not supported: let the service log by itself")
-	}
+	d.noPipeline()
 	c.late = append(c.late, func() { d.supervision(s) })
 	c.longruns = append(c.longruns, s)
 }

@@ -165,6 +165,7 @@ func TestServiceKeepsItsSettings(t *testing.T) {
 		"init-config-end/type":              "oneshot",
 		"plain file":                        "",
 		".hidden/type":                      "nonsense",
+		"init-envfile/dependencies":         "# none of these\n\ninit-migrations\ninit-migrations\n",
 		"init-migrations/timeout-up":        "10\n\n",
 		"init-adduser/dependencies.d/.keep": "",
 	} {
@@ -188,6 +189,12 @@ func TestServiceKeepsItsSettings(t *testing.T) {
 	}
 	if want := []string{s6rc.Dir + "/init-netbox-config/run"}; !slices.Equal(s.Up, want) {
 		t.Errorf("up is %q, want %q", s.Up, want)
+	}
+	if got := tree.Service("init-envfile").Requires; !slices.Equal(got, []string{"init-migrations"}) {
+		t.Errorf("old-style dependencies: %q", got)
+	}
+	if want := []string{"in " + s6rc.Dir + "/init-envfile/dependencies: name listed more than once: init-migrations"}; !slices.Equal(tree.Warnings, want) {
+		t.Errorf("warnings %q, want %q", tree.Warnings, want)
 	}
 }
 
@@ -239,22 +246,12 @@ func TestEveryProblemIsListedOnce(t *testing.T) {
 	}
 }
 
-// The real program takes all of these.
-func TestWhatIsNotSupportedIsRefusedNotIgnored(t *testing.T) {
-	for file, why := range map[string]string{
-		"svc-cron/producer-for":     "pipelines of services are not supported: let the service log by itself",
-		"svc-cron/consumer-for":     "pipelines of services are not supported: let the service log by itself",
-		"init-envfile/dependencies": "a list of names is not supported: make a file of each name in dependencies.d",
-		"extra/contents":            "a list of names is not supported: make a file of each name in contents.d",
-	} {
+func TestAPipelineOfServicesIsRefusedNotIgnored(t *testing.T) {
+	for _, file := range []string{"producer-for", "consumer-for"} {
 		files := recording.BaseTree()
-		files[file] = &fstest.MapFile{Data: []byte("svc-log\n")}
-		if bundle, ok := strings.CutSuffix(file, "/contents"); ok {
-			files[bundle+"/type"] = &fstest.MapFile{Data: []byte("bundle\n")}
-		}
+		files["svc-cron/"+file] = &fstest.MapFile{Data: []byte("svc-log\n")}
 		_, err := s6rc.Load(files)
-		problems, _ := err.(s6rc.Problems)
-		if want := s6rc.Dir + "/" + file + ": " + why; len(problems) != 1 || problems[0].Message != want {
+		if want := s6rc.Dir + "/svc-cron/" + file + ": pipelines of services are not supported: let the service log by itself"; err == nil || err.Error() != want {
 			t.Errorf("got %v\nwant %s", err, want)
 		}
 	}

@@ -3,6 +3,7 @@ package s6rc
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,11 +31,12 @@ func (d *definition) read(file string) (string, error) {
 	return string(text), err
 }
 
-// names reads FILE.d, sorted. The second result is false when there is none.
+// names reads FILE.d, or else the older FILE with a name a line, sorted. The second
+// result is false when there is neither.
 func (d *definition) names(file string) ([]string, bool) {
 	entries, err := fs.ReadDir(d.fsys, d.name+"/"+file+".d")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, d.refuse(file, "a list of names is not supported: make a file of each name in "+file+".d")
+		return d.list(file)
 	}
 	if err != nil {
 		if info, e := fs.Stat(d.fsys, d.name+"/"+file+".d"); e == nil && !info.IsDir() {
@@ -51,14 +53,29 @@ func (d *definition) names(file string) ([]string, bool) {
 	return names, true
 }
 
-// refuse complains about a file that the real program takes: it must not be left out
-// silently. It reports whether there is one.
-func (d *definition) refuse(file, why string) bool {
-	_, err := fs.Stat(d.fsys, d.name+"/"+file)
-	if err == nil {
-		d.c.fail("%s: %s", d.path(file), why)
+// list reads a file that holds a name a line, comments and blanks aside.
+func (d *definition) list(file string) ([]string, bool) {
+	text, err := d.read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false
 	}
-	return err == nil
+	if err != nil {
+		d.c.fail("unable to read %s: %s", d.path(file), Errno(err))
+		return nil, true
+	}
+	var names []string
+	for line := range strings.SplitSeq(text, "\n") {
+		name := strings.TrimLeft(line, " \t")
+		switch {
+		case name == "" || name[0] == '#' || !d.c.allowed(d.name, name):
+		case slices.Contains(names, name):
+			d.c.warn("in %s: name listed more than once: %s", d.path(file), name)
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, true
 }
 
 // number reads a file that holds one on its first line. invalid is the complaint
@@ -106,6 +123,16 @@ func (d *definition) script(file string, mandatory bool) []string {
 		d.c.fail("syntax error in %s%s", d.path(file), detail)
 	}
 	return argv
+}
+
+// noPipeline refuses a service whose output feeds another one. The real program
+// takes it; no image of ours has one, and the stand-in init could not run it.
+func (d *definition) noPipeline() {
+	for _, file := range []string{"producer-for", "consumer-for"} {
+		if _, err := fs.Stat(d.fsys, d.name+"/"+file); err == nil {
+			d.c.fail("%s: pipelines of services are not supported: let the service log by itself", d.path(file))
+		}
+	}
 }
 
 // supervision reads what s6-rc-compile copies for s6-supervise at its very end.
