@@ -81,6 +81,10 @@ var masks = []struct {
 	instead    string
 }{
 	{regexp.MustCompile(`s6-rc-init:\w{6}`), "s6-rc-init:XXXXXX"},
+	// What cannot be started: the real one's scripts name a line of theirs, and
+	// the shell has words of its own.
+	{regexp.MustCompile(`^(/\S+/scripts/\S+): (?:\d+: |fatal: unable to exec )(.*?): (?:not found|No such file or directory)$`), "$1: unable to exec $2: not found"},
+	{regexp.MustCompile(`^(/\S+/scripts/\S+): (?:\d+: |fatal: unable to exec )(.*?): Permission denied$`), "$1: unable to exec $2: Permission denied"},
 	{regexp.MustCompile(`@[0-9a-f]{24}`), "@TIME"},
 	{regexp.MustCompile(`^([dlps-][rwxsStT-]{9}) .* \d\d:\d\d (.*)$`), "$1 $2"}, // ls -l
 	{regexp.MustCompile(`^total \d+$`), "total N"},
@@ -93,12 +97,14 @@ var masks = []struct {
 	{regexp.MustCompile(`\d\d+(\.\d+)?`), "NN"},
 }
 
-// mask replaces what no two runs have in common. In s6's own lines that is the
-// name of a directory at most.
+// ofS6 is how many of the masks are for s6's own lines too.
+const ofS6 = 3
+
+// mask replaces what no two runs have in common.
 func mask(l recording.Line) string {
 	text := l.Text
 	for i, m := range masks {
-		if i > 0 && isS6(l) {
+		if i >= ofS6 && isS6(l) {
 			break
 		}
 		text = m.expression.ReplaceAllString(text, m.instead)

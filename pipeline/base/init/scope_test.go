@@ -44,7 +44,6 @@ func scopes() map[string]scope {
 		processes  = "the processes of init and of s6 are others here"
 		descriptor = "the descriptors and the parent are others here"
 		unheeded   = "S6_CMD_RECEIVE_SIGNALS and S6_RUNTIME_PROFILE, which no image and no document of ours sets"
-		shell      = "what cannot be started is named without the number of the line in s6-overlay's script"
 		flapping   = "how often a service restarts before the end is a matter of the moment"
 	)
 	// Lines of ls -l and of ps.
@@ -52,15 +51,13 @@ func scopes() map[string]scope {
 	const process = `^root |^UID |^ *(\d|NN) +(\d|NN) +|^ *PID `
 	flaps := scope{why: flapping, repeats: `^(svc-netbox run at|run$|dying$|svc-netbox (finish|ran)|finish |@TIME )`, ignore: `^down \(|^up \(|finish.* NN NN`}
 	chatty := scope{why: chatter, ignore: `^s6-(rc-compile|rc|ipcclient|sudoc|ipcserverd|svlisten1|svc|ftrigrd)[^:]*: (info: (parsing|[^ ]+ has type|making|resolving|converting|checking|writing|s6-ipcclient|connected)|tracing)`}
-	unnumbered := scope{why: shell, ignore: `^/\S+/scripts/\S+: (\d+: |fatal: unable to exec )`}
-	version2 := scope{why: "/etc/fix-attrs.d and /etc/services.d, which no image and no mod has, are left out", ignore: `^(fix-attrs|services-up): |^legn? |` + unnumbered.ignore, drop: `s6-svstat /run/service/leg`}
+	version2 := scope{why: "/etc/fix-attrs.d and /etc/services.d, which no image and no mod has, are left out", ignore: `^(fix-attrs|services-up): |^legn? |`, drop: `s6-svstat /run/service/leg`}
 	rebooted := scope{why: "the real one tries reboot(2) and exits 111 where it may not, this one ends as for SIGTERM", end: true}
 	return map[string]scope{
 		"02-verbosity/3": chatty,
 		"02-verbosity/4": chatty,
 		"02-verbosity/5": chatty,
 
-		"03-cmd-exit":    unnumbered,
 		"03-cmd-exit/12": {why: processes, ignore: process + `|^pid |rc\.init top|^/init |` + listed},
 
 		"04-signals/21": {out: unheeded},
@@ -69,7 +66,6 @@ func scopes() map[string]scope {
 		"04-signals/8":  rebooted,
 		"04-signals/14": {why: "s6-supervise of s6 2.13 sends one SIGTERM less when it is itself asked to end", repeats: `got TERM, ignoring$`},
 
-		"05-oneshot-fails":   unnumbered,
 		"05-oneshot-fails/8": {why: "nsenter may find no container any more", ignore: `^nsenter: `, late: `^$`},
 
 		"06-oneshot-up-broken/17": {why: descriptor, ignore: listed + `|^pid |s6-sudod|^/init |^NN$`},
