@@ -62,12 +62,13 @@ func TestWhatWasSkippedNamesWhatFailed(t *testing.T) {
 		}
 	}
 	s.report.End(report.Key{Stage: "base"}, time.Now(), 0, nil, "")
+	s.report.End(report.Key{Stage: "readme"}, time.Now(), 0, errors.New("it is out of date"), "") // keeps no image from being booted
 	s.report.End(report.Key{Stage: "build", Platform: arm}, time.Now(), 0, errors.New("broken"), "")
 	s.report.End(report.Key{Stage: "build", Platform: amd}, time.Now(), 0, nil, "")
 	want := map[report.Key]string{
 		{Stage: "boot", Platform: amd}: "it was never run",
 		{Stage: "boot", Platform: arm}: "build linux/arm64 failed",
-		{Stage: "publish"}:             "build linux/arm64 failed",
+		{Stage: "publish"}:             "readme, build linux/arm64 failed",
 	}
 	for _, stage := range s.Report().Outcomes() {
 		if why := want[stage.Key]; why != "" && stage.Why() != why {

@@ -55,7 +55,13 @@ func (s stages) Report() report.Report {
 		var failed []string
 		for _, f := range r.Stages {
 			of := f.Platform == "" || missing.Platform == "" || f.Platform == missing.Platform
-			if of && f.Verdict() == report.Failed && f.Stage != "access" && f.Stage != "prerequisites" {
+			switch f.Stage {
+			case "access", "prerequisites":
+				of = false
+			case "readme", "packages": // only what comes after all platforms waits for these
+				of = missing.Stage == "difference" || missing.Stage == "publish"
+			}
+			if of && f.Verdict() == report.Failed {
 				failed = append(failed, f.Key.String())
 			}
 		}

@@ -292,10 +292,13 @@ func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
 		if err == nil {
 			_, err = io.Copy(out, content)
 		}
-		return err
+		if err != nil {
+			return fmt.Errorf("copying %s into the layer: %w", path, err)
+		}
+		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("passing on the archive of mmdebstrap: %w", err)
+		return fmt.Errorf("reading the archive of mmdebstrap: %w", err)
 	}
 	return out.Close()
 }

@@ -26,9 +26,15 @@ func Replace(dir string, fill func(tmp string) error) (err error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", dir, err)
 	}
-	left, _ := fs.Glob(os.DirFS(parent), prefix+"*")
-	for _, name := range left {
-		if err := os.RemoveAll(filepath.Join(parent, name)); err != nil {
+	siblings, err := os.ReadDir(parent)
+	if err != nil {
+		return fmt.Errorf("looking for leftovers in %s: %w", parent, err)
+	}
+	for _, e := range siblings { // not by a pattern: dir's name may have brackets
+		if !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(parent, e.Name())); err != nil {
 			return fmt.Errorf("removing what a killed run left: %w", err)
 		}
 	}

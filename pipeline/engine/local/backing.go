@@ -195,17 +195,19 @@ func (e *Engine) mountDisk(ctx context.Context, log io.Writer, file, dir string)
 	if err := install(ctx, log, missing(need{"mount", []string{"mount"}})); err != nil {
 		return err
 	}
-	if err := loopNodes(); err != nil {
-		return err
-	}
 	// All processes must share one loop device of the file, which mount sees to: with
 	// two, each would overwrite the other's changes. The device is detached with the
-	// last mount.
-	cmd := exec.CommandContext(ctx, "mount", "-n", "-t", "ext4", "-o", "loop,noatime,discard", file, dir)
-	if err := proc.Run(ctx, cmd); err != nil {
-		return fmt.Errorf("mounting %s: %w: if it is damaged, remove it", file, err)
+	// last mount. Another program may take the free device before mount does: the next
+	// one may need a node, too.
+	for range 3 {
+		if err := loopNodes(); err != nil {
+			return err
+		}
+		if err = proc.Run(ctx, exec.CommandContext(ctx, "mount", "-n", "-t", "ext4", "-o", "loop,noatime,discard", file, dir)); err == nil {
+			return reserve(dir, below)
+		}
 	}
-	return reserve(dir, below)
+	return fmt.Errorf("mounting %s: %w: if it is damaged, remove it", file, err)
 }
 
 // reserve limits the free space of a disk file to what the underlying file system

@@ -192,6 +192,7 @@ func (p *Pod) Close() error {
 	}
 	p.closed = true
 	containers := p.containers
+	p.containers = nil // the engine keeps its pods
 	p.mu.Unlock()
 
 	if p.inside != nil {
