@@ -114,3 +114,15 @@ func TestTheFieldsOfJSONAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// What keeps nothing in the cache works where no home directory is known.
+func TestOnlyWhatUsesTheCacheNeedsAHome(t *testing.T) {
+	t.Setenv("HOME", "")
+	t.Setenv("XDG_CACHE_HOME", "")
+	for _, test := range []struct{ verb, want string }{{"pin", "pass one of --netbox"}, {"clean", "set HOME or XDG_CACHE_HOME"}} {
+		_, stderr, code := invoke(t, t.Context(), test.verb)
+		if code != failure.ExitUsage || !strings.Contains(stderr, test.want) {
+			t.Errorf("%s: status %d, %q, want %q", test.verb, code, stderr, test.want)
+		}
+	}
+}
