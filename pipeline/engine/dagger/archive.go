@@ -18,7 +18,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
-// archive writes an image as the OCI archive that Container.Import takes, once.
+// archive writes an OCI archive of an image, for Container.Import, unless it exists.
 func (e *Engine) archive(img v1.Image) (string, error) {
 	digest, err := img.Digest()
 	if err != nil {
@@ -30,7 +30,7 @@ func (e *Engine) archive(img v1.Image) (string, error) {
 	})
 }
 
-// writeArchive writes an image as an OCI layout in dir, and that to a file.
+// writeArchive writes an image as an OCI layout in dir, and archives that in a file.
 func writeArchive(file, dir string, img v1.Image) error {
 	l, err := layout.Write(dir, empty.Index)
 	if err != nil {
@@ -47,9 +47,9 @@ func writeArchive(file, dir string, img v1.Image) error {
 	return errors.Join(w.AddFS(os.DirFS(dir)), w.Close(), f.Close())
 }
 
-// flatten writes the root file system of an image as one archive. A directory
-// that has no entry in any layer gets one: the engine would make it with the time
-// of the build, and the same image would have another digest each time.
+// flatten writes the root file system of an image as one archive. It adds an entry for
+// each directory that has none in any layer: the engine would create it with the time
+// of the build, and the digest of the same image would differ each time.
 func flatten(file string, img v1.Image) error {
 	f, err := os.Create(file)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// automaticArgs are the arguments that BuildKit declares by itself, and those
-// it predefines.
+// automaticArgs are the arguments that BuildKit predefines, and those that a build sets
+// without the request naming them.
 var automaticArgs = []string{
 	"TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "TARGETOSVERSION", "TARGETSTAGE",
 	"BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT", "BUILDOSVERSION",
@@ -26,15 +26,15 @@ var automaticArgs = []string{
 var assigned = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
 
 var (
-	// An entry of a history, as BuildKit writes it and as the classic builder did.
+	// An ENV in a history, as written by BuildKit or by the classic builder.
 	envInstruction = regexp.MustCompile(`^(?:/bin/sh -c #\(nop\) +)?ENV (.*)`)
-	// Values have no quotes there: one with blanks may yield a name too many.
+	// Values are not quoted in a history: one with blanks may match as another name.
 	setThere = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)=`)
 )
 
-// withoutArguments takes the build's arguments out of an image's environment,
-// where Dagger leaves them. One that an ENV sets too, in any stage, stays, and
-// so does what the base image has: it is at hand, or its history names it.
+// withoutArguments removes the build's arguments from an image's environment, where
+// Dagger leaves them. It keeps those that an ENV in any stage also sets, and those of
+// the base image, which come from its config or from the history.
 func withoutArguments(img v1.Image, req engine.BuildRequest, text string) (v1.Image, error) {
 	args := map[string]bool{}
 	for _, name := range automaticArgs {

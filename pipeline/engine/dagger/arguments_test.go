@@ -59,7 +59,7 @@ func TestBuildArgumentsAreTakenOutOfTheEnvironment(t *testing.T) {
 	}
 }
 
-// What a base is made of that is not at hand: its history is in that of the image.
+// The history of a base in a registry is part of the built image's history.
 func TestWhatABaseInARegistrySetsStaysInTheEnvironment(t *testing.T) {
 	for created, want := range map[string][]string{
 		"ENV A=b c VERSION=1":               {"PATH=/bin", "VERSION=1"},

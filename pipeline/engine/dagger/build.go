@@ -28,22 +28,21 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// A base that is at hand and in no registry becomes two stages of these names
-// in front of the Dockerfile's own: on the platform that is built for, and on
-// the one that builds.
+// A base image that is in no registry becomes two stages with these names, before the
+// Dockerfile's own: one for the target platform and one for the build platform.
 const (
 	baseStage  = "pipeline-base"
 	buildStage = "pipeline-build"
 )
 
-// Where the program that rewrites layers runs, and what it reads.
+// The paths of the program that rewrites layers and of its input.
 const (
 	rewritePath = "/.pipeline/rewrite"
 	archivePath = "/.pipeline/image.tar"
 )
 
-// Build builds one platform's image in a session of its own, so that the log
-// is of this build alone. The image is normalised.
+// Build builds and normalises the image for one platform. It uses a separate session,
+// so that the log contains this build only.
 func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
 	img, err := e.build(ctx, req)
 	if err == nil {
@@ -58,8 +57,8 @@ func (e *Engine) Build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	return nil, fmt.Errorf("build %s: %w", req.Platform, err)
 }
 
-// CheckBuild has Dagger read the Dockerfile and find the images that it starts
-// from: seconds, whatever the build takes.
+// CheckBuild checks that Dagger can parse the Dockerfile and find its base images. It
+// takes seconds, however long the build takes.
 func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error {
 	s, err := e.connect()
 	if err != nil {
@@ -105,11 +104,11 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	return engine.Normalise(img, req)
 }
 
-// export builds, and brings back the image. Where a time is asked for, the engine
-// writes the image's own layers again with it, and keeps them by content.
+// export builds the image and copies it to this machine. If the request has an epoch,
+// the engine rewrites the layers above the base with it, and caches them by content.
 func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engine.BuildRequest, dir string) (v1.Image, error) {
 	built, to := b.source.DockerBuild(b.opts), filepath.Join(dir, "image")
-	if req.Epoch.IsZero() { // it is run, and goes nowhere: what compresses fast will do
+	if req.Epoch.IsZero() { // the image is run but not published: fast compression is enough
 		file := to + ".tar"
 		fast := dagger.ContainerAsTarballOpts{ForcedCompression: dagger.ImageLayerCompressionZstd}
 		if _, err := built.AsTarball(fast).Export(ctx, file); err != nil {
@@ -137,7 +136,7 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	own := len(layerSteps(b.text, req.Target)) // those below are of the base
+	own := len(layerSteps(b.text, req.Target)) // the layers below are the base's
 	_, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
 		WithMountedFile(rewritePath, program).
 		WithMountedFile(archivePath, archive).
@@ -156,16 +155,16 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 	return img, nil
 }
 
-// dockerBuild is a request in Dagger's words.
+// dockerBuild is a build request in the form that Dagger's API requires.
 type dockerBuild struct {
 	text   string // of the Dockerfile
 	source *dagger.Directory
 	opts   dagger.DirectoryDockerBuildOpts
 }
 
-// read hands what a request needs to Dagger, and has it read the Dockerfile and
-// find the images that this starts from. Dagger may already build then, so the
-// request has its secrets: what is built is the same with the same request only.
+// read passes a request to Dagger, which parses the Dockerfile and finds its base
+// images. Dagger may already start to build, so the request includes the secrets: only
+// an identical request reuses the result.
 func (e *Engine) read(ctx context.Context, s *session, req engine.BuildRequest, dir string, log io.Writer) (b dockerBuild, err error) {
 	secrets, err := e.buildSecrets(ctx, s.Client)
 	if err != nil {
@@ -190,8 +189,7 @@ func (e *Engine) read(ctx context.Context, s *session, req engine.BuildRequest, 
 		cpu = e.opts.QEMUCPU[req.Platform.Architecture]
 	}
 	args := e.env.BuildArgs(req, cpu, "Dagger's traces", log)
-	// Dagger takes the platform that is built for to be the one that builds,
-	// and would emulate what is to be done natively.
+	// Dagger sets these to the target platform: native steps would be emulated.
 	args["BUILDPLATFORM"], args["BUILDOS"], args["BUILDARCH"], args["BUILDVARIANT"] = s.native.String(), s.native.OS, s.native.Architecture, s.native.Variant
 	args["BASE_IMAGE"] = req.Base.Reference
 	if req.Base.Index != nil {
@@ -202,7 +200,7 @@ func (e *Engine) read(ctx context.Context, s *session, req engine.BuildRequest, 
 	}
 	b.opts = dagger.DirectoryDockerBuildOpts{Dockerfile: req.Dockerfile, Platform: dagger.Platform(req.Platform.String()), Target: req.Target, Secrets: secrets}
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		if args[name] != "" { // the SDK leaves an empty value out, and Dagger refuses what has none
+		if args[name] != "" { // the SDK omits empty values, and Dagger rejects arguments without one
 			b.opts.BuildArgs = append(b.opts.BuildArgs, dagger.BuildArg{Name: name, Value: args[name]})
 		}
 	}
@@ -212,7 +210,7 @@ func (e *Engine) read(ctx context.Context, s *session, req engine.BuildRequest, 
 	return b, nil
 }
 
-// addBase puts a base that is at hand in front of the Dockerfile's stages.
+// addBase inserts the stages of a base image that is in no registry.
 func (b *dockerBuild) addBase(s *session, req engine.BuildRequest, ignored, dir string) error {
 	stages := ""
 	for _, stage := range []struct {
@@ -221,7 +219,7 @@ func (b *dockerBuild) addBase(s *session, req engine.BuildRequest, ignored, dir 
 	}{{baseStage, "", req.Platform}, {buildStage, "--platform=$BUILDPLATFORM ", s.native}} {
 		img, err := engine.ImageFor(req.Base.Index, stage.platform)
 		if err != nil {
-			if stage.name == buildStage { // no stage may need it
+			if stage.name == buildStage { // perhaps no stage uses it
 				continue
 			}
 			return err
@@ -242,7 +240,7 @@ func (b *dockerBuild) addBase(s *session, req engine.BuildRequest, ignored, dir 
 	return nil
 }
 
-// uploadExcludes keeps from the engine what .dockerignore keeps from the build.
+// uploadExcludes returns the patterns of files that are not uploaded to the engine.
 func uploadExcludes(dockerignore, dockerfile string) []string {
 	excludes := []string{".git"}
 	for line := range strings.Lines(dockerignore) {
@@ -255,8 +253,7 @@ func uploadExcludes(dockerignore, dockerfile string) []string {
 
 var fromInstruction = regexp.MustCompile(`(?mi)^[ \t]*FROM[ \t]`)
 
-// withStages puts stages before a Dockerfile's first, behind its global
-// arguments.
+// withStages inserts stages before a Dockerfile's first one, after its global arguments.
 func withStages(dockerfile, stages string) string {
 	at := len(dockerfile)
 	if m := fromInstruction.FindStringIndex(dockerfile); m != nil {
@@ -265,8 +262,8 @@ func withStages(dockerfile, stages string) string {
 	return dockerfile[:at] + stages + dockerfile[at:]
 }
 
-// stageText is an image as a stage: its files from an archive, its
-// configuration as instructions.
+// stageText returns a stage with the files of an image, which it adds from an archive,
+// and with the image's configuration.
 func stageText(name, flag string, c v1.Config) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "FROM %sscratch AS %s\nADD %s.tar /\n", flag, name, name)
@@ -291,12 +288,12 @@ func stageText(name, flag string, c v1.Config) string {
 	return b.String()
 }
 
-// quote is a value as a Dockerfile's shell words take it.
+// quote quotes and escapes a value for a Dockerfile.
 func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`).Replace(s) + `"`
 }
 
-// list is an instruction's list of words; one that has none is "".
+// list returns an instruction's arguments as a JSON array, or "" if there are none.
 func list(words []string) string {
 	if len(words) == 0 {
 		return ""
@@ -304,13 +301,13 @@ func list(words []string) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(words) // strings always have a JSON
+	_ = enc.Encode(words) // cannot fail for strings
 	return strings.TrimSpace(b.String())
 }
 
-// buildSecrets are the files of this machine that a RUN may need. Its
-// certificates are not, where the engine puts its own into containers: it does
-// so by replacing the very file that they would be mounted on, and cannot.
+// buildSecrets returns the files of this machine that a RUN may need. These do not
+// include its certificates if the engine installs its own in containers: the engine
+// replaces the bundle file, which fails if a secret is mounted on it.
 func (e *Engine) buildSecrets(ctx context.Context, client *dagger.Client) ([]*dagger.Secret, error) {
 	var secrets []*dagger.Secret
 	if ca := e.env.CABundle(); ca != "" {
@@ -332,10 +329,10 @@ func (e *Engine) buildSecrets(ctx context.Context, client *dagger.Client) ([]*da
 	return secrets, nil
 }
 
-// trusts reports whether the engine puts certificates of its own into containers.
-// It has no word for that; it does so for what looks like a Debian.
+// trusts reports whether the engine installs its own certificates in containers. The
+// API does not expose this, so trusts inspects a container that looks like Debian.
 func (e *Engine) trusts(ctx context.Context) (bool, error) {
-	s, err := e.connect() // not the build's: its log is of the build alone
+	s, err := e.connect() // not the build's session, whose log contains the build only
 	if err != nil {
 		return false, err
 	}
@@ -346,13 +343,13 @@ func (e *Engine) trusts(ctx context.Context) (bool, error) {
 	code, err := s.Container(dagger.ContainerOpts{Platform: dagger.Platform(s.native.String())}).
 		WithFile(shimPath, shim).
 		WithNewFile("/etc/debian_version", "").
-		WithEnvVariable("ASKED", rand.Text()). // the engine's may have changed since
+		WithEnvVariable("ASKED", rand.Text()). // avoids the cache: the certificates may have changed
 		WithExec([]string{shimPath, "trusted", "/usr/local/share/ca-certificates"}, dagger.ContainerWithExecOpts{Expect: dagger.ReturnTypeAny, NoInit: true}).
 		ExitCode(ctx)
 	return code == 0, err
 }
 
-// buildError is the error of a failed build as all engines return it.
+// buildError returns the error of a failed build in the form that all engines use.
 func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: errors.New(oneLine(err))}
 	var failed *dagger.ExecError
@@ -377,8 +374,8 @@ const converting = "failed to convert Dockerfile to LLB: "
 
 var parseError = regexp.MustCompile(`^dockerfile parse error on line (\d+): (.*)$`)
 
-// mistake is what BuildKit says of a Dockerfile that it cannot read, or of a
-// base that it cannot find, whose name it writes twice.
+// mistake parses BuildKit's error for an invalid Dockerfile, or for a base image that
+// it cannot find, whose name it prints twice.
 func mistake(text string) (line int, err error) {
 	text, reading := strings.CutPrefix(text, converting)
 	if !reading {
@@ -396,11 +393,11 @@ func mistake(text string) (line int, err error) {
 
 var flags = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
 
-// words is a text with one space between its words.
+// words returns a text with single spaces between its words.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// failedRun finds the RUN of a command; its line is 0 when there is
-// none, as of a heredoc.
+// failedRun finds the RUN instruction of a command. The line is 0 if it is not found,
+// for example because it is a heredoc.
 func failedRun(text string, cmd []string) (line int, step string) {
 	if len(cmd) == 0 {
 		return 0, ""
@@ -416,8 +413,8 @@ func failedRun(text string, cmd []string) (line int, step string) {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 
-// plainLog takes the dagger command's progress and hands on whole lines
-// without colours.
+// plainLog returns a writer for the dagger command's progress output. It writes whole
+// lines without colours to another writer.
 func plainLog(to io.Writer) *linebuf.Writer {
 	return &linebuf.Writer{Line: func(line string) {
 		if line = strings.TrimSpace(escape.ReplaceAllString(line, "")); line != "" && to != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
 )
 
-// Where an engine is present, it has to keep the contract.
+// If an engine is present, it must fulfil the contract.
 func TestContract(t *testing.T) {
 	why, present := dagger.Present(os.Getenv, exec.LookPath)
 	if !present {

@@ -14,11 +14,10 @@ import (
 	"dagger.io/dagger"
 )
 
-// carries is the variable that distinguishes the dagger command of one session from
-// those of others.
+// carries is the environment variable that identifies the dagger command of a session.
 const carries = "DOCKER_NETBOX_SESSION"
 
-// dial opens a session. disconnect ends it, whatever became of the engine.
+// dial opens a session. disconnect ends it, even if the engine is gone.
 func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client, disconnect func(), err error) {
 	mark := rand.Text()
 	client, err = o.Connect(ctx, log, dagger.WithEnvironmentVariable(carries, mark))
@@ -29,29 +28,29 @@ func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = client.Close() // its end by being cancelled is no news
+			_ = client.Close() // fails if the session was cancelled, which is expected
 		}()
 		select {
 		case <-ended:
 		case <-time.After(o.Disconnect):
-			// The command waits for an engine that is gone, and ignores SIGTERM.
+			// The command keeps waiting for an engine that is gone, and ignores SIGTERM.
 			killWith(carries + "=" + mark)
 			<-ended
 		}
 	}, nil
 }
 
-// killWith kills the processes whose environment has an assignment.
+// killWith kills the processes whose environment contains an assignment.
 func killWith(assignment string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
-		environ, _ := os.ReadFile(file) // fails when it has ended
+		environ, _ := os.ReadFile(file) // fails if the process has exited
 		if !slices.Contains(strings.Split(string(environ), "\x00"), assignment) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
 			if process, err := os.FindProcess(pid); err == nil {
-				_ = process.Kill() // it may have ended by itself
+				_ = process.Kill() // it may have exited by itself
 			}
 		}
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger"
 )
 
-// The dagger command does not end, and ignores SIGTERM, when its engine is
-// gone. This one answers as long as it is asked, and is as deaf.
+// The dagger command does not exit, and ignores SIGTERM, if its engine is gone. This
+// one answers all requests, and does not exit either.
 func TestASessionEndsAlsoWhenItsEngineIsGone(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := io.ReadAll(r.Body)

@@ -1,18 +1,17 @@
-// Package dagger builds and runs images on a Dagger engine, which may be
-// shared or on another machine.
+// Package dagger builds and runs images on a Dagger engine, which may be shared or on
+// another machine.
 //
-// A run is a WithExec of the main container, whose entrypoint is PID 1, with
-// the side containers as bound services. What they write comes back line by
-// line, with time and stream, by way of a recorder: a further service that
-// reads a named pipe for each stream (see shim). Dagger's own way, files that
-// are there after the end, has no times and nothing of a run that was stopped. A
-// reader in the container would be one of the processes that the checks look at,
-// and /init would kill it before the last lines are written.
+// A run is a WithExec of the main container, whose entrypoint is PID 1. The side
+// containers are bound services. A recorder, which is another service, reads a named
+// pipe for each output stream (see shim) and returns the lines with time and stream.
+// Dagger itself returns output only as files after the end, without times, and nothing
+// of a run that was stopped. A reader in the container would be among the processes that
+// the checks inspect, and /init would kill it before the last lines are written.
 //
-// Dagger has no words for these, and the engine says so: Container.ReadOnly,
-// User, Capabilities and NoNewPrivileges, Mount.Host, and capturing from a
-// Mount.Tmpfs. A run that is over time is killed with no SIGTERM before, a
-// run's network has a way out, and RunResult.PeakMemory is unknown.
+// Dagger does not support these, and the engine returns an error for them:
+// Container.ReadOnly, User, Capabilities and NoNewPrivileges, Mount.Host, and capturing
+// from a Mount.Tmpfs. A run that exceeds its time limit is killed without a SIGTERM
+// first, a run's network has internet access, and RunResult.PeakMemory is unknown.
 package dagger
 
 import (
@@ -40,40 +39,39 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// Version is the release of Dagger that this is written for.
+// Version is the Dagger release that this package is written for.
 const Version = "v0.21.8"
 
-// connectLimit bounds how long an engine may take to answer: it may have to be
-// started first.
+// connectLimit is how long an engine may take to answer. It may have to start first.
 const connectLimit = 3 * time.Minute
 
-// Options say how to reach Dagger and what its engine cannot know.
+// Options configures an Engine.
 type Options struct {
-	Repo    string            // the repository's directory: the shim is compiled from it
+	Repo    string            // the repository's directory, with the source of the shim
 	QEMUCPU map[string]string // value of QEMU_CPU by foreign architecture
 	Environ []string          // the caller's environment, as os.Environ returns it
-	// Connect opens a session; log receives what the engine prints of the work
-	// in it. Dial is what to use outside tests.
+	// Connect opens a session. The engine's log of that session is written to log.
+	// Outside tests, use Dial.
 	Connect func(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error)
-	// Go is the container of the engine that programs are compiled in; nil is
-	// this machine's go command.
+	// Go returns the container in which the engine compiles programs. If Go is nil,
+	// they are compiled with this machine's go command.
 	Go         func(*dagger.Client) *dagger.Container
-	Disconnect time.Duration // limit for the end of a session; 30 s when zero
+	Disconnect time.Duration // limit for closing a session; 30 s if zero
 }
 
 // Engine is a Dagger engine.
 type Engine struct {
 	opts Options
 	env  environ.Environment
-	work string // what is on its way to the engine, and the built images
+	work string // the directory of files for the engine and of built images
 
 	stop    context.CancelFunc
 	connect func() (*session, error)
 
-	making singleflight.Group // of what is in work, by name
+	making singleflight.Group // by name of the file in work
 }
 
-// session is a connection and what was learnt of the engine at its other end.
+// session is a connection to an engine, with the engine's version and platform.
 type session struct {
 	*dagger.Client
 	disconnect func()
@@ -81,8 +79,8 @@ type session struct {
 	native     v1.Platform
 }
 
-// New makes an engine. It connects when it is first asked to do something;
-// ctx bounds the connection's life.
+// New returns an engine, which connects when it is first used. The connection ends with
+// ctx.
 func New(ctx context.Context, opts Options) (*Engine, error) {
 	work, err := os.MkdirTemp("", "docker-netbox-dagger-")
 	if err != nil {
@@ -95,8 +93,8 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Dial connects to the session in the environment, or makes one with the
-// dagger command: the one on PATH if there is one, else the SDK brings its own.
+// Dial connects to the session in the environment, or starts one with the dagger
+// command: the one on PATH if there is one, else one that the SDK downloads.
 func Dial(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger.Client, error) {
 	if _, set := os.LookupEnv(cliVariable); !set {
 		if cli, err := exec.LookPath("dagger"); err == nil {
@@ -110,8 +108,8 @@ func Dial(ctx context.Context, log io.Writer, opts ...dagger.ClientOpt) (*dagger
 
 const cliVariable = "_EXPERIMENTAL_DAGGER_CLI_BIN"
 
-// Present reports whether Dagger is meant to be used here, and by what that is
-// seen: a session, a runner host or the dagger command.
+// Present reports whether Dagger is available here, and why: there is a session, a
+// runner host or the dagger command.
 func Present(getenv func(string) string, lookPath func(string) (string, error)) (why string, present bool) {
 	for _, name := range []string{"DAGGER_SESSION_PORT", "_EXPERIMENTAL_DAGGER_RUNNER_HOST", cliVariable} {
 		if getenv(name) != "" {
@@ -125,7 +123,7 @@ func Present(getenv func(string) string, lookPath func(string) (string, error)) 
 }
 
 func open(ctx context.Context, opts Options) (*session, error) {
-	client, disconnect, err := opts.dial(ctx, io.Discard) // the engine's own log is read where a person asks for it
+	client, disconnect, err := opts.dial(ctx, io.Discard) // only builds need the engine's log
 	if err != nil {
 		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
 	}
@@ -149,8 +147,7 @@ func open(ctx context.Context, opts Options) (*session, error) {
 	return nil, failure.Usagef("ask Dagger's engine for its version: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
 }
 
-// newSession opens a session to the same engine, apart from all else that happens
-// there.
+// newSession opens a further session to the same engine, separate from all others.
 func (e *Engine) newSession(ctx context.Context, log io.Writer) (*session, error) {
 	s, err := e.connect()
 	if err != nil {
@@ -163,10 +160,10 @@ func (e *Engine) newSession(ctx context.Context, log io.Writer) (*session, error
 	return &session{client, disconnect, s.version, s.native}, nil
 }
 
-// Name is what people call the engine.
+// Name returns the engine's name.
 func (*Engine) Name() string { return "dagger" }
 
-// Setup reaches the engine and prints which one it is.
+// Setup connects to the engine and prints its version and platform.
 func (e *Engine) Setup(_ context.Context, log io.Writer) error {
 	s, err := e.connect()
 	if err != nil {
@@ -176,7 +173,7 @@ func (e *Engine) Setup(_ context.Context, log io.Writer) error {
 	return nil
 }
 
-// Native is the platform that runs without emulation.
+// Native returns the platform that runs without emulation.
 func (e *Engine) Native() (v1.Platform, error) {
 	s, err := e.connect()
 	if err != nil {
@@ -185,8 +182,8 @@ func (e *Engine) Native() (v1.Platform, error) {
 	return s.native, nil
 }
 
-// Close ends the session and removes what the engine kept on this machine,
-// built images among it.
+// Close ends the session and removes the engine's files on this machine, including the
+// built images.
 func (e *Engine) Close() error {
 	defer e.stop()
 	connect := e.connect
@@ -198,7 +195,7 @@ func (e *Engine) Close() error {
 	return os.RemoveAll(e.work)
 }
 
-// compiled hands a program to a session, compiled for an architecture once.
+// compiled passes a program to a session. It compiles it once for each architecture.
 func (e *Engine) compiled(ctx context.Context, client *dagger.Client, goarch string, program func(repo, goarch, out string) gotool.Program) (*dagger.File, error) {
 	name := path.Base(program(e.opts.Repo, goarch, "").Package) + "-" + goarch
 	file, err := e.once(name, func(out string) error {
@@ -224,8 +221,8 @@ func rewriteProgram(repo, goarch, out string) gotool.Program {
 	}
 }
 
-// once has a file of a name made, and returns its path. Where that failed, the
-// next call tries again: a cancelled one is no verdict.
+// once returns the path of a file in the work directory, and creates it if it does not
+// exist. After an error the next call tries again, since the first may be cancelled.
 func (e *Engine) once(name string, fill func(file string) error) (file string, err error) {
 	file = filepath.Join(e.work, name)
 	_, err, _ = e.making.Do(name, func() (any, error) {
@@ -242,13 +239,13 @@ func (e *Engine) once(name string, fill func(file string) error) (file string, e
 
 var (
 	traceparent = regexp.MustCompile(`\s*\[traceparent:[0-9a-f-]*\]`)
-	// wholeQuery is what the SDK shows of a query that Dagger does not take.
+	// wholeQuery matches the query that the SDK prints if Dagger rejects it.
 	wholeQuery = regexp.MustCompile(`(?s)^query: .* error: `)
-	// path is the way through the query that an error begins with.
+	// queryPath matches the path of fields that an error begins with.
 	queryPath = regexp.MustCompile(`^(?:make request: )?(?:input: )?(?:[a-z][A-Za-z]*\.)*[a-z][A-Za-z]* `)
 )
 
-// oneLine is an error of Dagger's without what is of use to Dagger only.
+// oneLine returns an error of Dagger on one line, without query and trace details.
 func oneLine(err error) string {
 	text := wholeQuery.ReplaceAllString(traceparent.ReplaceAllString(err.Error(), ""), "")
 	if strings.HasPrefix(text, "make request: ") || strings.HasPrefix(text, "input: ") {

@@ -1,6 +1,6 @@
 package dagger
 
-// What the engine compiles.
+// The programs that the engine compiles.
 var (
 	ShimProgram    = shimProgram
 	RewriteProgram = rewriteProgram

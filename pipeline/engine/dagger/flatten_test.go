@@ -15,8 +15,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
 )
 
-// A directory that a layer takes for granted is in the archive all the same, before
-// what lies in it, and with the same time in each build.
+// A directory without an entry in any layer has one in the archive, before its content
+// and with the same time in each build.
 func TestDirectoriesWithoutAnEntryAreFlattenedWithATime(t *testing.T) {
 	img, err := mutate.AppendLayers(empty.Image,
 		enginetest.Layer(t, enginetest.Entry{Name: "etc/", Mode: 0o700}),

@@ -19,8 +19,7 @@ import (
 
 var toolchain = regexp.MustCompile(`(?m)^toolchain go(\S+)$`)
 
-// GoImage is the container image with the Go that the go.mod of a repository
-// names.
+// GoImage returns the container image with the Go version of a repository's go.mod.
 func GoImage(repo string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(repo, "go.mod"))
 	if err != nil {
@@ -33,9 +32,8 @@ func GoImage(repo string) (string, error) {
 	return "docker.io/library/golang:" + string(m[1]), nil
 }
 
-// Compile compiles a program: in the engine where Options.Go has a container
-// for that, else with this machine's go command. What the engine compiles it
-// keeps by content: the same program again takes no time, in any session.
+// Compile compiles a program, in the engine if Options.Go is set, else with this
+// machine's go command. The engine caches the result by content for all sessions.
 func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) error {
 	if e.opts.Go == nil {
 		return gotool.Compile(ctx, log, p)
@@ -54,7 +52,7 @@ func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) e
 	return nil
 }
 
-// Go runs a program of Go's in the engine, over a directory.
+// Go runs a command in the engine's Go container, in a copy of a directory.
 func (e *Engine) Go(ctx context.Context, dir string, args ...string) error {
 	ctr, err := e.golang(dir, nil)
 	if err != nil {
@@ -66,12 +64,12 @@ func (e *Engine) Go(ctx context.Context, dir string, args ...string) error {
 	return nil
 }
 
-// goFlags compile what the linters run and read as programs are compiled, so that
-// Go's own packages and those of both are compiled once.
+// goFlags are the flags that programs are compiled with. The linters use them too, so
+// that the standard library and shared packages are compiled only once.
 var goFlags = strings.Join(gotool.PackageFlags, " ")
 
-// golang is the container of Go with a directory to work in, and with the
-// modules and packages of earlier builds.
+// golang returns a container with Go, a directory to work in, and the caches of modules
+// and compiled packages.
 func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
 	s, err := e.connect()
 	if err != nil {
@@ -97,7 +95,7 @@ func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
 		WithMountedDirectory("/src", source).WithWorkdir("/src"), nil
 }
 
-// ofProgram is the error of a program with what it wrote, on one line.
+// ofProgram returns the error of a program with its output, on one line.
 func ofProgram(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -62,7 +62,7 @@ func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
 	}
 }
 
-// The engine gets the named files only, and fails late where one lacks.
+// Only the listed files are uploaded, and if one is missing the engine fails late.
 func TestTheEngineGetsAllPackagesThatItsProgramsImport(t *testing.T) {
 	for _, program := range []gotool.Program{dagger.ShimProgram("../../..", "amd64", ""), dagger.RewriteProgram("../../..", "amd64", "")} {
 		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.ImportPath}}{{end}}{{end}}", program.Package)

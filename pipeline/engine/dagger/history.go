@@ -10,12 +10,11 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/dockerfile"
 )
 
-// withHistory puts a Dockerfile's instructions into the history of the image
-// that was built from it, where Dagger names its own calls: people and
-// programs that look at an image know a layer by its instruction.
+// withHistory replaces Dagger's API calls in an image's history with the instructions of
+// its Dockerfile, by which people and programs identify layers.
 //
-// The last layers are those of the stage's own instructions. Where the two do
-// not go together the history stays as it is.
+// The last layers are those of the target stage's instructions. If they do not match,
+// the history is not changed.
 func withHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -34,7 +33,7 @@ func withHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
 	}
 	made = made[len(made)-len(steps):]
 	for i, s := range steps {
-		// Dagger writes the text of a command, and of a copy the name of its call.
+		// Dagger writes the command of a RUN, but only its own API call for a copy.
 		created := words(made[i].CreatedBy)
 		if s.command == "" && strings.Contains(created, "exec ") || !strings.Contains(created, s.command) {
 			return img, nil
@@ -46,14 +45,14 @@ func withHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
 	return mutate.ConfigFile(img, config)
 }
 
-// layerStep is an instruction that makes a layer.
+// layerStep is an instruction that creates a layer.
 type layerStep struct {
-	command string // of a RUN; a copy has none
-	text    string // as BuildKit writes it into a history
+	command string // of a RUN; empty for a copy
+	text    string // as in a history that BuildKit writes
 }
 
-// layerSteps are the instructions of a stage, the last unless it is named,
-// that make a layer.
+// layerSteps returns the instructions that create layers in the target stage, or in the
+// last stage if target is empty.
 func layerSteps(text, target string) []layerStep {
 	var steps []layerStep
 	for _, i := range dockerfile.Instructions(text) {
@@ -66,7 +65,7 @@ func layerSteps(text, target string) []layerStep {
 			if target == "" || len(name) == 3 && strings.EqualFold(name[2], target) {
 				steps = []layerStep{}
 			}
-		case steps == nil: // of another stage
+		case steps == nil: // in another stage
 		case i.Word == "RUN":
 			steps = append(steps, layerStep{rest, "RUN /bin/sh -c " + rest + " # buildkit"})
 		case i.Word == "COPY" || i.Word == "ADD":

@@ -25,7 +25,7 @@ ENV A=1
 COPY --from=lock --chown=0:0 /made /opt/made
 `
 
-// built is an image with a layer for each of the commands that Dagger names in its history.
+// built returns an image with a layer for each history entry of Dagger.
 func built(t *testing.T, createdBy ...string) v1.Image {
 	t.Helper()
 	img := v1.Image(empty.Image)

@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// The texts are those of a real engine.
+// The texts come from a real engine.
 func TestAMistakeInTheDockerfileIsNamedByItsLine(t *testing.T) {
 	req := engine.BuildRequest{Platform: v1.Platform{OS: "linux", Architecture: "amd64"}, Dockerfile: "Dockerfile"}
 	for text, want := range map[string]string{

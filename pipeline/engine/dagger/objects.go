@@ -10,8 +10,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// Container brings a container to Dagger's engine and names it there, for
-// whoever shares the session. Nothing of a run is in it: no recorder, no shim.
+// Container creates a container in the engine and returns its ID, for clients that share
+// the session. The container has no recorder and no shim.
 func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, error) {
 	r, err := e.object()
 	if err != nil {
@@ -27,8 +27,8 @@ func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, 
 	return ctr.ID(ctx)
 }
 
-// Service is a container as a service that listens on a port, with the
-// services beside it that it needs, by the port each listens on.
+// Service returns the ID of a service that runs the main container and listens on port.
+// The side containers are bound services, by the port that each listens on.
 func (e *Engine) Service(ctx context.Context, main engine.Container, port int, sides map[int]engine.Container) (dagger.ID, error) {
 	r, err := e.object()
 	if err != nil {
@@ -56,13 +56,13 @@ func (e *Engine) object() (*run, error) {
 	return &run{engine: e, id: rand.Text(), client: s}, nil
 }
 
-// plain is a container with its environment, and its command.
+// plain returns a container with its environment, and its command.
 func (r *run) plain(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
 	ctr, _, command, err := r.image(ctx, c)
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %w", c.Name, err)
 	}
-	// What is on this machine is read now: it may be gone when it is used.
+	// Files of this machine are read now, as they may be gone when the container starts.
 	ctr, err = r.environment(ctr, c).Sync(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %s", c.Name, oneLine(err))

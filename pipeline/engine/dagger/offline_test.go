@@ -29,17 +29,17 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
 )
 
-// transport takes the place of the way to an engine: it keeps every query and
-// answers each by its last field. It shows what is asked, call by call; what an
-// engine does with it only an engine can show (TestContract).
+// transport replaces the connection to an engine. It stores every query and answers it
+// by its last field. That tests what is requested. What an engine does with a request
+// is tested with an engine (TestContract).
 type transport struct {
 	t      *testing.T
 	answer func(path []string, query string) (any, error)
-	trusts bool // the engine has certificates of its own
+	trusts bool // the engine has its own certificates
 
 	mu      sync.Mutex
 	queries []string
-	ids     map[string]string // the query each handed out ID stands for
+	ids     map[string]string // the query of each returned ID
 }
 
 func (*transport) Host() string { return "offline" }
@@ -59,7 +59,7 @@ func (f *transport) Do(r *http.Request) (*http.Response, error) {
 	f.mu.Unlock()
 	var value any = id
 	var err error
-	if last := path[len(path)-1]; !slices.Contains([]string{"id", "start", "stop", "sync"}, last) { // these give objects
+	if last := path[len(path)-1]; !slices.Contains([]string{"id", "start", "stop", "sync"}, last) { // these return objects
 		value, err = f.answer(path, f.expand(request.Query))
 	}
 	reply := map[string]any{}
@@ -77,7 +77,7 @@ func (f *transport) Do(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: r}, err
 }
 
-// expand puts the query that an ID stands for in its place.
+// expand replaces each ID with its query.
 func (f *transport) expand(query string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,7 +91,7 @@ func (f *transport) expand(query string) string {
 	return query
 }
 
-// asked returns the expanded queries that hold all the words.
+// asked returns the expanded queries that contain all the words.
 func (f *transport) asked(words ...string) []string {
 	f.mu.Lock()
 	queries := slices.Clone(f.queries)
@@ -106,19 +106,19 @@ func (f *transport) asked(words ...string) []string {
 	return found
 }
 
-// fieldPath is the way through a query with one leaf, arguments left out.
+// fieldPath returns the fields of a query with one leaf, without arguments.
 func fieldPath(query string) []string {
 	query = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`).ReplaceAllString(query, "")
 	query = regexp.MustCompile(`\.\.\. on \w+`).ReplaceAllString(query, "")
 	for strings.Contains(query, "(") {
 		query = regexp.MustCompile(`\([^()]*\)`).ReplaceAllString(query, "")
 	}
-	return regexp.MustCompile(`[A-Za-z_]\w*`).FindAllString(query, -1)[2:] // behind "query Query"
+	return regexp.MustCompile(`[A-Za-z_]\w*`).FindAllString(query, -1)[2:] // after "query Query"
 }
 
 var amd64 = v1.Platform{OS: "linux", Architecture: "amd64"}
 
-// offline is an engine at the other end of a transport.
+// offline returns an engine that is connected to a transport.
 func offline(t *testing.T, answer func(path []string, query string) (any, error), environ ...string) (*dagger.Engine, *transport) {
 	t.Helper()
 	f := &transport{t: t, ids: map[string]string{}}
@@ -156,11 +156,11 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 	return e, f
 }
 
-// want checks that exactly one query holds all the words.
+// want checks that exactly one query contains all the words.
 func (f *transport) want(words ...string) {
 	f.t.Helper()
 	if found := f.asked(words...); len(found) != 1 {
-		var most []string // the query that holds the most of them shows what is wrong
+		var most []string // the words in the query that contains most of them
 		for _, q := range f.asked() {
 			held := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !strings.Contains(q, w) })
 			if len(held) > len(most) {
@@ -220,8 +220,8 @@ func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	}
 }
 
-// An engine with certificates of its own replaces the bundle before each exec,
-// which fails when the bundle is a mount.
+// An engine with its own certificates replaces the bundle before each exec, which fails
+// if the bundle is a mount.
 func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing.T) {
 	built, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
 	if err != nil {
@@ -245,8 +245,8 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 			t.Fatal(err)
 		}
 		f.want("exitCode", `"/etc/debian_version"`, `args:["/.pipeline/shim","trusted","/usr/local/share/ca-certificates"]`, "noInit:true")
-		// Each request has them, also the one that finds mistakes: Dagger builds for
-		// each that is not like another.
+		// Every request has them, including the one that checks the Dockerfile: Dagger
+		// builds again for each request that differs.
 		want := len(f.asked("dockerBuild("))
 		if test.trusts {
 			want = 0
@@ -351,7 +351,7 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	f.want("){start}", `container(platform:"linux/amd64"){from(address:"registry.test/postgres:17")`, `withSecretVariable(`, `name:"POSTGRES_PASSWORD"`,
 		`withDockerHealthcheck(`, `"/.pipeline/shim","ready","--","psql","-c","select 1"`,
 		`asService(`, `args:[`+shim+`,"postgres","--","docker-entrypoint.sh","postgres"]`, "noInit:true")
-	// Who is PID 1 is decided at each exec of its own.
+	// Each exec decides separately whether its command is PID 1.
 	for _, exec := range regexp.MustCompile(`(?:withExec|asService)\([^)]*\)`).FindAllString(strings.Join(f.asked(), "\n"), -1) {
 		if !strings.Contains(exec, "noInit:true") {
 			t.Errorf("%s runs beneath an init of Dagger's", exec)
@@ -423,7 +423,7 @@ func TestAnEngineThatDoesNotAnswerIsOneLineAndAMissingPrerequisite(t *testing.T)
 	}
 }
 
-// archiveOf writes an image as Dagger's asTarball does.
+// archiveOf writes an image in the format of Dagger's asTarball.
 func archiveOf(t *testing.T, img v1.Image, file string) error {
 	t.Helper()
 	dir := t.TempDir()
@@ -442,14 +442,14 @@ func archiveOf(t *testing.T, img v1.Image, file string) error {
 	return errors.Join(w.AddFS(os.DirFS(dir)), w.Close(), f.Close())
 }
 
-// exporting answers the export of what a build made with an image.
+// exporting returns a function that answers a build's export with an image.
 func exporting(t *testing.T, built v1.Image) func([]string, string) (any, error) {
 	return func(path []string, query string) (any, error) {
 		if path[len(path)-1] != "export" {
 			return nil, fmt.Errorf("unexpected: %s", query)
 		}
 		file := regexp.MustCompile(`export\(path:"([^"]+)"`).FindStringSubmatch(query)[1]
-		if strings.Contains(query, `directory(path:"/image")`) { // with its layers rewritten
+		if strings.Contains(query, `directory(path:"/image")`) { // with rewritten layers
 			l, err := layout.Write(file, empty.Index)
 			if err != nil {
 				return nil, err

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// pollWait is how long the recorder holds a request when there are no new lines.
+	// pollWait is how long the recorder holds a request if there are no new lines.
 	pollWait = 5 * time.Second
-	// pollEvery is how long lies between two requests when there are.
+	// pollEvery is the pause between two requests.
 	pollEvery = 200 * time.Millisecond
-	// lastPoll bounds the wait for what a container that has ended wrote.
+	// lastPoll limits the wait for the last output of a container that has exited.
 	lastPoll = 5 * time.Second
 )
 
-// recording is what the recorder has sent of a run.
+// recording collects the records of a run.
 type recording struct {
 	onLine func(string, engine.Line)
 	mask   secret.Mask
@@ -32,12 +32,12 @@ type recording struct {
 	containers map[string]*containerLog
 }
 
-// containerLog is what one container has written.
+// containerLog is the output of one container.
 type containerLog struct {
 	started time.Time // on the recorder's clock
-	seen    time.Time // when that was received, on this machine's
+	seen    time.Time // when that was received, on this machine's clock
 	lines   []engine.Line
-	open    map[string]bool // by stream: written to since it was last closed
+	open    map[string]bool // by stream: whether a process has it open
 	closed  time.Time       // on the recorder's clock
 	failed  string
 }
@@ -51,8 +51,7 @@ func newRecording(req engine.RunRequest) *recording {
 	return h
 }
 
-// follow asks again and again for what the recorder has from a record on, until ctx
-// ends.
+// follow fetches new records from the recorder until ctx ends.
 func (h *recording) follow(ctx context.Context, fetch func(ctx context.Context, from int) (string, error)) {
 	for next := 0; ctx.Err() == nil; {
 		var records []record.Record
@@ -103,13 +102,13 @@ func (h *recording) add(records []record.Record) {
 	}
 }
 
-// done reports whether the last process of a container has let go of its output.
+// done reports whether the last process of a container has closed its output.
 func (c containerLog) done() bool {
 	return !c.started.IsZero() && !c.open["stdout"] && !c.open["stderr"]
 }
 
-// whole is what a container that has ended has written, once it is recorded to its
-// end: that is not waited for long, since a stopped run's may never be.
+// whole returns the output of a container that has exited. It waits until all of it is
+// recorded, but not for long, since that may never happen after a run was stopped.
 func (h *recording) whole(name string) containerLog {
 	for deadline := time.Now().Add(lastPoll); !h.of(name).done() && time.Now().Before(deadline); {
 		time.Sleep(pollEvery)
@@ -117,7 +116,7 @@ func (h *recording) whole(name string) containerLog {
 	return h.of(name)
 }
 
-// of is what a container has written so far.
+// of returns the output of a container so far.
 func (h *recording) of(name string) containerLog {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -126,8 +125,8 @@ func (h *recording) of(name string) containerLog {
 	return c
 }
 
-// ended is when the container's last process let go of its output, on this
-// machine's clock; late is when Dagger said so.
+// ended returns when a container's last process closed its output, on this machine's
+// clock. It returns late, when Dagger reported the exit, if that is earlier.
 func (c containerLog) ended(late time.Time) time.Time {
 	if at := c.seen.Add(c.closed.Sub(c.started)); c.done() && at.Before(late) {
 		return at

@@ -23,27 +23,27 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/dagger/record"
 )
 
-// Where the run's own things lie in a container; none of it is in the image.
+// The paths of the run's own files in a container. They are not part of the image.
 const (
 	shimPath = "/.pipeline/shim"
 	pipesDir = "/.pipeline/pipes"
 )
 
 const (
-	// readyEvery is how long lies between two questions whether a service answers.
+	// readyEvery is the interval between the readiness checks of a service.
 	readyEvery = 500 * time.Millisecond
-	// cleanLimit bounds the end of a run, whatever became of it.
+	// cleanLimit limits the clean-up at the end of a run.
 	cleanLimit = 30 * time.Second
 )
 
-// Run runs a container with side containers to its end.
+// Run runs a container, with its side containers, until it exits.
 func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResult, error) {
 	ctx, cancel := req.Limit(ctx)
 	defer cancel()
 	r := &run{engine: e, req: req, id: rand.Text()}
 	result, err := r.do(ctx)
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // which says why it failed
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err) // the cause says why it failed
 	}
 	if err != nil {
 		err = fmt.Errorf("run %s: %w", req.Main.Name, err)
@@ -51,19 +51,19 @@ func (e *Engine) Run(ctx context.Context, req engine.RunRequest) (engine.RunResu
 	return result, err
 }
 
-// run is one run.
+// run is the state of one run.
 type run struct {
 	engine *Engine
 	req    engine.RunRequest
-	id     string // no other run has it: nothing of this one comes from a cache
+	id     string // unique, so that nothing of a run comes from a cache
 
 	client *session
 	pipes  *dagger.CacheVolume
 }
 
 func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
-	// A session of its own: its end is that of everything in it, also of what
-	// Dagger cannot stop, a service that is not ready.
+	// The run has its own session, whose end stops everything in it. That includes a
+	// service that is not ready, which Dagger cannot stop otherwise.
 	if r.client, err = r.engine.newSession(context.WithoutCancel(ctx), io.Discard); err != nil {
 		return result, err
 	}
@@ -76,7 +76,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	if err != nil {
 		return result, err
 	}
-	services := make([]*dagger.Service, 1+len(r.req.Sides)) // nil for one that is not up
+	services := make([]*dagger.Service, 1+len(r.req.Sides)) // nil for one that is not running
 	services[0] = recorder
 	defer func() {
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
@@ -116,7 +116,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 				return fmt.Errorf("container %s: %w", side.Name, err)
 			}
 			if _, err = service.Start(gctx); err != nil {
-				// It is another one's fault when this is cancelled.
+				// Another container has failed if only gctx is cancelled.
 				if gctx.Err() != nil && ctx.Err() == nil {
 					return gctx.Err()
 				}
@@ -129,7 +129,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	var main *dagger.Container
 	var command []string
 	g.Go(func() (err error) {
-		// Unpacking takes the longest: not after the sides are up.
+		// Unpacking takes the longest, so it does not wait for the side containers.
 		if main, command, err = r.container(gctx, r.req.Main); err == nil {
 			main, err = main.Sync(gctx)
 		}
@@ -145,7 +145,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	for i, side := range r.req.Sides {
 		main = main.WithServiceBinding(side.Name, sides[i])
 	}
-	// The image's entrypoint, by way of the shim that becomes it.
+	// The shim replaces itself with the image's entrypoint.
 	last := len(command) - 1
 	main = main.WithEntrypoint(command[:last]).WithExec(command[last:], dagger.ContainerWithExecOpts{
 		UseEntrypoint: true, NoInit: true, Expect: dagger.ReturnTypeAny,
@@ -153,7 +153,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	return result, r.main(ctx, h, main, &result)
 }
 
-// main runs the main container and fills in its result.
+// main runs the main container and sets its result.
 func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, result *engine.RunResult) error {
 	name := r.req.Main.Name
 	code, err := main.ExitCode(ctx)
@@ -167,11 +167,11 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		result.ExitCode = 128 + 9 // Dagger's way to end it
+		result.ExitCode = 128 + 9 // Dagger kills it with SIGKILL
 		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(seen.lines))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
-		// A status that a signal may have set, which ReturnTypeAny leaves out.
-		// There are no files of such a container.
+		// ReturnTypeAny does not include the statuses that a signal may have set.
+		// Dagger has no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil
 	default:
@@ -203,7 +203,7 @@ func (r *run) capture(ctx context.Context, main *dagger.Container, result *engin
 	return nil
 }
 
-// notReady is the error of a service that did not come up.
+// notReady returns the error of a service that did not become ready.
 func (r *run) notReady(ctx context.Context, h *recording, name string, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.of(name).lines))
@@ -219,7 +219,7 @@ func (r *run) notReady(ctx context.Context, h *recording, name string, err error
 	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(seen.lines))
 }
 
-// recorder is the service that records all containers.
+// recorder returns the service that records the output of all containers.
 func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
 	shim, err := r.engine.compiled(ctx, r.client.Client, r.client.native.Architecture, shimProgram)
 	if err != nil {
@@ -236,7 +236,7 @@ func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
 		}), nil
 }
 
-// side is a container as a service, ready when Dagger's health check says so.
+// side returns a container as a service, which is ready when its health check passes.
 func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, error) {
 	if len(c.Capture) > 0 {
 		return nil, errors.New("capture files: Dagger returns none from a service: leave Capture out")
@@ -249,8 +249,8 @@ func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, er
 	if len(c.Ready) > 0 {
 		ctr = ctr.WithDockerHealthcheck(append([]string{shimPath, "ready", "--"}, c.Ready...), dagger.ContainerWithDockerHealthcheckOpts{
 			Interval: readyEvery.String(), StartInterval: readyEvery.String(),
-			// Dagger cannot stop a service that is not ready: it has to give up
-			// by itself, once the run is over.
+			// Dagger cannot stop a service that is not ready, so its health check must
+			// fail by itself after the run's time limit.
 			Retries: int(r.req.Timeout/readyEvery) + 1,
 		})
 	} else {
@@ -259,7 +259,7 @@ func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, er
 	return ctr.WithoutEntrypoint().AsService(dagger.ContainerAsServiceOpts{Args: command, NoInit: true}), nil
 }
 
-// container is the main container, and its command.
+// container returns the main container, and its command.
 func (r *run) container(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
 	for _, m := range c.Mounts {
 		for _, file := range c.Capture {
@@ -271,7 +271,7 @@ func (r *run) container(ctx context.Context, c engine.Container) (*dagger.Contai
 	return r.prepare(ctx, c)
 }
 
-// prepare adds to a container all that it starts with, and returns its command.
+// prepare returns a container with all that it needs to start, and its command.
 func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
 	if c.ReadOnly {
 		return nil, nil, errors.New("make the root file system read-only: Dagger cannot: use --engine local")
@@ -294,7 +294,7 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 		case m.Tmpfs:
 			ctr = ctr.WithMountedTemp(m.Path)
 		}
-		// An anonymous volume is as fresh and as writable as the root it lies on.
+		// An anonymous volume needs no mount: the root is as new and as writable.
 	}
 	if ctr, err = r.files(ctr, c); err != nil {
 		return nil, nil, err
@@ -307,7 +307,7 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	return ctr, append([]string{shimPath, "run", pipesDir, c.Name, "--"}, command...), nil
 }
 
-// environment sets a container's variables, the secret ones as Dagger's.
+// environment sets a container's variables. The secret ones become Dagger secrets.
 func (r *run) environment(ctr *dagger.Container, c engine.Container) *dagger.Container {
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		ctr = ctr.WithEnvVariable(name, c.Env[name])
@@ -319,7 +319,7 @@ func (r *run) environment(ctr *dagger.Container, c engine.Container) *dagger.Con
 	return ctr
 }
 
-// image is a container of the image, and its command.
+// image returns a container of the image, with its architecture and command.
 func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Container, goarch string, command []string, err error) {
 	if c.Image == nil && c.Reference == "" {
 		return nil, "", nil, errors.New("it has no image")
@@ -348,8 +348,8 @@ func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Contai
 	return ctr, config.Architecture, c.Command(config.Config.Entrypoint, config.Config.Cmd), nil
 }
 
-// files puts the container's files in place, by way of this machine: what a
-// query holds must be text.
+// files adds files to a container. They are written to this machine first, because a
+// query can contain only text.
 func (r *run) files(ctr *dagger.Container, c engine.Container) (*dagger.Container, error) {
 	for i, f := range c.Files {
 		local := filepath.Join(r.engine.work, fmt.Sprintf("file-%s-%s-%d", r.id, c.Name, i))

@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// ReadArchive returns the one image of an OCI archive, laid out in dir.
+// ReadArchive unpacks an OCI archive into dir and returns its only image.
 func ReadArchive(file, dir string) (v1.Image, error) {
 	f, err := os.Open(file)
 	if err != nil {

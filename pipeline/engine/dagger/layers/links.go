@@ -12,16 +12,16 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
-// An engine with certificates of its own puts them into each container, in the
-// first directory, and links to them into the second.
+// An engine with its own certificates copies them into the first directory in each
+// container, and creates links to them in the second.
 const (
 	certificatesDir = "usr/local/share/ca-certificates"
 	certificateLink = "etc/ssl/certs"
 )
 
-// leftLinks names what such an engine leaves behind in the last of some layers:
-// links to certificates that it took away again, and the directories that are
-// there for their sake. Without them the layer is the one of any other engine.
+// leftLinks returns the names of entries that such an engine leaves in the last of some
+// layers: links to certificates that it has removed again, and directories that exist
+// only for these links. Without the entries the layer equals that of other engines.
 func leftLinks(layers []v1.Layer) (map[string]bool, error) {
 	own, err := headers(layers[len(layers)-1])
 	if err != nil {
@@ -33,7 +33,7 @@ func leftLinks(layers []v1.Layer) (map[string]bool, error) {
 			left[name] = true
 		}
 	}
-	for _, l := range layers { // a certificate that an instruction copied stays
+	for _, l := range layers { // links to certificates that an instruction copied are kept
 		if len(left) == 0 {
 			return nil, nil
 		}
@@ -48,7 +48,7 @@ func leftLinks(layers []v1.Layer) (map[string]bool, error) {
 	if len(left) == 0 {
 		return nil, nil
 	}
-	for name, h := range own { // a hash as another name of a link
+	for name, h := range own { // links named by a hash point to the links above
 		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == certificateLink && left[path.Join(certificateLink, h.Linkname)] {
 			left[name] = true
 		}
@@ -64,7 +64,7 @@ func leftLinks(layers []v1.Layer) (map[string]bool, error) {
 	return left, nil
 }
 
-// headers are those of a layer, by name.
+// headers returns the tar headers of a layer, by name.
 func headers(l v1.Layer) (map[string]*tar.Header, error) {
 	r, err := l.Uncompressed()
 	if err != nil {

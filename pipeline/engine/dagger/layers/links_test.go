@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/enginetest"
 )
 
-// The entries are those that a real engine with certificates left in a layer.
+// A real engine with its own certificates left these entries in a layer.
 func TestAnEnginesCertificatesLeaveNothingInALayer(t *testing.T) {
 	base := enginetest.Layer(t,
 		enginetest.Entry{Name: "etc/ssl/certs/", Mode: 0o755},

@@ -1,4 +1,4 @@
-// Package layers makes the layers of what Dagger builds those of any other engine.
+// Package layers makes layers that Dagger builds equal to those of other engines.
 package layers
 
 import (
@@ -22,10 +22,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/archive"
 )
 
-// WithTimes writes the last layers of an image again, in dir, with no file newer
-// than epoch, as BuildKit does for SOURCE_DATE_EPOCH. Dagger leaves the time of
-// the build in them: the same commit would have another digest wherever it is
-// built again.
+// WithTimes rewrites the last layers of an image, in dir, with no file newer than epoch,
+// as BuildKit does for SOURCE_DATE_EPOCH. Dagger leaves the time of the build in them:
+// each build of the same commit would have another digest.
 func WithTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, error) {
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -66,8 +65,8 @@ func WithTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 	return mutate.ConfigFile(out, config)
 }
 
-// rewriteLayer writes a layer to a file with no time after epoch, and without
-// some entries.
+// rewriteLayer writes a layer to a file with no time after epoch, and without the given
+// entries.
 func rewriteLayer(layer v1.Layer, epoch time.Time, without map[string]bool, file string) (v1.Layer, error) {
 	in, err := layer.Uncompressed()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// layered is an image with a layer of one file for each time.
+// layered returns an image with a layer of one file for each time.
 func layered(t *testing.T, times ...time.Time) v1.Image {
 	t.Helper()
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
@@ -77,7 +77,7 @@ func TestTheTimeOfTheBuildIsNotInTheLayers(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		// The base's layer is as it was, and so is what is older.
+		// The base's layer and older files are unchanged.
 		if want := []time.Time{after, before, epoch}; !slices.EqualFunc(got, want, time.Time.Equal) {
 			t.Errorf("times %v, want %v", got, want)
 		}

@@ -1,27 +1,25 @@
-// Package record is what the recorder inside a run and the engine outside
-// agree on: how a line that a container wrote is sent. An answer of the recorder
-// is a JSON list of records.
+// Package record defines how the recorder of a run sends the output of containers to the
+// engine. A response of the recorder is a JSON list of records.
 package record
 
 const (
-	// Mark begins a line that shim itself wrote to the container's standard
-	// error; the letter after it is the Kind.
+	// Mark begins a line that the shim itself writes to the container's standard
+	// error. The letter after it is the Kind.
 	Mark = "\x00shim "
 
-	Started = "s" // the container's command begins
+	Started = "s" // the container's command starts
 	Failed  = "f" // the container's command could not be started: Text says why
-	Closed  = "c" // nobody holds the stream any more
+	Closed  = "c" // no process has the stream open any more
 )
 
 const (
 	// Port is where the recorder listens, in its container.
 	Port = 8080
-	// EnvironmentDir is where a service has its environment kept for the
-	// command that asks whether it is ready.
+	// EnvironmentDir is where a service's environment is saved for its readiness check.
 	EnvironmentDir = "/.pipeline/environment"
 )
 
-// Record is a line that a container wrote, or what became of a stream.
+// Record is a line of a container's output, or an event.
 type Record struct {
 	Container string `json:"c"`
 	Stream    string `json:"s"`           // "stdout" or "stderr"

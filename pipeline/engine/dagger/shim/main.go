@@ -1,15 +1,15 @@
-// Command shim stands inside the containers of a run on Dagger for what
-// Dagger's API has no words for: lines as they appear, with their time and
-// stream, and whether a service answers.
+// Command shim runs in the containers of a run on Dagger, for what Dagger's API does not
+// support: reading lines as they are written, with their time and stream, and checking
+// whether a service is ready.
 //
 //	shim record DIR ADDR NAME...   the recorder: reads what containers write and serves it over HTTP
-//	shim run DIR NAME -- CMD...    becomes CMD, whose output goes to the recorder
-//	shim ready -- CMD...           runs CMD with the environment that shim run left
-//	shim trusted DIR               succeeds when DIR, which holds certificates, is not empty
+//	shim run DIR NAME -- CMD...    replaces itself with CMD, whose output goes to the recorder
+//	shim ready -- CMD...           runs CMD with the environment that shim run saved
+//	shim trusted DIR               succeeds if DIR, for certificates, is not empty
 //
-// DIR is a directory that recorder and containers share. A named pipe for each
-// stream lies in it: run opens its own and becomes the command, so that the
-// command is PID 1 and no process of ours is beside it.
+// The recorder and the containers share DIR, which contains a named pipe for each
+// stream. shim run opens its pipes and replaces itself with the command, so that the
+// command is PID 1 and the container has no process of the shim.
 package main
 
 import (
@@ -35,8 +35,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// environment is the file that holds what ready has to know, on a file system
-// in memory: secrets are in it.
+// environment is the file that contains the environment for ready. It is on a file
+// system in memory, because it contains secrets.
 const environment = record.EnvironmentDir + "/environ"
 
 func main() {
@@ -72,7 +72,7 @@ func fail(text string) {
 
 func pipe(dir, name, stream string) string { return filepath.Join(dir, name+"."+stream) }
 
-// run becomes the command. Its pipes open as soon as the recorder reads them.
+// run replaces itself with the command, as soon as the recorder reads its pipes.
 func run(dir, name string, cmd []string) error {
 	if info, err := os.Stat(record.EnvironmentDir); err == nil && info.IsDir() {
 		if err := os.WriteFile(environment, []byte(strings.Join(os.Environ(), "\x00")), 0o600); err != nil {
@@ -86,7 +86,7 @@ func run(dir, name string, cmd []string) error {
 			return fmt.Errorf("open the way to the recorder: %w", err)
 		}
 		files = append(files, f)
-		// Pipes are born non-blocking in Go, and programs expect otherwise.
+		// Go opens pipes in non-blocking mode, which programs do not expect.
 		if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 			return err
 		}
@@ -97,14 +97,14 @@ func run(dir, name string, cmd []string) error {
 	for _, f := range files {
 		f.Close()
 	}
-	// In one write: nothing can come in between.
+	// In one write, so that no other output comes in between.
 	os.Stderr.WriteString(record.Mark + record.Started + "\n")
 	path, err := exec.LookPath(cmd[0])
 	if err == nil {
 		err = syscall.Exec(path, cmd, os.Environ())
 	}
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
-		err = inner // without the path, which is written anyway
+		err = inner // without the path, which is printed below
 	}
 	fmt.Fprintf(os.Stderr, "%s%s%s: %v\n", record.Mark, record.Failed, cmd[0], err)
 	os.Exit(127)
@@ -122,7 +122,7 @@ func ready(cmd []string) error {
 	return c.Run()
 }
 
-// trusted fails when a directory holds nothing or is not there.
+// trusted returns an error if a directory is empty or does not exist.
 func trusted(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) == 0 {
@@ -131,7 +131,7 @@ func trusted(dir string) error {
 	return err
 }
 
-// recorder holds what was written, in order of arrival.
+// recorder stores the records in order of arrival.
 type recorder struct {
 	mu      sync.Mutex
 	records []record.Record
@@ -174,11 +174,11 @@ func recordAll(dir, addr string, names []string) error {
 	return http.Serve(l, r)
 }
 
-// read takes a stream until all who write to it have gone, again and again:
-// nobody has promised that it is for good.
+// read records a stream until its last writer closes it, and then waits for the next
+// writer, since the stream may be opened again.
 func (r *recorder) read(path string, from record.Record) {
 	for {
-		f, err := os.Open(path) // until somebody opens it for writing
+		f, err := os.Open(path) // waits until a process opens it for writing
 		if err != nil {
 			from.Text = "the recorder lost it: " + err.Error()
 			r.add(from)
@@ -201,12 +201,12 @@ func (r *recorder) lines(f io.Reader, from record.Record) {
 		}
 		r.add(rec)
 	}}
-	_, _ = io.Copy(&w, f) // until nobody holds the other end
+	_, _ = io.Copy(&w, f) // until the last writer closes it
 	w.Flush()
 }
 
-// ServeHTTP answers with the records from a number on. It waits for the first
-// for as long as asked.
+// ServeHTTP returns the records from a number on. If there are none, it waits for the
+// first, for as long as the request allows.
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	n, err := strconv.Atoi(req.FormValue("from"))
 	wait, waitErr := time.ParseDuration(req.FormValue("wait"))

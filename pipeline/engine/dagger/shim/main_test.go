@@ -17,8 +17,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// recorder starts the shim as the recorder of one container, and returns what
-// runs a command in it and what waits for the records from a number on.
+// recorder starts the shim as the recorder of one container. run returns a command whose
+// output is recorded, and from waits for the records from a number on.
 func recorder(t *testing.T) (run func(command ...string) *exec.Cmd, from func(n int) []record.Record) {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,7 +37,7 @@ func recorder(t *testing.T) (run func(command ...string) *exec.Cmd, from func(n 
 	if err := recorder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = recorder.Wait() }) // it ends with the test
+	t.Cleanup(func() { _ = recorder.Wait() }) // it is killed when the test ends
 	run = func(command ...string) *exec.Cmd {
 		return exec.CommandContext(t.Context(), shim, append([]string{"run", dir, "netbox", "--"}, command...)...)
 	}
@@ -62,7 +62,7 @@ func recorder(t *testing.T) (run func(command ...string) *exec.Cmd, from func(n 
 
 func TestWhatACommandWritesIsRecordedToItsEnd(t *testing.T) {
 	run, from := recorder(t)
-	from(1) // it answers, so its pipes are there
+	from(1) // it answers, so its pipes exist
 	began := time.Now()
 	cmd := run("sh", "-c", "echo one; echo two >&2; echo >/dev/stdout three; printf unended; exit 3")
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 3 {

@@ -1,11 +1,11 @@
-// Command rewrite writes the last layers of an image again, with no time in them
-// after SECONDS since 1970:
+// Command rewrite rewrites the last layers of an image, with no time in them after
+// SECONDS since 1970:
 //
 //	rewrite ARCHIVE DIR LAST SECONDS
 //
-// ARCHIVE is an OCI archive, DIR a new directory for the OCI layout. It runs in
-// Dagger's engine, which keeps what it has made by content: compressing the
-// layers takes longer than all else of a build with nothing to do.
+// ARCHIVE is an OCI archive, DIR a new directory for the OCI layout, LAST the number of
+// layers. It runs in Dagger's engine, which caches the result by content: compressing
+// the layers takes longer than everything else in a build without changes.
 package main
 
 import (
