@@ -24,7 +24,7 @@ func (e *Engine) archive(img v1.Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return e.once(digest.Hex+".tar", func(file string) error {
+	return e.workFile(digest.Hex+".tar", func(file string) error {
 		dir := file + ".layout"
 		return errors.Join(writeArchive(file, dir, img), os.RemoveAll(dir))
 	})

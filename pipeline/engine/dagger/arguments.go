@@ -23,13 +23,13 @@ var automaticArgs = []string{
 	"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy",
 }
 
-var assigned = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
+var assignment = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)(?:=("(?:[^"\\]|\\.)*"|'[^']*'|\S)*|\s|$)`)
 
 var (
 	// An ENV in a history, as written by BuildKit or by the classic builder.
-	envInstruction = regexp.MustCompile(`^(?:/bin/sh -c #\(nop\) +)?ENV (.*)`)
+	historyEnv = regexp.MustCompile(`^(?:/bin/sh -c #\(nop\) +)?ENV (.*)`)
 	// Values are not quoted in a history: one with blanks may match as another name.
-	setThere = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)=`)
+	historyAssignment = regexp.MustCompile(`(?:^|\s)([A-Za-z_][A-Za-z0-9_]*)=`)
 )
 
 // withoutArguments removes the build's arguments from an image's environment, where
@@ -48,7 +48,7 @@ func withoutArguments(img v1.Image, req engine.BuildRequest, text string) (v1.Im
 			if i.Word != word {
 				continue
 			}
-			for _, m := range assigned.FindAllStringSubmatch(i.Rest, -1) {
+			for _, m := range assignment.FindAllStringSubmatch(i.Rest, -1) {
 				args[m[1]] = word == "ARG"
 			}
 		}
@@ -72,8 +72,8 @@ func withoutArguments(img v1.Image, req engine.BuildRequest, text string) (v1.Im
 		return nil, err
 	}
 	for _, h := range config.History {
-		if env := envInstruction.FindStringSubmatch(h.CreatedBy); env != nil {
-			for _, m := range setThere.FindAllStringSubmatch(env[1], -1) {
+		if env := historyEnv.FindStringSubmatch(h.CreatedBy); env != nil {
+			for _, m := range historyAssignment.FindAllStringSubmatch(env[1], -1) {
 				args[m[1]] = false
 			}
 		}

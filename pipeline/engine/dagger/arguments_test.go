@@ -11,7 +11,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-func withEnv(t *testing.T, env ...string) v1.Image {
+func imageWithEnv(t *testing.T, env ...string) v1.Image {
 	t.Helper()
 	img, err := mutate.Config(empty.Image, v1.Config{Env: env})
 	if err != nil {
@@ -20,10 +20,10 @@ func withEnv(t *testing.T, env ...string) v1.Image {
 	return img
 }
 
-func TestBuildArgumentsAreTakenOutOfTheEnvironment(t *testing.T) {
+func TestBuildArgumentsAreRemovedFromTheEnvironment(t *testing.T) {
 	amd64 := v1.Platform{OS: "linux", Architecture: "amd64"}
 	base := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{
-		Add: withEnv(t, "PATH=/bin", "SHARED=base"), Descriptor: v1.Descriptor{Platform: &amd64},
+		Add: imageWithEnv(t, "PATH=/bin", "SHARED=base"), Descriptor: v1.Descriptor{Platform: &amd64},
 	})
 	version := map[string]string{"VERSION": "1"}
 	for _, c := range []struct {
@@ -44,7 +44,7 @@ func TestBuildArgumentsAreTakenOutOfTheEnvironment(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			req := engine.BuildRequest{Platform: amd64, Args: c.args, Base: engine.Base{Index: base}}
-			img, err := withoutArguments(withEnv(t, c.env...), req, c.dockerfile)
+			img, err := withoutArguments(imageWithEnv(t, c.env...), req, c.dockerfile)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func TestWhatABaseInARegistrySetsStaysInTheEnvironment(t *testing.T) {
 		"ARG VERSION=1":                     {"PATH=/bin"},
 		"RUN |1 VERSION=1 /bin/sh -c build": {"PATH=/bin"},
 	} {
-		img := withEnv(t, "PATH=/bin", "VERSION=1", "OWN=2")
+		img := imageWithEnv(t, "PATH=/bin", "VERSION=1", "OWN=2")
 		config, err := img.ConfigFile()
 		if err != nil {
 			t.Fatal(err)

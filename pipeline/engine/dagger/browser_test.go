@@ -10,7 +10,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-func TestTheBrowserIsMadeOnTheBaseImage(t *testing.T) {
+func TestTheBrowserIsBuiltOnTheBaseImage(t *testing.T) {
 	built, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
 	if err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	_, err = e.read(ctx, s, req, dir, io.Discard)
+	_, err = e.prepareBuild(ctx, s, req, dir, io.Discard)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -77,7 +77,7 @@ func (e *Engine) CheckBuild(ctx context.Context, req engine.BuildRequest) error 
 }
 
 func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, error) {
-	log := plainLog(req.Log)
+	log := newLogWriter(req.Log)
 	s, err := e.newSession(ctx, log)
 	if err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (e *Engine) build(ctx context.Context, req engine.BuildRequest) (v1.Image, 
 	if err != nil {
 		return nil, err
 	}
-	b, err := e.read(ctx, s, req, dir, log)
+	b, err := e.prepareBuild(ctx, s, req, dir, log)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 	var program *dagger.File
 	var g errgroup.Group // the program is compiled while the image is built
 	g.Go(func() (err error) {
-		program, err = e.compiled(ctx, s.Client, s.native.Architecture, rewriteProgram)
+		program, err = e.compiledProgram(ctx, s.Client, s.native.Architecture, rewriteProgram)
 		return err
 	})
 	g.Go(func() error {
@@ -146,7 +146,7 @@ func (e *Engine) export(ctx context.Context, s *session, b dockerBuild, req engi
 		return nil, buildError(req, b.text, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("set the times of the image's files: %w", ofProgram(ctx, err))
+		return nil, fmt.Errorf("set the times of the image's files: %w", programError(ctx, err))
 	}
 	img, err := engine.SoleImage(to)
 	if err != nil {
@@ -162,10 +162,10 @@ type dockerBuild struct {
 	opts   dagger.DirectoryDockerBuildOpts
 }
 
-// read passes a request to Dagger, which parses the Dockerfile and finds its base
-// images. Dagger may already start to build, so the request includes the secrets: only
-// an identical request reuses the result.
-func (e *Engine) read(ctx context.Context, s *session, req engine.BuildRequest, dir string, log io.Writer) (b dockerBuild, err error) {
+// prepareBuild passes a request to Dagger, which parses the Dockerfile and finds its
+// base images. Dagger may already start to build, so the request includes the secrets:
+// only an identical request reuses the result.
+func (e *Engine) prepareBuild(ctx context.Context, s *session, req engine.BuildRequest, dir string, log io.Writer) (b dockerBuild, err error) {
 	secrets, err := e.buildSecrets(ctx, s.Client)
 	if err != nil {
 		return b, err
@@ -269,17 +269,17 @@ func stageText(name, flag string, c v1.Config) string {
 	fmt.Fprintf(&b, "FROM %sscratch AS %s\nADD %s.tar /\n", flag, name, name)
 	for _, kv := range c.Env {
 		k, v, _ := strings.Cut(kv, "=")
-		fmt.Fprintf(&b, "ENV %s=%s\n", k, quote(v))
+		fmt.Fprintf(&b, "ENV %s=%s\n", k, quoteValue(v))
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.Labels)) {
-		fmt.Fprintf(&b, "LABEL %s=%s\n", quote(k), quote(c.Labels[k]))
+		fmt.Fprintf(&b, "LABEL %s=%s\n", quoteValue(k), quoteValue(c.Labels[k]))
 	}
 	for _, port := range slices.Sorted(maps.Keys(c.ExposedPorts)) {
 		fmt.Fprintf(&b, "EXPOSE %s\n", port)
 	}
 	for _, i := range []struct{ word, rest string }{
-		{"VOLUME", list(slices.Sorted(maps.Keys(c.Volumes)))}, {"WORKDIR", c.WorkingDir}, {"USER", c.User}, {"STOPSIGNAL", c.StopSignal},
-		{"SHELL", list(c.Shell)}, {"ENTRYPOINT", list(c.Entrypoint)}, {"CMD", list(c.Cmd)},
+		{"VOLUME", jsonList(slices.Sorted(maps.Keys(c.Volumes)))}, {"WORKDIR", c.WorkingDir}, {"USER", c.User}, {"STOPSIGNAL", c.StopSignal},
+		{"SHELL", jsonList(c.Shell)}, {"ENTRYPOINT", jsonList(c.Entrypoint)}, {"CMD", jsonList(c.Cmd)},
 	} {
 		if i.rest != "" {
 			fmt.Fprintf(&b, "%s %s\n", i.word, i.rest)
@@ -288,20 +288,20 @@ func stageText(name, flag string, c v1.Config) string {
 	return b.String()
 }
 
-// quote quotes and escapes a value for a Dockerfile.
-func quote(s string) string {
+// quoteValue quotes and escapes a value for a Dockerfile.
+func quoteValue(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "\n", `\n`).Replace(s) + `"`
 }
 
-// list returns an instruction's arguments as a JSON array, or "" if there are none.
-func list(words []string) string {
-	if len(words) == 0 {
+// jsonList returns an instruction's arguments as a JSON array, or "" if there are none.
+func jsonList(args []string) string {
+	if len(args) == 0 {
 		return ""
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(words) // cannot fail for strings
+	_ = enc.Encode(args) // cannot fail for strings
 	return strings.TrimSpace(b.String())
 }
 
@@ -311,9 +311,9 @@ func list(words []string) string {
 func (e *Engine) buildSecrets(ctx context.Context, client *dagger.Client) ([]*dagger.Secret, error) {
 	var secrets []*dagger.Secret
 	if ca := e.env.CABundle(); ca != "" {
-		own, err := e.trusts(ctx)
+		own, err := e.installsCertificates(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("ask which certificates the engine trusts: %s", oneLine(err))
+			return nil, fmt.Errorf("ask which certificates the engine trusts: %s", errorText(err))
 		}
 		if !own {
 			data, err := os.ReadFile(ca)
@@ -329,14 +329,14 @@ func (e *Engine) buildSecrets(ctx context.Context, client *dagger.Client) ([]*da
 	return secrets, nil
 }
 
-// trusts reports whether the engine installs its own certificates in containers. The
-// API does not expose this, so trusts inspects a container that looks like Debian.
-func (e *Engine) trusts(ctx context.Context) (bool, error) {
+// installsCertificates reports whether the engine installs its own certificates in
+// containers. No API exposes that, so this inspects a container that looks like Debian.
+func (e *Engine) installsCertificates(ctx context.Context) (bool, error) {
 	s, err := e.connect() // not the build's session, whose log contains the build only
 	if err != nil {
 		return false, err
 	}
-	shim, err := e.compiled(ctx, s.Client, s.native.Architecture, shimProgram)
+	shim, err := e.compiledProgram(ctx, s.Client, s.native.Architecture, shimProgram)
 	if err != nil {
 		return false, err
 	}
@@ -351,14 +351,14 @@ func (e *Engine) trusts(ctx context.Context) (bool, error) {
 
 // buildError returns the error of a failed build in the form that all engines use.
 func buildError(req engine.BuildRequest, dockerfile string, err error) error {
-	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: errors.New(oneLine(err))}
+	be := &engine.BuildError{Platform: req.Platform, Dockerfile: req.Dockerfile, Err: errors.New(errorText(err))}
 	var failed *dagger.ExecError
 	if !errors.As(err, &failed) {
-		be.Line, be.Err = mistake(be.Err.Error())
+		be.Line, be.Err = dockerfileError(be.Err.Error())
 		return be
 	}
 	be.Err = fmt.Errorf("exit code: %d", failed.ExitCode)
-	be.Line, be.Step = failedRun(dockerfile, failed.Cmd)
+	be.Line, be.Step = findRun(dockerfile, failed.Cmd)
 	for _, stream := range []string{failed.Stdout, failed.Stderr} {
 		for line := range strings.Lines(stream) {
 			if line = strings.TrimRight(line, "\r\n"); line != "" {
@@ -370,15 +370,15 @@ func buildError(req engine.BuildRequest, dockerfile string, err error) error {
 	return be
 }
 
-const converting = "failed to convert Dockerfile to LLB: "
+const convertPrefix = "failed to convert Dockerfile to LLB: "
 
 var parseError = regexp.MustCompile(`^dockerfile parse error on line (\d+): (.*)$`)
 
-// mistake parses BuildKit's error for an invalid Dockerfile, or for a base image that
-// it cannot find, whose name it prints twice.
-func mistake(text string) (line int, err error) {
-	text, reading := strings.CutPrefix(text, converting)
-	if !reading {
+// dockerfileError parses BuildKit's error for an invalid Dockerfile, or for a base image
+// that it cannot find, whose name it prints twice.
+func dockerfileError(text string) (line int, err error) {
+	text, converting := strings.CutPrefix(text, convertPrefix)
+	if !converting {
 		return 0, errors.New(text)
 	}
 	if m := parseError.FindStringSubmatch(text); m != nil {
@@ -391,20 +391,20 @@ func mistake(text string) (line int, err error) {
 	return 0, errors.New(text)
 }
 
-var flags = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
+var instructionFlags = regexp.MustCompile(`^(?:--[a-z]+(?:=\S+)?\s+)*`)
 
-// words returns a text with single spaces between its words.
-func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+// collapseSpaces returns a text with single spaces between its words.
+func collapseSpaces(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// failedRun finds the RUN instruction of a command. The line is 0 if it is not found,
+// findRun finds the RUN instruction of a command. The line is 0 if it is not found,
 // for example because it is a heredoc.
-func failedRun(text string, cmd []string) (line int, step string) {
+func findRun(text string, cmd []string) (line int, step string) {
 	if len(cmd) == 0 {
 		return 0, ""
 	}
-	want := words(cmd[len(cmd)-1])
+	want := collapseSpaces(cmd[len(cmd)-1])
 	for _, i := range dockerfile.Instructions(text) {
-		if i.Word == "RUN" && words(flags.ReplaceAllString(i.Rest, "")) == want {
+		if i.Word == "RUN" && collapseSpaces(instructionFlags.ReplaceAllString(i.Rest, "")) == want {
 			return i.Line, "RUN " + want
 		}
 	}
@@ -413,9 +413,9 @@ func failedRun(text string, cmd []string) (line int, step string) {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*[A-Za-z]")
 
-// plainLog returns a writer for the dagger command's progress output. It writes whole
-// lines without colours to another writer.
-func plainLog(to io.Writer) *linebuf.Writer {
+// newLogWriter returns a writer for the dagger command's progress output. It writes
+// whole lines without colours to another writer.
+func newLogWriter(to io.Writer) *linebuf.Writer {
 	return &linebuf.Writer{Line: func(line string) {
 		if line = strings.TrimSpace(escape.ReplaceAllString(line, "")); line != "" && to != nil {
 			fmt.Fprintln(to, line)

@@ -68,7 +68,7 @@ type Engine struct {
 	stop    context.CancelFunc
 	connect func() (*session, error)
 
-	making singleflight.Group // by name of the file in work
+	fileGroup singleflight.Group // by name of the file in work
 }
 
 // session is a connection to an engine, with the engine's version and platform.
@@ -86,10 +86,10 @@ func New(ctx context.Context, opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make room for what goes to Dagger: %w", err)
 	}
-	opts.Disconnect = cmp.Or(opts.Disconnect, cleanLimit)
+	opts.Disconnect = cmp.Or(opts.Disconnect, cleanupLimit)
 	ctx, stop := context.WithCancel(ctx)
 	e := &Engine{opts: opts, env: environ.Parse(opts.Environ), work: work, stop: stop}
-	e.connect = sync.OnceValues(func() (*session, error) { return open(ctx, e.opts) })
+	e.connect = sync.OnceValues(func() (*session, error) { return openSession(ctx, e.opts) })
 	return e, nil
 }
 
@@ -122,10 +122,10 @@ func Present(getenv func(string) string, lookPath func(string) (string, error)) 
 	return "there is no Dagger session, runner host or dagger command", false
 }
 
-func open(ctx context.Context, opts Options) (*session, error) {
-	client, disconnect, err := opts.dial(ctx, io.Discard) // only builds need the engine's log
+func openSession(ctx context.Context, opts Options) (*session, error) {
+	client, disconnect, err := opts.openClient(ctx, io.Discard) // only builds need the engine's log
 	if err != nil {
-		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
+		return nil, failure.Usagef("connect to Dagger: %s: start an engine of %s, or pass --engine local", errorText(err), Version)
 	}
 	asked, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
@@ -144,7 +144,7 @@ func open(ctx context.Context, opts Options) (*session, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	return nil, failure.Usagef("ask Dagger's engine for its version: %s: start an engine of %s, or pass --engine local", oneLine(err), Version)
+	return nil, failure.Usagef("ask Dagger's engine for its version: %s: start an engine of %s, or pass --engine local", errorText(err), Version)
 }
 
 // newSession opens a further session to the same engine, separate from all others.
@@ -153,9 +153,9 @@ func (e *Engine) newSession(ctx context.Context, log io.Writer) (*session, error
 	if err != nil {
 		return nil, err
 	}
-	client, disconnect, err := e.opts.dial(ctx, log)
+	client, disconnect, err := e.opts.openClient(ctx, log)
 	if err != nil {
-		return nil, fmt.Errorf("connect to Dagger: %s", oneLine(err))
+		return nil, fmt.Errorf("connect to Dagger: %s", errorText(err))
 	}
 	return &session{client, disconnect, s.version, s.native}, nil
 }
@@ -195,10 +195,10 @@ func (e *Engine) Close() error {
 	return os.RemoveAll(e.work)
 }
 
-// compiled passes a program to a session. It compiles it once for each architecture.
-func (e *Engine) compiled(ctx context.Context, client *dagger.Client, goarch string, program func(repo, goarch, out string) gotool.Program) (*dagger.File, error) {
+// compiledProgram returns a program in a session, compiled once for each architecture.
+func (e *Engine) compiledProgram(ctx context.Context, client *dagger.Client, goarch string, program func(repo, goarch, out string) gotool.Program) (*dagger.File, error) {
 	name := path.Base(program(e.opts.Repo, goarch, "").Package) + "-" + goarch
-	file, err := e.once(name, func(out string) error {
+	file, err := e.workFile(name, func(out string) error {
 		return e.Compile(ctx, io.Discard, program(e.opts.Repo, goarch, out))
 	})
 	if err != nil {
@@ -221,15 +221,15 @@ func rewriteProgram(repo, goarch, out string) gotool.Program {
 	}
 }
 
-// once returns the path of a file in the work directory, and creates it if it does not
-// exist. After an error the next call tries again, since the first may be cancelled.
-func (e *Engine) once(name string, fill func(file string) error) (file string, err error) {
+// workFile returns the path of a file in the work directory, and creates it if it does
+// not exist. After an error the next call tries again: the first may have been cancelled.
+func (e *Engine) workFile(name string, write func(file string) error) (file string, err error) {
 	file = filepath.Join(e.work, name)
-	_, err, _ = e.making.Do(name, func() (any, error) {
+	_, err, _ = e.fileGroup.Do(name, func() (any, error) {
 		if _, err := os.Stat(file); err == nil {
 			return nil, nil
 		}
-		if err := fill(file + ".part"); err != nil {
+		if err := write(file + ".part"); err != nil {
 			return nil, err
 		}
 		return nil, os.Rename(file+".part", file)
@@ -239,15 +239,15 @@ func (e *Engine) once(name string, fill func(file string) error) (file string, e
 
 var (
 	traceparent = regexp.MustCompile(`\s*\[traceparent:[0-9a-f-]*\]`)
-	// wholeQuery matches the query that the SDK prints if Dagger rejects it.
-	wholeQuery = regexp.MustCompile(`(?s)^query: .* error: `)
+	// queryText matches the query that the SDK prints if Dagger rejects it.
+	queryText = regexp.MustCompile(`(?s)^query: .* error: `)
 	// queryPath matches the path of fields that an error begins with.
 	queryPath = regexp.MustCompile(`^(?:make request: )?(?:input: )?(?:[a-z][A-Za-z]*\.)*[a-z][A-Za-z]* `)
 )
 
-// oneLine returns an error of Dagger on one line, without query and trace details.
-func oneLine(err error) string {
-	text := wholeQuery.ReplaceAllString(traceparent.ReplaceAllString(err.Error(), ""), "")
+// errorText returns an error of Dagger on one line, without query and trace details.
+func errorText(err error) string {
+	text := queryText.ReplaceAllString(traceparent.ReplaceAllString(err.Error(), ""), "")
 	if strings.HasPrefix(text, "make request: ") || strings.HasPrefix(text, "input: ") {
 		text = queryPath.ReplaceAllString(text, "")
 	}

@@ -38,7 +38,7 @@ func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) e
 	if e.opts.Go == nil {
 		return gotool.Compile(ctx, log, p)
 	}
-	ctr, err := e.golang(p.Dir, p.Files)
+	ctr, err := e.goContainer(p.Dir, p.Files)
 	if err != nil {
 		return err
 	}
@@ -47,19 +47,19 @@ func (e *Engine) Compile(ctx context.Context, log io.Writer, p gotool.Program) e
 		WithEnvVariable("GOOS", "linux").WithEnvVariable("GOARCH", p.GOARCH).
 		WithExec(slices.Concat([]string{"go"}, p.Args(), []string{"-o", out, p.Package}))
 	if _, err := built.File(out).Export(ctx, p.Out); err != nil {
-		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, ofProgram(ctx, err))
+		return fmt.Errorf("compile %s for %s: %w", p.Package, p.GOARCH, programError(ctx, err))
 	}
 	return nil
 }
 
 // Go runs a command in the engine's Go container, in a copy of a directory.
 func (e *Engine) Go(ctx context.Context, dir string, args ...string) error {
-	ctr, err := e.golang(dir, nil)
+	ctr, err := e.goContainer(dir, nil)
 	if err != nil {
 		return err
 	}
 	if _, err := ctr.WithExec(args).Sync(ctx); err != nil {
-		return fmt.Errorf("run %s: %w", strings.Join(args[:min(2, len(args))], " "), ofProgram(ctx, err))
+		return fmt.Errorf("run %s: %w", strings.Join(args[:min(2, len(args))], " "), programError(ctx, err))
 	}
 	return nil
 }
@@ -68,9 +68,9 @@ func (e *Engine) Go(ctx context.Context, dir string, args ...string) error {
 // that the standard library and shared packages are compiled only once.
 var goFlags = strings.Join(gotool.PackageFlags, " ")
 
-// golang returns a container with Go, a directory to work in, and the caches of modules
-// and compiled packages.
-func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
+// goContainer returns a container with Go, a directory to work in, and the caches of
+// modules and compiled packages.
+func (e *Engine) goContainer(dir string, files []string) (*dagger.Container, error) {
 	s, err := e.connect()
 	if err != nil {
 		return nil, err
@@ -95,8 +95,8 @@ func (e *Engine) golang(dir string, files []string) (*dagger.Container, error) {
 		WithMountedDirectory("/src", source).WithWorkdir("/src"), nil
 }
 
-// ofProgram returns the error of a program with its output, on one line.
-func ofProgram(ctx context.Context, err error) error {
+// programError returns the error of a program with its output, on one line.
+func programError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -104,5 +104,5 @@ func ofProgram(ctx context.Context, err error) error {
 	if errors.As(err, &failed) {
 		return fmt.Errorf("exit status %d: %s", failed.ExitCode, strings.Join(strings.Fields(failed.Stdout+" "+failed.Stderr), " "))
 	}
-	return errors.New(oneLine(err))
+	return errors.New(errorText(err))
 }

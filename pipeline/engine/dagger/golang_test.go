@@ -17,7 +17,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-func TestTheEngineCompilesAndFindsMistakesBeforeItBuilds(t *testing.T) {
+func TestTheEngineCompilesAndFindsErrorsBeforeItBuilds(t *testing.T) {
 	if why, present := dagger.Present(os.Getenv, exec.LookPath); !present {
 		t.Skip(why)
 	}

@@ -21,26 +21,26 @@ func withHistory(img v1.Image, dockerfile, target string) (v1.Image, error) {
 		return nil, fmt.Errorf("reading its config: %w", err)
 	}
 	config = config.DeepCopy()
-	var made []*v1.History
+	var entries []*v1.History
 	for i := range config.History {
 		if !config.History[i].EmptyLayer {
-			made = append(made, &config.History[i])
+			entries = append(entries, &config.History[i])
 		}
 	}
 	steps := layerSteps(dockerfile, target)
-	if len(made) != len(config.RootFS.DiffIDs) || len(steps) > len(made) {
+	if len(entries) != len(config.RootFS.DiffIDs) || len(steps) > len(entries) {
 		return img, nil
 	}
-	made = made[len(made)-len(steps):]
+	entries = entries[len(entries)-len(steps):]
 	for i, s := range steps {
 		// Dagger writes the command of a RUN, but only its own API call for a copy.
-		created := words(made[i].CreatedBy)
+		created := collapseSpaces(entries[i].CreatedBy)
 		if s.command == "" && strings.Contains(created, "exec ") || !strings.Contains(created, s.command) {
 			return img, nil
 		}
 	}
 	for i, s := range steps {
-		made[i].CreatedBy = s.text
+		entries[i].CreatedBy = s.text
 	}
 	return mutate.ConfigFile(img, config)
 }
@@ -56,7 +56,7 @@ type layerStep struct {
 func layerSteps(text, target string) []layerStep {
 	var steps []layerStep
 	for _, i := range dockerfile.Instructions(text) {
-		rest := words(flags.ReplaceAllString(i.Rest, ""))
+		rest := collapseSpaces(instructionFlags.ReplaceAllString(i.Rest, ""))
 		switch {
 		case i.Word == "FROM" && target != "" && steps != nil:
 			return steps

@@ -39,7 +39,7 @@ func built(t *testing.T, createdBy ...string) v1.Image {
 	return img
 }
 
-func TestALayerOfTheDockerfileIsKnownByItsInstruction(t *testing.T) {
+func TestTheHistoryHasTheInstructionOfEachLayer(t *testing.T) {
 	const base, run, copied = "import image layer sha256:1", "mount / from exec /bin/sh -c /a run && rm -rf /b", "Directory.withDirectoryDockerfileCompat"
 	for _, c := range []struct {
 		name, target    string

@@ -33,9 +33,9 @@ import (
 // by its last field. That tests what is requested. What an engine does with a request
 // is tested with an engine (TestContract).
 type transport struct {
-	t      *testing.T
-	answer func(path []string, query string) (any, error)
-	trusts bool // the engine has its own certificates
+	t               *testing.T
+	answer          func(path []string, query string) (any, error)
+	ownCertificates bool // the engine has its own certificates
 
 	mu      sync.Mutex
 	queries []string
@@ -91,8 +91,8 @@ func (f *transport) expand(query string) string {
 	return query
 }
 
-// asked returns the expanded queries that contain all the words.
-func (f *transport) asked(words ...string) []string {
+// matching returns the expanded queries that contain all the words.
+func (f *transport) matching(words ...string) []string {
 	f.mu.Lock()
 	queries := slices.Clone(f.queries)
 	f.mu.Unlock()
@@ -129,7 +129,7 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 		case "defaultPlatform", "platform":
 			return "linux/amd64", nil
 		case "exitCode":
-			if strings.Contains(query, `"trusted"`) && !f.trusts {
+			if strings.Contains(query, `"trusted"`) && !f.ownCertificates {
 				return 1, nil
 			}
 			if strings.Contains(query, `"trusted"`) {
@@ -159,9 +159,9 @@ func offline(t *testing.T, answer func(path []string, query string) (any, error)
 // want checks that exactly one query contains all the words.
 func (f *transport) want(words ...string) {
 	f.t.Helper()
-	if found := f.asked(words...); len(found) != 1 {
+	if found := f.matching(words...); len(found) != 1 {
 		var most []string // the words in the query that contains most of them
-		for _, q := range f.asked() {
+		for _, q := range f.matching() {
 			held := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !strings.Contains(q, w) })
 			if len(held) > len(most) {
 				most = held
@@ -171,7 +171,7 @@ func (f *transport) want(words ...string) {
 	}
 }
 
-func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
+func TestABuildRequestIsComplete(t *testing.T) {
 	arm64 := v1.Platform{OS: "linux", Architecture: "arm64"}
 	built, err := engine.ImageFor(enginetest.Base(t, arm64), arm64)
 	if err != nil {
@@ -207,13 +207,13 @@ func TestABuildIsAskedForWithEverythingInItsPlace(t *testing.T) {
 		`{name:"BUILDPLATFORM",value:"linux/amd64"}`, `{name:"BUILDARCH",value:"amd64"}`,
 		`host{directory(`, `exclude:[".git","*","!root","!Dockerfile.aarch64","!.dockerignore"]`,
 		`name:"pip-conf"`, "packages.test")
-	if found := f.asked(`name:"EMPTY"`); len(found) > 0 {
+	if found := f.matching(`name:"EMPTY"`); len(found) > 0 {
 		t.Errorf("Dagger refuses an argument without a value: %q", found)
 	}
-	if found := f.asked("hunter2"); len(found) > 0 || !strings.Contains(log.String(), "HTTP_PROXY is not passed on") {
+	if found := f.matching("hunter2"); len(found) > 0 || !strings.Contains(log.String(), "HTTP_PROXY is not passed on") {
 		t.Errorf("a proxy's password is in %q, and the log says %q", found, log.String())
 	}
-	for _, q := range f.asked("dockerBuild(", "packages.test") {
+	for _, q := range f.matching("dockerBuild(", "packages.test") {
 		if strings.Contains(strings.ReplaceAll(q, "setSecret", ""), `value:"[global]`) {
 			t.Error("pip's configuration travels otherwise than as a secret")
 		}
@@ -232,11 +232,11 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		trusts bool
-		bundle string
+		ownCertificates bool
+		bundle          string
 	}{{false, bundle}, {true, bundle}, {true, "/proc/self/mem"}} { // the last cannot be read
 		e, f := offline(t, exporting(t, built), "SSL_CERT_FILE="+test.bundle)
-		f.trusts = test.trusts
+		f.ownCertificates = test.ownCertificates
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"), 0o644); err != nil {
 			t.Fatal(err)
@@ -247,17 +247,17 @@ func TestThisMachinesCertificatesGoIntoABuildUnlessTheEngineHasItsOwn(t *testing
 		f.want("exitCode", `"/etc/debian_version"`, `args:["/.pipeline/shim","trusted","/usr/local/share/ca-certificates"]`, "noInit:true")
 		// Every request has them, including the one that checks the Dockerfile: Dagger
 		// builds again for each request that differs.
-		want := len(f.asked("dockerBuild("))
-		if test.trusts {
+		want := len(f.matching("dockerBuild("))
+		if test.ownCertificates {
 			want = 0
 		}
-		if passed := len(f.asked("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")); passed != want {
-			t.Errorf("the engine has its own certificates: %v; this machine's are passed on in %d requests, want %d", test.trusts, passed, want)
+		if passed := len(f.matching("dockerBuild(", `name:"ca-certificates"`, "certificates of this machine")); passed != want {
+			t.Errorf("the engine has its own certificates: %v; this machine's are passed on in %d requests, want %d", test.ownCertificates, passed, want)
 		}
 	}
 }
 
-func TestABuildThatFailsIsToldWithItsInstruction(t *testing.T) {
+func TestAFailedBuildIsReportedWithItsInstruction(t *testing.T) {
 	e, _ := offline(t, func([]string, string) (any, error) { return nil, errors.New("exit code: 2 [traceparent:00-ab-cd-01]") })
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN --mount=type=cache,target=/c \\\n    # a remark\n    make \\\n    all\n"), 0o644); err != nil {
@@ -269,7 +269,7 @@ func TestABuildThatFailsIsToldWithItsInstruction(t *testing.T) {
 	}
 }
 
-func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
+func TestARunRequestIsComplete(t *testing.T) {
 	img, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
 	if err != nil {
 		t.Fatal(err)
@@ -352,18 +352,18 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 		`withDockerHealthcheck(`, `"/.pipeline/shim","ready","--","psql","-c","select 1"`,
 		`asService(`, `args:[`+shim+`,"postgres","--","docker-entrypoint.sh","postgres"]`, "noInit:true")
 	// Each exec decides separately whether its command is PID 1.
-	for _, exec := range regexp.MustCompile(`(?:withExec|asService)\([^)]*\)`).FindAllString(strings.Join(f.asked(), "\n"), -1) {
+	for _, exec := range regexp.MustCompile(`(?:withExec|asService)\([^)]*\)`).FindAllString(strings.Join(f.matching(), "\n"), -1) {
 		if !strings.Contains(exec, "noInit:true") {
 			t.Errorf("%s runs beneath an init of Dagger's", exec)
 		}
 	}
-	for _, q := range f.asked("swordfish") {
+	for _, q := range f.matching("swordfish") {
 		if left := regexp.MustCompile(`setSecret\((?:name:"[^"]*"|plaintext:"swordfish"|,)*\)`).ReplaceAllString(q, ""); strings.Contains(left, "swordfish") {
 			t.Errorf("the secret is in the open in %s", q)
 		}
 	}
 	volumes := map[string]bool{}
-	for _, q := range f.asked(`cacheVolume(`) {
+	for _, q := range f.matching(`cacheVolume(`) {
 		for _, m := range regexp.MustCompile(`cacheVolume\(key:"([^"]+)"`).FindAllStringSubmatch(q, -1) {
 			volumes[m[1]] = true
 		}
@@ -373,14 +373,14 @@ func TestARunIsAskedForWithEverythingInItsPlace(t *testing.T) {
 	}
 }
 
-func TestWhatDaggerCannotDoIsSaid(t *testing.T) {
+func TestUnsupportedOptionsAreErrors(t *testing.T) {
 	img, err := engine.ImageFor(enginetest.Base(t, amd64), amd64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
 		change func(*engine.Container)
-		says   string
+		want   string
 	}{
 		"a read-only root":        {func(c *engine.Container) { c.ReadOnly = true }, "read-only"},
 		"another user":            {func(c *engine.Container) { c.User = "1000" }, "another user"},
@@ -402,14 +402,14 @@ func TestWhatDaggerCannotDoIsSaid(t *testing.T) {
 			main := engine.Container{Name: "main", Image: img, Args: []string{"/bin/tiny"}}
 			test.change(&main)
 			_, err := e.Run(t.Context(), engine.RunRequest{Main: main, Timeout: time.Minute})
-			if err == nil || !strings.Contains(err.Error(), test.says) || !strings.HasPrefix(err.Error(), "run main: container main: ") {
-				t.Errorf("got %v, want one that says %q", err, test.says)
+			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), "run main: container main: ") {
+				t.Errorf("got %v, want one that says %q", err, test.want)
 			}
 		})
 	}
 }
 
-func TestAnEngineThatDoesNotAnswerIsOneLineAndAMissingPrerequisite(t *testing.T) {
+func TestAnUnreachableEngineIsReportedOnOneLine(t *testing.T) {
 	e, err := dagger.New(t.Context(), dagger.Options{Connect: func(context.Context, io.Writer, ...sdk.ClientOpt) (*sdk.Client, error) {
 		return nil, errors.New("new client: failed to dial\nstderr:\nno such host")
 	}})

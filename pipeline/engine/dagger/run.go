@@ -30,10 +30,10 @@ const (
 )
 
 const (
-	// readyEvery is the interval between the readiness checks of a service.
-	readyEvery = 500 * time.Millisecond
-	// cleanLimit limits the clean-up at the end of a run.
-	cleanLimit = 30 * time.Second
+	// readyInterval is the interval between the readiness checks of a service.
+	readyInterval = 500 * time.Millisecond
+	// cleanupLimit limits the clean-up at the end of a run.
+	cleanupLimit = 30 * time.Second
 )
 
 // Run runs a container, with its side containers, until it exits.
@@ -69,8 +69,8 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	}
 	defer r.client.disconnect()
 	r.pipes = r.client.CacheVolume("docker-netbox-run-" + r.id)
-	h := newRecording(r.req)
-	defer func() { h.fill(&result) }()
+	rec := newRecording(r.req)
+	defer func() { rec.copyTo(&result) }()
 
 	recorder, err := r.recorder(ctx)
 	if err != nil {
@@ -79,7 +79,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	services := make([]*dagger.Service, 1+len(r.req.Sides)) // nil for one that is not running
 	services[0] = recorder
 	defer func() {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupLimit)
 		defer cancel()
 		var wg sync.WaitGroup
 		for _, s := range services {
@@ -90,28 +90,28 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 		wg.Wait()
 	}()
 	if _, err := recorder.Start(ctx); err != nil {
-		return result, fmt.Errorf("start the recorder: %s", oneLine(err))
+		return result, fmt.Errorf("start the recorder: %s", errorText(err))
 	}
-	follow, unfollow := context.WithCancel(context.WithoutCancel(ctx))
-	defer unfollow()
+	pollCtx, stopPolling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPolling()
 	url, err := recorder.Endpoint(ctx, dagger.ServiceEndpointOpts{Scheme: "http"})
 	if err != nil {
-		return result, fmt.Errorf("reach the recorder: %s", oneLine(err))
+		return result, fmt.Errorf("reach the recorder: %s", errorText(err))
 	}
-	var following sync.WaitGroup
-	following.Go(func() {
-		h.follow(follow, func(ctx context.Context, from int) (string, error) {
+	var polling sync.WaitGroup
+	polling.Go(func() {
+		rec.poll(pollCtx, func(ctx context.Context, from int) (string, error) {
 			address := fmt.Sprintf("%s/?from=%d&wait=%s&once=%s", url, from, pollWait, rand.Text())
 			return r.client.HTTP(address, dagger.HTTPOpts{ExperimentalServiceHost: recorder}).Contents(ctx)
 		})
 	})
-	defer func() { unfollow(); following.Wait() }()
+	defer func() { stopPolling(); polling.Wait() }()
 
 	sides := services[1:]
 	g, gctx := errgroup.WithContext(ctx)
 	for i, side := range r.req.Sides {
 		g.Go(func() error {
-			service, err := r.side(gctx, side)
+			service, err := r.sideService(gctx, side)
 			if err != nil {
 				return fmt.Errorf("container %s: %w", side.Name, err)
 			}
@@ -120,7 +120,7 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 				if gctx.Err() != nil && ctx.Err() == nil {
 					return gctx.Err()
 				}
-				return r.notReady(ctx, h, side.Name, err)
+				return r.notReadyError(ctx, rec, side.Name, err)
 			}
 			sides[i] = service
 			return nil
@@ -130,11 +130,11 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	var command []string
 	g.Go(func() (err error) {
 		// Unpacking takes the longest, so it does not wait for the side containers.
-		if main, command, err = r.container(gctx, r.req.Main); err == nil {
+		if main, command, err = r.mainContainer(gctx, r.req.Main); err == nil {
 			main, err = main.Sync(gctx)
 		}
 		if err != nil {
-			return fmt.Errorf("container %s: %s", r.req.Main.Name, oneLine(err))
+			return fmt.Errorf("container %s: %s", r.req.Main.Name, errorText(err))
 		}
 		return nil
 	})
@@ -150,32 +150,32 @@ func (r *run) do(ctx context.Context) (result engine.RunResult, err error) {
 	main = main.WithEntrypoint(command[:last]).WithExec(command[last:], dagger.ContainerWithExecOpts{
 		UseEntrypoint: true, NoInit: true, Expect: dagger.ReturnTypeAny,
 	})
-	return result, r.main(ctx, h, main, &result)
+	return result, r.runMain(ctx, rec, main, &result)
 }
 
-// main runs the main container and sets its result.
-func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, result *engine.RunResult) error {
+// runMain runs the main container and sets its result.
+func (r *run) runMain(ctx context.Context, rec *recording, main *dagger.Container, result *engine.RunResult) error {
 	name := r.req.Main.Name
 	code, err := main.ExitCode(ctx)
 	ended := time.Now()
-	seen := h.whole(name)
-	result.ExitCode, result.Ended = code, seen.ended(ended)
-	if seen.failed != "" {
-		return fmt.Errorf("container %s: start %s", name, seen.failed)
+	output := rec.finalLog(name)
+	result.ExitCode, result.Ended = code, output.endTime(ended)
+	if output.failed != "" {
+		return fmt.Errorf("container %s: start %s", name, output.failed)
 	}
 	var failed *dagger.ExecError
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
 		result.ExitCode = 128 + 9 // Dagger kills it with SIGKILL
-		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(seen.lines))
+		return fmt.Errorf("container %s: %w%s", name, context.Cause(ctx), engine.LastLines(output.lines))
 	case errors.As(err, &failed) && failed.ExitCode > 0:
 		// ReturnTypeAny does not include the statuses that a signal may have set.
 		// Dagger has no files of such a container.
 		result.ExitCode = failed.ExitCode
 		return nil
 	default:
-		return fmt.Errorf("container %s: %s%s", name, oneLine(err), engine.LastLines(seen.lines))
+		return fmt.Errorf("container %s: %s%s", name, errorText(err), engine.LastLines(output.lines))
 	}
 	return r.capture(ctx, main, result)
 }
@@ -183,16 +183,16 @@ func (r *run) main(ctx context.Context, h *recording, main *dagger.Container, re
 func (r *run) capture(ctx context.Context, main *dagger.Container, result *engine.RunResult) error {
 	result.Files = map[string][]byte{}
 	for _, file := range r.req.Main.Capture {
-		there, err := main.Exists(ctx, file, dagger.ContainerExistsOpts{ExpectedType: dagger.ExistsTypeRegularType})
+		exists, err := main.Exists(ctx, file, dagger.ContainerExistsOpts{ExpectedType: dagger.ExistsTypeRegularType})
 		if err != nil {
-			return fmt.Errorf("bring back %s: %s", file, oneLine(err))
+			return fmt.Errorf("bring back %s: %s", file, errorText(err))
 		}
-		if !there {
+		if !exists {
 			continue
 		}
 		local := filepath.Join(r.engine.work, "captured-"+rand.Text())
 		if _, err := main.File(file).Export(ctx, local); err != nil {
-			return fmt.Errorf("bring back %s: %s", file, oneLine(err))
+			return fmt.Errorf("bring back %s: %s", file, errorText(err))
 		}
 		data, err := os.ReadFile(local)
 		if err := errors.Join(err, os.Remove(local)); err != nil {
@@ -203,25 +203,25 @@ func (r *run) capture(ctx context.Context, main *dagger.Container, result *engin
 	return nil
 }
 
-// notReady returns the error of a service that did not become ready.
-func (r *run) notReady(ctx context.Context, h *recording, name string, err error) error {
+// notReadyError returns the error of a service that did not become ready.
+func (r *run) notReadyError(ctx context.Context, rec *recording, name string, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(h.of(name).lines))
+		return fmt.Errorf("container %s: it is not ready: %w%s", name, context.Cause(ctx), engine.LastLines(rec.log(name).lines))
 	}
-	seen := h.whole(name)
-	if seen.failed != "" {
-		return fmt.Errorf("container %s: start %s", name, seen.failed)
+	output := rec.finalLog(name)
+	if output.failed != "" {
+		return fmt.Errorf("container %s: start %s", name, output.failed)
 	}
 	var failed *dagger.ExecError
 	if errors.As(err, &failed) {
-		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(seen.lines))
+		return fmt.Errorf("container %s: it ended with status %d before it was ready%s", name, failed.ExitCode, engine.LastLines(output.lines))
 	}
-	return fmt.Errorf("container %s: it is not ready: %s%s", name, oneLine(err), engine.LastLines(seen.lines))
+	return fmt.Errorf("container %s: it is not ready: %s%s", name, errorText(err), engine.LastLines(output.lines))
 }
 
 // recorder returns the service that records the output of all containers.
 func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
-	shim, err := r.engine.compiled(ctx, r.client.Client, r.client.native.Architecture, shimProgram)
+	shim, err := r.engine.compiledProgram(ctx, r.client.Client, r.client.native.Architecture, shimProgram)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +236,8 @@ func (r *run) recorder(ctx context.Context) (*dagger.Service, error) {
 		}), nil
 }
 
-// side returns a container as a service, which is ready when its health check passes.
-func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, error) {
+// sideService returns a container as a service, which is ready when its health check passes.
+func (r *run) sideService(ctx context.Context, c engine.Container) (*dagger.Service, error) {
 	if len(c.Capture) > 0 {
 		return nil, errors.New("capture files: Dagger returns none from a service: leave Capture out")
 	}
@@ -248,10 +248,10 @@ func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, er
 	ctr = ctr.WithMountedTemp(record.EnvironmentDir)
 	if len(c.Ready) > 0 {
 		ctr = ctr.WithDockerHealthcheck(append([]string{shimPath, "ready", "--"}, c.Ready...), dagger.ContainerWithDockerHealthcheckOpts{
-			Interval: readyEvery.String(), StartInterval: readyEvery.String(),
+			Interval: readyInterval.String(), StartInterval: readyInterval.String(),
 			// Dagger cannot stop a service that is not ready, so its health check must
 			// fail by itself after the run's time limit.
-			Retries: int(r.req.Timeout/readyEvery) + 1,
+			Retries: int(r.req.Timeout/readyInterval) + 1,
 		})
 	} else {
 		ctr = ctr.WithoutDockerHealthcheck()
@@ -259,8 +259,8 @@ func (r *run) side(ctx context.Context, c engine.Container) (*dagger.Service, er
 	return ctr.WithoutEntrypoint().AsService(dagger.ContainerAsServiceOpts{Args: command, NoInit: true}), nil
 }
 
-// container returns the main container, and its command.
-func (r *run) container(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
+// mainContainer returns the main container, and its command.
+func (r *run) mainContainer(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
 	for _, m := range c.Mounts {
 		for _, file := range c.Capture {
 			if m.Tmpfs && strings.HasPrefix(path.Clean(file)+"/", path.Clean(m.Path)+"/") {
@@ -286,7 +286,7 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	if len(command) == 0 {
 		return nil, nil, errors.New("it has no command: set Entrypoint or Args")
 	}
-	ctr = r.environment(ctr, c)
+	ctr = r.setEnvironment(ctr, c)
 	for _, m := range c.Mounts {
 		switch {
 		case m.Host != "":
@@ -296,10 +296,10 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 		}
 		// An anonymous volume needs no mount: the root is as new and as writable.
 	}
-	if ctr, err = r.files(ctr, c); err != nil {
+	if ctr, err = r.addFiles(ctr, c); err != nil {
 		return nil, nil, err
 	}
-	shim, err := r.engine.compiled(ctx, r.client.Client, goarch, shimProgram)
+	shim, err := r.engine.compiledProgram(ctx, r.client.Client, goarch, shimProgram)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -307,8 +307,8 @@ func (r *run) prepare(ctx context.Context, c engine.Container) (*dagger.Containe
 	return ctr, append([]string{shimPath, "run", pipesDir, c.Name, "--"}, command...), nil
 }
 
-// environment sets a container's variables. The secret ones become Dagger secrets.
-func (r *run) environment(ctr *dagger.Container, c engine.Container) *dagger.Container {
+// setEnvironment sets a container's variables. The secret ones become Dagger secrets.
+func (r *run) setEnvironment(ctr *dagger.Container, c engine.Container) *dagger.Container {
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		ctr = ctr.WithEnvVariable(name, c.Env[name])
 	}
@@ -331,7 +331,7 @@ func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Contai
 			args, err = ctr.DefaultArgs(ctx)
 		}
 		if err != nil {
-			return nil, "", nil, fmt.Errorf("pull %s: %s", c.Reference, oneLine(err))
+			return nil, "", nil, fmt.Errorf("pull %s: %s", c.Reference, errorText(err))
 		}
 		return ctr, r.client.native.Architecture, c.Command(entrypoint, args), nil
 	}
@@ -348,9 +348,9 @@ func (r *run) image(ctx context.Context, c engine.Container) (ctr *dagger.Contai
 	return ctr, config.Architecture, c.Command(config.Config.Entrypoint, config.Config.Cmd), nil
 }
 
-// files adds files to a container. They are written to this machine first, because a
+// addFiles adds files to a container. They are written to this machine first, because a
 // query can contain only text.
-func (r *run) files(ctr *dagger.Container, c engine.Container) (*dagger.Container, error) {
+func (r *run) addFiles(ctr *dagger.Container, c engine.Container) (*dagger.Container, error) {
 	for i, f := range c.Files {
 		local := filepath.Join(r.engine.work, fmt.Sprintf("file-%s-%s-%d", r.id, c.Name, i))
 		if err := os.WriteFile(local, f.Content, 0o600); err != nil {

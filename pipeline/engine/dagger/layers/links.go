@@ -16,52 +16,52 @@ import (
 // container, and creates links to them in the second.
 const (
 	certificatesDir = "usr/local/share/ca-certificates"
-	certificateLink = "etc/ssl/certs"
+	linksDir        = "etc/ssl/certs"
 )
 
-// leftLinks returns the names of entries that such an engine leaves in the last of some
-// layers: links to certificates that it has removed again, and directories that exist
-// only for these links. Without the entries the layer equals that of other engines.
-func leftLinks(layers []v1.Layer) (map[string]bool, error) {
+// certificateLinks returns the names of entries that such an engine leaves in the last
+// of some layers: links to certificates that it has removed again, and directories that
+// exist only for these links. Without them the layer equals that of other engines.
+func certificateLinks(layers []v1.Layer) (map[string]bool, error) {
 	own, err := headers(layers[len(layers)-1])
 	if err != nil {
 		return nil, err
 	}
-	left := map[string]bool{}
+	leftovers := map[string]bool{}
 	for name, h := range own {
-		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == certificateLink && path.Dir(strings.TrimPrefix(h.Linkname, "/")) == certificatesDir {
-			left[name] = true
+		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == linksDir && path.Dir(strings.TrimPrefix(h.Linkname, "/")) == certificatesDir {
+			leftovers[name] = true
 		}
 	}
 	for _, l := range layers { // links to certificates that an instruction copied are kept
-		if len(left) == 0 {
+		if len(leftovers) == 0 {
 			return nil, nil
 		}
-		there, err := headers(l)
+		entries, err := headers(l)
 		if err != nil {
 			return nil, err
 		}
-		maps.DeleteFunc(left, func(name string, _ bool) bool {
-			return there[strings.TrimPrefix(own[name].Linkname, "/")] != nil
+		maps.DeleteFunc(leftovers, func(name string, _ bool) bool {
+			return entries[strings.TrimPrefix(own[name].Linkname, "/")] != nil
 		})
 	}
-	if len(left) == 0 {
+	if len(leftovers) == 0 {
 		return nil, nil
 	}
 	for name, h := range own { // links named by a hash point to the links above
-		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == certificateLink && left[path.Join(certificateLink, h.Linkname)] {
-			left[name] = true
+		if h.Typeflag == tar.TypeSymlink && path.Dir(name) == linksDir && leftovers[path.Join(linksDir, h.Linkname)] {
+			leftovers[name] = true
 		}
 	}
-	for dir := certificateLink; dir != "."; dir = path.Dir(dir) {
+	for dir := linksDir; dir != "."; dir = path.Dir(dir) {
 		for name := range own {
-			if !left[name] && strings.HasPrefix(name, dir+"/") {
-				return left, nil
+			if !leftovers[name] && strings.HasPrefix(name, dir+"/") {
+				return leftovers, nil
 			}
 		}
-		left[dir] = true
+		leftovers[dir] = true
 	}
-	return left, nil
+	return leftovers, nil
 }
 
 // headers returns the tar headers of a layer, by name.

@@ -15,7 +15,7 @@ import (
 )
 
 // A real engine with its own certificates left these entries in a layer.
-func TestAnEnginesCertificatesLeaveNothingInALayer(t *testing.T) {
+func TestLinksToAnEnginesCertificatesAreRemoved(t *testing.T) {
 	base := enginetest.Layer(t,
 		enginetest.Entry{Name: "etc/ssl/certs/", Mode: 0o755},
 		enginetest.Entry{Name: "usr/local/share/ca-certificates/copied.crt", Mode: 0o644, Content: "certificate"},

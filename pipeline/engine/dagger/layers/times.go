@@ -42,11 +42,11 @@ func WithTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 	built := slices.Clone(layers)
 	for i := max(0, len(layers)-last); i < len(layers); i++ {
 		g.Go(func() error {
-			left, err := leftLinks(built[:i+1])
+			leftovers, err := certificateLinks(built[:i+1])
 			if err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
 			}
-			l, err := rewriteLayer(built[i], epoch, left, filepath.Join(dir, fmt.Sprintf("layer-%d", i)))
+			l, err := rewriteLayer(built[i], epoch, leftovers, filepath.Join(dir, fmt.Sprintf("layer-%d", i)))
 			if err != nil {
 				return fmt.Errorf("layer %d: %w", i+1, err)
 			}
@@ -67,7 +67,7 @@ func WithTimes(img v1.Image, last int, epoch time.Time, dir string) (v1.Image, e
 
 // rewriteLayer writes a layer to a file with no time after epoch, and without the given
 // entries.
-func rewriteLayer(layer v1.Layer, epoch time.Time, without map[string]bool, file string) (v1.Layer, error) {
+func rewriteLayer(layer v1.Layer, epoch time.Time, exclude map[string]bool, file string) (v1.Layer, error) {
 	in, err := layer.Uncompressed()
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func rewriteLayer(layer v1.Layer, epoch time.Time, without map[string]bool, file
 	zip := gzip.NewWriter(out)
 	to := tar.NewWriter(zip)
 	err = archive.Walk(in, func(h *tar.Header, content io.Reader) error {
-		if without[entryName(h)] {
+		if exclude[entryName(h)] {
 			return nil
 		}
 		for _, at := range []*time.Time{&h.ModTime, &h.AccessTime, &h.ChangeTime} {

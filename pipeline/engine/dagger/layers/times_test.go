@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// layered returns an image with a layer of one file for each time.
-func layered(t *testing.T, times ...time.Time) v1.Image {
+// imageWithTimes returns an image with a layer of one file for each time.
+func imageWithTimes(t *testing.T, times ...time.Time) v1.Image {
 	t.Helper()
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	for _, at := range times {
@@ -48,7 +48,7 @@ func TestTheTimeOfTheBuildIsNotInTheLayers(t *testing.T) {
 	before, after := epoch.Add(-time.Hour), epoch.Add(time.Hour)
 	var digests []v1.Hash
 	for _, built := range []time.Time{after, after.Add(time.Hour)} {
-		img := layered(t, after, before, built)
+		img := imageWithTimes(t, after, before, built)
 		out, err := WithTimes(img, 2, epoch, t.TempDir())
 		if err != nil {
 			t.Fatal(err)

@@ -35,9 +35,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/linebuf"
 )
 
-// environment is the file that contains the environment for ready. It is on a file
+// environmentFile is the file that contains the environment for ready. It is on a file
 // system in memory, because it contains secrets.
-const environment = record.EnvironmentDir + "/environ"
+const environmentFile = record.EnvironmentDir + "/environ"
 
 func main() {
 	if len(os.Args) < 2 {
@@ -75,7 +75,7 @@ func pipe(dir, name, stream string) string { return filepath.Join(dir, name+"."+
 // run replaces itself with the command, as soon as the recorder reads its pipes.
 func run(dir, name string, cmd []string) error {
 	if info, err := os.Stat(record.EnvironmentDir); err == nil && info.IsDir() {
-		if err := os.WriteFile(environment, []byte(strings.Join(os.Environ(), "\x00")), 0o600); err != nil {
+		if err := os.WriteFile(environmentFile, []byte(strings.Join(os.Environ(), "\x00")), 0o600); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func run(dir, name string, cmd []string) error {
 }
 
 func ready(cmd []string) error {
-	environ, err := os.ReadFile(environment)
+	environ, err := os.ReadFile(environmentFile)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func trusted(dir string) error {
 type recorder struct {
 	mu      sync.Mutex
 	records []record.Record
-	news    chan struct{} // closed and replaced at each record
+	added   chan struct{} // closed and replaced at each record
 }
 
 func (r *recorder) add(rec record.Record) {
@@ -143,18 +143,18 @@ func (r *recorder) add(rec record.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.records = append(r.records, rec)
-	close(r.news)
-	r.news = make(chan struct{})
+	close(r.added)
+	r.added = make(chan struct{})
 }
 
 func (r *recorder) from(n int) ([]record.Record, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.records[min(n, len(r.records)):]), r.news
+	return slices.Clone(r.records[min(n, len(r.records)):]), r.added
 }
 
 func recordAll(dir, addr string, names []string) error {
-	r := &recorder{news: make(chan struct{})}
+	r := &recorder{added: make(chan struct{})}
 	for _, name := range names {
 		for _, stream := range []string{"stdout", "stderr"} {
 			path := pipe(dir, name, stream)
@@ -214,10 +214,10 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	records, news := r.from(n)
+	records, added := r.from(n)
 	if len(records) == 0 {
 		select {
-		case <-news:
+		case <-added:
 			records, _ = r.from(n)
 		case <-time.After(wait):
 		case <-req.Context().Done():

@@ -33,7 +33,7 @@ func main() {
 }
 
 func rewrite(archive, dir, last, seconds string) (err error) {
-	own, err := strconv.Atoi(last)
+	count, err := strconv.Atoi(last)
 	epoch, epochErr := strconv.ParseInt(seconds, 10, 64)
 	if err := errors.Join(err, epochErr); err != nil {
 		return err
@@ -47,7 +47,7 @@ func rewrite(archive, dir, last, seconds string) (err error) {
 	if err != nil {
 		return err
 	}
-	if img, err = layers.WithTimes(img, own, time.Unix(epoch, 0), work); err != nil {
+	if img, err = layers.WithTimes(img, count, time.Unix(epoch, 0), work); err != nil {
 		return err
 	}
 	l, err := layout.Write(dir, empty.Index)

@@ -21,7 +21,7 @@ import (
 
 // The dagger command does not exit, and ignores SIGTERM, if its engine is gone. This
 // one answers all requests, and does not exit either.
-func TestASessionEndsAlsoWhenItsEngineIsGone(t *testing.T) {
+func TestASessionEndsWhenItsEngineIsGone(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := io.ReadAll(r.Body)
 		if err != nil {

@@ -14,13 +14,13 @@ import (
 	"dagger.io/dagger"
 )
 
-// carries is the environment variable that identifies the dagger command of a session.
-const carries = "DOCKER_NETBOX_SESSION"
+// sessionVariable is the environment variable that identifies a session's dagger command.
+const sessionVariable = "DOCKER_NETBOX_SESSION"
 
-// dial opens a session. disconnect ends it, even if the engine is gone.
-func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client, disconnect func(), err error) {
-	mark := rand.Text()
-	client, err = o.Connect(ctx, log, dagger.WithEnvironmentVariable(carries, mark))
+// openClient opens a session. disconnect ends it, even if the engine is gone.
+func (o Options) openClient(ctx context.Context, log io.Writer) (client *dagger.Client, disconnect func(), err error) {
+	id := rand.Text()
+	client, err = o.Connect(ctx, log, dagger.WithEnvironmentVariable(sessionVariable, id))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -34,14 +34,14 @@ func (o Options) dial(ctx context.Context, log io.Writer) (client *dagger.Client
 		case <-ended:
 		case <-time.After(o.Disconnect):
 			// The command keeps waiting for an engine that is gone, and ignores SIGTERM.
-			killWith(carries + "=" + mark)
+			killByEnvironment(sessionVariable + "=" + id)
 			<-ended
 		}
 	}, nil
 }
 
-// killWith kills the processes whose environment contains an assignment.
-func killWith(assignment string) {
+// killByEnvironment kills the processes whose environment contains an assignment.
+func killByEnvironment(assignment string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {
 		environ, _ := os.ReadFile(file) // fails if the process has exited

@@ -10,7 +10,7 @@ import (
 )
 
 // The texts come from a real engine.
-func TestAMistakeInTheDockerfileIsNamedByItsLine(t *testing.T) {
+func TestADockerfileErrorHasItsLine(t *testing.T) {
 	req := engine.BuildRequest{Platform: v1.Platform{OS: "linux", Architecture: "amd64"}, Dockerfile: "Dockerfile"}
 	for text, want := range map[string]string{
 		"failed to convert Dockerfile to LLB: dockerfile parse error on line 116: unknown instruction: CPOY (did you mean COPY?)":                      "build linux/amd64: Dockerfile:116: unknown instruction: CPOY (did you mean COPY?)",

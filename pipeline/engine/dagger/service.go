@@ -13,7 +13,7 @@ import (
 // Container creates a container in the engine and returns its ID, for clients that share
 // the session. The container has no recorder and no shim.
 func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, error) {
-	r, err := e.object()
+	r, err := e.newRun()
 	if err != nil {
 		return "", err
 	}
@@ -22,7 +22,7 @@ func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, 
 		ctr, err = ctr.Sync(ctx)
 	}
 	if err != nil {
-		return "", fmt.Errorf("hand over the image: %s", oneLine(err))
+		return "", fmt.Errorf("hand over the image: %s", errorText(err))
 	}
 	return ctr.ID(ctx)
 }
@@ -30,25 +30,26 @@ func (e *Engine) Container(ctx context.Context, c engine.Container) (dagger.ID, 
 // Service returns the ID of a service that runs the main container and listens on port.
 // The side containers are bound services, by the port that each listens on.
 func (e *Engine) Service(ctx context.Context, main engine.Container, port int, sides map[int]engine.Container) (dagger.ID, error) {
-	r, err := e.object()
+	r, err := e.newRun()
 	if err != nil {
 		return "", err
 	}
-	ctr, args, err := r.plain(ctx, main)
+	ctr, args, err := r.serviceContainer(ctx, main)
 	if err != nil {
 		return "", err
 	}
-	for listens, side := range sides {
-		beside, args, err := r.plain(ctx, side)
+	for sidePort, side := range sides {
+		sideCtr, args, err := r.serviceContainer(ctx, side)
 		if err != nil {
 			return "", err
 		}
-		ctr = ctr.WithServiceBinding(side.Name, beside.WithExposedPort(listens).AsService(dagger.ContainerAsServiceOpts{Args: args, NoInit: true}))
+		ctr = ctr.WithServiceBinding(side.Name, sideCtr.WithExposedPort(sidePort).AsService(dagger.ContainerAsServiceOpts{Args: args, NoInit: true}))
 	}
 	return ctr.WithExposedPort(port).AsService(dagger.ContainerAsServiceOpts{Args: args, NoInit: true}).ID(ctx)
 }
 
-func (e *Engine) object() (*run, error) {
+// newRun returns a run in the engine's own session.
+func (e *Engine) newRun() (*run, error) {
 	s, err := e.connect()
 	if err != nil {
 		return nil, err
@@ -56,16 +57,16 @@ func (e *Engine) object() (*run, error) {
 	return &run{engine: e, id: rand.Text(), client: s}, nil
 }
 
-// plain returns a container with its environment, and its command.
-func (r *run) plain(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
+// serviceContainer returns a container with its environment, and its command.
+func (r *run) serviceContainer(ctx context.Context, c engine.Container) (*dagger.Container, []string, error) {
 	ctr, _, command, err := r.image(ctx, c)
 	if err != nil {
 		return nil, nil, fmt.Errorf("container %s: %w", c.Name, err)
 	}
 	// Files of this machine are read now, as they may be gone when the container starts.
-	ctr, err = r.environment(ctr, c).Sync(ctx)
+	ctr, err = r.setEnvironment(ctr, c).Sync(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("container %s: %s", c.Name, oneLine(err))
+		return nil, nil, fmt.Errorf("container %s: %s", c.Name, errorText(err))
 	}
 	return ctr.WithoutDockerHealthcheck(), command, nil
 }
