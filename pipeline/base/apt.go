@@ -16,26 +16,26 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// keyring holds the keys of the Debian archive; package debian-archive-keyring
-// puts it at the same place on the host and in the image.
+// keyring holds the keys of the Debian archive. Package debian-archive-keyring
+// installs it at the same path on the host and in the image.
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// apt is how packages are fetched: the host's own way, for another suite.
+// apt describes how to fetch packages: from the host's mirrors, for another suite.
 type apt struct {
-	sources  string   // one-line sources, as the host has them
-	settings string   // how the host reaches a mirror, in apt.conf's syntax
-	secrets  []string // what must be shown nowhere
+	sources  string   // one-line sources with the host's URIs
+	settings string   // the host's network settings, in the syntax of apt.conf
+	secrets  []string // masked in the log
 }
 
-// hostApt reads the mirrors of the Debian archive from the host's apt, with
-// the host's own suite replaced.
+// hostApt reads the mirrors of the Debian archive from the host's apt configuration
+// and replaces the host's suite.
 func hostApt(ctx context.Context, suite string) (apt, error) {
 	host, err := codename("/etc/os-release")
 	if err != nil {
 		return apt{}, err
 	}
-	// What the mirrors say of themselves is known after apt-get update only;
-	// on a fresh machine the configuration must do.
+	// ORIGIN and CODENAME come from the mirrors' Release files, which only exist
+	// after apt-get update. A fresh machine has just the configuration.
 	targets, err := aptOutput(ctx, "apt-get", "indextargets", "--format", "$(ORIGIN)\t$(REPO_URI)\t$(CODENAME)\t$(COMPONENT)", "Created-By: Packages")
 	if err == nil && !strings.Contains(targets, "Debian\t") {
 		targets, err = aptOutput(ctx, "apt-get", "indextargets", "--no-release-info", "--format", "Debian\t$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)", "Created-By: Packages")
@@ -55,8 +55,8 @@ func hostApt(ctx context.Context, suite string) (apt, error) {
 	return a, nil
 }
 
-// translate turns the host's index targets, a line each of origin, URI, suite
-// and component, into sources of another suite.
+// translate converts the host's index targets into sources of another suite. Each
+// line of targets has origin, URI, suite and component.
 func translate(targets, from, to string) (apt, error) {
 	var lines []string
 	var a apt
@@ -70,7 +70,7 @@ func translate(targets, from, to string) (apt, error) {
 			continue
 		}
 		if to == "sid" && pocket != "" {
-			continue // what is never released is never updated
+			continue // sid has no -updates or -security
 		}
 		u, err := url.Parse(f[1])
 		if err != nil {
@@ -93,9 +93,8 @@ func translate(targets, from, to string) (apt, error) {
 	return a, nil
 }
 
-// reach keeps the settings that decide how a mirror is reached: proxies,
-// certificates, retries. Retries and time-outs are bounded unless the host
-// says otherwise.
+// reach extracts the network settings from the output of apt-config dump: proxies,
+// certificates, retries. It limits retries and timeouts unless the host sets them.
 func reach(dump string) string {
 	var b strings.Builder
 	b.WriteString("Acquire::Retries \"3\";\nAcquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\n")
@@ -107,8 +106,8 @@ func reach(dump string) string {
 	return b.String()
 }
 
-// Sources are the mirrors of this machine's apt as an image of b's suite gets
-// them, one line each and without credentials.
+// Sources returns the mirrors of this machine's apt for b's suite, one per line and
+// without credentials. Images contain the same sources.
 func (b *Builder) Sources(ctx context.Context) (string, error) {
 	a, err := hostApt(ctx, b.Suite)
 	if err != nil {
@@ -117,8 +116,8 @@ func (b *Builder) Sources(ctx context.Context) (string, error) {
 	return a.shipped(), nil
 }
 
-// shipped are the sources that the image gets: the same mirrors without the
-// host's credentials.
+// shipped returns the sources for the image: the same mirrors without the host's
+// credentials.
 func (a apt) shipped() string {
 	return sourceBegin.ReplaceAllString(a.sources, "deb [signed-by="+keyring+"] $1")
 }
@@ -127,8 +126,8 @@ var sourceBegin = regexp.MustCompile(`(?m)^deb ([^:/ ]*://)?(?:[^/ ]*@)?`)
 
 var failedFetch = regexp.MustCompile(`(?:Failed to fetch|^Err:\d+) (\S+)(.*)`)
 
-// unanswered finds in the output of apt that a mirror did not answer, and says
-// which one.
+// unanswered returns an error message with the mirror if apt's output shows that
+// one could not be reached, or an empty string.
 func (a apt) unanswered(output []string) string {
 	for i, line := range output {
 		m := failedFetch.FindStringSubmatch(line)
@@ -150,7 +149,7 @@ func (a apt) unanswered(output []string) string {
 	return ""
 }
 
-// complaints are the lines of mmdebstrap's output that say what went wrong.
+// complaints returns the last three error lines of output, or else its last three.
 func complaints(output []string) []string {
 	c := slices.DeleteFunc(slices.Clone(output), func(line string) bool { return !beginsWith(line, "E:", "dpkg: error") })
 	if len(c) == 0 {
@@ -159,7 +158,7 @@ func complaints(output []string) []string {
 	return c[max(0, len(c)-3):]
 }
 
-// codename reads which Debian release the host is.
+// codename returns the codename of the host's Debian release.
 func codename(file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -173,7 +172,7 @@ func codename(file string) (string, error) {
 	return "", failure.Usagef("making the local base image needs a Debian machine: %s names no release", file)
 }
 
-// aptOutput is what a command of apt prints.
+// aptOutput runs a command of apt and returns its output.
 func aptOutput(ctx context.Context, name string, args ...string) (string, error) {
 	out, err := output(ctx, exec.CommandContext(ctx, name, args...))
 	if errors.Is(err, exec.ErrNotFound) {
@@ -182,7 +181,7 @@ func aptOutput(ctx context.Context, name string, args ...string) (string, error)
 	return string(out), err
 }
 
-// output runs a short command and returns what it prints.
+// output runs a short command and returns its standard output.
 func output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
 	var out bytes.Buffer
 	cmd.Stdout = &out

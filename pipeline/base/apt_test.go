@@ -10,7 +10,7 @@ import (
 func TestTheHostsMirrorsAreUsedForAnotherSuite(t *testing.T) {
 	a, err := translate(strings.Join([]string{
 		"Debian\thttp://joe:s3cret@mirror.example/debian/\tbookworm\tmain",
-		"Debian\thttp://joe:s3cret@mirror.example/debian/\tbookworm\tmain", // once an architecture
+		"Debian\thttp://joe:s3cret@mirror.example/debian/\tbookworm\tmain", // listed once per architecture
 		"Debian\thttp://joe:s3cret@mirror.example/debian/\tbookworm\tcontrib",
 		"Debian\thttp://mirror.example/debian/\tbookworm-updates\tmain",
 		"Debian\thttps://mirror.example/security/\tbookworm-security\tmain",

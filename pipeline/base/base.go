@@ -1,15 +1,15 @@
-// Package base makes the local base image, and the image of the services that
-// stand beside NetBox in a boot, from Debian packages. It is for a machine
-// with a Debian mirror and no container registry.
+// Package base builds the local base image from Debian packages, and the image of
+// the services that a test boots beside NetBox. It is for a machine that reaches
+// a Debian mirror but no container registry.
 //
-// The base honours the same contract as the published linuxserver.io one:
+// The base image follows the same contract as the published linuxserver.io one:
 // /init as process 1 that reads /etc/s6-overlay/s6-rc.d, fifteen base services,
-// user abc, with-contenv, lsiown, /docker-mods. It has two layers. The lower
-// one is what mmdebstrap makes of the packages; it takes minutes and changes
-// seldom. The upper one holds the files under rootfs/ and the programs that
-// are built from init/ and mods/; it takes seconds.
+// user abc, with-contenv, lsiown, /docker-mods. It has two layers. mmdebstrap
+// builds the lower one from packages, which takes minutes; it seldom changes. The
+// upper one holds the files under rootfs/ and the programs compiled from init/ and
+// mods/, which takes seconds.
 //
-// Every image made is stored as an OCI layout under the key of its inputs.
+// Each image is cached as an OCI layout under a hash of its inputs.
 package base
 
 import (
@@ -34,18 +34,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/platform"
 )
 
-// Builder makes the images. Its fields are inputs; it holds no state.
+// Builder builds the images. Its fields are inputs; it holds no state.
 type Builder struct {
 	Source string            // root of the repository
 	Cache  string            // directory that the Builder may fill
 	Suite  string            // of Debian, such as "trixie"
 	CPU    map[string]string // QEMU_CPU by foreign architecture
-	Log    io.Writer         // receives plain lines of progress; may be nil
-	Wait   time.Duration     // limit for waiting until another process has made what is needed; an hour when zero
+	Log    io.Writer         // receives progress lines; may be nil
+	Wait   time.Duration     // limit on waiting for another process that builds the same image; an hour when zero
 }
 
-// packages of the base, beyond those Debian calls essential and apt. The
-// standalone sysusers is named to keep the whole of systemd out.
+// basePackages are installed besides apt and Debian's essential packages. The
+// standalone sysusers keeps the rest of systemd out.
 var basePackages = []string{
 	"ca-certificates",
 	"cron",
@@ -55,28 +55,28 @@ var basePackages = []string{
 	"tzdata",
 }
 
-// accounts adds user abc to the image as the linuxserver.io base has it: 911,
-// with a group of its own and a member of users, which is 1000. It is written
-// plainly because useradd and groupmod look at the host's users too.
+// accounts adds user abc as the linuxserver.io base does: ID 911 with its own
+// group, and member of group users, which has ID 1000. It edits the files directly
+// because useradd and groupmod read the host's users too.
 const accounts = `cd "$1/etc" &&
 sed -i 's/^users:x:100:.*/users:x:1000:abc/' group &&
 sed -i 's/^users:\([^:]*\):.*/users:\1::abc/' gshadow &&
 echo 'abc:x:911:' >>group && echo 'abc:!::' >>gshadow &&
 echo 'abc:x:911:911::/config:/bin/false' >>passwd && echo 'abc:!:20309::::::' >>shadow`
 
-// commands links the programs of s6 and execline at their second address, the one
-// that s6-overlay puts first on PATH and scripts name in their first line.
+// commands links the programs of s6 and execline into /command, which s6-overlay
+// puts first on PATH and scripts name in their first line.
 const commands = `mkdir -p "$1/command" && cd "$1" &&
 for program in usr/bin/s6-* usr/bin/execlineb usr/lib/execline/bin/*; do
 	ln -s "/$program" "command/${program##*/}"
 done`
 
-// epoch is the release of Debian trixie. No file in a layer is younger, so
-// that the same packages give the same bytes on any day.
+// epoch is the release date of Debian trixie. Files in layers get no later
+// modification time, so that the same packages produce the same layer on any day.
 var epoch = time.Date(2025, 8, 9, 0, 0, 0, 0, time.UTC)
 
-// Base returns one index with the base image of each platform. What is not in
-// the cache is made, all platforms at once.
+// Base returns one index with the base image of each platform. It builds images
+// that are not cached, all platforms in parallel.
 func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (v1.ImageIndex, error) {
 	apt, err := hostApt(ctx, b.Suite)
 	if err != nil {
@@ -103,8 +103,8 @@ func (b *Builder) Image(ctx context.Context, platform v1.Platform) (v1.Image, er
 	return engine.ImageFor(index, platform)
 }
 
-// Sidecars returns the image that holds PostgreSQL and Redis, for this machine's
-// own architecture: see PostgreSQL and Redis for how each is run.
+// Sidecars returns the image that contains PostgreSQL and Redis, for this
+// machine's architecture. The functions PostgreSQL and Redis return the containers.
 func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	files := &overlay{arch: runtime.GOARCH, dir: filepath.Join(b.Source, "pipeline/base/sidecars")}
 	return b.single(ctx, "sidecars", "the image of PostgreSQL and Redis", recipe{debian{
@@ -116,9 +116,9 @@ func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 	}, files, v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}}})
 }
 
-// Packages returns an image of nothing but Debian packages of the Builder's
-// suite, installed as apt installs them, for this machine's own architecture.
-// It is for the further services that a test puts beside NetBox.
+// Packages returns an image that contains only Debian packages of the Builder's
+// suite, installed by apt, for this machine's architecture. Tests use it for
+// further services beside NetBox.
 func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, error) {
 	return b.single(ctx, "packages", "the image of "+strings.Join(packages, ", "), recipe{debian{
 		name:    "packages-" + b.Suite,
@@ -130,14 +130,14 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 
 var packagesConfig = v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}}
 
-// recipe says how the image of one platform is made.
+// recipe describes the image of one platform.
 type recipe struct {
 	debian
 	files  *overlay // nil for an image of one layer
 	config v1.Config
 }
 
-// single returns an image for this machine's own architecture.
+// single returns an image for this machine's architecture.
 func (b *Builder) single(ctx context.Context, kind, what string, r recipe) (v1.Image, error) {
 	var err error
 	if r.apt, err = hostApt(ctx, b.Suite); err != nil {
@@ -151,8 +151,8 @@ func (b *Builder) single(ctx context.Context, kind, what string, r recipe) (v1.I
 	return engine.ImageFor(index, platform.Linux(r.arch))
 }
 
-// index returns an index of images from the cache, or makes all of them at once.
-// Errors call them what.
+// index returns an index of images from the cache, or builds them in parallel.
+// Errors refer to them as what.
 func (b *Builder) index(ctx context.Context, kind, what string, recipes ...recipe) (v1.ImageIndex, error) {
 	var inputs []any
 	for _, r := range recipes {
@@ -197,7 +197,7 @@ func (b *Builder) index(ctx context.Context, kind, what string, recipes ...recip
 	return index, nil
 }
 
-// baseDebian is the lower layer of the base image.
+// baseDebian describes the lower layer of the base image.
 func baseDebian(arch string, apt apt) debian {
 	return debian{
 		name:    "base",
@@ -211,7 +211,7 @@ func baseDebian(arch string, apt apt) debian {
 	}
 }
 
-// image puts the layers together; their blobs are in the layout to.
+// image assembles an image and links its lower layer's blob into the layout to.
 func (b *Builder) image(ctx context.Context, r recipe, to layout.Path) (v1.Image, error) {
 	lower, err := b.debianLayer(ctx, r.debian, to)
 	if err != nil {
@@ -251,7 +251,7 @@ func baseConfig() v1.Config {
 	}
 }
 
-// assemble makes a reproducible OCI image.
+// assemble returns a reproducible OCI image.
 func assemble(arch string, config v1.Config, layers ...mutate.Addendum) (v1.Image, error) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
 	img, err := mutate.ConfigFile(img, &v1.ConfigFile{

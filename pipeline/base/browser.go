@@ -8,12 +8,13 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// Chromium is a headless browser that is debugged on port 9222 of every
-// address, on an image that has the packages of pipeline/base/browser: the one
-// that Builder.Browser returns, or one that its Dockerfile makes.
+// Chromium returns a container that runs a headless browser and serves its
+// debugging protocol on port 9222 of all addresses. It runs on the image that
+// Builder.Browser returns, or on one built from pipeline/base/browser/Dockerfile.
 //
-// Chromium itself listens on loopback alone. It is no root and has no sandbox,
-// which a container does not let it make: it is for pages of our own.
+// Chromium itself only listens on the loopback address, hence socat. It runs as an
+// unprivileged user and without its sandbox, which it cannot create in a container.
+// Open only trusted pages.
 func Chromium() engine.Container {
 	return engine.Container{
 		Name: "browser",
@@ -26,21 +27,20 @@ exec socat TCP-LISTEN:9222,reuseaddr,fork TCP:127.0.0.1:9223`},
 	}
 }
 
-// browserPackages are unpacked only, as those of the services are.
+// browserPackages are unpacked only, like sidecarPackages.
 var browserPackages = []string{
 	"base-files", "bash", "coreutils", "dash", "util-linux",
 	"chromium-headless-shell", "fonts-liberation", "socat",
 }
 
-// browserFiles makes what the installation scripts would have: a place for the
-// profile, and the links by which pages that name no font at hand get one.
+// browserFiles replaces the installation scripts: it creates the directory for the
+// profile, and the links that configure a font for pages whose fonts are missing.
 const browserFiles = `mkdir -p "$1/tmp" "$1/etc/fonts/conf.d" && chmod 1777 "$1/tmp" && cd "$1/etc/fonts/conf.d" &&
 for rule in 30-metric-aliases 45-generic 45-latin 49-sansserif 60-generic 60-latin; do
 	ln -sf "/usr/share/fontconfig/conf.avail/$rule.conf" .
 done`
 
-// Browser returns the image that Chromium runs on, for this machine's own
-// architecture.
+// Browser returns the image that Chromium runs on, for this machine's architecture.
 func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
 	return b.single(ctx, "packages", "the image of the browser", recipe{debian{
 		name:    "browser",
@@ -51,8 +51,8 @@ func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
 	}, nil, packagesConfig})
 }
 
-// droppedFromBrowser leaves out what draws with a graphics card, which is half
-// of it all, and what nobody reads.
+// droppedFromBrowser reports whether a path is left out: drivers for graphics cards,
+// which are half of the image, and documentation.
 func droppedFromBrowser(path string) bool {
 	return beginsWith(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/locale/", "usr/share/perl") ||
 		contains(path, "/libLLVM", "/libgallium", "/libz3.", "/libVkLayer", "/libVkICD", "/libperl.", "/gconv/", "-linux-gnu/perl") ||

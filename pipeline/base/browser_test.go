@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What a base of Debian has not, the Dockerfile installs; both must have all that
-// base.Chromium runs.
+// The Dockerfile only installs what its Debian base image lacks. Both images must
+// contain everything that base.Chromium runs.
 func TestTheBrowserIsMadeOfTheSamePackagesByEveryEngine(t *testing.T) {
 	text, err := os.ReadFile("browser/Dockerfile")
 	if err != nil {

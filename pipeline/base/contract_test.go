@@ -71,8 +71,8 @@ func TestFilesBecomeVariables(t *testing.T) {
 	o.lacks(t, "Your secret: FILE__SECRET", "Your secret: FILE__NUL")
 }
 
-// A value that Linux hands to no program keeps all services from starting that
-// want the container's environment, as in the published base.
+// Linux does not pass such a long value to a program, so services that use the
+// container's environment do not start, as in the published base.
 func TestAFileTooLongForAVariableKeepsServicesFromStarting(t *testing.T) {
 	t.Parallel()
 	o := native(t).run(t, container{
@@ -95,7 +95,7 @@ func TestAOneshotsStatusIsThatOfS6sPrograms(t *testing.T) {
 	}
 }
 
-// As Docker's --user, podman's --userns=keep-id and Kubernetes' runAsUser do.
+// As with Docker's --user, podman's --userns=keep-id and Kubernetes' runAsUser.
 func TestItRunsAsAnyUserAndLeavesOwnersAlone(t *testing.T) {
 	t.Parallel()
 	config := t.TempDir()
@@ -116,7 +116,7 @@ func TestItRunsAsAnyUserAndLeavesOwnersAlone(t *testing.T) {
 			o.lacks(t, "fatal", "warning", "denied", "not permitted", "\n0 ")
 		})
 	}
-	// A directory that the files bring is closed to others.
+	// A directory that is created for these files is not writable by others.
 	o := native(t).run(t, container{user: "1000:1000", files: map[string]string{"/run/closed": ""}}, "echo command ran")
 	o.exits(t, 100)
 	if strings.Count(o.out, "\n") != 1 {
@@ -160,8 +160,8 @@ func TestTheBasesOwnVariablesMayComeFromFiles(t *testing.T) {
 	}, "id abc").has(t, "uid=911(abc) gid=77(abc)")
 }
 
-// A script that would hold up the boot for long can see that the container is
-// to end, in the real base too: there PID 1's own process of that name waits.
+// A script that delays the boot can detect that the container is stopping. It works
+// in the published base too, where a process of that name waits, started by PID 1.
 func TestAStopDuringTheBootShowsInTheProcessList(t *testing.T) {
 	t.Parallel()
 	o := native(t).boot(t, container{files: map[string]string{"/custom-cont-init.d/10-long": `
@@ -258,7 +258,7 @@ func TestCrontabsAreInstalledAndCronRuns(t *testing.T) {
 	o.lacks(t, "nightly")
 	native(t).run(t, container{}, show).has(t, "sleep infinity \n")
 
-	// What the application may have put there is nobody's to run as root.
+	// The application may have written it, so it must not run as root.
 	if err := os.WriteFile(filepath.Join(config, "crontabs/root"), []byte("* * * * * true planted\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -29,26 +29,26 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// debian is a layer of Debian packages, as mmdebstrap makes it.
+// debian describes a layer of Debian packages for mmdebstrap to build.
 type debian struct {
-	name    string   // says what it is for, in the cache and in the log
-	arch    string   // GOARCH, which for the two we have is Debian's name too
+	name    string   // for the cache entry's name and the log
+	arch    string   // GOARCH; Debian uses the same name for both that are built
 	variant string   // of mmdebstrap
 	include []string // packages
 	hooks   []string // options of mmdebstrap
 	apt     apt
-	level   int                    // of gzip: small for what is shipped, fast for what is not
-	drop    func(path string) bool // leaves a path out of the layer: "etc/passwd", "var/log/" for a directory
+	level   int                    // of gzip: small output for shipped images, fast for others
+	drop    func(path string) bool // reports whether to leave out a path: "etc/passwd", "var/log/" for a directory
 }
 
-// lean is what keeps dpkg's part of an image small. It is a file of the base
-// image, so that later installations follow it too.
+// lean is the dpkg configuration that excludes files such as manual pages. It is
+// also part of the base image, so it applies to later installations too.
 const lean = "pipeline/base/rootfs/etc/dpkg/dpkg.cfg.d/90-lean"
 
-// droppedFromBase leaves out what describes the machine or the moment the
-// layer was made on, what the kernel or the runtime puts there anyway, and
-// the daily jobs of apt and dpkg, which are for machines that update
-// themselves.
+// droppedFromBase reports whether a path is left out of the base image: files that
+// depend on the build machine or time, files that the kernel or the container
+// runtime provides, and the daily jobs of apt and dpkg, which are for machines that
+// update themselves.
 func droppedFromBase(path string) bool {
 	switch path {
 	case "etc/apt/sources.list", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -61,7 +61,7 @@ func droppedFromBase(path string) bool {
 	if dir, below, _ := strings.Cut(path, "/"); below != "" && slices.Contains([]string{"dev", "proc", "sys", "run", "tmp"}, dir) {
 		return true
 	}
-	// Of these the directories stay: later installations count on them.
+	// Keep these directories themselves: later installations need them.
 	return !strings.HasSuffix(path, "/") && beginsWith(path, "var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/info/") ||
 		strings.HasPrefix(path, "var/lib/dpkg/") && strings.HasSuffix(path, "-old")
 }
@@ -74,8 +74,7 @@ func contains(path string, parts ...string) bool {
 	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(path, p) })
 }
 
-// options are mmdebstrap's, without those that depend on where and when it
-// runs.
+// options returns mmdebstrap's options that do not depend on where and when it runs.
 func (b *Builder) options(d debian) []string {
 	return slices.Concat([]string{
 		"--mode=root",
@@ -95,10 +94,10 @@ func (b *Builder) debianKey(d debian) (string, error) {
 	return hashOf(b.options(d), b.Suite, d.apt.shipped(), settings, d.level, epoch, layerFormat), nil
 }
 
-// layerFormat is raised when what becomes of mmdebstrap's output changes.
+// layerFormat must be raised when the processing of mmdebstrap's output changes.
 const layerFormat = 4
 
-// debianEntry returns a cached layer and its file, and makes it if it is missing.
+// debianEntry returns a layer and its file from the cache, or builds it.
 func (b *Builder) debianEntry(ctx context.Context, d debian) (layer v1.Layer, file string, err error) {
 	key, err := b.debianKey(d)
 	if err != nil {
@@ -126,15 +125,13 @@ func (b *Builder) debianEntry(ctx context.Context, d debian) (layer v1.Layer, fi
 	return layer, file, nil
 }
 
-// emulated reports whether the layer's own programs take part in making it, and
-// are not this machine's.
+// emulated reports whether building the layer runs another architecture's programs.
 func (d debian) emulated() bool {
 	return d.arch != runtime.GOARCH && d.variant != "extract"
 }
 
-// debianLayer returns the layer from the cache, or makes it. Its blob is put
-// into the layout to as a hard link, so that a base image costs no second
-// copy.
+// debianLayer returns the layer from the cache, or builds it. It hard-links the
+// blob into the layout to, so that a base image needs no second copy.
 func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1.Layer, error) {
 	layer, file, err := b.debianEntry(ctx, d)
 	if err != nil {
@@ -153,7 +150,7 @@ func (b *Builder) debianLayer(ctx context.Context, d debian, to layout.Path) (v1
 	return layer, nil
 }
 
-// blob is where an OCI layout keeps a layer.
+// blob returns the path of a layer in an OCI layout.
 func blob(dir string, layer v1.Layer) (string, error) {
 	digest, err := layer.Digest()
 	if err != nil {
@@ -177,9 +174,9 @@ func onlyLayer(dir string) (v1.Layer, error) {
 	return layers[0], nil
 }
 
-// bootstrap runs mmdebstrap and stores what it makes as an image of one layer. For
-// another architecture, native is the file of nativePrograms; empty leaves all to
-// the emulator.
+// bootstrap runs mmdebstrap and writes its output to the layout to as an image of
+// one layer. For another architecture, native is the file that nativePrograms
+// returns; if empty, all programs are emulated.
 func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to layout.Path) error {
 	if err := b.runnable(d); err != nil {
 		return err
@@ -188,15 +185,15 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 	log := newLog(b.Log, fmt.Sprintf("packages of %s/%s: ", d.name, d.arch), d.apt.secrets)
 	defer log.Flush()
 
-	// Everything that mmdebstrap writes lies inside the cache entry that is
-	// being made: whoever removes the entry removes it all.
+	// mmdebstrap writes its temporary files inside the unfinished cache entry, so
+	// removing the entry removes them too.
 	temp := filepath.Join(string(to), "tmp")
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return fmt.Errorf("making a directory for mmdebstrap: %w", err)
 	}
 	defer os.RemoveAll(temp)
 	aptConf := filepath.Join(temp, "apt.conf")
-	// No questions are prepared: nobody answers them.
+	// Skip debconf's preconfiguration: nobody can answer its questions.
 	if err := os.WriteFile(aptConf, []byte(d.apt.settings+"#clear DPkg::Pre-Install-Pkgs;\n"), 0o600); err != nil {
 		return fmt.Errorf("writing apt's settings for mmdebstrap: %w", err)
 	}
@@ -207,11 +204,11 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 		options, variables := withNative(native)
 		args, environ = append(args, options...), append(environ, variables...)
 	}
-	// The sources come by standard input: they may hold a password.
+	// Pass the sources on standard input: they may contain a password.
 	args = append(args, b.Suite, "-", "-")
 
-	// Own namespaces, and a kernel that kills all of them with the first: a
-	// cancelled or killed run leaves no process and no mount.
+	// In its own namespaces, where the kernel kills all processes with the first,
+	// a cancelled or killed run leaves no process and no mount.
 	args = append([]string{"--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "mmdebstrap"}, args...)
 	cmd := exec.CommandContext(ctx, "unshare", args...)
 	cmd.Env = environ
@@ -250,8 +247,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 	return nil
 }
 
-// runFiltered runs a command that writes a tar archive, and writes that
-// archive without what drop names and with nothing younger than epoch.
+// runFiltered runs a command that writes a tar archive, and filters the archive.
 func runFiltered(cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -271,6 +267,8 @@ func runFiltered(cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
 	return filterErr
 }
 
+// filterTar copies a tar archive without the paths that drop reports, and limits
+// modification times to epoch.
 func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
 	out := tar.NewWriter(w)
 	err := archive.Walk(r, func(h *tar.Header, content io.Reader) error {
@@ -303,7 +301,7 @@ func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
 	return out.Close()
 }
 
-// runnable reports what is missing on this machine before minutes are spent.
+// runnable checks that this machine can build the layer, before minutes are spent.
 func (b *Builder) runnable(d debian) error {
 	if os.Geteuid() != 0 {
 		return failure.Usagef("making the base image needs root, to mount and to set owners: run the same command with sudo")

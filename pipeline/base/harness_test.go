@@ -25,7 +25,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/base/basetest"
 )
 
-// scratch holds what the tests share: root file systems, unpacked once.
+// scratch contains the unpacked root file systems that the tests share.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -46,7 +46,7 @@ func builder(t testing.TB) base.Builder {
 
 func platform(arch string) v1.Platform { return v1.Platform{OS: "linux", Architecture: arch} }
 
-// rootfs is an unpacked image and how to run it.
+// rootfs is an unpacked image and its configuration.
 type rootfs struct {
 	dir     string
 	config  v1.Config
@@ -58,7 +58,7 @@ var (
 	unpacked  = map[string]*rootfs{}
 )
 
-// unpack returns the root file system of an image; do not write to it.
+// unpack returns the root file system of an image, which tests must not modify.
 func unpack(t testing.TB, img v1.Image) *rootfs {
 	t.Helper()
 	unpacking.Lock()
@@ -118,12 +118,12 @@ func native(t testing.TB) *rootfs {
 	return unpack(t, img)
 }
 
-// container is one boot of a root file system. Writes go to a layer of its
+// container describes one boot of a root file system. Writes go to an overlay of its
 // own.
 type container struct {
 	env     map[string]string
 	files   map[string]string // content by path
-	config  string            // directory that becomes /config; empty for none
+	config  string            // host directory mounted at /config; empty for none
 	command []string
 	user    string // "UID:GID"; empty for root
 	network bool   // the host's network instead of none
@@ -134,7 +134,7 @@ type outcome struct {
 	code int
 }
 
-// stage puts a container's file system together and becomes process 1 in it.
+// stage mounts a container's file system and runs the command in it as process 1.
 const stage = `set -e
 mount -t tmpfs tmpfs "$WORK"
 mkdir "$WORK/new" "$WORK/work" "$WORK/root"
@@ -197,8 +197,8 @@ func (r *rootfs) boot(t testing.TB, c container) outcome {
 	return outcome{out: out.String(), code: cmd.ProcessState.ExitCode()}
 }
 
-// run boots with a script as the container's command, which sees what a
-// service would.
+// run boots with a script as the container's command. The script has the same
+// environment as a service.
 func (r *rootfs) run(t testing.TB, c container, script string) outcome {
 	t.Helper()
 	c.command = []string{"with-contenv", "bash", "-c", script}
@@ -230,8 +230,8 @@ func (o outcome) exits(t testing.TB, code int) {
 	}
 }
 
-// cacheWithPackagesOf returns a new cache that shares nothing with an existing
-// one but the layers of packages, which take minutes to make.
+// cacheWithPackagesOf returns a new cache that contains only the package layers of
+// an existing one, which take minutes to build.
 func cacheWithPackagesOf(t testing.TB, cache string) string {
 	t.Helper()
 	fresh := t.TempDir()

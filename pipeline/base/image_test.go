@@ -50,8 +50,8 @@ func TestTheIndexIsValid(t *testing.T) {
 	}
 }
 
-// A second making of the upper layer, on a cache that has the lower one only,
-// returns the image it returned before.
+// Building the upper layer again, in a cache that has only the lower one, returns
+// the same image.
 func TestTheSameInputsGiveTheSameImage(t *testing.T) {
 	b := builder(t)
 	digest := func() v1.Hash {

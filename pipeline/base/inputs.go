@@ -10,16 +10,16 @@ import (
 	"strings"
 )
 
-// Inputs are what the base image takes from the repository, besides the
-// packages of Debian.
+// Inputs are the files and modules that the base image is built from, besides
+// Debian packages.
 type Inputs struct {
-	trees   []string // directories, with all that is under them
-	code    []string // directories of Go packages, for their files alone
-	modules []string // of other people, compiled into its programs
+	trees   []string // directories, including all below them
+	code    []string // directories of Go packages, without subdirectories
+	modules []string // dependencies that are compiled into the programs
 }
 
-// Inputs finds them. The Go of this package is among them: it says of which
-// packages the image is made, and how.
+// Inputs returns the inputs of the base image. They include the Go code of this
+// package, which lists the Debian packages and assembles the image.
 func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
 	packages, err := b.goPackages(ctx)
 	if err != nil {
@@ -46,7 +46,7 @@ func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
 	return in, nil
 }
 
-// Has reports whether the image is made of a file, which there need not be any
+// Has reports whether a file is an input of the image. The file need not exist any
 // more. For go.mod see Requires.
 func (in Inputs) Has(file string) bool {
 	if slices.ContainsFunc(in.trees, func(tree string) bool { return file == tree || strings.HasPrefix(file, tree+"/") }) {
@@ -57,8 +57,8 @@ func (in Inputs) Has(file string) bool {
 
 var requirement = regexp.MustCompile(`(?m)^(?:require)?\s*(\S+) (v\S+)`)
 
-// Requires is what the text of a go.mod says of the image's programs: the Go
-// they are compiled by, and the modules that are compiled in.
+// Requires returns the parts of a go.mod that affect the image's programs: the Go
+// version, and the versions of modules that are compiled in.
 func (in Inputs) Requires(mod string) []string {
 	found := toolchain.FindAllString(mod, -1)
 	for _, m := range requirement.FindAllStringSubmatch(mod, -1) {

@@ -7,8 +7,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/secret"
 )
 
-// lineLog passes whole lines on, each with a prefix and without secrets, and
-// remembers the last ones for an error message.
+// lineLog writes complete lines, each with a prefix and with secrets masked. It
+// keeps the last lines for an error message.
 type lineLog struct {
 	linebuf.Writer
 	last []string
@@ -21,7 +21,7 @@ func newLog(to io.Writer, prefix string, secrets []string) *lineLog {
 	mask.Add(secrets...)
 	l := &lineLog{}
 	l.Line = func(text string) {
-		// apt redraws a progress line; its last state is the one to show.
+		// apt overwrites its progress line: log only the final text.
 		text = mask.Hide(linebuf.Shown(text))
 		l.last = append(l.last, text)
 		l.last = l.last[max(0, len(l.last)-remembered):]

@@ -10,15 +10,15 @@ import (
 	"strings"
 )
 
-// nativePackages hold the programs that do most of the work of an installation
-// without knowing of an architecture: they decompress, copy, search and hash.
-// dpkg itself does know, so it stays the image's own.
+// nativePackages contain the programs that do most of the work of an installation:
+// they decompress, copy, search and hash, with the same results on any architecture.
+// Of dpkg only dpkg-deb is used, because dpkg itself depends on the architecture.
 var nativePackages = []string{"coreutils", "diffutils", "dpkg", "findutils", "grep", "openssl", "perl-base", "sed", "tar"}
 
 const (
-	// addNative makes $NATIVE, a layer of nativePackages, run in a root of
-	// another architecture: their libraries and loader have names of their own.
-	// Debian's base-files insists on where lib64 points.
+	// addNative unpacks $NATIVE, a layer of nativePackages, into a root of another
+	// architecture and links its loader and libraries, whose names differ from
+	// those of the root. Debian's base-files checks where lib64 points.
 	addNative = `set -eu; cd "$1"; mkdir native
 tar --extract --gzip --file="$NATIVE" --directory=native
 for file in native/usr/lib64 native/usr/lib/ld-* native/usr/lib/*-linux-gnu; do
@@ -30,7 +30,7 @@ for script in deb-systemd-helper update-rc.d; do
 	sed '1s|^#! */|#!/native/|' usr/*bin/"$script" >"native/usr/bin/$script"
 	chmod 755 "native/usr/bin/$script"
 done`
-	// removeNative takes all of it back.
+	// removeNative removes what addNative added.
 	removeNative = `set -eu; cd "$1"; [ ! -L usr/lib64 ] || rm lib64
 find usr usr/lib -maxdepth 1 -lname '/native/*' -delete; rm -r native`
 
@@ -38,9 +38,9 @@ find usr usr/lib -maxdepth 1 -lname '/native/*' -delete; rm -r native`
 )
 
 // nativePrograms returns the file of a layer of nativePackages for this machine.
-// In a root of another architecture they come before its own programs, which an
-// emulator would run: mmdebstrap then takes 211 s instead of 539, and the layer
-// is the same to the byte.
+// In a root of another architecture they take precedence over its own programs,
+// which would be emulated. mmdebstrap then takes 211 s instead of 539 s, and the
+// layer is identical.
 func (b *Builder) nativePrograms(ctx context.Context, apt apt) (string, error) {
 	_, file, err := b.debianEntry(ctx, debian{
 		name:    "native",
@@ -57,7 +57,7 @@ func (b *Builder) nativePrograms(ctx context.Context, apt apt) (string, error) {
 	return file, nil
 }
 
-// droppedFromNative leaves out all but the programs and their libraries.
+// droppedFromNative reports whether a path is neither a program nor a library.
 func droppedFromNative(path string) bool {
 	if program, ok := strings.CutPrefix(path, "usr/bin/"); ok {
 		return program != "dpkg-deb" && (strings.HasPrefix(program, "dpkg") || program == "update-alternatives")
@@ -65,7 +65,7 @@ func droppedFromNative(path string) bool {
 	return !strings.HasPrefix(path, "usr/lib/ld-") && !strings.HasPrefix(path, "usr/lib64/") && !strings.Contains(path, "-linux-gnu/") || strings.Contains(path, "/gconv/")
 }
 
-// withNative are mmdebstrap's options and environment for native programs.
+// withNative returns mmdebstrap's options and environment for native programs.
 func withNative(file string) (args, environ []string) {
 	return []string{
 			"--extract-hook=" + addNative,

@@ -24,10 +24,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/gotool"
 )
 
-// overlay is the layer of our own files.
+// overlay describes the layer of files from this repository.
 type overlay struct {
 	arch     string
-	dir      string    // its files, laid out as in the image
+	dir      string    // root of the files, laid out as in the image
 	programs *programs // nil for none
 	sources  string    // of apt; empty for none
 }
@@ -35,29 +35,29 @@ type overlay struct {
 // programs are the Go programs of the base image.
 type programs struct {
 	root string // of the module
-	key  string // of all their sources and of the Go that compiles them
+	key  string // hash of their sources, modules and Go version
 }
 
-// rootfs is the directory of the files, under the root of the repository.
+// rootfs is the directory of the base image's files in the repository.
 const rootfs = "pipeline/base/rootfs"
 
-// installed says where the programs go in the image, by package.
+// installed maps the package of each program to its path in the image.
 var installed = map[string]string{
 	"./pipeline/base/init": "init",
 	"./pipeline/base/mods": "docker-mods",
 }
 
-// initNames are the other names by which init is run; it acts by the name.
+// initNames are links to init, which chooses its function by the name it is run as.
 var initNames = []string{
 	"command/printcontenv", "command/s6-rc", "command/with-contenv",
 	"usr/bin/printcontenv", "usr/bin/s6-rc", "usr/bin/with-contenv",
 }
 
-// mountPoints are the directories that the contract promises. Git keeps no
-// empty ones.
+// mountPoints are the directories that the contract requires. They are listed here
+// because Git does not store empty directories.
 var mountPoints = []string{"app", "config", "defaults", "lsiopy"}
 
-// goPackage is one that the programs are made of, as "go list" prints it.
+// goPackage is a package compiled into the programs, as "go list" prints it.
 type goPackage struct {
 	Dir                                 string
 	GoFiles, IgnoredGoFiles, EmbedFiles []string
@@ -68,10 +68,10 @@ type goPackage struct {
 	}
 }
 
-// own reports whether the repository has the package.
+// own reports whether the package is part of the repository.
 func (p goPackage) own() bool { return p.Module != nil && p.Module.Main }
 
-// goPackages lists all that the programs are made of.
+// goPackages lists the programs' packages and all that they import.
 func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
 	args := []string{"list", "-deps", "-json=Dir,GoFiles,IgnoredGoFiles,EmbedFiles,Module,Standard"}
 	args = append(args, slices.Sorted(maps.Keys(installed))...)
@@ -90,7 +90,7 @@ func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
 	return found, nil
 }
 
-// programs finds every source file that the programs are made of.
+// programs computes the key of the programs from everything compiled into them.
 func (b *Builder) programs(ctx context.Context) (*programs, error) {
 	packages, err := b.goPackages(ctx)
 	if err != nil {
@@ -134,7 +134,7 @@ func (p *programs) build(ctx context.Context, arch string) ([]entry, error) {
 	return built, g.Wait()
 }
 
-// goCommand asks the go command about what is compiled.
+// goCommand runs a go command for Linux without cgo, as the programs are compiled.
 func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
@@ -142,7 +142,7 @@ func goCommand(ctx context.Context, dir string, args ...string) ([]byte, error) 
 	return output(ctx, cmd)
 }
 
-// key identifies what layer makes.
+// key returns a hash of the inputs of layer.
 func (o overlay) key() (string, error) {
 	entries, err := o.files()
 	if err != nil {
@@ -155,7 +155,7 @@ func (o overlay) key() (string, error) {
 	return hashOf(entries, programs, o.sources, o.arch, epoch, layerFormat), nil
 }
 
-// layer makes the layer: the same inputs give the same bytes.
+// layer builds the layer. The same inputs produce the same bytes.
 func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 	entries, err := o.files()
 	if err != nil {
@@ -173,7 +173,7 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 		for _, path := range mountPoints {
 			entries = append(entries, entry{Path: path, Mode: fs.ModeDir | 0o755})
 		}
-		// Whoever the container runs as, /init has its state there.
+		// Writable for all: /init stores its state there as any user.
 		entries = append(entries, entry{Path: "run", Mode: fs.ModeDir | fs.ModeSticky | 0o777})
 	}
 	if o.sources != "" {
@@ -188,7 +188,7 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 	}, tarball.WithMediaType(types.OCILayer), tarball.WithCompressionLevel(gzip.DefaultCompression), tarball.WithCompressedCaching)
 }
 
-// entry is a file of a layer. Its fields make part of a key.
+// entry is a file of a layer. Its fields are hashed into keys.
 type entry struct {
 	Path string
 	Mode fs.FileMode
@@ -196,9 +196,9 @@ type entry struct {
 	Data []byte
 }
 
-// files reads the overlay's own tree. Of a mode only "executable" counts, as
-// in git; directories are left to who unpacks the layer, since those of Debian
-// must keep their modes.
+// files returns the files in dir. Only the executable bit of a mode counts, as in
+// Git. Directories are left out, because those of Debian must keep their modes;
+// unpacking the layer creates missing ones.
 func (o overlay) files() ([]entry, error) {
 	var entries []entry
 	root := os.DirFS(o.dir)
@@ -229,7 +229,7 @@ func (o overlay) files() ([]entry, error) {
 	return entries, nil
 }
 
-// pack makes an archive of entries, sorted, all root's and all of one age.
+// pack returns a sorted tar archive of entries, owned by root and dated epoch.
 func pack(entries []entry) ([]byte, error) {
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.Path, b.Path) })
 	var buf bytes.Buffer

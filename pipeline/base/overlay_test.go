@@ -42,7 +42,7 @@ func TestTheSameFilesGiveTheSameLayerAndOtherFilesAnother(t *testing.T) {
 	write("etc/a", "a", 0o644)
 	first := digest(o)
 
-	write("etc/a", "a", 0o600) // a umask is no change
+	write("etc/a", "a", 0o600) // a different umask is not a change
 	write("usr/bin/b", "#!/bin/sh\n", 0o700)
 	if digest(o) != first {
 		t.Error("the time or the umask of a checkout changed the layer")

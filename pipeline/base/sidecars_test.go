@@ -12,8 +12,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// The services take any password, answer who knows it and nobody else, and
-// show it to no one who lists processes.
+// The services accept any characters in a password, reject wrong passwords, and do
+// not show the password in the process list.
 func TestTheSidecarsAreRealServicesBehindTheirPasswords(t *testing.T) {
 	t.Parallel()
 	b := builder(t)

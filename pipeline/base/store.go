@@ -20,16 +20,16 @@ import (
 // unusedFor is how long an entry stays in the cache after its last use.
 const unusedFor = 14 * 24 * time.Hour
 
-// store keeps finished artefacts: one OCI layout for each kind and key. An
-// entry appears by a rename, whole or not at all.
+// store is a cache directory with one OCI layout for each kind and key. Entries are
+// created by a rename, so an incomplete one is never visible.
 type store struct {
 	dir  string
 	log  io.Writer
-	wait time.Duration // for another process that makes the same entry
+	wait time.Duration // limit on waiting for another process that builds the same entry
 }
 
-// get returns the directory of an entry and has it made if it is missing. One
-// process makes it; others wait for that one.
+// get returns the directory of an entry, and calls make if it is missing. Only one
+// process builds an entry; others wait for it.
 func (s store) get(ctx context.Context, kind, key string, make func(context.Context, layout.Path) error) (string, error) {
 	name := kind + "-" + key[:16]
 	dir := filepath.Join(s.dir, name)
@@ -45,7 +45,7 @@ func (s store) get(ctx context.Context, kind, key string, make func(context.Cont
 		return dir, nil
 	}
 
-	// The lock is ours, so whatever lies here was left by a killed process.
+	// This process holds the lock, so an existing directory is from a killed process.
 	part := dir + ".part"
 	if err := os.RemoveAll(part); err != nil {
 		return "", fmt.Errorf("removing the unfinished %s: %w", part, err)
@@ -68,18 +68,18 @@ func (s store) get(ctx context.Context, kind, key string, make func(context.Cont
 	return dir, nil
 }
 
-// use reports whether an entry is there, and marks it as used now.
+// use reports whether an entry exists, and marks it as used now.
 func (s store) use(dir string) bool {
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
 		return false
 	}
 	now := time.Now()
-	os.Chtimes(dir, now, now) // for prune alone
+	os.Chtimes(dir, now, now) // only prune reads it
 	return true
 }
 
-// prune removes the entries of a kind that nobody used for a long time. A
-// failure costs disk space only.
+// prune removes the entries of a kind that were last used more than unusedFor ago.
+// It ignores errors, which only cost disk space.
 func (s store) prune(kind string) {
 	entries, _ := filepath.Glob(filepath.Join(s.dir, kind+"-*"))
 	for _, e := range entries {
@@ -90,7 +90,7 @@ func (s store) prune(kind string) {
 	}
 }
 
-// hashOf identifies inputs by their content.
+// hashOf returns a hash of the JSON encoding of the inputs.
 func hashOf(inputs ...any) string {
 	h := sha256.New()
 	enc := json.NewEncoder(h)

@@ -121,7 +121,7 @@ func TestEntriesUnusedForLongAreRemoved(t *testing.T) {
 	}
 }
 
-// A new base each day, beside one that is used every day.
+// One base is used every day, and a new one is added each day.
 func TestEntriesAreFewHoweverManyVersionsThereWere(t *testing.T) {
 	s := store{dir: t.TempDir(), wait: time.Minute}
 	const day = 24 * time.Hour

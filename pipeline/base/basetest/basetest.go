@@ -16,8 +16,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// Builder makes images of the repository at source in the user's own cache:
-// what the pipeline has made already is what is tested.
+// Builder returns a builder for the repository at source that uses the user's cache,
+// so that tests use the images that the pipeline has already built.
 func Builder(t testing.TB, source string) base.Builder {
 	t.Helper()
 	Machine(t, source)
@@ -32,8 +32,8 @@ func Builder(t testing.TB, source string) base.Builder {
 	}
 }
 
-// Packages is an image of nothing but Debian packages of a suite: real
-// services for a test to put beside NetBox.
+// Packages returns an image that contains only Debian packages of a suite. Tests run
+// real services from it beside NetBox.
 func Packages(t testing.TB, source, suite string, packages ...string) v1.Image {
 	t.Helper()
 	b := Builder(t, source)
@@ -45,8 +45,8 @@ func Packages(t testing.TB, source, suite string, packages ...string) v1.Image {
 	return img
 }
 
-// Machine gets the machine ready for the pipeline of the repository at source:
-// on a bare one everything is installed, as the pipeline would.
+// Machine prepares the machine for the pipeline of the repository at source. Like
+// the pipeline, it installs whatever is missing.
 func Machine(t testing.TB, source string) {
 	t.Helper()
 	need.Root(t, "making and booting the base image")
@@ -59,8 +59,8 @@ func Machine(t testing.TB, source string) {
 	}
 }
 
-// Engine is the local engine with the user's own cache, which another run may
-// hold for an hour. The caller closes it.
+// Engine returns the local engine with the user's cache. It waits up to an hour for
+// another run to release the cache. The caller closes it.
 func Engine(t testing.TB, source string) *local.Engine {
 	t.Helper()
 	eng, err := local.New(local.Options{

@@ -13,13 +13,13 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// Platform is the one that this machine runs without emulation.
+// Platform returns the platform that this machine runs without emulation.
 func Platform() v1.Platform {
 	return platform.Linux(runtime.GOARCH)
 }
 
 // NetBox builds the image of the repository at source for this machine's
-// architecture, as the command line does, into image/ under dir.
+// architecture with the command line, and writes it to image/ under dir.
 func NetBox(t testing.TB, source, dir string) {
 	t.Helper()
 	build := exec.CommandContext(t.Context(), "go", "run", "./ci", "build", "--engine", "local", "--platform", "linux/"+runtime.GOARCH, "--output", dir)
@@ -29,7 +29,7 @@ func NetBox(t testing.TB, source, dir string) {
 	}
 }
 
-// Image reads the index under dir and the image in it for this machine.
+// Image reads the index that NetBox wrote under dir, and its image for this machine.
 func Image(t testing.TB, dir string) (v1.ImageIndex, v1.Image) {
 	t.Helper()
 	idx, err := registry.ReadLayout(t.Context(), filepath.Join(dir, "image"))
