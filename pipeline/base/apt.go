@@ -51,7 +51,7 @@ func hostApt(ctx context.Context, suite string) (apt, error) {
 	if err != nil {
 		return apt{}, err
 	}
-	a.settings = reach(dump)
+	a.settings = networkSettings(dump)
 	return a, nil
 }
 
@@ -93,13 +93,13 @@ func translate(targets, from, to string) (apt, error) {
 	return a, nil
 }
 
-// reach extracts the network settings from the output of apt-config dump: proxies,
-// certificates, retries. It limits retries and timeouts unless the host sets them.
-func reach(dump string) string {
+// networkSettings extracts proxies, certificates and retries from the output of
+// apt-config dump. It limits retries and timeouts unless the host sets them.
+func networkSettings(dump string) string {
 	var b strings.Builder
 	b.WriteString("Acquire::Retries \"3\";\nAcquire::http::Timeout \"20\";\nAcquire::https::Timeout \"20\";\n")
 	for line := range strings.Lines(dump) {
-		if beginsWith(line, "Acquire::http", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv") && !strings.HasSuffix(line, " \"\";\n") {
+		if hasAnyPrefix(line, "Acquire::http", "Acquire::Retries", "Acquire::Check-", "Acquire::ForceIPv") && !strings.HasSuffix(line, " \"\";\n") {
 			b.WriteString(line)
 		}
 	}
@@ -113,45 +113,45 @@ func (b *Builder) Sources(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return a.shipped(), nil
+	return a.imageSources(), nil
 }
 
-// shipped returns the sources for the image: the same mirrors without the host's
+// imageSources returns the sources for the image: the same mirrors without the host's
 // credentials.
-func (a apt) shipped() string {
-	return sourceBegin.ReplaceAllString(a.sources, "deb [signed-by="+keyring+"] $1")
+func (a apt) imageSources() string {
+	return sourcePrefix.ReplaceAllString(a.sources, "deb [signed-by="+keyring+"] $1")
 }
 
-var sourceBegin = regexp.MustCompile(`(?m)^deb ([^:/ ]*://)?(?:[^/ ]*@)?`)
+var sourcePrefix = regexp.MustCompile(`(?m)^deb ([^:/ ]*://)?(?:[^/ ]*@)?`)
 
 var failedFetch = regexp.MustCompile(`(?:Failed to fetch|^Err:\d+) (\S+)(.*)`)
 
-// unanswered returns an error message with the mirror if apt's output shows that
+// fetchError returns an error message with the mirror if apt's output shows that
 // one could not be reached, or an empty string.
-func (a apt) unanswered(output []string) string {
+func (a apt) fetchError(output []string) string {
 	for i, line := range output {
 		m := failedFetch.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
-		why := strings.TrimSpace(m[2])
+		reason := strings.TrimSpace(m[2])
 		if strings.Contains(line, "Err:") && i+1 < len(output) {
-			why = strings.TrimSpace(output[i+1])
+			reason = strings.TrimSpace(output[i+1])
 		}
 		mirror := m[1]
-		for source := range strings.Lines(a.shipped()) {
+		for source := range strings.Lines(a.imageSources()) {
 			if uri := strings.Fields(source)[2]; strings.HasPrefix(mirror, strings.TrimSuffix(uri, "/")) {
 				mirror = uri
 			}
 		}
-		return fmt.Sprintf("fetching packages from the Debian mirror %s: %s: check the network, the proxy and /etc/apt/sources.list.d of this machine", mirror, why)
+		return fmt.Sprintf("fetching packages from the Debian mirror %s: %s: check the network, the proxy and /etc/apt/sources.list.d of this machine", mirror, reason)
 	}
 	return ""
 }
 
-// complaints returns the last three error lines of output, or else its last three.
-func complaints(output []string) []string {
-	c := slices.DeleteFunc(slices.Clone(output), func(line string) bool { return !beginsWith(line, "E:", "dpkg: error") })
+// errorLines returns the last three error lines of output, or else its last three.
+func errorLines(output []string) []string {
+	c := slices.DeleteFunc(slices.Clone(output), func(line string) bool { return !hasAnyPrefix(line, "E:", "dpkg: error") })
 	if len(c) == 0 {
 		c = output
 	}

@@ -27,7 +27,7 @@ func TestTheHostsMirrorsAreUsedForAnotherSuite(t *testing.T) {
 	if a.sources != want {
 		t.Errorf("sources are\n%s, expected\n%s", a.sources, want)
 	}
-	if got := a.shipped(); strings.Contains(got, "s3cret") || strings.Contains(got, "joe") ||
+	if got := a.imageSources(); strings.Contains(got, "s3cret") || strings.Contains(got, "joe") ||
 		!strings.Contains(got, "deb [signed-by="+keyring+"] http://mirror.example/debian/ trixie main\n") {
 		t.Errorf("the image gets\n%s", got)
 	}
@@ -39,22 +39,22 @@ func TestTheHostsMirrorsAreUsedForAnotherSuite(t *testing.T) {
 	}
 }
 
-func TestWhatIsNeverReleasedHasNoUpdates(t *testing.T) {
+func TestSidHasNoUpdates(t *testing.T) {
 	a, err := translate("Debian\thttp://mirror.example/debian/\tbookworm\tmain\nDebian\thttp://mirror.example/security/\tbookworm-security\tmain\n", "bookworm", "sid")
 	if err != nil || a.sources != "deb http://mirror.example/debian/ sid main\n" {
 		t.Errorf("sources are %q, %v", a.sources, err)
 	}
 }
 
-func TestAHostWithoutDebiansArchiveIsToldSo(t *testing.T) {
+func TestAHostWithoutADebianMirrorIsReported(t *testing.T) {
 	_, err := translate("Someone\thttps://apt.example/\tbookworm\tmain\n", "bookworm", "trixie")
 	if failure.ExitCode(err) != failure.ExitUsage || !strings.Contains(err.Error(), "bookworm") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestProxiesAreKeptAndWaitingIsBounded(t *testing.T) {
-	got := reach("APT::Architecture \"amd64\";\nAcquire \"\";\nAcquire::http \"\";\nAcquire::http::Proxy \"http://proxy.example:3128\";\n" +
+func TestProxiesAreKeptAndTimeoutsAreLimited(t *testing.T) {
+	got := networkSettings("APT::Architecture \"amd64\";\nAcquire \"\";\nAcquire::http \"\";\nAcquire::http::Proxy \"http://proxy.example:3128\";\n" +
 		"Acquire::https::CAInfo \"/etc/ssl/extra.pem\";\nAcquire::Check-Valid-Until \"false\";\nDPkg::Post-Invoke:: \"rm -rf /\";\n")
 	for _, want := range []string{`Acquire::Retries "3";`, `Acquire::http::Timeout "20";`, `Acquire::http::Proxy "http://proxy.example:3128";`, `Acquire::https::CAInfo "/etc/ssl/extra.pem";`, `Acquire::Check-Valid-Until "false";`} {
 		if !strings.Contains(got, want+"\n") {
@@ -68,9 +68,9 @@ func TestProxiesAreKeptAndWaitingIsBounded(t *testing.T) {
 	}
 }
 
-func TestAMirrorThatDoesNotAnswerIsNamed(t *testing.T) {
+func TestAnUnreachableMirrorIsNamed(t *testing.T) {
 	a := apt{sources: "deb http://joe:s3cret@mirror.example/debian/ trixie main\n"}
-	got := a.unanswered([]string{
+	got := a.fetchError([]string{
 		"I: running apt-get update...",
 		"Err:1 http://mirror.example/debian trixie InRelease",
 		"  Could not connect to mirror.example:80",
@@ -79,7 +79,7 @@ func TestAMirrorThatDoesNotAnswerIsNamed(t *testing.T) {
 	if !strings.Contains(got, "http://mirror.example/debian/: Could not connect to mirror.example:80") || strings.Contains(got, "\n") {
 		t.Errorf("got %q", got)
 	}
-	if got := a.unanswered([]string{"E: broken packages"}); got != "" {
+	if got := a.fetchError([]string{"E: broken packages"}); got != "" {
 		t.Errorf("blamed a mirror: %q", got)
 	}
 }

@@ -64,9 +64,9 @@ sed -i 's/^users:\([^:]*\):.*/users:\1::abc/' gshadow &&
 echo 'abc:x:911:' >>group && echo 'abc:!::' >>gshadow &&
 echo 'abc:x:911:911::/config:/bin/false' >>passwd && echo 'abc:!:20309::::::' >>shadow`
 
-// commands links the programs of s6 and execline into /command, which s6-overlay
+// commandLinks links the programs of s6 and execline into /command, which s6-overlay
 // puts first on PATH and scripts name in their first line.
-const commands = `mkdir -p "$1/command" && cd "$1" &&
+const commandLinks = `mkdir -p "$1/command" && cd "$1" &&
 for program in usr/bin/s6-* usr/bin/execlineb usr/lib/execline/bin/*; do
 	ln -s "/$program" "command/${program##*/}"
 done`
@@ -88,7 +88,7 @@ func (b *Builder) Base(ctx context.Context, platforms ...v1.Platform) (v1.ImageI
 	}
 	var recipes []recipe
 	for _, p := range platforms {
-		files := &overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.shipped()}
+		files := &overlay{arch: p.Architecture, dir: filepath.Join(b.Source, rootfs), programs: programs, sources: apt.imageSources()}
 		recipes = append(recipes, recipe{baseDebian(p.Architecture, apt), files, baseConfig()})
 	}
 	return b.index(ctx, "base", "the base image", recipes...)
@@ -112,7 +112,7 @@ func (b *Builder) Sidecars(ctx context.Context) (v1.Image, error) {
 		variant: "extract",
 		include: sidecarPackages,
 		hooks:   []string{"--extract-hook=" + sidecarAccounts, "--extract-hook=" + sidecarCluster},
-		drop:    droppedFromSidecars,
+		exclude: excludedFromSidecars,
 	}, files, v1.Config{Env: []string{"PATH=" + sidecarPath, "LANG=C.UTF-8"}}})
 }
 
@@ -124,7 +124,7 @@ func (b *Builder) Packages(ctx context.Context, packages ...string) (v1.Image, e
 		name:    "packages-" + b.Suite,
 		variant: "essential",
 		include: packages,
-		drop:    droppedFromBase,
+		exclude: excludedFromBase,
 	}, nil, packagesConfig})
 }
 
@@ -204,10 +204,10 @@ func baseDebian(arch string, apt apt) debian {
 		arch:    arch,
 		variant: "apt",
 		include: basePackages,
-		hooks:   []string{"--customize-hook=" + accounts, "--customize-hook=" + commands},
+		hooks:   []string{"--customize-hook=" + accounts, "--customize-hook=" + commandLinks},
 		apt:     apt,
 		level:   gzip.DefaultCompression,
-		drop:    droppedFromBase,
+		exclude: excludedFromBase,
 	}
 }
 

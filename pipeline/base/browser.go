@@ -47,14 +47,14 @@ func (b *Builder) Browser(ctx context.Context) (v1.Image, error) {
 		variant: "extract",
 		include: browserPackages,
 		hooks:   []string{"--extract-hook=" + browserFiles},
-		drop:    droppedFromBrowser,
+		exclude: excludedFromBrowser,
 	}, nil, packagesConfig})
 }
 
-// droppedFromBrowser reports whether a path is left out: drivers for graphics cards,
+// excludedFromBrowser reports whether a path is left out: drivers for graphics cards,
 // which are half of the image, and documentation.
-func droppedFromBrowser(path string) bool {
-	return beginsWith(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/locale/", "usr/share/perl") ||
-		contains(path, "/libLLVM", "/libgallium", "/libz3.", "/libVkLayer", "/libVkICD", "/libperl.", "/gconv/", "-linux-gnu/perl") ||
-		droppedFromBase(path)
+func excludedFromBrowser(path string) bool {
+	return hasAnyPrefix(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/locale/", "usr/share/perl") ||
+		containsAny(path, "/libLLVM", "/libgallium", "/libz3.", "/libVkLayer", "/libVkICD", "/libperl.", "/gconv/", "-linux-gnu/perl") ||
+		excludedFromBase(path)
 }

@@ -8,7 +8,7 @@ import (
 
 // The Dockerfile only installs what its Debian base image lacks. Both images must
 // contain everything that base.Chromium runs.
-func TestTheBrowserIsMadeOfTheSamePackagesByEveryEngine(t *testing.T) {
+func TestBothBrowserImagesHaveTheSamePackages(t *testing.T) {
 	text, err := os.ReadFile("browser/Dockerfile")
 	if err != nil {
 		t.Fatal(err)

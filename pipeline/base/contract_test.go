@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestACommandRunsAfterTheServicesAndGivesTheContainerItsStatus(t *testing.T) {
+func TestACommandRunsAfterTheServicesAndSetsTheExitStatus(t *testing.T) {
 	t.Parallel()
 	o := native(t).run(t, container{}, "echo command; exit 7")
 	o.exits(t, 7)
@@ -20,7 +20,7 @@ func TestACommandRunsAfterTheServicesAndGivesTheContainerItsStatus(t *testing.T)
 	}
 }
 
-func TestAbcHasTheIdsThatWereAskedFor(t *testing.T) {
+func TestAbcHasTheRequestedIDs(t *testing.T) {
 	t.Parallel()
 	const show = `id abc; stat -c '%n %u:%g' /app /config /defaults`
 	r := native(t)
@@ -84,7 +84,7 @@ func TestAFileTooLongForAVariableKeepsServicesFromStarting(t *testing.T) {
 	o.lacks(t, "command ran")
 }
 
-func TestAOneshotsStatusIsThatOfS6sPrograms(t *testing.T) {
+func TestAOneshotsExitStatusMatchesS6(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{"exit 127": "127", "exit 128": "128", "exit 143": "128", "exit 255": "128", "kill -TERM $$": "143"} {
 		t.Run(script, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestTheBasesOwnVariablesMayComeFromFiles(t *testing.T) {
 
 // A script that delays the boot can detect that the container is stopping. It works
 // in the published base too, where a process of that name waits, started by PID 1.
-func TestAStopDuringTheBootShowsInTheProcessList(t *testing.T) {
+func TestAStopDuringTheBootIsVisibleInTheProcessList(t *testing.T) {
 	t.Parallel()
 	o := native(t).boot(t, container{files: map[string]string{"/custom-cont-init.d/10-long": `
 waits() { grep -lazE '^s6-rc$' /proc/[0-9]*/cmdline 2>/dev/null | xargs -r grep -laz -- '-bda' 2>/dev/null; }
@@ -186,7 +186,7 @@ done`)
 	o.lacks(t, "runs as")
 }
 
-func TestTheTimeZoneIsTheUsers(t *testing.T) {
+func TestTZSetsTheTimeZone(t *testing.T) {
 	t.Parallel()
 	r := native(t)
 	o := r.run(t, container{env: map[string]string{"TZ": "Asia/Kathmandu"}}, "date +%z")
@@ -226,7 +226,7 @@ func TestCustomScriptsRunInOrderAndMayFail(t *testing.T) {
 	o.has(t, "[custom-init] 10-hello: executing...\nhello, seen\n[custom-init] 10-hello: exited 0\n[custom-init] 20-fail: executing...\n[custom-init] 20-fail: exited 9\n", "[ls.io-init] done.")
 }
 
-func TestMigrationsRunOnceInTheLifeOfConfig(t *testing.T) {
+func TestMigrationsRunOncePerConfigVolume(t *testing.T) {
 	t.Parallel()
 	c := container{
 		config: t.TempDir(),
@@ -329,7 +329,7 @@ func TestTheBaseHasTheServicesOfThePublishedOne(t *testing.T) {
 	}
 }
 
-func TestNothingOfTheMachineOrTheBuildIsInTheImage(t *testing.T) {
+func TestTheImageHasNoFilesOfTheMachineOrTheBuild(t *testing.T) {
 	r := native(t)
 	for path, h := range r.headers {
 		for _, dir := range []string{"dev/", "proc/", "sys/", "run/", "tmp/"} {

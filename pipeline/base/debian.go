@@ -38,18 +38,18 @@ type debian struct {
 	hooks   []string // options of mmdebstrap
 	apt     apt
 	level   int                    // of gzip: small output for shipped images, fast for others
-	drop    func(path string) bool // reports whether to leave out a path: "etc/passwd", "var/log/" for a directory
+	exclude func(path string) bool // reports whether to leave out a path: "etc/passwd", "var/log/" for a directory
 }
 
-// lean is the dpkg configuration that excludes files such as manual pages. It is
+// dpkgConfig is the dpkg configuration that excludes files such as manual pages. It is
 // also part of the base image, so it applies to later installations too.
-const lean = "pipeline/base/rootfs/etc/dpkg/dpkg.cfg.d/90-lean"
+const dpkgConfig = "pipeline/base/rootfs/etc/dpkg/dpkg.cfg.d/90-lean"
 
-// droppedFromBase reports whether a path is left out of the base image: files that
+// excludedFromBase reports whether a path is left out of the base image: files that
 // depend on the build machine or time, files that the kernel or the container
 // runtime provides, and the daily jobs of apt and dpkg, which are for machines that
 // update themselves.
-func droppedFromBase(path string) bool {
+func excludedFromBase(path string) bool {
 	switch path {
 	case "etc/apt/sources.list", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
 		"etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/.pwd.lock",
@@ -62,20 +62,20 @@ func droppedFromBase(path string) bool {
 		return true
 	}
 	// Keep these directories themselves: later installations need them.
-	return !strings.HasSuffix(path, "/") && beginsWith(path, "var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/info/") ||
+	return !strings.HasSuffix(path, "/") && hasAnyPrefix(path, "var/log/", "var/cache/", "var/lib/apt/lists/", "usr/share/info/") ||
 		strings.HasPrefix(path, "var/lib/dpkg/") && strings.HasSuffix(path, "-old")
 }
 
-func beginsWith(path string, prefixes ...string) bool {
+func hasAnyPrefix(path string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(path, p) })
 }
 
-func contains(path string, parts ...string) bool {
+func containsAny(path string, parts ...string) bool {
 	return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(path, p) })
 }
 
-// options returns mmdebstrap's options that do not depend on where and when it runs.
-func (b *Builder) options(d debian) []string {
+// mmdebstrapOptions returns the options that do not depend on where and when it runs.
+func (b *Builder) mmdebstrapOptions(d debian) []string {
 	return slices.Concat([]string{
 		"--mode=root",
 		"--format=tar",
@@ -87,11 +87,11 @@ func (b *Builder) options(d debian) []string {
 }
 
 func (b *Builder) debianKey(d debian) (string, error) {
-	settings, err := os.ReadFile(filepath.Join(b.Source, lean))
+	settings, err := os.ReadFile(filepath.Join(b.Source, dpkgConfig))
 	if err != nil {
 		return "", fmt.Errorf("reading the package settings of the base image: %w", err)
 	}
-	return hashOf(b.options(d), b.Suite, d.apt.shipped(), settings, d.level, epoch, layerFormat), nil
+	return hashOf(b.mmdebstrapOptions(d), b.Suite, d.apt.imageSources(), settings, d.level, epoch, layerFormat), nil
 }
 
 // layerFormat must be raised when the processing of mmdebstrap's output changes.
@@ -178,7 +178,7 @@ func onlyLayer(dir string) (v1.Layer, error) {
 // one layer. For another architecture, native is the file that nativePrograms
 // returns; if empty, all programs are emulated.
 func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to layout.Path) error {
-	if err := b.runnable(d); err != nil {
+	if err := b.checkHost(d); err != nil {
 		return err
 	}
 	started := time.Now()
@@ -198,7 +198,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 		return fmt.Errorf("writing apt's settings for mmdebstrap: %w", err)
 	}
 
-	args := append(b.options(d), "--keyring="+keyring, "--aptopt="+aptConf, "--dpkgopt="+filepath.Join(b.Source, lean))
+	args := append(b.mmdebstrapOptions(d), "--keyring="+keyring, "--aptopt="+aptConf, "--dpkgopt="+filepath.Join(b.Source, dpkgConfig))
 	environ := append(os.Environ(), "LC_ALL=C", "TMPDIR="+temp, "SOURCE_DATE_EPOCH="+strconv.FormatInt(epoch.Unix(), 10))
 	if native != "" {
 		options, variables := withNative(native)
@@ -223,7 +223,7 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 	var runErr error
 	go func() {
 		defer close(ended)
-		runErr = runFiltered(cmd, pw, d.drop)
+		runErr = runFiltered(cmd, pw, d.exclude)
 		pw.CloseWithError(runErr)
 	}()
 	layer := stream.NewLayer(pr, stream.WithMediaType(types.OCILayer), stream.WithCompressionLevel(d.level))
@@ -238,17 +238,17 @@ func (b *Builder) bootstrap(ctx context.Context, d debian, native string, to lay
 			return ctx.Err()
 		}
 		log.Flush()
-		if why := d.apt.unanswered(log.last); why != "" {
-			return errors.New(why)
+		if reason := d.apt.fetchError(log.last); reason != "" {
+			return errors.New(reason)
 		}
-		return fmt.Errorf("running mmdebstrap for %s: %w: %s", d.arch, cmp.Or(runErr, err), strings.Join(complaints(log.last), "; "))
+		return fmt.Errorf("running mmdebstrap for %s: %w: %s", d.arch, cmp.Or(runErr, err), strings.Join(errorLines(log.last), "; "))
 	}
 	fmt.Fprintf(log, "done in %.0f s\n", time.Since(started).Seconds())
 	return nil
 }
 
 // runFiltered runs a command that writes a tar archive, and filters the archive.
-func runFiltered(cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
+func runFiltered(cmd *exec.Cmd, w io.Writer, exclude func(string) bool) error {
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = proc.Start(cmd)
@@ -256,7 +256,7 @@ func runFiltered(cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
 	if err != nil {
 		return err
 	}
-	filterErr := filterTar(out, w, drop)
+	filterErr := filterTar(out, w, exclude)
 	if filterErr != nil {
 		cmd.Process.Kill()
 	}
@@ -267,13 +267,13 @@ func runFiltered(cmd *exec.Cmd, w io.Writer, drop func(string) bool) error {
 	return filterErr
 }
 
-// filterTar copies a tar archive without the paths that drop reports, and limits
-// modification times to epoch.
-func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
+// filterTar copies a tar archive without the paths that exclude reports, and
+// limits modification times to epoch.
+func filterTar(r io.Reader, w io.Writer, exclude func(string) bool) error {
 	out := tar.NewWriter(w)
 	err := archive.Walk(r, func(h *tar.Header, content io.Reader) error {
 		path := strings.TrimPrefix(h.Name, "./")
-		if path == "" || drop(path) {
+		if path == "" || exclude(path) {
 			return nil
 		}
 		h.Name = path
@@ -301,8 +301,8 @@ func filterTar(r io.Reader, w io.Writer, drop func(string) bool) error {
 	return out.Close()
 }
 
-// runnable checks that this machine can build the layer, before minutes are spent.
-func (b *Builder) runnable(d debian) error {
+// checkHost checks that this machine can build the layer, before minutes are spent.
+func (b *Builder) checkHost(d debian) error {
 	if os.Geteuid() != 0 {
 		return failure.Usagef("making the base image needs root, to mount and to set owners: run the same command with sudo")
 	}

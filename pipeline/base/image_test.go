@@ -22,20 +22,20 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-func TestWhatIsCachedIsGivenAtOnce(t *testing.T) {
+func TestCachedImagesAreReturnedAtOnce(t *testing.T) {
 	b := builder(t)
 	if _, err := b.Base(t.Context(), platform(runtime.GOARCH)); err != nil {
 		t.Fatal(err)
 	}
-	var said bytes.Buffer
-	b.Log = &said
+	var output bytes.Buffer
+	b.Log = &output
 	started := time.Now()
 	if _, err := b.Base(t.Context(), platform(runtime.GOARCH)); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("it took %s", time.Since(started)) // under a second on an idle machine
-	if said.Len() > 0 {
-		t.Errorf("something was made again:\n%s", &said)
+	if output.Len() > 0 {
+		t.Errorf("something was made again:\n%s", &output)
 	}
 }
 
@@ -52,7 +52,7 @@ func TestTheIndexIsValid(t *testing.T) {
 
 // Building the upper layer again, in a cache that has only the lower one, returns
 // the same image.
-func TestTheSameInputsGiveTheSameImage(t *testing.T) {
+func TestTheSameInputsProduceTheSameImage(t *testing.T) {
 	b := builder(t)
 	digest := func() v1.Hash {
 		t.Helper()

@@ -28,7 +28,7 @@ func (b *Builder) Inputs(ctx context.Context) (Inputs, error) {
 	in := Inputs{trees: []string{rootfs}, code: []string{path.Dir(rootfs)}}
 	for _, pkg := range packages {
 		switch {
-		case pkg.own():
+		case pkg.inRepository():
 			dir, err := filepath.Rel(pkg.Module.Dir, pkg.Dir)
 			if err != nil {
 				return Inputs{}, fmt.Errorf("finding the sources of the base image: %w", err)

@@ -14,7 +14,7 @@ type lineLog struct {
 	last []string
 }
 
-const remembered = 40
+const keptLines = 40
 
 func newLog(to io.Writer, prefix string, secrets []string) *lineLog {
 	var mask secret.Mask
@@ -24,7 +24,7 @@ func newLog(to io.Writer, prefix string, secrets []string) *lineLog {
 		// apt overwrites its progress line: log only the final text.
 		text = mask.Hide(linebuf.Shown(text))
 		l.last = append(l.last, text)
-		l.last = l.last[max(0, len(l.last)-remembered):]
+		l.last = l.last[max(0, len(l.last)-keptLines):]
 		if to != nil {
 			io.WriteString(to, prefix+text+"\n")
 		}

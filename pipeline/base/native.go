@@ -49,7 +49,7 @@ func (b *Builder) nativePrograms(ctx context.Context, apt apt) (string, error) {
 		include: nativePackages,
 		apt:     apt,
 		level:   gzip.BestSpeed,
-		drop:    droppedFromNative,
+		exclude: excludedFromNative,
 	})
 	if err != nil {
 		return "", fmt.Errorf("make the programs of this machine that install packages: %w", err)
@@ -57,8 +57,8 @@ func (b *Builder) nativePrograms(ctx context.Context, apt apt) (string, error) {
 	return file, nil
 }
 
-// droppedFromNative reports whether a path is neither a program nor a library.
-func droppedFromNative(path string) bool {
+// excludedFromNative reports whether a path is neither a program nor a library.
+func excludedFromNative(path string) bool {
 	if program, ok := strings.CutPrefix(path, "usr/bin/"); ok {
 		return program != "dpkg-deb" && (strings.HasPrefix(program, "dpkg") || program == "update-alternatives")
 	}

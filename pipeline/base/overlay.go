@@ -41,14 +41,14 @@ type programs struct {
 // rootfs is the directory of the base image's files in the repository.
 const rootfs = "pipeline/base/rootfs"
 
-// installed maps the package of each program to its path in the image.
-var installed = map[string]string{
+// programPaths maps the package of each program to its path in the image.
+var programPaths = map[string]string{
 	"./pipeline/base/init": "init",
 	"./pipeline/base/mods": "docker-mods",
 }
 
-// initNames are links to init, which chooses its function by the name it is run as.
-var initNames = []string{
+// initLinks are links to init, which chooses its function by the name it is run as.
+var initLinks = []string{
 	"command/printcontenv", "command/s6-rc", "command/with-contenv",
 	"usr/bin/printcontenv", "usr/bin/s6-rc", "usr/bin/with-contenv",
 }
@@ -68,13 +68,13 @@ type goPackage struct {
 	}
 }
 
-// own reports whether the package is part of the repository.
-func (p goPackage) own() bool { return p.Module != nil && p.Module.Main }
+// inRepository reports whether the package is part of the repository.
+func (p goPackage) inRepository() bool { return p.Module != nil && p.Module.Main }
 
 // goPackages lists the programs' packages and all that they import.
 func (b *Builder) goPackages(ctx context.Context) ([]goPackage, error) {
 	args := []string{"list", "-deps", "-json=Dir,GoFiles,IgnoredGoFiles,EmbedFiles,Module,Standard"}
-	args = append(args, slices.Sorted(maps.Keys(installed))...)
+	args = append(args, slices.Sorted(maps.Keys(programPaths))...)
 	list, err := goCommand(ctx, b.Source, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the sources of the base image's programs: %w", err)
@@ -100,11 +100,11 @@ func (b *Builder) programs(ctx context.Context) (*programs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking Go for its version: %w", err)
 	}
-	inputs := []any{version, installed}
+	inputs := []any{version, programPaths}
 	for _, pkg := range packages {
 		switch {
 		case pkg.Standard || pkg.Module == nil:
-		case !pkg.own():
+		case !pkg.inRepository():
 			inputs = append(inputs, pkg.Module.Path, pkg.Module.Version)
 		default:
 			for _, name := range slices.Concat(pkg.GoFiles, pkg.IgnoredGoFiles, pkg.EmbedFiles) {
@@ -121,13 +121,13 @@ func (b *Builder) programs(ctx context.Context) (*programs, error) {
 
 // build cross-compiles the programs.
 func (p *programs) build(ctx context.Context, arch string) ([]entry, error) {
-	packages := slices.Sorted(maps.Keys(installed))
+	packages := slices.Sorted(maps.Keys(programPaths))
 	built := make([]entry, len(packages))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, pkg := range packages {
 		g.Go(func() error {
 			data, err := gotool.Bytes(ctx, gotool.Compile, gotool.Program{Dir: p.root, Package: pkg, GOARCH: arch})
-			built[i] = entry{Path: installed[pkg], Mode: 0o755, Data: data}
+			built[i] = entry{Path: programPaths[pkg], Mode: 0o755, Data: data}
 			return err
 		})
 	}
@@ -167,7 +167,7 @@ func (o overlay) layer(ctx context.Context) (v1.Layer, error) {
 			return nil, err
 		}
 		entries = append(entries, built...)
-		for _, path := range initNames {
+		for _, path := range initLinks {
 			entries = append(entries, entry{Path: path, Link: "/init"})
 		}
 		for _, path := range mountPoints {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestTheSameFilesGiveTheSameLayerAndOtherFilesAnother(t *testing.T) {
+func TestTheLayerChangesOnlyWithItsInputs(t *testing.T) {
 	dir := t.TempDir()
 	write := func(path, content string, mode os.FileMode) {
 		t.Helper()
@@ -58,7 +58,7 @@ func TestTheSameFilesGiveTheSameLayerAndOtherFilesAnother(t *testing.T) {
 	}
 }
 
-func TestTheProgramsAreKnownByTheirSources(t *testing.T) {
+func TestTheKeyOfTheProgramsIsReproducible(t *testing.T) {
 	b := Builder{Source: "../.."}
 	first, err := b.programs(t.Context())
 	if err != nil {

@@ -42,11 +42,11 @@ const sidecarCluster = `chroot --userspec=999:999 "$1" env LC_ALL=C.UTF-8 \
 	/usr/lib/postgresql/17/bin/initdb --pgdata=/var/lib/postgresql/data --username=postgres \
 	--auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --no-sync --no-instructions >&2`
 
-// droppedFromSidecars reports whether a path is left out because the services do not
+// excludedFromSidecars reports whether a path is left out because the services do not
 // use it. PostgreSQL's just-in-time compiler is larger than everything else.
-func droppedFromSidecars(path string) bool {
-	return beginsWith(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/i18n/", "usr/share/perl", "usr/share/postgresql-common/",
+func excludedFromSidecars(path string) bool {
+	return hasAnyPrefix(path, "etc/apt", "usr/bin/perl", "usr/share/doc/", "usr/share/i18n/", "usr/share/perl", "usr/share/postgresql-common/",
 		"usr/lib/llvm", "usr/lib/systemd/", "usr/lib/postgresql/17/lib/bitcode/") ||
-		contains(path, "/libLLVM", "/llvmjit", "/libclang", "/libz3.", "/libperl.", "/gconv/", "-linux-gnu/perl") ||
-		droppedFromBase(path)
+		containsAny(path, "/libLLVM", "/llvmjit", "/libclang", "/libz3.", "/libperl.", "/gconv/", "-linux-gnu/perl") ||
+		excludedFromBase(path)
 }

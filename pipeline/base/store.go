@@ -17,8 +17,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/filelock"
 )
 
-// unusedFor is how long an entry stays in the cache after its last use.
-const unusedFor = 14 * 24 * time.Hour
+// maxUnused is how long an entry stays in the cache after its last use.
+const maxUnused = 14 * 24 * time.Hour
 
 // store is a cache directory with one OCI layout for each kind and key. Entries are
 // created by a rename, so an incomplete one is never visible.
@@ -78,13 +78,13 @@ func (s store) use(dir string) bool {
 	return true
 }
 
-// prune removes the entries of a kind that were last used more than unusedFor ago.
+// prune removes the entries of a kind that were last used more than maxUnused ago.
 // It ignores errors, which only cost disk space.
 func (s store) prune(kind string) {
 	entries, _ := filepath.Glob(filepath.Join(s.dir, kind+"-*"))
 	for _, e := range entries {
 		info, err := os.Stat(e)
-		if err == nil && time.Since(info.ModTime()) > unusedFor {
+		if err == nil && time.Since(info.ModTime()) > maxUnused {
 			os.RemoveAll(e)
 		}
 	}

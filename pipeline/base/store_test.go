@@ -20,15 +20,15 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/outdir/outdirtest"
 )
 
-const aKey = "0123456789abcdef0123456789abcdef"
+const testKey = "0123456789abcdef0123456789abcdef"
 
-func TestAnEntryIsMadeOnceHoweverManyAskForIt(t *testing.T) {
+func TestConcurrentCallersBuildAnEntryOnce(t *testing.T) {
 	s := store{dir: t.TempDir(), wait: time.Minute}
 	var made atomic.Int32
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			dir, err := s.get(t.Context(), "kind", aKey, func(_ context.Context, to layout.Path) error {
+			dir, err := s.get(t.Context(), "kind", testKey, func(_ context.Context, to layout.Path) error {
 				made.Add(1)
 				time.Sleep(50 * time.Millisecond)
 				return os.WriteFile(filepath.Join(string(to), "done"), nil, 0o644)
@@ -46,10 +46,10 @@ func TestAnEntryIsMadeOnceHoweverManyAskForIt(t *testing.T) {
 	}
 }
 
-func TestAFailureLeavesNothingAndIsNotRemembered(t *testing.T) {
+func TestAFailedBuildLeavesNothingInTheCache(t *testing.T) {
 	s := store{dir: t.TempDir(), wait: time.Minute}
 	broken := errors.New("broken")
-	if _, err := s.get(t.Context(), "kind", aKey, func(_ context.Context, to layout.Path) error {
+	if _, err := s.get(t.Context(), "kind", testKey, func(_ context.Context, to layout.Path) error {
 		os.WriteFile(filepath.Join(string(to), "half"), nil, 0o644)
 		return broken
 	}); !errors.Is(err, broken) {
@@ -58,18 +58,18 @@ func TestAFailureLeavesNothingAndIsNotRemembered(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(s.dir, "kind-*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := s.get(t.Context(), "kind", aKey, func(context.Context, layout.Path) error { return nil }); err != nil {
+	if _, err := s.get(t.Context(), "kind", testKey, func(context.Context, layout.Path) error { return nil }); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestWhatAKilledProcessLeftIsCleared(t *testing.T) {
+func TestFilesOfAKilledProcessAreRemoved(t *testing.T) {
 	s := store{dir: t.TempDir(), wait: time.Minute}
-	stale := filepath.Join(s.dir, "kind-"+aKey[:16]+".part", "stale")
+	stale := filepath.Join(s.dir, "kind-"+testKey[:16]+".part", "stale")
 	if err := os.MkdirAll(stale, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := s.get(t.Context(), "kind", aKey, func(context.Context, layout.Path) error { return nil })
+	dir, err := s.get(t.Context(), "kind", testKey, func(context.Context, layout.Path) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestWhatAKilledProcessLeftIsCleared(t *testing.T) {
 func TestWaitingForAnotherProcessEndsWithTheContext(t *testing.T) {
 	var log strings.Builder
 	s := store{dir: t.TempDir(), log: &log, wait: time.Minute}
-	unlock, err := filelock.Try(filepath.Join(s.dir, "locks", "kind-"+aKey[:16]), filelock.Exclusive)
+	unlock, err := filelock.Try(filepath.Join(s.dir, "locks", "kind-"+testKey[:16]), filelock.Exclusive)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestWaitingForAnotherProcessEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.get(ctx, "kind", aKey, nil); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.get(ctx, "kind", testKey, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -98,9 +98,9 @@ func TestWaitingForAnotherProcessEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestEntriesUnusedForLongAreRemoved(t *testing.T) {
+func TestEntriesUnusedForALongTimeAreRemoved(t *testing.T) {
 	s := store{dir: t.TempDir(), wait: time.Minute}
-	long := time.Now().Add(-2 * unusedFor)
+	long := time.Now().Add(-2 * maxUnused)
 	for _, name := range []string{"kind-old", "kind-used", "other-old"} {
 		if err := os.Mkdir(filepath.Join(s.dir, name), 0o755); err != nil {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ func TestEntriesUnusedForLongAreRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.get(t.Context(), "kind", aKey, func(context.Context, layout.Path) error { return nil }); err != nil {
+	if _, err := s.get(t.Context(), "kind", testKey, func(context.Context, layout.Path) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{"kind-old": false, "kind-used": true, "other-old": true} {
@@ -122,14 +122,14 @@ func TestEntriesUnusedForLongAreRemoved(t *testing.T) {
 }
 
 // One base is used every day, and a new one is added each day.
-func TestEntriesAreFewHoweverManyVersionsThereWere(t *testing.T) {
+func TestTheNumberOfEntriesIsBounded(t *testing.T) {
 	s := store{dir: t.TempDir(), wait: time.Minute}
 	const day = 24 * time.Hour
 	used := 0
 	for v := range 60 {
-		for _, key := range []string{aKey, fmt.Sprintf("%016d", v)} {
+		for _, key := range []string{testKey, fmt.Sprintf("%016d", v)} {
 			if _, err := s.get(t.Context(), "kind", key, func(context.Context, layout.Path) error {
-				if key == aKey {
+				if key == testKey {
 					used++
 				}
 				return nil
@@ -138,7 +138,7 @@ func TestEntriesAreFewHoweverManyVersionsThereWere(t *testing.T) {
 			}
 		}
 		left := slices.DeleteFunc(outdirtest.Age(t, s.dir, day), func(name string) bool { return name == "locks" })
-		if len(left) > 1+int(unusedFor/day) {
+		if len(left) > 1+int(maxUnused/day) {
 			t.Fatalf("after %d days, %d entries are left: %q", v+1, len(left), left)
 		}
 	}
