@@ -24,7 +24,7 @@ unix_socket_dir =
 auth_type = scram-sha-256
 auth_file = /etc/pgbouncer/users
 max_client_conn = 100
-default_pool_size = 4
+default_pool_size = 20
 `
 	w.ready(engine.Container{
 		Name: "pgbouncer", Image: debian(w.t, "trixie", "pgbouncer"),
