@@ -111,7 +111,7 @@ func (c *repoClient) retry(ctx context.Context, policy retryPolicy, operation st
 			wait = pollDelays[polls]
 			polls++
 			fmt.Fprintf(c.log, "%s: %v; the registry may show late what was sent, asking again in %s\n", operation, explain(err), wait)
-		case !isTemporary(err) && !(n == 0 && isTokenExpired(err)) && !(n < 2 && isDigestMismatch(err)):
+		case !isTemporary(err) && !(n < 2 && (isTokenExpired(err) || isDigestMismatch(err))):
 			return explain(err)
 		case n >= limit-1:
 			return fmt.Errorf("%w, %d times in %s%s%s", explain(err), n+1, waited.Round(time.Second), policy.advice, brokenAdvice(err))
@@ -165,7 +165,7 @@ func isDigestMismatch(err error) bool {
 }
 
 // isTokenExpired reports whether a registry refused a token that it had just issued:
-// the token may have expired on its way.
+// the token may have expired on its way, or another request may have used it up.
 func isTokenExpired(err error) bool {
 	a := responseError(err)
 	return a.StatusCode == http.StatusUnauthorized && strings.HasPrefix(a.Request.Header.Get("Authorization"), "Bearer ")
