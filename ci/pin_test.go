@@ -267,7 +267,7 @@ func TestABaseIsMovedByOneCommand(t *testing.T) {
 	}
 }
 
-// newer gives the image of another a newer program.
+// newer changes the image as another does, and updates a program in it.
 func newer(files fstest.MapFS) {
 	another(files)
 	files["usr/bin/bash"] = &fstest.MapFile{Data: []byte("\x7fELF newer"), Mode: 0o755}

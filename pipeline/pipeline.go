@@ -79,7 +79,7 @@ type Options struct {
 	Syft      gotool.Module   // that pins syft
 	D2        d2.Tool         // draws the init graph
 	Compile   gotool.Compiler // of the probe; nil is this machine's go command
-	// Before returns the contents of the published images, nil when there are none.
+	// Baseline returns the contents of the published images, nil when there are none.
 	// Without it nothing is compared.
 	Baseline func(context.Context) (*sbom.Baseline, error)
 	Attest   Attestation

@@ -160,7 +160,7 @@ type Opened struct {
 	Store
 }
 
-// Store gives access to the other content of a repository or layout.
+// Store reads the other content of a repository or layout: referrers and images.
 type Store interface {
 	// Referrers returns the manifests that name a digest as their subject.
 	Referrers(subject v1.Hash) ([]v1.Descriptor, error)

@@ -78,8 +78,8 @@ func newChart(bars []bar) *chart {
 	return c
 }
 
-// tickStep returns a round number of seconds that gives an axis three to seven
-// ticks: a phone has no room for more.
+// tickStep returns the seconds between two ticks of an axis: a round number that
+// makes three to seven ticks, since a phone has no room for more.
 func tickStep(end float64) float64 {
 	for _, step := range []float64{0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
 		if end/step <= 6 {

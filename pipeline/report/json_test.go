@@ -13,7 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/report"
 )
 
-// fill sets every string of a value to text and gives every list one element.
+// fill sets every string in v to text, and every list to one such element.
 func fill(v reflect.Value, text string) {
 	switch v.Kind() {
 	case reflect.String:
