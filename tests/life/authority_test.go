@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority is somebody's own certificate authority, as companies have them.
+// authority is a private certificate authority, as companies run them.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -42,7 +42,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-// issue makes a server's certificate and key for names and addresses, in PEM.
+// issue returns a server certificate and its key in PEM for the names and addresses.
 func (a *authority) issue(names ...string) (cert, key []byte) {
 	a.t.Helper()
 	template := &x509.Certificate{
@@ -84,7 +84,7 @@ func (a *authority) sign(template, parent *x509.Certificate, key *ecdsa.PublicKe
 	return der
 }
 
-// pool is what a client that trusts the authority alone is given.
+// pool returns a certificate pool that contains only this authority.
 func (a *authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)

@@ -17,18 +17,18 @@ import (
 	"time"
 )
 
-// browser is a person at a NetBox: it keeps cookies, sends what browsers send,
-// and follows no redirect by itself.
+// browser sends requests to NetBox as a web browser does. It keeps cookies but does not
+// follow redirects.
 type browser struct {
 	t      *testing.T
-	base   string            // scheme, host and BASE_PATH, no slash at the end
-	host   string            // the name asked for; that of the address when empty
+	base   string            // scheme, host and BASE_PATH, without a trailing slash
+	host   string            // the Host header; when empty, the host of base
 	header map[string]string // sent with every request
 	client *http.Client
 }
 
-// browse opens a browser in the network. trusted are the authorities whose
-// certificates it accepts; nil where there is no TLS.
+// browse returns a browser in the network. trusted contains the authorities whose
+// certificates it accepts; nil without TLS.
 func (w *world) browse(base string, trusted *x509.CertPool) *browser {
 	w.t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -45,7 +45,7 @@ func (w *world) browse(base string, trusted *x509.CertPool) *browser {
 	}}
 }
 
-// ask sends a request; a path is taken under base, a whole address as it is.
+// ask sends a request. A path is resolved under base, a full URL is used unchanged.
 func (b *browser) ask(method, address, contentType string, body []byte) response {
 	b.t.Helper()
 	if !strings.Contains(address, "://") {
@@ -87,7 +87,7 @@ func (b *browser) get(path string) response {
 
 var formToken = regexp.MustCompile(`name="csrfmiddlewaretoken" value="([^"]+)"`)
 
-// logIn fills the log-in form in and sends it.
+// logIn submits the log-in form.
 func (b *browser) logIn(user, password string) response {
 	b.t.Helper()
 	page := b.get("/login/")
@@ -99,8 +99,8 @@ func (b *browser) logIn(user, password string) response {
 	return b.ask(http.MethodPost, "/login/", "application/x-www-form-urlencoded", []byte(form.Encode()))
 }
 
-// who is the user that NetBox takes the browser for; empty when nobody has
-// logged in.
+// who returns the name of the user that the browser is logged in as, empty when it is
+// not logged in.
 func (b *browser) who() string {
 	b.t.Helper()
 	page := b.get("/user/profile/")
@@ -114,7 +114,7 @@ func (b *browser) who() string {
 	return ""
 }
 
-// mustLogIn logs in, and sees that NetBox knows the user from then on.
+// mustLogIn logs in and checks that NetBox then shows the user's name.
 func (b *browser) mustLogIn(user, password string) {
 	b.t.Helper()
 	res := b.logIn(user, password)
@@ -126,13 +126,13 @@ func (b *browser) mustLogIn(user, password string) {
 	}
 }
 
-// complaint is what a page says went wrong, without its markup.
+// complaint returns the error text of a page without its markup.
 func complaint(res response) string {
 	text := regexp.MustCompile(`(?s)<(script|style)\b.*?</(script|style)>|<[^>]*>`).ReplaceAllString(string(res.body), " ")
 	return fmt.Sprintf("%.400s", strings.Join(strings.Fields(text), " "))
 }
 
-// decoded is an answer in JSON that has to come with this status.
+// decoded checks the status of a response and returns its JSON object.
 func decoded(t *testing.T, want int, res response) map[string]any {
 	t.Helper()
 	var got map[string]any

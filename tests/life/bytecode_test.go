@@ -19,11 +19,11 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// What the compiler writes depends on what its process has loaded and compiled
-// before: when one process compiled all packages in an order of chance, 1 file of
-// 5831 came out different, redis/cluster. The image's byte code is compiled again
-// of packages that are put down in another order: all of them with -soak, else two,
-// which shows that the script makes what the image has.
+// The compiler's output depends on what its process has loaded and compiled before:
+// when one process compiled all packages in random order, 1 of 5831 files differed, in
+// redis/cluster. This test recompiles the image's byte code with packages unpacked in
+// another order: all packages with -soak, otherwise two, which shows that the script
+// reproduces what the image contains.
 func TestByteCodeIsTheSameInWhateverOrderItIsCompiled(t *testing.T) {
 	need.Root(t, "unpacking an image and running its Python")
 	machine.once.Do(func() { makeMachine(t) })
@@ -88,14 +88,14 @@ func TestByteCodeIsTheSameInWhateverOrderItIsCompiled(t *testing.T) {
 	if len(was) < 500 {
 		t.Errorf("the image has only %d of them", len(was))
 	}
-	for path, code := range was { // what no service loads has none
+	for path, code := range was { // files that no service loads have no byte code
 		if !bytes.Equal(code, is[path]) {
 			t.Errorf("%s was compiled to something else", path)
 		}
 	}
 }
 
-// unpack puts the files of an image into a folder.
+// unpack writes the files of an image to a directory.
 func unpack(t *testing.T, img v1.Image, dir string) {
 	t.Helper()
 	rc := mutate.Extract(img)
@@ -114,7 +114,7 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
-// byteCode is what the compiler has written below a folder.
+// byteCode returns the compiler's output below a directory.
 func byteCode(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}

@@ -21,8 +21,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// fence is the code block that holds sign, of README.md or of the pages in
-// docs.
+// fence returns the code block that contains sign, from README.md or a page in docs.
 func fence(t *testing.T, language, sign string) string {
 	t.Helper()
 	pages, err := filepath.Glob(filepath.Join(repository, "docs", "*.md"))
@@ -44,8 +43,8 @@ func fence(t *testing.T, language, sign string) string {
 	return ""
 }
 
-// composition is the compose file. What it may not hold this test could not
-// honour.
+// composition is the compose file. It has fields only for the keys that this test
+// supports.
 type composition struct {
 	Services map[string]composed `yaml:"services"`
 }
@@ -60,12 +59,12 @@ type composed struct {
 	Restart     string   `yaml:"restart"`
 }
 
-// stack is a compose file at work.
+// stack runs the services of a compose file.
 type stack struct {
 	*world
 	file  composition
-	root  string   // stands for the host's root directory
-	order []string // services, each after those it depends on
+	root  string   // used as the host's root directory
+	order []string // services, each after its dependencies
 	up    map[string]*local.Container
 }
 
@@ -102,9 +101,9 @@ func newStack(w *world, file composition) *stack {
 	return s
 }
 
-// container is a service as an engine runs it. For PostgreSQL and Redis those of
-// Debian stand, of the major version that the file names, which do with what
-// stands in it as the official images do.
+// container returns a service as an engine runs it. Debian's PostgreSQL and Redis of
+// the major version in the file replace the official images and handle the settings in
+// the file as those do.
 func (s *stack) container(name string) engine.Container {
 	s.t.Helper()
 	service := s.file.Services[name]
@@ -144,7 +143,8 @@ func (s *stack) container(name string) engine.Container {
 	return c
 }
 
-// start is `docker compose up -d`: new containers, none waited for.
+// start does what `docker compose up -d` does: it creates new containers and does not
+// wait.
 func (s *stack) start() {
 	s.t.Helper()
 	for _, name := range s.order {
@@ -152,7 +152,7 @@ func (s *stack) start() {
 	}
 }
 
-// versionsFit sees that what stands for an official image has its version.
+// versionsFit checks that Debian's packages have the versions of the official images.
 func (s *stack) versionsFit() {
 	s.t.Helper()
 	for name, says := range map[string]string{"postgres": "postgres (PostgreSQL) %s.", "redis": "Redis server v=%s."} {
@@ -165,8 +165,7 @@ func (s *stack) versionsFit() {
 	}
 }
 
-// documentedCommands runs the commands of docs/operation.md in the containers
-// they name.
+// documentedCommands runs the commands of docs/operation.md in their containers.
 func (s *stack) documentedCommands(user string) {
 	s.t.Helper()
 	const changed = "another-Passw0rd-for-admin"
@@ -204,7 +203,7 @@ func (s *stack) documentedCommands(user string) {
 	}
 }
 
-// stop is `docker compose stop`, which goes the other way round.
+// stop does what `docker compose stop` does. It stops the services in reverse order.
 func (s *stack) stop() {
 	s.t.Helper()
 	for _, name := range slices.Backward(s.order) {
@@ -214,7 +213,8 @@ func (s *stack) stop() {
 	}
 }
 
-// restart is `docker compose start` after a stop: the same containers.
+// restart does what `docker compose start` does after a stop: it starts the same
+// containers.
 func (s *stack) restart() {
 	s.t.Helper()
 	for _, name := range s.order {
@@ -226,7 +226,7 @@ func (s *stack) restart() {
 	}
 }
 
-// answers waits until people can open the page, and opens it.
+// answers waits until the log-in page is available and opens it.
 func (s *stack) answers(port string) *browser {
 	s.t.Helper()
 	b := s.browse("http://localhost:"+port, nil)
@@ -284,7 +284,7 @@ func TestTheComposeFileOfTheReadmeWorksAsItIsPasted(t *testing.T) {
 	s.restart()
 	kept("after a restart")
 
-	s.stop() // docker compose down
+	s.stop() // as docker compose down does
 	s.start()
 	kept("in new containers")
 	for _, name := range []string{"netbox/config/keys/secret_key", "netbox/postgres/PG_VERSION", "netbox/redis/dump.rdb"} {
@@ -296,7 +296,7 @@ func TestTheComposeFileOfTheReadmeWorksAsItIsPasted(t *testing.T) {
 	s.stop()
 }
 
-// provision makes an API token.
+// provision creates an API token.
 func (s *stack) provision(user, password string) string {
 	s.t.Helper()
 	var got struct{ Key, Token string }
@@ -307,7 +307,8 @@ func (s *stack) provision(user, password string) string {
 	return "nbt_" + got.Key + "." + got.Token
 }
 
-// call asks the API by the name people use, and wants to read something.
+// call sends a request to the API under the public host name and checks that the
+// response contains want.
 func (s *stack) call(method, path, token string, body any, want string) []byte {
 	s.t.Helper()
 	var payload []byte
@@ -329,8 +330,8 @@ func (s *stack) call(method, path, token string, body any, want string) []byte {
 	return res.body
 }
 
-// TestTheDockerRunOfTheReadmeStarts has a shell read the command, which is to
-// say what the compose file says.
+// TestTheDockerRunOfTheReadmeStarts parses the command with a shell and compares it
+// with the compose file.
 func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -356,7 +357,7 @@ func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
 		}
 		switch {
 		case option == "run" || option == "-d":
-		case option == "--network=netbox": // where the names lead to the services
+		case option == "--network=netbox": // the network in which the service names resolve
 		case strings.HasPrefix(option, "--name="):
 			c.Name = strings.TrimPrefix(option, "--name=")
 		case option == "-e":
@@ -403,7 +404,7 @@ func TestTheDockerRunOfTheReadmeStarts(t *testing.T) {
 	}
 	var documented []string
 	for _, row := range regexp.MustCompile("(?m)^\\| (?:`|<code>)-e ([A-Z_<>a-z]+)=").FindAllStringSubmatch(string(page), -1) {
-		if name := strings.ReplaceAll(row[1], "<wbr>", ""); name != "NETBOX__SETTING" { // stands for all of NetBox's
+		if name := strings.ReplaceAll(row[1], "<wbr>", ""); name != "NETBOX__SETTING" { // represents all of NetBox's
 			documented = append(documented, name)
 		}
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// Accounts of the services' image.
+// Accounts in the image of the services.
 const (
 	postgresID = 999
 	redisID    = 998
 )
 
-// redis is a further Redis of the world on a port of its own.
+// redis returns another Redis of the network, on its own port.
 func (w *world) redis(name string, port int, settings string, files ...engine.File) engine.Container {
 	conf := fmt.Sprintf("bind * -::*\ndir /var/lib/redis\nsave \"\"\n%s\n", settings)
 	c := w.sides.Redis
@@ -31,7 +31,8 @@ func (w *world) redis(name string, port int, settings string, files ...engine.Fi
 	return c
 }
 
-// tls are the files of a server's certificate, for the account it runs as.
+// tls returns the files of a server certificate, owned by the account that the server
+// runs as.
 func (ca *authority) tls(dir string, uid int, names ...string) []engine.File {
 	ca.t.Helper()
 	cert, key := ca.issue(names...)
@@ -114,7 +115,7 @@ func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
 	for i, test := range []struct {
 		name   string
 		env    map[string]string
-		client string // what PostgreSQL says of NetBox: whether it speaks TLS, and its address
+		client string // NetBox's connection according to PostgreSQL: whether it uses TLS, and the client address
 	}{
 		{name: "TLS that is verified, and users", client: `^t `, env: map[string]string{
 			"DB_SSLMODE": "verify-full", "REDIS_DB_TASK": "14", "REDIS_DB_CACHE": "3",
@@ -126,7 +127,7 @@ func TestServicesAreReachedInEveryWayThatIsDocumented(t *testing.T) {
 			"DB_HOST": "::1", "DB_SSLMODE": "require",
 			"REDIS_HOST": "::1", "REDIS_PORT": "", "REDIS_SSL": "", "REDIS_SSL_CA": "", "REDIS_USERNAME": "",
 			"REDIS_PASSWORD":   w.sides.Redis.Secrets["REDIS_PASSWORD"],
-			"REDIS_CACHE_HOST": "::1", "REDIS_CACHE_PORT": "6391", // which knows no password
+			"REDIS_CACHE_HOST": "::1", "REDIS_CACHE_PORT": "6391", // this one has no password
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestARedisThatDiesIsReplacedByItsSentinels(t *testing.T) {
 		w.redis("two", 7002, replicated+"port 7002\nreplicaof 127.0.0.1 7001"),
 		sentinels)
 	env := map[string]string{
-		"REDIS_HOST":             "nowhere",                                                  // of no use, and no hindrance
+		"REDIS_HOST":             "nowhere",                                                  // ignored when Sentinels are set
 		"REDIS_SENTINELS":        "[::1]:27009 127.0.0.1:27001, 127.0.0.1:27002 [::1]:27003", // the first is down
 		"REDIS_SENTINEL_SERVICE": "netbox", "REDIS_PASSWORD": secret, "REDIS_DB_TASK": "2", "REDIS_DB_CACHE": "3",
 	}
@@ -214,7 +215,7 @@ func TestARedisThatDiesIsReplacedByItsSentinels(t *testing.T) {
 	w.browse("http://"+host+":8000", nil).mustLogIn("admin", password)
 	token := w.token()
 	w.works(token)
-	// Those who replace it have to know each other and the replica by then.
+	// The Sentinels that replace it must have found each other and the replica by then.
 	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		out, _, code, err := started[3].Exec(t.Context(), []string{"redis-cli", "-p", "27001", "sentinel", "ckquorum", "netbox"}, nil)
 		more, _, _, _ := started[3].Exec(t.Context(), []string{"redis-cli", "-p", "27001", "sentinel", "replicas", "netbox"}, nil)

@@ -25,15 +25,15 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// content is what an image holds once its layers lie over each other.
+// content is the merged file system of an image's layers.
 type content struct {
-	files map[string]*tar.Header // by path, without the slash in front
-	text  map[string][]byte      // of the files that were asked for
-	found []string               // files that matched, those that a later layer hides included
+	files map[string]*tar.Header // by path, without the leading slash
+	text  map[string][]byte      // of the requested files
+	found []string               // matching files, including those that a later layer hides
 }
 
-// readContent reads every layer of an image. It keeps the text of the files
-// named and notes each file of any layer that holds what match looks for.
+// readContent reads every layer of an image. It keeps the text of the named files and
+// records each file in any layer whose content matches.
 func readContent(t *testing.T, img v1.Image, match *regexp.Regexp, keep ...string) content {
 	t.Helper()
 	layers, err := img.Layers()
@@ -83,7 +83,7 @@ func readContent(t *testing.T, img v1.Image, match *regexp.Regexp, keep ...strin
 	return c
 }
 
-// leftovers are what only a build needs, or makes on its way.
+// leftovers match files that only a build needs or that it leaves behind.
 var leftovers = map[string]*regexp.Regexp{
 	"a compiler":                    regexp.MustCompile(`(^|/)bin/([\w.]+-)*(gcc|g\+\+|cc|c\+\+|cpp|clang|ld(\.(bfd|gold|lld))?|as|make|cmake|rustc|cargo|cython)(-[\d.]+)?$|/(cc1|cc1plus|collect2|lto1)$`),
 	"for compiling":                 regexp.MustCompile(`^usr(/local)?/include/.|\.(a|h|hh|hpp|pxd|pyx|o)$`),
@@ -93,12 +93,12 @@ var leftovers = map[string]*regexp.Regexp{
 	"a setting of the build's host": regexp.MustCompile(`^etc/pip\.conf$|(^|/)\.(netrc|pypirc|npmrc|git|docker|ssh|config)(/|$)|^run/secrets`),
 }
 
-// secretValue is the name of a variable, argument or label whose value nobody may
-// see, with a value.
+// secretValue matches an assignment to a variable, argument or label whose name
+// suggests a secret.
 var secretValue = regexp.MustCompile(`(?i)\w*(password|passwd|secret|pepper|token|credential|api_?key|private_?key|SECRET_KEY)\w*=[^\s,"']+`)
 
-// TestTheImageHoldsNothingThatOnlyItsBuildNeeded reads the images of both
-// platforms and boots none.
+// TestTheImageHoldsNothingThatOnlyItsBuildNeeded reads the images of both platforms
+// without booting them.
 func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
 	t.Parallel()
 	need.Root(t, "making the image")
@@ -138,7 +138,7 @@ func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
 			}
 			for _, found := range c.found {
 				if strings.Contains(found, "/libgnutls.so.") {
-					continue // the published keys that GnuTLS tests itself with
+					continue // the published keys of GnuTLS's self-tests
 				}
 				t.Errorf("%s holds a private key, or what the building machine keeps to itself", found)
 			}
@@ -171,8 +171,7 @@ func TestTheImageHoldsNothingThatOnlyItsBuildNeeded(t *testing.T) {
 	}
 }
 
-// privateText matches private keys, and whatever in this machine's environment
-// came with a password.
+// privateText matches private keys, and passwords from this machine's environment.
 func privateText() *regexp.Regexp {
 	parts := []string{`-----BEGIN (\w+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}`}
 	login := regexp.MustCompile(`://([^/\s:@]*:[^/\s@]+)@`)
@@ -184,7 +183,7 @@ func privateText() *regexp.Regexp {
 	return regexp.MustCompile(strings.Join(parts, "|"))
 }
 
-// power reports whether running a file grants rights that its caller lacks.
+// power reports which rights a file grants beyond those of its caller; empty if none.
 func power(h *tar.Header) string {
 	var powers []string
 	if h.Typeflag == tar.TypeReg && h.Mode&0o6000 != 0 {
@@ -198,7 +197,7 @@ func power(h *tar.Header) string {
 	return strings.Join(powers, ", ")
 }
 
-// ids are the numbers of an account file.
+// ids returns the numeric IDs in an account file.
 func ids(t *testing.T, text []byte) map[int]bool {
 	t.Helper()
 	found := map[int]bool{}
@@ -217,7 +216,7 @@ func ids(t *testing.T, text []byte) map[int]bool {
 	return found
 }
 
-// configTellsNothing looks through all that `docker inspect` and `docker
+// configTellsNothing checks for secrets in everything that `docker inspect` and `docker
 // history` show.
 func configTellsNothing(t *testing.T, img v1.Image) {
 	t.Helper()
@@ -243,8 +242,9 @@ func configTellsNothing(t *testing.T, img v1.Image) {
 	}
 }
 
-// schemaHoldsNoAccount: the snapshot fills the tables of permissions and the
-// like; accounts, tokens and sessions would be the same in every installation.
+// schemaHoldsNoAccount checks that the snapshot has no accounts, tokens or sessions:
+// they would be the same in every installation. It does fill the permission tables and
+// similar ones.
 func schemaHoldsNoAccount(t *testing.T, packed []byte) {
 	t.Helper()
 	r, err := gzip.NewReader(bytes.NewReader(packed))

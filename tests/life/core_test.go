@@ -19,7 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// lines are what NetBox's services say that holds a text.
+// lines returns the log lines of NetBox's services that contain text.
 func lines(c *local.Container, text string) []string {
 	var found []string
 	for line := range strings.Lines(said(c)) {
@@ -30,7 +30,7 @@ func lines(c *local.Container, text string) []string {
 	return found
 }
 
-// waits waits until the container has said something.
+// waits waits until the container has logged text.
 func (w *world) waits(c *local.Container, text string) {
 	w.t.Helper()
 	for deadline := time.Now().Add(patience); len(lines(c, text)) == 0; time.Sleep(50 * time.Millisecond) {
@@ -47,9 +47,9 @@ func (w *world) waits(c *local.Container, text string) {
 
 const recordedState = "select coalesce(obj_description('django_migrations'::regclass, 'pg_class'), '')"
 
-// TestWhatADatabaseHoldsIsUnderstood walks one database through what becomes
-// of databases: an upgrade that was killed once its migrations were done, one
-// by a newer release that brought migrations, one by a newer release that did not.
+// TestWhatADatabaseHoldsIsUnderstood takes one database through several states: an
+// upgrade that was killed after its migrations, an upgrade by a newer release with new
+// migrations, and one by a newer release without.
 func TestWhatADatabaseHoldsIsUnderstood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -166,10 +166,10 @@ func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		code, err := c.Stop(t.Context())
-		if took := time.Since(began); err != nil || took > 10*time.Second { // which is when Docker kills
+		if took := time.Since(began); err != nil || took > 10*time.Second { // Docker's time limit before it kills
 			t.Errorf("stop: %v after %s, want the end within 10 s", err, took)
 		}
-		if code != 1 || strings.Contains(said(c), "Traceback") { // as of any start that does not succeed
+		if code != 1 || strings.Contains(said(c), "Traceback") { // as after any failed start
 			t.Errorf("it ended with status %d, want 1 and no traceback", code)
 		}
 	}
@@ -178,7 +178,7 @@ func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 	ends(c)
 
 	postgres, _ := w.services()
-	w.query(postgres, "create table somebodys (id int)") // so that the migrations run one by one
+	w.query(postgres, "create table somebodys (id int)") // makes the migrations run one by one
 	c = w.netbox(nil)
 	w.waits(c, "applying")
 	time.Sleep(3 * time.Second)
@@ -208,7 +208,7 @@ func TestMetricsAreTheSumsOfAllWebServerProcesses(t *testing.T) {
 	for range requests {
 		w.must(http.StatusOK, http.MethodGet, "/api/dcim/sites/", token, nil)
 	}
-	for range 6 { // whichever process answers
+	for range 6 { // several processes may answer
 		page, err := w.ask(http.MethodGet, "/metrics", "", nil)
 		if err != nil || page.status != http.StatusOK {
 			t.Fatalf("/metrics: %d, %v", page.status, err)
@@ -233,7 +233,7 @@ func TestMetricsAreTheSumsOfAllWebServerProcesses(t *testing.T) {
 	w.stop(second)
 }
 
-// TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask also looks at what keeps
+// TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask also checks the files that contain
 // secrets.
 func TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask(t *testing.T) {
 	t.Parallel()
@@ -271,7 +271,7 @@ func TestUploadsBelongToTheUserOfPuidWithTheModeOfUmask(t *testing.T) {
 	w.stop(c)
 }
 
-// upload posts a form with a file and returns the answer.
+// upload posts a form with a file and returns the decoded response.
 func (w *world) upload(path, token string, fields map[string]string, field, name string, content []byte) map[string]any {
 	w.t.Helper()
 	var body bytes.Buffer
@@ -285,7 +285,7 @@ func (w *world) upload(path, token string, fields map[string]string, field, name
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	part.Write(content) // to memory
+	part.Write(content) // writes to memory
 	form.Close()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, "http://"+host+":8000"+path, &body)
 	if err != nil {

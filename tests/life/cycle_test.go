@@ -33,15 +33,15 @@ func TestARestartKeepsEverything(t *testing.T) {
 	}
 	w.stop(second)
 
-	// A new container on the old folder: an update. SUPERUSER_PASSWORD is for
-	// the making of the account alone.
+	// A new container on the old directory is an update. SUPERUSER_PASSWORD is used
+	// only when the account is created.
 	third := w.netbox(map[string]string{"SUPERUSER_PASSWORD": "another " + password})
 	t.Logf("new container: 200 after %.1f s", w.up(third, "/login/").Seconds())
 	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
 	if again := fingerprints(t, w.config); again != keys {
 		t.Errorf("the keys changed from %s to %s", keys, again)
 	}
-	w.token() // by the first password
+	w.token() // uses the first password
 	res, err := w.ask(http.MethodPost, "/api/users/tokens/provision/", "", map[string]any{"username": "admin", "password": "another " + password})
 	if err != nil || res.status != http.StatusForbidden {
 		t.Errorf("the new password of the variable: status %d, %v; want %d: %.200s", res.status, err, http.StatusForbidden, res.body)
@@ -49,7 +49,7 @@ func TestARestartKeepsEverything(t *testing.T) {
 	w.stop(third)
 }
 
-// fingerprints are the modes and contents of the generated secrets.
+// fingerprints returns the modes and content of the generated secrets.
 func fingerprints(t *testing.T, config string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(config, "keys", "*"))
@@ -74,8 +74,8 @@ func fingerprints(t *testing.T, config string) string {
 	return all.String()
 }
 
-// TestTwoContainersPrepareOneEmptyDatabaseOnce also has both wait for services
-// that come late, so that they begin at the same moment.
+// TestTwoContainersPrepareOneEmptyDatabaseOnce starts the services late, so that both
+// waiting containers begin at the same moment.
 func TestTwoContainersPrepareOneEmptyDatabaseOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -136,8 +136,8 @@ func TestAKilledProcessIsStartedAgainAndTheLogSaysSo(t *testing.T) {
 	w.stop(c)
 }
 
-// comm is what the kernel calls a process.
+// comm returns the kernel's name for a process.
 func comm(pid int) string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // it may have ended
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // the process may have ended
 	return strings.TrimSpace(string(text))
 }

@@ -15,29 +15,29 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// foreign is a database of somebody else's that holds no table, and asks what
-// they have in it.
+// foreign creates objects of another application in the database, but no table.
+// foreignAnswer queries them.
 const foreign = `create schema theirs; create view theirs.view as select 42 as answer;
 	create sequence theirs.sequence start 7; create type theirs.mood as enum ('good');
 	create materialized view theirs.kept as select 43 as answer`
 
 const foreignAnswer = `select (select answer from theirs.view), (select last_value from theirs.sequence), 'good'::theirs.mood, (select answer from theirs.kept)`
 
-// TestItWorksOnEveryPostgreSQLThatDebianHas goes through the first start, daily
-// use and a restart. Debian has no PostgreSQL 16, which is between.
+// TestItWorksOnEveryPostgreSQLThatDebianHas covers the first start, daily use and a
+// restart. Debian has no PostgreSQL 16.
 func TestItWorksOnEveryPostgreSQLThatDebianHas(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		major int
-		suite string // empty for the one of all other tests
-		redis string // suite of a Redis to go with it; empty for the one of all other tests
+		suite string // empty for the suite that the other tests use
+		redis string // suite of the Redis; empty for the suite that the other tests use
 	}{
 		{15, "bookworm", "bullseye"}, // the oldest of both: Redis 6.0
 		{17, "", ""},
 		{18, "forky", ""},
 	} {
 		if test.suite == "" && !*soak {
-			continue // all other tests are about it
+			continue // covered by all other tests
 		}
 		t.Run(fmt.Sprint(test.major), func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +52,7 @@ func TestItWorksOnEveryPostgreSQLThatDebianHas(t *testing.T) {
 			if got := w.sql(postgres, "netbox", "show server_version_num"); !strings.HasPrefix(got, fmt.Sprint(test.major)) {
 				t.Fatalf("this is PostgreSQL %s", got)
 			}
-			// The owner of the database, and nothing more.
+			// The user owns the database and has no other rights.
 			w.role(postgres, "owner", "")
 			w.sql(postgres, "netbox", "create database owned owner owner")
 			env := map[string]string{"DB_USER": "owner", "DB_NAME": "owned"}
@@ -81,7 +81,8 @@ func TestItWorksOnEveryPostgreSQLThatDebianHas(t *testing.T) {
 	t.Log("not tried, because Debian has no package: PostgreSQL 16")
 }
 
-// TestServicesThatAreTooOldAreNamedAtOnce does not wait for what never comes.
+// TestServicesThatAreTooOldAreNamedAtOnce checks that a start fails without waiting for
+// a service that is too old.
 func TestServicesThatAreTooOldAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -90,7 +91,7 @@ func TestServicesThatAreTooOldAreNamedAtOnce(t *testing.T) {
 		says  string
 	}{
 		{"PostgreSQL 13", func(w *world) { w.sides.Postgres = w.postgresOf(oldServices(w.t), 13) }, "has version 13; NetBox needs 15 or later: see DB_HOST"},
-		// Debian has no older one left: it is 6.0 but says 5.
+		// Debian has no older Redis: this is 6.0, changed to report 5.
 		{"Redis 5", func(w *world) { w.sides.Redis = w.redisOf(oldServices(w.t), "5.0.16") }, "has version 5.0.16; NetBox needs 6 or later: see REDIS_HOST"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -106,8 +107,8 @@ func TestServicesThatAreTooOldAreNamedAtOnce(t *testing.T) {
 	}
 }
 
-// TestARefusingDatabaseIsNamedInOneLine covers databases that are there but
-// will not do. None of them is touched.
+// TestARefusingDatabaseIsNamedInOneLine covers databases that exist but cannot be used.
+// The start must not change them.
 func TestARefusingDatabaseIsNamedInOneLine(t *testing.T) {
 	t.Parallel()
 	outer := newWorld(t)
@@ -134,7 +135,7 @@ func TestARefusingDatabaseIsNamedInOneLine(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			w := outer.in(t)
 			w.ends(test.env, test.says)
-			if database := test.env["DB_NAME"]; database != "crowded" { // which lets nobody in
+			if database := test.env["DB_NAME"]; database != "crowded" { // crowded accepts no connections
 				if got := w.sql(postgres, cmp.Or(database, "netbox"), "select count(*) from pg_class where relnamespace not in (select oid from pg_namespace where nspname ~ '^pg_|information_schema')"); got != "0" {
 					t.Errorf("%s holds %s relations", database, got)
 				}
@@ -143,8 +144,9 @@ func TestARefusingDatabaseIsNamedInOneLine(t *testing.T) {
 	}
 }
 
-// TestAFillingThatFailsEndsTheStart has the database break off the filling, and
-// something kill it: the reason is the last word, and the database stays empty.
+// TestAFillingThatFailsEndsTheStart makes the initial load fail, by a database error
+// and by a kill. The last log line must name the reason and the database must stay
+// empty.
 func TestAFillingThatFailsEndsTheStart(t *testing.T) {
 	t.Parallel()
 	outer := newWorld(t)
@@ -187,9 +189,9 @@ func TestAFillingThatFailsEndsTheStart(t *testing.T) {
 	}
 }
 
-// TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched covers databases
-// with content: too old, owned by another role, at a port that is taken. One
-// whose migration fails is named with it.
+// TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched covers databases with
+// content: one that is too old, one that another role owns, and a port that is in use.
+// When a migration fails, the error names it.
 func TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	t.Parallel()
 	outer := newWorld(t)
@@ -242,8 +244,8 @@ func TestAnUpgradeThatCannotWorkIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	})
 }
 
-// TestALimitedUserIsEnoughWhereTheExtensionIsThere covers the database that an
-// administrator prepared for a user who may do next to nothing.
+// TestALimitedUserIsEnoughWhereTheExtensionIsThere uses a database that an
+// administrator prepared for a user with few rights.
 func TestALimitedUserIsEnoughWhereTheExtensionIsThere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -254,7 +256,7 @@ func TestALimitedUserIsEnoughWhereTheExtensionIsThere(t *testing.T) {
 	w.up(c, "/login/")
 	w.daily(w.token())
 	w.stop(c)
-	// What stood beside it, though no table, is as it was.
+	// The other application's objects are unchanged.
 	if got := w.sql(postgres, "netbox", foreignAnswer); got != "42|7|good|43" {
 		t.Errorf("what stood in the database before now says %q", got)
 	}
@@ -269,14 +271,14 @@ func TestStartupTimeoutIsKept(t *testing.T) {
 	}
 }
 
-// oldServices is an image of the oldest PostgreSQL and the oldest Redis that
-// Debian still has packages of.
+// oldServices returns an image with the oldest PostgreSQL and the oldest Redis that
+// Debian still packages.
 func oldServices(t *testing.T) v1.Image {
 	t.Helper()
 	return debian(t, "bullseye", "postgresql-13", "redis-server")
 }
 
-// logged waits for a line.
+// logged waits until the log contains text.
 func (w *world) logged(c *local.Container, text string, limit time.Duration) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
@@ -298,7 +300,7 @@ func (w *world) logged(c *local.Container, text string, limit time.Duration) {
 	}
 }
 
-// when is when a container first wrote a line that holds a text.
+// when returns the time at which a container first logged a line that contains text.
 func when(t *testing.T, c *local.Container, text string) time.Duration {
 	t.Helper()
 	for _, line := range c.Lines() {
