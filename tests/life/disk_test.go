@@ -13,13 +13,13 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// volume is a file system of its own.
+// volume is a separate file system.
 type volume struct {
 	t   *testing.T
 	dir string
 }
 
-// newVolume mounts a temporary file system of a size in mount's own words.
+// newVolume mounts a tmpfs of the given size, in the syntax of mount's size option.
 func newVolume(t *testing.T, size string) volume {
 	t.Helper()
 	v := volume{t, filepath.Join(t.TempDir(), "volume")}
@@ -37,7 +37,7 @@ func newVolume(t *testing.T, size string) volume {
 	return v
 }
 
-// fill leaves no byte free.
+// fill fills the volume to the last byte.
 func (v volume) fill() {
 	v.t.Helper()
 	f, err := os.Create(filepath.Join(v.dir, "ballast"))
@@ -53,7 +53,7 @@ func (v volume) fill() {
 	}
 }
 
-// empty takes away what fill wrote.
+// empty removes what fill wrote.
 func (v volume) empty() {
 	v.t.Helper()
 	if err := os.Remove(filepath.Join(v.dir, "ballast")); err != nil {
@@ -61,7 +61,7 @@ func (v volume) empty() {
 	}
 }
 
-// seal lets nothing be written any more, or lifts that.
+// seal makes the volume read-only, or writable again.
 func (v volume) seal(sealed bool) {
 	v.t.Helper()
 	flags := uintptr(unix.MS_REMOUNT | unix.MS_NOSUID | unix.MS_NODEV)
@@ -73,10 +73,11 @@ func (v volume) seal(sealed bool) {
 	}
 }
 
-// endsWithOneLine waits for the end of a container that cannot work.
+// endsWithOneLine waits until a container fails, and checks that it logged one line
+// with the parts in says.
 func (w *world) endsWithOneLine(c *local.Container, says ...string) {
 	w.t.Helper()
-	defer func() { _ = c.Kill() }() // one that goes on would answer in place of the next
+	defer func() { _ = c.Kill() }() // a running container would answer in place of the next
 	if code := w.ended(c); code == 0 {
 		w.t.Error("it ended with status 0")
 	}
@@ -85,7 +86,7 @@ func (w *world) endsWithOneLine(c *local.Container, says ...string) {
 		if strings.HasPrefix(line, "[netbox] ") {
 			lines = append(lines, line)
 		} else if strings.HasPrefix(line, "[adduser] ") {
-			before = append(before, line) // the base's last word, when it comes to that
+			before = append(before, line) // the last line when the base itself fails
 		}
 	}
 	if len(lines) == 0 {
@@ -102,11 +103,11 @@ func (w *world) endsWithOneLine(c *local.Container, says ...string) {
 	}
 }
 
-// TestAVolumeThatTakesNothingMore is about /config on a full disk, and on one
-// that has become read-only: the first start needs room there, others do not.
+// TestAVolumeThatTakesNothingMore starts NetBox with /config on a full disk and on a
+// read-only one: only the first start needs space there.
 func TestAVolumeThatTakesNothingMore(t *testing.T) {
 	t.Parallel()
-	v, tmp := newVolume(t, "1m"), newVolume(t, "64k") // before the network, which sees what is mounted then
+	v, tmp := newVolume(t, "1m"), newVolume(t, "64k") // before the network, which sees only the mounts that exist when it is created
 	w := newWorld(t)
 	w.services()
 	w.config = v.dir
@@ -125,13 +126,13 @@ func TestAVolumeThatTakesNothingMore(t *testing.T) {
 	w.up(first, "/login/")
 	token := w.token()
 	keys := fingerprints(t, v.dir)
-	v.fill() // while it runs
+	v.fill() // while NetBox runs
 	w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
 	w.must(http.StatusCreated, http.MethodPost, "/api/dcim/sites/", token, map[string]any{"name": "Berlin", "slug": "berlin"})
 	healthy(t, first)
 	w.stop(first)
 
-	// What it needs is there already.
+	// All files that these starts need exist already.
 	for _, now := range []struct {
 		name   string
 		change func(*engine.Container)

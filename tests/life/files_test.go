@@ -13,8 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// TestFilesOfVariablesAreReadAsDocumented is one FILE__ variable a case, and
-// the one line the log has for it.
+// TestFilesOfVariablesAreReadAsDocumented sets one FILE__ variable per case, and checks
+// the value and the log line.
 func TestFilesOfVariablesAreReadAsDocumented(t *testing.T) {
 	t.Parallel()
 	a := askers(t, 1)[0]
@@ -25,7 +25,7 @@ func TestFilesOfVariablesAreReadAsDocumented(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		q     question
-		value string // of DB_NAME; "netbox" is the default
+		value string // expected DB_NAME; "netbox" is the default
 		log   string
 	}{
 		{"a plain value", question{Files: map[string][]byte{"DB_NAME": []byte("plain")}}, "plain", set},
@@ -36,7 +36,7 @@ func TestFilesOfVariablesAreReadAsDocumented(t *testing.T) {
 		{"the variable and its file", question{Files: map[string][]byte{"DB_NAME": []byte("file")}, Set: map[string][]byte{"DB_NAME": []byte("plain")}}, "file", set},
 		{"no such file", question{Set: map[string][]byte{"FILE__DB_NAME": []byte("/no/where"), "DB_NAME": []byte("plain")}}, "plain", missing},
 		{"a directory", question{Set: map[string][]byte{"FILE__DB_NAME": []byte("/run"), "DB_NAME": []byte("plain")}}, "plain", missing},
-		// No variable can hold one: s6 makes it a newline.
+		// A variable cannot contain NUL: s6 replaces it with a newline.
 		{"a NUL byte", question{Files: map[string][]byte{"DB_NAME": []byte("a\x00b")}, Set: map[string][]byte{"DB_NAME": []byte("plain")}}, "a\nb", set},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -54,8 +54,8 @@ func TestFilesOfVariablesAreReadAsDocumented(t *testing.T) {
 	}
 }
 
-// TestAFileThatIsTooLongForAVariableIsNamedAtTheEnd needs no database: Linux
-// starts no program that is to see the variable.
+// TestAFileThatIsTooLongForAVariableIsNamedAtTheEnd needs no database: Linux starts no
+// program with such a variable.
 func TestAFileThatIsTooLongForAVariableIsNamedAtTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -75,8 +75,8 @@ func TestAFileThatIsTooLongForAVariableIsNamedAtTheEnd(t *testing.T) {
 	}
 }
 
-// TestTheUsersFilesApplyInTheirOrderOverTheEnvironment changes variables and
-// files between starts.
+// TestTheUsersFilesApplyInTheirOrderOverTheEnvironment changes variables and files
+// between starts.
 func TestTheUsersFilesApplyInTheirOrderOverTheEnvironment(t *testing.T) {
 	t.Parallel()
 	a := askers(t, 1)[0]
@@ -114,14 +114,14 @@ func TestTheUsersFilesApplyInTheirOrderOverTheEnvironment(t *testing.T) {
 	want("with configuration.py", map[string]string{"BASE_PATH": "four", "DB_PORT": "5004"}, "mine/", "5004")
 }
 
-// TestAMistakeInAFileIsOneLineThatNamesIt starts the image with what goes
-// wrong before any service is asked for.
+// TestAMistakeInAFileIsOneLineThatNamesIt starts the image with mistakes that it
+// reports before it connects to any service.
 func TestAMistakeInAFileIsOneLineThatNamesIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, test := range []struct {
 		name  string
-		files map[string]string // under /config
+		files map[string]string // paths are relative to /config
 		env   map[string]string
 		says  string
 	}{
@@ -170,8 +170,8 @@ func TestAMistakeInAFileIsOneLineThatNamesIt(t *testing.T) {
 	}
 }
 
-// TestOperatorsScriptsRunAndTheirServicesAreKeptRunning needs no database:
-// both come before NetBox does.
+// TestOperatorsScriptsRunAndTheirServicesAreKeptRunning needs no database: scripts and
+// services start before NetBox.
 func TestOperatorsScriptsRunAndTheirServicesAreKeptRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -187,7 +187,7 @@ func TestOperatorsScriptsRunAndTheirServicesAreKeptRunning(t *testing.T) {
 	spec.Files = append(spec.Files, engine.File{Path: "/custom-cont-init.d/25-of-another", Mode: 0o755, UID: 1000, Content: []byte("echo another\n")})
 	c := w.start(spec)
 	waitFor(t, c, "a beat, DB_NAME=of the container", 2, patience)
-	// That 25-of-another runs as root is said by either base in its own way.
+	// Each base has its own warning that 25-of-another runs as root.
 	warning := regexp.MustCompile(`(?m)^\[custom-init\] /custom-cont-init.d/25-of-another: runs as root, but others can change it: .*\n|Some of the contents of the folder /custom-cont-init.d\s[\s\S]* are not owned by root`)
 	log := said(c)
 	if len(warning.FindAllString(log, -1)) != 1 {
@@ -216,7 +216,7 @@ func TestOperatorsScriptsRunAndTheirServicesAreKeptRunning(t *testing.T) {
 	}
 }
 
-// waitFor waits until the log has a text so many times.
+// waitFor waits until the log contains text the given number of times.
 func waitFor(t *testing.T, c *local.Container, text string, times int, limit time.Duration) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); strings.Count(said(c), text) < times; time.Sleep(100 * time.Millisecond) {

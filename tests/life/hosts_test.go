@@ -35,7 +35,7 @@ func TestEveryWayToWriteAllowedHost(t *testing.T) {
 				if res := b.get("/login/"); res.status != http.StatusBadRequest {
 					t.Errorf("%s is answered with %d, want 400", name, res.status)
 				}
-				waitFor(t, c, "'"+name+"'", 1, patience) // the log comes after the answer
+				waitFor(t, c, "'"+name+"'", 1, patience) // the log line follows the response
 				var lines []string
 				for line := range strings.Lines(said(c)) {
 					if strings.Contains(line, "'"+name+"'") {

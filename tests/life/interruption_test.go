@@ -9,7 +9,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
-// sample is how often a fault is tried: a few times, or with -soak 20.
+// sample returns the number of tries for a fault: few by default, 20 with -soak.
 func sample(few int) int {
 	if *soak {
 		return 20
@@ -17,8 +17,8 @@ func sample(few int) int {
 	return few
 }
 
-// faults repeats a fault at moments of something that takes this long when it
-// is left alone.
+// faults repeats a fault at different moments of an operation that takes the given time
+// when undisturbed.
 func faults(t *testing.T, took time.Duration, tries int, try func(t *testing.T, after time.Duration)) {
 	t.Helper()
 	t.Logf("%d tries within %.1f s", tries, took.Seconds())
@@ -29,8 +29,8 @@ func faults(t *testing.T, took time.Duration, tries int, try func(t *testing.T, 
 	}
 }
 
-// TestAFirstStartMayBeInterrupted stops or kills what starts on an empty
-// database, one container or two at once; the next start heals.
+// TestAFirstStartMayBeInterrupted stops or kills one or two containers while they fill
+// an empty database. The next start must recover.
 func TestAFirstStartMayBeInterrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -79,7 +79,8 @@ func TestAFirstStartMayBeInterrupted(t *testing.T) {
 				w.config = t.TempDir()
 				started := fresh(w, test.roles...)
 				time.Sleep(after)
-				// The first one only: another goes on, or is healed in turn.
+				// Only the first is interrupted: a second container continues or is
+				// restarted.
 				test.fault(t, started[0])
 				next := w.start(w.spec(test.roles[0], map[string]string{"DB_NAME": "try", "NETBOX_ROLE": test.roles[0]}))
 				t.Logf("the next start answers after %.1f s", w.up(next, "/login/").Seconds())

@@ -8,8 +8,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// slapdConf is a directory as small as one can be that hides its passwords,
-// lets nobody look around who has not logged in, and insists on TLS for that.
+// slapdConf configures a minimal directory that hides passwords, allows anonymous users
+// no search, and requires TLS for binds.
 const slapdConf = `
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
@@ -87,7 +87,7 @@ cn: netbox-admins
 member: uid=alice,ou=people,dc=example,dc=com
 `
 
-// slapd is the directory that the example of docs/ldap.md asks.
+// slapd starts the directory server that the example in docs/ldap.md queries.
 func (w *world) slapd(ca *authority) {
 	w.t.Helper()
 	cert, key := ca.issue("ldap.example.com")
@@ -131,11 +131,11 @@ func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
 	at := "http://" + host + ":8000"
 	w.browse(at, nil).mustLogIn("alice", "wonderland")
 	w.browse(at, nil).mustLogIn("bob", "builder")
-	w.browse(at, nil).mustLogIn("admin", password) // NetBox's own
+	w.browse(at, nil).mustLogIn("admin", password) // NetBox's own account
 	for user, secret := range map[string]string{
 		"alice":   "wrong",
 		"nobody":  "wonderland",
-		"mallory": "malice", // not in the group that is required
+		"mallory": "malice", // not in the required group
 	} {
 		b := w.browse(at, nil)
 		if res := b.logIn(user, secret); res.status != http.StatusOK || b.who() != "" {
@@ -152,14 +152,14 @@ func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
 		for _, group := range found["groups"].([]any) {
 			groups = append(groups, group.(map[string]any)["name"].(string))
 		}
-		super := w.query(postgres, "select is_superuser from users_user where username = '"+user+"'") // the API keeps it to itself
+		super := w.query(postgres, "select is_superuser from users_user where username = '"+user+"'") // the API does not return it
 		if strings.Join(groups, " ") != want.groups || found["email"] != want.mail || super != want.super {
 			t.Errorf("%s is in %q, has %v, is a superuser: %s; want %+v", user, groups, found["email"], super, want)
 		}
 	}
 	w.stop(c)
 
-	// The same directory under a certificate of nobody they know.
+	// The same directory with a certificate from an unknown authority.
 	w.write("ldap-ca.crt", string(newAuthority(t).pem))
 	w.write("ldap_config.py", strings.NewReplacer("ldap://", "ldaps://", "AUTH_LDAP_START_TLS = True", "").Replace(settings))
 	c = w.netbox(ldap)
@@ -176,12 +176,12 @@ func TestLDAPUsersLogInWithTheirGroups(t *testing.T) {
 	w.write("ldap-ca.crt", string(ca.pem))
 	c = w.netbox(ldap)
 	w.up(c, "/login/")
-	w.browse(at, nil).mustLogIn("alice", "wonderland") // by ldaps
+	w.browse(at, nil).mustLogIn("alice", "wonderland") // over ldaps
 	w.stop(c)
 }
 
-// theirs is ldap_config.py as netbox-docker has it: it reads variables, and the
-// password from a secret. An unset group is an empty text there.
+// theirs is netbox-docker's ldap_config.py: it reads variables, and the password from a
+// secret. An unset group is an empty string there.
 const theirs = `
 from importlib import import_module
 from os import environ
@@ -231,7 +231,7 @@ AUTH_LDAP_USER_ATTR_MAP = {'first_name': 'givenName', 'last_name': 'sn', 'email'
 `
 
 // TestLDAPOfNetboxDockerMovesAsThePageSays keeps the file and the variables, and
-// adds what extra.py has at the end, as docs/migration.md says.
+// appends the content of extra.py, as docs/migration.md describes.
 func TestLDAPOfNetboxDockerMovesAsThePageSays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -241,7 +241,7 @@ func TestLDAPOfNetboxDockerMovesAsThePageSays(t *testing.T) {
 	w.write("ldap-ca.crt", string(ca.pem))
 	w.write("ldap_config.py", theirs+"\n# extra.py\nimport ldap\n\nLDAP_CA_CERT_FILE = '/config/ldap-ca.crt'\n")
 	spec := w.spec("netbox", map[string]string{
-		// As netbox-docker's guide sets them.
+		// As in netbox-docker's guide.
 		"REMOTE_AUTH_ENABLED": "True", "REMOTE_AUTH_BACKEND": "netbox.authentication.LDAPBackend", "REMOTE_AUTH_AUTO_CREATE_USER": "True",
 		"AUTH_LDAP_SERVER_URI": "ldap://ldap.example.com", "AUTH_LDAP_START_TLS": "true",
 		"AUTH_LDAP_BIND_DN":            "cn=netbox,ou=services,dc=example,dc=com",

@@ -18,11 +18,11 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
-// enough are the capabilities that docs/operation.md says are enough.
+// enough lists the capabilities that docs/operation.md documents as sufficient.
 var enough = []string{"CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_KILL"}
 
-// limit sets a limit of a container's cgroup, in the hierarchy of either
-// version; false where this machine has no such controller.
+// limit sets a limit in a container's cgroup, of version 1 or 2. It returns false when
+// this machine lacks the controller.
 func limit(t *testing.T, c *local.Container, controller, old, unified, value string) bool {
 	t.Helper()
 	pid, err := c.PID()
@@ -54,16 +54,15 @@ func limit(t *testing.T, c *local.Container, controller, old, unified, value str
 	return false
 }
 
-// restriction is something that an operator takes from a container: before its
-// start, or once it runs.
+// restriction limits a container before its start (change) or while it runs (after).
 type restriction struct {
 	name   string
 	change func(*engine.Container)
 	after  func(*testing.T, *local.Container)
 }
 
-// TestItWorksWithFewRightsAndWithinLimits takes several at once: what works
-// without any of them works without each. With -soak each is taken alone too.
+// TestItWorksWithFewRightsAndWithinLimits combines several restrictions: what works
+// under all works under each. With -soak it also tests each one alone.
 func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 	t.Parallel()
 	rights := []restriction{
@@ -97,7 +96,7 @@ func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.services()
-			// A folder that another user closed, as a volume may be.
+			// Another user's directory without access for others, as a volume may be.
 			if err := os.Chmod(w.config, 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +115,7 @@ func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 			w.up(c, "/login/")
 			token := w.token()
 			w.must(http.StatusOK, http.MethodGet, "/api/status/", token, nil)
-			// Every web process makes the schema of GraphQL for the first that asks it.
+			// Every web process builds the GraphQL schema at its first query.
 			var queries sync.WaitGroup
 			for range 8 {
 				queries.Go(func() {
@@ -140,8 +139,8 @@ func TestItWorksWithFewRightsAndWithinLimits(t *testing.T) {
 	}
 }
 
-// TestDockerStopNeverHasToKill stops containers at moments of their start,
-// with the ten seconds that Docker waits by default.
+// TestDockerStopNeverHasToKill stops containers at different moments of their start,
+// with Docker's default timeout of ten seconds.
 func TestDockerStopNeverHasToKill(t *testing.T) {
 	t.Parallel()
 	tries := 2
@@ -164,7 +163,7 @@ func TestDockerStopNeverHasToKill(t *testing.T) {
 			code, err := c.Stop(t.Context())
 			took := time.Since(began)
 			t.Logf("stopped after %.1f s with status %d", took.Seconds(), code)
-			if err != nil || code == 128+9 { // what is left after ten seconds is killed
+			if err != nil || code == 128+9 { // killed after ten seconds
 				t.Errorf("stop: status %d, %v, after %s", code, err, took)
 			}
 			if strings.Contains(said(c), "Traceback") {

@@ -16,18 +16,18 @@ import (
 
 const oldSecretKey = "r(m)9nLGnz$(_q3N4z1k(EFsMCjjjzx08x9VhNVcfd%6RF#r!6DE@+V5Zk2X"
 
-// installation is another installation, as it lies there before people move.
+// installation describes a NetBox installation before the migration to this image.
 type installation struct {
 	release string
-	blocks  []int             // of docs/migration.md's commands, those for it
-	home    string            // where it has media and scripts
-	env     map[string]string // of netbox-docker: env/netbox.env
-	files   map[string]string // of /config, as the page says what becomes of them
-	banner  string            // what a setting of its own shows
+	blocks  []int             // indexes of its command blocks in docs/migration.md
+	home    string            // directory with media and scripts
+	env     map[string]string // netbox-docker's env/netbox.env
+	files   map[string]string // files in /config, converted as the page describes
+	banner  string            // the text that its custom setting shows
 }
 
-// TestTheStepsFromAnotherInstallationWorkAsTheyAreWritten types what
-// docs/migration.md has people type, with real data.
+// TestTheStepsFromAnotherInstallationWorkAsTheyAreWritten runs the commands of
+// docs/migration.md on real data.
 func TestTheStepsFromAnotherInstallationWorkAsTheyAreWritten(t *testing.T) {
 	if !*soak {
 		t.Skip("-soak: an upgrade takes minutes")
@@ -35,7 +35,7 @@ func TestTheStepsFromAnotherInstallationWorkAsTheyAreWritten(t *testing.T) {
 	for name, from := range map[string]installation{
 		"netbox-docker": {
 			release: "4.6.8", blocks: []int{0, 2, 3, 4}, home: "/opt/netbox/netbox",
-			env: map[string]string{ // as its repository has it, and what people add
+			env: map[string]string{ // the repository's defaults and typical additions
 				"ALLOWED_HOSTS": host + " localhost", "API_TOKEN_PEPPER_1": oldPepper, "BANNER_LOGIN": "Gamli borðinn",
 				"CORS_ORIGIN_ALLOW_ALL": "True", "DB_CONN_MAX_AGE": "300", "DB_HOST": "postgres", "DB_NAME": "netbox", "DB_USER": "netbox",
 				"EMAIL_FROM": "netbox@bar.com", "EMAIL_PASSWORD": "", "EMAIL_PORT": "25", "EMAIL_SERVER": "localhost", "EMAIL_TIMEOUT": "5",
@@ -98,7 +98,7 @@ func TestTheStepsFromAnotherInstallationWorkAsTheyAreWritten(t *testing.T) {
 	}
 }
 
-// blocks are the commands of docs/migration.md's steps.
+// blocks returns the command blocks in the steps of docs/migration.md.
 func blocks(t *testing.T) []string {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(repository, "docs", "migration.md"))
@@ -115,14 +115,14 @@ func blocks(t *testing.T) []string {
 	return found
 }
 
-// moving is one such move. Its desk is the folder people stand in.
+// moving is one migration. desk is the working directory of its commands.
 type moving struct {
 	*stack
 	from installation
 	desk string
 }
 
-// others starts the PostgreSQL of the other installation, with what it holds.
+// others starts the PostgreSQL of the other installation and loads its data.
 func (m *moving) others() {
 	m.t.Helper()
 	expand(m.t, filepath.Join("testdata", "older", m.from.release+".sql.gz"), filepath.Join(m.desk, "old.sql"))
@@ -130,18 +130,18 @@ func (m *moving) others() {
 	m.write(photo, string(decodedPhoto(m.t)))
 	m.write(filepath.Join(m.root, m.from.home, "scripts/theirs.py"), "# a script\n")
 	c := m.spec("postgres")
-	c.Mounts[0].Host = m.t.TempDir() // a volume of its own
+	c.Mounts[0].Host = m.t.TempDir() // a separate volume
 	m.up["postgres"] = m.world.start(c)
 	m.wait()
 	m.run("postgres", []string{"psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", "netbox", "-d", "netbox", "-o", "/dev/null"}, "old.sql", "")
 }
 
-// spec is a service of the compose file as the page has people change it.
+// spec returns a service of the compose file, changed as the page describes.
 func (m *moving) spec(name string) engine.Container {
 	c := m.container(name)
 	switch name {
 	case "postgres":
-		// It has no socket by itself, which the official image has.
+		// Unlike the official image, it opens no Unix socket by default.
 		c.Args = []string{"-c", "unix_socket_directories=/tmp"}
 		c.Mounts = append(c.Mounts, engine.Mount{Path: "/desk", Host: m.desk})
 	case "netbox":
@@ -168,7 +168,7 @@ func (m *moving) wait() {
 	}
 }
 
-// run is a program in a container; its input and output are files of the desk.
+// run runs a program in a container; input and output name files in desk.
 func (m *moving) run(name string, words []string, input, output string) {
 	m.t.Helper()
 	script := `"$@"`
@@ -186,7 +186,7 @@ func (m *moving) run(name string, words []string, input, output string) {
 
 var redirection = regexp.MustCompile(`^(.*?)(?: ([<>]) (\S+))?$`)
 
-// typeIn does what a block of commands does, line by line.
+// typeIn runs a block of commands line by line.
 func (m *moving) typeIn(block string) {
 	m.t.Helper()
 	for line := range strings.Lines(strings.TrimSpace(block)) {
@@ -234,7 +234,7 @@ func (m *moving) leave() {
 	}
 }
 
-// host has a shell do what is done on the host, whose root is elsewhere.
+// host runs a host command in a shell, with paths moved under root.
 func (m *moving) host(line string) {
 	m.t.Helper()
 	line = regexp.MustCompile(`/(path|opt)/`).ReplaceAllString(line, m.root+"/$1/")
@@ -245,7 +245,7 @@ func (m *moving) host(line string) {
 	}
 }
 
-// split is a command's words, as a shell has them.
+// split splits a command into words as a shell does.
 func (m *moving) split(command string) []string {
 	m.t.Helper()
 	out, err := exec.CommandContext(m.t.Context(), "bash", "-c", `printf '%s\0' `+strings.ReplaceAll(command, ";", `\;`)).Output()
@@ -265,8 +265,8 @@ func (m *moving) write(file, content string) {
 	}
 }
 
-// renamed is a variable of netbox-docker as the page has it here; the name is
-// empty where it has none.
+// renamed converts a netbox-docker variable as the page describes; the name is empty
+// when the image has no counterpart.
 func renamed(t *testing.T, name, value string) (string, string) {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(repository, "docs", "migration.md"))
@@ -275,7 +275,7 @@ func renamed(t *testing.T, name, value string) (string, string) {
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Variables of netbox-docker\n")
 	kept, table, _ := strings.Cut(section, "keep their names.")
-	if strings.HasPrefix(name, "REDIS_CACHE_") { // the compose file has one Redis
+	if strings.HasPrefix(name, "REDIS_CACHE_") { // the compose file has a single Redis
 		return "", ""
 	}
 	if strings.Contains(kept, "`"+name+"`") {
@@ -295,7 +295,7 @@ func renamed(t *testing.T, name, value string) (string, string) {
 			switch {
 			case strings.HasPrefix(cells[2], " nothing"):
 				return "", ""
-			case m[2] != "" && m[2] != value: // such as what is false anyway
+			case m[2] != "" && m[2] != value: // such as a value that is the default here
 				return "", ""
 			default:
 				theirs := theirs[min(i, len(theirs)-1)]

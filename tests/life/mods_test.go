@@ -37,16 +37,17 @@ import (
 )
 
 const (
-	// registryAt is where the mods of a network come from, on its loopback.
+	// registryAt is the address of the mod registry, on the network's loopback.
 	registryAt = "127.0.0.1:5000"
-	// wayOut is the proxy by which pip leaves the network.
+	// wayOut is the address of the proxy through which pip leaves the network.
 	wayOut = "127.0.0.1:3128"
 
 	services = "etc/s6-overlay/s6-rc.d/"
 	own      = "opt/netbox/conf/configuration.d/"
 )
 
-// topology is a mod that asks the base to install a plugin, and switches it on.
+// topology is a mod that requests a plugin from the base's package installation, and
+// enables it.
 var topology = map[string]string{
 	services + "init-mod-topology-add-package/type":                                     "oneshot\n",
 	services + "init-mod-topology-add-package/up":                                       "/etc/s6-overlay/s6-rc.d/init-mod-topology-add-package/run\n",
@@ -57,7 +58,7 @@ var topology = map[string]string{
 	own + "topology.py": "PLUGINS += ['netbox_topology_views']\nPLUGINS_CONFIG['netbox_topology_views'] = {'allow_coordinates_saving': True}\n",
 }
 
-// qrcode is a mod that installs its plugin, and what that needs, by itself.
+// qrcode is a mod that installs its plugin and the dependencies itself.
 var qrcode = map[string]string{
 	services + "init-mod-qrcode/type":                         "oneshot\n",
 	services + "init-mod-qrcode/up":                           "/etc/s6-overlay/s6-rc.d/init-mod-qrcode/run\n",
@@ -69,8 +70,8 @@ var qrcode = map[string]string{
 	"etc/netbox-mod-qrcode":                                   "of the mod\n",
 }
 
-// layer is an image layer of files; one whose name begins with .wh. takes a
-// file away, as in every image.
+// layer returns an image layer with the files. A file with the prefix .wh. is a
+// whiteout.
 func layer(t *testing.T, files map[string]string) v1.Layer {
 	t.Helper()
 	var buf bytes.Buffer
@@ -119,8 +120,8 @@ func rootFS(t *testing.T, img v1.Image) v1.RootFS {
 	return config.RootFS
 }
 
-// modRegistry is a registry in a network. It speaks TLS: the published base
-// fetches mods by nothing else.
+// modRegistry is a registry in a network. It uses TLS because the published base
+// fetches mods only over TLS.
 type modRegistry struct {
 	t  *testing.T
 	w  *world
@@ -145,10 +146,10 @@ func (w *world) modRegistry() *modRegistry {
 	return r
 }
 
-// trusted is where both bases have the certificates that programs trust.
+// trusted is the path of the trusted certificates in both bases.
 const trusted = "/etc/ssl/certs/ca-certificates.crt"
 
-// trust has a container trust the registry, besides what it trusts already.
+// trust adds the registry's certificate to those that the container trusts.
 func (r *modRegistry) trust(c *engine.Container) {
 	i := slices.IndexFunc(c.Files, func(f engine.File) bool { return f.Path == trusted })
 	if i < 0 {
@@ -158,7 +159,7 @@ func (r *modRegistry) trust(c *engine.Container) {
 	c.Files[i].Content = slices.Concat(c.Files[i].Content, []byte("\n"), r.ca.pem)
 }
 
-// push returns the reference of what it pushed.
+// push pushes an image or index and returns its reference.
 func (r *modRegistry) push(ref string, what remote.Taggable) string {
 	r.t.Helper()
 	tag, err := name.ParseReference(registryAt + "/" + ref)
@@ -179,7 +180,7 @@ func (r *modRegistry) push(ref string, what remote.Taggable) string {
 	return tag.String()
 }
 
-// listen opens a server of this process to a network.
+// listen opens a listener of this process in the network.
 func (w *world) listen(address string) net.Listener {
 	w.t.Helper()
 	listener, err := w.pod.Listen(w.t.Context(), "tcp", address)
@@ -189,8 +190,8 @@ func (w *world) listen(address string) net.Listener {
 	return listener
 }
 
-// packages opens the way out of a network to where pip finds packages on this
-// machine, and changes the container so that pip takes it.
+// packages opens a proxy from the network to this machine's package index, and
+// configures the container's pip to use it.
 func (w *world) packages(c *engine.Container) {
 	w.t.Helper()
 	server := &http.Server{Handler: http.HandlerFunc(tunnel)}
@@ -207,7 +208,7 @@ func (w *world) packages(c *engine.Container) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	// The first file of each row that this machine has.
+	// Each row uses the first file that exists on this machine.
 	for inside, outside := range map[string][]string{
 		trusted:         {os.Getenv("SSL_CERT_FILE"), trusted},
 		"/etc/pip.conf": {os.Getenv("PIP_CONFIG_FILE"), filepath.Join(home, "pip", "pip.conf"), "/etc/pip.conf"},
@@ -221,8 +222,8 @@ func (w *world) packages(c *engine.Container) {
 	}
 }
 
-// tunnel connects a client of the network with the outside, by the proxy of
-// this machine where it has one.
+// tunnel connects a client in the network to the outside, through this machine's proxy
+// if it has one.
 func tunnel(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
 		(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
@@ -277,14 +278,14 @@ func dialOut(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
-// What this base says of a mod, and what the published one says.
+// Log lines about a mod: this base's and the published base's.
 var (
 	applied       = regexp.MustCompile(`(?m)^\[mod-init\] \S+(: applied, sha256:\w+| applied to container)$`)
 	appliedBefore = regexp.MustCompile(`(?m)^\[mod-init\] \S+(: applied before, sha256:\w+| at \S+ has been previously applied,? skipping)$`)
 )
 
-// TestModsBringPluginsFromPyPI is two mods, each of which has a real plugin
-// installed at the start of the container.
+// TestModsBringPluginsFromPyPI starts a container with two mods, each of which installs
+// a real plugin.
 func TestModsBringPluginsFromPyPI(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -300,7 +301,7 @@ func TestModsBringPluginsFromPyPI(t *testing.T) {
 	w.packages(&spec)
 	mods.trust(&spec)
 	c := w.start(spec)
-	waitFor(t, c, "serving http", 1, 3*patience) // packages are fetched, plugins migrated
+	waitFor(t, c, "serving http", 1, 3*patience) // includes package downloads and plugin migrations
 	t.Logf("first start with two mods: 200 after %.1f s", w.up(c, "/login/").Seconds())
 	log := said(c)
 	if migrated, serving := strings.Index(log, "applying "), strings.Index(log, "serving http"); migrated < 0 || serving < migrated {
@@ -348,13 +349,13 @@ func TestModsBringPluginsFromPyPI(t *testing.T) {
 	w.stop(without)
 }
 
-// pluginsAnswer asks both plugins for a page, and for a static file.
+// pluginsAnswer requests a page and a static file of both plugins.
 func (w *world) pluginsAnswer() {
 	w.t.Helper()
 	b := w.browse("http://"+host+":8000", nil)
 	b.mustLogIn("admin", password)
 	page := b.get("/plugins/netbox_topology_views/topology/")
-	if page.status == http.StatusFound { // to the same page with the user's own choices
+	if page.status == http.StatusFound { // redirects to the page with the user's saved settings
 		page = b.get(page.header.Get("Location"))
 	}
 	file := regexp.MustCompile(`/static/netbox_topology_views/[^"?]+\.(css|js)`).Find(page.body)
@@ -369,8 +370,8 @@ func (w *world) pluginsAnswer() {
 	}
 }
 
-// TestAModThatCannotBeHadIsALineAndNetBoxStarts is the published base's way:
-// a registry that is away keeps nobody's NetBox from starting.
+// TestAModThatCannotBeHadIsALineAndNetBoxStarts expects the published base's behaviour:
+// NetBox starts even when the registry is unavailable.
 func TestAModThatCannotBeHadIsALineAndNetBoxStarts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -396,7 +397,7 @@ func TestAModThatCannotBeHadIsALineAndNetBoxStarts(t *testing.T) {
 		t.Errorf("the mod that was there does not apply: %v", err)
 	}
 	w.stop(c)
-	// The settings of a plugin that outlived its mod.
+	// A setting that refers to a plugin whose mod has been removed.
 	if err := os.WriteFile(filepath.Join(w.config, "configuration.d", "left.py"), []byte("PLUGINS += ['netbox_left']\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
