@@ -18,7 +18,7 @@ import (
 
 var another = map[string]any{"NAME": "another", "USER": "u", "PASSWORD": "p", "HOST": "h", "PORT": "1", "OPTIONS": map[string]any{"sslmode": "require"}}
 
-// chosen are values for settings that NetBox takes only some of.
+// chosen has values for settings that NetBox restricts to certain values.
 var chosen = map[string]any{
 	"AUTH_PASSWORD_VALIDATORS": []any{map[string]any{"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"}},
 	"BASE_PATH":                "below/",
@@ -37,8 +37,8 @@ var chosen = map[string]any{
 	"TIME_ZONE":                "Asia/Kathmandu",
 }
 
-// TestEverySettingOfNetBoxHasAVariable asks NetBox which settings it reads, and
-// sets each of them by a variable of its name.
+// TestEverySettingOfNetBoxHasAVariable asks NetBox which settings it reads, and sets each
+// by the variable of its name.
 func TestEverySettingOfNetBoxHasAVariable(t *testing.T) {
 	a := askers(t, 1)[0]
 	all, err := a.ask(question{Settings: true})
@@ -58,7 +58,7 @@ func TestEverySettingOfNetBoxHasAVariable(t *testing.T) {
 			case float64:
 				want = old + 1
 			case string:
-				want = "7" // as it stands: text that looks like a number
+				want = "7" // unchanged: a string that looks like a number
 			case []any:
 				want = append(slices.Clone(old), "x.example")
 			case map[string]any:
@@ -81,7 +81,7 @@ func TestEverySettingOfNetBoxHasAVariable(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := r.Named[name]
-		if name == "DATABASE" { // the older way to say it
+		if name == "DATABASE" { // the older form of the setting
 			want = map[string]any{"default": want}
 		}
 		if s, ok := got.(string); ok {
@@ -94,7 +94,7 @@ func TestEverySettingOfNetBoxHasAVariable(t *testing.T) {
 		case r.Code == 0 && contains(got, want):
 			arrived++
 		case r.Code == -1 && strings.Contains(r.Said, "ImproperlyConfigured"):
-			// NetBox, not this image, refuses a value that was made up: it has got there.
+			// NetBox itself rejects the invented value, so the value has reached it.
 		default:
 			t.Errorf("NETBOX__%s=%s: status %d, NetBox has %v: %.600s", name, brief(text), r.Code, got, r.Said)
 		}
@@ -105,8 +105,8 @@ func TestEverySettingOfNetBoxHasAVariable(t *testing.T) {
 	}
 }
 
-// contains reports whether a value is another, or a mapping with all of its
-// entries: NetBox adds to some.
+// contains reports whether got equals want or, as NetBox adds to some mappings, has all of
+// its entries.
 func contains(got, want any) bool {
 	more, ok := got.(map[string]any)
 	part, both := want.(map[string]any)
@@ -121,7 +121,7 @@ func contains(got, want any) bool {
 	return true
 }
 
-// TestASettingByItsNameIsTakenOrNamed is what operators type, and the order in
+// TestASettingByItsNameIsTakenOrNamed covers values that operators type, and the order in
 // which values apply.
 func TestASettingByItsNameIsTakenOrNamed(t *testing.T) {
 	a := askers(t, 1)[0]
@@ -172,8 +172,8 @@ func TestASettingByItsNameIsTakenOrNamed(t *testing.T) {
 	}
 }
 
-// TestTheSettingsOfTheDocumentationAreTaken sets all variables that the page
-// names, as it names them.
+// TestTheSettingsOfTheDocumentationAreTaken sets all variables of the documentation page,
+// with its spellings.
 func TestTheSettingsOfTheDocumentationAreTaken(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(repository, "docs/configuration.md"))
 	if err != nil {
@@ -204,8 +204,8 @@ func TestTheSettingsOfTheDocumentationAreTaken(t *testing.T) {
 	}
 }
 
-// TestOperatorsFromOtherImagesFindTheirWay is what people bring along from other
-// images, with what they set in vain, and the token that tools start with.
+// TestOperatorsFromOtherImagesFindTheirWay covers the variables of other images, including
+// unused ones, and the initial API token.
 func TestOperatorsFromOtherImagesFindTheirWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -245,7 +245,7 @@ func TestOperatorsFromOtherImagesFindTheirWay(t *testing.T) {
 		}
 	}
 	w.stop(c)
-	// An account that is there is left alone, whatever else is asked for.
+	// An existing account stays unchanged, whatever the variables request.
 	again := w.netbox(map[string]string{"SUPERUSER_NAME": "third", "SUPERUSER_API_TOKEN": token, "SKIP_SUPERUSER": "true"})
 	w.up(again, "/login/")
 	if got := w.must(http.StatusOK, http.MethodGet, "/api/users/users/", token, nil); got["count"] != 2.0 {

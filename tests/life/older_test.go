@@ -20,14 +20,14 @@ import (
 const (
 	oldPassword = "Gamla lykilorðið 1847"
 	oldToken    = "0123456789abcdef0123456789abcdef01234567"
-	oldKey      = "Gamlilykill1" // of the version-2 token, from NetBox 4.5 on
+	oldKey      = "Gamlilykill1" // of the version-2 token, since NetBox 4.5
 	oldPepper   = "an old pepper of fifty characters and then some more of them"
 	oldPhoto    = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-	// migrating is the limit for the upgrade of an old database.
+	// migrating is the time limit for the upgrade of an old database.
 	migrating = 40 * time.Minute
 )
 
-// oldConfiguration is what the image of before 4.7 wrote, in short.
+// oldConfiguration is a shortened configuration.py of this image before NetBox 4.7.
 const oldConfiguration = `ALLOWED_HOSTS = ['%s']
 DATABASE = {'NAME': 'old', 'USER': 'owner', 'PASSWORD': '%s', 'HOST': 'postgres', 'PORT': '', 'CONN_MAX_AGE': 300}
 REDIS = {
@@ -52,12 +52,11 @@ SESSION_FILE_PATH = None
 TIME_ZONE = 'UTC'
 `
 
-// TestAnUpgradeFromAnOlderReleaseKeepsEverything starts the image on databases
-// of older releases as people bring them: loaded by a user who owns the database
-// and nothing else, in another collation, with the table of a plugin that is
-// gone, a Redis that knows nothing, and the /config of the old image. Each comes
-// up once undisturbed and once killed on the way: -run takes one of them by its
-// name, such as Older/4.2.9,_killed_true.
+// TestAnUpgradeFromAnOlderReleaseKeepsEverything starts the image on databases of older
+// releases in the state in which operators bring them: loaded by a user who owns only the
+// database, in another collation, with a table of a removed plugin, an empty Redis, and the
+// /config of the old image. Each upgrade runs once undisturbed and once with a kill in
+// between. -run selects one by its name, such as Older/4.2.9,_killed_true.
 func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 	if !*soak {
 		t.Skip("-soak: an upgrade takes minutes; the one from the previous release is always tested")
@@ -102,8 +101,8 @@ func TestAnUpgradeFromAnOlderReleaseKeepsEverything(t *testing.T) {
 	}
 }
 
-// killedUpgrading kills the image where part of all the migrations has been
-// applied, from early on to what follows the last: every release another part.
+// killedUpgrading kills the image after part/all of the migrations; the last part is after
+// the last migration. Each release uses a different part.
 func (w *world) killedUpgrading(part, all int) {
 	w.t.Helper()
 	c := w.netbox(nil)
@@ -123,8 +122,8 @@ func (w *world) killedUpgrading(part, all int) {
 	w.t.Logf("killed after %.1f s, after %q", time.Since(c.Started()).Seconds(), lines[len(lines)-1])
 }
 
-// oldHome fills /config as the image of before 4.7 left it, and with the pepper
-// where a release has one.
+// oldHome fills /config as this image did before NetBox 4.7, with a pepper if the release
+// uses one.
 func (w *world) oldHome(release string) {
 	w.t.Helper()
 	settings := fmt.Sprintf(oldConfiguration, host, w.sides.Postgres.Secrets["POSTGRES_PASSWORD"], w.sides.Redis.Secrets["REDIS_PASSWORD"])
@@ -155,7 +154,7 @@ func decodedPhoto(t *testing.T) []byte {
 	return photo
 }
 
-// holdsOld asks for what fill.py made of a release.
+// holdsOld checks that the objects that fill.py created in a release exist.
 func (w *world) holdsOld(postgres *local.Container, database, release string) {
 	w.t.Helper()
 	for path, want := range map[string]float64{
@@ -164,7 +163,7 @@ func (w *world) holdsOld(postgres *local.Container, database, release string) {
 		"/api/dcim/locations/?site=reykjavik":                    1,
 		"/api/dcim/devices/?site=reykjavik&cf_owner=net":         3,
 		"/api/dcim/interfaces/?device=left":                      5,
-		"/api/dcim/interfaces/?name=eth0&connected=true":         2, // by two cables and a panel
+		"/api/dcim/interfaces/?name=eth0&connected=true":         2, // through two cables and a panel
 		"/api/dcim/mac-addresses/?mac_address=00:53:00:00:00:01": 1,
 		"/api/dcim/cables/":                                      2,
 		"/api/dcim/front-ports/?cabled=true":                     1,
@@ -211,14 +210,14 @@ func (w *world) holdsOld(postgres *local.Container, database, release string) {
 	w.browse("http://"+host+":8000", nil).mustLogIn("erla", "Fjallkona-1944!")
 }
 
-// versionTwo says whether a release has version-2 tokens.
+// versionTwo reports whether a release has version-2 tokens.
 func versionTwo(release string) bool {
 	var major, minor int
 	fmt.Sscanf(release, "%d.%d", &major, &minor)
 	return major > 4 || major == 4 && minor >= 5
 }
 
-// oldAPI asks with a token of the older release.
+// oldAPI sends a request with a token of the older release.
 func (w *world) oldAPI(token, path string) map[string]any {
 	w.t.Helper()
 	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://127.0.0.1:8000"+path, nil)
@@ -240,7 +239,7 @@ func (w *world) oldAPI(token, path string) map[string]any {
 	return got
 }
 
-// expand writes the SQL of a dump.
+// expand decompresses a dump into a file.
 func expand(t *testing.T, dump, file string) {
 	t.Helper()
 	packed, err := os.Open(dump)

@@ -15,7 +15,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// write puts a file of the operator's under /config.
+// write writes an operator's file under /config.
 func (w *world) write(name, text string) {
 	w.t.Helper()
 	file := filepath.Join(w.config, name)
@@ -27,14 +27,14 @@ func (w *world) write(name, text string) {
 	}
 }
 
-// in is the world as a subtest sees it.
+// in returns a copy of the world for a subtest.
 func (w *world) in(t *testing.T) *world {
 	sub := *w
 	sub.t = t
 	return &sub
 }
 
-// listens is a command that passes once something listens on the ports.
+// listens returns a command that succeeds once all ports accept connections.
 func listens(ports ...int) []string {
 	var script strings.Builder
 	for _, port := range ports {
@@ -43,7 +43,7 @@ func listens(ports ...int) []string {
 	return []string{"bash", "-c", script.String() + "true"}
 }
 
-// ready starts services side by side and waits for them.
+// ready starts services in parallel and waits until they are ready.
 func (w *world) ready(all ...engine.Container) []*local.Container {
 	w.t.Helper()
 	var started []*local.Container
@@ -60,8 +60,8 @@ func (w *world) ready(all ...engine.Container) []*local.Container {
 	return started
 }
 
-// ends starts NetBox in a way that cannot work: it has to end by itself with a
-// status and one line that says so.
+// ends starts NetBox with an environment that cannot work, and checks that it exits with a
+// failure and one line that contains says.
 func (w *world) ends(env map[string]string, says string) *local.Container {
 	w.t.Helper()
 	name := strings.Map(func(r rune) rune { // several may run at once
@@ -88,8 +88,8 @@ func (w *world) ends(env map[string]string, says string) *local.Container {
 	return c
 }
 
-// lastWords are why the container ended, as the last line of a log says that
-// leaves out what only S6_VERBOSITY=2 shows.
+// lastWords returns the reason why the container ended: the last log line, without the
+// lines that only S6_VERBOSITY=2 shows.
 func lastWords(c *local.Container) string {
 	last := ""
 	for _, line := range c.Lines() {
@@ -100,8 +100,8 @@ func lastWords(c *local.Container) string {
 	return strings.TrimPrefix(last, "netbox: ended: ")
 }
 
-// works has a background worker do a job from its order to its end, again and
-// again up to a moment: an order may be lost with the Redis that took it.
+// works waits until a background worker completes a job. It repeats the request until a
+// deadline, as a job may be lost with the Redis that accepted it.
 func (w *world) works(token string) {
 	w.t.Helper()
 	source := fmt.Sprint("source-", time.Now().UnixNano())

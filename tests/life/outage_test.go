@@ -13,13 +13,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// outage is how long a service stays away.
+// outage is how long a service stays down.
 const outage = 30 * time.Second
 
-// TestServicesLostForHalfAMinuteAreGotBack kills the processes of a service,
-// so that connections break and new ones are refused, and starts it again on
-// its data: Redis, which keeps none here, comes back empty. At last both hang
-// for a while, and hold their connections.
+// TestServicesLostForHalfAMinuteAreGotBack kills the processes of a service, so that
+// connections break and new ones are refused, and restarts it on its data. Redis stores
+// none here and comes back empty. Finally both services hang with open connections.
 func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -76,8 +75,8 @@ func TestServicesLostForHalfAMinuteAreGotBack(t *testing.T) {
 	w.stop(c)
 }
 
-// probes asks as an orchestrator does, by an address that is no name of
-// NetBox's: whether it lives, and whether it is ready.
+// probes sends an orchestrator's liveness and readiness requests, to an address that is not
+// in ALLOWED_HOST.
 func (w *world) probes(ready bool) {
 	w.t.Helper()
 	client := http.Client{
@@ -105,8 +104,8 @@ func (w *world) probes(ready bool) {
 	}
 }
 
-// pause signals all processes of a container: stopped, they hold their
-// connections and answer nothing.
+// pause signals all processes of a container. Stopped processes keep their connections but
+// do not answer.
 func pause(t *testing.T, processes []local.Process, signal unix.Signal) {
 	t.Helper()
 	for _, p := range processes {
@@ -116,8 +115,8 @@ func pause(t *testing.T, processes []local.Process, signal unix.Signal) {
 	}
 }
 
-// TestRedisMayBeFlushedWhileRunning: a cache is nobody's treasure, and with it
-// go the queues and who works on them.
+// TestRedisMayBeFlushedWhileRunning flushes Redis, which removes the cache, the queues and
+// the registrations of the workers.
 func TestRedisMayBeFlushedWhileRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -127,15 +126,15 @@ func TestRedisMayBeFlushedWhileRunning(t *testing.T) {
 	healthy(t, c)
 	token := w.token()
 	w.bulk(token)
-	time.Sleep(10 * time.Second) // with nothing to do, a worker says seldom that it is there
+	time.Sleep(10 * time.Second) // an idle worker seldom renews its registration
 	w.redisCommand(redis, "flushall")
 	began := time.Now()
 	w.bulk(token)
 	t.Logf("flushed: a background job done after %.1f s", time.Since(began).Seconds())
 	w.stop(c)
 
-	// NetBox's own jobs are planned again at the next start, though the database
-	// says that they are planned.
+	// NetBox's own jobs must be scheduled again at the next start, though the database
+	// lists them as scheduled.
 	const planned = "select count(*) from core_job where name = 'System Housekeeping' and created > now() - interval '1 hour'"
 	w.redisCommand(redis, "flushall")
 	w.sql(postgres, "netbox", "update core_job set created = created - interval '1 day'")
@@ -153,8 +152,8 @@ func TestRedisMayBeFlushedWhileRunning(t *testing.T) {
 	w.stop(again)
 }
 
-// TestRedisLostDuringTheStartIsWaitedFor loses it between the wait for it and
-// its first use.
+// TestRedisLostDuringTheStartIsWaitedFor stops Redis after NetBox has waited for it and
+// before its first use.
 func TestRedisLostDuringTheStartIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -175,8 +174,8 @@ func TestRedisLostDuringTheStartIsWaitedFor(t *testing.T) {
 	w.stop(c)
 }
 
-// TestARedisThatTakesNothingIsNamedInOneLine covers a Redis that answers, but
-// refuses to be written.
+// TestARedisThatTakesNothingIsNamedInOneLine covers a Redis that answers but refuses
+// writes.
 func TestARedisThatTakesNothingIsNamedInOneLine(t *testing.T) {
 	t.Parallel()
 	outer := newWorld(t)
@@ -194,8 +193,8 @@ func TestARedisThatTakesNothingIsNamedInOneLine(t *testing.T) {
 	}
 }
 
-// bulk has a background worker make a site. NetBox takes no such order while it
-// knows of no worker.
+// bulk creates a site by a background job. NetBox accepts no job before a worker has
+// registered.
 func (w *world) bulk(token string) {
 	w.t.Helper()
 	slug := fmt.Sprintf("bulk-%d", time.Now().UnixNano())
@@ -230,7 +229,7 @@ func unhealthy(t *testing.T, c *local.Container) {
 	}
 }
 
-// again starts a service that was killed on the data it left.
+// again restarts a killed service on its data.
 func (w *world) again(service *local.Container) {
 	w.t.Helper()
 	back, err := service.Restart(w.t.Context())
@@ -242,7 +241,7 @@ func (w *world) again(service *local.Container) {
 	}
 }
 
-// redisCommand has Redis do something, which it must confirm.
+// redisCommand runs a command in Redis and checks that it succeeds.
 func (w *world) redisCommand(redis *local.Container, command string) {
 	w.t.Helper()
 	out, errs, code, err := redis.Exec(w.t.Context(), []string{"sh", "-c", `REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli ` + command}, nil)

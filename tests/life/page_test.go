@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// page maps each thing that the image's page promises to the test that proves
-// it. Tests in tests/life boot the image; the others need not.
+// page maps each claim of the image's page to the test that proves it. Tests in tests/life
+// boot the image; the others do not need to.
 var page = map[string]string{
 	"tag latest is an index of two architectures": "TestCheck",
 	"tags amd64-VERSION and arm64v8-VERSION":      "TestATagOfOneArchitecturePointsAtItsImage",
@@ -73,8 +73,7 @@ func TestEveryPromiseOfThePageHasATest(t *testing.T) {
 	}
 }
 
-// defaults are what the page says of a variable that is not set, as NetBox has
-// it.
+// defaults are the documented values of unset variables, as NetBox's settings.
 const defaults = `{
 	"ALLOWED_HOSTS": ["netbox.test"],
 	"BASE_PATH": "",
@@ -109,7 +108,7 @@ func TestWhatIsNotSetHasTheDefaultOfThePage(t *testing.T) {
 	w := newWorld(t)
 	w.services()
 	spec := w.spec("netbox", nil)
-	spec.Env = map[string]string{"ALLOWED_HOST": host, "DB_USER": "netbox"} // what has to be there, and the passwords
+	spec.Env = map[string]string{"ALLOWED_HOST": host, "DB_USER": "netbox"} // the required variables besides the passwords
 	c := w.start(spec)
 	w.up(c, "/login/")
 	healthy(t, c)

@@ -10,8 +10,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// pgbouncer puts a pooler in front of PostgreSQL, at port 6432: the databases
-// transaction and session are both netbox, in the pool mode of their name.
+// pgbouncer starts a pooler for PostgreSQL at port 6432. Its databases transaction and
+// session both lead to netbox, in the pool mode of their name.
 func (w *world) pgbouncer() {
 	w.t.Helper()
 	ini := `[databases]
@@ -37,7 +37,7 @@ default_pool_size = 20
 	})
 }
 
-// leaves stops a container in the middle of its start, which is no success.
+// leaves stops a container during its start, and checks that it did not have to be killed.
 func (w *world) leaves(c *local.Container) {
 	w.t.Helper()
 	if code, err := c.Stop(w.t.Context()); err != nil || code == 137 {
@@ -45,8 +45,8 @@ func (w *world) leaves(c *local.Container) {
 	}
 }
 
-// TestAPoolerMayStandBeforeTheDatabase is one world for all that shares a
-// database or a Redis.
+// TestAPoolerMayStandBeforeTheDatabase uses one network for all cases with a shared
+// database or Redis.
 func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -59,14 +59,14 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 		}
 		return env
 	}
-	// startLock counts those who hold the lock of a start. NetBox has locks of its
-	// own, which it leaves behind in transaction mode.
+	// startLock counts the sessions that hold the start lock. NetBox has other locks, which
+	// it leaves behind in transaction mode.
 	startLock := func() string {
 		return w.sql(postgres, "netbox", "select count(*) from pg_locks where locktype = 'advisory' and (classid::bigint << 32) + objid::bigint = x'6E6574626F78'::bigint")
 	}
 
-	// Two at once, in transaction mode, where a lock of the session would stay
-	// with a connection that both may get.
+	// Both start at once in transaction mode, where a session lock would stay with a
+	// connection that both may get.
 	first := w.start(w.spec("first", through("transaction", "NETBOX_ROLE", "worker")))
 	second := w.start(w.spec("second", through("transaction")))
 	w.waits(first, "the database is ready")
@@ -74,7 +74,7 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 	if n := strings.Count(said(first)+said(second), "filling the empty database"); n != 1 {
 		t.Errorf("the database was filled %d times, want once", n)
 	}
-	w.leaves(second) // whose port the next ones need
+	w.leaves(second) // frees the port for the next containers
 	third := w.start(w.spec("third", through("session")))
 	w.up(third, "/login/")
 	token := w.token()
@@ -82,7 +82,7 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 	w.must(http.StatusOK, http.MethodGet, "/api/dcim/sites/?limit=0", token, nil)
 	w.stop(third)
 
-	// Another NetBox takes tasks from the same Redis.
+	// Another NetBox uses the same Redis for its tasks.
 	other := w.spec("other", through("session", "SECRET_KEY", strings.Repeat("another", 10), "NETBOX_ROLE", "web"))
 	other.Mounts[0].Host = t.TempDir()
 	stranger := w.start(other)
@@ -118,7 +118,7 @@ func TestAPoolerMayStandBeforeTheDatabase(t *testing.T) {
 
 	t.Run("a lock that is lost ends the start", func(t *testing.T) {
 		w := w.in(t)
-		w.sql(postgres, "netbox", "comment on table django_migrations is 'NetBox 4.0.0'") // so that there is something to do
+		w.sql(postgres, "netbox", "comment on table django_migrations is 'NetBox 4.0.0'") // makes an upgrade necessary
 		c := w.start(w.spec("robbed", nil))
 		w.waits(c, "bringing the database up to date")
 		w.sql(postgres, "netbox", "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")

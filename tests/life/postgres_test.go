@@ -14,8 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// postgresScript runs whichever PostgreSQL an image of Debian packages holds,
-// as the services of the pipeline do theirs.
+// postgresScript runs the PostgreSQL of an image of Debian packages like the pipeline's
+// services.
 const postgresScript = `set -eu
 data=/var/lib/postgresql/data
 as_postgres() { exec setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"; }
@@ -31,8 +31,8 @@ if [ ! -e "$data/made" ]; then
 fi
 as_postgres postgres -D "$data" -c listen_addresses='*' -c unix_socket_directories= -c fsync=off -c jit=off`
 
-// redisScript runs the Redis of an image of Debian packages; a VERSION makes
-// it call itself another of the same length.
+// redisScript runs the Redis of an image of Debian packages. VERSION replaces the version
+// that it reports; it must have the same length.
 const redisScript = `set -eu
 cp /usr/bin/redis-server /run/redis-server
 if [ -n "${VERSION:-}" ]; then
@@ -42,7 +42,7 @@ if [ -n "${VERSION:-}" ]; then
 fi
 printf 'requirepass %s\nsave ""\n' "$REDIS_PASSWORD" | setpriv --reuid=redis --regid=redis --clear-groups -- /run/redis-server -`
 
-// postgresOf is the service PostgreSQL with another image.
+// postgresOf returns the PostgreSQL service with another image.
 func (w *world) postgresOf(image v1.Image, major int) engine.Container {
 	c := w.sides.Postgres
 	c.Image = image
@@ -53,7 +53,7 @@ func (w *world) postgresOf(image v1.Image, major int) engine.Container {
 	return c
 }
 
-// redisOf is the service Redis with another image.
+// redisOf returns the Redis service with another image.
 func (w *world) redisOf(image v1.Image, version string) engine.Container {
 	c := w.sides.Redis
 	c.Image = image
@@ -63,14 +63,14 @@ func (w *world) redisOf(image v1.Image, version string) engine.Container {
 	return c
 }
 
-// sql asks a database as the service's own user, its superuser.
+// sql runs statements in a database as the service's superuser.
 func (w *world) sql(postgres *local.Container, database string, statements ...string) string {
 	w.t.Helper()
 	return w.client(postgres, `exec psql -X -v ON_ERROR_STOP=1 -h 127.0.0.1 -U "$POSTGRES_USER" -d "$DATABASE" -At`,
 		map[string]string{"DATABASE": database}, strings.Join(statements, ";\n"))
 }
 
-// client runs a client of PostgreSQL beside the server.
+// client runs a PostgreSQL client in the server's container.
 func (w *world) client(postgres *local.Container, command string, env map[string]string, input string) string {
 	w.t.Helper()
 	all := map[string]string{"INPUT": input}
@@ -85,7 +85,7 @@ func (w *world) client(postgres *local.Container, command string, env map[string
 	return strings.TrimSpace(out)
 }
 
-// role makes a database user with the password that NetBox has.
+// role creates a database user with NetBox's password.
 func (w *world) role(postgres *local.Container, name, options string) {
 	w.t.Helper()
 	w.sql(postgres, "netbox", fmt.Sprintf(`create role "%s" login password '%s' %s`, name, w.sides.Postgres.Secrets["POSTGRES_PASSWORD"], options))
@@ -94,13 +94,13 @@ func (w *world) role(postgres *local.Container, name, options string) {
 var (
 	moment = regexp.MustCompile(`\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+\d\d\b`)
 	chance = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b`)
-	// What pg_dump itself makes up for every dump.
+	// pg_dump writes a random value into every dump.
 	restrict = regexp.MustCompile(`(?m)^\\(un)?restrict .*$`)
 )
 
-// dump is all of a database, schema and rows. The rows of a table are sorted,
-// since a table has no order; moments are those of the making, and entries of
-// the search index are numbered by chance: nothing refers to either.
+// dump returns a database's schema and rows. The rows of a table are sorted, since a table
+// has no order. Creation times and the random IDs of search index entries are replaced:
+// nothing refers to them.
 func (w *world) dump(postgres *local.Container, database string, options ...string) string {
 	w.t.Helper()
 	text := w.client(postgres, `exec pg_dump -h 127.0.0.1 -U "$POSTGRES_USER" -d "$DATABASE" `+strings.Join(options, " "),
@@ -124,8 +124,7 @@ func (w *world) dump(postgres *local.Container, database string, options ...stri
 	return strings.Join(lines, "")
 }
 
-// diff is the lines that only one of two dumps has, each after the table it is
-// a row of.
+// diff returns the lines that only one of two dumps has, each with the table of its row.
 func diff(a, b string) []string {
 	count := map[string]int{}
 	for sign, text := range map[int]string{1: a, -1: b} {
@@ -151,8 +150,7 @@ func diff(a, b string) []string {
 	return found
 }
 
-// daily is what people do with NetBox: they log in, write and read, and have
-// work done in the background.
+// daily covers daily use: it logs in, writes, reads, and runs a background job.
 func (w *world) daily(token string) {
 	w.t.Helper()
 	w.browse("http://"+host+":8000", nil).mustLogIn("admin", password)

@@ -11,19 +11,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// What the examples of docs/proxy.md call NetBox.
+// The host name of NetBox in the examples of docs/proxy.md.
 const example = "netbox.example.com"
 
-// proxies are nginx servers, each on a port of its own, that end TLS before
-// NetBox. Which is which:
+// Ports of the nginx servers that terminate TLS in front of NetBox:
 const (
-	portDocumented = 443  // as docs/proxy.md has it
+	portDocumented = 443  // the example of docs/proxy.md
 	portElsewhere  = 8443 // the same on another port
-	portBare       = 9443 // passes nothing on
-	portBareKnown  = 9444 // the same, named in CSRF_TRUSTED_ORIGINS
-	portNoPort     = 9445 // passes the host on without its port
-	portNoPortKnow = 9446 // the same, named in CSRF_TRUSTED_ORIGINS
-	portUsers      = 7443 // as docs/proxy.md has it for users who log in at the proxy
+	portBare       = 9443 // sets no headers
+	portBareKnown  = 9444 // the same, listed in CSRF_TRUSTED_ORIGINS
+	portNoPort     = 9445 // passes the host without its port
+	portNoPortKnow = 9446 // the same, listed in CSRF_TRUSTED_ORIGINS
+	portUsers      = 7443 // the example of docs/proxy.md for users who log in at the proxy
 	portUsersX     = 7444 // the same with X-Remote-User, under /netbox
 )
 
@@ -65,7 +64,7 @@ func (w *world) nginx(ca *authority) {
 	})
 }
 
-// location is the part of a server that the other block takes the place of.
+// location returns the location block of a server, which the other example replaces.
 func location(t *testing.T, server string) string {
 	t.Helper()
 	found := regexp.MustCompile(`(?m)^    location / \{\n(?:     .*\n)+    \}\n`).FindString(server)
@@ -82,8 +81,8 @@ func at(port int) string {
 	return fmt.Sprintf("https://%s:%d", example, port)
 }
 
-// TestBehindNginx is one world for all that a proxy is for, because starts are
-// what takes the time: NetBox is started three times with other variables.
+// TestBehindNginx tests all proxies in one network, because starts take most of the time:
+// NetBox is started three times with different variables.
 func TestBehindNginx(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -99,7 +98,7 @@ func TestBehindNginx(t *testing.T) {
 		"REMOTE_AUTH_DEFAULT_GROUPS":      "['operators', 'nobody made this one']",
 		"REMOTE_AUTH_DEFAULT_PERMISSIONS": `{"dcim.view_site": {"name__startswith": "B"}, "dcim.view_region": null}`,
 	})
-	w.nginx(ca) // which has to be able to look NetBox up
+	w.nginx(ca) // nginx must be able to resolve NetBox's name
 	w.up(first, "/login/")
 	token := w.token()
 	for _, name := range []string{"Berlin", "Hamburg"} {
@@ -135,7 +134,7 @@ func TestBehindNginx(t *testing.T) {
 	})
 	healthy(t, third)
 	t.Run("another backend", func(t *testing.T) {
-		// Django's own makes users whatever NetBox's settings say.
+		// Django's own backend creates users regardless of NetBox's settings.
 		if got := w.in(t).signedIn(portUsers, "bob", "builder", ca).who(); got != "bob" {
 			t.Errorf("Django's own backend took bob for %q", got)
 		}
@@ -173,10 +172,10 @@ func postLogIns(w *world, ca *authority) {
 	})
 }
 
-// hasStyle sees that the log-in page's own style sheet is served.
+// hasStyle checks that the log-in page's style sheet is served.
 func hasStyle(t *testing.T, b *browser) {
 	t.Helper()
-	page := b.get("/login/?next=/") // who has logged in is sent on
+	page := b.get("/login/?next=/") // logged-in users are redirected
 	if page.status == http.StatusFound {
 		page = b.get("/user/profile/")
 	}
@@ -201,7 +200,7 @@ func forwarded(w *world, ca *authority, token string) {
 	if res := b.get("/api/"); res.status != http.StatusOK || !strings.Contains(string(res.body), `"`+at(portElsewhere)+`/api/circuits/"`) {
 		w.t.Errorf("/api/ answers %d and does not name itself as %s: %.300s", res.status, at(portElsewhere), res.body)
 	}
-	// A token that is bound to an address is of use from there alone.
+	// A token bound to an address is valid only from that address.
 	for address, want := range map[string]int{"192.0.2.7/32": http.StatusForbidden, "127.0.0.1/32": http.StatusOK} {
 		got := w.must(http.StatusCreated, http.MethodPost, "/api/users/tokens/", token,
 			map[string]any{"user": 1, "version": 2, "allowed_ips": []string{address}})
@@ -217,7 +216,7 @@ func forwarded(w *world, ca *authority, token string) {
 	}
 }
 
-// signedIn is a browser whose user has logged in at the proxy.
+// signedIn returns a browser whose user has logged in at the proxy.
 func (w *world) signedIn(port int, user, secret string, ca *authority) *browser {
 	w.t.Helper()
 	b := w.browse(at(port), ca.pool())
@@ -255,7 +254,7 @@ func madeByProxy(w *world, ca *authority, token string, c *local.Container) {
 	if text := fmt.Sprint(permissions["results"]); permissions["count"] != 2.0 || !strings.Contains(text, "map[name__startswith:B]") || !strings.Contains(text, "dcim.region") {
 		t.Errorf("alice's permissions are %s", text)
 	}
-	// She sees what the constraint lets her.
+	// The constraint limits which objects she sees.
 	b.header["Accept"] = "application/json"
 	sites := string(b.get("/api/dcim/sites/").body)
 	if !strings.Contains(sites, `"count":1,`) || !strings.Contains(sites, "Berlin") {
@@ -289,13 +288,13 @@ func namedByProxyAlone(w *world, ca *authority, token string) {
 	if res := b.get("/api/dcim/sites/"); res.status != http.StatusOK {
 		t.Errorf("a token passes the proxy with %d: %.200s", res.status, res.body)
 	}
-	// To Django the two are the same.
+	// Django does not distinguish Remote_User from Remote-User.
 	b = w.browse("http://"+host+":8000", nil)
 	b.header["Remote_User"] = "admin"
 	if got := b.who(); got != "" {
 		t.Errorf("who sends Remote_User: admin is taken for %q", got)
 	}
-	// As docs/proxy.md warns: whoever reaches the port itself is who they say.
+	// As docs/proxy.md warns, a client that reaches the port directly can claim any user.
 	b = w.browse("http://"+host+":8000", nil)
 	b.header["Remote-User"] = "admin"
 	if got := b.who(); got != "admin" {
