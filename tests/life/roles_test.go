@@ -11,15 +11,15 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// TestContainersThatAreGivenTheirKeysShareNothingElse splits the application
-// in containers with folders of their own.
+// TestContainersThatAreGivenTheirKeysShareNothingElse runs the roles in containers with
+// separate /config directories.
 func TestContainersThatAreGivenTheirKeysShareNothingElse(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.services()
 	secret, pepper := rand.Text()+rand.Text()+rand.Text(), rand.Text()+rand.Text()+rand.Text()
 	folder := func(name string, env map[string]string) engine.Container {
-		env["WEB_WORKERS"] = "3" // which count together
+		env["WEB_WORKERS"] = "3" // their metrics are added up
 		spec := w.spec(name, env)
 		spec.Secrets["SECRET_KEY"], spec.Secrets["API_TOKEN_PEPPER"] = secret, pepper
 		spec.Mounts[0].Host = t.TempDir()
@@ -60,7 +60,7 @@ func TestContainersThatAreGivenTheirKeysShareNothingElse(t *testing.T) {
 	w.stop(worker)
 }
 
-// logInPages is how many log-in pages the metrics have counted.
+// logInPages returns the number of log-in pages in the metrics.
 func logInPages(t *testing.T, b *browser) float64 {
 	t.Helper()
 	res := b.get("/metrics")

@@ -28,8 +28,8 @@ import (
 //go:embed testdata/roundtrip.py
 var roundtrip []byte
 
-// texts are the variables that may hold any text, with the value NetBox has
-// when they are empty; the two keys are generated then.
+// texts lists the variables that accept any text, with NetBox's value when they are empty.
+// The two keys are generated then.
 var texts = map[string]string{
 	"SUPERUSER_EMAIL":      "",
 	"SUPERUSER_PASSWORD":   "",
@@ -47,28 +47,27 @@ var texts = map[string]string{
 	"API_TOKEN_PEPPER":     "",
 }
 
-// keyLength is the least NetBox takes for a key.
+// keyLength is the minimum length of a key in NetBox.
 const keyLength = 50
 
 func isKey(variable string) bool { return variable == "SECRET_KEY" || variable == "API_TOKEN_PEPPER" }
 
-// question is one round: values by variable, given as they are or by a file
-// that FILE__ names.
+// question is one round: values by variable, set directly or by a file that FILE__ names.
 type question struct {
 	Set   map[string][]byte `json:"set,omitempty"`
 	Files map[string][]byte `json:"files,omitempty"`
-	// Settings asks for every setting that NetBox has, and nothing else.
+	// Settings requests all settings of NetBox and nothing else.
 	Settings bool `json:"settings,omitempty"`
 }
 
-// reply is what the image makes of it.
+// reply is the image's result for a question.
 type reply struct {
-	Code  int               // of the configuration check; -1 for a traceback
-	Said  string            // what it or with-contenv wrote
-	Log   string            // what init-envfile wrote
-	Texts map[string][]byte // NetBox's settings by the variable they come from
+	Code  int               // exit status of the configuration check; -1 for a traceback
+	Said  string            // output of the check and of with-contenv
+	Log   string            // output of init-envfile
+	Texts map[string][]byte // NetBox's settings by the variable that sets them
 	Typed map[string]any
-	Named map[string]any // settings by NetBox's own names
+	Named map[string]any // settings by NetBox's names
 }
 
 // asker is a container of the real image that answers questions.
@@ -79,12 +78,11 @@ type asker struct {
 	answers   *bufio.Reader
 }
 
-// least is what every round sets, so that a value has something to show in.
+// least has the variables that every round sets, so that each value affects a setting.
 var least = map[string]string{"ALLOWED_HOST": host, "DB_USER": "the user", "REDIS_SSL": "true"}
 
-// newAsker starts one in a pod. It stands at the point where the image's own
-// /custom-cont-init.d has its scripts run: after the configuration check,
-// before NetBox.
+// newAsker starts an asker in a pod. Its start pauses where the base runs the scripts of
+// /custom-cont-init.d: after the configuration check, before NetBox.
 func newAsker(ctx context.Context, pod *local.Pod, config string, port int) (*asker, error) {
 	c, err := pod.Start(ctx, engine.Container{
 		Name: fmt.Sprintf("asker-%d", port), Image: machine.image, Env: least,
@@ -114,7 +112,7 @@ func newAsker(ctx context.Context, pod *local.Pod, config string, port int) (*as
 	}
 }
 
-// ask puts one question.
+// ask sends one question and returns the reply.
 func (a *asker) ask(q question) (reply, error) {
 	text, err := json.Marshal(q)
 	if err != nil {
@@ -137,7 +135,7 @@ func (a *asker) ask(q question) (reply, error) {
 	return r, nil
 }
 
-// askers starts one for each processor; the test's own end stops them.
+// askers starts n askers, which are stopped when the test ends.
 func askers(t testing.TB, n int) []*asker {
 	t.Helper()
 	need.Root(t, "booting containers")
@@ -169,8 +167,8 @@ func askers(t testing.TB, n int) []*asker {
 	return all
 }
 
-// FuzzTextReachesNetBoxUnchanged sends one value to every variable that may
-// hold any text. What no variable can hold is a mistake that is named.
+// FuzzTextReachesNetBoxUnchanged sends one value to every variable that accepts any text. A
+// value that no variable can hold must be reported.
 func FuzzTextReachesNetBoxUnchanged(f *testing.F) {
 	for _, value := range []string{
 		"", " ", "\n", "\r", "\n\n", "\r\n", "none", "\xff", "a\x00b", "'", `"`, "|", "&", `\1`, `\`, "$HOME", "$(id)", "`id`",
@@ -195,7 +193,7 @@ func FuzzTextReachesNetBoxUnchanged(f *testing.F) {
 				q.Set[variable] = []byte(value)
 			}
 		}
-		if len(value) > longest { // no process is handed such a variable, wherever it comes from
+		if len(value) > longest { // Linux passes no process a variable of this length
 			if r, err := a.ask(q); err != nil || r.Code != 126 || !strings.Contains(r.Said, "Argument list too long") {
 				t.Fatalf("%s: status %d, %v, want 126 and that the list is too long: %s", q, r.Code, err, r.Said)
 			}
@@ -216,10 +214,10 @@ func FuzzTextReachesNetBoxUnchanged(f *testing.F) {
 	})
 }
 
-// inVariable reports whether the kernel hands a process such a variable.
+// inVariable reports whether Linux can pass the value to a process in a variable.
 func inVariable(value string) bool { return !strings.Contains(value, "\x00") && len(value) <= longest }
 
-// refused are the variables whose values are no texts, or keys too short.
+// refused returns the variables whose values are not text, or are too short for a key.
 func (q question) refused() (variables []string) {
 	for variable := range texts {
 		value := q.given(variable)
@@ -233,8 +231,7 @@ func (q question) refused() (variables []string) {
 	return variables
 }
 
-// refuses wants one line for each of the variables, none for another, and the
-// container's end.
+// refuses checks that the container fails with exactly one line for each of the variables.
 func (a *asker) refuses(t *testing.T, q question, variables []string) {
 	t.Helper()
 	r, err := a.ask(q)
@@ -256,9 +253,9 @@ func (a *asker) refuses(t *testing.T, q question, variables []string) {
 	}
 }
 
-// TestTenThousandTextsReachNetBoxUnchanged sends every variable that may hold
-// any text a random value at each round, as it is or by a file, and compares
-// it with NetBox's settings.
+// TestTenThousandTextsReachNetBoxUnchanged sets every variable that accepts any text to a
+// random value in each round, directly or by a file, and compares it with NetBox's
+// settings.
 func TestTenThousandTextsReachNetBoxUnchanged(t *testing.T) {
 	t.Parallel()
 	const values = 10_000
@@ -303,8 +300,8 @@ func TestTenThousandTextsReachNetBoxUnchanged(t *testing.T) {
 	t.Logf("seed %d: %d values in %.0f s, %.0f a second", seed, sent.Load(), took.Seconds(), float64(sent.Load())/took.Seconds())
 }
 
-// alphabets are what values are made of: what shells, sed, SQL, JSON, URLs and
-// templates take for their own, and other scripts.
+// alphabets are the characters of random values: special characters of shells, sed, SQL,
+// JSON, URLs and templates, and other scripts.
 var alphabets = []string{
 	"'\"\\|&/$ *#%{}[]()`!~^;<>?=+-_.,:@\n\r\t",
 	"\n", "\r\n", "'\"", "\\", " ", "$(){}`", "%s%(x)d{{}}",
@@ -312,7 +309,7 @@ var alphabets = []string{
 	"äßéñ漢字🦆\u202e\u00a0\u0301\ufeff\x01\x1b\x7f\U0010ffff",
 }
 
-// longest is what fits into a variable of a process on Linux with its name.
+// longest is the longest value tested: with its name it fits into a variable on Linux.
 const longest = 120_000
 
 func randomText(r *rand.Rand) string {
@@ -342,7 +339,7 @@ func randomQuestion(r *rand.Rand) question {
 		if isKey(variable) && value != "" {
 			value += strings.Repeat("ß", keyLength)
 		}
-		if variable == "DB_USER" { // the one that must not be empty
+		if variable == "DB_USER" { // must not be empty
 			value += "ß"
 		}
 		if r.IntN(2) == 0 {
@@ -354,7 +351,7 @@ func randomQuestion(r *rand.Rand) question {
 	return q
 }
 
-// given is what a variable holds once init-envfile is done.
+// given returns the value of a variable after init-envfile has run.
 func (q question) given(variable string) string {
 	content, byFile := q.Files[variable]
 	if !byFile {
@@ -363,15 +360,14 @@ func (q question) given(variable string) string {
 		}
 		return least[variable]
 	}
-	value, newline := strings.CutSuffix(strings.ReplaceAll(string(content), "\x00", "\n"), "\n") // s6 makes it a newline
+	value, newline := strings.CutSuffix(strings.ReplaceAll(string(content), "\x00", "\n"), "\n") // s6 replaces NUL with a newline
 	if newline {
 		value = strings.TrimSuffix(value, "\r")
 	}
 	return value
 }
 
-// want is the setting a question is to lead to; known is false for keys that
-// are generated.
+// want returns the expected setting; known is false for generated keys.
 func (q question) want(variable string) (value string, known bool) {
 	if value := q.given(variable); value != "" {
 		return value, true
@@ -382,8 +378,8 @@ func (q question) want(variable string) (value string, known bool) {
 	return texts[variable], !isKey(variable)
 }
 
-// wrong is the first difference between what a question is to lead to and what
-// it leads to; empty when there is none.
+// wrong returns the first difference between the expected and the actual result; empty when
+// there is none.
 func (a *asker) wrong(q question) (string, error) {
 	r, err := a.ask(q)
 	if err != nil {
@@ -405,7 +401,7 @@ func (q question) difference(r reply) string {
 	return ""
 }
 
-// brief shows a value in a line.
+// brief quotes a value in one line, shortened if long.
 func brief(value string) string {
 	if len(value) <= 300 {
 		return strconv.Quote(value)

@@ -25,9 +25,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// planted are secrets that only this run of the tests knows, by the variable
-// they are given in. Each has a core of letters and digits that survives
-// quoting, escaping and percent encoding.
+// planted maps variables to secrets that exist only in this test run. Each contains letters
+// and digits that survive quoting, escaping and percent encoding.
 type planted map[string]string
 
 func newPlanted(names ...string) planted {
@@ -38,7 +37,7 @@ func newPlanted(names ...string) planted {
 	return p
 }
 
-// held returns the names of the secrets that a text holds, plain or encoded.
+// held returns the names of the secrets that a text contains, plain or encoded.
 func (p planted) held(text []byte) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(p)) {
@@ -46,7 +45,7 @@ func (p planted) held(text []byte) []string {
 		core := value[max(0, len(value)-26):]
 		forms := []string{core, hex.EncodeToString([]byte(core))}
 		for shift := range 3 {
-			// The first and the last group may hold bits of the neighbours.
+			// The first and last group may contain bits of adjacent bytes.
 			coded := base64.StdEncoding.EncodeToString([]byte("xyz"[:shift] + core))
 			forms = append(forms, coded[4:len(coded)-4])
 		}
@@ -57,8 +56,8 @@ func (p planted) held(text []byte) []string {
 	return names
 }
 
-// openly passes to the services and NetBox secrets that the engine does not know
-// as such, so that it masks none of them in what they write.
+// openly passes secrets to the services and NetBox as plain variables, so that the engine
+// does not mask them in the logs.
 func (w *world) openly(secrets planted) {
 	hand := func(c engine.Container, name, as string) engine.Container {
 		c.Env, c.Secrets = maps.Clone(c.Env), nil
@@ -72,15 +71,15 @@ func (w *world) openly(secrets planted) {
 	w.sides.Redis = hand(w.sides.Redis, "REDIS_PASSWORD", "REDIS_PASSWORD")
 }
 
-// sighting is a process as it was seen.
+// sighting is a process as observed once.
 type sighting struct {
-	program string // path of what it runs
+	program string // path of the executable
 	command string
 	uid     int
 }
 
-// watch looks at a container's processes over and over until stop is called,
-// which returns all that were seen.
+// watch polls a container's processes until stop is called, which returns all processes
+// that it saw.
 func watch(c *local.Container) (stop func() map[sighting]bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	seen := map[sighting]bool{}
@@ -88,10 +87,11 @@ func watch(c *local.Container) (stop func() map[sighting]bool) {
 	looking.Go(func() {
 		for ctx.Err() == nil {
 			for _, p := range c.Processes() {
-				// runc, in whatever copy of its file, is on its way in, to become
-				// what is executed. The user is looked up after the program: who steps
-				// down does so before. What became another program meanwhile, or
-				// has no command line since it is about to, is looked at the next time.
+				// runc and copies of it are skipped: they are about to execute another
+				// program. The user is read after the program, because a process changes
+				// its user before it executes the next program. A process that has changed
+				// its program meanwhile, or has no command line yet, is read again at the
+				// next poll.
 				was := program(p.PID)
 				line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID))
 				if err != nil {
@@ -113,26 +113,24 @@ func watch(c *local.Container) (stop func() map[sighting]bool) {
 	}
 }
 
-// program is the file a process runs, empty once it has ended.
+// program returns the executable of a process, empty after the process has ended.
 func program(pid int) string {
 	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	return name
 }
 
-// supervisor are the programs that may run as root for as long as the
-// container does.
+// supervisor matches the programs that may run as root during the container's whole life.
 var supervisor = regexp.MustCompile(`^/init$|^(/usr)?/s?bin/s6-[\w-]+$|^/package/admin/`)
 
-// duringInit are those that the services of the start may run as root besides:
-// the shell, what prepares /config and /run with it, and nothing of NetBox's.
+// duringInit matches further programs that may run as root during the start: the shell and
+// the tools that prepare /config and /run, but nothing of NetBox.
 var duringInit = regexp.MustCompile(`^(/usr)?/s?bin/(bash|dash|sh|busybox|cat|chmod|chown|cp|crontab|date|echo|env|execlineb|find|grep|id|ln|ls|mkdir|mv|printf|readlink|rm|sed|sleep|stat|touch|tr)$|^/docker-mods$|^/usr/lib/execline/`)
 
-// steppingDown is the script that becomes the user of PUID before it runs what
-// it is given, such as the health check.
+// steppingDown matches the script that switches to the user of PUID before it runs a
+// command such as the health check.
 var steppingDown = regexp.MustCompile(`^/bin/sh /usr/bin/as-abc |^id -u$`)
 
-// TestSecretsAndPowersStayWhereTheyBelong looks at one container from its
-// start to its end.
+// TestSecretsAndPowersStayWhereTheyBelong inspects one container from its start to its end.
 func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -216,12 +214,12 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 		for _, p := range c.Processes() {
 			environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.PID))
 			if err != nil {
-				continue // it has ended
+				continue // the process has ended
 			}
 			var may []string
 			switch {
 			case p.Inside == 1:
-				continue // what `docker run` passes to the first process stays with it, for root alone
+				continue // variables of `docker run` stay in the first process, readable only by root
 			case strings.Contains(p.Command, "netbox"):
 				may = []string{"DB_PASSWORD", "REDIS_PASSWORD"}
 			}
@@ -233,7 +231,7 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 		}
 	})
 	t.Run("other users of the container see no secret", func(t *testing.T) {
-		// All that a stranger can read of processes and files, in one go.
+		// Reads in one command all that another user can read of processes and files.
 		out, errs, code, err := c.Exec(t.Context(), []string{"sh", "-c",
 			`exec s6-applyuidgid -u 4711 -g 4711 -G '' env -i sh -c 'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; find /run /tmp /config /dev/shm /root /home /var -xdev -type f -exec cat {} +; id -u' 2>/dev/null`}, nil)
 		if err != nil || !strings.HasSuffix(out, "4711\n") {
@@ -268,9 +266,9 @@ func TestSecretsAndPowersStayWhereTheyBelong(t *testing.T) {
 	})
 }
 
-// status is one line of what the kernel knows of a process.
+// status returns one field of a process's status file.
 func status(pid int, key string) string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // it may have ended
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // the process may have ended
 	for line := range strings.Lines(string(text)) {
 		if value, ok := strings.CutPrefix(line, key+":"); ok {
 			return strings.TrimSpace(value)
@@ -279,11 +277,11 @@ func status(pid int, key string) string {
 	return ""
 }
 
-// keepers are the files that have to hold secrets.
+// keepers matches the files that must contain secrets.
 var keepers = regexp.MustCompile(`^/run/s6/container_environment/\w+$|^/config/keys/\w+$`)
 
-// filesWithSecretsAreClosed walks through all that was written since the start:
-// older files cannot hold what was made up then.
+// filesWithSecretsAreClosed checks all files written since the start: older files cannot
+// contain secrets that were generated then.
 func filesWithSecretsAreClosed(t *testing.T, c *local.Container, secrets planted, since time.Time) {
 	t.Helper()
 	pid, err := c.PID()
@@ -292,7 +290,7 @@ func filesWithSecretsAreClosed(t *testing.T, c *local.Container, secrets planted
 	}
 	root := fmt.Sprintf("/proc/%d/root", pid)
 	read, holding := 0, 0
-	open := map[string]bool{".": true} // directories a stranger can enter
+	open := map[string]bool{".": true} // directories that another user can enter
 	err = fs.WalkDir(os.DirFS(root), ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -313,7 +311,7 @@ func filesWithSecretsAreClosed(t *testing.T, c *local.Container, secrets planted
 		}
 		info, err := d.Info()
 		if err != nil || !d.Type().IsRegular() {
-			return nil // it went away, or is no file
+			return nil // it was deleted, or is not a regular file
 		}
 		changed := info.Sys().(*syscall.Stat_t).Ctim
 		if time.Unix(changed.Unix()).Before(since.Add(-time.Second)) {
@@ -348,8 +346,8 @@ func filesWithSecretsAreClosed(t *testing.T, c *local.Container, secrets planted
 	}
 }
 
-// writable are the places the application may write to: its volume, its state,
-// and the kernel's and everybody's places for temporary things.
+// writable matches the paths that the application may write to: its volume, its state, and
+// temporary directories and devices.
 var writable = regexp.MustCompile(`^/config(/|$)|^/run/netbox(/|$)|^/(tmp|var/tmp|dev/shm|dev/mqueue)(/|$)|^/dev/(null|zero|full|random|urandom|tty|ptmx|pts/\w+)$`)
 
 func writesNowhereElse(t *testing.T, c *local.Container) {
@@ -382,7 +380,7 @@ print(count)
 	}
 }
 
-// errorPagesTellNothing asks for pages that cannot be had.
+// errorPagesTellNothing requests pages that do not exist or are forbidden.
 func (w *world) errorPagesTellNothing(secrets planted) {
 	t := w.t
 	t.Helper()
@@ -413,7 +411,7 @@ func (w *world) errorPagesTellNothing(secrets planted) {
 	}
 }
 
-// tellsNothing holds an answer to be one for strangers.
+// tellsNothing checks that a response contains no secrets, internals or versions.
 func tellsNothing(t *testing.T, what string, res response, secrets planted) {
 	t.Helper()
 	if names := secrets.held(res.body); names != nil {
@@ -429,8 +427,8 @@ func tellsNothing(t *testing.T, what string, res response, secrets planted) {
 	}
 }
 
-// withTLS is what Django asks for where everything goes over TLS, which is the
-// proxy's to know, and DENY instead of SAMEORIGIN, which NetBox chose.
+// withTLS lists Django's warnings about settings for TLS, which is the proxy's task, and
+// about SAMEORIGIN, which NetBox uses instead of DENY.
 var withTLS = []string{"security.W004", "security.W008", "security.W012", "security.W016", "security.W019"}
 
 func deployCheck(t *testing.T, c *local.Container) {

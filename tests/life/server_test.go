@@ -25,8 +25,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// TestWhatClientsDoToTheWebServer holds one container to what comes in from
-// outside; it has a single thread, so that whatever keeps one busy shows.
+// TestWhatClientsDoToTheWebServer sends requests to one container. It has a single thread,
+// so that any request that blocks it is noticed.
 func TestWhatClientsDoToTheWebServer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -65,7 +65,7 @@ func TestWhatClientsDoToTheWebServer(t *testing.T) {
 			{"127.0.0.1/32", "", http.StatusOK},
 			{"::/0", "", http.StatusForbidden},
 			{"192.0.2.1/32", "Container-Peer: 192.0.2.1", http.StatusForbidden},
-			// What the proxy of the page says counts, as NetBox has it.
+			// NetBox trusts the header of the documented proxy.
 			{"192.0.2.1/32", "X-Forwarded-For: 192.0.2.1", http.StatusOK},
 			{"127.0.0.1/32", "X-Forwarded-For: 192.0.2.1", http.StatusForbidden},
 		} {
@@ -168,7 +168,7 @@ func TestWhatClientsDoToTheWebServer(t *testing.T) {
 	t.Run("clients that dawdle or hang up hold nobody up", func(t *testing.T) {
 		for _, sent := range []string{
 			"", "GET /login/ HT", "GET /login/ HTTP/1.1\r\nHost: " + host + "\r\nX-Slow: ",
-			// NetBox reads this one to its end before it knows who asks.
+			// NetBox reads this request's body before it authenticates the client.
 			"POST /api/users/tokens/provision/ HTTP/1.1\r\nHost: " + host + "\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
 		} {
 			for range 50 {
@@ -182,7 +182,7 @@ func TestWhatClientsDoToTheWebServer(t *testing.T) {
 				}
 			}
 		}
-		for range 20 { // these do not wait for their answer
+		for range 20 { // these do not wait for a response
 			conn, err := w.pod.DialContext(t.Context(), "tcp", "127.0.0.1:8000")
 			if err != nil {
 				t.Fatal(err)
@@ -196,7 +196,7 @@ func TestWhatClientsDoToTheWebServer(t *testing.T) {
 	w.stop(c)
 }
 
-// picture is a form with a large picture of noise.
+// picture returns a form with a large picture of noise.
 func picture(t *testing.T, fields map[string]string) (body, contentType string, size int) {
 	t.Helper()
 	noise := image.NewNRGBA(image.Rect(0, 0, 2700, 2600))
@@ -226,8 +226,8 @@ func picture(t *testing.T, fields map[string]string) (body, contentType string, 
 	return form.String(), parts.FormDataContentType(), size
 }
 
-// raw sends a request as it is written, the host name added. A server may
-// answer before it has read everything.
+// raw sends a request verbatim, plus the Host header. A server may respond before it has
+// read the whole request.
 func (w *world) raw(t *testing.T, line, headers, body string) response {
 	t.Helper()
 	conn, err := w.pod.DialContext(t.Context(), "tcp", "127.0.0.1:8000")
@@ -255,8 +255,8 @@ func (w *world) raw(t *testing.T, line, headers, body string) response {
 	return response{res.StatusCode, res.Header, text}
 }
 
-// TestAStopLetsRequestsInFlightEnd has one request wait for the database while
-// the container is stopped, and others come all the time.
+// TestAStopLetsRequestsInFlightEnd stops a container while one request waits for the
+// database and others arrive continuously.
 func TestAStopLetsRequestsInFlightEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -291,7 +291,7 @@ func TestAStopLetsRequestsInFlightEnd(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 
-	// Clients of both kinds: a connection for each request, and one for all.
+	// Clients of two kinds: with a connection per request, and with one for all requests.
 	load, enough := context.WithCancel(t.Context())
 	var clients sync.WaitGroup
 	var mu sync.Mutex
@@ -352,14 +352,14 @@ func TestAStopLetsRequestsInFlightEnd(t *testing.T) {
 	t.Logf("%d answers, %d connections refused", answers, refused)
 }
 
-// refusal reports whether no connection came to be: nothing was asked yet.
+// refusal reports whether the connection was refused, so that no request was sent.
 func refusal(err error) bool {
 	var dial *net.OpError
 	return errors.Is(err, unix.ECONNREFUSED) || errors.As(err, &dial) && dial.Op == "dial" && errors.Is(err, unix.ECONNRESET)
 }
 
-// TestAKilledServerProcessLosesNoFurtherRequest kills each process between the
-// client and NetBox: those that follow wait for its successor.
+// TestAKilledServerProcessLosesNoFurtherRequest kills each process between the client and
+// NetBox. Later requests must wait for its successor.
 func TestAKilledServerProcessLosesNoFurtherRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -370,7 +370,7 @@ func TestAKilledServerProcessLosesNoFurtherRequest(t *testing.T) {
 		name string
 		find func() []local.Process
 		says string
-		all  bool // whoever it serves is lost, also just before it is noticed
+		all  bool // the kill breaks all connections, also shortly before it is detected
 	}{
 		{"a worker of the web server", func() []local.Process { return named(c, "netbox-web")[1:] }, "was sent SIGKILL", false},
 		{"the web server", func() []local.Process { return named(c, "netbox-web")[:1] }, "web was killed by SIGKILL: starting it again", false},
@@ -405,7 +405,7 @@ func TestAKilledServerProcessLosesNoFurtherRequest(t *testing.T) {
 	w.stop(c)
 }
 
-// named are the processes the kernel calls so, the oldest first.
+// named returns the processes with this name in the kernel, the oldest first.
 func named(c *local.Container, name string) []local.Process {
 	var found []local.Process
 	for _, p := range c.Processes() {

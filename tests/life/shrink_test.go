@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// shrink takes away from a question what its failure does not need, as far as
-// a minute allows.
+// shrink removes the parts of a question that its failure does not need, for up to a
+// minute.
 func (a *asker) shrink(q question, wrong string) (small, why string) {
 	deadline := time.Now().Add(time.Minute)
 	fails := func(q question) bool {
@@ -22,7 +22,7 @@ func (a *asker) shrink(q question, wrong string) (small, why string) {
 		wrong = said
 		return true
 	}
-	// Mostly a single variable is to blame.
+	// In most cases a single variable is the cause.
 	for variable := range texts {
 		alone := question{Set: map[string][]byte{}, Files: map[string][]byte{}}
 		if value, given := q.Set[variable]; given {

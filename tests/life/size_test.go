@@ -6,8 +6,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// TestWhatWasLeftOutIsNotMissed uses what stands next to what the image does
-// without.
+// TestWhatWasLeftOutIsNotMissed uses library code that is close to the parts that the image
+// omits.
 func TestWhatWasLeftOutIsNotMissed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

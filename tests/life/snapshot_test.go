@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestTheSnapshotIsWhatMigratingFromNothingMakes compares a database that was
-// filled with one that was migrated from nothing, by the same image: it leaves
-// the snapshot alone because there is a table, of somebody else's.
+// TestTheSnapshotIsWhatMigratingFromNothingMakes compares a database loaded from the
+// snapshot with one that the same image migrated from nothing. The image does not use the
+// snapshot for the second, because that already contains a foreign table.
 func TestTheSnapshotIsWhatMigratingFromNothingMakes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -16,8 +16,8 @@ func TestTheSnapshotIsWhatMigratingFromNothingMakes(t *testing.T) {
 	w.sql(postgres, "netbox", "create database migrated")
 	w.sql(postgres, "migrated", "create schema theirs", "create table theirs.precious (answer integer)", "insert into theirs.precious values (42)")
 
-	// The web server alone, and no superuser: whatever writes rows later is
-	// not part of what is compared.
+	// Only the web server runs, without a superuser: rows written later are not part of the
+	// comparison.
 	quiet := map[string]string{"NETBOX_ROLE": "web", "SUPERUSER_PASSWORD": ""}
 	filled := w.netbox(quiet)
 	w.up(filled, "/login/")
@@ -27,9 +27,8 @@ func TestTheSnapshotIsWhatMigratingFromNothingMakes(t *testing.T) {
 	w.stop(filled)
 
 	quiet["DB_NAME"] = "migrated"
-	// The order in which Django meets applications of equal rank, and with it
-	// the numbers that rows get, follows from Python's hashes: here as where
-	// the snapshot is made.
+	// Python's hash seed determines the order in which Django visits applications of equal
+	// rank, and thus the IDs of rows. The build of the snapshot uses the same seed.
 	quiet["PYTHONHASHSEED"] = "0"
 	migrated := w.netbox(quiet)
 	w.logged(migrated, "the database is ready", 45*time.Minute)

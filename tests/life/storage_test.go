@@ -17,10 +17,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine"
 )
 
-// s3 serves the folders under data as buckets.
+// s3 returns an S3 server whose buckets are the directories under data.
 func (w *world) s3(name, access, secret, data string) engine.Container {
 	w.t.Helper()
-	tool := exec.CommandContext(w.t.Context(), "go", "tool", "-n", "versitygw") // builds it, where it has not been
+	tool := exec.CommandContext(w.t.Context(), "go", "tool", "-n", "versitygw") // builds it if necessary
 	tool.Dir = filepath.Join(repository, "tests", "tools")
 	tool.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var errs bytes.Buffer
@@ -30,7 +30,7 @@ func (w *world) s3(name, access, secret, data string) engine.Container {
 		w.t.Fatalf("build the S3 server: %v: %s", err, errs.Bytes())
 	}
 	dir, file := filepath.Split(strings.TrimSpace(string(program)))
-	c := w.sides.Redis // for its shell
+	c := w.sides.Redis // an image with a shell
 	c.Name = name
 	c.Entrypoint = []string{"/opt/s3/" + file, "--port", ":7070", "posix", "--nometa", "/data"}
 	c.Secrets = map[string]string{"ROOT_ACCESS_KEY": access, "ROOT_SECRET_KEY": secret}

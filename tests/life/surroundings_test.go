@@ -13,8 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable covers services that
-// are not there, or refuse.
+// TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable covers services that are
+// unreachable or refuse access.
 func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -26,7 +26,8 @@ func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 			says string
 		}{
 			{"no database server", map[string]string{"DB_PORT": "5999", "STARTUP_TIMEOUT": "1"}, "DB_PORT"},
-			// A refusal is not waited for: STARTUP_TIMEOUT is longer than this test has.
+			// A refusal is not retried: STARTUP_TIMEOUT exceeds the time limit of this
+			// test.
 			{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3600"}, "DB_PASSWORD"},
 			{"no such role", map[string]string{"DB_USER": "nobody", "STARTUP_TIMEOUT": "3600"}, "DB_USER"},
 			{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "3600"}, "DB_NAME"},
@@ -67,8 +68,8 @@ func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-// TestBasePathIsServed takes one spelling; that others mean the same is for
-// TestWhateverATypedVariableHoldsItIsTakenOrNamed to show.
+// TestBasePathIsServed uses one spelling. TestWhateverATypedVariableHoldsItIsTakenOrNamed
+// covers the others.
 func TestBasePathIsServed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -83,8 +84,7 @@ func TestBasePathIsServed(t *testing.T) {
 	w.stop(c)
 }
 
-// healthy waits until the image's health check passes: workers come up after
-// the pages do.
+// healthy waits until the image's health check passes: workers start after the web server.
 func healthy(t *testing.T, c *local.Container) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -100,7 +100,7 @@ func healthy(t *testing.T, c *local.Container) {
 	}
 }
 
-// healthCheck is the command of the image's own health check.
+// healthCheck returns the command of the image's health check.
 func healthCheck(t *testing.T) []string {
 	t.Helper()
 	config, err := machine.image.ConfigFile()
@@ -113,13 +113,12 @@ func healthCheck(t *testing.T) []string {
 	return config.Config.Healthcheck.Test[1:]
 }
 
-// TestItStartsInOddSurroundings has all of them at once, which do not meddle
-// with each other.
+// TestItStartsInOddSurroundings combines several independent conditions in one start.
 func TestItStartsInOddSurroundings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, local.Sysctl{Name: "net.ipv6.conf.all.disable_ipv6", Value: "1"})
 	w.services()
-	// Another PUID on a folder of somebody else's.
+	// Another PUID on a directory of a different user.
 	if err := os.WriteFile(filepath.Join(w.config, "theirs"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
-// typed is a variable that takes only some values: spellings, each with what
-// NetBox is to have then, in JSON, and where it can be said in full, which
-// values are accepted.
+// typed is a variable that accepts only some values. spellings maps values to NetBox's
+// setting in JSON. accepts, where set, matches all accepted values.
 type typed struct {
 	spellings map[string]string
 	accepts   *regexp.Regexp
@@ -60,8 +59,7 @@ var typedVariables = map[string]typed{
 	"STARTUP_TIMEOUT": {map[string]string{"1": "1", "86400": "86400"}, nil},
 }
 
-// hostile are values that something might evaluate, choke on, or take for
-// more than they are.
+// hostile values may be evaluated, crash a parser, or be mistaken for another type.
 var hostile = []string{
 	"__import__('os').system('touch /tmp/evil')", "[__import__('os').system('touch /tmp/evil')]", "{'a': open('/tmp/evil', 'w')}",
 	"$(touch /tmp/evil)", "`touch /tmp/evil`", "{}}", "{'a': {1, 2}}", "{'a': {'b': b'x'}}", `{"a": {"b": NaN}}`, `{"a": {"b": 1e999}}`,
@@ -72,8 +70,8 @@ var hostile = []string{
 	"Europe", "Mars/Olympus", "localtime", "tzdata.zi", "https://", "https://a/b", "ftp://a", "*.*", "a,,b", ",", "[]",
 }
 
-// TestWhateverATypedVariableHoldsItIsTakenOrNamed sets one variable to a value
-// that nobody meant, and all others good ones.
+// TestWhateverATypedVariableHoldsItIsTakenOrNamed sets one variable to an arbitrary value
+// and all others to valid ones.
 func TestWhateverATypedVariableHoldsItIsTakenOrNamed(t *testing.T) {
 	t.Parallel()
 	rounds := 250
@@ -84,7 +82,7 @@ func TestWhateverATypedVariableHoldsItIsTakenOrNamed(t *testing.T) {
 		seed  uint64
 		round int
 	}
-	// These have found faults.
+	// These seeds have found faults.
 	trials := []trial{{1795710588407300851, 29}, {1795710588407300851, 99}}
 	chosen := campaign.Seed(t, *soak)
 	for round := range rounds {
@@ -150,7 +148,7 @@ func same(a, b string) bool {
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
 }
 
-// TestTheNameOfASentinelsServiceKeepsItsCase asks both of NetBox's clients.
+// TestTheNameOfASentinelsServiceKeepsItsCase checks both Redis clients of NetBox.
 func TestTheNameOfASentinelsServiceKeepsItsCase(t *testing.T) {
 	t.Parallel()
 	a := askers(t, 1)[0]
@@ -165,8 +163,8 @@ func TestTheNameOfASentinelsServiceKeepsItsCase(t *testing.T) {
 	}
 }
 
-// TestTextsReachNetBoxThroughWholeStarts takes no short cut: each sample is a
-// container that is given the values, and a process of its own in it.
+// TestTextsReachNetBoxThroughWholeStarts starts a container for each sample and reads the
+// values in a new process there.
 func TestTextsReachNetBoxThroughWholeStarts(t *testing.T) {
 	t.Parallel()
 	starts := 2
@@ -177,7 +175,7 @@ func TestTextsReachNetBoxThroughWholeStarts(t *testing.T) {
 	w := newWorld(t)
 	for i := range starts {
 		q := randomQuestion(rand.New(rand.NewPCG(seed, uint64(i))))
-		if i == 0 { // as long as Linux has it
+		if i == 0 { // the longest value on Linux
 			delete(q.Files, "DB_PASSWORD")
 			q.Set["DB_PASSWORD"] = []byte(strings.Repeat("'\"$ ", 1<<17/4)[:1<<17-len("DB_PASSWORD=")-1])
 		}

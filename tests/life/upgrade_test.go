@@ -25,7 +25,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/versions"
 )
 
-// script is what an operator has in their scripts: it leaves a mark.
+// script is an operator's script that creates a region as a mark.
 const script = `from dcim.models import Region
 from extras.scripts import Script
 
@@ -35,8 +35,8 @@ class Mark(Script):
         Region.objects.create(name=f'mark {number}', slug=f'mark-{number}')
 `
 
-// previous is the image of the release that upgrades are proven from, made
-// once, while other tests run.
+// previous is the image of the release from which upgrades are tested. It is built once,
+// while other tests run.
 var previous struct {
 	once  sync.Once
 	image v1.Image
@@ -101,8 +101,8 @@ func TestAnUpgradeFromThePreviousReleaseKeepsEverything(t *testing.T) {
 	w.daily(token)
 	w.stop(after)
 
-	// The previous release may have the same migrations. Some are taken back,
-	// so that an upgrade has some to apply, and it is killed while it does.
+	// The previous release may have the same migrations. Some are reverted, so that the
+	// upgrade applies some and can be killed meanwhile.
 	w.takeBack(postgres, "outdated")
 	fresh := func(w *world) *local.Container {
 		w.t.Helper()
@@ -149,10 +149,10 @@ func TestAnUpgradeFromThePreviousReleaseKeepsEverything(t *testing.T) {
 	})
 }
 
-// takeBack makes a copy of the database that lacks the newest migrations, and
-// what NetBox derives from rows: cable paths and the search index. These
-// migrations only make triggers again that are there already: taking them back
-// is, says NetBox too, to forget that they were applied.
+// takeBack copies the database without the newest migrations and without the data that
+// NetBox derives from rows: cable paths and the search index. These migrations only
+// recreate existing triggers, so reverting them only deletes their records, as NetBox's own
+// reverse operation does.
 func (w *world) takeBack(postgres *local.Container, database string) {
 	w.t.Helper()
 	w.sql(postgres, "postgres", "create database "+database+" template netbox")
@@ -160,14 +160,14 @@ func (w *world) takeBack(postgres *local.Container, database string) {
 		"delete from extras_cachedvalue", "update dcim_interface set _path_id = null", "delete from dcim_cablepath")
 }
 
-// treasure is what an operator would miss.
+// treasure is an operator's data that an upgrade must keep.
 type treasure struct {
 	token  string
 	config string
 	photo  string // path of an uploaded image
 }
 
-// fill makes what an operator has.
+// fill creates the operator's data.
 func (w *world) fill(token string) *treasure {
 	w.t.Helper()
 	id := func(path string, body map[string]any) any {
@@ -203,7 +203,7 @@ func (w *world) fill(token string) *treasure {
 	return kept
 }
 
-// holds asks for all of it.
+// holds checks that all of the operator's data exists.
 func (w *world) holds(kept *treasure) {
 	w.t.Helper()
 	for path, want := range map[string]float64{
@@ -229,7 +229,7 @@ func (w *world) holds(kept *treasure) {
 	w.runScript(kept)
 }
 
-// runScript runs the operator's script in the background and sees its mark.
+// runScript runs the operator's script in the background and checks its mark.
 func (w *world) runScript(kept *treasure) {
 	w.t.Helper()
 	count := func() float64 {

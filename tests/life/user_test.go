@@ -13,9 +13,9 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// TestItWorksAsTheUserThatTheContainerIsStartedAs is what `docker run --user`,
-// podman's --userns=keep-id and Kubernetes' runAsUser do to a container: its
-// first process is that user, who has no capability.
+// TestItWorksAsTheUserThatTheContainerIsStartedAs covers `docker run --user`, podman's
+// --userns=keep-id and Kubernetes' runAsUser: the first process runs as that user, without
+// capabilities.
 func TestItWorksAsTheUserThatTheContainerIsStartedAs(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -23,11 +23,11 @@ func TestItWorksAsTheUserThatTheContainerIsStartedAs(t *testing.T) {
 		uid, gid   int
 		change     func(*engine.Container)
 	}{
-		// As Kubernetes' restricted profile has it.
+		// As in Kubernetes' restricted profile.
 		{"1000:1000 without rights", "1000:1000", 1000, 1000, func(c *engine.Container) {
 			c.Capabilities, c.NoNewPrivileges = []string{}, true
 		}},
-		// As OpenShift has it, on top of a read-only root.
+		// As in OpenShift, plus a read-only root.
 		{"an arbitrary user of group 0, a read-only root", "1000680000", 1000680000, 0, func(c *engine.Container) {
 			c.ReadOnly = true
 			c.Mounts = append(c.Mounts, engine.Mount{Path: "/run", Tmpfs: true}, engine.Mount{Path: "/tmp", Tmpfs: true})
@@ -66,7 +66,7 @@ func TestItWorksAsTheUserThatTheContainerIsStartedAs(t *testing.T) {
 	}
 }
 
-// worksAs uploads a file and looks at processes and at who owns what.
+// worksAs uploads a file and checks the users of processes and the owners of files.
 func (w *world) worksAs(c *local.Container, uid, gid int) {
 	t := w.t
 	t.Helper()
@@ -110,8 +110,8 @@ func (w *world) worksAs(c *local.Container, uid, gid int) {
 	}
 }
 
-// TestWhereItCannotWorkAsAUserOneLineSaysSo is the volume of another user, and
-// a root that is read-only without a place for what the supervisor writes.
+// TestWhereItCannotWorkAsAUserOneLineSaysSo covers another user's volume, and a read-only
+// root without a writable directory for the supervisor.
 func TestWhereItCannotWorkAsAUserOneLineSaysSo(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -1,7 +1,5 @@
-// Package life tests what operators do to the image: start, stop, kill and restart
-// it, in odd surroundings, on the local engine, against a real PostgreSQL and
-// Redis.
-//
+// Package life tests the operation of the image with the local engine and a real PostgreSQL
+// and Redis: it starts, stops, kills and restarts containers in different environments.
 // Long campaigns run a sample by default, and all cases with -soak.
 package life
 
@@ -37,19 +35,18 @@ const (
 	repository = "../.."
 	host       = "netbox.test"
 	password   = "correct horse 'battery' staple"
-	// patience is the limit for anything to come up or to end, on a machine
-	// that does other things too.
+	// patience is the time limit for a start or an end, on a machine with other load.
 	patience = 10 * time.Minute
 )
 
-// machine is what all tests stand on.
+// machine has what all tests share: the engine, the image and the services.
 var machine struct {
 	once   sync.Once
 	ready  bool
 	engine *local.Engine
 	image  v1.Image
 	sides  pipeline.Sidecars
-	dist   string // holds the image
+	dist   string // directory with the image
 }
 
 func TestMain(m *testing.M) {
@@ -57,8 +54,8 @@ func TestMain(m *testing.M) {
 	sideBySide := true
 	flag.Visit(func(f *flag.Flag) { sideBySide = sideBySide && f.Name != "test.parallel" })
 	if sideBySide {
-		// Worlds do not know of each other, and much of a test is waiting: for an
-		// outage, for a limit, for the end of a container.
+		// Worlds are independent, and tests spend most of their time waiting: for an
+		// outage, a limit, or the end of a container.
 		flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0)))
 	}
 	code := m.Run()
@@ -74,8 +71,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// world is one private network with its services, and a folder that becomes
-// /config.
+// world is a private network with its services, and a directory that is mounted at /config.
 type world struct {
 	t      *testing.T
 	pod    *local.Pod
@@ -83,7 +79,7 @@ type world struct {
 	config string
 }
 
-// newWorld makes the services of a network ready; none has been started.
+// newWorld returns a network whose services are not started yet.
 func newWorld(t *testing.T, settings ...local.Sysctl) *world {
 	t.Helper()
 	need.Root(t, "booting containers")
@@ -103,8 +99,8 @@ func newWorld(t *testing.T, settings ...local.Sysctl) *world {
 	return &world{t: t, pod: pod, sides: machine.sides, config: t.TempDir()}
 }
 
-// makeMachine builds the image of this machine's architecture as the command
-// line does, and makes the services ready.
+// makeMachine builds the image for this machine's architecture as the command line does,
+// and prepares the services.
 func makeMachine(t testing.TB) {
 	t.Helper()
 	var err error
@@ -120,15 +116,14 @@ func makeMachine(t testing.TB) {
 	machine.ready = true
 }
 
-// debian is an image of Debian packages of a suite, for further real services
-// in a network: an nginx, a slapd, another PostgreSQL. Its processes start as
-// root, from what the container names as entrypoint.
+// debian returns an image of Debian packages of a suite, for further real services such as
+// nginx, slapd or another PostgreSQL. The container's entrypoint runs as root.
 func debian(t *testing.T, suite string, packages ...string) v1.Image {
 	t.Helper()
 	return basetest.Packages(t, repository, suite, packages...)
 }
 
-// start starts a container of the network.
+// start starts a container in the network.
 func (w *world) start(c engine.Container) *local.Container {
 	w.t.Helper()
 	started, err := w.pod.Start(w.t.Context(), c)
@@ -146,7 +141,7 @@ func (w *world) start(c engine.Container) *local.Container {
 	return started
 }
 
-// services starts PostgreSQL and Redis and waits for them.
+// services starts PostgreSQL and Redis and waits until they are ready.
 func (w *world) services() (postgres, redis *local.Container) {
 	w.t.Helper()
 	postgres, redis = w.start(w.sides.Postgres), w.start(w.sides.Redis)
@@ -160,8 +155,8 @@ func (w *world) services() (postgres, redis *local.Container) {
 	return postgres, redis
 }
 
-// spec is NetBox as an operator sets it up; more changes the environment, an
-// empty value takes a variable away.
+// spec returns a typical NetBox container. more changes its environment; an empty value
+// removes a variable.
 func (w *world) spec(name string, more map[string]string) engine.Container {
 	env := map[string]string{
 		"PUID": "1000", "PGID": "1000", "TZ": "Etc/UTC",
@@ -186,13 +181,13 @@ func (w *world) spec(name string, more map[string]string) engine.Container {
 	}
 }
 
-// netbox starts NetBox with more in its environment.
+// netbox starts NetBox with additional environment variables.
 func (w *world) netbox(more map[string]string) *local.Container {
 	w.t.Helper()
 	return w.start(w.spec("netbox", more))
 }
 
-// up waits until NetBox answers and returns the seconds from its start.
+// up waits until NetBox serves the path and returns the time since its start.
 func (w *world) up(c *local.Container, path string) time.Duration {
 	w.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -251,7 +246,7 @@ func (w *world) ask(method, path, token string, body any) (response, error) {
 	return response{res.StatusCode, res.Header, text}, err
 }
 
-// must is ask with an answer that has to come with this status.
+// must sends a request, checks the response's status and returns its JSON object.
 func (w *world) must(want int, method, path, token string, body any) map[string]any {
 	w.t.Helper()
 	res, err := w.ask(method, path, token, body)
@@ -268,7 +263,7 @@ func (w *world) must(want int, method, path, token string, body any) map[string]
 	return got
 }
 
-// token makes an API token of the superuser's.
+// token creates an API token for the superuser.
 func (w *world) token() string {
 	w.t.Helper()
 	got := w.must(http.StatusCreated, http.MethodPost, "/api/users/tokens/provision/", "",
@@ -281,7 +276,7 @@ func (w *world) token() string {
 	return "nbt_" + key + "." + secret
 }
 
-// ended waits for the end and returns the status.
+// ended waits until the container ends and returns its exit status.
 func (w *world) ended(c *local.Container) int {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
@@ -293,7 +288,7 @@ func (w *world) ended(c *local.Container) int {
 	return code
 }
 
-// stop is `docker stop`.
+// stop does what `docker stop` does.
 func (w *world) stop(c *local.Container) {
 	w.t.Helper()
 	if code, err := c.Stop(w.t.Context()); err != nil || code != 0 {
@@ -301,7 +296,7 @@ func (w *world) stop(c *local.Container) {
 	}
 }
 
-// said returns NetBox's own lines, and those of s6 about failures.
+// said returns all log lines of a container.
 func said(c *local.Container) string {
 	var lines []string
 	for _, l := range c.Lines() {
@@ -310,7 +305,7 @@ func said(c *local.Container) string {
 	return strings.Join(lines, "\n")
 }
 
-// query asks the database as its superuser would, in one column.
+// query returns one column from the database, queried as its superuser.
 func (w *world) query(postgres *local.Container, sql string) string {
 	w.t.Helper()
 	out, errs, code, err := postgres.Exec(w.t.Context(),
