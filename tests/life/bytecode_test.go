@@ -19,11 +19,10 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// The compiler's output depends on what its process has loaded and compiled before:
-// when one process compiled all packages in random order, 1 of 5831 files differed, in
-// redis/cluster. This test recompiles the image's byte code with packages unpacked in
-// another order: all packages with -soak, otherwise two, which shows that the script
-// reproduces what the image contains.
+// TestByteCodeIsTheSameInWhateverOrderItIsCompiled recompiles the image's byte code with
+// packages unpacked in another order: all with -soak, otherwise two. The compiler's output
+// depends on what its process has loaded and compiled before: when one process compiled
+// all packages in random order, 1 of 5831 files differed, in redis/cluster.
 func TestByteCodeIsTheSameInWhateverOrderItIsCompiled(t *testing.T) {
 	need.Root(t, "unpacking an image and running its Python")
 	machine.once.Do(func() { makeMachine(t) })

@@ -143,8 +143,7 @@ func (s *stack) container(name string) engine.Container {
 	return c
 }
 
-// start does what `docker compose up -d` does: it creates new containers and does not
-// wait.
+// start does what `docker compose up -d` does: it creates containers without waiting.
 func (s *stack) start() {
 	s.t.Helper()
 	for _, name := range s.order {
@@ -213,8 +212,7 @@ func (s *stack) stop() {
 	}
 }
 
-// restart does what `docker compose start` does after a stop: it starts the same
-// containers.
+// restart does what `docker compose start` does: it starts the stopped containers.
 func (s *stack) restart() {
 	s.t.Helper()
 	for _, name := range s.order {

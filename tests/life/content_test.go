@@ -183,7 +183,7 @@ func privateText() *regexp.Regexp {
 	return regexp.MustCompile(strings.Join(parts, "|"))
 }
 
-// power reports which rights a file grants beyond those of its caller; empty if none.
+// power returns the rights that a file grants beyond those of its caller, or "".
 func power(h *tar.Header) string {
 	var powers []string
 	if h.Typeflag == tar.TypeReg && h.Mode&0o6000 != 0 {

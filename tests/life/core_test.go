@@ -166,7 +166,7 @@ func TestDockerStopEndsAStartAtOnce(t *testing.T) {
 		t.Helper()
 		began := time.Now()
 		code, err := c.Stop(t.Context())
-		if took := time.Since(began); err != nil || took > 10*time.Second { // Docker's time limit before it kills
+		if took := time.Since(began); err != nil || took > 10*time.Second { // Docker's default timeout before SIGKILL
 			t.Errorf("stop: %v after %s, want the end within 10 s", err, took)
 		}
 		if code != 1 || strings.Contains(said(c), "Traceback") { // as after any failed start

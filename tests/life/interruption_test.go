@@ -79,8 +79,7 @@ func TestAFirstStartMayBeInterrupted(t *testing.T) {
 				w.config = t.TempDir()
 				started := fresh(w, test.roles...)
 				time.Sleep(after)
-				// Only the first is interrupted: a second container continues or is
-				// restarted.
+				// Only the first is interrupted: the second continues or recovers.
 				test.fault(t, started[0])
 				next := w.start(w.spec(test.roles[0], map[string]string{"DB_NAME": "try", "NETBOX_ROLE": test.roles[0]}))
 				t.Logf("the next start answers after %.1f s", w.up(next, "/login/").Seconds())

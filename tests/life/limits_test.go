@@ -21,8 +21,8 @@ import (
 // enough lists the capabilities that docs/operation.md documents as sufficient.
 var enough = []string{"CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_KILL"}
 
-// limit sets a limit in a container's cgroup, of version 1 or 2. It returns false when
-// this machine lacks the controller.
+// limit sets a limit in a container's cgroup, of version 1 or 2, and reports whether this
+// machine has the controller.
 func limit(t *testing.T, c *local.Container, controller, old, unified, value string) bool {
 	t.Helper()
 	pid, err := c.PID()

@@ -58,7 +58,7 @@ var topology = map[string]string{
 	own + "topology.py": "PLUGINS += ['netbox_topology_views']\nPLUGINS_CONFIG['netbox_topology_views'] = {'allow_coordinates_saving': True}\n",
 }
 
-// qrcode is a mod that installs its plugin and the dependencies itself.
+// qrcode is a mod that installs its plugin and its dependencies itself.
 var qrcode = map[string]string{
 	services + "init-mod-qrcode/type":                         "oneshot\n",
 	services + "init-mod-qrcode/up":                           "/etc/s6-overlay/s6-rc.d/init-mod-qrcode/run\n",

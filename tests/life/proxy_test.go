@@ -11,7 +11,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/engine/local"
 )
 
-// The host name of NetBox in the examples of docs/proxy.md.
+// example is the host name of NetBox in the examples of docs/proxy.md.
 const example = "netbox.example.com"
 
 // Ports of the nginx servers that terminate TLS in front of NetBox:
@@ -254,7 +254,7 @@ func madeByProxy(w *world, ca *authority, token string, c *local.Container) {
 	if text := fmt.Sprint(permissions["results"]); permissions["count"] != 2.0 || !strings.Contains(text, "map[name__startswith:B]") || !strings.Contains(text, "dcim.region") {
 		t.Errorf("alice's permissions are %s", text)
 	}
-	// The constraint limits which objects she sees.
+	// The constraint limits which objects the user sees.
 	b.header["Accept"] = "application/json"
 	sites := string(b.get("/api/dcim/sites/").body)
 	if !strings.Contains(sites, `"count":1,`) || !strings.Contains(sites, "Berlin") {

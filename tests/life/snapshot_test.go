@@ -8,7 +8,7 @@ import (
 
 // TestTheSnapshotIsWhatMigratingFromNothingMakes compares a database loaded from the
 // snapshot with one that the same image migrated from nothing. The image does not use the
-// snapshot for the second, because that already contains a foreign table.
+// snapshot for the second, because that already contains another table.
 func TestTheSnapshotIsWhatMigratingFromNothingMakes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

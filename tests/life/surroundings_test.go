@@ -26,8 +26,7 @@ func TestWhatCannotWorkEndsWithOneLineThatNamesTheVariable(t *testing.T) {
 			says string
 		}{
 			{"no database server", map[string]string{"DB_PORT": "5999", "STARTUP_TIMEOUT": "1"}, "DB_PORT"},
-			// A refusal is not retried: STARTUP_TIMEOUT exceeds the time limit of this
-			// test.
+			// A refusal is not retried: STARTUP_TIMEOUT exceeds this test's time limit.
 			{"wrong database password", map[string]string{"DB_PASSWORD": "wrong", "STARTUP_TIMEOUT": "3600"}, "DB_PASSWORD"},
 			{"no such role", map[string]string{"DB_USER": "nobody", "STARTUP_TIMEOUT": "3600"}, "DB_USER"},
 			{"no such database", map[string]string{"DB_NAME": "nowhere", "STARTUP_TIMEOUT": "3600"}, "DB_NAME"},

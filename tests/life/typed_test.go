@@ -142,7 +142,7 @@ func TestWhateverATypedVariableHoldsItIsTakenOrNamed(t *testing.T) {
 	t.Logf("%d trials in %.0f s, %d of the values were taken", len(trials), time.Since(began).Seconds(), taken)
 }
 
-// same compares JSON texts.
+// same reports whether two JSON texts have the same value.
 func same(a, b string) bool {
 	var x, y any
 	return json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(x, y)
