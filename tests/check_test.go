@@ -26,7 +26,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// TestCheck is the main job, on the repository as it is.
+// TestCheck runs check on the unchanged repository.
 func TestCheck(t *testing.T) {
 	dist := t.TempDir()
 	checked := ci(t, root, dist, "check")
@@ -140,7 +140,8 @@ func TestCheck(t *testing.T) {
 	t.Run("a blob that comes back corrupted fails the publication", func(t *testing.T) { corruptedBlob(t, dist) })
 }
 
-// A scan is kept by the digest of its image.
+// nothingIsMadeAgain checks that a second build runs no step, no package scan and
+// no image export again. A scan is cached by the digest of its image.
 func nothingIsMadeAgain(t *testing.T, of registry.PlatformImage) {
 	t.Helper()
 	alone := ci(t, root, t.TempDir(), "build", "--platform", registry.Key(of.Platform))
@@ -185,8 +186,8 @@ func nothingIsMadeAgain(t *testing.T, of registry.PlatformImage) {
 	}
 }
 
-// packagesAreKnown looks for packages of each sort that the image is made of, in
-// the list and in each document.
+// packagesAreKnown checks that the list and each document contain packages of
+// every type in the image.
 func packagesAreKnown(t *testing.T, r report.Report) {
 	t.Helper()
 	of := map[string]report.Platform{}
@@ -278,8 +279,8 @@ func publishBringsWhatWasProven(t *testing.T, dist string, digest v1.Hash) {
 	}
 }
 
-// corruptedBlob publishes through a proxy that flips a bit of every large blob
-// it hands back.
+// corruptedBlob publishes through a proxy that flips a bit of every blob that is
+// pulled.
 func corruptedBlob(t *testing.T, dist string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -22,12 +22,12 @@ import (
 
 var soak = flag.Bool("soak", false, "run the long campaigns whole")
 
-// root is the repository; program is the command line, built from it.
+// root is the path of the repository, program that of the command line built from it.
 var root, program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if testing.Short() { // every test here boots containers
+	if testing.Short() { // all tests here boot containers
 		fmt.Println("SKIPPED: -short leaves out booting containers")
 		return
 	}
@@ -62,36 +62,36 @@ func prepare() error {
 	return nil
 }
 
-// outcome is what a run of the command line came to.
+// outcome holds the result of a run of the command line.
 type outcome struct {
 	stdout, stderr string
 	code           int
-	dist           string // the directory it wrote to
-	run            string // what marks its processes
+	dist           string // the output directory
+	run            string // the value of marker in its processes
 	pid            int
 }
 
-// command is a run of the command line on the repository at repo.
+// command returns a command that runs the command line on the repository at repo.
 func command(ctx context.Context, repo, dist string, args ...string) *exec.Cmd {
-	if args[0] != "verify" || slices.Contains(args, "--rebuild") { // it builds nothing and writes nothing
+	if args[0] != "verify" || slices.Contains(args, "--rebuild") { // verify alone builds and writes nothing
 		args = append(args, "--engine", "local", "--output", dist)
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = repo
 	cmd.Env = append(os.Environ(), marker+"="+rand.Text())
-	// A test that ends early interrupts the run, as a person would.
+	// If the test ends early, it interrupts the run as a user would.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 	cmd.WaitDelay = time.Minute
 	return cmd
 }
 
-// ci runs the command line to its end.
+// ci runs the command line and waits for its exit.
 func ci(t *testing.T, repo, dist string, args ...string) outcome {
 	t.Helper()
 	return ciWith(t, nil, repo, dist, args...)
 }
 
-// ciWith runs the command line with more in its environment.
+// ciWith is ci with additional environment variables.
 func ciWith(t *testing.T, env []string, repo, dist string, args ...string) outcome {
 	t.Helper()
 	cmd := command(t.Context(), repo, dist, args...)
@@ -113,9 +113,9 @@ func ciWith(t *testing.T, env []string, repo, dist string, args ...string) outco
 	return o
 }
 
-// end waits for a run to end.
+// end waits until a run exits and returns its outcome.
 func end(cmd *exec.Cmd, dist string, stdout, stderr *bytes.Buffer) outcome {
-	_ = cmd.Wait() // the exit code says how it ended
+	_ = cmd.Wait() // the exit code has the result
 	_, run, _ := strings.Cut(cmd.Env[len(cmd.Env)-1], "=")
 	return outcome{
 		stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode(),
@@ -128,7 +128,7 @@ func lastLines(text string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// report is what the run left under report/.
+// report reads the report that the run wrote.
 func (o outcome) report(t *testing.T) report.Report {
 	t.Helper()
 	r, err := report.Load(filepath.Join(o.dist, "report"))
@@ -138,7 +138,7 @@ func (o outcome) report(t *testing.T) report.Report {
 	return r
 }
 
-// copyOfRepository is the repository's files, changed by change and committed.
+// copyOfRepository copies the repository, applies change and commits the result.
 func copyOfRepository(t *testing.T, change func(dir string)) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -150,7 +150,7 @@ func copyOfRepository(t *testing.T, change func(dir string)) string {
 	return dir
 }
 
-// write puts a file into a copy of the repository.
+// write writes a file of a copy of the repository.
 func write(t *testing.T, dir, name, content string, mode os.FileMode) {
 	t.Helper()
 	file := filepath.Join(dir, name)
@@ -162,7 +162,7 @@ func write(t *testing.T, dir, name, content string, mode os.FileMode) {
 	}
 }
 
-// replace changes the one place in a file where old stands.
+// replace replaces old, which must occur exactly once in the file.
 func replace(t *testing.T, dir, name, old, new string) {
 	t.Helper()
 	file := filepath.Join(dir, name)

@@ -1,6 +1,5 @@
-// Package tests checks the project end to end, as its users run it: the command
-// line is a process, on the repository or on a deliberately broken copy, with
-// every part real.
+// Package tests checks the project end to end: it runs the command line as a
+// process, on the repository or on a deliberately broken copy, without mocks.
 //
 // Long campaigns run a sample by default, and all cases with -soak:
 //

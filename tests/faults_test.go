@@ -11,17 +11,17 @@ import (
 
 const services = "root/etc/s6-overlay/s6-rc.d/"
 
-// TestBrokenImagesTurnCheckRed breaks the image in ways people have broken
-// images, and holds check to saying so.
+// TestBrokenImagesTurnCheckRed breaks the image in ways seen in practice and
+// expects check to fail with a clear error.
 func TestBrokenImagesTurnCheckRed(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(t *testing.T, dir string)
 		args   []string
 		env    func(t *testing.T) []string
-		stage  string   // the first to fail
-		says   []string // what standard error must hold
-		log    string   // of the report, that must hold the last of them too
+		stage  string   // the first stage that fails
+		says   []string // substrings of standard error
+		log    string   // a log of the report that must contain the last of them
 	}{
 		{
 			name: "a dependency file removed",
@@ -67,7 +67,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			says:  []string{"svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: [Errno 98] Address already in use"},
 		},
 		{
-			name: "a service that dies", // which s6 starts again, and logs nothing of
+			name: "a service that dies", // s6 restarts it and logs nothing
 			change: func(t *testing.T, dir string) {
 				write(t, dir, services+"svc-cron/run", "#!/bin/sh\necho \"cron $$: there is no spool\" >&2\nexit 3\n", 0o755)
 			},
@@ -122,7 +122,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 		{
 			name: "a mirror that does not answer",
 			change: func(t *testing.T, dir string) {
-				replace(t, dir, "versions.yml", "suite: trixie", "suite: forky") // which no cache holds
+				replace(t, dir, "versions.yml", "suite: trixie", "suite: forky") // not in any cache
 			},
 			env: func(t *testing.T) []string {
 				file := filepath.Join(t.TempDir(), "apt.conf")
@@ -167,7 +167,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			}
 			var failed []string
 			for _, s := range o.report(t).Stages {
-				// Services and browser come from the same mirror, at the same time.
+				// Sidecars and browser come from the same mirror at the same time.
 				if s.Verdict() == "failed" && s.Stage != "sidecars" && s.Stage != "browser" {
 					failed = append(failed, s.Stage)
 				}

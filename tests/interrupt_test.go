@@ -15,8 +15,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
-// TestInterruptLeavesNothing interrupts check at moments of its life,
-// and kills it without warning at others.
+// TestInterruptLeavesNothing interrupts check at some moments and kills it at
+// others.
 func TestInterruptLeavesNothing(t *testing.T) {
 	tries, longest := 2, 20*time.Second
 	if *soak {
@@ -35,7 +35,7 @@ func TestInterruptLeavesNothing(t *testing.T) {
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				// Before the process listens for signals an interruption ends it without a word.
+				// Until it handles signals, an interrupt ends the process without output.
 				if !begun(dist) {
 					o := end(cmd, dist, &stdout, &stderr)
 					t.Fatalf("it took no lock: status %d:\n%s", o.code, o.stderr)
@@ -46,15 +46,15 @@ func TestInterruptLeavesNothing(t *testing.T) {
 				}
 				o := end(cmd, dist, &stdout, &stderr)
 				if how == syscall.SIGKILL {
-					// Nobody is left to sweep: what remains may be empty
-					// directories, but no process and no mount.
+					// A killed process cannot clean up: empty directories may
+					// remain, but no process and no mount.
 					o.pid = -1
 					o.dist = t.TempDir()
 				} else if o.code != 1 || !strings.Contains(o.stderr, "interrupted") {
 					t.Errorf("status %d, want 1 and a word of the interruption:\n%s", o.code, lastLines(o.stderr, 20))
 				}
 				o.nothingIsLeft(t)
-				// A report that is there is whole, and claims nothing.
+				// If there is a report, it is complete and has not passed.
 				if dir := filepath.Join(dist, "report"); isThere(dir) {
 					r, err := report.Load(dir)
 					page, pageErr := os.ReadFile(filepath.Join(dir, "index.html"))
@@ -80,7 +80,7 @@ func isThere(file string) bool {
 	return err == nil
 }
 
-// begun waits until a run has taken the lock of its output directory.
+// begun waits for a run to lock its output directory and reports whether it did.
 func begun(dist string) bool {
 	for range 6_000 {
 		if isThere(filepath.Join(dist, ".lock")) {
@@ -91,8 +91,8 @@ func begun(dist string) bool {
 	return false
 }
 
-// TestASecondRunWaits starts runs with an output directory that is in use, by this
-// process and then by each other.
+// TestASecondRunWaits starts runs with an output directory that this process and
+// then another run has locked.
 func TestASecondRunWaits(t *testing.T) {
 	dist := t.TempDir()
 	unlock, err := filelock.Lock(t.Context(), filepath.Join(dist, ".lock"), filelock.Exclusive, dist, time.Second, nil)

@@ -10,13 +10,12 @@ import (
 	"time"
 )
 
-// marker is the environment variable by which a run's processes are known from
-// those of others: what a run starts inherits it.
+// marker is an environment variable that identifies the processes of a run: they
+// all inherit it.
 const marker = "DOCKER_NETBOX_TEST_RUN"
 
-// nothingIsLeft holds the machine to being as it was before a run: no process
-// of it, no mount, no control group. What has just been killed gets a moment
-// to go.
+// nothingIsLeft checks that no process, mount, cgroup or partial file of a run
+// remains. Killed processes get a minute to exit.
 func (o outcome) nothingIsLeft(t *testing.T) {
 	t.Helper()
 	var left []string
@@ -39,7 +38,7 @@ func (o outcome) leftovers(t *testing.T) []string {
 			left = append(left, fmt.Sprintf("process %s (%s)", filepath.Base(p), bytes.ReplaceAll(cmdline, []byte{0}, []byte{' '})))
 		}
 	}
-	// Every mount is made in a namespace of its own; none may show in ours.
+	// All mounts are in other mount namespaces: none may be visible in this one.
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)

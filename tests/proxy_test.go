@@ -8,8 +8,7 @@ import (
 	"strings"
 )
 
-// flipper hands requests on to a registry and flips a bit of each blob that
-// comes back.
+// flipper is a proxy for a registry that flips a bit of each blob in a response.
 type flipper struct{ to string }
 
 func (f *flipper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +29,7 @@ func (f *flipper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	proxy.ServeHTTP(w, r)
 }
 
-// flipped changes one bit of the first byte.
+// flipped flips one bit of the first byte that is read.
 type flipped struct {
 	io.ReadCloser
 	done bool

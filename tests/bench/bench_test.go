@@ -1,17 +1,17 @@
-// Package bench measures the image's way of serving NetBox against those of
+// Package bench compares how the image serves NetBox with the two servers of
 // NetBox's installation guide: gunicorn and uWSGI, both behind nginx. All serve
-// the same NetBox, the same database and the same Redis, in turns:
+// the same NetBox, database and Redis, and are measured in turn:
 //
 //	go test ./tests/bench -run '^$' -bench Serving -benchtime 1x -rounds 7 -seconds 10 -timeout 40m
 //
-// Without -rounds and -seconds it measures for 5 minutes, after one or two that
-// the servers take to start. What the image holds while it is idle takes a minute
-// to find out:
+// Without -rounds and -seconds it measures for 5 minutes, after one or two minutes
+// in which the servers start. Measuring the memory of the idle image takes a
+// minute:
 //
 //	go test ./tests/bench -run '^$' -bench Memory -benchtime 1x
 //
-// No speed is asserted: the test checks the harness, the benchmarks print their
-// tables, and on standard error what they are doing and how long it will take.
+// No speed is asserted. The test checks the harness. The benchmarks print tables,
+// and on standard error each step and the remaining time.
 package bench
 
 import (
@@ -53,18 +53,18 @@ const (
 	repository = "../.."
 	host       = "netbox.test"
 	password   = "correct horse battery staple"
-	starting   = 3 * time.Minute // that the servers take when the images are there, with room to spare
+	starting   = 3 * time.Minute // upper limit for starting all servers from existing images
 	patience   = 10 * time.Minute
-	calm       = 15 * time.Second // until what starting a server needed is given back
+	calm       = 15 * time.Second // until the memory used at startup is released
 )
 
-// question is what a server is asked, again and again.
+// question is a request that is sent to each server repeatedly.
 type question struct {
 	name        string
 	path        string
 	token       bool
 	connections int
-	slow        int // how many times longer it is asked, for enough answers
+	slow        int // multiplies the duration, for enough responses
 }
 
 var questions = []question{
@@ -73,22 +73,22 @@ var questions = []question{
 	{name: "static file", path: "/static/netbox.css", connections: 32, slow: 1},
 }
 
-// length is how long one measurement of a question takes.
+// length returns the duration of one measurement of a question.
 func length(q question) time.Duration { return time.Duration(q.slow**seconds) * time.Second }
 
-// figures are what wrk found out in one measurement.
+// figures holds the results of one measurement by wrk.
 type figures struct {
 	Requests, Microseconds, P50, P99, Errors, Timeouts, Refused int64
 	cpu                                                         float64 // seconds the server's processes used
 }
 
-// cost is the server's processor time of a request in milliseconds, which
-// says the same however busy the machine is.
+// cost returns the server's processor time per request in milliseconds. It does
+// not depend on the load of the machine.
 func (f figures) cost() float64 { return f.cpu / float64(f.Requests) * 1e3 }
 
 func (f figures) rate() float64 { return float64(f.Requests) / (float64(f.Microseconds) / 1e6) }
 
-// scene is the private network in which all servers run.
+// scene holds the private network in which all servers run.
 type scene struct {
 	tb      testing.TB
 	pod     *local.Pod
@@ -97,13 +97,13 @@ type scene struct {
 	token   string
 }
 
-// say shows what goes on. What a benchmark logs appears when it ends.
+// say prints progress at once. The log of a benchmark only appears when it ends.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, time.Now().Format(time.TimeOnly)+" "+format+"\n", args...)
 }
 
 // newScene starts the services and the servers, the image first, and fills the
-// database. Without any other server there is nothing to measure speed with.
+// database. It only starts wrk if there are servers to compare the image with.
 func newScene(tb testing.TB, servers []server) *scene {
 	tb.Helper()
 	need.Root(tb, "booting containers")
@@ -152,7 +152,7 @@ func newScene(tb testing.TB, servers []server) *scene {
 		}
 		say("starting %s", server.name)
 		s.servers[server.name] = s.start(c)
-		s.wait(server) // the first makes the tables and keys that the others find
+		s.wait(server) // the first creates the tables and keys for all
 	}
 	if guide != nil {
 		s.wrk = s.start(engine.Container{Name: "wrk", Image: guide, Entrypoint: []string{"sleep", "infinity"}})
@@ -166,8 +166,8 @@ func newScene(tb testing.TB, servers []server) *scene {
 	return s
 }
 
-// build makes the image as the command line does, and if wanted one on top of it
-// that also holds what NetBox's guide has one install.
+// build builds the image as the command line does. If wanted, it also builds an
+// image on top of it with the packages of NetBox's installation guide.
 func build(tb testing.TB, wanted bool) (eng *local.Engine, plain, guide v1.Image) {
 	tb.Helper()
 	dir := *dist
@@ -211,7 +211,7 @@ func (s *scene) start(spec engine.Container) *local.Container {
 	return c
 }
 
-// ask sends one request and decodes the answer when it is JSON.
+// ask sends one request and decodes a JSON response.
 func (s *scene) ask(method string, port int, path, body string) (status int, got map[string]any, err error) {
 	ctx, cancel := context.WithTimeout(s.tb.Context(), time.Minute)
 	defer cancel()
@@ -235,7 +235,7 @@ func (s *scene) ask(method string, port int, path, body string) (status int, got
 	return res.StatusCode, got, err
 }
 
-// wait waits until a server answers.
+// wait waits until a server responds.
 func (s *scene) wait(server server) {
 	s.tb.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
@@ -254,7 +254,7 @@ func (s *scene) wait(server server) {
 	}
 }
 
-// provision makes an API token.
+// provision creates an API token.
 func (s *scene) provision() string {
 	s.tb.Helper()
 	status, got, err := s.ask(http.MethodPost, servers[0].port, "/api/users/tokens/provision/",
@@ -265,7 +265,7 @@ func (s *scene) provision() string {
 	return fmt.Sprintf("nbt_%v.%v", got["key"], got["token"])
 }
 
-// measure has wrk ask one server one question for a while.
+// measure runs wrk with one question against one server.
 func (s *scene) measure(server server, q question, length time.Duration) figures {
 	s.tb.Helper()
 	command := []string{"wrk", "--threads", "2", "--connections", strconv.Itoa(q.connections), "--timeout", "60s",
@@ -288,8 +288,8 @@ func (s *scene) measure(server server, q question, length time.Duration) figures
 	return f
 }
 
-// TestEveryServerAnswersEveryQuestion holds the harness: what is compared is
-// the same NetBox, and wrk counts its answers.
+// TestEveryServerAnswersEveryQuestion checks the harness: all servers serve the
+// same NetBox, and wrk counts their responses.
 func TestEveryServerAnswersEveryQuestion(t *testing.T) {
 	s := newScene(t, servers)
 	for _, server := range servers {
@@ -299,7 +299,7 @@ func TestEveryServerAnswersEveryQuestion(t *testing.T) {
 		}
 		for _, q := range questions {
 			if q.token {
-				continue // wrk counts whole answers, and this one takes its time
+				continue // wrk only counts complete responses, and these are slow
 			}
 			if f := s.measure(server, q, time.Second); f.Requests == 0 || f.P99 < f.P50 || f.Microseconds < 900_000 {
 				t.Errorf("%s, %s: wrk's figures make no sense: %+v", server.name, q.name, f)
@@ -313,8 +313,8 @@ func (s *scene) settle() {
 	time.Sleep(calm)
 }
 
-// BenchmarkServing prints what the servers do in turns, and how the image
-// compares with each.
+// BenchmarkServing measures the servers in turn and prints how the image compares
+// with each.
 func BenchmarkServing(b *testing.B) {
 	asked := slices.DeleteFunc(slices.Clone(questions), func(q question) bool { return *only != "" && q.name != *only })
 	if len(asked) == 0 {
@@ -325,7 +325,7 @@ func BenchmarkServing(b *testing.B) {
 		total += length(q) * time.Duration(*rounds*len(servers))
 	}
 	say("%d questions, %d servers, %d rounds: it measures for %s, once the servers run", len(asked), len(servers), *rounds, total)
-	// go test ends a benchmark too, a minute late and without its table.
+	// At its limit go test also stops benchmarks, a minute late and without the table.
 	if limit := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); limit > 0 && limit < total+starting {
 		b.Fatalf("measuring for %s does not fit into go test's limit of %s: pass -timeout %.0fm, or fewer -rounds or -seconds",
 			total, limit, (total + 2*starting).Minutes())
@@ -355,7 +355,7 @@ func BenchmarkServing(b *testing.B) {
 					left -= length(q)
 				}
 				if len(round) < len(servers) {
-					lost++ // on a machine too busy to answer once in all that time
+					lost++ // the machine was too busy for a single response
 					continue
 				}
 				for name, f := range round {
@@ -387,11 +387,11 @@ func BenchmarkServing(b *testing.B) {
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f\t%.0f\t%s\n", server.name, before.held, before.all, now.held, now.peak, server.says)
 	}
 	t.Flush()
-	// Of what a benchmark logs, testing shows the first lines only.
+	// Package testing only shows the first lines of a benchmark's log.
 	fmt.Printf("\nmedian of %d rounds of %d s (%d rounds without an answer left out), %d processors\n%s\n", *rounds, *seconds, lost, runtime.NumCPU(), &out)
 }
 
-// BenchmarkMemory prints what each process of the image holds while it is idle.
+// BenchmarkMemory prints the memory of each process of the idle image.
 func BenchmarkMemory(b *testing.B) {
 	s := newScene(b, servers[:1])
 	for b.Loop() {

@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// memory is what the kernel charges a container for, in MB: what its processes
-// hold, that with the page cache, and the most this has been.
+// memory holds the memory that the kernel charges to a container, in MB: that of
+// its processes, the total with the page cache, and the peak of the total.
 type memory struct{ held, all, peak float64 }
 
 func (s *scene) memory(server server) memory {
@@ -25,14 +25,14 @@ func (s *scene) memory(server server) memory {
 	return memory{number(s.tb, dir, "memory.stat", "anon") / 1e6, number(s.tb, dir, "memory.current", "") / 1e6, number(s.tb, dir, "memory.peak", "") / 1e6}
 }
 
-// process is one of a container: its part of the memory that it shares, in MB, and
-// what of that no file is behind.
+// process describes a process of a container: its proportional set size (PSS) in
+// MB, and the anonymous part of it.
 type process struct {
-	command        string // its name and its command line
+	command        string // name and command line
 	pss, anonymous float64
 }
 
-// processes lists those of a server, the largest first.
+// processes lists the processes of a server, the largest first.
 func (s *scene) processes(server server) (all []process) {
 	s.tb.Helper()
 	dir := s.cgroup(server, "memory")
@@ -48,7 +48,7 @@ func (s *scene) processes(server server) (all []process) {
 		command, _ := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
 		rollup, err := os.ReadFile(filepath.Join("/proc", pid, "smaps_rollup"))
 		if err != nil {
-			continue // it has ended
+			continue // it has exited
 		}
 		p := process{command: fmt.Sprintf("%s: %.90s", strings.TrimSpace(string(name)), strings.ReplaceAll(strings.TrimRight(string(command), "\x00"), "\x00", " "))}
 		for line := range strings.Lines(string(rollup)) {
@@ -68,7 +68,7 @@ func (s *scene) processes(server server) (all []process) {
 	return all
 }
 
-// cpu is the processor time a server has used, in seconds.
+// cpu returns the processor time used by a server, in seconds.
 func (s *scene) cpu(server server) float64 {
 	s.tb.Helper()
 	if dir := s.cgroup(server, "cpuacct"); dir != "" {
@@ -77,8 +77,8 @@ func (s *scene) cpu(server server) float64 {
 	return number(s.tb, s.cgroup(server, ""), "cpu.stat", "usage_usec") / 1e6
 }
 
-// cgroup is the directory of a server in the hierarchy of an old controller,
-// empty when there is none, or in that of all others.
+// cgroup returns the directory of a server in the hierarchy of a cgroup v1
+// controller, or "" if there is none. Without a controller it is that of cgroup v2.
 func (s *scene) cgroup(server server, controller string) string {
 	s.tb.Helper()
 	pid, err := s.servers[server.name].PID()
@@ -98,7 +98,7 @@ func (s *scene) cgroup(server server, controller string) string {
 	return ""
 }
 
-// number reads a figure of a cgroup; key is its name in a file of many.
+// number reads a value of a cgroup. A file with several values needs its key.
 func number(tb testing.TB, dir, file, key string) float64 {
 	tb.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, file))

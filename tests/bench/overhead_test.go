@@ -27,9 +27,9 @@ import (
 
 const overheadContext = "testdata/overhead"
 
-// BenchmarkOverhead prints what the local engine adds to the programs it
-// stands on: to builds of one Dockerfile, from an empty cache and again, each
-// with a daemon of its own, and to a container that does nothing.
+// BenchmarkOverhead prints how much slower the local engine is than the programs
+// it runs. It builds one Dockerfile with an empty and a warm cache, each with a
+// separate daemon, and starts a container that does nothing.
 //
 //	go test ./tests/bench -run '^$' -bench Overhead -benchtime 1x -rounds 3
 func BenchmarkOverhead(b *testing.B) {
@@ -67,7 +67,7 @@ func medianOf(all []float64) float64 {
 	return median(make([]figures, len(all)), func(i int) float64 { return all[i] })
 }
 
-// toolsOfEngine is the directory that the engine keeps its programs in.
+// toolsOfEngine returns the directory of the engine's programs.
 func toolsOfEngine(b *testing.B) string {
 	b.Helper()
 	cache, err := os.UserCacheDir()
@@ -81,7 +81,7 @@ func toolsOfEngine(b *testing.B) string {
 	return filepath.Dir(filepath.Dir(found[len(found)-1]))
 }
 
-// throughEngine measures the engine on an empty cache.
+// throughEngine measures the engine, starting with an empty cache.
 func throughEngine(b *testing.B, tools string, idx v1.ImageIndex) (cold, warm, container float64) {
 	b.Helper()
 	cache := b.TempDir()
@@ -133,11 +133,11 @@ func throughEngine(b *testing.B, tools string, idx v1.ImageIndex) (cold, warm, c
 		}
 		return time.Since(began).Seconds()
 	}
-	run() // which unpacks the layers
+	run() // unpacks the layers
 	return cold, warm, run()
 }
 
-// byHand measures buildkitd and buildctl alone, with the engine's flags.
+// byHand measures buildkitd and buildctl without the engine, with its flags.
 func byHand(b *testing.B, tools string, idx v1.ImageIndex) (cold, warm float64) {
 	b.Helper()
 	dir := b.TempDir()
@@ -186,7 +186,7 @@ func byHand(b *testing.B, tools string, idx v1.ImageIndex) (cold, warm float64) 
 	return cold, time.Since(began).Seconds()
 }
 
-// unpack lays an image's files out for runc.
+// unpack extracts an image's files for runc.
 func unpack(b *testing.B, img v1.Image, dir string) {
 	b.Helper()
 	files := mutate.Extract(img)
@@ -198,7 +198,7 @@ func unpack(b *testing.B, img v1.Image, dir string) {
 	}
 }
 
-// runcByHand measures a container that does nothing, in a network of its own.
+// runcByHand measures a container that does nothing, with its own network.
 func runcByHand(b *testing.B, rootfs string) float64 {
 	b.Helper()
 	bundle := b.TempDir()

@@ -2,17 +2,16 @@ package bench
 
 import "fmt"
 
-// server is one way of serving NetBox, in a container of its own.
+// server describes a way to serve NetBox. Each server runs in its own container.
 type server struct {
 	name  string
 	port  int
 	says  string // processes and threads
-	shell string // empty for the image as it is
+	shell string // empty for the unchanged image
 }
 
-// servers lists the image first, then what it is held against. The settings
-// are those of the files under contrib/ of NetBox 4.7.3; TLS alone is left
-// out, everywhere.
+// servers lists the image first, then the servers that it is compared with. The
+// settings are those under contrib/ of NetBox 4.7.3, but without TLS everywhere.
 var servers = []server{
 	{name: "image", port: 8000, says: "as by default"},
 	{name: "gunicorn", port: 8101, says: "5 processes of 3 threads, behind nginx",
@@ -23,20 +22,21 @@ var servers = []server{
 		shell: nginx(8103, "include uwsgi_params; uwsgi_pass 127.0.0.1:8003") + uwsgi(8003) + " --processes 5 --threads 3"},
 }
 
-// gunicorn is contrib/gunicorn.py, and the user of contrib/netbox.service.
+// gunicorn has the settings of contrib/gunicorn.py and the user of
+// contrib/netbox.service.
 func gunicorn(port int) string {
 	return fmt.Sprintf("exec /lsiopy/bin/python3 -P -m gunicorn --bind 127.0.0.1:%d --workers 5 --threads 3 --timeout 120 "+
 		"--max-requests 5000 --max-requests-jitter 500 --user 1000 --group 1000 netbox.wsgi", port)
 }
 
-// uwsgi is contrib/uwsgi.ini.
+// uwsgi has the settings of contrib/uwsgi.ini.
 func uwsgi(port int) string {
 	return fmt.Sprintf("exec /lsiopy/bin/uwsgi --strict --socket 127.0.0.1:%d --master --vacuum --die-on-term --need-app --single-interpreter "+
 		"--module netbox.wsgi --virtualenv /lsiopy --disable-logging --log-5xx --uid 1000 --gid 1000", port)
 }
 
-// nginx is contrib/nginx.conf as a site of Debian's nginx, where it listens
-// and which of the two it passes requests to.
+// nginx writes contrib/nginx.conf as a site of Debian's nginx, with its port and
+// the directive that passes requests on.
 func nginx(port int, pass string) string {
 	return fmt.Sprintf(`cat >/etc/nginx/sites-enabled/default <<'EOF'
 server {

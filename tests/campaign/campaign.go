@@ -1,5 +1,5 @@
-// Package campaign controls randomness in tests that try many cases: by default
-// there is none, so that every run is the same.
+// Package campaign controls randomness in tests that try many cases. By default
+// nothing is random, so that all runs are the same.
 package campaign
 
 import (
@@ -11,8 +11,8 @@ import (
 
 var seed = flag.Uint64("seed", 0, "seed of the random campaigns (default: 1, or from the clock with -soak)")
 
-// Seed is the seed of a campaign, and logs it. Only a whole campaign takes one
-// from the clock; -seed repeats it.
+// Seed returns and logs the seed of a campaign. Only a whole campaign uses the
+// clock as its seed; -seed repeats it.
 func Seed(t testing.TB, whole bool) uint64 {
 	t.Helper()
 	chosen := uint64(1)
@@ -26,8 +26,8 @@ func Seed(t testing.TB, whole bool) uint64 {
 	return chosen
 }
 
-// Moments are fractions of the time that something takes: spread evenly, or
-// random in a whole campaign.
+// Moments returns n fractions of a duration: evenly spaced, or random in a whole
+// campaign.
 func Moments(t testing.TB, n int, whole bool) []float64 {
 	t.Helper()
 	moments := make([]float64, n)

@@ -1,4 +1,4 @@
-// Package need installs what tests need, and skips them where it is missing.
+// Package need installs the requirements of tests, or skips the tests without them.
 package need
 
 import (
@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Root skips a test that works as root only, such as booting containers. The
-// quick tier (-short) leaves it out too.
+// Root skips a test that only works as root, such as booting containers. Tests
+// with -short also skip it.
 func Root(t testing.TB, what string) {
 	t.Helper()
 	if testing.Short() {
@@ -20,8 +20,8 @@ func Root(t testing.TB, what string) {
 	}
 }
 
-// Debian installs those of the packages that are missing. Without root the
-// test is skipped, with the command that installs them.
+// Debian installs the missing packages. Without root it skips the test and prints
+// the command that installs them.
 func Debian(t testing.TB, packages ...string) {
 	t.Helper()
 	var missing []string

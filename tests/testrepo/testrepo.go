@@ -1,4 +1,4 @@
-// Package testrepo makes repositories for tests.
+// Package testrepo creates repositories for tests.
 package testrepo
 
 import (
@@ -19,15 +19,15 @@ func Sh(t testing.TB, dir, script string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Copy copies the files of the repository at root that a commit would have.
+// Copy copies the files of the repository at root, but no ignored ones.
 func Copy(t testing.TB, root, to string) {
 	t.Helper()
 	Sh(t, root, `mkdir -p "$1" && git ls-files -z --cached --others --exclude-standard |
 		xargs -0 sh -c 'for f; do { [ ! -e "$f" ] && [ ! -L "$f" ]; } || cp -a --parents "$f" "$0"; done' "$1"`, to)
 }
 
-// Commit makes a directory a repository with one commit of all that it holds,
-// and returns the commit.
+// Commit turns a directory into a repository with one commit of all its files and
+// returns the commit.
 func Commit(t testing.TB, dir string) string {
 	t.Helper()
 	return Sh(t, dir, `git init -q -b main && git config user.name maintainer && git config user.email maintainer@example.com &&
