@@ -186,8 +186,8 @@ func nothingIsMadeAgain(t *testing.T, of registry.PlatformImage) {
 	}
 }
 
-// packagesAreKnown checks that the list and each document contain packages of
-// every type in the image.
+// packagesAreKnown checks that the report lists packages of every type and that
+// each document names all of them.
 func packagesAreKnown(t *testing.T, r report.Report) {
 	t.Helper()
 	of := map[string]report.Platform{}

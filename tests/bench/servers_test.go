@@ -22,21 +22,21 @@ var servers = []server{
 		shell: nginx(8103, "include uwsgi_params; uwsgi_pass 127.0.0.1:8003") + uwsgi(8003) + " --processes 5 --threads 3"},
 }
 
-// gunicorn has the settings of contrib/gunicorn.py and the user of
-// contrib/netbox.service.
+// gunicorn returns a command with the settings of contrib/gunicorn.py and the user
+// of contrib/netbox.service.
 func gunicorn(port int) string {
 	return fmt.Sprintf("exec /lsiopy/bin/python3 -P -m gunicorn --bind 127.0.0.1:%d --workers 5 --threads 3 --timeout 120 "+
 		"--max-requests 5000 --max-requests-jitter 500 --user 1000 --group 1000 netbox.wsgi", port)
 }
 
-// uwsgi has the settings of contrib/uwsgi.ini.
+// uwsgi returns a command with the settings of contrib/uwsgi.ini.
 func uwsgi(port int) string {
 	return fmt.Sprintf("exec /lsiopy/bin/uwsgi --strict --socket 127.0.0.1:%d --master --vacuum --die-on-term --need-app --single-interpreter "+
 		"--module netbox.wsgi --virtualenv /lsiopy --disable-logging --log-5xx --uid 1000 --gid 1000", port)
 }
 
-// nginx writes contrib/nginx.conf as a site of Debian's nginx, with its port and
-// the directive that passes requests on.
+// nginx returns a script that starts Debian's nginx with contrib/nginx.conf as its
+// site, on a port and with the directive that passes requests on.
 func nginx(port int, pass string) string {
 	return fmt.Sprintf(`cat >/etc/nginx/sites-enabled/default <<'EOF'
 server {

@@ -1,3 +1,3 @@
-// Package dagger uses the Dagger module as people do, where an engine is
-// present: from elsewhere, as a dependency and as a toolchain.
+// Package dagger tests the Dagger module on an engine as its users call it: from
+// another directory, as a dependency and as a toolchain.
 package dagger

@@ -20,8 +20,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// layersDockerfile has what the image's Dockerfile has: a command, a directory and
-// a file of another stage, and directories that are there already.
+// layersDockerfile contains what the image's Dockerfile contains: a command, copies
+// of a directory and a file from another stage, and directories that already exist.
 const layersDockerfile = `ARG BASE_IMAGE
 FROM ${BASE_IMAGE} AS made
 COPY tree /made
@@ -34,8 +34,8 @@ COPY --from=made /made/written /opt/netbox/written
 COPY copied.txt /copied.txt
 `
 
-// Both engines build the same image of a commit: the layers above the base are
-// the same ones.
+// Both engines build the same image of a commit: all layers above the base are
+// identical.
 func TestTheEnginesBuildTheSameLayers(t *testing.T) {
 	program(t)
 	need.Root(t, "the local engine")
@@ -117,7 +117,7 @@ func digestOf(t *testing.T, l v1.Layer) v1.Hash {
 	return digest
 }
 
-// ownLayers are the last layers of an image.
+// ownLayers returns the last layers of an image.
 func ownLayers(t *testing.T, img v1.Image, last int) []v1.Layer {
 	t.Helper()
 	layers, err := img.Layers()
@@ -130,7 +130,7 @@ func ownLayers(t *testing.T, img v1.Image, last int) []v1.Layer {
 	return layers[len(layers)-last:]
 }
 
-// entries are the headers of a layer.
+// entries returns the headers of a layer, one string per entry.
 func entries(t *testing.T, l v1.Layer) (found []string) {
 	t.Helper()
 	r, err := l.Uncompressed()

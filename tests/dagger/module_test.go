@@ -19,7 +19,7 @@ import (
 
 var limit = flag.Duration("limit", 15*time.Minute, "limit for one command of dagger")
 
-// program is the dagger command, where there is one.
+// program returns the path of the dagger command. Without an engine it skips the test.
 func program(t *testing.T) string {
 	t.Helper()
 	why, present := dagger.Present(os.Getenv, exec.LookPath)
@@ -46,7 +46,7 @@ func call(t *testing.T, dir string, args ...string) (output string, err error) {
 	return string(out), err
 }
 
-// works runs the dagger command and fails when it does.
+// works runs the dagger command, which must succeed.
 func works(t *testing.T, dir string, args ...string) string {
 	t.Helper()
 	out, err := call(t, dir, args...)
@@ -56,7 +56,7 @@ func works(t *testing.T, dir string, args ...string) string {
 	return out
 }
 
-// again is how dagger prints that a check's result was kept.
+// again matches the line by which dagger shows that a check's result was cached.
 var again = regexp.MustCompile(`readmeCheck\S* CACHED`)
 
 func TestTheModuleWorksFromElsewhereAndAsADependency(t *testing.T) {
@@ -81,7 +81,7 @@ func TestTheModuleWorksFromElsewhereAndAsADependency(t *testing.T) {
 	works(t, t.TempDir(), "functions", "-m", filepath.Join(repo, "ci", "dagger", "examples", "go"))
 }
 
-// As a toolchain the module gets the repository that it is installed in.
+// As a toolchain the module gets the repository that installs it.
 func TestAsAToolchainTheModuleSaysThatTheRepositoryIsNotItsOwn(t *testing.T) {
 	program(t)
 	consumer := t.TempDir()

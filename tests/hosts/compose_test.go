@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// newDocker is a machine with Docker and its compose, and the images loaded.
+// newDocker starts a host with Docker, Docker Compose and the loaded images.
 func newDocker(t *testing.T) *host {
 	t.Helper()
 	h := newHost(t, "docker.io", "docker-cli", "docker-compose", "iptables")
@@ -19,14 +19,14 @@ func newDocker(t *testing.T) *host {
 	return h
 }
 
-// daemon starts Docker, as the machine's init does.
+// daemon starts Docker, as init does on a real host.
 func (h *host) daemon() {
 	h.t.Helper()
 	h.run("rm -f /run/docker.pid; setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &")
 	h.until("docker version")
 }
 
-// Of the databases of older releases, as their makers have it: tests/life.
+// Secrets of the databases of older releases. tests/life creates these databases.
 const (
 	oldSecretKey = "r(m)9nLGnz$(_q3N4z1k(EFsMCjjjzx08x9VhNVcfd%6RF#r!6DE@+V5Zk2X"
 	oldToken     = "0123456789abcdef0123456789abcdef01234567"
@@ -39,9 +39,8 @@ const (
 	health = `[ "$(docker inspect -f '{{.State.Health.Status}}' netbox)" = healthy ]`
 )
 
-// TestDockerComposeRunsTheFileOfTheReadme pastes the file, and does to it what
-// happens to it: new containers, services that start in another order, a power
-// cut.
+// TestDockerComposeRunsTheFileOfTheReadme runs the file through what happens in
+// operation: new containers, services that start in another order, a power cut.
 func TestDockerComposeRunsTheFileOfTheReadme(t *testing.T) {
 	t.Parallel()
 	h := newDocker(t)
@@ -66,7 +65,7 @@ func TestDockerComposeRunsTheFileOfTheReadme(t *testing.T) {
 
 	h.halt()
 	h.boot()
-	h.daemon() // which starts the containers in whatever order
+	h.daemon() // Docker starts the containers in any order
 	h.until(opens)
 	h.run(kept)
 	h.until(health)
@@ -77,8 +76,7 @@ func TestDockerComposeRunsTheFileOfTheReadme(t *testing.T) {
 	}
 }
 
-// netboxDocker is the compose file of that project in outline: its names and
-// volumes.
+// netboxDocker is an outline of netbox-docker's compose file: its names and volumes.
 const netboxDocker = `
 services:
   netbox: &netbox
@@ -106,8 +104,8 @@ volumes:
   netbox-scripts-files:
 `
 
-// TestTheStepsFromNetboxDockerWorkAsTheyAreTyped has a shell and Docker read the
-// commands of docs/migration.md.
+// TestTheStepsFromNetboxDockerWorkAsTheyAreTyped runs the commands of
+// docs/migration.md.
 func TestTheStepsFromNetboxDockerWorkAsTheyAreTyped(t *testing.T) {
 	t.Parallel()
 	h := newDocker(t)
@@ -134,7 +132,7 @@ docker compose exec -T netbox sh -c 'cd /opt/netbox/netbox && mkdir media/image-
 	h.run("docker compose -f /root/netbox/compose.yaml down")
 }
 
-// dump writes the database of an older release to a file of the machine.
+// dump writes the database of an older release to a file of the host.
 func (h *host) dump(release, file string) {
 	h.t.Helper()
 	packed, err := os.Open(filepath.Join(repository, "tests/life/testdata/older", release+".sql.gz"))

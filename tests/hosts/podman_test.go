@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-// newPodman is a machine with podman, as Debian recommends it.
+// newPodman starts a host with podman and the packages that Debian recommends for it.
 func newPodman(t *testing.T) *host {
 	t.Helper()
 	return newHost(t, "podman", "aardvark-dns", "catatonit", "crun", "golang-github-containers-common", "golang-github-containers-image",
 		"netavark", "nftables", "passt", "passwd", "uidmap")
 }
 
-// services are the commands of docs/operation.md that start PostgreSQL and Redis,
-// as podman gets them: it makes no folders of the host's by itself.
+// services returns the commands of docs/operation.md that start PostgreSQL and
+// Redis, for podman, which does not create missing host directories.
 func services(t *testing.T) string {
 	t.Helper()
 	return "mkdir -p /path/to/netbox/postgres /path/to/netbox/redis\n" +
 		strings.ReplaceAll(block(t, "docs/operation.md", "bash", "docker network create"), "docker ", "podman ")
 }
 
-// TestPodmanPlaysTheExampleForKubernetes is docs/kubernetes.yaml as it is.
+// TestPodmanPlaysTheExampleForKubernetes runs the unchanged docs/kubernetes.yaml.
 func TestPodmanPlaysTheExampleForKubernetes(t *testing.T) {
 	t.Parallel()
 	h := newPodman(t)
@@ -36,7 +36,7 @@ func TestPodmanPlaysTheExampleForKubernetes(t *testing.T) {
 	h.until(ready)
 	h.run("curl -fsS --max-time 30 http://localhost:8000/live")
 	h.run(asNamed(site))
-	for range 2 { // the start is over, and it lives
+	for range 2 { // both the startup and the liveness probe
 		h.run("podman healthcheck run netbox-pod-netbox")
 	}
 	if got := h.run("podman inspect -f '{{.State.Health.Status}}' netbox-pod-netbox"); got != "healthy\n" {
@@ -62,18 +62,18 @@ func TestPodmanPlaysTheExampleForKubernetes(t *testing.T) {
 
 const ready = "curl -fsS --max-time 30 -o /dev/null http://localhost:8000/ready"
 
-// asNamed has a script ask by the name that the example allows.
+// asNamed adds the host name that the example allows to the requests of a script.
 func asNamed(script string) string {
 	return strings.ReplaceAll(script, "curl ", "curl -H 'Host: netbox.example.com' ")
 }
 
-// TestRootlessPodmanRunsItAsTheUsersOfThePage is the part of docs/operation.md's
-// rights and limits that is about users.
+// TestRootlessPodmanRunsItAsTheUsersOfThePage checks what docs/operation.md says
+// about users under rights and limits.
 func TestRootlessPodmanRunsItAsTheUsersOfThePage(t *testing.T) {
 	t.Parallel()
 	h := newPodman(t)
 	h.run("useradd --create-home --uid 1000 ops && mkdir -p /run/user/1000 /path/to && chown ops: /run/user/1000 /path/to")
-	as := func(script string) string { // one at a time
+	as := func(script string) string { // all scripts use the same file
 		file := filepath.Join(h.root, "home/ops/script")
 		must(t, os.WriteFile(file, []byte("set -euo pipefail\ncd\n"+script+"\n"), 0o644))
 		return "setpriv --reuid=ops --regid=ops --init-groups env HOME=/home/ops XDG_RUNTIME_DIR=/run/user/1000 bash /home/ops/script"
@@ -83,8 +83,8 @@ func TestRootlessPodmanRunsItAsTheUsersOfThePage(t *testing.T) {
 	const variables = "-e SUPERUSER_PASSWORD=change-this-password -e ALLOWED_HOST=localhost -e DB_USER=netbox -e DB_PASSWORD=change-this-too"
 	for _, test := range []struct {
 		name, options, prepare string
-		owner                  string // of what it keeps, on the host
-		user                   string // of processes, in the container
+		owner                  string // of /config, on the host
+		user                   string // of the processes, in the container
 	}{
 		{"PUID", "-e PUID=1000 -e PGID=1000", "", "100999", "1000"},
 		{"keep-id", "--userns=keep-id", "", "1000", "1000"},

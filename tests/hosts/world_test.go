@@ -1,9 +1,9 @@
-// Package hosts runs the image on what operators have for it: Docker with its
-// compose, and podman, as root and without. Each host is a Debian of its own with
-// the real programs, in namespaces and control groups of its own, and without a
-// network to the outside. The tests type what README.md and docs/ say.
+// Package hosts runs the image on the container engines of operators: Docker with
+// Docker Compose, and podman with and without root. Each host is a separate Debian
+// with the real programs, in its own namespaces and cgroups, and without external
+// network. The tests run the commands of README.md and docs/.
 //
-// All of it takes minutes, and runs with -soak:
+// The tests take minutes and only run with -soak:
 //
 //	go test -timeout 60m ./tests/hosts -soak
 package hosts
@@ -39,11 +39,11 @@ var soak = flag.Bool("soak", false, "run the image on Debian's Docker and podman
 
 const (
 	repository = "../.."
-	patience   = 10 * time.Minute // for anything to come up or to end
+	patience   = 10 * time.Minute // limit for each start and each script
 )
 
-// images is a file with the images that the pages name, as `docker load` takes
-// it. For those of PostgreSQL and Redis Debian's own stand.
+// images is the archive for `docker load` of all images named in the documentation.
+// Debian's PostgreSQL and Redis replace the official images.
 var images struct {
 	once sync.Once
 	file string
@@ -74,7 +74,7 @@ func makeImages(t *testing.T) {
 	tagged := map[name.Tag]v1.Image{}
 	for reference, img := range map[string]v1.Image{
 		"lscr.io/linuxserver/netbox:latest": netbox,
-		// It has no socket by itself, which the official image has.
+		// The official image has a socket by default, this one does not.
 		"docker.io/library/postgres:17": official(t, sides.Postgres, []string{"-c", "unix_socket_directories=/tmp"}, "PGHOST=/tmp"),
 		"docker.io/library/redis:8":     official(t, sides.Redis, nil),
 	} {
@@ -87,7 +87,8 @@ func makeImages(t *testing.T) {
 	images.file = file
 }
 
-// official is an image that starts its service by itself.
+// official returns the service's image with the entrypoint, arguments and variables
+// set, as in the official image.
 func official(t *testing.T, service engine.Container, args []string, env ...string) v1.Image {
 	t.Helper()
 	f, err := service.Image.ConfigFile()
@@ -99,18 +100,18 @@ func official(t *testing.T, service engine.Container, args []string, env ...stri
 	return img
 }
 
-// host is a Debian machine of an operator's.
+// host is the Debian machine of an operator.
 type host struct {
 	t      *testing.T
 	root   string // its root directory
-	groups string // the name of its control groups
+	groups string // the name of its cgroups
 	cmd    *exec.Cmd
 	ended  chan struct{}
 	pid    string // its first process
 }
 
-// newHost makes a machine of Debian packages and starts it. It has the file
-// /images.tar. It ends with the test, and all that runs there with it.
+// newHost creates a host from Debian packages and starts it. The images are in its
+// file /images.tar. When the test ends, the host and all its processes are killed.
 func newHost(t *testing.T, packages ...string) *host {
 	t.Helper()
 	if !*soak {
@@ -121,7 +122,7 @@ func newHost(t *testing.T, packages ...string) *host {
 	if images.file == "" {
 		t.Fatal("the images could not be made: see the first test that failed")
 	}
-	root, err := os.MkdirTemp("", "") // short: a socket's path may have 107 characters
+	root, err := os.MkdirTemp("", "") // short, as a socket's path is limited to 107 characters
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(root)) })
 	must(t, os.Chmod(root, 0o755))
@@ -136,7 +137,7 @@ func newHost(t *testing.T, packages ...string) *host {
 		"images.tar":      "",
 		"etc/hostname":    "operator\n",
 		"etc/hosts":       "127.0.0.1 localhost operator\n",
-		"etc/resolv.conf": "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n", // nobody answers there
+		"etc/resolv.conf": "nameserver 127.0.0.1\noptions attempts:1 timeout:1\n", // no server listens there
 	} {
 		must(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o644))
 	}
@@ -145,9 +146,9 @@ func newHost(t *testing.T, packages ...string) *host {
 	return h
 }
 
-// join moves a shell into the control groups of its machine: one in each
-// hierarchy, or, where there is one hierarchy alone, one below that of the machine,
-// which has no processes of its own.
+// join is a script that moves its shell into the cgroups of the host: one in each
+// hierarchy of cgroup v1, or a child of the host's cgroup with cgroup v2, where the
+// parent must not contain processes.
 const join = `
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
   mkdir -p "/sys/fs/cgroup/$groups/programs"
@@ -163,7 +164,7 @@ else
 fi
 `
 
-// boot starts the machine: what it runs later is in the same namespaces.
+// boot starts the host. All later commands run in the same namespaces.
 func (h *host) boot() {
 	h.t.Helper()
 	h.cmd = exec.Command("sh", "-euc", "groups=$1"+join+`
@@ -232,7 +233,7 @@ exec chroot . bash -euc "umount -l /.old; mount --make-rshared /; echo ready; wh
 	h.pid = strings.TrimSpace(string(children))
 }
 
-// halt switches the machine off, as a power cut does.
+// halt kills the host, as in a power cut.
 func (h *host) halt() {
 	_ = h.cmd.Process.Kill()
 	<-h.ended
@@ -243,7 +244,7 @@ func (h *host) halt() {
 done`, "sh", h.groups).Run()
 }
 
-// command is a shell's script on the machine.
+// command returns a command that runs a shell script on the host.
 func (h *host) command(ctx context.Context, script string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-euc", "groups=$1 pid=$2"+join+
 		`shift 2; exec nsenter --target "$pid" --mount --pid --net --ipc --uts --cgroup -- env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 PODMAN_IGNORE_CGROUPSV1_WARNING=1 DISABLE_HC_SYSTEMD=true "$@"`,
@@ -254,7 +255,7 @@ func (h *host) command(ctx context.Context, script string) *exec.Cmd {
 	return cmd
 }
 
-// try runs a script and returns all that it prints.
+// try runs a script and returns its output.
 func (h *host) try(script string) (string, error) {
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
@@ -265,7 +266,7 @@ func (h *host) try(script string) (string, error) {
 	return string(out), err
 }
 
-// run is try of a script that has to work.
+// run runs a script that must succeed.
 func (h *host) run(script string) string {
 	h.t.Helper()
 	out, err := h.try(script)
@@ -275,7 +276,7 @@ func (h *host) run(script string) string {
 	return out
 }
 
-// until repeats a script until it works.
+// until repeats a script until it succeeds.
 func (h *host) until(script string) {
 	h.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Second) {
@@ -289,7 +290,7 @@ func (h *host) until(script string) {
 	}
 }
 
-// write writes a file on the machine.
+// write writes a file of the host.
 func (h *host) write(file, text string) {
 	h.t.Helper()
 	file = filepath.Join(h.root, file)
@@ -297,7 +298,7 @@ func (h *host) write(file, text string) {
 	must(h.t, os.WriteFile(file, []byte(text), 0o644))
 }
 
-// site makes a site with an API token of its own, and kept looks for both.
+// site creates an API token and, with it, a site. kept checks that both still exist.
 const (
 	site = `
 answer=$(curl -fsS --max-time 60 -H "Content-Type: application/json" -d '{"username": "admin", "password": "change-this-password", "version": 2}' http://localhost:8000/api/users/tokens/provision/)
@@ -307,7 +308,7 @@ curl -fsS --max-time 60 -H "Authorization: Bearer $(cat /root/token)" -H "Conten
 	kept = `curl -fsS --max-time 60 -H "Authorization: Bearer $(cat /root/token)" 'http://localhost:8000/api/dcim/sites/?slug=berlin' | grep -F '"count":1,'`
 )
 
-// block is the code block of a page that holds a sign.
+// block returns the first code block of a page that contains sign.
 func block(t *testing.T, page, language, sign string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, page))

@@ -26,7 +26,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// The two Dockerfiles say the same, but for the base they start from.
+// The two Dockerfiles only differ in their base.
 func TestDockerfilesAreInStep(t *testing.T) {
 	amd64 := strings.Split(read(t, "Dockerfile"), "\n")
 	arm64 := strings.Split(read(t, "Dockerfile.aarch64"), "\n")
@@ -51,7 +51,7 @@ func TestDockerfilesAreInStep(t *testing.T) {
 	}
 }
 
-// A build argument nobody sets still names the published base of versions.yml.
+// The default of the build argument is the published base of versions.yml.
 func TestDefaultBaseIsThePublishedOne(t *testing.T) {
 	var versions struct {
 		Base struct{ Published string }
@@ -65,7 +65,7 @@ func TestDefaultBaseIsThePublishedOne(t *testing.T) {
 	}
 }
 
-// What is installed is a release that versions.yml pins, and every file by its hash.
+// The lists pin the releases of versions.yml, and all files by their hash.
 func TestRequirementsAreLocked(t *testing.T) {
 	var versions struct {
 		NetBox struct{ Release, Previous string } `yaml:"netbox"`
@@ -89,9 +89,9 @@ func TestRequirementsAreLocked(t *testing.T) {
 	}
 }
 
-// The Python package keeps the promises that need neither NetBox nor a service.
+// TestPython runs the tests of the Python package. They need no NetBox and no service.
 func TestPython(t *testing.T) {
-	// Reading the sources shows go test when a result it remembers is out of date.
+	// Reading the sources makes them inputs of go test's result cache.
 	for _, pattern := range []string{"root/opt/netbox/lib/*/*.py", "tests/image/*.py"} {
 		files, err := filepath.Glob(filepath.Join(repository, pattern))
 		if err != nil || len(files) == 0 {
@@ -101,7 +101,7 @@ func TestPython(t *testing.T) {
 			read(t, strings.TrimPrefix(file, repository+"/"))
 		}
 	}
-	basetest.Machine(t, repository) // brings a python3
+	basetest.Machine(t, repository) // installs python3
 	cmd := exec.CommandContext(t.Context(), "python3", "-W", "error::SyntaxWarning", "-m", "unittest", "discover", "--verbose", "--start-directory", ".")
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(repository, "root/opt/netbox/lib"), "PYTHONDONTWRITEBYTECODE=1")
 	out, err := cmd.CombinedOutput()
@@ -115,8 +115,8 @@ func TestPython(t *testing.T) {
 	t.Logf("%s", out)
 }
 
-// Mods compile extensions: what Python's package brings for that stays, wherever
-// the distribution keeps it.
+// Mods compile extensions: Python's headers stay in the image, in whatever
+// directory the distribution installs them.
 func TestNoHeaderOfPythonsIsRemoved(t *testing.T) {
 	removed := regexp.MustCompile(`/usr/include/(\S*)`).FindAllStringSubmatch(read(t, "Dockerfile"), -1)
 	for _, header := range removed {

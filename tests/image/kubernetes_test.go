@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The example for Kubernetes names what the image has: variables, the port,
-// the paths of the probes, and only objects of its own.
+// The example for Kubernetes only uses variables, the port and probe paths of the
+// image, and objects that it defines.
 func TestTheExampleForKubernetesFitsTheImage(t *testing.T) {
 	known := variables(t)
 	type probe struct {
@@ -100,7 +100,7 @@ func TestTheExampleForKubernetesFitsTheImage(t *testing.T) {
 	}
 }
 
-// variables are the names of all that README lists.
+// variables returns the names of all variables in README.md.
 func variables(t *testing.T) map[string]bool {
 	t.Helper()
 	var facts struct {
@@ -121,8 +121,7 @@ func variables(t *testing.T) map[string]bool {
 	return known
 }
 
-// What docs/migration.md says about the variables of another image are names
-// that this one has.
+// docs/migration.md maps the variables of another image to variables of this one.
 func TestVariablesOfAnotherImageBecomeThoseOfThisOne(t *testing.T) {
 	known := variables(t)
 	_, section, found := strings.Cut(read(t, "docs/migration.md"), "\n## Variables of netbox-docker\n")
@@ -147,7 +146,7 @@ func TestVariablesOfAnotherImageBecomeThoseOfThisOne(t *testing.T) {
 		t.Fatalf("only %q were found", ours)
 	}
 	for _, v := range ours {
-		if !known[v] && !strings.HasPrefix(v, "NETBOX__") { // NetBox itself knows those
+		if !known[v] && !strings.HasPrefix(v, "NETBOX__") { // these are settings of NetBox
 			t.Errorf("docs/migration.md names %s, which the image does not have", v)
 		}
 	}

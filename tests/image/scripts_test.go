@@ -14,8 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// shellScripts are the scripts of the image and of its build, with the shell
-// that each is for.
+// shellScripts returns the scripts of the image and of its build, with the shell of
+// each.
 func shellScripts(t *testing.T) map[string]string {
 	t.Helper()
 	scripts := map[string]string{}
@@ -42,7 +42,7 @@ func shellScripts(t *testing.T) map[string]string {
 	return scripts
 }
 
-// Shell scripts parse, in the shell they name, and can be executed.
+// All shell scripts are executable and parse in the shell of their first line.
 func TestScriptsParse(t *testing.T) {
 	scripts := shellScripts(t)
 	for file, shell := range scripts {
@@ -58,16 +58,16 @@ func TestScriptsParse(t *testing.T) {
 	}
 }
 
-// place is a root directory in which scripts run as on the published base: by
-// busybox's shell, and with no other programs than busybox's applets, a Python,
-// and stand-ins. Debian's busybox has fewer applets and options than Alpine's.
+// place is a root directory in which scripts run as on the published base: in
+// busybox's shell, with only busybox's applets, Python and stand-ins as programs.
+// Debian's busybox has fewer applets and options than Alpine's.
 type place struct {
 	t    *testing.T
 	root string
 }
 
-// busybox is one whose shell runs a program on the PATH before its own applet.
-// That of busybox-static does not, and the other cannot be installed beside it.
+// busybox returns the path of a busybox whose shell prefers programs on the PATH to
+// applets. busybox-static does not, and both packages cannot be installed together.
 func busybox(t *testing.T) string {
 	t.Helper()
 	file, err := exec.LookPath("busybox")
@@ -135,7 +135,7 @@ func (p place) file(path, text string) {
 	p.t.Helper()
 	p.dir(filepath.Dir(path))
 	file := filepath.Join(p.root, path)
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be a link to a program of this machine
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be a link
 		p.t.Fatal(err)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
@@ -143,8 +143,7 @@ func (p place) file(path, text string) {
 	}
 }
 
-// standIn puts a shell script in place of a program. What it is called with is
-// written to /log.
+// standIn replaces a program with a shell script that appends its arguments to /log.
 func (p place) standIn(path, script string) {
 	p.t.Helper()
 	p.file(path, "#!/bin/sh\necho \"${0##*/} $*\" >>/log\n"+script+"\n")
@@ -155,7 +154,7 @@ func (p place) exists(path string) bool {
 	return err == nil
 }
 
-// log is how stand-ins were called since the last time.
+// log returns and deletes the log of all calls of stand-ins.
 func (p place) log() string {
 	p.t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.root, "log"))
@@ -168,7 +167,7 @@ func (p place) log() string {
 	return string(text)
 }
 
-// run runs a command line of ash in the place.
+// run runs an ash command line in the root directory.
 func (p place) run(command string) (string, error) {
 	const mounts = `cd "$0"; for dir in dev proc usr/lib usr/lib64; do mount --rbind "/$dir" "$dir"; done
 		exec chroot . /bin/env -i PATH=/bin:/stand-ins HOME=/tmp /bin/sh -c "$1"`
@@ -208,7 +207,7 @@ func TestPackagesUnderBusybox(t *testing.T) {
 	if got, want := p.log(), "install --yes --no-install-recommends gcc-x86-64-linux-gnu libc6-dev:amd64 libpython3-dev:amd64 libpq-dev:amd64 libldap-dev:amd64 libsasl2-dev:amd64\n"; !strings.Contains(got, want) {
 		t.Errorf("apt-get: %q, want %q in it", got, want)
 	}
-	// Without a root of another architecture at /native, nothing is lent.
+	// Without a root of another architecture at /native, build/native only runs the command.
 	p.succeeds("/build/native /build/packages run")
 	if got := p.log(); !strings.Contains(got, "install --yes --no-install-recommends python3 ") {
 		t.Errorf("apt-get: %q", got)
@@ -222,8 +221,8 @@ func TestPackagesUnderBusybox(t *testing.T) {
 
 const packages = "lsiopy/lib/python3.99/site-packages"
 
-// python replaces the Python by a shell script that handles some calls, after
-// which comes the real one; all of them see Python 3.99.
+// python replaces Python with a shell script that handles some calls and runs the
+// real Python for the others. The reported version is 3.99.
 func (p place) python(script string) {
 	p.t.Helper()
 	if err := os.Rename(filepath.Join(p.root, "usr/bin/python3"), filepath.Join(p.root, "usr/bin/python-real")); err != nil {
@@ -301,7 +300,7 @@ func TestCompileUnderBusybox(t *testing.T) {
 			t.Errorf("%s: byte code %v, %v", dir, found, err)
 		}
 	}
-	p.file("site/full/__pycache__", "") // nothing can be written below it
+	p.file("site/full/__pycache__", "") // a file, so that no byte code can be written
 	p.file("site/full/two.py", "print(4)\n")
 	p.fails("/build/compile /site", "full/two.py was not compiled")
 	if err := os.RemoveAll(filepath.Join(p.root, "site/full")); err != nil {
@@ -371,7 +370,7 @@ func TestFinishUnderBusybox(t *testing.T) {
 	p.fails("/build/finish", "")
 }
 
-// The dump, its check and the packing, with stand-ins for PostgreSQL and NetBox.
+// build/schema dumps, checks and packs. PostgreSQL and NetBox are stand-ins.
 func TestSchemaUnderBusybox(t *testing.T) {
 	p := newPlace(t)
 	p.file("etc/passwd", "root:x:0:0::/root:/bin/sh\npostgres:x:70:70::/tmp:/bin/sh\n")
@@ -392,7 +391,7 @@ func TestSchemaUnderBusybox(t *testing.T) {
 	}
 }
 
-// The locked lists, with a stand-in for the program that resolves them.
+// build/lock writes the locked lists. The resolver is a stand-in.
 func TestLockUnderBusybox(t *testing.T) {
 	p := newPlace(t)
 	p.file("versions.yml", "netbox:\n  release: 9.9.9\n  previous: 9.9.8\n")
@@ -414,8 +413,7 @@ func TestLockUnderBusybox(t *testing.T) {
 	p.fails("/build/lock", "versions.yml pins no NetBox as previous")
 }
 
-// Whoever cannot be asked for is not taken for another user: the command would
-// run as root.
+// If id fails, as-abc also fails: otherwise the command would run as root.
 func TestAsAbcUnderBusybox(t *testing.T) {
 	p := newPlace(t)
 	p.file("as-abc", read(t, "root/usr/bin/as-abc"))
