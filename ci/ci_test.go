@@ -29,7 +29,7 @@ func invoke(t *testing.T, ctx context.Context, args ...string) (stdout, stderr s
 func TestWrongUseGetsOneLineAndStatus2(t *testing.T) {
 	for _, test := range []struct {
 		args []string
-		says []string // the thing, and the way out
+		says []string // the wrong argument and what to pass instead
 	}{
 		{[]string{"chekc"}, []string{`"chekc"`, `did you mean "check"?`}},
 		{[]string{"frobnicate"}, []string{`"frobnicate"`, "pass one of", "check"}},
@@ -233,8 +233,7 @@ func TestValuesAreCompleted(t *testing.T) {
 	}
 }
 
-// Flags whose help calls the value a file or a directory complete to one, and no
-// other flags do.
+// Only flags whose help calls the value a file or a directory complete paths.
 func TestFilesAreCompletedWhereAFileIsAskedFor(t *testing.T) {
 	for args, want := range map[string]string{
 		"merge --plan ": ":0", "merge --reports ": ":16", "check --output ": ":16", "readme --repo ": ":16", "check --wait ": ":4", "release --number ": ":4",

@@ -63,7 +63,7 @@ func TestTheDaggerModuleCompilesAndItsRequirementsAreComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{} // what the compiler sees, and where it is
+	files := map[string]string{} // path as seen by the compiler, and the real path
 	for name, text := range generated {
 		file := filepath.Join(t.TempDir(), filepath.Base(name))
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

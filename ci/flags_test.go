@@ -115,7 +115,7 @@ func TestTheFieldsOfJSONAreDocumented(t *testing.T) {
 	}
 }
 
-// What keeps nothing in the cache works where no home directory is known.
+// Verbs that do not use the cache work without a home directory.
 func TestOnlyWhatUsesTheCacheNeedsAHome(t *testing.T) {
 	t.Setenv("HOME", "")
 	t.Setenv("XDG_CACHE_HOME", "")

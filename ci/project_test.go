@@ -142,8 +142,8 @@ func (p *project) plan(args ...string) (release.Plan, string) {
 	return plan, file
 }
 
-// prove writes to an output directory what `check` of one platform writes: an image,
-// and the report that it passed.
+// prove writes the files that `check` of one platform writes to an output directory:
+// an image and its passed report.
 func (p *project) prove(platform v1.Platform, labels map[string]string, change func(*report.Report)) (output string, digest v1.Hash) {
 	t := p.t
 	t.Helper()
@@ -198,7 +198,7 @@ func (p *project) tags(repository string) []string {
 	}
 	list, err := remote.List(repo)
 	if err != nil {
-		return nil // nothing there yet
+		return nil // the repository does not exist yet
 	}
 	return list
 }

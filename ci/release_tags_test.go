@@ -44,7 +44,7 @@ func TestARebuildOfANetBoxMovesTheTagsThatNameItAndLeavesTheNumberedOne(t *testi
 	}
 	check()
 
-	// Other images under a number that is already in use.
+	// Other images have a number that is already in use.
 	p.publish(plan, file)
 	_, stderr, code := p.ci("merge", "--plan", file, "--reports", proven)
 	if code != 1 || !strings.Contains(stderr, "the tag amd64-v4.7.3-ls2 is sha256:") || !strings.Contains(stderr, " of commit "+p.commit+" and names that image for ever") || !strings.Contains(stderr, "--move") {

@@ -14,8 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// A published image is built again on a machine that has nothing: it is the same
-// to the byte. One that says it is of that commit, and is not, is found out.
+// A rebuild of a published image with an empty cache is identical to the byte. An
+// image of another commit that claims this one is detected.
 func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 	if !*soak {
 		t.Skip("SKIPPED: it builds the image of each platform twice from empty caches: run with -soak")
@@ -56,7 +56,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 	}
 }
 
-// emptyCache sets an empty cache for the command line, and keeps that of the go command.
+// emptyCache gives the command line an empty cache, but keeps the cache of go.
 func emptyCache(t *testing.T) {
 	t.Helper()
 	t.Setenv("GOCACHE", testrepo.Sh(t, root, "go env GOCACHE"))
@@ -87,7 +87,7 @@ func publishTo(t *testing.T, reference string, idx v1.ImageIndex) {
 	}
 }
 
-// saying is an index whose image, and which itself, claims to be of a commit.
+// saying returns an index that claims, like its images, to be of a commit.
 func saying(t *testing.T, idx v1.ImageIndex, commit string) v1.ImageIndex {
 	t.Helper()
 	const revision = "org.opencontainers.image.revision"

@@ -36,7 +36,7 @@ func TestPodmanPlaysTheExampleForKubernetes(t *testing.T) {
 	h.until(ready)
 	h.run("curl -fsS --max-time 30 http://localhost:8000/live")
 	h.run(asNamed(site))
-	for range 2 { // both the startup and the liveness probe
+	for range 2 { // the startup probe, then the liveness probe
 		h.run("podman healthcheck run netbox-pod-netbox")
 	}
 	if got := h.run("podman inspect -f '{{.State.Health.Status}}' netbox-pod-netbox"); got != "healthy\n" {

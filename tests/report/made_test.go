@@ -17,10 +17,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// hostile is a text that would break out of a page that inserts it as it is.
+// hostile is text that would inject a script into a page without escaping.
 const hostile = `</script><script>document.title='broken into'</script><img src=x onerror=alert(1)>`
 
-// made is a report with something in every part of the page, red or green.
+// made returns a failed or passed report that fills every part of the page.
 func made(t *testing.T, broken bool) report.Report {
 	t.Helper()
 	start := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
@@ -34,7 +34,7 @@ func made(t *testing.T, broken bool) report.Report {
 		b.End(report.Key{Stage: name, Platform: platform}, start.Add(at), took, err, log)
 	}
 	stage("base", "", 0, 20*time.Second, nil, "")
-	stage("browser", "", 0, 182*time.Second, nil, "") // its figure has little room at the right
+	stage("browser", "", 0, 182*time.Second, nil, "") // the bar leaves little room for its label at the right
 	stage("build", platform, 20*time.Second, 3*time.Minute, nil, "")
 	if broken {
 		stage("boot", platform, 205*time.Second, 9*time.Second,

@@ -30,7 +30,7 @@ import (
 
 const platform = "linux/amd64"
 
-// alone serves a page and nothing else, and remembers what else was asked for.
+// alone is a transport that only serves one page and records all other requests.
 type alone struct {
 	page []byte
 
@@ -54,7 +54,7 @@ func (a *alone) RoundTrip(r *http.Request) (*http.Response, error) {
 
 const address = "http://report.test/"
 
-// reader is a person with a window.
+// reader drives a browser tab as a reader of the report would.
 type reader struct {
 	t   *testing.T
 	ctx context.Context
@@ -68,13 +68,13 @@ func (r reader) do(actions ...chromedp.Action) {
 	}
 }
 
-// prefers sets what the person prefers, a dark or a light page.
+// prefers returns an action that sets the reader's preference for dark or light pages.
 func prefers(dark bool) chromedp.Action {
 	scheme := map[bool]string{false: "light", true: "dark"}[dark]
 	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}})
 }
 
-// is evaluates JavaScript in the page.
+// is evaluates JavaScript in the page and returns the value.
 func is[T any](r reader, script string) (value T) {
 	r.t.Helper()
 	if err := r.tab.Run(r.ctx, chromedp.Evaluate(script, &value, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) })); err != nil {
@@ -83,14 +83,14 @@ func is[T any](r reader, script string) (value T) {
 	return value
 }
 
-// violation is what axe-core finds wrong for people who see or move little.
+// violation is an accessibility problem found by axe-core.
 type violation struct {
 	Impact, Help, Nodes string
 }
 
 const violations = `axe.run().then(r => r.violations.map(v => ({Impact: v.impact, Help: v.help, Nodes: v.nodes.slice(0, 3).map(n => n.target.join(' ') + ' ' + n.failureSummary).join('; ')})))`
 
-// axeCore is the script that tools/axe pins.
+// axeCore installs and returns the version of axe-core that tools/axe pins.
 func axeCore(t *testing.T) string {
 	t.Helper()
 	if _, err := exec.LookPath("npm"); err != nil {
@@ -333,8 +333,8 @@ func TestThePageOfAReportIsGoodToReadInARealBrowser(t *testing.T) {
 	})
 }
 
-// luminance is that of a colour as a browser reports it, from 0 to 1, as WCAG 2
-// defines it.
+// luminance returns the relative luminance, from 0 to 1, of a colour in the notation
+// of browsers, as defined by WCAG 2.
 func luminance(t *testing.T, colour string) float64 {
 	t.Helper()
 	var c [3]float64

@@ -8,12 +8,12 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// Each shell, as a newcomer sets it up by the help of the verb.
+// Each shell is set up as the help of the verb describes.
 func TestShellsCompleteVerbsFlagsAndValues(t *testing.T) {
 	need.Debian(t, "bash", "bash-completion", "zsh", "fish")
 	for shell, setup := range map[string]struct {
 		start string
-		lines []string // that set it up
+		lines []string // setup commands
 	}{
 		"bash": {bash, []string{
 			". /usr/share/bash-completion/bash_completion", "source <(ci completion bash)"}},
@@ -58,7 +58,7 @@ func TestShellsCompleteVerbsFlagsAndValues(t *testing.T) {
 				term.run("send-keys", "-l", c.typed)
 				term.untilIt("$ " + c.typed)
 				term.run("send-keys", "Tab")
-				// A blank at the end is seen by what is typed after it.
+				// Text typed after the completion shows whether that ends with a blank.
 				term.run("send-keys", "-l", "!")
 				term.until(c.typed+" and the tab key to show "+c.want, func(screen string) bool {
 					return strings.Contains(screen, "$ "+c.want+"!")

@@ -11,7 +11,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// ticking are the times in a tree, which differ from run to run.
+// ticking matches the times in a tree, which differ between runs.
 var ticking = regexp.MustCompile(` *\b(\d+\.\d s|\d+ s|\dm\d\ds)\b`)
 
 const tree = `
@@ -65,11 +65,11 @@ T  Ctrl-C stops everything that was started, 2 steps passed`},
 func TestAResizedTerminalShowsOneTree(t *testing.T) {
 	t.Parallel()
 	term := terminal(t, 160, 40, bash, "LANG=C.UTF-8")
-	term.enter("clear; seq 20; " + shows) // the tree does not begin at the top
+	term.enter("clear; seq 20; " + shows) // so that the tree does not start at the top
 	wide := term.untilIt("#12")
 	for _, columns := range []int{60, 100, 30, 160} {
 		term.run("resize-window", "-x", fmt.Sprint(columns), "-y", "40")
-		// The terminal wraps what it shows, then the program paints it again.
+		// The terminal rewraps its lines, then the program redraws the tree.
 		painted := regexp.MustCompile(fmt.Sprintf("(?m)^└ ● build.{%d,%d}…$", columns-16, columns-8))
 		term.until(fmt.Sprintf("a tree for %d columns", columns), painted.MatchString)
 		screen := term.screen()
@@ -102,8 +102,7 @@ func TestColoursAreLeftOutWhenNobodyWantsThem(t *testing.T) {
 	}
 }
 
-// What is not a terminal that moves its cursor gets lines with the time in
-// front.
+// Without a terminal that can move its cursor, each line starts with the time.
 func TestAnythingElseGetsPlainLines(t *testing.T) {
 	plain := regexp.MustCompile(`^\d\d:\d\d:\d\d [a-z]+( linux/a[a-z0-9]+)?: .`)
 	for name, line := range map[string]string{
@@ -121,7 +120,7 @@ func TestAnythingElseGetsPlainLines(t *testing.T) {
 			term.enter(line)
 			var text string
 			term.until("lines in the file", func(string) bool {
-				data, _ := os.ReadFile(out) // it comes to be in a moment
+				data, _ := os.ReadFile(out) // it may not exist yet
 				text = string(data)
 				return strings.Contains(text, "#12")
 			})
@@ -140,13 +139,13 @@ func TestAnythingElseGetsPlainLines(t *testing.T) {
 			if len(lines) < 9 {
 				t.Errorf("%d lines:\n%s", len(lines), text)
 			}
-			term.run("send-keys", "C-c") // script would outlive its terminal
+			term.run("send-keys", "C-c") // otherwise script outlives its terminal
 			term.until("the prompt", func(screen string) bool { return strings.HasSuffix(screen, "\n$") })
 		})
 	}
 }
 
-// A run of the real thing, ended by a person who has seen enough.
+// A user stops a real build with Ctrl-C.
 func TestCtrlCLeavesTheTerminalAsItWas(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: a build needs root")

@@ -1,5 +1,5 @@
-// Package terminal tests the command line where people use it: in a real terminal
-// emulator, tmux, and in the shells that complete it.
+// Package terminal tests the command line in tmux, a real terminal emulator, and its
+// completion in the supported shells.
 package terminal
 
 import (
@@ -16,11 +16,11 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/need"
 )
 
-// patience is how long anything may take to appear on a screen.
+// patience limits the wait for a screen.
 const patience = time.Minute
 
-// program is the command line, built from the repository. shows makes the test
-// binary a program that shows steps of a made-up run.
+// program is the path of the command line built from the repository. shows is a
+// shell command that runs the test binary as a program that shows a made-up run.
 var program, shows string
 
 const role = "DOCKER_NETBOX_TEST_SHOW"
@@ -53,8 +53,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// show is a run with steps in every state, until it is killed or nobody can be
-// looking any more.
+// show shows a run with steps in every state until it is killed, or twice as long
+// as tests wait.
 func show() {
 	p := progress.New(os.Stderr, progress.Options{Terminal: progress.Detect(os.Stderr, os.Getenv), Now: time.Now})
 	p.Step("readme", "").End(nil)
@@ -68,18 +68,18 @@ func show() {
 	time.Sleep(2 * patience)
 }
 
-// tmux is a terminal with a shell in it.
+// tmux is a terminal that runs a shell.
 type tmux struct {
 	t      *testing.T
 	socket string
 }
 
-// terminal starts a shell in a terminal of that size. env are assignments for
-// its environment.
+// terminal starts a shell in a terminal of the given size. env lists assignments of
+// environment variables.
 func terminal(t *testing.T, columns, rows int, shell string, env ...string) *tmux {
 	t.Helper()
 	need.Debian(t, "tmux")
-	// Of a socket's path only some hundred bytes count.
+	// t.TempDir may be too long: a socket's path is limited to some hundred bytes.
 	dir, err := os.MkdirTemp("", "tmux")
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ func terminal(t *testing.T, columns, rows int, shell string, env ...string) *tmu
 		if t.Failed() {
 			t.Logf("the screen:\n%s", term.screen())
 		}
-		_ = exec.Command("tmux", "-S", term.socket, "kill-server").Run() // it may have ended with its shell
+		_ = exec.Command("tmux", "-S", term.socket, "kill-server").Run() // it may have exited with its shell
 		os.RemoveAll(dir)
 	})
 	command := strings.Join(append(append([]string{"exec env -u NO_COLOR -u LC_ALL -u LC_CTYPE"}, env...), shell), " ")
@@ -97,7 +97,7 @@ func terminal(t *testing.T, columns, rows int, shell string, env ...string) *tmu
 	return term
 }
 
-// bash is a shell with a short prompt and nothing of the machine's own.
+// bash starts a shell with a short prompt and without any settings of the machine.
 const bash = "PS1='$ ' bash --norc --noprofile"
 
 func (term *tmux) run(args ...string) string {
@@ -109,7 +109,7 @@ func (term *tmux) run(args ...string) string {
 	return string(out)
 }
 
-// enter types a line and the enter key.
+// enter types a line and presses Enter.
 func (term *tmux) enter(line string) {
 	term.t.Helper()
 	term.run("send-keys", "-l", line)
@@ -118,7 +118,7 @@ func (term *tmux) enter(line string) {
 
 func (term *tmux) screen() string { return trimmed(term.run("capture-pane", "-p")) }
 
-// trimmed is text without blanks at the ends of lines, or lines after the last.
+// trimmed removes trailing blanks of lines and trailing empty lines.
 func trimmed(text string) string {
 	var lines []string
 	for line := range strings.Lines(text) {
@@ -127,7 +127,7 @@ func trimmed(text string) string {
 	return strings.TrimRight(strings.Join(lines, "\n"), "\n")
 }
 
-// until waits for a screen and returns it.
+// until waits until the screen meets a condition and returns the screen.
 func (term *tmux) until(what string, is func(screen string) bool) string {
 	term.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
@@ -146,7 +146,7 @@ func (term *tmux) untilIt(shows string) string {
 	return term.until(fmt.Sprintf("wait for %q", shows), func(screen string) bool { return strings.Contains(screen, shows) })
 }
 
-// sane reports whether the cursor is seen and lines are wrapped.
+// sane reports whether the cursor is visible and lines wrap.
 func (term *tmux) sane() bool {
 	return strings.TrimSpace(term.run("display-message", "-p", "#{cursor_flag} #{wrap_flag}")) == "1 1"
 }

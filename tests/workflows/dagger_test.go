@@ -25,7 +25,7 @@ if [ -n "$OTHER" ]; then sed -i s/^..../0000/ checksums.txt; fi`}
 		if (err == nil) != (other == "") {
 			t.Errorf("with another checksum: %q: %v, %s", other, err, out)
 		}
-		text, _ := os.ReadFile(path) // only what is proven gets there
+		text, _ := os.ReadFile(path) // only a verified dagger is added
 		if want := map[string]string{"": filepath.Join(dir, "dagger") + "\n", "1": ""}[other]; string(text) != want {
 			t.Errorf("with another checksum: %q: PATH gets %q, want %q", other, text, want)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// What Dagger's engine of this version builds modules with, at least.
+// This version of Dagger's engine builds modules with at least this version of Go.
 const (
 	engineVersion = "v0.21.8"
 	engineGo      = "go1.26.1"
@@ -22,8 +22,8 @@ var (
 	toolchainLine = regexp.MustCompile(`(?m)^toolchain (\S+)`)
 )
 
-// needs is the oldest Go that takes a go.mod, installs the one that
-// actions/setup-go installs for it, with GOTOOLCHAIN=local.
+// needs returns the oldest Go that accepts a go.mod. installs returns the Go that
+// actions/setup-go installs for it. Both are for GOTOOLCHAIN=local.
 func needs(mod string) string { return "go" + first(goLine, mod) }
 
 func installs(mod string) string {
@@ -40,8 +40,8 @@ func first(line *regexp.Regexp, text string) string {
 	return ""
 }
 
-// The toolchain line of the root's go.mod is the one Go version: the workflows
-// install it and no other, so it has to do for every module.
+// The workflows only install the Go version in the toolchain line of the root's
+// go.mod, so it must be recent enough for every module.
 func TestOneGoBuildsEveryModule(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z", "--", "go.mod", "**/go.mod").Output()
 	if err != nil {
@@ -81,7 +81,7 @@ func TestOneGoBuildsEveryModule(t *testing.T) {
 		}
 	}
 
-	// Dagger's engine compiles its module and, with that, the root's.
+	// Dagger's engine compiles ci/dagger and with it the root module.
 	var dagger struct{ EngineVersion string }
 	text, err := os.ReadFile(filepath.Join(root, "dagger.json"))
 	if err == nil {
@@ -108,7 +108,7 @@ func TestSetupGoPrefersTheToolchainLine(t *testing.T) {
 	}
 }
 
-// Who has an older Go meets this before anything of ours can speak.
+// An older Go fails before any program of this repository can explain why.
 func TestThePagesNameTheGoThatIsNeeded(t *testing.T) {
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {

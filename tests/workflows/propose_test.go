@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// proposals are a repository on a server, a shallow clone of it as
-// actions/checkout makes one, and what gh answers.
+// proposals holds a repository on a server, a shallow clone like that of
+// actions/checkout, and the responses of gh.
 type proposals struct {
 	t                 *testing.T
 	dir               string
-	open, all, merged string // numbers of pull requests; the head of a merged one
+	open, all, merged string // numbers of pull requests, and the head of a merged one
 }
 
 func newProposals(t *testing.T) *proposals {
@@ -57,7 +57,7 @@ func (p *proposals) commit(dir, message string) {
 	p.git(dir, "commit", "-q", "-m", message)
 }
 
-// tip is the commit that the branch of the proposal is at.
+// tip returns the commit of the proposal's branch.
 func (p *proposals) tip() string { return p.git("remote", "rev-parse", "netbox-4.7.4") }
 
 func (p *proposals) day() string {
@@ -65,8 +65,7 @@ func (p *proposals) day() string {
 	return strings.Trim(day, `"`)
 }
 
-// propose does what the job does, in a clone of its own: it writes versions.yml,
-// and proposes it.
+// propose writes versions.yml in a new clone and proposes it, as the job does.
 func (p *proposals) propose(text string) string {
 	p.t.Helper()
 	if err := os.RemoveAll(p.path("clone")); err != nil {
@@ -122,7 +121,7 @@ func TestAProposalIsMadeOnceAndBroughtUpToDate(t *testing.T) {
 	}
 }
 
-// A day later pin stamps another day, and else there is nothing new.
+// A day later pin writes another date and changes nothing else.
 func TestAnOpenProposalKeepsItsDay(t *testing.T) {
 	p := newProposals(t)
 	p.propose(proposed)
@@ -136,7 +135,7 @@ func TestAnOpenProposalKeepsItsDay(t *testing.T) {
 	}
 }
 
-// main moves on, so the shallow clone does not know how the branch began.
+// main has new commits, so the shallow clone lacks the start of the branch.
 func TestAProposalKeepsWhatAMaintainerWrote(t *testing.T) {
 	p := newProposals(t)
 	p.propose(proposed)
@@ -160,7 +159,7 @@ func TestAProposalKeepsWhatAMaintainerWrote(t *testing.T) {
 			t.Errorf("with a maintainer's commit: %s", out)
 		}
 	}
-	// Squashed into main, they are not on main by their name, and done with.
+	// After a squash merge the commits are not on main, but are no longer needed.
 	p.open, p.merged = "0", theirs
 	if out := p.propose(proposed); out != "<workflow><run>\n<pr><create>\n" || p.tip() == theirs {
 		t.Errorf("after it was merged: %s", out)
@@ -177,7 +176,7 @@ func TestAClosedProposalStaysClosedUntilThereIsSomethingNew(t *testing.T) {
 	if out := p.propose(proposed + "more: 1\n"); out != "<workflow><run>\n<pr><create>\n" {
 		t.Errorf("closed, and something new: %s", out)
 	}
-	// The run that pushed it ended before it opened the pull request.
+	// The run that pushed the branch stopped before it opened the pull request.
 	p.all = "0"
 	if out := p.propose(proposed + "more: 1\n"); !strings.HasSuffix(out, "<pr><create>\n") {
 		t.Errorf("pushed, never opened: %s", out)

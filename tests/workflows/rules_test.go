@@ -1,5 +1,5 @@
 // Package workflows checks the workflows and actions under .github against rules.
-// Each rule is a function of a text, and a test shows that it finds its mistake.
+// Each rule is a function of a text. A test shows that the rule finds violations.
 package workflows
 
 import (
@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// workflow is what the rules look at.
+// workflow holds the parts of a workflow that the rules check.
 type workflow struct {
 	On          yaml.Node      `yaml:"on"`
 	Permissions yaml.Node      `yaml:"permissions"`
@@ -84,7 +84,7 @@ var (
 	wideGrants = []string{"write-all", "read-all"}
 )
 
-// problems lists what is wrong with a workflow, a line each.
+// problems lists the problems of a workflow, one per line.
 func problems(text []byte) []string {
 	w, err := parse(text)
 	if err != nil {
@@ -151,12 +151,12 @@ func problems(text []byte) []string {
 	return slices.Compact(list)
 }
 
-// unpinned lists the actions of others that are not pinned.
+// unpinned lists the external actions that are not pinned.
 func unpinned(text []byte) []string {
 	var list []string
 	for _, m := range usesLine.FindAllSubmatch(text, -1) {
 		switch {
-		case own.Match(m[1]): // of the same commit
+		case own.Match(m[1]): // always of the same commit
 		case !pinned.Match(m[1]):
 			list = append(list, fmt.Sprintf("uses %s: not pinned by a commit", m[1]))
 		case !versionIs.Match(m[2]):
@@ -166,7 +166,7 @@ func unpinned(text []byte) []string {
 	return list
 }
 
-// actionProblems lists what is wrong with a composite action, a line each.
+// actionProblems lists the problems of a composite action, one per line.
 func actionProblems(text []byte) []string {
 	var a action
 	if err := yaml.Unmarshal(text, &a); err != nil {
@@ -187,8 +187,7 @@ func actionProblems(text []byte) []string {
 	return list
 }
 
-// cached lists the steps that take something from a cache that another run can
-// write.
+// cached lists the steps that read a cache that other runs can write.
 func cached(w workflow) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(w.Jobs)) {
@@ -201,9 +200,9 @@ func cached(w workflow) []string {
 	return list
 }
 
-// grants are the permissions of a job, as written.
+// grants returns the permissions of a job.
 func (j job) grants() map[string]string {
 	m := map[string]string{}
-	_ = j.Permissions.Decode(&m) // problems reports anything but a mapping
+	_ = j.Permissions.Decode(&m) // problems reports all other types
 	return m
 }

@@ -49,7 +49,7 @@ func TestEveryWorkflowIsHeldToTheRules(t *testing.T) {
 	}
 }
 
-// actions are the files of the composite actions.
+// actions returns the files of the composite actions.
 func actions(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(root, ".github", "actions", "*", "action.yml"))
@@ -116,7 +116,8 @@ func TestEachRuleFindsItsMistake(t *testing.T) {
 	}
 }
 
-// GitHub keeps one waiting run of a group: what runs is safe, what waits is not.
+// GitHub queues one run per concurrency group: a newer run replaces the queued run,
+// but not the running one.
 func TestAPullRequestCancelsItsOlderRunAndARunningReleaseIsNeverCancelled(t *testing.T) {
 	for _, name := range []string{"dagger", "pull-request"} {
 		if c := load(t, name).Concurrency; c.Cancel != "true" || !strings.Contains(c.Group, "github.event.pull_request.number") {
@@ -139,8 +140,8 @@ func TestAReleaseTakesNothingFromASharedCache(t *testing.T) {
 	}
 }
 
-// What a job may do is written down here a second time, so that a right more is
-// seen in review.
+// The permissions of all jobs are repeated here, so that a reviewer sees each
+// additional one.
 func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 	want := map[string]string{
 		"dagger check":      "contents:read",
@@ -170,9 +171,9 @@ func TestJobsHaveJustTheRightsTheyNeed(t *testing.T) {
 	}
 }
 
-// The tags move in the step that signs, after that; what was signed is verified
-// as the workflow's own identity. Once the tags have moved nothing comes before
-// the commit's own tag, its page and its list but keeping what they are made of.
+// One step signs and then moves the tags. The signatures are verified against the
+// workflow's own identity. Between moving the tags and the commit's Git tag, release
+// page and package list, the workflow only uploads the files that these need.
 func TestAReleaseIsSignedThenVerifiedAndTaggedWhateverVerifyFinds(t *testing.T) {
 	jobs := load(t, "release").Jobs
 	var merges, verifies, after []string
@@ -205,7 +206,7 @@ func TestAReleaseIsSignedThenVerifiedAndTaggedWhateverVerifyFinds(t *testing.T) 
 	}
 }
 
-// scripts are all run scripts, by where they stand.
+// scripts returns all run scripts, keyed by workflow, job and step.
 func scripts(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -267,7 +268,7 @@ func TestEveryScriptIsWellFormed(t *testing.T) {
 	})
 }
 
-// runScript runs the script of a step with programs put before the real ones.
+// runScript runs the script of a step. Its programs come first on the PATH.
 func runScript(t *testing.T, script, dir string, programs, env map[string]string) (output string, err error) {
 	t.Helper()
 	bin := t.TempDir()
@@ -297,7 +298,7 @@ func script(t *testing.T, workflow, job, step string) string {
 	return ""
 }
 
-// versions.yml alone says in which container the jobs build that hold secrets.
+// Jobs with secrets build in the container that versions.yml pins.
 func TestContainersAreThePinnedOne(t *testing.T) {
 	pins, err := versions.Load(root)
 	if err != nil {
@@ -368,7 +369,7 @@ func TestAReleaseThatRunsIsNotStartedASecondTime(t *testing.T) {
 	}
 }
 
-// gh lists the runs with the fields that the plan reads, and of this commit only.
+// gh only lists runs of this commit, with the fields that the plan reads.
 func TestAReleaseThatFailedIsNotStartedEveryHour(t *testing.T) {
 	programs := map[string]string{"gh": `printf '%s ' "$@"`, "go": `cat dist/attempts.json; printf '<%s>' "$@"`}
 	out, err := runScript(t, script(t, "upstream", "look", "Is a release due?"), t.TempDir(), programs, map[string]string{"GITHUB_SHA": "abc", "BASE": "local"})
