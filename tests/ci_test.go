@@ -115,7 +115,7 @@ func ciWith(t *testing.T, env []string, repo, dist string, args ...string) outco
 
 // end waits until a run exits and returns its outcome.
 func end(cmd *exec.Cmd, dist string, stdout, stderr *bytes.Buffer) outcome {
-	_ = cmd.Wait() // the exit code has the result
+	_ = cmd.Wait() // outcome contains the exit code
 	_, run, _ := strings.Cut(cmd.Env[len(cmd.Env)-1], "=")
 	return outcome{
 		stdout: stdout.String(), stderr: stderr.String(), code: cmd.ProcessState.ExitCode(),

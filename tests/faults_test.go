@@ -67,7 +67,7 @@ func TestBrokenImagesTurnCheckRed(t *testing.T) {
 			says:  []string{"svc-netbox ended 3 times, the last time it ended with status 1; its last line: OSError: [Errno 98] Address already in use"},
 		},
 		{
-			name: "a service that dies", // s6 restarts it and logs nothing
+			name: "a service that dies", // s6 restarts it without a log line
 			change: func(t *testing.T, dir string) {
 				write(t, dir, services+"svc-cron/run", "#!/bin/sh\necho \"cron $$: there is no spool\" >&2\nexit 3\n", 0o755)
 			},

@@ -56,7 +56,7 @@ func TestACommitBuiltAgainFromAnEmptyCacheGivesThePublishedImage(t *testing.T) {
 	}
 }
 
-// emptyCache gives the command line an empty cache, but keeps the cache of go.
+// emptyCache sets an empty cache for the command line and keeps that of go.
 func emptyCache(t *testing.T) {
 	t.Helper()
 	t.Setenv("GOCACHE", testrepo.Sh(t, root, "go env GOCACHE"))

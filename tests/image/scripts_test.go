@@ -135,7 +135,7 @@ func (p place) file(path, text string) {
 	p.t.Helper()
 	p.dir(filepath.Dir(path))
 	file := filepath.Join(p.root, path)
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be a link
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may link to a program of this machine
 		p.t.Fatal(err)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o755); err != nil {

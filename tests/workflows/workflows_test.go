@@ -268,7 +268,7 @@ func TestEveryScriptIsWellFormed(t *testing.T) {
 	})
 }
 
-// runScript runs the script of a step. Its programs come first on the PATH.
+// runScript runs the script of a step with the given programs first on the PATH.
 func runScript(t *testing.T, script, dir string, programs, env map[string]string) (output string, err error) {
 	t.Helper()
 	bin := t.TempDir()
