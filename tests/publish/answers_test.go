@@ -14,7 +14,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// says is an answer with a body.
+// says returns a reply with a body. header holds keys and values in turn.
 func says(status int, body string, header ...string) *reply {
 	a := &reply{status: status, header: http.Header{}, body: []byte(body)}
 	for i := 0; i+1 < len(header); i += 2 {
@@ -23,8 +23,8 @@ func says(status int, body string, header ...string) *reply {
 	return a
 }
 
-// tokens lets only those pass who have a token, which lives for a time or for a
-// number of requests.
+// tokens returns a habit that requires a bearer token. A token expires after a
+// lifetime or a number of requests.
 func tokens(lifetime time.Duration, uses int) habit {
 	var mu sync.Mutex
 	left, ends := map[string]int{}, map[string]time.Time{}
@@ -51,7 +51,7 @@ func tokens(lifetime time.Duration, uses int) habit {
 	}
 }
 
-// at has requests of a kind answered, and all others let through.
+// at returns a habit that applies to requests of one kind. It forwards others.
 func at(kind string, answer habit) habit {
 	return func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
 		if kindOf(r) == kind {
@@ -61,12 +61,13 @@ func at(kind string, answer habit) habit {
 	}
 }
 
-// always sends one answer.
+// always returns a habit that sends the same reply to each request.
 func always(a func() *reply) habit {
 	return func(http.ResponseWriter, *http.Request, []byte, func() *reply) *reply { return a() }
 }
 
-// first answers the first so many times for each address, and then lets through.
+// first returns a habit that applies to the first requests with the same method
+// and path, as many as times. It forwards later ones.
 func first(times int, answer habit) habit {
 	var mu sync.Mutex
 	seen := map[string]int{}
@@ -83,15 +84,15 @@ func first(times int, answer habit) habit {
 	}
 }
 
-// both has one habit, and another for what that lets through.
+// both returns a habit that applies outer, and inner to what outer forwards.
 func both(outer, inner habit) habit {
 	return func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
 		return outer(w, r, body, func() *reply { return inner(w, r, body, next) })
 	}
 }
 
-// late shows a manifest by what it was for the first so many looks after each
-// time that it was written: the tag's old one, or nothing.
+// late returns a habit that serves stale manifests: after each write, that many
+// looks return the state before it, the old manifest or 404.
 func late(looks int, of func(reference string) bool) habit {
 	var mu sync.Mutex
 	before, left := map[string]*reply{}, map[string]int{}
@@ -137,10 +138,10 @@ func isTag(reference string) bool { return !byDigest(reference) && !isList(refer
 
 func notFound() *reply { return says(404, "404 page not found\n", "Content-Type", "text/plain") }
 
-// index is an OCI index that lists nothing.
+// nothingListed is an OCI index without entries.
 const nothingListed = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
 
-// refusing takes no manifest with a text in it.
+// refusing returns a habit that rejects manifests that contain a text.
 func refusing(what, why string) habit {
 	return func(_ http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply {
 		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/sha256:") && bytes.Contains(body, []byte(what)) {
@@ -150,8 +151,8 @@ func refusing(what, why string) habit {
 	}
 }
 
-// nobody is a port that is taken, so that nobody else gets it, but not listened
-// at.
+// nobody returns the address of a port that is bound, so that no other program
+// gets it, but does not accept connections.
 func nobody(t testing.TB) (host string) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -163,7 +164,7 @@ func nobody(t testing.TB) (host string) {
 	return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
 
-// trusting is a transport that knows several registries.
+// trusting returns a transport that trusts the certificates of several proxies.
 func trusting(all ...*proxy) http.RoundTripper {
 	by := map[string]http.RoundTripper{}
 	for _, p := range all {

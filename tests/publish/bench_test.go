@@ -19,10 +19,10 @@ import (
 
 var image = flag.String("image", "", "measure with the image layout in `DIR`, such as dist/image, instead of 100 MB of noise")
 
-// BenchmarkPublish measures a publisher, a process of its own, against
-// registries of go-containerregistry on loopback that are empty, and then once
-// more against the same: how long it takes with reading the layout, what it
-// sends, and the most memory it needs.
+// BenchmarkPublish measures a publisher process against go-containerregistry
+// registries on loopback, first when they are empty and then when they have the
+// image. It reports the time with and without reading the layout, the data
+// sent, and the peak memory.
 func BenchmarkPublish(b *testing.B) {
 	program, err := os.Executable()
 	must(b, err)
@@ -31,7 +31,7 @@ func BenchmarkPublish(b *testing.B) {
 		dir = filepath.Join(b.TempDir(), "image")
 		must(b, registry.WriteLayout(dir, newContent(b, 50_000_000).index))
 	}
-	for _, registries := range []int{1, 4, -1, -4} { // below zero over HTTP/2 with TLS
+	for _, registries := range []int{1, 4, -1, -4} { // negative: over HTTP/2 with TLS
 		for _, again := range []bool{false, true} {
 			tls := registries < 0
 			registries := max(registries, -registries)
@@ -88,7 +88,7 @@ func BenchmarkPublish(b *testing.B) {
 	}
 }
 
-// once runs a publisher to its end.
+// once runs a publisher process and returns its result.
 func once(b *testing.B, dir string, targets []string) (done feat) {
 	b.Helper()
 	p := startPublisher(b, dir, targets...)
@@ -99,8 +99,8 @@ func once(b *testing.B, dir string, targets []string) (done feat) {
 	return done
 }
 
-// overTLS puts TLS and HTTP/2 in front of a registry. Processes that are started
-// afterwards trust it.
+// overTLS starts a reverse proxy with TLS and HTTP/2 in front of a registry.
+// Processes started afterwards trust its certificate.
 func overTLS(b *testing.B, backend string) (host string) {
 	b.Helper()
 	front := httptest.NewUnstartedServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
@@ -112,6 +112,6 @@ func overTLS(b *testing.B, backend string) (host string) {
 	b.Cleanup(front.Close)
 	file := filepath.Join(b.TempDir(), "ca.pem")
 	must(b, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}), 0o600))
-	b.Setenv("SSL_CERT_FILE", file) // all of them have the same certificate
+	b.Setenv("SSL_CERT_FILE", file) // all proxies have the same certificate
 	return front.Listener.Addr().String()
 }

@@ -13,8 +13,8 @@ import (
 	spec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// within runs a program of Debian's, with a /proc and a /dev/shm that are gone
-// with it.
+// within runs a program from Debian in its root directory. /proc and /dev/shm
+// are mounted for the duration of the command.
 func within(t testing.TB, args ...string) (stdout string) {
 	t.Helper()
 	root := debianRoot(t)
@@ -23,7 +23,8 @@ func within(t testing.TB, args ...string) (stdout string) {
 	return output(t, cmd, args)
 }
 
-// output is what a program prints. Where it fails the test names its arguments.
+// output runs a command and returns its standard output. When the command fails
+// it reports an error with its arguments.
 func output(t testing.TB, cmd *exec.Cmd, args []string) string {
 	t.Helper()
 	var stderr strings.Builder
@@ -67,7 +68,7 @@ func TestClientsOfOthersPullBothPlatformsByEveryTag(t *testing.T) {
 					}
 				}
 			}
-			// All of it at once, as for a mirror.
+			// Copy all platforms at once, as a mirror does.
 			dir := newDir(t, root)
 			within(t, "skopeo", "copy", "--quiet", "--all", "--src-tls-verify=false", "docker://"+backend+"/"+repo+":latest", "dir:"+dir)
 			index, err := os.ReadFile(filepath.Join(root, dir, "manifest.json"))

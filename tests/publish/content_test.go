@@ -13,8 +13,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry/registrytest"
 )
 
-// content is something to publish: an index of two small images, with a
-// document attached to it and one to each image.
+// content is a test image to publish: an index of two small images. attach adds
+// the documents.
 type content struct {
 	index  v1.ImageIndex
 	digest string
@@ -26,8 +26,8 @@ var platforms = []v1.Platform{
 	{OS: "linux", Architecture: "arm64", Variant: "v8"},
 }
 
-// newContent makes content that is like no other, with a layer of about size
-// random bytes an image.
+// newContent returns a unique content. Each image has one layer of about size
+// random bytes.
 func newContent(t testing.TB, size int) content {
 	t.Helper()
 	c := content{booted: map[string]v1.Hash{}}
@@ -55,12 +55,12 @@ func newImage(t testing.TB, platform v1.Platform, size int) v1.Image {
 	_, _ = random.Read(data) // never fails
 	layer, err := registrytest.Files(fstest.MapFS{"file": {Data: data, Mode: 0o644}})
 	must(t, err)
-	// Wrapped, the layer cannot say that it has annotations, but none.
+	// The wrapper hides an optional method that would return empty annotations.
 	return registrytest.Image(t, platform, nil, struct{ v1.Layer }{layer})
 }
 
-// attach is what Publish asks for attachments: a document to the index, and one
-// to its first image.
+// attach implements registry.Options.Attach: it returns a document for the
+// index and one for its first image.
 func attach(_ context.Context, idx v1.ImageIndex) (list []registry.Attachment, err error) {
 	whole, err := idx.Digest()
 	if err != nil {
@@ -86,13 +86,13 @@ func attach(_ context.Context, idx v1.ImageIndex) (list []registry.Attachment, e
 	return list, nil
 }
 
-// subjects are what something is attached to.
+// subjects returns the digests that have a document attached.
 func (c content) subjects() []v1.Hash {
-	whole, _ := v1.NewHash(c.digest) // it was made of one
+	whole, _ := v1.NewHash(c.digest) // always valid: newContent formatted it
 	return []v1.Hash{whole, c.booted["linux/amd64"]}
 }
 
-// targets are two tags of the index and one of an image, in a repository.
+// targets returns two tags of the index and one of an image, in one repository.
 func targets(t testing.TB, host, repository, version string) []registry.Target {
 	t.Helper()
 	var list []registry.Target

@@ -19,7 +19,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// others runs programs that know nothing of ours, in a home of their own.
+// others returns a function that runs third-party programs with an empty home directory.
 func others(t *testing.T, module string, packages ...string) func(args ...string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -46,9 +46,9 @@ func others(t *testing.T, module string, packages ...string) func(args ...string
 	}
 }
 
-// What the program has published, signed with a key, is listed, pulled and
-// verified by the tools of others, from a registry that lists referrers and from
-// one that a tag has to do that for.
+// Third-party tools list, pull and verify what the program published and signed
+// with a key, from a registry that implements the referrers API and from one
+// that needs the referrers tag.
 func TestToolsOfOthersFindAndPullAllThatIsPublished(t *testing.T) {
 	p := newProject(t)
 	for _, kind := range kinds {
@@ -61,7 +61,7 @@ func TestToolsOfOthersFindAndPullAllThatIsPublished(t *testing.T) {
 				t.Fatalf("status %d:\n%s", code, output)
 			}
 			images := []string{p.content.digest, p.content.booted["linux/amd64"].String(), p.content.booted["linux/arm64"].String()}
-			attached := map[string][]string{} // to each of them
+			attached := map[string][]string{} // digests by image
 			for _, image := range images {
 				digest, err := v1.NewHash(image)
 				must(t, err)
@@ -81,9 +81,9 @@ func TestToolsOfOthersFindAndPullAllThatIsPublished(t *testing.T) {
 	}
 }
 
-// list has everything listed and pulled. typed says that the registry lists what
-// is attached under its own type: that of go-containerregistry, whose
-// configuration they all share, does not.
+// list checks that each tool lists and pulls everything. typed reports whether
+// the registry lists referrers under their artifact type. go-containerregistry
+// lists the type of the configuration, which is the same for all of them.
 func list(t *testing.T, at string, images []string, attached map[string][]string, typed bool) {
 	run := others(t, "clients", "github.com/google/go-containerregistry/cmd/crane", "github.com/regclient/regclient/cmd/regctl", "oras.land/oras/cmd/oras")
 	host, _, _ := strings.Cut(at, "/")
@@ -150,7 +150,7 @@ func list(t *testing.T, at string, images []string, attached map[string][]string
 	}
 }
 
-// attested has cosign find the signatures, the provenance and the package lists.
+// attested checks that cosign verifies the signatures, provenance and package lists.
 func attested(t *testing.T, at string, images []string, key string) {
 	run := others(t, "cosign", attest.CosignPackage)
 	key, err := filepath.Abs(key)

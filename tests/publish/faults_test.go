@@ -20,12 +20,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// options publish a content, with a clock that is a hundred times as fast.
+// options returns options to publish a content, with waits counted and 100 times shorter.
 func options(c content, waits *atomic.Int64) registry.Options {
 	return slowly(c, func(time.Duration) { waits.Add(1) })
 }
 
-// slowly is options that hands on what is waited for.
+// slowly is like options, but calls a function with the duration of each wait.
 func slowly(c content, waits func(time.Duration)) registry.Options {
 	return registry.Options{
 		Booted: c.booted, Attach: attach,
@@ -37,15 +37,15 @@ func slowly(c content, waits func(time.Duration)) registry.Options {
 	}
 }
 
-// stopwatch counts what is waited for as long as it would take, whatever waits
-// beside it.
+// stopwatch measures time as if waits were not shortened. Waits at the same time
+// count once.
 type stopwatch struct {
 	began   time.Time
 	mu      sync.Mutex
 	skipped time.Duration
 }
 
-// over has a clock's waits counted.
+// over starts the stopwatch and returns a clock whose waits it counts.
 func (s *stopwatch) over(clock registry.Clock) registry.Clock {
 	s.began = time.Now()
 	sleep := clock.Sleep
@@ -66,24 +66,23 @@ func (s *stopwatch) read() time.Duration {
 	return time.Since(s.began) + s.skipped
 }
 
-// publish publishes a content under a version and as latest.
+// publish publishes a content as a version and as latest, and returns the number of waits.
 func publish(ctx context.Context, t testing.TB, c content, host, repository, version string) (waits int64, err error) {
 	var waited atomic.Int64
 	_, err = registry.Publish(ctx, c.index, targets(t, host, repository, version), options(c, &waited))
 	return waited.Load(), err
 }
 
-// try is one publish with something in its way.
+// try is a repository for one publish that is disturbed.
 type try struct {
-	before, after content // what is published at first, and what is to be
+	before, after content // published undisturbed as 1.0, and then disturbed as 2.0
 	backend, repo string
-	existing      map[string]string // tags, after the first
-	// careless reports that the registry may break a tag that is pushed to it for
-	// the first time.
+	existing      map[string]string // tags after the first publish
+	// careless reports whether the registry may break a tag on its first push.
 	careless bool
 }
 
-// newTry publishes the first content.
+// newTry publishes the first content to a new repository.
 func newTry(t testing.TB, backend string) try {
 	t.Helper()
 	c := try{before: newContent(t, 2000), after: newContent(t, 2000), backend: backend, repo: newRepository()}
@@ -94,9 +93,9 @@ func newTry(t testing.TB, backend string) try {
 	return c
 }
 
-// judge looks at every tag, after something has happened: whatever a tag
-// points at is whole, old or new; what was released stays; latest is new only
-// when its version is. done says that the publisher reported that all went well.
+// judge checks every tag after a publish. Each tag must be complete and either
+// old or new, released tags must not move, and latest may be new only when its
+// version tag is. done reports whether the publisher reported success.
 func (c try) judge(done bool) error {
 	tags, broken, err := look(c.backend, c.repo)
 	if err != nil {
@@ -129,7 +128,7 @@ func (c try) judge(done bool) error {
 	return nil
 }
 
-// complete publishes again, with nothing in the way, and judges.
+// complete publishes again undisturbed and checks the tags and attachments.
 func (c try) complete(t testing.TB) error {
 	if _, err := publish(t.Context(), t, c.after, c.backend, c.repo, "2.0"); err != nil {
 		return fmt.Errorf("the second run: %w", err)
@@ -147,8 +146,8 @@ func (c try) complete(t testing.TB) error {
 	return nil
 }
 
-// outcome puts into a few words what a run came to, without what differs from
-// run to run.
+// outcome summarizes the result of a publish. It replaces what differs between
+// runs, such as digests and ports.
 func outcome(err error, waits int64) string {
 	switch {
 	case err != nil:
@@ -166,20 +165,20 @@ func outcome(err error, waits int64) string {
 	return "goes on"
 }
 
-// row is how often the same came of the same.
+// row counts the publishes with the same fault and the same outcome.
 type row struct {
 	Registry string `json:"registry"`
 	Protocol string `json:"protocol"`
 	Fault    string `json:"fault"`
-	Request  string `json:"request"` // kind of the first one that was hit
+	Request  string `json:"request"` // kind of the first request that was spoiled
 	Outcome  string `json:"outcome"`
 	Times    int    `json:"times"`
-	// The most of any of them: what was waited for, and what was asked.
+	// The maximum of all publishes in this row.
 	Seconds  float64 `json:"seconds"`
 	Requests int     `json:"requests"`
 }
 
-// table is what came of all tries.
+// table collects the outcomes of all publishes.
 type table struct {
 	mu   sync.Mutex
 	rows []row
@@ -199,7 +198,7 @@ func (b *table) add(add row) {
 	b.rows[i].Seconds, b.rows[i].Requests = max(b.rows[i].Seconds, add.Seconds), max(b.rows[i].Requests, add.Requests)
 }
 
-// sorted returns the rows of a registry, or of all when it is "".
+// sorted returns the rows of a registry, or all when it is "", and the sum of their counts.
 func (b *table) sorted(registry string) (rows []row, runs int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -232,7 +231,7 @@ func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
 		registry := kind.name
 		t.Run(registry, func(t *testing.T) {
 			backend := kind.start(t).host
-			// How many requests an undisturbed publish makes.
+			// Count the requests of an undisturbed publish.
 			c := newTry(t, backend)
 			quiet := newProxy(t, backend, nil)
 			_, err := publish(t.Context(), t, c.after, quiet.host, c.repo, "2.0")
@@ -252,7 +251,7 @@ func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
 						if ever {
 							sample *= 2
 						}
-						if ever || f.name == "stalled" { // waits, and does little else
+						if ever || f.name == "stalled" { // mostly waits and uses little CPU
 							slots = idle
 						}
 						if !*soak && (k+i)%sample != 0 {
@@ -285,7 +284,7 @@ func TestNoRequestOfAPublishCanFailSoThatATagIsIncomplete(t *testing.T) {
 	keep(t, &outcomes, "")
 }
 
-// spoil publishes with request k spoiled, or all from k on.
+// spoil publishes with a fault at request k, or with ever at all from k on, and checks the tags.
 func spoil(t *testing.T, protocol, backend string, f fault, k int, ever bool) row {
 	c := newTry(t, backend)
 	p := newProxyOver(t, protocol, backend, func(n int, _ string) *fault {
@@ -323,7 +322,7 @@ func spoil(t *testing.T, protocol, backend string, f fault, k int, ever bool) ro
 	return row{Protocol: protocol, Fault: f.name, Request: hit, Outcome: outcome(err, waits.Load()), Seconds: seconds, Requests: requests}
 }
 
-// keep writes the table to where people read it, when asked.
+// keep writes the table as Markdown and JSON when keepTable is set.
 func keep(t *testing.T, outcomes *table, suffix string) {
 	name := os.Getenv(keepTable)
 	if name == "" {

@@ -12,13 +12,12 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// habits are how registries behave at all times, where the clients of others
-// stumble.
+// habits lists permanent behaviors of registries that other clients fail on.
 var habits = []struct {
 	name string
-	make func() habit  // nil when nobody listens
-	says string        // in the error; "" when all must go well
-	wait time.Duration // that is to be waited at most
+	make func() habit  // nil when nothing listens on the port
+	says string        // part of the error; "" when the publish must succeed
+	wait time.Duration // limit for the sum of all waits
 }{
 	{"token for 1 s, blobs take longer", func() habit {
 		return both(tokens(time.Second, 1e6), at("end a blob", first(1, func(_ http.ResponseWriter, _ *http.Request, _ []byte, next func() *reply) *reply {
@@ -130,7 +129,7 @@ func TestRegistriesOfEveryHabitGetAWholeReleaseOrOneTrueLine(t *testing.T) {
 					t.Errorf("it waited for %s, want %s at most", wait, h.wait)
 				}
 				most := int64(4)
-				if protocol != "HTTP/2" { // a refused body ends a connection
+				if protocol != "HTTP/2" { // the server closes a connection after it refuses a body
 					most = max(8, int64(requests)/2)
 				}
 				if p.lines.Load() > most {
@@ -147,7 +146,7 @@ func TestRegistriesOfEveryHabitGetAWholeReleaseOrOneTrueLine(t *testing.T) {
 				}
 				must(t, err)
 				must(t, c.judge(true))
-				// Who reads there finds what was attached.
+				// A reader of this registry finds the attached documents.
 				at, err := registry.Source{Clock: opts.Clock, Transport: registry.NewTransport(0, p.roots)}.Open(t.Context(), p.host+"/"+c.repo+":2.0")
 				must(t, err)
 				for _, subject := range c.after.subjects() {

@@ -21,18 +21,18 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/campaign"
 )
 
-// layout is the variable that makes this program a publisher of the image
-// layout that it names, to the targets in its arguments, TARGET or
-// TARGET=PLATFORM. It says when it begins, and then what it has done.
+// layout is the environment variable that turns this program into a publisher.
+// It names the image layout; the arguments are the targets, TARGET or
+// TARGET=PLATFORM. The publisher prints a line when it begins, then a feat.
 const layout = "PUBLISH_TEST_LAYOUT"
 
-// feat is what a publisher has done.
+// feat is the result that a publisher prints.
 type feat struct {
-	Seconds float64 // of publishing alone
+	Seconds float64 // for publishing alone, without reading the layout
 	Blobs   int     // sent
 	Bytes   int64   // sent
-	Changed int     // targets
-	Memory  int64   // the most that was resident, in bytes
+	Changed int     // targets that changed
+	Memory  int64   // peak resident memory in bytes
 }
 
 func publishLayout(dir string, args []string) error {
@@ -57,7 +57,7 @@ func publishLayout(dir string, args []string) error {
 		return err
 	}
 	done := feat{Seconds: time.Since(start).Seconds()}
-	counted := map[string]bool{} // repositories
+	counted := map[string]bool{} // by repository
 	for _, p := range published {
 		if !p.Unchanged {
 			done.Changed++
@@ -82,7 +82,7 @@ func publishLayout(dir string, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(done)
 }
 
-// publisher is the process of a publisher that has just begun.
+// publisher is a running publisher process.
 type publisher struct {
 	cmd    *exec.Cmd
 	began  time.Time
@@ -90,7 +90,7 @@ type publisher struct {
 	stderr strings.Builder
 }
 
-// startPublisher starts a publisher of the image layout in dir.
+// startPublisher starts a process that publishes the layout in dir, and waits until it begins.
 func startPublisher(t testing.TB, dir string, targets ...string) *publisher {
 	t.Helper()
 	program, err := os.Executable()
@@ -109,7 +109,7 @@ func startPublisher(t testing.TB, dir string, targets ...string) *publisher {
 	return p
 }
 
-// start starts a publisher of what is to be.
+// start starts a process that publishes the second content.
 func (c try) start(t testing.TB) *publisher {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "image")
@@ -167,7 +167,7 @@ func TestAPublisherThatIsKilledLeavesWholeTagsAndTheNextCompletes(t *testing.T) 
 }
 
 func TestADiskThatFillsUpAtAnyMomentLeavesWholeTagsAndOnceThereIsRoomTheNextRunCompletes(t *testing.T) {
-	root := debianRoot(t) // also checks that this is root, who may mount
+	root := debianRoot(t) // also checks that the tests run as root, which mounting needs
 	program, err := os.Executable()
 	must(t, err)
 	step := 20
@@ -202,7 +202,7 @@ func TestADiskThatFillsUpAtAnyMomentLeavesWholeTagsAndOnceThereIsRoomTheNextRunC
 			}
 			resize := func(size string) { inside("mount", "-o", "remount,size="+size, dir) }
 			ended, went, broken := 0, 0, 0
-			for free := 0; went < 2; free += step { // kilobytes, until they are enough
+			for free := 0; went < 2; free += step { // in kilobytes, until two publishes succeed
 				if free > 2000 {
 					t.Fatal("2 MB are not enough for a publish of a few kilobytes")
 				}
@@ -212,7 +212,7 @@ func TestADiskThatFillsUpAtAnyMomentLeavesWholeTagsAndOnceThereIsRoomTheNextRunC
 				if _, err := fmt.Sscan(inside("stat", "--file-system", "--format", "%b %f", dir), &blocks, &left); err != nil {
 					t.Fatal(err)
 				}
-				resize(fmt.Sprintf("%dk", (blocks-left)*4+free)) // its blocks are pages of 4 KB
+				resize(fmt.Sprintf("%dk", (blocks-left)*4+free)) // tmpfs blocks are pages of 4 KB
 				_, err := publish(t.Context(), t, c.after, s.host, c.repo, "2.0")
 				if err == nil {
 					went++
@@ -228,9 +228,9 @@ func TestADiskThatFillsUpAtAnyMomentLeavesWholeTagsAndOnceThereIsRoomTheNextRunC
 				resize(large)
 				err = c.complete(t)
 				if err != nil && kind.name == "docker-registry" && strings.Contains(err.Error(), "delete it") {
-					// A manifest that the full disk has cut off is kept by this
-					// registry for ever, whatever is sent. To say so is all
-					// that a client can do, and to move no tag.
+					// This registry keeps a manifest that the full disk truncated
+					// for ever, whatever is pushed later. A client can only report
+					// it and move no tag.
 					broken++
 					err = c.judge(false)
 				}
@@ -314,7 +314,7 @@ func TestTwoPublishersOfOneTagLeaveWhatOneOfThemPublished(t *testing.T) {
 						t.Errorf("tag %s is %q, want what one of the two published", tag, got)
 					}
 				}
-				// The one that is published again, and may move the tag, wins.
+				// A second publish that may move the tag wins.
 				opts := options(contents[0], new(atomic.Int64))
 				opts.Move = true
 				if _, err := registry.Publish(t.Context(), contents[0].index, targets(t, backend, repo, "2.0"), opts); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// project is a repository whose check has found a content good, and the
-// command line to publish that with.
+// project is a repository with a content that passed its check, and the command
+// line that publishes it.
 type project struct {
 	program, repo, dist, home string
 	content                   content
@@ -37,7 +37,7 @@ func newProject(t *testing.T) project {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the command line: %v: %s", err, out)
 	}
-	must(t, os.CopyFS(filepath.Join(p.repo, "build"), os.DirFS(filepath.Join(repository, "build")))) // what provenance names
+	must(t, os.CopyFS(filepath.Join(p.repo, "build"), os.DirFS(filepath.Join(repository, "build")))) // the provenance refers to these files
 	pins, err := os.ReadFile(filepath.Join(repository, "versions.yml"))
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(p.repo, "versions.yml"), pins, 0o644))
@@ -58,7 +58,7 @@ func newProject(t *testing.T) project {
 	return p
 }
 
-// document is a list of packages of a project's image.
+// document returns the package list of one of a project's images.
 func document(kind, platform string) []byte {
 	if kind == sbom.SPDXType {
 		return fmt.Appendf(nil, `{"spdxVersion":"SPDX-2.3","name":"%s","packages":[{"name":"nginx","versionInfo":"1"}]}`, platform)
@@ -66,7 +66,7 @@ func document(kind, platform string) []byte {
 	return fmt.Appendf(nil, `{"bomFormat":"CycloneDX","specVersion":"1.6","metadata":{"component":{"name":"%s"}},"components":[{"name":"nginx"}]}`, platform)
 }
 
-// ci runs the command line with variables besides those it needs.
+// ci runs the command line with additional environment variables.
 func (p project) ci(t *testing.T, env []string, args ...string) (output string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), p.program, append(args, "--engine", "local", "--repo", p.repo, "--output", p.dist)...)
@@ -80,7 +80,7 @@ func (p project) ci(t *testing.T, env []string, args ...string) (output string, 
 	return out.String(), cmd.ProcessState.ExitCode()
 }
 
-// locked is a registry behind a proxy that asks for a password.
+// locked returns a proxy to a registry that requires a password.
 func locked(t *testing.T, backend, user, password string) *proxy {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 	p := newProxy(t, backend, nil)
@@ -162,12 +162,12 @@ func TestACredentialIsNotPrintedWhateverFails(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 	for _, f := range faults {
 		if f.name == "stalled" || f.name == "429" || f.name == "500" || f.name == "reset" {
-			continue // ends after minutes, in the words of its once
+			continue // ends after minutes of retries, with the error of a single request
 		}
 		for _, request := range []string{"greet", "send a blob", "read a blob", "move a tag"} {
 			t.Run(f.name+" at "+request, func(t *testing.T) {
 				t.Parallel()
-				door := locked(t, startLoopback(t).host, user, password) // has nothing, or nothing would be sent
+				door := locked(t, startLoopback(t).host, user, password) // empty, because otherwise no blob would be sent
 				done := false
 				door.spoil = func(_ int, kind string) *fault {
 					if kind != request || done {
@@ -177,7 +177,7 @@ func TestACredentialIsNotPrintedWhateverFails(t *testing.T) {
 					return &f
 				}
 				suffix := strings.NewReplacer(".", "_", ":", "_").Replace(door.host)
-				dist := filepath.Join(t.TempDir(), "dist") // a run has one for itself
+				dist := filepath.Join(t.TempDir(), "dist") // each run needs its own copy
 				must(t, os.CopyFS(dist, os.DirFS(p.dist)))
 				mine := p
 				mine.dist = dist
@@ -218,7 +218,7 @@ func TestTheProgramReportsAnOptionalRegistryThatFailsAndTheNextRunSaysWhatWasLef
 		t.Errorf("status %d, tags %v (%v)", code, tags, err)
 	}
 
-	output, code = p.ci(t, nil, args...) // not optional any more
+	output, code = p.ci(t, nil, args...) // no longer optional
 	if tags, err := walk(good, repo); err != nil || code != 1 || tags["1.0"] != p.content.digest || !strings.Contains(output, "failed: publish: publishing to "+door.host) {
 		t.Errorf("status %d, tags %v (%v)\n%s", code, tags, err, output)
 	}
@@ -254,7 +254,7 @@ func TestTheProgramTrustsTheAuthorityOfAFile(t *testing.T) {
 		{[]string{"publish", "--to", at, "--ca", other}, 2, other + " holds none: name a file in PEM form"},
 		{[]string{"publish", "--to", at, "--ca", ca}, 0, at},
 		{[]string{"verify", at}, 1, "its certificate is not trusted: "},
-		{[]string{"verify", at, "--ca", ca}, 1, "proven    linux/amd64  image"}, // it says nothing of itself
+		{[]string{"verify", at, "--ca", ca}, 1, "proven    linux/amd64  image"}, // the image itself has no provenance
 	} {
 		if output, code := p.ci(t, nil, try.args...); code != try.code || !strings.Contains(output, try.says) {
 			t.Errorf("%v: status %d, want %d and %q:\n%s", try.args, code, try.code, try.says, output)

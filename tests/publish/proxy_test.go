@@ -19,29 +19,29 @@ import (
 	"testing"
 )
 
-// proxy stands between a publisher and a registry, and spoils some requests.
+// proxy forwards requests to a registry and injects faults into some of them.
 type proxy struct {
 	host  string
-	roots *x509.CertPool               // who vouches for it, when it speaks TLS
-	ca    []byte                       // the same as PEM
-	habit habit                        // what it does at all times; nil is nothing
-	lines atomic.Int64                 // connections that were made to it
-	guard func(r *http.Request) *reply // to whom it does not let pass; nil lets everyone
+	roots *x509.CertPool               // trust its certificate; nil without TLS
+	ca    []byte                       // its certificate as PEM
+	habit habit                        // applies to all requests; nil forwards them
+	lines atomic.Int64                 // number of connections accepted
+	guard func(r *http.Request) *reply // returns the refusal of a request; nil accepts all
 
 	mu    sync.Mutex
 	count int
-	spoil func(k int, kind string) *fault // of request k, from 1 on; nil leaves it alone
+	spoil func(k int, kind string) *fault // fault for request k, which starts at 1; nil for none
 	hit   []string                        // kinds of the requests that were spoiled
 }
 
-// habit answers a request, or has it answered by the registry, next.
+// habit replies to a request. next forwards it and returns the registry's reply.
 type habit func(w http.ResponseWriter, r *http.Request, body []byte, next func() *reply) *reply
 
-// fault is what can happen to a request. reply is what the registry has
-// answered; it is nil when the registry is not asked.
+// fault is a failure of one request. hurt gets the reply of the registry, or nil
+// when the request is not forwarded.
 type fault struct {
 	name  string
-	asked bool // the registry is asked before it happens
+	asked bool // whether the request is forwarded before it fails
 	hurt  func(w http.ResponseWriter, r *http.Request, reply *reply)
 }
 
@@ -59,7 +59,7 @@ func (a *reply) send(w http.ResponseWriter) {
 	_, _ = w.Write(a.body)
 }
 
-// faults are all that is tried on each request.
+// faults lists the failures that are tested on each request.
 var faults = []fault{
 	{"429", false, func(w http.ResponseWriter, _ *http.Request, _ *reply) {
 		w.Header().Set("Retry-After", "2")
@@ -77,10 +77,10 @@ var faults = []fault{
 		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
 		(&reply{a.status, without(a.header, "Content-Length"), a.body[:len(a.body)/2]}).send(w)
 		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler) // over HTTP/2 RST_STREAM
+		panic(http.ErrAbortHandler) // sends RST_STREAM over HTTP/2
 	}},
 	{"GOAWAY", false, func(w http.ResponseWriter, r *http.Request, _ *reply) {
-		if r.ProtoMajor == 2 { // no stream was looked at, for an internal error
+		if r.ProtoMajor == 2 { // last stream 0, error code INTERNAL_ERROR
 			_, _ = connection(r).Write([]byte("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02"))
 		}
 		reset(w, r, "")
@@ -104,12 +104,12 @@ func without(h http.Header, name string) http.Header {
 	return h
 }
 
-// connectionKey finds the connection in the context of its requests.
+// connectionKey is the context key of a request's connection.
 type connectionKey struct{}
 
 func connection(r *http.Request) net.Conn { return r.Context().Value(connectionKey{}).(net.Conn) }
 
-// reset says something raw, where the protocol allows it, and then drops the
+// reset writes raw bytes over HTTP/1.1, nothing over HTTP/2, and closes the
 // connection.
 func reset(w http.ResponseWriter, r *http.Request, say string) {
 	if r.ProtoMajor == 2 {
@@ -127,14 +127,13 @@ func reset(w http.ResponseWriter, r *http.Request, say string) {
 	_ = conn.Close()
 }
 
-// newProxy stands in front of a registry until the test ends.
+// newProxy starts an HTTP/1.1 proxy in front of a registry, until the test ends.
 func newProxy(t testing.TB, backend string, spoil func(k int, kind string) *fault) *proxy {
 	t.Helper()
 	return newProxyOver(t, protocols[0], backend, spoil)
 }
 
-// protocols are those that registries are spoken to in: plain HTTP/1.1, and
-// HTTP/2 with TLS.
+// protocols lists the protocols to test: plain HTTP/1.1, and HTTP/2 with TLS.
 var protocols = []string{"HTTP/1.1", "HTTP/2"}
 
 func newProxyOver(t testing.TB, protocol, backend string, spoil func(k int, kind string) *fault) *proxy {
@@ -163,7 +162,7 @@ func newProxyOver(t testing.TB, protocol, backend string, spoil func(k int, kind
 	return p
 }
 
-// with spoils requests from now on.
+// with replaces the function that selects the faults.
 func (p *proxy) with(spoil func(k int, kind string) *fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -208,7 +207,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
 	default:
 		answer = next()
 	}
-	if answer == nil { // a habit has done it all
+	if answer == nil { // the habit wrote the response itself
 		return
 	}
 	if spoiled != nil {
@@ -218,8 +217,8 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request, backend string) {
 	answer.send(w)
 }
 
-// ask passes a request on. The registry receives the proxy's name: it answers
-// with addresses for the requests that follow.
+// ask forwards a request. The Host header stays that of the proxy, because the
+// registry builds the URLs for later requests from it.
 func ask(r *http.Request, body []byte, backend string) (*reply, error) {
 	u := *r.URL
 	u.Scheme, u.Host = "http", backend
@@ -240,13 +239,13 @@ func ask(r *http.Request, body []byte, backend string) (*reply, error) {
 	return &reply{resp.StatusCode, resp.Header, got}, err
 }
 
-// kindOfRequest is what a publish asks of a registry.
+// kindOfRequest is a kind of request that a publish sends to a registry.
 type kindOfRequest struct {
 	kind, method string
 	path         *regexp.Regexp
 }
 
-// requests are all kinds, in the order they come in.
+// requests lists all kinds, in the order in which a publish sends them.
 var requests = []kindOfRequest{
 	{"greet", "GET", regexp.MustCompile(`^/v2/$`)},
 	{"ask for a blob", "HEAD", regexp.MustCompile(`/blobs/sha256:`)},

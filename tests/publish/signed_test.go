@@ -14,8 +14,8 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/registry"
 )
 
-// policed is a way to call a program of Debian's on a machine whose policy is
-// to run no image but those of one key.
+// policed returns a function that runs Debian's skopeo with a policy that accepts
+// only images signed with a key.
 func policed(t *testing.T, root, host string, key *attest.Key) func(args ...string) error {
 	t.Helper()
 	dir := newDir(t, root)
@@ -83,7 +83,7 @@ func TestAMachineThatWantsSignaturesPullsWhatTheKeySigned(t *testing.T) {
 				t.Errorf("signed for another name: %v", err)
 			}
 
-			// And verify reads all of it from there.
+			// attest.Verify reads the signatures from the registry too.
 			at, err := registry.Source{}.Open(t.Context(), host+"/"+repo+":1.0")
 			must(t, err)
 			result, err := attest.Verify(t.Context(), repo, at, attest.Policy{Signer: key.PublicKey, Platforms: []string{"linux/amd64", "linux/arm64"}})

@@ -16,7 +16,7 @@ import (
 
 const accept = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 
-// get reads something of a registry whole.
+// get reads the response to one request to a registry.
 func get(url string) (body []byte, status int, err error) {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -32,9 +32,9 @@ func get(url string) (body []byte, status int, err error) {
 	return body, resp.StatusCode, err
 }
 
-// walk follows every tag of a repository down to the last byte, and returns what
-// each points at. Whatever is absent or is not what its digest says is an
-// error: nothing of this asks the code that is tested.
+// walk reads every manifest and blob below every tag of a repository, and
+// returns the digest of each tag. Content that is absent or does not match its
+// digest is an error. It uses none of the code under test.
 func walk(host, repository string) (tags map[string]string, err error) {
 	tags, broken, err := look(host, repository)
 	for _, why := range broken {
@@ -43,7 +43,7 @@ func walk(host, repository string) (tags map[string]string, err error) {
 	return tags, err
 }
 
-// look is walk that goes on at tags that are broken, and says why they are.
+// look is like walk, but returns the broken tags with the reasons.
 func look(host, repository string) (tags map[string]string, broken map[string]error, err error) {
 	at := "http://" + host + "/v2/" + repository
 	body, status, err := get(at + "/tags/list")
@@ -51,7 +51,7 @@ func look(host, repository string) (tags map[string]string, broken map[string]er
 		return nil, nil, err
 	}
 	if status == http.StatusNotFound {
-		return nil, nil, nil // nothing was ever written
+		return nil, nil, nil // the repository was never pushed to
 	}
 	var list struct{ Tags []string }
 	if err := json.Unmarshal(body, &list); err != nil {
@@ -65,7 +65,7 @@ func look(host, repository string) (tags map[string]string, broken map[string]er
 		case err != nil:
 			return nil, nil, err
 		case status == http.StatusNotFound:
-			continue // listed, but not there: docker-registry makes the directory of a tag first
+			continue // listed but absent: docker-registry creates the directory of a tag first
 		case status != http.StatusOK:
 			broken[tag] = fmt.Errorf("tag %s: status %d: %s", tag, status, manifest)
 			continue
@@ -83,7 +83,7 @@ func look(host, repository string) (tags map[string]string, broken map[string]er
 	return tags, broken, nil
 }
 
-// below reads all that a manifest names.
+// below reads everything that a manifest refers to and that is not yet in seen.
 func below(at string, manifest []byte, seen map[string]bool) error {
 	var m struct {
 		Manifests []v1.Descriptor
@@ -122,7 +122,7 @@ func below(at string, manifest []byte, seen map[string]bool) error {
 	return nil
 }
 
-// read reads what a descriptor describes.
+// read reads the content of a descriptor and checks its digest and size.
 func read(at string, d v1.Descriptor) ([]byte, error) {
 	body, status, err := get(at + d.Digest.String())
 	if err != nil {
@@ -138,8 +138,8 @@ func read(at string, d v1.Descriptor) ([]byte, error) {
 	return body, nil
 }
 
-// attachedTo returns the digests of the documents that a registry lists with a
-// digest.
+// attachedTo returns the digests of the documents attached to a subject, as the
+// registry lists them.
 func attachedTo(t testing.TB, host, repository string, subject v1.Hash) (digests []string) {
 	t.Helper()
 	ref, err := name.NewDigest(host + "/" + repository + "@" + subject.String())

@@ -1,7 +1,7 @@
-// Package publish_test checks that publishing never leaves half a release behind,
-// whatever fails: against two unrelated registries, with faults injected into
-// every request of a publish, with the publisher killed, the disk full, and
-// another publisher at work.
+// Package publish_test checks that a publish never leaves an incomplete release,
+// whatever fails. It runs against two unrelated registries and injects faults
+// into every request, kills the publisher, fills the disk, and runs publishers
+// in parallel.
 //
 // Long campaigns run a sample by default, and all cases with -soak:
 //
@@ -36,18 +36,18 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// keepTable is the variable that names where the table of faults and outcomes
-// goes, as NAME.md and NAME.json. It is no flag: "go test ./..." hands flags to
-// all packages.
+// keepTable is the environment variable that holds NAME: the table of faults and
+// outcomes is written to NAME.md and NAME.json. It is not a flag, because
+// "go test ./..." passes flags to all packages.
 const keepTable = "FAULT_TABLE"
 
 var soak = flag.Bool("soak", false, "run the long campaigns whole")
 
-// repository is where the project lies, as seen from here.
+// repository is the relative path of the project's root directory.
 const repository = "../.."
 
-// serve is the variable that makes this program a registry of
-// go-containerregistry, on the directory that it names.
+// serve is the environment variable that turns this program into a
+// go-containerregistry registry. It names the directory for the blobs.
 const serve = "PUBLISH_TEST_SERVE"
 
 func TestMain(m *testing.M) {
@@ -86,8 +86,8 @@ func serveRegistry(dir string) error {
 	return server.Close()
 }
 
-// debian is a directory with the programs of Debian's that are tested with:
-// a registry, and clients that know nothing of ours.
+// debian is a root directory with programs from Debian: a registry and
+// third-party clients.
 var debian struct {
 	once sync.Once
 	dir  string
@@ -116,8 +116,8 @@ func debianRoot(t testing.TB) string {
 	return debian.dir
 }
 
-// kinds are the registries that everything is tried against. Of a campaign
-// every so many-th try is made when it is not run whole.
+// kinds lists the registries to test against. Without -soak, the campaigns run
+// one of every sample cases.
 var kinds = []struct {
 	name   string
 	start  func(testing.TB) *server
@@ -127,13 +127,13 @@ var kinds = []struct {
 	{"docker-registry", startDocker, 20},
 }
 
-// server is a registry that runs.
+// server is a running registry.
 type server struct {
 	host    string
-	process *os.Process // nil when it is part of this one
+	process *os.Process // nil when the registry runs in this process
 }
 
-// startLoopback starts the registry of go-containerregistry, blobs on disk.
+// startLoopback starts a go-containerregistry registry that stores blobs on disk.
 func startLoopback(t testing.TB) *server {
 	t.Helper()
 	s, err := registry.Loopback(context.WithoutCancel(t.Context()), t.TempDir())
@@ -149,7 +149,7 @@ func startDocker(t testing.TB) *server {
 	return start(t, dockerCommand(t, root, newDir(t, root), "1g"))
 }
 
-// newDir makes a directory in a root, and returns its path as seen from within.
+// newDir creates a directory below root and returns its path inside root.
 func newDir(t testing.TB, root string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(filepath.Join(root, "srv"), "")
@@ -158,8 +158,8 @@ func newDir(t testing.TB, root string) string {
 	return strings.TrimPrefix(dir, root)
 }
 
-// dockerCommand is docker-registry on a directory of the root it lies in. A
-// file system in memory spares it waiting for a disk after each of its writes.
+// dockerCommand returns a command that runs docker-registry in root. The data
+// directory is a tmpfs, because docker-registry syncs after each write.
 func dockerCommand(t testing.TB, root, data, size string) *exec.Cmd {
 	t.Helper()
 	config := data + ".yml"
@@ -174,16 +174,16 @@ http: {addr: "127.0.0.1:0", secret: no secret}
 	return on(root+data, size, "chroot", root, "/usr/bin/docker-registry", "serve", config)
 }
 
-// on is a command that finds a file system of a size, in memory, at dir. Both
-// end together.
+// on returns a command that runs with a tmpfs of a size mounted on dir. The
+// mount ends with the command.
 func on(dir, size string, command ...string) *exec.Cmd {
 	return exec.Command("unshare", append([]string{"--mount", "sh", "-c", `mount -t tmpfs -o "size=$1" none "$0" && shift && exec "$@"`, dir, size}, command...)...)
 }
 
 var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
 
-// start starts a registry and waits until it says where it listens. It ends
-// with the test.
+// start starts a registry and waits until it prints its address. The registry
+// is killed when the test ends.
 func start(t testing.TB, cmd *exec.Cmd) *server {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -200,7 +200,7 @@ func start(t testing.TB, cmd *exec.Cmd) *server {
 				host <- m[1]
 			}
 		}
-		_, _ = io.Copy(io.Discard, stderr) // a line that was too long
+		_, _ = io.Copy(io.Discard, stderr) // when the scanner stops at a line that is too long
 	}()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
@@ -218,13 +218,13 @@ func start(t testing.TB, cmd *exec.Cmd) *server {
 	return nil
 }
 
-// fresh is a counter for names that nobody has used yet.
+// fresh is a counter for unique names.
 var fresh atomic.Int64
 
-// newRepository is the name of a repository that is empty everywhere.
+// newRepository returns the name of a repository that no registry has yet.
 func newRepository() string { return fmt.Sprintf("try%d/netbox", fresh.Add(1)) }
 
-// client is how registries are looked at, past everything that is tested.
+// client reads from registries without the code under test.
 var client = &http.Client{Timeout: time.Minute}
 
 func must(t testing.TB, err error) {

@@ -28,26 +28,26 @@ type run struct {
 	ref      string            // refs/heads/main when empty
 	inputs   map[string]string // of workflow_dispatch
 	schedule string
-	job      string            // this one alone, and what it needs; all when empty
-	matrix   string            // the legs to run, as act takes it; all when empty
-	volumes  []string          // of containers, which no job has without
-	env      map[string]string // of containers
+	job      string            // run only this job and those it needs; all when empty
+	matrix   string            // value of act's --matrix; all legs when empty
+	volumes  []string          // of containers; when nil the jobs run without a container
+	env      map[string]string // passed to act's --env
 	vars     map[string]string
 	secrets  map[string]string // those of the environment release when nil
-	scripts  map[string]string // by "job/step": what is run instead
+	scripts  map[string]string // by "job/step": replacement of the step's script
 	during   func(interrupt func())
 }
 
-// jobRun is what became of a job, or of one leg of its matrix.
+// jobRun is the result of a job, or of one leg of its matrix.
 type jobRun struct {
 	result string   // success, failure or skipped
-	failed []string // steps
+	failed []string // names of the failed steps
 	log    []string
 }
 
-// result is what became of a run.
+// result is the result of a workflow run.
 type result struct {
-	jobs     map[string]*jobRun // by id, of a matrix by id and platform
+	jobs     map[string]*jobRun // by ID, or by ID and platform for the legs of a matrix
 	notices  []string
 	errors   []string
 	summary  string
@@ -71,7 +71,7 @@ type entry struct {
 	Raw        bool           `json:"raw_output"`
 }
 
-// run runs a workflow of the commit at a ref to its end.
+// run runs the workflow from the commit at r.ref and waits until it ends.
 func (w *world) run(t *testing.T, r run) *result {
 	t.Helper()
 	w.runs++
@@ -124,8 +124,8 @@ func (w *world) run(t *testing.T, r run) *result {
 	return w.start(t, r, args)
 }
 
-// start runs act, which ends with the test, and all that it started with it: it
-// is the first process of a namespace of processes.
+// start runs act and collects the results of the jobs. act is the first process
+// of a PID namespace, so all processes that it started end with it.
 func (w *world) start(t *testing.T, r run, args []string) *result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), *limit)
@@ -201,7 +201,7 @@ func (res *result) add(e entry) {
 	if e.JobResult != "" {
 		j.result = e.JobResult
 		if len(j.failed) == 0 && j.result == "failure" && e.Matrix["platform"] != nil {
-			j.result = "success" // act says failure of every leg after the first that fails
+			j.result = "success" // act reports failure for every leg after the first that fails
 		}
 	}
 	switch e.Command {
@@ -214,7 +214,7 @@ func (res *result) add(e entry) {
 	}
 }
 
-// String is the result of each job.
+// String returns the result of each job.
 func (res *result) String() string {
 	var list []string
 	for _, key := range slices.Sorted(maps.Keys(res.jobs)) {
@@ -223,8 +223,8 @@ func (res *result) String() string {
 	return strings.Join(list, ", ")
 }
 
-// want holds a run to the results of its jobs; a job that is not named has not
-// to run. It shows the log of each job that came out otherwise.
+// want checks the results of all jobs; a job that is not in want must not run.
+// When one differs it prints the end of the job's log and stops the test.
 func (res *result) want(t *testing.T, want map[string]string) {
 	t.Helper()
 	good := true
@@ -252,13 +252,13 @@ func wanted(result string) string {
 	return result
 }
 
-// tail is the end of the log of a job.
+// tail returns the last 60 lines of a job's log.
 func (res *result) tail(key string) string {
 	log := res.jobs[key].log
 	return "    | " + strings.Join(log[max(0, len(log)-60):], "\n    | ")
 }
 
-// explain shows the log of every job that has not passed.
+// explain prints the end of the log of every job that did not succeed.
 func (res *result) explain(t *testing.T) {
 	t.Helper()
 	for _, key := range slices.Sorted(maps.Keys(res.jobs)) {
@@ -268,7 +268,7 @@ func (res *result) explain(t *testing.T) {
 	}
 }
 
-// says looks for a text in the log of a job.
+// says checks that the log of a job contains a text.
 func (res *result) says(t *testing.T, key, text string) {
 	t.Helper()
 	j := res.jobs[key]
@@ -281,13 +281,14 @@ func (res *result) says(t *testing.T, key, text string) {
 	}
 }
 
-// outputs matches an output of another job. Act takes those of a job that was
-// skipped for the text of their expressions; for GitHub they are empty.
+// outputs matches an expression for an output of another job. For a skipped job
+// act evaluates it to its own text, GitHub to an empty string.
 var outputs = regexp.MustCompile(`needs\.([\w-]+)\.outputs\.([\w-]+)`)
 
-// translate writes the workflow of a commit as act is to run it: without
-// containers, with what GitHub hands to a job by its permissions, and with some
-// scripts replaced. It returns the refs of each action that is used.
+// translate writes the workflow of a commit in a form for act: without
+// containers unless the run has volumes, with the variables that depend on a
+// job's permissions, and with some scripts replaced. It returns the refs of each
+// action that is used.
 func (w *world) translate(t *testing.T, r run, sha, dir string) map[string][]string {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
@@ -358,8 +359,8 @@ func (w *world) translate(t *testing.T, r run, sha, dir string) map[string][]str
 	return uses
 }
 
-// collect notes the actions that steps use, and fails when one has no stand-in
-// or an input that its stand-in does not know.
+// collect adds the actions that steps use to uses. It fails when an action has
+// no stand-in or an input that the stand-in does not support.
 func (w *world) collect(t *testing.T, where string, steps []map[string]any, uses map[string][]string) {
 	t.Helper()
 	for _, step := range steps {

@@ -13,9 +13,9 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// What README says first, in a container whose home is no volume. Packages and
-// tools that the machine has in its cache are handed in; what is built and
-// booted lies on the container's own root.
+// Runs the first command of README in a container whose home is not a volume.
+// The machine's caches of packages and tools are mounted; builds and booted
+// containers are on the container's own root file system.
 func TestCheckRunsInAPrivilegedContainerAndNamesWhatAnotherLacks(t *testing.T) {
 	if !*soak {
 		t.Skip("SKIPPED: it builds and boots the image in a container: run with -soak")
@@ -61,7 +61,7 @@ func TestCheckRunsInAPrivilegedContainerAndNamesWhatAnotherLacks(t *testing.T) {
 	})
 }
 
-// run runs a command in a container to its end.
+// run runs a command in a container and returns its exit code and output.
 func (d *dockerDaemon) run(t *testing.T, dir, image string, privileged bool, env []string, command ...string) (code int, log string) {
 	t.Helper()
 	file := filepath.Join(dir, "log")

@@ -23,9 +23,9 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// The image job of a pull request, whole: its real container, in Debian's
-// Docker, builds, boots and checks the image. The caches of the machine are
-// handed in, as are those of Go; the owner of the checkout is another user.
+// Runs the image job of a pull request without replacements: its real container,
+// in Debian's Docker, builds, boots and checks the image. The caches of the
+// machine and of Go are mounted. Another user owns the checkout.
 func TestTheImageJobRunsInItsContainer(t *testing.T) {
 	if !*soak {
 		t.Skip("SKIPPED: it builds and boots the image in a container: run with -soak")
@@ -55,19 +55,19 @@ func TestTheImageJobRunsInItsContainer(t *testing.T) {
 	}
 }
 
-// dockerDaemon is Debian's Docker, with all that it has in a directory.
+// dockerDaemon is a running dockerd from Debian.
 type dockerDaemon struct {
 	socket  string
 	volumes []string
 	client  *http.Client
 }
 
-// startDocker starts Docker in namespaces of processes and mounts of its own. It
-// shares the network, which it is kept from changing. Containers can have the
-// volumes. It ends with the test, and what it runs with it.
+// startDocker starts Docker in its own PID and mount namespaces. It shares the
+// host's network, but its flags prevent changes to it. Containers can mount the
+// volumes. Docker and its containers stop when the test ends.
 func startDocker(t *testing.T, dir string, volumes ...string) *dockerDaemon {
 	t.Helper()
-	root, err := os.MkdirTemp("", "") // short: a socket's path may have 107 characters
+	root, err := os.MkdirTemp("", "") // a short path: that of a socket is limited to 107 characters
 	must(t, err)
 	must(t, os.Chmod(root, 0o755))
 	files := mutate.Extract(basetest.Packages(t, "../..", "trixie", "docker.io", "iptables", "mount"))
@@ -112,7 +112,7 @@ exec chroot . sh -euc 'umount -l /.old && exec dockerd --host unix:///run/docker
 		must(t, os.RemoveAll(root))
 		sweepCgroups()
 		if t.Failed() {
-			text, _ := os.ReadFile(log.Name()) // what there is of it
+			text, _ := os.ReadFile(log.Name()) // may be empty or incomplete
 			t.Logf("the end of Docker's log:\n%s", text[max(0, len(text)-4000):])
 		}
 	})
@@ -135,7 +135,7 @@ exec chroot . sh -euc 'umount -l /.old && exec dockerd --host unix:///run/docker
 	return nil
 }
 
-// load makes the image of the container: what Debian's buildpack-deps:scm has.
+// load builds and loads the job's image with the packages of buildpack-deps:scm.
 func (d *dockerDaemon) load(t *testing.T, reference string) {
 	t.Helper()
 	b := basetest.Builder(t, "../..")

@@ -13,8 +13,7 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/proc"
 )
 
-// started are the programs that run, each of which takes all that it has started
-// with it when it ends.
+// started holds the running programs. The children of each end with it.
 var started struct {
 	sync.Mutex
 	list map[*exec.Cmd]bool
@@ -31,7 +30,7 @@ func begin(cmd *exec.Cmd) error {
 	return nil
 }
 
-// end waits for such a program.
+// end waits for a program that begin started.
 func end(cmd *exec.Cmd) error {
 	err := cmd.Wait()
 	started.Lock()
@@ -53,7 +52,7 @@ func sweepCgroups() {
 done`, "sh", cgroups).Run()
 }
 
-// TestMain keeps all files in one directory, which goes with the tests, also on
+// TestMain keeps all files in one directory and removes it at the end, also on
 // Ctrl-C.
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -70,7 +69,7 @@ func TestMain(m *testing.M) {
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-stop
-		started.Lock() // for good: nothing more is started
+		started.Lock() // never unlocked: begin starts nothing more
 		for cmd := range started.list {
 			_ = cmd.Process.Kill()
 		}

@@ -26,28 +26,27 @@ import (
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 )
 
-// network is all that a job can reach: the registries of versions.yml under
-// their own names, each on loopback, and beyond them what Go and Python modules
-// come from. GitHub and Sigstore are refused: a stand-in has to be in the way.
+// network is the network of a job. The registries of versions.yml have their real
+// names, but run on loopback. The proxy forwards to other hosts, such as those of
+// Go and Python modules. It refuses GitHub and Sigstore, which need a stand-in.
 type network struct {
 	proxy      *httptest.Server
 	registries *httptest.Server
-	roots      string // file with the authorities that jobs trust
+	roots      string // file with the certificate authorities that jobs trust
 
 	mu      sync.Mutex
 	hubs    map[string]*hub // by host
 	refused []string
 }
 
-// hub is a registry that asks for a password before it takes anything, and
-// hands out everything.
+// hub is a registry that requires a password for pushes, but not for pulls.
 type hub struct {
 	user, password string
 	next           http.Handler
-	spoil          func(w http.ResponseWriter, r *http.Request) bool // answers itself when it returns true
+	spoil          func(w http.ResponseWriter, r *http.Request) bool // returns true when it wrote the response itself
 }
 
-// forbidden are the ends of the names of hosts that no rehearsal may ask.
+// forbidden lists the domains that jobs must not reach.
 var forbidden = []string{"github.com", "githubusercontent.com", "githubapp.com", "sigstore.dev", "githubcopilot.com"}
 
 func newNetwork(t *testing.T, hubs map[string]*hub) *network {
@@ -68,8 +67,8 @@ func newNetwork(t *testing.T, hubs map[string]*hub) *network {
 	return n
 }
 
-// authority makes an authority, writes it down beside those of the machine, and
-// certifies any name.
+// authority creates a certificate authority and writes it to n.roots together
+// with those of the machine. It returns a function that certifies any name.
 func (n *network) authority(t *testing.T) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -99,7 +98,7 @@ func (n *network) authority(t *testing.T) func(*tls.ClientHelloInfo) (*tls.Certi
 	}
 }
 
-// connect is the proxy: CONNECT alone, for everything here is https.
+// connect serves the proxy. It supports only CONNECT, because all jobs use https.
 func (n *network) connect(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil || r.Method != http.MethodConnect {
@@ -135,7 +134,7 @@ func (n *network) connect(w http.ResponseWriter, r *http.Request) {
 	var both sync.WaitGroup
 	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 		both.Go(func() {
-			_, _ = io.Copy(pair[0], pair[1]) // ends with either side
+			_, _ = io.Copy(pair[0], pair[1]) // ends when either side closes
 			pair[0].Close()
 			pair[1].Close()
 		})
@@ -161,14 +160,14 @@ func (n *network) serve(w http.ResponseWriter, r *http.Request) {
 	h.ServeHTTP(w, r)
 }
 
-// spoil has a registry answer in another way from now on, nil to stop that.
+// spoil installs a handler that runs before a registry's own; nil removes it.
 func (n *network) spoil(host string, how func(http.ResponseWriter, *http.Request) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.hubs[host].spoil = how
 }
 
-// tokens that a hub hands out.
+// Tokens that a hub issues.
 const (
 	reader = "a-token-to-read"
 	writer = "a-token-to-write"
@@ -210,8 +209,8 @@ func denied(w http.ResponseWriter, status int, code, message string) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": code, "message": message}}})
 }
 
-// tags are the tags of a repository and what they point at, read past the
-// network and the passwords.
+// tags returns the digest of each tag of a repository. It reads from the
+// registry directly, without the proxy and the authentication.
 func (n *network) tags(t *testing.T, host, repository string) map[string]string {
 	t.Helper()
 	get := func(path string) *httptest.ResponseRecorder {

@@ -16,12 +16,12 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// proving stands in for what takes minutes and a container.
+// proving returns a script that replaces the check, which takes minutes and a container.
 func (w *world) proving() map[string]string {
 	return map[string]string{"image/Build, boot, check": w.environ["REHEARSAL_STANDIN"] + " prove"}
 }
 
-// release rehearses release.yml, and remembers the run as GitHub does.
+// release runs release.yml and adds the run to the list that gh returns.
 func (w *world) release(t *testing.T, r run) *result {
 	t.Helper()
 	r.workflow, r.scripts = "release", w.proving()
@@ -39,17 +39,17 @@ func (w *world) release(t *testing.T, r run) *result {
 	return res
 }
 
-// whole is what becomes of the jobs of a release that goes well.
+// whole is the result of each job in a successful release.
 var whole = map[string]string{
 	"plan": "success", "image linux/amd64": "success", "image linux/arm64": "success", "merge": "success", "verify": "success", "git-tag": "success", "list": "success",
 }
 
-// live are the repositories of releases, by registry.
+// live holds the repository of the releases by registry host.
 var live = map[string]string{
 	ghcr: "linuxserver/netbox", "index.docker.io": "linuxserver/netbox", "registry.gitlab.com": "linuxserver.io/docker-netbox", "quay.io": "linuxserver.io/netbox",
 }
 
-// tags are all tags of all registries.
+// tags returns the digest of each tag by registry host.
 func (w *world) tags(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	all := map[string]map[string]string{}
@@ -59,7 +59,7 @@ func (w *world) tags(t *testing.T) map[string]map[string]string {
 	return all
 }
 
-// unmoved holds all tags to what they were.
+// unmoved checks that no tag was added, moved or removed.
 func (w *world) unmoved(t *testing.T, before map[string]map[string]string) {
 	t.Helper()
 	for host, tags := range w.tags(t) {
@@ -69,7 +69,7 @@ func (w *world) unmoved(t *testing.T, before map[string]map[string]string) {
 	}
 }
 
-// newest has pip find these releases of NetBox, and nothing else.
+// newest makes these releases of NetBox the only packages that pip finds.
 func (w *world) newest(t *testing.T, releases ...string) {
 	t.Helper()
 	dir := filepath.Join(w.state, "wheels")
@@ -94,7 +94,7 @@ func (w *world) newest(t *testing.T, releases ...string) {
 	}
 }
 
-// A repository from its first release on, with all that becomes of it.
+// The subtests build on each other, from the first release of a repository on.
 func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -116,7 +116,7 @@ func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 		}
 	})
 	if t.Failed() {
-		t.FailNow() // nothing else can be as it should
+		t.FailNow() // the other subtests need the first release
 	}
 	before := w.tags(t)
 
@@ -172,7 +172,7 @@ func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 	})
 
 	t.Run("a secret is missing", func(t *testing.T) {
-		w.commit(t, "main", "root/etc/rehearsal", "two\n") // images that no registry has yet
+		w.commit(t, "main", "root/etc/rehearsal", "two\n") // so that the images are new to all registries
 		fewer := maps.Clone(secrets)
 		delete(fewer, "QUAY_TOKEN")
 		res := w.release(t, run{event: "workflow_dispatch", secrets: fewer})
@@ -261,8 +261,8 @@ func TestReleasesAreMadeAndFailWithoutATagMoving(t *testing.T) {
 	})
 }
 
-// starts holds the calls of gh to one that starts a release for a reason, or to
-// none that does.
+// starts checks that gh was called once to start a release with a reason, or
+// that no release was started when reason is "".
 func (w *world) starts(t *testing.T, reason string) {
 	t.Helper()
 	var started []string
@@ -276,8 +276,8 @@ func (w *world) starts(t *testing.T, reason string) {
 	}
 }
 
-// released holds all registries to the tags of a version, the repository to its
-// git tag and its page.
+// released checks that all registries have the tags of a version, and that its
+// git tag and release page exist.
 func (w *world) released(t *testing.T, version string) {
 	t.Helper()
 	all := w.tags(t)

@@ -14,8 +14,8 @@ import (
 
 const issuer = "https://token.actions.githubusercontent.com"
 
-// startSigstore starts a Sigstore that certifies one identity, and returns
-// where it signs what is posted. It ends with the test.
+// startSigstore starts a Sigstore that certifies one identity, and returns a URL
+// that signs posted statements. It stops when the test ends.
 func startSigstore(t *testing.T, program, identity, roots string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, identity, issuer, roots)

@@ -8,7 +8,8 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// locking stands in for the locking of packages, which asks PyPI: on a day.
+// locking returns a script that sets the epoch to day. It replaces the package
+// locking, which needs PyPI.
 func locking(day string) map[string]string {
 	return map[string]string{"propose/Write the pins and the locked lists": `if [ -n "$PIN" ]; then
   sed -i "s/^  release: .*/  release: $PIN/; s/^epoch: .*/epoch: \"` + day + `\"/" versions.yml
@@ -19,7 +20,7 @@ else
 fi`}
 }
 
-// onBranch is a file of a branch of the repository.
+// onBranch returns the text of a file on a branch of the repository.
 func (w *world) onBranch(t *testing.T, branch, file string) string {
 	t.Helper()
 	return testrepo.Sh(t, w.state, `git --git-dir origin.git show "$1:$2"`, branch, file)

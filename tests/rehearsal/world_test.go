@@ -31,19 +31,19 @@ const (
 	token      = "ghs_rehearsal0000"
 )
 
-// secrets are those of the environment release.
+// secrets are the secrets of the environment release.
 var secrets = map[string]string{
 	"DOCKERHUB_USERNAME": "lsio-docker", "DOCKERHUB_TOKEN": "dckr-rehearsal",
 	"GITLAB_USERNAME": "lsio-gitlab", "GITLAB_TOKEN": "glpat-rehearsal",
 	"QUAY_USERNAME": "lsio-quay", "QUAY_TOKEN": "quay-rehearsal",
 }
 
-// world is a GitHub with one repository, and the registries it publishes to.
+// world simulates GitHub with one repository, and the registries it publishes to.
 type world struct {
-	state   string // directory of what outlives a job
-	source  string // a clone of the repository, to commit in
+	state   string // directory of the data that outlives a job
+	source  string // clone of the repository for commits
 	actions string // directory of the actions
-	bin     string // directory of programs that come first
+	bin     string // first directory in the PATH of jobs
 	cache   string // XDG_CACHE_HOME of jobs
 	network *network
 	environ map[string]string // of jobs
@@ -51,7 +51,7 @@ type world struct {
 	runs    int
 }
 
-// newWorld makes the world with this working tree as its one commit.
+// newWorld creates a world whose repository has this working tree as its only commit.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	need.Root(t, "rehearsing the workflows")
@@ -77,7 +77,7 @@ func newWorld(t *testing.T) *world {
 		"HOME": filepath.Join(dir, "home"), "XDG_CACHE_HOME": w.cache, "LANG": "C.UTF-8",
 		"PATH":   w.bin + ":" + pathWithoutGo(),
 		"TMPDIR": os.TempDir(),
-		// The module is compiled once, whatever the directory of the job.
+		// With -trimpath jobs in different directories share the build cache.
 		"GOFLAGS": "-trimpath", "GOCACHE": settings["GOCACHE"], "GOMODCACHE": settings["GOMODCACHE"],
 		"GOPROXY": settings["GOPROXY"], "GOSUMDB": settings["GOSUMDB"], "GONOSUMDB": settings["GONOSUMDB"],
 		"HTTPS_PROXY": w.network.proxy.URL, "https_proxy": w.network.proxy.URL, "NO_PROXY": "localhost,127.0.0.1",
@@ -89,7 +89,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// goSettings are the settings of the go command that runs the tests.
+// goSettings returns the output of go env for the go command that runs the tests.
 func goSettings(t *testing.T) map[string]string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "-json").Output()
@@ -99,16 +99,16 @@ func goSettings(t *testing.T) map[string]string {
 	return settings
 }
 
-// pathWithoutGo is PATH without the directories that have a Go: a job gets its
-// Go from setup-go.
+// pathWithoutGo returns PATH without the directories that contain Go: a job gets
+// its Go from setup-go.
 func pathWithoutGo() string {
 	return strings.Join(slices.DeleteFunc(filepath.SplitList(os.Getenv("PATH")), func(dir string) bool {
 		_, err := os.Stat(filepath.Join(dir, "go"))
-		return err == nil && dir != "/usr/bin" // that has all the rest as well
+		return err == nil && dir != "/usr/bin" // keep /usr/bin for the other programs
 	}), ":")
 }
 
-// module is a module under tools.
+// module returns a Go module under tools.
 func module(t *testing.T, name string) gotool.Module {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -118,7 +118,7 @@ func module(t *testing.T, name string) gotool.Module {
 	return gotool.Module{Dir: dir, Cache: filepath.Join(cache, "docker-netbox", "tools"), Environ: os.Environ(), Wait: 20 * time.Minute}
 }
 
-// tool is a program of a module under tools.
+// tool builds a program of a module under tools and returns its path.
 func tool(t *testing.T, name, pkg string) string {
 	t.Helper()
 	program, err := module(t, name).Program(t.Context(), os.Stderr, pkg)
@@ -126,7 +126,7 @@ func tool(t *testing.T, name, pkg string) string {
 	return program
 }
 
-// copyRepository makes the bare repository that jobs check out, and the clone.
+// copyRepository creates the bare repository that jobs check out, and the clone.
 func (w *world) copyRepository(t *testing.T) {
 	t.Helper()
 	root, err := filepath.Abs("../..")
@@ -136,7 +136,7 @@ func (w *world) copyRepository(t *testing.T) {
 	testrepo.Sh(t, w.source, `git clone -q --bare . "$1/origin.git" && git remote add origin "$1/origin.git" && git -C "$1/origin.git" config uploadpack.allowAnySHA1InWant true`, w.state)
 }
 
-// commit commits a file to a branch and pushes it.
+// commit commits a file to a branch, pushes it and returns the commit.
 func (w *world) commit(t *testing.T, branch, file, text string) string {
 	t.Helper()
 	testrepo.Sh(t, w.source, `git fetch -q origin && git checkout -q -B "$1" "$(git rev-parse -q --verify "origin/$1" || git rev-parse origin/main)"`, branch)
@@ -146,13 +146,13 @@ func (w *world) commit(t *testing.T, branch, file, text string) string {
 	return w.sha(t, branch)
 }
 
-// sha is the commit of a branch or a tag, "" when there is none.
+// sha returns the commit of a branch or a tag, "" when there is none.
 func (w *world) sha(t *testing.T, ref string) string {
 	t.Helper()
 	return testrepo.Sh(t, w.state, `git --git-dir origin.git rev-parse -q --verify "$1^{commit}" || true`, ref)
 }
 
-// actions are what the stand-in knows of each action: its inputs with their defaults.
+// actions lists the actions with a stand-in: the supported inputs and their defaults.
 var actions = map[string]map[string]string{
 	"actions/checkout":          {"fetch-depth": "1", "persist-credentials": "true"},
 	"actions/setup-go":          {"go-version-file": "", "cache": "true", "cache-dependency-path": ""},
@@ -160,7 +160,7 @@ var actions = map[string]map[string]string{
 	"actions/download-artifact": {"name": "", "pattern": "*", "path": "."},
 }
 
-// standIns puts the stand-in in place of the actions and of the programs.
+// standIns replaces the actions and the programs with the stand-in.
 func (w *world) standIns(t *testing.T) {
 	t.Helper()
 	program := filepath.Join(filepath.Dir(w.bin), "standin")
@@ -185,15 +185,15 @@ func (w *world) standIns(t *testing.T) {
 	w.environ["REHEARSAL_STANDIN"] = program
 	w.plant(t, "d2", "d2", tool(t, "d2", "oss.terrastruct.com/d2"))
 	w.plant(t, "cosign", "cosign", program)
-	// The real ones find nothing in another test, and would analyse all of Go here.
+	// Another test runs the real linters; here they would analyse all of Go.
 	for _, linter := range []string{"staticcheck", "unparam", "deadcode"} {
 		w.plant(t, "lint", linter, program)
 	}
 	w.plant(t, "", "actionlint", program)
 }
 
-// plant puts a program where a job looks for the pinned one that it built
-// before from a module under tools.
+// plant links a program to the path where a job expects the pinned one that was
+// built from a module under tools.
 func (w *world) plant(t *testing.T, module, name, program string) {
 	t.Helper()
 	gomod, err := os.ReadFile(filepath.Join(w.source, "go.mod"))
@@ -209,9 +209,9 @@ func (w *world) plant(t *testing.T, module, name, program string) {
 	must(t, os.Symlink(program, filepath.Join(bin, name)))
 }
 
-// trust starts a Sigstore that certifies a workflow on a ref, and has jobs sign
-// there and believe it. Cosign takes minutes to build: where it is not there
-// yet, what was signed is compared instead.
+// trust starts a Sigstore that certifies a workflow on a ref, and configures jobs
+// to sign with it and to trust it. Cosign takes minutes to build: if it is not
+// built yet, the signed data is compared instead.
 func (w *world) trust(t *testing.T, workflow, ref string) {
 	t.Helper()
 	w.environ["REHEARSAL_ROOTS"] = filepath.Join(w.state, "roots.json")
@@ -226,7 +226,7 @@ func (w *world) trust(t *testing.T, workflow, ref string) {
 		"https://github.com/"+repository+"/.github/workflows/"+workflow+".yml@"+ref, w.environ["REHEARSAL_ROOTS"])
 }
 
-// ghCalls are the calls of gh since the last time this was asked.
+// ghCalls returns the calls of gh since the last call of ghCalls.
 func (w *world) ghCalls(t *testing.T) []string {
 	t.Helper()
 	file := filepath.Join(w.state, "gh", "calls")
@@ -245,7 +245,7 @@ func (w *world) ghCalls(t *testing.T) []string {
 	return calls
 }
 
-// remember adds an object to a list that gh answers from: runs, pulls.
+// remember adds an object to a list that the stand-in for gh reads: runs or pulls.
 func (w *world) remember(t *testing.T, list string, object map[string]any) {
 	t.Helper()
 	text, err := json.Marshal(object)

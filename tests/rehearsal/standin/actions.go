@@ -22,9 +22,9 @@ func command(dir, name string, args ...string) error {
 	return nil
 }
 
-// checkout stands in for actions/checkout: an empty workspace, the one commit
-// or all branches and tags, the branch or a detached head. In a container the
-// workspace is the runner's, and stays so.
+// checkout replaces actions/checkout. It empties the workspace, fetches the one
+// commit or all branches and tags, and checks out the branch or a detached HEAD.
+// REHEARSAL_OWNER sets the owner: in a container the workspace is the runner's.
 func checkout() error {
 	in, err := inputs()
 	if err != nil {
@@ -43,7 +43,7 @@ func checkout() error {
 			return err
 		}
 	}
-	// The branch that was started on, or the merge of a pull request.
+	// The branch of the run, or the merge commit of a pull request.
 	at := "refs/remotes/" + strings.TrimPrefix(ref, "refs/")
 	if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
 		at = "refs/remotes/origin/" + branch
@@ -90,12 +90,12 @@ func checkout() error {
 	})
 }
 
-// goVersion is a line of go.mod that names a Go: that of a toolchain comes last,
-// and counts.
+// goVersion matches the Go version in go.mod. The toolchain line comes last and
+// overrides the go line.
 var goVersion = regexp.MustCompile(`(?m)^(?:toolchain go|go )(\S+)`)
 
-// setupGo stands in for actions/setup-go: the Go that the file names comes
-// first on PATH, and takes no other for itself.
+// setupGo replaces actions/setup-go. It puts the Go version of the file first on
+// PATH. GOTOOLCHAIN=local keeps that Go from switching to another version.
 func setupGo() error {
 	in, err := inputs()
 	if err != nil {
@@ -131,13 +131,13 @@ func setupGo() error {
 		appendLine(os.Getenv("GITHUB_OUTPUT"), "go-version="+version))
 }
 
-// artifacts is where a run's artifacts are kept.
+// artifacts returns a path in the directory of the run's artifacts.
 func artifacts(name ...string) string {
 	return state(append([]string{"artifacts", os.Getenv("GITHUB_RUN_ID") + "-" + os.Getenv("GITHUB_RUN_ATTEMPT")}, name...)...)
 }
 
-// upload stands in for actions/upload-artifact: the files under the paths, from
-// the directory on that these have in common, hidden ones left out.
+// upload replaces actions/upload-artifact. It stores the files under the paths
+// relative to their common directory, without hidden files.
 func upload() error {
 	in, err := inputs()
 	if err != nil {
@@ -206,8 +206,8 @@ func upload() error {
 	return nil
 }
 
-// common is the deepest directory that holds all paths, the path itself when
-// there is one.
+// common returns the deepest directory that contains all paths, or the path
+// itself when there is only one.
 func common(paths []string) string {
 	root := paths[0]
 	for _, path := range paths[1:] {
@@ -218,7 +218,7 @@ func common(paths []string) string {
 	return root
 }
 
-// copyFile copies what a path points at; artifacts have no links and no modes.
+// copyFile copies a file. It follows links and drops the mode, as artifacts do.
 func copyFile(from, to string) error {
 	data, err := os.ReadFile(from)
 	if err != nil {
@@ -230,8 +230,8 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, data, 0o644)
 }
 
-// download stands in for actions/download-artifact: one artifact into the path,
-// or all that match, a directory each.
+// download replaces actions/download-artifact. It copies one artifact to the
+// path, or each artifact that matches to its own directory.
 func download() error {
 	in, err := inputs()
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"slices"
 )
 
-// cosign stands in for the signing that asks Sigstore, and nothing else: it
-// takes the statement to the Sigstore of the rehearsal. Verifying is left to
-// cosign itself, with the roots of trust of that.
+// cosign replaces only keyless signing: it sends the statement to the Sigstore of
+// the rehearsal. The real cosign verifies, with the trusted root of that Sigstore.
+// Without it, cosign checks only that the bundle was signed here.
 func cosign(args []string) error {
 	if err := appendLine(state("cosign"), args[0]); err != nil {
 		return err
@@ -60,7 +60,7 @@ func cosign(args []string) error {
 			}
 			return nil
 		}
-		// The certificates of the stand-in are in no log of certificates.
+		// The certificates of the rehearsal are not in a certificate transparency log.
 		cmd := exec.Command(os.Getenv("REHEARSAL_COSIGN"), append(args, "--trusted-root", os.Getenv("REHEARSAL_ROOTS"), "--insecure-ignore-sct", "--use-signed-timestamps")...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return cmd.Run()
@@ -68,7 +68,7 @@ func cosign(args []string) error {
 	return fmt.Errorf("there is no stand-in for cosign %s", args[0])
 }
 
-// signed is the file that is there when a bundle was made here.
+// signed returns the path of the file that exists if a bundle was signed here.
 func signed(bundle []byte) string {
 	return state("signed", fmt.Sprintf("%x", sha256.Sum256(bundle)))
 }

@@ -16,11 +16,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// call is one call of gh, taken apart.
+// call holds the parsed arguments of a gh call.
 type call struct {
 	words []string
 	flags map[string]string
-	field map[string]string // of -f
+	field map[string]string // values of -f
 }
 
 func parse(args []string) (call, error) {
@@ -45,15 +45,15 @@ func parse(args []string) (call, error) {
 	return c, nil
 }
 
-// rights are those of the job's token that a command needs.
+// rights lists the permission of the job's token that each command needs.
 var rights = map[string]string{
 	"run list": "actions:read", "workflow run": "actions:write", "pr list": "pull-requests:read", "pr create": "pull-requests:write",
 	"release view": "contents:write", "release create": "contents:write", "release edit": "contents:write",
 }
 
-// gh stands in for the command of that name: it writes down each call, and
-// answers from the runs, pull requests and releases that the state has. What a
-// job has no right to, it may not do here either.
+// gh replaces the gh command. It records each call, and answers from the runs,
+// pull requests and releases in the state. It refuses what the permissions of the
+// job do not allow.
 func gh(args []string) error {
 	c, err := parse(args)
 	if err != nil {
@@ -101,7 +101,7 @@ func gh(args []string) error {
 	return fmt.Errorf("gh: no stand-in for %q", args)
 }
 
-// origin asks git about the repository that the jobs fetch from.
+// origin runs git on the repository that the jobs fetch from.
 func origin(args ...string) (string, error) {
 	cmd := exec.Command("git", append([]string{"--git-dir", state("origin.git")}, args...)...)
 	cmd.Stderr = os.Stderr
@@ -109,7 +109,7 @@ func origin(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// objects reads a list of the state.
+// objects reads a list of JSON objects from the state.
 func objects(name string) (list []map[string]any, err error) {
 	text, err := os.ReadFile(state("gh", name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +125,7 @@ func objects(name string) (list []map[string]any, err error) {
 	return list, err
 }
 
-// list answers a query for a list, the newest first.
+// list prints the objects of a list that match the flags, the newest first.
 func (c call) list(name string, filters map[string]string) error {
 	all, err := objects(name)
 	if err != nil {
@@ -166,7 +166,7 @@ func (c call) list(name string, filters map[string]string) error {
 	return c.print(out)
 }
 
-// print prints JSON as gh does, through its --jq.
+// print prints JSON, filtered by --jq as in gh.
 func (c call) print(value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -206,7 +206,7 @@ func (c call) createPull() error {
 	return appendLine(state("gh", "pulls"), string(line))
 }
 
-// release keeps the page of each release as a directory.
+// release handles gh release. It stores the page of each release in a directory.
 func (c call) release() error {
 	if len(c.words) != 3 {
 		return fmt.Errorf("gh: release %s: name one release: %q", c.words[1], c.words)
@@ -240,7 +240,7 @@ func (c call) release() error {
 		os.WriteFile(filepath.Join(dir, "body"), body, 0o644))
 }
 
-// api answers the few questions of the REST API that are asked: of git tags.
+// api supports the REST API requests that the workflows make: those for git refs.
 func (c call) api() error {
 	if len(c.words) != 2 {
 		return fmt.Errorf("gh: no stand-in for %q", c.words)

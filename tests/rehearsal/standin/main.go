@@ -1,8 +1,8 @@
-// Command standin stands in for what GitHub adds to a job: the actions that the
-// workflows use, the gh command, keyless signing. It is faithful where a
-// workflow can notice: the depth of a checkout and its owner, the one Go that a
-// job has, what becomes of an artifact, the rights of the job's token. It keeps
-// its state in the directory that REHEARSAL names.
+// Command standin replaces what GitHub provides to a job: the actions that the
+// workflows use, the gh command and keyless signing. It behaves like the original
+// where a workflow can notice: the depth and owner of a checkout, the Go version
+// of a job, the artifacts, the permissions of the job's token. It keeps its state
+// in the directory that REHEARSAL names.
 package main
 
 import (
@@ -22,7 +22,7 @@ func main() {
 	}
 }
 
-// run does what the program is called, or what its first argument names.
+// run selects the stand-in by the name of the program, or by the first argument.
 func run() error {
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
 	if name == "standin" && len(args) > 0 {
@@ -44,21 +44,21 @@ func run() error {
 	case "prove":
 		return prove()
 	case "apt-get":
-		return nil // the machine of a rehearsal is set up already
+		return nil // the packages are already installed
 	case "staticcheck", "unparam", "deadcode", "actionlint":
-		return nil // they find nothing
+		return nil // no findings
 	case "go", "gofmt":
 		return errors.New("the job has no Go: actions/setup-go has to come first")
 	}
 	return fmt.Errorf("there is no stand-in for %s", name)
 }
 
-// state is a path in the directory that outlives a job.
+// state returns a path in the directory that outlives a job.
 func state(elements ...string) string {
 	return filepath.Join(append([]string{os.Getenv("REHEARSAL")}, elements...)...)
 }
 
-// inputs are the inputs of the action that is stood in for.
+// inputs returns the inputs of the action that is replaced.
 func inputs() (map[string]string, error) {
 	in := map[string]string{}
 	if err := json.Unmarshal([]byte(os.Getenv("INPUTS")), &in); err != nil {
@@ -67,8 +67,8 @@ func inputs() (map[string]string, error) {
 	return in, nil
 }
 
-// appendLine adds a line to a file, such as one that the runner reads after the
-// step.
+// appendLine appends a line to a file, such as one that the runner reads after
+// the step.
 func appendLine(file, line string) error {
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
@@ -78,7 +78,7 @@ func appendLine(file, line string) error {
 	return errors.Join(err, f.Close())
 }
 
-// may fails unless the job has a right, as its permissions in the workflow say.
+// may returns an error unless the permissions of the job include a right.
 func may(right string) error {
 	have := strings.Fields(os.Getenv("REHEARSAL_PERMISSIONS"))
 	if slices.Contains(have, right) || slices.Contains(have, strings.TrimSuffix(right, ":read")+":write") {

@@ -18,10 +18,10 @@ import (
 	"github.com/linuxserver/docker-netbox/pipeline/sbom"
 )
 
-// prove stands in for the check of one platform, which takes minutes: it leaves
-// a small image with the labels of the plan, and the report that finds it good.
-// A file that says so in the state makes the smoke check red, or the check
-// endless.
+// prove replaces the check of one platform, which takes minutes. It writes a
+// small image with the labels of the plan, and a report that all stages passed.
+// The file red-ARCH in the state makes the smoke check fail, and endless-ARCH
+// makes the check hang.
 func prove() error {
 	plan, err := release.Load("dist/plan.json")
 	if err != nil {
@@ -91,7 +91,7 @@ func prove() error {
 	return nil
 }
 
-// image is the same for the same plan.
+// image returns a reproducible image: the same plan gives the same digest.
 func image(plan release.Plan, on v1.Platform) (v1.Image, error) {
 	layer, err := registrytest.Files(fstest.MapFS{"build_version": {Data: []byte(plan.Version + " for " + on.String()), Mode: 0o644}})
 	if err != nil {
