@@ -91,8 +91,8 @@ func both(outer, inner habit) habit {
 	}
 }
 
-// late returns a habit that serves stale manifests: after each write, that many
-// looks return the state before it, the old manifest or 404.
+// late returns a habit that serves stale manifests: after each write, the next
+// reads, as many as looks, return the previous manifest or 404.
 func late(looks int, of func(reference string) bool) habit {
 	var mu sync.Mutex
 	before, left := map[string]*reply{}, map[string]int{}

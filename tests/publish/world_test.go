@@ -116,8 +116,8 @@ func debianRoot(t testing.TB) string {
 	return debian.dir
 }
 
-// kinds lists the registries to test against. Without -soak, the campaigns run
-// one of every sample cases.
+// kinds lists the registries to test against. Without -soak, a campaign runs only
+// one case in sample.
 var kinds = []struct {
 	name   string
 	start  func(testing.TB) *server

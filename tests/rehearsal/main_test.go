@@ -19,7 +19,7 @@ var started struct {
 	list map[*exec.Cmd]bool
 }
 
-// begin starts a program that does not outlive the tests, even interrupted ones.
+// begin starts a program and records it, so that an interrupt of the tests kills it.
 func begin(cmd *exec.Cmd) error {
 	started.Lock()
 	defer started.Unlock()
