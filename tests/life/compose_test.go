@@ -43,8 +43,8 @@ func fence(t *testing.T, language, sign string) string {
 	return ""
 }
 
-// composition is the compose file. It has fields only for the keys that this test
-// supports.
+// composition is the compose file. Other keys are an error, as this test would ignore
+// them.
 type composition struct {
 	Services map[string]composed `yaml:"services"`
 }
