@@ -267,7 +267,7 @@ func TestABaseIsMovedByOneCommand(t *testing.T) {
 	}
 }
 
-// newer changes the image as another does, and updates a program in it.
+// newer adds the same service as another and updates a program of the image.
 func newer(files fstest.MapFS) {
 	another(files)
 	files["usr/bin/bash"] = &fstest.MapFile{Data: []byte("\x7fELF newer"), Mode: 0o755}

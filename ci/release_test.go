@@ -73,7 +73,7 @@ func TestAReleaseMadeOnTwoMachinesBecomesOneIndexBeforeAnyTagMoves(t *testing.T)
 		t.Fatal(err)
 	}
 
-	// There is nothing to do until something changes.
+	// Without further changes no release is due.
 	after, _ := p.plan()
 	if !strings.Contains(after.Skip, "nothing has changed since") || after.Published.Version != "v4.7.3-ls1" {
 		t.Errorf("skip %q, published %+v", after.Skip, after.Published)

@@ -79,7 +79,7 @@ func length(q question) time.Duration { return time.Duration(q.slow**seconds) * 
 // figures holds the results of one measurement by wrk.
 type figures struct {
 	Requests, Microseconds, P50, P99, Errors, Timeouts, Refused int64
-	cpu                                                         float64 // seconds the server's processes used
+	cpu                                                         float64 // processor seconds of the server's processes
 }
 
 // cost returns the server's processor time per request in milliseconds. It does
