@@ -117,7 +117,7 @@ func debianRoot(t testing.TB) string {
 }
 
 // kinds lists the registries to test against. Without -soak, a campaign runs only
-// one case in sample.
+// every sample-th case.
 var kinds = []struct {
 	name   string
 	start  func(testing.TB) *server

@@ -40,7 +40,7 @@ type run struct {
 
 // jobRun is the result of a job, or of one leg of its matrix.
 type jobRun struct {
-	result string   // success, failure or skipped
+	result string   // success, failure, skipped or unfinished
 	failed []string // names of the failed steps
 	log    []string
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/linuxserver/docker-netbox/tests/testrepo"
 )
 
-// proving returns a script that replaces the check, which takes minutes and a container.
+// proving returns a script that replaces the check, which takes minutes and needs a container.
 func (w *world) proving() map[string]string {
 	return map[string]string{"image/Build, boot, check": w.environ["REHEARSAL_STANDIN"] + " prove"}
 }

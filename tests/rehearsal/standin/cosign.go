@@ -14,7 +14,7 @@ import (
 
 // cosign replaces only keyless signing: it sends the statement to the Sigstore of
 // the rehearsal. The real cosign verifies, with the trusted root of that Sigstore.
-// Without it, cosign checks only that the bundle was signed here.
+// If that is not built, the stand-in checks only that the bundle was signed here.
 func cosign(args []string) error {
 	if err := appendLine(state("cosign"), args[0]); err != nil {
 		return err
